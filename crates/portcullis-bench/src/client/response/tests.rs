@@ -1,0 +1,55 @@
+//! Responses in every framing, cut at every byte.
+
+use super::{InvalidResponse, parse};
+
+/// `bytes` must give `message`, and every proper prefix must ask for more.
+fn check(bytes: &str, message: &str) {
+    for cut in 0..bytes.len() {
+        assert_eq!(parse(&bytes.as_bytes()[..cut]), Ok(None), "cut at {cut} of {bytes:?}");
+    }
+    let with_more = format!("{bytes}HTTP/1.1 200");
+    let response = parse(with_more.as_bytes()).unwrap().expect("complete");
+    assert_eq!(std::str::from_utf8(&response.message), Ok(message));
+    assert_eq!(response.length, bytes.len());
+}
+
+#[test]
+fn reads_content_length() {
+    check("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nabcd", "abcd");
+    check("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", "");
+}
+
+#[test]
+fn reads_chunks_and_skips_trailers() {
+    check(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nT: 1\r\n\r\n",
+        "abc0123456789",
+    );
+}
+
+#[test]
+fn reads_the_last_event_of_a_stream() {
+    let events = ": hello\n\ndata: {\"progress\":1}\n\nevent: message\r\ndata: {\"id\":1,\r\ndata: \"x\":2}\r\n\r\n: bye\n\n";
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {}\r\n\r\n",
+        events.len()
+    );
+    check(&format!("{head}{events}"), "{\"id\":1,\n\"x\":2}");
+}
+
+#[test]
+fn reports_session_and_close() {
+    let bytes =
+        b"HTTP/1.1 404 Not Found\r\nMCP-Session-Id: s1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let response = parse(bytes).unwrap().expect("complete");
+    assert_eq!((response.status, response.session, response.close), (404, Some("s1"), true));
+}
+
+#[test]
+fn refuses_what_has_no_end() {
+    assert_eq!(parse(b"HTTP/1.1 200 OK\r\n\r\nabc"), Err(InvalidResponse::Unframed(200)));
+    let bad = b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n";
+    assert_eq!(parse(bad), Err(InvalidResponse::Length("-1".into())));
+    let overflow = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc";
+    assert_eq!(parse(overflow), Ok(None));
+}

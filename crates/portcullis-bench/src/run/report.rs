@@ -1,0 +1,158 @@
+//! The report: Markdown that is printed as it is and committed as it was printed.
+
+use std::fmt::Write as _;
+
+use super::listing::{Lists, SERVERS, TOOLS};
+use super::machine::Machine;
+use super::matrix::{Matrix, Sample, Way, cells, median};
+use super::memory::Memory;
+use super::scale::Scale;
+use super::targets::Verdict;
+
+const INTRODUCTION: &str = "# Performance
+
+These are the figures of one run of `portcullis-bench run`, as it printed them. `make bench` makes such a run
+on your machine. The absolute figures say little about another machine; the ratios carry over better.
+
+Each call is a `tools/call` with arguments that occur only once, over a keep-alive connection, answered with
+1 KB of text that is compared with the arguments in full. The generator, the upstream and what is between them
+share the machine, and the ways to the upstream take turns round by round. *direct* is the upstream alone,
+*nginx* a plain reverse proxy in front of it, *portcullis* the gateway with default settings.
+In the closed loop each connection sends its next call when the last is answered. In the open loop calls are
+due on a schedule, at half of what nginx reaches in the closed loop, and latency counts from the moment a call
+was due. CPU per call is user and system time of the hop's processes.
+";
+
+/// Renders everything that was found.
+pub(crate) fn render(
+    machine: &Machine,
+    scale: &Scale,
+    matrix: &Matrix,
+    memory: Option<&Memory>,
+    lists: &[Lists],
+    verdicts: &[Verdict],
+) -> String {
+    let sections = [
+        INTRODUCTION.to_owned(),
+        circumstances(machine, scale),
+        targets(verdicts),
+        calls(matrix, false),
+        calls(matrix, true),
+        resident(matrix, memory),
+        aggregate(lists),
+    ];
+    sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn circumstances(machine: &Machine, scale: &Scale) -> String {
+    let mut text = "## The run\n\n| | |\n|---|---|\n".to_owned();
+    for (name, value) in &machine.facts {
+        row(&mut text, &[(*name).to_owned(), value.clone()]);
+    }
+    let Scale { rounds, warmup, measured, .. } = scale;
+    row(
+        &mut text,
+        &[
+            "measured".into(),
+            format!("{rounds} rounds of {measured:?} each after {warmup:?} of warm-up; medians"),
+        ],
+    );
+    text
+}
+
+fn targets(verdicts: &[Verdict]) -> String {
+    let mut text = "## Targets\n\n| target | bound | measured | |\n|---|---|---:|---|\n".to_owned();
+    for verdict in verdicts {
+        let figure = verdict.figure.clone().unwrap_or_else(|| "–".into());
+        row(&mut text, &[verdict.what.clone(), verdict.bound.clone(), figure, verdict.word().into()]);
+    }
+    text
+}
+
+fn calls(matrix: &Matrix, open: bool) -> String {
+    let title = if open { "Open loop" } else { "Closed loop" };
+    let mut text = format!(
+        "## {title}\n\n| era | connections | way | calls/s | of nginx | p50 ms | p99 ms | p99 of nginx | CPU µs/call | unfinished |\n\
+         |---|---:|---|---:|---:|---:|---:|---:|---:|---:|\n"
+    );
+    for cell in cells(open) {
+        for way in [Way::Direct, Way::Nginx, Way::Portcullis] {
+            let Some(samples) = matrix.samples.get(&(cell, way)) else { continue };
+            let figure =
+                |figure: fn(&Sample) -> f64, digits| number(matrix.median(cell, way, figure), digits);
+            let ratio = |figure: fn(&Sample) -> f64| number(matrix.ratio_to_nginx(cell, way, figure), 2);
+            let unfinished: u64 = samples.iter().map(|sample| sample.unfinished).sum();
+            row(
+                &mut text,
+                &[
+                    cell.era.to_string(),
+                    cell.connections.to_string(),
+                    way.to_string(),
+                    figure(|sample| sample.per_second, 0),
+                    // On a schedule, calls per second are set and not found.
+                    if open { "–".to_owned() } else { ratio(|sample| sample.per_second) },
+                    figure(|sample| sample.p50_ms, 3),
+                    figure(|sample| sample.p99_ms, 3),
+                    ratio(|sample| sample.p99_ms),
+                    number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
+                    unfinished.to_string(),
+                ],
+            );
+        }
+    }
+    text
+}
+
+fn resident(matrix: &Matrix, memory: Option<&Memory>) -> String {
+    let mut text =
+        "## Resident memory\n\nSums over all processes of a tree; shared pages count for each of them.\n\n| | MB |\n|---|---:|\n"
+            .to_owned();
+    for (way, bytes) in &matrix.resident {
+        row(&mut text, &[format!("{way} after the load above"), megabytes(*bytes)]);
+    }
+    if let Some(memory) = memory {
+        let Memory { idle, sessions, loaded, opening } = memory;
+        row(&mut text, &["portcullis, fresh and idle".into(), megabytes(*idle)]);
+        row(
+            &mut text,
+            &[
+                format!("portcullis with {sessions} idle legacy sessions, opened in {opening:.1?}"),
+                megabytes(*loaded),
+            ],
+        );
+    }
+    text
+}
+
+fn aggregate(lists: &[Lists]) -> String {
+    if lists.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "## Aggregate `tools/list`\n\n{SERVERS} servers behind `/mcp`, {TOOLS} tools in each list, all pages, warm.\n\n\
+         | era | lists | pages | KB | p50 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n"
+    );
+    for Lists { era, times, pages, bytes } in lists {
+        let ms = |quantile| number(Some(times.quantile(quantile).as_secs_f64() * 1e3), 2);
+        let (count, kilobytes) = (times.count().to_string(), (bytes / 1000).to_string());
+        row(&mut text, &[era.to_string(), count, pages.to_string(), kilobytes, ms(0.5), ms(0.99)]);
+    }
+    text
+}
+
+fn row(text: &mut String, cells: &[String]) {
+    writeln!(text, "| {} |", cells.join(" | ")).expect("writing to a String cannot fail");
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+fn megabytes(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a process")]
+    let megabytes = bytes as f64 / 1e6;
+    format!("{megabytes:.1}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! What the report shows of the figures that it is given.
+
+use std::time::Duration;
+
+use super::render;
+use crate::run::listing::Lists;
+use crate::run::machine::Machine;
+use crate::run::matrix::{Cell, Matrix, Sample, Way};
+use crate::run::memory::Memory;
+use crate::run::scale::Scale;
+use crate::run::targets::judge;
+use crate::wire::Era;
+
+#[test]
+fn shows_figures_ratios_and_verdicts() {
+    let mut matrix = Matrix::default();
+    let cell = Cell { era: Era::Modern, open: false, connections: 32 };
+    let nginx = Sample { per_second: 20_000.0, p50_ms: 1.0, p99_ms: 2.0, cpu_us: Some(20.0), unfinished: 0 };
+    let ours = Sample { per_second: 19_000.0, p99_ms: 5.0, cpu_us: None, unfinished: 3, ..nginx };
+    matrix.samples.insert((cell, Way::Nginx), vec![nginx]);
+    matrix.samples.insert((cell, Way::Portcullis), vec![ours]);
+    let memory =
+        Memory { idle: 20_000_000, sessions: 10_000, loaded: 80_000_000, opening: Duration::from_secs(2) };
+    let times = [Duration::from_micros(2500)].into_iter().collect();
+    let lists = [Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
+    let scale = Scale::full();
+    let verdicts = judge(&matrix, Some(&memory), &lists, &scale);
+    let machine = Machine { facts: vec![("kernel", "6.1".into())] };
+    let report = render(&machine, &scale, &matrix, Some(&memory), &lists, &verdicts);
+    for line in [
+        "| kernel | 6.1 |",
+        "| modern | 32 | nginx | 20000 | 1.00 | 1.000 | 2.000 | 1.00 | 20.0 | 0 |",
+        "| modern | 32 | portcullis | 19000 | 0.95 | 1.000 | 5.000 | 2.50 | – | 3 |",
+        "| throughput as a share of nginx's, modern era, closed loop, 32 connections | at least 0.9 | 0.95 | PASS |",
+        "| p99 as a multiple of nginx's, modern era, closed loop, 32 connections | at most 2 | 2.50 | MISS |",
+        "| resident memory for each idle legacy session, of 10000 | under 10 KB | 6.00 KB | PASS |",
+        "| portcullis with 10000 idle legacy sessions, opened in 2.0s | 80.0 |",
+        "| modern | 1 | 4 | 500 | 2.50 | 2.50 |",
+    ] {
+        assert!(report.lines().any(|found| found == line), "{line}\nis not in\n{report}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The project's performance targets, held against what was measured.
+
+use super::listing::{Lists, SERVERS, TOOLS};
+use super::matrix::{CONNECTIONS, Cell, Matrix, Sample, Way};
+use super::memory::Memory;
+use super::scale::{Bounds, Scale};
+use crate::wire::Era;
+
+/// One target and how it came out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Verdict {
+    /// What is promised.
+    pub(crate) what: String,
+    /// The bound, as text.
+    pub(crate) bound: String,
+    /// The figure, as text; `None` when it was not measured.
+    pub(crate) figure: Option<String>,
+    /// Whether the figure is within the bound.
+    pub(crate) met: bool,
+}
+
+impl Verdict {
+    /// PASS, MISS or "not measured".
+    pub(crate) fn word(&self) -> &'static str {
+        match (&self.figure, self.met) {
+            (None, _) => "not measured",
+            (Some(_), true) => "PASS",
+            (Some(_), false) => "MISS",
+        }
+    }
+}
+
+/// All targets in the report's order.
+pub(crate) fn judge(
+    matrix: &Matrix,
+    memory: Option<&Memory>,
+    lists: &[Lists],
+    scale: &Scale,
+) -> Vec<Verdict> {
+    let bounds = &scale.bounds;
+    let mut verdicts = Vec::new();
+    for era in [Era::Modern, Era::Legacy] {
+        verdicts.push(throughput(matrix, era, bounds));
+        for open in [false, true] {
+            verdicts.push(tail(matrix, era, open, bounds));
+        }
+    }
+    verdicts.push(bytes(
+        "resident memory, idle",
+        memory.map(|memory| memory.idle),
+        bounds.idle_bytes,
+        1e6,
+        "MB",
+    ));
+    let what = format!("resident memory for each idle legacy session, of {}", scale.sessions);
+    verdicts.push(bytes(&what, memory.map(Memory::per_session), bounds.session_bytes, 1e3, "KB"));
+    verdicts.extend([Era::Modern, Era::Legacy].map(|era| list(lists, era, bounds)));
+    verdicts
+}
+
+/// Whether the run holds: the quick run unless a measured target is missed, a strict run only when every
+/// target was measured and met, any other run always.
+pub(crate) fn held(verdicts: &[Verdict], quick: bool, strict: bool) -> bool {
+    let missed = verdicts.iter().any(|verdict| verdict.figure.is_some() && !verdict.met);
+    let unmeasured = verdicts.iter().any(|verdict| verdict.figure.is_none());
+    !(missed && (quick || strict) || unmeasured && strict)
+}
+
+fn judged(era: Era, open: bool) -> Cell {
+    Cell { era, open, connections: CONNECTIONS[1] }
+}
+
+fn throughput(matrix: &Matrix, era: Era, bounds: &Bounds) -> Verdict {
+    let cell = judged(era, false);
+    let ratio = matrix.ratio_to_nginx(cell, Way::Portcullis, |sample| sample.per_second);
+    Verdict {
+        what: format!("throughput as a share of nginx's, {cell}"),
+        bound: format!("at least {}", bounds.throughput),
+        figure: ratio.map(|ratio| format!("{ratio:.2}")),
+        met: ratio.is_some_and(|ratio| ratio >= bounds.throughput),
+    }
+}
+
+fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
+    let cell = judged(era, open);
+    let p99: fn(&Sample) -> f64 = |sample| sample.p99_ms;
+    let ratio = matrix.ratio_to_nginx(cell, Way::Portcullis, p99);
+    let floor_ms = bounds.p99_floor.as_secs_f64() * 1e3;
+    let fine = matrix.median(cell, Way::Portcullis, p99).is_some_and(|ms| ms <= floor_ms);
+    let or_floor = if floor_ms > 0.0 { format!(", or {floor_ms} ms") } else { String::new() };
+    Verdict {
+        what: format!("p99 as a multiple of nginx's, {cell}"),
+        bound: format!("at most {}{or_floor}", bounds.p99),
+        figure: ratio.map(|ratio| format!("{ratio:.2}")),
+        met: fine || ratio.is_some_and(|ratio| ratio <= bounds.p99),
+    }
+}
+
+fn bytes(what: &str, figure: Option<u64>, bound: u64, unit: f64, name: &str) -> Verdict {
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a process")]
+    let scaled = |bytes: u64| bytes as f64 / unit;
+    Verdict {
+        what: what.to_owned(),
+        bound: format!("under {} {name}", scaled(bound)),
+        figure: figure.map(|bytes| format!("{:.2} {name}", scaled(bytes))),
+        met: figure.is_some_and(|bytes| bytes < bound),
+    }
+}
+
+fn list(lists: &[Lists], era: Era, bounds: &Bounds) -> Verdict {
+    let median = lists.iter().find(|lists| lists.era == era).map(|lists| lists.times.quantile(0.5));
+    Verdict {
+        what: format!("aggregate tools/list, {SERVERS} servers, {TOOLS} tools, warm, median, {era} era"),
+        bound: format!("under {:?}", bounds.list),
+        figure: median.map(|median| format!("{:.2} ms", median.as_secs_f64() * 1e3)),
+        met: median.is_some_and(|median| median < bounds.list),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! Raw structs become settings, section by section.
+//!
+//! A check that fails reports and goes on with a stand-in: the settings made here are only handed out when the
+//! report holds no error.
+
+mod http;
+mod limits;
+mod listener;
+mod secret;
+mod server;
+mod telemetry;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::node::{Node, Path, Value};
+use crate::report::Report;
+use crate::{Environment, Identity, Overrides, Settings, raw, units};
+
+/// Checks the whole file. The set is that of the files it depends on.
+pub(crate) fn check(
+    file: &raw::File,
+    source: &Source<'_>,
+    overrides: &Overrides,
+    report: &mut Report,
+) -> (Settings, BTreeSet<PathBuf>) {
+    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new() };
+    let (listen, listen_from) = listener::listen(&mut check, file, overrides);
+    let tls = listener::tls(&mut check, file.tls.as_ref());
+    let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
+    if file.store.is_some() {
+        check.warn(
+            &Path::top("store"),
+            "has no effect in this version, which keeps nothing between two starts",
+        );
+    }
+    let limits = limits::limits(&mut check, &file.limits);
+    let settings = Settings {
+        listen,
+        public_url: listener::public_url(&mut check, file.public_url.as_deref()),
+        tls,
+        identity: Identity { anonymous },
+        servers: server::servers(&mut check, &file.servers, &limits),
+        http: http::http(&mut check, &file.http),
+        limits,
+        telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),
+        workers: file.workers,
+    };
+    check.warn_of_literals();
+    (settings, check.files)
+}
+
+/// What checks look things up in.
+pub(crate) struct Source<'a> {
+    /// The tree that the raw structs were made from.
+    pub(crate) root: &'a Node,
+    /// The folder that relative paths start from.
+    pub(crate) base: &'a std::path::Path,
+    pub(crate) env: &'a dyn Environment,
+}
+
+/// One run of the checks.
+struct Check<'a> {
+    source: &'a Source<'a>,
+    report: &'a mut Report,
+    files: BTreeSet<PathBuf>,
+    /// Servers of client files with secrets in plain text: one warning for all of them.
+    literals: Vec<String>,
+}
+
+impl Check<'_> {
+    fn error(&mut self, path: &Path, message: impl Into<String>) {
+        let (at, _) = self.source.root.locate(path);
+        self.report.error(at, path, message, None);
+    }
+
+    fn warn(&mut self, path: &Path, message: impl Into<String>) {
+        let (at, _) = self.source.root.locate(path);
+        self.report.warn(at, path, message);
+    }
+
+    /// The environment variables that went into the value at `path`.
+    fn filled(&self, path: &Path) -> &[String] {
+        match self.source.root.locate(path) {
+            (_, Some(Node { value: Value::Scalar(scalar), .. })) => &scalar.filled,
+            _ => &[],
+        }
+    }
+
+    /// A path of the file: absolute, below the home folder (`~/`), or relative to the folder of the file.
+    fn resolve(&self, text: &str) -> PathBuf {
+        let home = text.strip_prefix("~/").and_then(|rest| Some((self.source.env.var("HOME")?, rest)));
+        let path = match home {
+            Some((home, rest)) => PathBuf::from(home).join(rest),
+            None => self.source.base.join(text),
+        };
+        path.components().collect()
+    }
+
+    /// The path of a file that must be there, now and at every reload.
+    fn file(&mut self, path: &Path, text: &str) -> PathBuf {
+        let file = self.resolve(text);
+        match std::fs::File::open(&file).and_then(|file| file.metadata()) {
+            Ok(metadata) if metadata.is_dir() => self.error(path, format!("{} is a folder", file.display())),
+            Ok(_) => {}
+            Err(error) => self.error(path, format!("cannot read {}: {error}", file.display())),
+        }
+        self.files.insert(file.clone());
+        file
+    }
+
+    /// A duration longer than nothing.
+    fn duration(
+        &mut self,
+        path: &Path,
+        raw: Option<&raw::Duration>,
+        default: std::time::Duration,
+    ) -> std::time::Duration {
+        let duration = self.duration_or_zero(path, raw, default);
+        if duration.is_zero() {
+            self.error(path, "must be longer than nothing");
+        }
+        duration
+    }
+
+    fn duration_or_zero(
+        &mut self,
+        path: &Path,
+        raw: Option<&raw::Duration>,
+        default: std::time::Duration,
+    ) -> std::time::Duration {
+        let Some(raw) = raw else { return default };
+        units::parse_duration(&raw.0).unwrap_or_else(|message| {
+            self.error(path, message);
+            default
+        })
+    }
+
+    fn size(&mut self, path: &Path, raw: Option<&raw::Size>, least: usize, default: usize) -> usize {
+        let Some(raw) = raw else { return default };
+        match units::parse_size(&raw.0) {
+            Ok(size) if size >= least => return size,
+            Ok(_) => self.error(path, format!("must be at least {least} bytes")),
+            Err(message) => self.error(path, message),
+        }
+        default
+    }
+}

@@ -1,0 +1,50 @@
+//! The limits, each with its default.
+
+use super::Check;
+use crate::node::Path;
+use crate::{Limits, raw};
+
+pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
+    let default = Limits::default();
+    let path = |key: &str| Path::top("limits").key(key);
+    let limits = Limits {
+        body_bytes: check.size(&path("body_bytes"), raw.body_bytes.as_ref(), 1024, default.body_bytes),
+        header_bytes: check.size(
+            &path("header_bytes"),
+            raw.header_bytes.as_ref(),
+            8192,
+            default.header_bytes,
+        ),
+        response_bytes: check.size(
+            &path("response_bytes"),
+            raw.response_bytes.as_ref(),
+            1024,
+            default.response_bytes,
+        ),
+        json_depth: raw.json_depth.unwrap_or(default.json_depth),
+        batch: raw.batch.unwrap_or(default.batch),
+        connections: raw.connections.unwrap_or(default.connections),
+        concurrent_calls: raw.concurrent_calls.unwrap_or(default.concurrent_calls),
+        concurrent_per_client: raw.concurrent_per_client.unwrap_or(default.concurrent_per_client),
+        sessions: raw.sessions.unwrap_or(default.sessions),
+        session_idle: check.duration(&path("session_idle"), raw.session_idle.as_ref(), default.session_idle),
+        header_read: check.duration(&path("header_read"), raw.header_read.as_ref(), default.header_read),
+        body_read: check.duration(&path("body_read"), raw.body_read.as_ref(), default.body_read),
+        call_timeout: check.duration(&path("call_timeout"), raw.call_timeout.as_ref(), default.call_timeout),
+        call_max: check.duration(&path("call_max"), raw.call_max.as_ref(), default.call_max),
+        keep_alive_interval: check.duration(
+            &path("keep_alive_interval"),
+            raw.keep_alive_interval.as_ref(),
+            default.keep_alive_interval,
+        ),
+        drain: check.duration_or_zero(&path("drain"), raw.drain.as_ref(), default.drain),
+    };
+    if limits.call_timeout > limits.call_max {
+        let key = if raw.call_timeout.is_some() { "call_timeout" } else { "call_max" };
+        check.error(
+            &path(key),
+            "`call_timeout` is longer than `call_max`; a call would end before it times out",
+        );
+    }
+    limits
+}

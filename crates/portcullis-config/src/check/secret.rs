@@ -1,0 +1,119 @@
+//! Secrets, by value or by reference.
+
+use super::Check;
+use crate::node::{Path, Segment};
+use crate::{Secret, SecretSource, fill, raw};
+
+/// Parts of a name that say that its value is a secret.
+const TELLING: &[&str] =
+    &["token", "key", "secret", "password", "passwd", "auth", "credential", "cookie", "dsn", "private"];
+
+/// Largest file that a secret is read from, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+impl Check<'_> {
+    /// The secret called `name` at `path`, or `None` after a report.
+    pub(super) fn secret(&mut self, path: &Path, name: &str, raw: &raw::Secret) -> Option<Secret> {
+        match raw {
+            raw::Secret::Literal(value) => {
+                let filled = self.filled(path).to_vec();
+                if !filled.is_empty() {
+                    return Some(Secret::new(value, SecretSource::Env(filled)));
+                }
+                if is_telling(name, value) {
+                    self.literal(path, name);
+                }
+                Some(Secret::new(value, SecretSource::Literal))
+            }
+            raw::Secret::Env(variable) => {
+                let path = path.key("env");
+                if !fill::is_variable_name(variable) {
+                    self.error(
+                        &path,
+                        "expected the name of an environment variable: letters, digits and `_`",
+                    );
+                    return None;
+                }
+                let Some(value) = self.source.env.var(variable) else {
+                    self.error(&path, format!("the environment variable {variable} is not set; set it"));
+                    return None;
+                };
+                Some(Secret::new(value, SecretSource::Env(vec![variable.clone()])))
+            }
+            raw::Secret::File(file) => self.secret_file(&path.key("file"), file),
+        }
+    }
+
+    fn secret_file(&mut self, path: &Path, file: &str) -> Option<Secret> {
+        let file = self.file(path, file);
+        if self.report.failed_under(path) {
+            return None;
+        }
+        match read(&file) {
+            Ok(text) => {
+                let value = text.strip_suffix('\n').unwrap_or(&text);
+                let value = value.strip_suffix('\r').unwrap_or(value);
+                Some(Secret::new(value, SecretSource::File(file)))
+            }
+            Err(error) => {
+                self.error(path, format!("cannot read {}: {error}", file.display()));
+                None
+            }
+        }
+    }
+
+    fn literal(&mut self, path: &Path, name: &str) {
+        if let [Segment::Key(_), Segment::Key(server), ..] = path.0.as_slice()
+            && self.report.is_from_client(server)
+        {
+            if !self.literals.contains(server) {
+                self.literals.push(server.clone());
+            }
+            return;
+        }
+        let variable = name.to_ascii_uppercase().replace('-', "_");
+        self.warn(
+            path,
+            format!("a secret in plain text; write `{{ env: {variable} }}`, `{{ file: PATH }}` or `${{{variable}}}`"),
+        );
+    }
+
+    /// One warning for all plain secrets of client files, which know no other way to write them.
+    pub(super) fn warn_of_literals(&mut self) {
+        if self.literals.is_empty() {
+            return;
+        }
+        let servers = std::mem::take(&mut self.literals).join(", ");
+        self.warn(
+            &Path::default(),
+            format!(
+                "these servers have secrets in plain text: {servers}; `${{NAME}}` in their place takes them from the \
+                 environment"
+            ),
+        );
+    }
+}
+
+fn read(file: &std::path::Path) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return Err(std::io::Error::other("larger than 64 KiB, which no secret is"));
+    }
+    Ok(text)
+}
+
+/// Whether a value in plain text is likely a secret. `NODE_ENV: production` is not, and a warning about it would
+/// teach people to skip warnings.
+fn is_telling(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let scheme = ["bearer ", "basic ", "token "];
+    let opening = value.get(..value.len().min(7)).unwrap_or_default().to_ascii_lowercase();
+    let url_password =
+        value.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|a| a.contains('@'));
+    !value.is_empty()
+        && (TELLING.iter().any(|part| name.contains(part))
+            || scheme.iter().any(|scheme| opening.starts_with(scheme))
+            || url_password)
+}

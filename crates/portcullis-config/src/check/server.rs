@@ -1,0 +1,251 @@
+//! The upstream servers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::http::{HeaderName, HeaderValue};
+use portcullis_model::ServerId;
+
+use super::Check;
+use super::http::{absolute_url, is_host, is_loopback};
+use crate::node::Path;
+use crate::{
+    EraPin, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport, UpstreamTls, UpstreamUrl, raw,
+    slug,
+};
+
+/// How long lists are kept when neither the server nor the file says.
+const LIST_TTL: Duration = Duration::from_mins(5);
+
+/// Calls in flight to one server when the file does not say.
+const MAX_CONCURRENT: usize = 64;
+
+/// Headers that the gateway or HTTP itself sets.
+const RESERVED: &[&str] = &[
+    "accept",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) fn servers(
+    check: &mut Check<'_>,
+    raw: &BTreeMap<String, raw::Server>,
+    limits: &Limits,
+) -> BTreeMap<ServerId, Server> {
+    let mut servers = BTreeMap::new();
+    for (name, entry) in raw {
+        let path = Path::top("servers").key(name);
+        let id = ServerId::parse(name).unwrap_or_else(|_| {
+            let id = slug::derive(name, |id| raw.contains_key(id));
+            check.error(
+                &path,
+                format!(
+                    "not a server name: lower-case letters and digits in groups joined by `-`, at most 20 characters; \
+                     call it `{id}`"
+                ),
+            );
+            id
+        });
+        if let Some(server) = server(check, &path, entry, limits) {
+            servers.insert(id, server);
+        }
+    }
+    servers
+}
+
+fn server(check: &mut Check<'_>, path: &Path, raw: &raw::Server, limits: &Limits) -> Option<Server> {
+    let call_timeout =
+        check.duration(&path.key("call_timeout"), raw.call_timeout.as_ref(), limits.call_timeout);
+    if raw.call_timeout.is_some() && call_timeout > limits.call_max {
+        check.error(&path.key("call_timeout"), "longer than `limits.call_max`; shorten it or raise that");
+    }
+    let transport = match (&raw.command, &raw.url) {
+        (Some(command), None) => stdio(check, path, raw, command).map(Transport::Stdio),
+        (None, Some(url)) => http(check, path, raw, url).map(Transport::Http),
+        (Some(_), Some(_)) => {
+            check.error(path, "has both `command` and `url`; keep the one that the server is reached by");
+            None
+        }
+        (None, None) => {
+            if !check.report.failed_under(path) {
+                check.error(
+                    path,
+                    "has neither `command` (a program to start) nor `url` (an endpoint); add one",
+                );
+            }
+            None
+        }
+    };
+    Some(Server {
+        transport: transport?,
+        era: match raw.era {
+            None | Some(raw::Era::Auto) => EraPin::Auto,
+            Some(raw::Era::Legacy) => EraPin::Legacy,
+            Some(raw::Era::Modern) => EraPin::Modern,
+        },
+        sharing: match raw.sharing {
+            None | Some(raw::Sharing::Shared) => Sharing::Shared,
+            Some(raw::Sharing::Session) => Sharing::Session,
+        },
+        enabled: raw.enabled.unwrap_or(true),
+        call_timeout,
+        list_ttl: check.duration_or_zero(&path.key("list_ttl"), raw.list_ttl.as_ref(), LIST_TTL),
+        max_concurrent: raw.max_concurrent.unwrap_or(MAX_CONCURRENT),
+        description: raw.description.clone(),
+    })
+}
+
+fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -> Option<Stdio> {
+    misplaced(check, path, "url", &[("headers", !raw.headers.is_empty()), ("tls", raw.tls.is_some())]);
+    if command.trim().is_empty() || command.contains('\0') {
+        check.error(&path.key("command"), "expected a program: a path, or a name that is looked up in PATH");
+        return None;
+    }
+    for (index, arg) in raw.args.iter().enumerate() {
+        if arg.contains('\0') {
+            check.error(&path.key("args").index(index), "holds a NUL character, which no argument can");
+        }
+    }
+    let mut env = BTreeMap::new();
+    for (name, secret) in &raw.env {
+        let path = path.key("env").key(name);
+        if !is_environment_name(name) {
+            check.error(&path, "not the name of a variable: it is empty or holds `=` or NUL");
+        }
+        if let Some(secret) = check.secret(&path, name, secret) {
+            if secret.expose().contains('\0') {
+                check.error(&path, "holds a NUL character, which no variable can");
+            }
+            env.insert(name.clone(), secret);
+        }
+    }
+    for (index, name) in raw.inherit_env.iter().enumerate() {
+        if !is_environment_name(name) {
+            let path = path.key("inherit_env").index(index);
+            check.error(&path, "not the name of a variable: it is empty or holds `=` or NUL");
+        }
+    }
+    let idle_stop = raw.idle_stop.as_ref();
+    Some(Stdio {
+        command: program(check, command),
+        args: raw.args.clone(),
+        env,
+        cwd: raw.cwd.as_ref().map(|cwd| check.resolve(cwd)),
+        inherit_env: raw.inherit_env.clone(),
+        idle_stop: idle_stop.map(|raw| check.duration(&path.key("idle_stop"), Some(raw), LIST_TTL)),
+    })
+}
+
+/// A bare name stays as typed, for PATH; anything with a slash is a path like any other.
+fn program(check: &Check<'_>, command: &str) -> String {
+    if !command.contains('/') {
+        return command.to_owned();
+    }
+    check.resolve(command).into_os_string().into_string().unwrap_or_else(|_| command.to_owned())
+}
+
+fn is_environment_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
+}
+
+fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Option<HttpUpstream> {
+    let stdio_only = [
+        ("args", !raw.args.is_empty()),
+        ("env", !raw.env.is_empty()),
+        ("cwd", raw.cwd.is_some()),
+        ("inherit_env", !raw.inherit_env.is_empty()),
+        ("idle_stop", raw.idle_stop.is_some()),
+    ];
+    misplaced(check, path, "command", &stdio_only);
+    let headers = headers(check, &path.key("headers"), &raw.headers);
+    let tls =
+        raw.tls.as_ref().map_or_else(UpstreamTls::default, |tls| upstream_tls(check, &path.key("tls"), tls));
+    let url = match absolute_url(url) {
+        Ok(url) => url,
+        Err(message) => {
+            check.error(&path.key("url"), message);
+            return None;
+        }
+    };
+    if url.scheme_str() == Some("http") {
+        if raw.tls.is_some() {
+            check.error(&path.key("tls"), "only works with an `https` URL");
+        }
+        if !is_loopback(&url) {
+            check.warn(
+                &path.key("url"),
+                "plain `http` off this machine: anybody on the way can read it; use `https`",
+            );
+        }
+    }
+    Some(HttpUpstream { url: UpstreamUrl(url), headers, tls })
+}
+
+/// Headers with names and values that HTTP allows, names in lower case.
+pub(super) fn headers(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &BTreeMap<String, raw::Secret>,
+) -> BTreeMap<String, Secret> {
+    let mut headers = BTreeMap::new();
+    for (given, secret) in raw {
+        let path = path.key(given);
+        let Ok(name) = HeaderName::from_bytes(given.as_bytes()) else {
+            check.error(&path, "not the name of an HTTP header");
+            continue;
+        };
+        let name = name.as_str();
+        if RESERVED.contains(&name) || name.starts_with("mcp-") {
+            check.error(&path, "set by the gateway itself; remove it");
+        }
+        let Some(secret) = check.secret(&path, given, secret) else { continue };
+        if HeaderValue::from_str(secret.expose()).is_err() {
+            check.error(&path, "holds characters that no HTTP header can, such as a line break");
+        }
+        if headers.insert(name.to_owned(), secret).is_some() {
+            check.error(&path, "given twice in different case; keep one of the two");
+        }
+    }
+    headers
+}
+
+fn upstream_tls(check: &mut Check<'_>, path: &Path, raw: &raw::UpstreamTls) -> UpstreamTls {
+    for (present, missing, lacks) in [
+        ("cert", "key", raw.cert.is_some() && raw.key.is_none()),
+        ("key", "cert", raw.key.is_some() && raw.cert.is_none()),
+    ] {
+        if lacks && !check.report.failed_under(&path.key(missing)) {
+            check.error(&path.key(present), format!("needs `{missing}` beside it"));
+        }
+    }
+    if raw.verify == Some(false) {
+        check.warn(
+            &path.key("verify"),
+            "any certificate is accepted: anybody on the way can read and change calls",
+        );
+    }
+    if raw.server_name.as_deref().is_some_and(|name| !is_host(name)) {
+        check.error(&path.key("server_name"), "not a host name");
+    }
+    let mut file = |key: &str, file: Option<&String>| file.map(|file| check.file(&path.key(key), file));
+    UpstreamTls {
+        ca: file("ca", raw.ca.as_ref()),
+        cert: file("cert", raw.cert.as_ref()),
+        key: file("key", raw.key.as_ref()),
+        server_name: raw.server_name.clone(),
+        verify: raw.verify.unwrap_or(true),
+    }
+}
+
+fn misplaced(check: &mut Check<'_>, path: &Path, belongs_to: &str, keys: &[(&str, bool)]) {
+    for (key, _) in keys.iter().filter(|(_, present)| *present) {
+        check.error(&path.key(key), format!("only works with `{belongs_to}`; remove it"));
+    }
+}

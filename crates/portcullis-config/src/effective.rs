@@ -1,0 +1,147 @@
+//! What a configuration came to, in the shape of the file: `portcullis config show --effective`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::units::show_duration;
+use crate::{
+    Anonymous, EraPin, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret, Server, Settings,
+    Sharing, Stdio, Transport,
+};
+
+/// The settings with every default filled in, keyed like the file; keys without a value are left out.
+///
+/// A secret shows as `{ "value": "***", "from": "env NAME" }`, the query of an upstream URL as `***`.
+pub fn effective(settings: &Settings) -> Value {
+    let servers: Map<_, _> = settings.servers.iter().map(|(id, it)| (id.to_string(), server(it))).collect();
+    without_nulls(json!({
+        "listen": settings.listen.to_string(),
+        "public_url": settings.public_url,
+        "tls": settings.tls.as_ref().map(|tls| json!({
+            "cert": tls.cert.display().to_string(),
+            "key": tls.key.display().to_string(),
+            "client_ca": tls.client_ca.as_ref().map(|path| path.display().to_string()),
+        })),
+        "servers": servers,
+        "identity": { "anonymous": match settings.identity.anonymous {
+            Anonymous::Allow => "allow",
+            Anonymous::Deny => "deny",
+        } },
+        "http": {
+            "allowed_origins": settings.http.allowed_origins,
+            "allowed_hosts": settings.http.allowed_hosts,
+        },
+        "limits": limits(&settings.limits),
+        "telemetry": {
+            "log": {
+                "format": match settings.telemetry.log.format {
+                    LogFormat::Auto => "auto",
+                    LogFormat::Json => "json",
+                    LogFormat::Pretty => "pretty",
+                },
+                "filter": settings.telemetry.log.filter,
+            },
+            "otlp": settings.telemetry.otlp.as_ref().map(otlp),
+            "metrics": settings.telemetry.metrics,
+        },
+        "workers": settings.workers,
+    }))
+}
+
+fn server(server: &Server) -> Value {
+    let mut shown = match &server.transport {
+        Transport::Stdio(it) => stdio(it),
+        Transport::Http(it) => http(it),
+    };
+    shown["era"] = json!(match server.era {
+        EraPin::Auto => "auto",
+        EraPin::Legacy => "legacy",
+        EraPin::Modern => "modern",
+    });
+    shown["sharing"] = json!(match server.sharing {
+        Sharing::Shared => "shared",
+        Sharing::Session => "session",
+    });
+    shown["enabled"] = json!(server.enabled);
+    shown["call_timeout"] = json!(show_duration(server.call_timeout));
+    shown["list_ttl"] = json!(show_duration(server.list_ttl));
+    shown["max_concurrent"] = json!(server.max_concurrent);
+    shown["description"] = json!(server.description);
+    shown
+}
+
+fn stdio(stdio: &Stdio) -> Value {
+    json!({
+        "command": stdio.command,
+        "args": stdio.args,
+        "env": secrets(&stdio.env),
+        "cwd": stdio.cwd.as_ref().map(|path| path.display().to_string()),
+        "inherit_env": stdio.inherit_env,
+        "idle_stop": stdio.idle_stop.map(show_duration),
+    })
+}
+
+fn http(http: &HttpUpstream) -> Value {
+    let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    json!({
+        "url": http.url.to_string(),
+        "headers": secrets(&http.headers),
+        "tls": (http.url.expose().scheme_str() == Some("https")).then(|| json!({
+            "ca": path(&http.tls.ca),
+            "cert": path(&http.tls.cert),
+            "key": path(&http.tls.key),
+            "server_name": http.tls.server_name,
+            "verify": http.tls.verify,
+        })),
+    })
+}
+
+fn limits(limits: &Limits) -> Value {
+    json!({
+        "body_bytes": limits.body_bytes,
+        "header_bytes": limits.header_bytes,
+        "json_depth": limits.json_depth,
+        "batch": limits.batch,
+        "connections": limits.connections,
+        "concurrent_calls": limits.concurrent_calls,
+        "concurrent_per_client": limits.concurrent_per_client,
+        "sessions": limits.sessions,
+        "session_idle": show_duration(limits.session_idle),
+        "header_read": show_duration(limits.header_read),
+        "body_read": show_duration(limits.body_read),
+        "call_timeout": show_duration(limits.call_timeout),
+        "call_max": show_duration(limits.call_max),
+        "response_bytes": limits.response_bytes,
+        "keep_alive_interval": show_duration(limits.keep_alive_interval),
+        "drain": show_duration(limits.drain),
+    })
+}
+
+fn otlp(otlp: &Otlp) -> Value {
+    json!({
+        "endpoint": otlp.endpoint,
+        "protocol": match otlp.protocol {
+            OtlpProtocol::Grpc => "grpc",
+            OtlpProtocol::Http => "http",
+        },
+        "headers": secrets(&otlp.headers),
+        "sample_ratio": otlp.sample_ratio,
+        "service_name": otlp.service_name,
+    })
+}
+
+fn secrets(secrets: &BTreeMap<String, Secret>) -> Map<String, Value> {
+    let shown = |secret: &Secret| json!({ "value": secret.to_string(), "from": secret.source().to_string() });
+    secrets.iter().map(|(name, secret)| (name.clone(), shown(secret))).collect()
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let kept = object.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
+        }
+        other => other,
+    }
+}

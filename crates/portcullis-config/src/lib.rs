@@ -1,0 +1,41 @@
+//! File, environment and flags become checked settings.
+//!
+//! The way of a configuration, in order:
+//! a format reader turns the text into one kind of tree that remembers lines; the entries of MCP client files
+//! are brought into the gateway's own form; `${NAME}` is filled in; the tree is held against the
+//! JSON Schema of the raw structs; the raw structs are checked and become [`Settings`].
+//! Every step adds to one list of problems and goes on, so that a user sees all of them in one run.
+//!
+//! This crate reads the configuration file and the files it names. It does not watch them, connect to
+//! anything, or know how the settings are used.
+
+mod check;
+mod clients;
+mod conform;
+mod effective;
+mod environment;
+mod fill;
+mod load;
+mod node;
+mod problem;
+mod raw;
+mod read;
+mod reference;
+mod report;
+mod schema;
+mod secret;
+mod settings;
+mod slug;
+mod units;
+
+pub use effective::effective;
+pub use environment::{Environment, Overrides, ProcessEnvironment};
+pub use load::{Format, Loaded, defaults, import, load, parse};
+pub use problem::{Problem, Problems, Severity};
+pub use reference::reference;
+pub use schema::schema;
+pub use secret::{Secret, SecretSource};
+pub use settings::{
+    Anonymous, EraPin, Http, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp, OtlpProtocol, Server,
+    Settings, Sharing, Stdio, Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl,
+};

@@ -1,0 +1,236 @@
+//! The file as it is written: the one description of its keys.
+//!
+//! The doc comments here are the user's documentation: they become the JSON Schema that editors use and the
+//! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
+//! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
+
+mod server;
+mod text;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(crate) use server::{ClientServer, Era, Server, Sharing, UpstreamTls};
+pub(crate) use text::{Duration, Listen, Secret, Size};
+
+/// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Portcullis configuration")]
+pub(crate) struct File {
+    /// The schema that an editor checks the file against. Not read.
+    #[serde(rename = "$schema")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) _schema: serde::de::IgnoredAny,
+    /// Where to accept clients. A bare port (`8080` or `:8080`) means loopback only; any other address must be
+    /// written out, as in `0.0.0.0:8080`, and needs `tls.client_ca`. A change needs a restart.
+    #[schemars(extend("default" = "127.0.0.1:8080"))]
+    pub(crate) listen: Option<Listen>,
+    /// The absolute URL under which clients reach the gateway when that is not the listener itself.
+    pub(crate) public_url: Option<String>,
+    /// Serves TLS. A change needs a restart.
+    pub(crate) tls: Option<Tls>,
+    /// Where state is kept. A change needs a restart.
+    pub(crate) store: Option<Store>,
+    /// Where state that replicas share is kept. A change needs a restart.
+    pub(crate) shared: Option<Shared>,
+    /// The upstream MCP servers by name. A name is lower-case letters and digits in groups joined by `-`, at
+    /// most 20 characters. Each entry has either `command` or `url`.
+    pub(crate) servers: BTreeMap<String, Server>,
+    /// The `mcpServers` object of an MCP client, unchanged. Joined with `servers`; names that do not fit are
+    /// made to fit, with a warning.
+    #[serde(rename = "mcpServers")]
+    #[schemars(with = "BTreeMap<String, ClientServer>")]
+    pub(crate) _mcp_servers: serde::de::IgnoredAny,
+    /// Who may call.
+    pub(crate) identity: Identity,
+    /// What browsers and proxies may send in `Origin` and `Host`.
+    pub(crate) http: Http,
+    /// The bounds on what one client, one call and the whole process may use.
+    pub(crate) limits: Limits,
+    /// Logs, metrics and traces.
+    pub(crate) telemetry: Telemetry,
+    /// Worker threads; one per available core when not given. A change needs a restart.
+    pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// The listener's certificate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM file with the certificate chain, leaf first.
+    pub(crate) cert: String,
+    /// PEM file with the private key.
+    pub(crate) key: String,
+    /// PEM file with the authorities whose client certificates are accepted. Turns on mutual TLS.
+    pub(crate) client_ca: Option<String>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Store {
+    /// An SQLite file.
+    Sqlite {
+        /// The file; created when missing.
+        #[serde(default, rename = "path")]
+        #[schemars(extend("default" = "portcullis.db"))]
+        _path: Option<String>,
+    },
+}
+
+/// Where state that replicas share is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Shared {
+    /// In this process: for a single replica.
+    Memory {},
+}
+
+/// Who may call.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Identity {
+    /// Whether callers without credentials are served: `allow` (only on loopback, and the default there) or
+    /// `deny` (the default elsewhere).
+    pub(crate) anonymous: Option<Anonymous>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Anonymous {
+    Allow,
+    Deny,
+}
+
+/// What browsers and proxies may send.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// `Origin` values accepted besides loopback and `public_url`: `scheme://host` or `scheme://host:port`.
+    pub(crate) allowed_origins: Vec<String>,
+    /// `Host` values accepted besides loopback and `public_url`: `host` or `host:port`.
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+/// The bounds on what one client, one call and the whole process may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Largest request body.
+    #[schemars(extend("default" = "4MiB"))]
+    pub(crate) body_bytes: Option<Size>,
+    /// Largest request head: request line and headers together.
+    #[schemars(extend("default" = "32KiB"))]
+    pub(crate) header_bytes: Option<Size>,
+    /// Deepest nesting of a JSON message.
+    #[schemars(range(min = 8, max = 120), extend("default" = 64))]
+    pub(crate) json_depth: Option<usize>,
+    /// Most messages in one JSON-RPC batch of a legacy client.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 50))]
+    pub(crate) batch: Option<usize>,
+    /// Open client connections.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
+    pub(crate) connections: Option<usize>,
+    /// Calls in flight in the whole process.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
+    pub(crate) concurrent_calls: Option<usize>,
+    /// Calls in flight for one client.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 128))]
+    pub(crate) concurrent_per_client: Option<usize>,
+    /// Sessions of legacy clients held at once.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
+    pub(crate) sessions: Option<usize>,
+    /// A legacy session is dropped after so long without a request or an open stream.
+    #[schemars(extend("default" = "30m"))]
+    pub(crate) session_idle: Option<Duration>,
+    /// Time to receive a request head.
+    #[schemars(extend("default" = "10s"))]
+    pub(crate) header_read: Option<Duration>,
+    /// Time to receive a request body.
+    #[schemars(extend("default" = "30s"))]
+    pub(crate) body_read: Option<Duration>,
+    /// How long a call may stay without an answer or a sign of progress. A server may set its own.
+    #[schemars(extend("default" = "1m"))]
+    pub(crate) call_timeout: Option<Duration>,
+    /// How long a call may last in all, whatever progress it reports.
+    #[schemars(extend("default" = "10m"))]
+    pub(crate) call_max: Option<Duration>,
+    /// Largest message accepted from a server.
+    #[schemars(extend("default" = "64MiB"))]
+    pub(crate) response_bytes: Option<Size>,
+    /// Pause between keep-alive comments on an open event stream.
+    #[schemars(extend("default" = "15s"))]
+    pub(crate) keep_alive_interval: Option<Duration>,
+    /// Time given to calls in flight when the process is asked to stop. `0s` stops at once.
+    #[schemars(extend("default" = "25s"))]
+    pub(crate) drain: Option<Duration>,
+}
+
+/// Logs, metrics and traces.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Telemetry {
+    /// The log on standard error.
+    pub(crate) log: Log,
+    /// An OpenTelemetry collector to send traces and metrics to.
+    pub(crate) otlp: Option<Otlp>,
+    /// Serves `/metrics` in the Prometheus format.
+    #[schemars(extend("default" = true))]
+    pub(crate) metrics: Option<bool>,
+}
+
+/// The log on standard error.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// How a line looks: `json`, `pretty`, or `auto` for pretty on a terminal and JSON elsewhere. The flag
+    /// `--log-format` and PORTCULLIS_LOG_FORMAT win over it.
+    #[schemars(extend("default" = "auto"))]
+    pub(crate) format: Option<LogFormat>,
+    /// What is logged: a level (`error`, `warn`, `info`, `debug`, `trace`), or levels for parts as in
+    /// `warn,portcullis_hub=debug`. The flag `--log` and PORTCULLIS_LOG win over it.
+    #[schemars(extend("default" = "info"))]
+    pub(crate) filter: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Auto,
+    Json,
+    Pretty,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Otlp {
+    /// Its `http://` or `https://` URL, usually with port 4317 for `grpc` and 4318 for `http`.
+    pub(crate) endpoint: String,
+    /// `grpc`, or `http` for protobuf over HTTP.
+    #[serde(default)]
+    #[schemars(extend("default" = "grpc"))]
+    pub(crate) protocol: Option<OtlpProtocol>,
+    /// Headers sent with each export, such as an API key.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, Secret>,
+    /// Share of traces kept when the caller has not decided.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0), extend("default" = 1.0))]
+    pub(crate) sample_ratio: Option<f64>,
+    /// `service.name` of what is sent.
+    #[serde(default)]
+    #[schemars(extend("default" = "portcullis"))]
+    pub(crate) service_name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OtlpProtocol {
+    Grpc,
+    Http,
+}

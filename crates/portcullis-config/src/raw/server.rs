@@ -1,0 +1,113 @@
+//! An entry of `servers`, and one of the clients' `mcpServers`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Duration, Secret};
+
+/// An upstream MCP server: a child process (`command`) or a URL (`url`).
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// The program to start as a child, without a shell: a path, or a name that is looked up in PATH.
+    pub(crate) command: Option<String>,
+    /// Its arguments. Other users of the machine can see them: secrets belong into `env`. Only with `command`.
+    pub(crate) args: Vec<String>,
+    /// Environment variables set for it. It gets no others but PATH, HOME and a few harmless ones. Only with
+    /// `command`.
+    pub(crate) env: BTreeMap<String, Secret>,
+    /// Its working directory, that of the gateway when not given. Only with `command`.
+    pub(crate) cwd: Option<String>,
+    /// Names of variables handed on to it from the gateway's own environment. Only with `command`.
+    pub(crate) inherit_env: Vec<String>,
+    /// Stops it after so long without a call; the next call starts it again. Never stopped when not given. Only
+    /// with `command`.
+    pub(crate) idle_stop: Option<Duration>,
+    /// Its Streamable HTTP endpoint.
+    pub(crate) url: Option<String>,
+    /// Headers sent with each request. Only with `url`.
+    pub(crate) headers: BTreeMap<String, Secret>,
+    /// How its certificate is checked. Only with an `https` URL.
+    pub(crate) tls: Option<UpstreamTls>,
+    /// The protocol era it speaks: `legacy` (2025-11-25 and before), `modern` (2026-07-28 and after), or `auto` to
+    /// find out.
+    #[schemars(extend("default" = "auto"))]
+    pub(crate) era: Option<Era>,
+    /// `shared`: one instance serves every client. `session`: an own instance for each client session, or for each
+    /// principal where clients are stateless.
+    #[schemars(extend("default" = "shared"))]
+    pub(crate) sharing: Option<Sharing>,
+    /// `false` keeps the entry but neither starts nor lists the server.
+    #[schemars(extend("default" = true))]
+    pub(crate) enabled: Option<bool>,
+    /// How long a call may stay without an answer or a sign of progress; `limits.call_timeout` when not given.
+    pub(crate) call_timeout: Option<Duration>,
+    /// How long its lists of tools, prompts and resources are kept when it gives no hint of its own. `0s` asks
+    /// every time.
+    #[schemars(extend("default" = "5m"))]
+    pub(crate) list_ttl: Option<Duration>,
+    /// Calls in flight to it at once; more wait.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
+    pub(crate) max_concurrent: Option<usize>,
+    /// What it is for, shown to people.
+    pub(crate) description: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Era {
+    Auto,
+    Legacy,
+    Modern,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sharing {
+    Shared,
+    Session,
+}
+
+/// How the certificate of a server is checked.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct UpstreamTls {
+    /// PEM file with the authorities to trust instead of those of the system.
+    pub(crate) ca: Option<String>,
+    /// PEM file with the client certificate chain to present; needs `key`.
+    pub(crate) cert: Option<String>,
+    /// PEM file with the key of the client certificate; needs `cert`.
+    pub(crate) key: Option<String>,
+    /// The name to expect in the certificate instead of the host of the URL.
+    pub(crate) server_name: Option<String>,
+    /// `false` accepts any certificate, which lets anybody on the way read and change everything.
+    #[schemars(extend("default" = true))]
+    pub(crate) verify: Option<bool>,
+}
+
+// Only for the schema: entries are brought into the form of `Server` before anything else reads them.
+/// A server in the form of an MCP client's own file. Keys that only steer the client (`autoApprove`, `alwaysAllow`, …) are ignored; others warn.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes a form, never holds a value")]
+pub(crate) struct ClientServer {
+    /// The program to start as a child.
+    command: Option<String>,
+    /// Its arguments.
+    args: Option<Vec<String>>,
+    /// Environment variables set for it.
+    env: Option<BTreeMap<String, Secret>>,
+    /// Its working directory.
+    cwd: Option<String>,
+    /// `stdio`, or `http` (also `streamable-http`). `sse` is not available in this version.
+    r#type: Option<String>,
+    /// Its Streamable HTTP endpoint; also spelt `serverUrl` and `httpUrl`.
+    url: Option<String>,
+    /// Headers sent with each request.
+    headers: Option<BTreeMap<String, Secret>>,
+    /// `true` keeps the entry but neither starts nor lists the server.
+    disabled: Option<bool>,
+    /// What it is for, shown to people.
+    description: Option<String>,
+}

@@ -1,0 +1,64 @@
+//! A value that must not be seen, and where it came from.
+//!
+//! Reading it is a visible act (`expose`); printing it in any way shows `***`. It is not wiped from memory:
+//! the same bytes are in the process environment or in a file that the process can read again.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a secret was read from: safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// It stands in the configuration file itself.
+    Literal,
+    /// The environment variables that went into it.
+    Env(Vec<String>),
+    /// The file that holds it, with one trailing line break removed.
+    File(PathBuf),
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal => f.write_str("literal"),
+            Self::Env(names) => write!(f, "env {}", names.join(", ")),
+            Self::File(path) => write!(f, "file {}", path.display()),
+        }
+    }
+}
+
+/// A value that must not be seen. `Debug` and `Display` show `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    value: String,
+    source: SecretSource,
+}
+
+impl Secret {
+    /// A secret and where it was read from.
+    pub fn new(value: impl Into<String>, source: SecretSource) -> Self {
+        Self { value: value.into(), source }
+    }
+
+    /// The value itself: for the place that sends it, never for a log.
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+
+    /// Where it was read from.
+    pub fn source(&self) -> &SecretSource {
+        &self.source
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret(***, {})", self.source)
+    }
+}

@@ -1,0 +1,322 @@
+//! The checked settings: what the rest of the program reads.
+//!
+//! Everything here has been checked: addresses are parsed, paths are resolved against the folder of the
+//! configuration file, secrets have been read, and combinations that would be unsafe have been refused. These
+//! types know nothing of serde or of a file format, so that renaming a key in the file never touches a reader.
+//! All of them compare with `==`, which is how a reload finds what has changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_model::ServerId;
+
+use crate::Secret;
+
+/// Everything that one gateway process needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where to accept clients. A change needs a restart.
+    pub listen: SocketAddr,
+    /// The absolute URL under which clients reach the gateway, without a trailing slash.
+    pub public_url: Option<String>,
+    /// Serves TLS when present. A change needs a restart.
+    pub tls: Option<Tls>,
+    /// Who may call.
+    pub identity: Identity,
+    /// The upstream MCP servers by id, those with `enabled == false` included.
+    pub servers: BTreeMap<ServerId, Server>,
+    /// What browsers and proxies may send in `Origin` and `Host`.
+    pub http: Http,
+    /// The bounds on what one client, one call and the whole process may use.
+    pub limits: Limits,
+    /// Logs, metrics and traces.
+    pub telemetry: Telemetry,
+    /// Worker threads; `None` means one per available core.
+    pub workers: Option<NonZeroUsize>,
+}
+
+/// The certificate of the listener, as PEM files that existed when the settings were checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key of the leaf.
+    pub key: PathBuf,
+    /// The authorities whose client certificates are accepted; present turns mutual TLS on.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whether a caller without credentials is served.
+    pub anonymous: Anonymous,
+}
+
+/// Whether a caller without credentials is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Served; only ever the case on a loopback listener.
+    Allow,
+    /// Refused.
+    Deny,
+}
+
+/// One upstream MCP server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// How it is reached.
+    pub transport: Transport,
+    /// Which protocol era it speaks.
+    pub era: EraPin,
+    /// Whether clients share one instance of it.
+    pub sharing: Sharing,
+    /// `false` keeps the entry but neither starts nor lists the server.
+    pub enabled: bool,
+    /// How long one call may stay without an answer or a sign of progress.
+    pub call_timeout: Duration,
+    /// How long its lists are kept when it gives no hint of its own.
+    pub list_ttl: Duration,
+    /// Calls in flight to it at once; more wait.
+    pub max_concurrent: usize,
+    /// What it is for, shown to people.
+    pub description: Option<String>,
+}
+
+/// Which protocol era an upstream speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EraPin {
+    /// Found out by asking it.
+    #[default]
+    Auto,
+    /// Revisions with an `initialize` handshake, 2025-11-25 and before.
+    Legacy,
+    /// Stateless revisions, 2026-07-28 and after.
+    Modern,
+}
+
+/// Whether clients share one instance of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// One child or upstream session serves every client.
+    #[default]
+    Shared,
+    /// An own one for each client session, or for each principal where clients are stateless.
+    Session,
+}
+
+/// How a server is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transport {
+    /// A child process that speaks over its standard input and output.
+    Stdio(Stdio),
+    /// Streamable HTTP.
+    Http(HttpUpstream),
+}
+
+/// A child process. It is started without a shell and sees only the environment named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stdio {
+    /// The program: a path, or a bare name that is looked up in `PATH`.
+    pub command: String,
+    /// Its arguments, as they are. Other users of the machine can see them.
+    pub args: Vec<String>,
+    /// Variables set for it.
+    pub env: BTreeMap<String, Secret>,
+    /// Its working directory; `None` means that of the gateway.
+    pub cwd: Option<PathBuf>,
+    /// Variables handed on from the gateway's own environment, beside the harmless few it always gets.
+    pub inherit_env: Vec<String>,
+    /// Stopped after so long without a call and started again by the next; `None` means never stopped.
+    pub idle_stop: Option<Duration>,
+}
+
+/// A server behind a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUpstream {
+    /// Its endpoint.
+    pub url: UpstreamUrl,
+    /// Headers sent with each request, names in lower case. Names and values are valid HTTP.
+    pub headers: BTreeMap<String, Secret>,
+    /// How its certificate is checked.
+    pub tls: UpstreamTls,
+}
+
+/// How the certificate of an upstream is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Authorities trusted instead of those of the system, PEM.
+    pub ca: Option<PathBuf>,
+    /// Client certificate chain, PEM; present together with `key`.
+    pub cert: Option<PathBuf>,
+    /// Key of the client certificate, PEM.
+    pub key: Option<PathBuf>,
+    /// The name to expect in the certificate instead of the host of the URL.
+    pub server_name: Option<String>,
+    /// `false` accepts any certificate.
+    pub verify: bool,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self { ca: None, cert: None, key: None, server_name: None, verify: true }
+    }
+}
+
+/// An absolute `http` or `https` URL with a host and without user information or fragment.
+///
+/// `Debug` and `Display` leave the query out, since some servers are given their key there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamUrl(pub(crate) http::Uri);
+
+impl UpstreamUrl {
+    /// The whole URL, query included: for requests, not for logs.
+    pub fn expose(&self) -> &http::Uri {
+        &self.0
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.scheme_str().unwrap_or_default();
+        let authority = self.0.authority().map_or("", http::uri::Authority::as_str);
+        let query = if self.0.query().is_some() { "?***" } else { "" };
+        write!(f, "{scheme}://{authority}{path}{query}", path = self.0.path())
+    }
+}
+
+impl fmt::Debug for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// What browsers and proxies may send, besides loopback and the public URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// Origins, `scheme://host[:port]` in lower case.
+    pub allowed_origins: Vec<String>,
+    /// `Host` values, `host[:port]` in lower case; without a port any port fits.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// The bounds on what one client, one call and the whole process may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body, in bytes.
+    pub body_bytes: usize,
+    /// Largest request head (request line and headers), in bytes.
+    pub header_bytes: usize,
+    /// Deepest nesting of a JSON message, in levels.
+    pub json_depth: usize,
+    /// Most messages in one legacy JSON-RPC batch.
+    pub batch: usize,
+    /// Open client connections.
+    pub connections: usize,
+    /// Calls in flight in the whole process.
+    pub concurrent_calls: usize,
+    /// Calls in flight for one client.
+    pub concurrent_per_client: usize,
+    /// Legacy sessions held at once.
+    pub sessions: usize,
+    /// A legacy session is dropped after so long without a request or an open stream.
+    pub session_idle: Duration,
+    /// Time to receive a request head.
+    pub header_read: Duration,
+    /// Time to receive a request body.
+    pub body_read: Duration,
+    /// How long a call may stay without an answer or a sign of progress, unless its server says otherwise.
+    pub call_timeout: Duration,
+    /// How long a call may last in all, whatever progress it reports.
+    pub call_max: Duration,
+    /// Largest message accepted from an upstream, in bytes.
+    pub response_bytes: usize,
+    /// Pause between keep-alive comments on an open event stream.
+    pub keep_alive_interval: Duration,
+    /// Time given to calls in flight when the process is asked to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 4 << 20,
+            header_bytes: 32 << 10,
+            json_depth: 64,
+            batch: 50,
+            connections: 10_000,
+            concurrent_calls: 1024,
+            concurrent_per_client: 128,
+            sessions: 20_000,
+            session_idle: Duration::from_mins(30),
+            header_read: Duration::from_secs(10),
+            body_read: Duration::from_secs(30),
+            call_timeout: Duration::from_mins(1),
+            call_max: Duration::from_mins(10),
+            response_bytes: 64 << 20,
+            keep_alive_interval: Duration::from_secs(15),
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Logs, metrics and traces.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// What is logged and how it looks.
+    pub log: Log,
+    /// Sends traces and metrics to a collector when present.
+    pub otlp: Option<Otlp>,
+    /// Serves `/metrics`.
+    pub metrics: bool,
+}
+
+/// What is logged and how it looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// `tracing` directives such as `info` or `warn,portcullis_hub=debug`. Not parsed here.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// One JSON object on each line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Otlp {
+    /// Its absolute `http` or `https` URL.
+    pub endpoint: String,
+    /// Over which protocol.
+    pub protocol: OtlpProtocol,
+    /// Headers sent with each export.
+    pub headers: BTreeMap<String, Secret>,
+    /// Share of traces kept when the caller has not decided, 0.0 to 1.0.
+    pub sample_ratio: f64,
+    /// `service.name` of the resource.
+    pub service_name: String,
+}
+
+/// The protocol of an OpenTelemetry collector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// OTLP over gRPC, usually port 4317.
+    #[default]
+    Grpc,
+    /// OTLP over HTTP with protobuf bodies, usually port 4318.
+    Http,
+}

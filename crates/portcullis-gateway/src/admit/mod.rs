@@ -1,0 +1,74 @@
+//! May this call be carried out now? Only what comes out of here can be sent on.
+//!
+//! Today that is a matter of limits: so many calls in the whole process, so many for one client. Policy and approvals
+//! join here; the type already says that nothing passes by.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use portcullis_config::Limits;
+use portcullis_model::ErrorKind;
+
+use crate::call::{Call, Refusal};
+
+/// A call that may be carried out. Made by [`admit`] alone.
+pub(crate) struct Permitted {
+    call: Call,
+    places: Places,
+}
+
+/// The call's place among those under way; given back when dropped.
+pub(crate) struct Places {
+    _all: Place,
+    _client: Place,
+}
+
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Place {
+    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let place = Self(counter.clone());
+        (counter.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+}
+
+impl Deref for Permitted {
+    type Target = Call;
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
+impl Permitted {
+    /// The call, and its place, to be held until it has been answered.
+    pub(crate) fn into_parts(self) -> (Call, Places) {
+        (self.call, self.places)
+    }
+}
+
+/// Lets a call in.
+///
+/// # Errors
+/// Too much is under way, here or for this client.
+pub(crate) fn admit(call: Call, under_way: &Arc<AtomicUsize>, limits: &Limits) -> Result<Permitted, Refusal> {
+    let all = Place::take(under_way, limits.concurrent_calls).ok_or_else(|| {
+        let message = format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
+        Refusal::new(ErrorKind::Overloaded, message)
+    })?;
+    let client = Place::take(&call.caller.under_way, limits.concurrent_per_client).ok_or_else(|| {
+        let limit = limits.concurrent_per_client;
+        let message = format!("this client has {limit} calls under way; wait for one to end");
+        Refusal::new(ErrorKind::TooManyRequests, message)
+    })?;
+    Ok(Permitted { call, places: Places { _all: all, _client: client } })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,47 @@
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_model::Principal;
+
+use super::*;
+use crate::call::{Caller, Endpoint, Worker};
+
+fn call(under_way: &Arc<AtomicUsize>) -> Call {
+    let caller = Caller {
+        principal: Principal::Anonymous,
+        revision: Revision::NEWEST,
+        caps: ClientCaps::NONE,
+        conversation: "test".into(),
+        under_way: under_way.clone(),
+    };
+    Call {
+        endpoint: Endpoint::Aggregate,
+        caller: Arc::new(caller),
+        worker: Worker(0),
+        method: Method::ToolsCall,
+        params: None,
+        log_level: None,
+        progress_token: None,
+        trace: None,
+        mirrored: None,
+        request_id: "1".into(),
+    }
+}
+
+#[test]
+fn refuses_beyond_a_limit_and_gives_places_back() {
+    let limits = Limits { concurrent_calls: 3, concurrent_per_client: 2, ..Limits::default() };
+    let (all, one, other) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+    let first = admit(call(&one), &all, &limits).ok();
+    let second = admit(call(&one), &all, &limits).ok();
+    assert!(first.is_some() && second.is_some());
+    assert_eq!(admit(call(&one), &all, &limits).err().map(|r| r.kind), Some(ErrorKind::TooManyRequests));
+    let third = admit(call(&other), &all, &limits).ok();
+    assert!(third.is_some());
+    assert_eq!(admit(call(&other), &all, &limits).err().map(|r| r.kind), Some(ErrorKind::Overloaded));
+    drop((first, second, third));
+    assert_eq!(
+        (all.load(Ordering::Relaxed), one.load(Ordering::Relaxed), other.load(Ordering::Relaxed)),
+        (0, 0, 0)
+    );
+}

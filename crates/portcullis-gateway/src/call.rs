@@ -1,0 +1,249 @@
+//! The waist: a self-contained request, and the exchange that answers it.
+//!
+//! Everything on the way in becomes a [`Call`], everything on the way out an [`Exchange`]: notifications, then exactly
+//! one [`Outcome`]. Both are the modern protocol's shape; a legacy peer is an adapter at its own edge. There is no
+//! session here, and nothing here knows a transport.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::StreamExt as _;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Notification, RpcError};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::Payload;
+use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_telemetry::trace::TraceContext;
+
+/// What the client connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/mcp`: all servers as one.
+    Aggregate,
+    /// `/mcp/s/{server}`: one server, unprefixed.
+    Server(ServerId),
+}
+
+/// Who calls, and what that side of the conversation can carry.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// For whom.
+    pub principal: Principal,
+    /// Which revision the client speaks.
+    pub revision: Revision,
+    /// What the client can be asked.
+    pub caps: ClientCaps,
+    /// Names the conversation where servers are not shared: a legacy session, or the principal.
+    pub conversation: Arc<str>,
+    /// How many calls this client has under way: per session, or per connection where there are none.
+    pub under_way: Arc<AtomicUsize>,
+}
+
+/// Which worker thread serves the call: connections to servers are pooled per worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker(pub usize);
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Where it came in.
+    pub endpoint: Endpoint,
+    /// From whom.
+    pub caller: Arc<Caller>,
+    /// On which thread.
+    pub worker: Worker,
+    /// What is asked.
+    pub method: Method,
+    /// As they came.
+    pub params: Option<Raw>,
+    /// Log messages wanted from this level up.
+    pub log_level: Option<LogLevel>,
+    /// The client's progress token.
+    pub progress_token: Option<Raw>,
+    /// Where the call stands in a trace.
+    pub trace: Option<TraceContext>,
+    /// The `Mcp-Param-*` headers of a modern HTTP request, to be held against the tool's schema.
+    pub mirrored: Option<http::HeaderMap>,
+    /// For logs: the client's id for this request, or a made-up one.
+    pub request_id: Arc<str>,
+}
+
+/// Severity of a log message (RFC 5424's names), least severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names are the specification's")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+impl LogLevel {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Debug, "debug"),
+        (Self::Info, "info"),
+        (Self::Notice, "notice"),
+        (Self::Warning, "warning"),
+        (Self::Error, "error"),
+        (Self::Critical, "critical"),
+        (Self::Alert, "alert"),
+        (Self::Emergency, "emergency"),
+    ];
+
+    /// Reads a level.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, name)| *name == text).map(|(level, _)| *level)
+    }
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    /// The level with this place in the order; the most severe one beyond the end.
+    pub fn from_index(index: u8) -> Self {
+        Self::ALL[usize::from(index).min(Self::ALL.len() - 1)].0
+    }
+}
+
+/// Why the gateway itself does not carry a call out. A value, not an exception: it says who is at fault and what to do.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Which kind.
+    pub kind: ErrorKind,
+    /// For the caller: what happened, and what to do next. No secrets, no internals.
+    pub message: String,
+    /// `error.data`.
+    pub data: Option<Raw>,
+}
+
+impl Refusal {
+    /// A refusal without data.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), data: None }
+    }
+
+    /// The same with `error.data`.
+    #[must_use]
+    pub fn with_data(self, data: Raw) -> Self {
+        Self { data: Some(data), ..self }
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A complete result.
+    Complete(Payload),
+    /// The server needs answers from the client first (2026-07-28, multi round-trip requests). Modern form.
+    InputRequired(Raw),
+    /// The server made a task of it (Tasks extension). Modern form.
+    Task(Raw),
+    /// The server answered with an error.
+    Failed {
+        /// As the server wrote it.
+        error: RpcError,
+        /// In which era.
+        era: Era,
+    },
+    /// The gateway did not carry it out.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// What an exchange yields.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Belongs to this request: progress or a log message.
+    Notification(Notification),
+    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). Asking the exchange for
+    /// the next event fetches it at once; whoever can lets `retry` pass first.
+    Paused {
+        /// What the server asked for.
+        retry: Option<Duration>,
+    },
+    /// The end.
+    Done(Outcome),
+}
+
+/// The answer to one call, as it arrives. Dropping it cancels the call at the server.
+pub struct Exchange {
+    events: Events,
+    /// The server chose to stream its answer.
+    streamed: bool,
+}
+
+enum Events {
+    Ready(Option<Outcome>),
+    Live(Pin<Box<dyn Stream<Item = Event> + Send>>),
+}
+
+impl Exchange {
+    /// An answer that is there already.
+    pub fn done(outcome: impl Into<Outcome>) -> Self {
+        Self { events: Events::Ready(Some(outcome.into())), streamed: false }
+    }
+
+    /// An answer that is there already and came on a stream.
+    pub fn done_on_stream(outcome: Outcome) -> Self {
+        Self { events: Events::Ready(Some(outcome)), streamed: true }
+    }
+
+    /// An answer under way. The stream must yield [`Event::Done`] once; what comes after it is not asked for.
+    pub fn live(events: impl Stream<Item = Event> + Send + 'static, streamed: bool) -> Self {
+        Self { events: Events::Live(Box::pin(events)), streamed }
+    }
+
+    /// Whether the server answered with an event stream, so that a client which can should see one too.
+    pub fn is_streamed(&self) -> bool {
+        self.streamed
+    }
+
+    /// Whether the outcome is already there.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.events, Events::Ready(_))
+    }
+
+    /// The next event; `None` after the outcome.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn next(&mut self) -> Option<Event> {
+        match &mut self.events {
+            Events::Ready(outcome) => outcome.take().map(Event::Done),
+            Events::Live(events) => {
+                let event = events.next().await;
+                if matches!(event, Some(Event::Done(_)) | None) {
+                    self.events = Events::Ready(None);
+                }
+                event
+            }
+        }
+    }
+
+    /// Waits for the outcome and drops the notifications.
+    pub async fn outcome(mut self) -> Outcome {
+        loop {
+            match self.next().await {
+                Some(Event::Done(outcome)) => return outcome,
+                Some(_) => {}
+                None => return Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The data plane as one object: what all calls share.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use portcullis_config::Settings;
+use portcullis_hub::Supervisor;
+use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::method::Method;
+use portcullis_model::ServerId;
+use portcullis_telemetry::{Metrics, Tracer};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::Endpoint;
+use crate::listen::Sessions;
+use crate::route::{Servers, Views};
+use crate::seal::Sealer;
+use crate::upstream::{Change, ServerState, Surroundings, TlsError};
+
+/// How often idle sessions are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// The gateway.
+pub struct Gateway {
+    pub(crate) env: Arc<Surroundings>,
+    pub(crate) settings: ArcSwap<Settings>,
+    pub(crate) servers: ArcSwap<Servers>,
+    pub(crate) sessions: Sessions,
+    pub(crate) views: Views,
+    pub(crate) sealer: Sealer,
+    pub(crate) tracer: Tracer,
+    pub(crate) under_way: Arc<AtomicUsize>,
+    /// No new work is taken; what is under way may end.
+    pub(crate) draining: CancellationToken,
+    /// The address that the listener got.
+    pub(crate) address: OnceLock<std::net::SocketAddr>,
+    info: Raw,
+}
+
+/// A configuration that cannot be put into service.
+#[derive(Debug, thiserror::Error)]
+#[error("server `{server}`: {cause}")]
+pub struct UpdateError {
+    server: ServerId,
+    cause: TlsError,
+}
+
+/// One server as the operator sees it.
+#[derive(Clone, Debug)]
+pub struct ServerReport {
+    /// Its slug.
+    pub id: ServerId,
+    /// How it is.
+    pub state: ServerState,
+    /// The protocol revision in use, once it was reached.
+    pub revision: Option<&'static str>,
+    /// How many tools, resources, templates and prompts it lists; `None` for a list that was not fetched.
+    pub offers: [Option<usize>; 4],
+}
+
+impl Gateway {
+    /// A gateway for `settings` with `workers` threads that will serve it. Nothing is started or reached yet.
+    ///
+    /// # Errors
+    /// When a server's certificates cannot be loaded.
+    pub fn new(
+        settings: Settings,
+        workers: usize,
+        control: Handle,
+        supervisor: Supervisor,
+        metrics: Metrics,
+        tracer: Tracer,
+    ) -> Result<Arc<Self>, UpdateError> {
+        let info = implementation();
+        let limits = settings.limits.clone();
+        let env = Surroundings::new(control, supervisor, workers, info.as_str().to_owned(), metrics, limits);
+        let gateway = Arc::new(Self {
+            env: Arc::new(env),
+            settings: ArcSwap::from_pointee(settings),
+            servers: ArcSwap::default(),
+            sessions: Sessions::default(),
+            views: Views::default(),
+            sealer: Sealer::new(),
+            tracer,
+            under_way: Arc::default(),
+            draining: CancellationToken::new(),
+            address: OnceLock::new(),
+            info,
+        });
+        let weak = Arc::downgrade(&gateway);
+        gateway.env.on_change(move |change| {
+            if let Some(gateway) = weak.upgrade()
+                && let Some(catalogue) = gateway.servers.load().find(change.server.as_str())
+            {
+                catalogue.invalidate(&change.method);
+            }
+        });
+        gateway.put_in_service()?;
+        Ok(gateway)
+    }
+
+    /// Takes up a new configuration. Servers whose settings did not change keep everything that they have open;
+    /// sessions and running calls go on.
+    ///
+    /// # Errors
+    /// As [`Gateway::new`]; the old configuration stays in force then.
+    pub fn reload(&self, settings: Settings) -> Result<(), UpdateError> {
+        let old = self.settings.swap(Arc::new(settings));
+        match self.put_in_service() {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.settings.store(old);
+                Err(error)
+            }
+        }
+    }
+
+    fn put_in_service(&self) -> Result<(), UpdateError> {
+        let settings = self.settings.load();
+        let update = self.servers.load().update(&settings.servers, &self.env);
+        let update = update.map_err(|(server, cause)| UpdateError { server, cause })?;
+        self.env.set_limits(settings.limits.clone());
+        self.servers.store(Arc::new(update.servers));
+        for server in update.changed {
+            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged] {
+                self.env.announce(Change { server: server.clone(), method });
+            }
+        }
+        for server in update.retired {
+            tracing::info!(server.id = %server.id(), "server goes out of service");
+            self.env.control.spawn(server.retire(settings.limits.drain));
+        }
+        Ok(())
+    }
+
+    /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
+    pub(crate) fn server_info(&self, endpoint: &Endpoint) -> Raw {
+        let own = match endpoint {
+            Endpoint::Aggregate => None,
+            Endpoint::Server(id) => {
+                let servers = self.servers.load();
+                servers.find(id.as_str()).and_then(|catalogue| catalogue.server.about()?.server_info())
+            }
+        };
+        own.unwrap_or_else(|| self.info.clone())
+    }
+
+    /// Reaches every server and fetches its lists, all at once, so that the first client finds them there.
+    pub async fn warm_up(self: &Arc<Self>) {
+        let servers = self.servers.load_full();
+        crate::route::warm_up(&servers).await;
+    }
+
+    /// The servers in service.
+    pub fn report(&self) -> Vec<ServerReport> {
+        self.servers.load().iter().map(|catalogue| catalogue.report()).collect()
+    }
+
+    /// Ends sessions that nobody uses any more; runs for as long as the gateway serves.
+    pub async fn look_after_sessions(self: Arc<Self>) {
+        while !self.draining.is_cancelled() {
+            tokio::time::sleep(SWEEP).await;
+            let ended = self.sessions.sweep(self.env.limits().session_idle);
+            for session in ended {
+                crate::listen::session_ended(&self, &session);
+            }
+        }
+    }
+
+    /// Stops taking new work: `/readyz` says so, new calls are refused. Returns how long running calls may take.
+    pub fn drain(&self) -> Duration {
+        self.draining.cancel();
+        self.env.limits().drain
+    }
+
+    /// Takes all servers out of service and stops their children.
+    pub async fn close(&self) {
+        let servers = self.servers.swap(Arc::default());
+        let patience = Duration::ZERO;
+        let closing = servers.iter().map(|catalogue| catalogue.server.clone().retire(patience));
+        futures_util::future::join_all(closing).await;
+        self.env.supervisor.shutdown().await;
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.env.metrics
+    }
+}
+
+fn implementation() -> Raw {
+    let mut out = b"{\"name\":\"portcullis\",\"title\":\"Portcullis\",\"version\":".to_vec();
+    write_string(&mut out, env!("CARGO_PKG_VERSION"));
+    out.push(b'}');
+    Raw::trusted(out)
+}

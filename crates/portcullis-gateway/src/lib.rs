@@ -1,0 +1,25 @@
+//! The data plane: the life of one call.
+//!
+//! The modules are the steps in their order. `listen` accepts bytes and knows the eras of clients; `admit` lets a call
+//! in; `route` finds its server and merges what servers list; `upstream` speaks to servers; `answer` holds the one
+//! table from kinds of failure to what clients see; `record` keeps what has to be kept. `pipeline` walks them on one
+//! screen, `call` is the waist between the edges, and `gateway` is what all calls share. `bridge` is the other end of
+//! the wire: stdio on this side, a gateway on the other.
+//!
+//! Deliberately absent: configuration files (`portcullis-config`), processes (`portcullis-hub`), the wire formats
+//! themselves (`portcullis-mcp`), and any session in the waist.
+
+mod admit;
+pub mod answer;
+pub mod bridge;
+pub mod call;
+mod gateway;
+pub mod listen;
+mod pipeline;
+mod record;
+mod route;
+mod seal;
+mod upstream;
+
+pub use gateway::{Gateway, ServerReport, UpdateError};
+pub use upstream::{ServerState, TlsError};

@@ -1,0 +1,106 @@
+//! Bodies: bounded on the way in, whole or streamed on the way out.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use portcullis_config::Limits;
+use portcullis_model::ErrorKind;
+
+use crate::call::Refusal;
+
+/// The body of an answer.
+pub(crate) enum Body {
+    /// All of it; `None` once it was sent.
+    Whole(Option<Bytes>),
+    /// As it comes; ends when the stream does.
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Body {
+    pub(crate) fn empty() -> Self {
+        Self::Whole(None)
+    }
+
+    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+    }
+
+    pub(crate) fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::Stream(Box::pin(stream))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match &mut *self {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.as_mut().poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a request's body, within the limits on size and time.
+pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: &Limits) -> Result<Bytes, Refusal> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limits.body_bytes) {
+        return Err(too_large(limits));
+    }
+    match tokio::time::timeout(limits.body_read, collect(body, limits)).await {
+        Ok(read) => read,
+        Err(_) => {
+            let message = format!("the body did not arrive within {} s", limits.body_read.as_secs());
+            Err(Refusal::new(ErrorKind::BodyTimeout, message))
+        }
+    }
+}
+
+async fn collect(mut body: Incoming, limits: &Limits) -> Result<Bytes, Refusal> {
+    let mut whole: Option<Bytes> = None;
+    let mut parts = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Refusal::new(ErrorKind::Unparsable, "the body broke off");
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        if parts.len() + whole.as_ref().map_or(0, Bytes::len) + data.len() > limits.body_bytes {
+            return Err(too_large(limits));
+        }
+        match whole.take() {
+            None if parts.is_empty() => whole = Some(data),
+            first => {
+                if let Some(first) = first {
+                    parts.extend_from_slice(&first);
+                }
+                parts.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(whole.unwrap_or_else(|| parts.freeze()))
+}
+
+fn too_large(limits: &Limits) -> Refusal {
+    let message = format!("the body is larger than {} bytes (limits.body_bytes)", limits.body_bytes);
+    Refusal::new(ErrorKind::BodyTooLarge, message)
+}

@@ -1,0 +1,41 @@
+//! What is known of a client before it has said anything: its connection.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use http::HeaderMap;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::translate::trace_of;
+use portcullis_model::Principal;
+use portcullis_telemetry::TraceContext;
+
+use crate::call::Worker;
+use crate::gateway::Gateway;
+
+/// One client connection.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) worker: Worker,
+    pub(crate) principal: Principal,
+    /// Names the conversation of stateless clients where servers are not shared: the principal.
+    pub(crate) conversation: Arc<str>,
+    pub(crate) under_way: Arc<AtomicUsize>,
+}
+
+impl Context {
+    pub(crate) fn new(gateway: Arc<Gateway>, worker: Worker, principal: Principal) -> Self {
+        let conversation = principal.to_string().into();
+        Self { gateway, worker, principal, conversation, under_way: Arc::default() }
+    }
+}
+
+/// Where a request stands in a trace: `_meta` first (SEP-414), for it is the call's own; else the HTTP header.
+pub(super) fn trace_context(headers: &HeaderMap, meta: Option<&Raw>) -> Option<TraceContext> {
+    let from_meta = meta.and_then(trace_of);
+    let parsed = from_meta.and_then(|(parent, state)| TraceContext::parse(&parent, state.as_deref()).ok());
+    parsed.or_else(|| {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        TraceContext::parse(text("traceparent")?, text("tracestate")).ok()
+    })
+}

@@ -1,0 +1,551 @@
+//! Clients up to 2025-11-25: sessions, batches, cancellation by message, streams that can be resumed.
+//!
+//! A client that goes away has not cancelled anything: its call goes on, and its answer waits in a stream for a while.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream as FutureStream};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::header;
+use portcullis_mcp::json::{Kind, Raw};
+use portcullis_mcp::message::{Id, Notification, Request, write_notification, write_result};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::sse;
+use portcullis_model::ErrorKind;
+
+use super::body::Body;
+use super::context::{Context, trace_context};
+use super::modern::progress_token;
+use super::response::{self, Accepts};
+use super::session::{Place, Read, Reader, Running, Session, Stream};
+use crate::answer::{Reply, reply};
+use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
+use crate::gateway::Gateway;
+use crate::pipeline;
+use crate::route;
+use crate::seal::random_id;
+
+const LEGACY: Era = Era::Legacy;
+/// How soon a client whose stream broke may come back.
+const RETRY: Duration = Duration::from_millis(500);
+/// The longest that a server's own wish for a pause is honoured.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The session that a request names.
+///
+/// # Errors
+/// It names none, or none that is this client's on this endpoint, or a protocol version that is no legacy one.
+pub(super) fn find_session(
+    context: &Context,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+) -> Result<Arc<Session>, Refusal> {
+    let id = headers.get(header::SESSION_ID).ok_or_else(|| {
+        let message = "no session: send `initialize` first, then its Mcp-Session-Id with every request \
+                       (or speak 2026-07-28, which has none)";
+        Refusal::new(ErrorKind::SessionRequired, message)
+    })?;
+    let id = id.to_str().unwrap_or_default();
+    let session = context.gateway.sessions.find(id, &context.principal, endpoint);
+    let session = session.ok_or_else(|| {
+        Refusal::new(ErrorKind::UnknownSession, "no such session; it may have ended: send `initialize` again")
+    })?;
+    if let Some(version) = headers.get(header::PROTOCOL_VERSION) {
+        let known = version.to_str().ok().and_then(Revision::parse);
+        if known.is_none_or(|revision| revision.era() == Era::Modern) {
+            let message = "the header MCP-Protocol-Version must be the version that `initialize` agreed on";
+            return Err(Refusal::new(ErrorKind::UnsupportedVersion, message));
+        }
+    }
+    session.touch();
+    Ok(session)
+}
+
+/// `initialize`: opens a session.
+pub(super) async fn initialize(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Request) -> Response<Body> {
+    let id = request.id.clone();
+    match open_session(context, endpoint, request).await {
+        Ok((session, result)) => {
+            let accepts = Accepts::of(headers);
+            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
+            let mut response = response::one(&reply, &id, accepts);
+            let name = HeaderValue::try_from(&*session.id).expect("a session id is base64url");
+            response.headers_mut().insert(header::SESSION_ID, name);
+            response
+        }
+        Err(refusal) => response::refusal(LEGACY, Some(&id), &refusal),
+    }
+}
+
+async fn open_session(context: &Context, endpoint: Endpoint, request: Request) -> Result<(Arc<Session>, Raw), Refusal> {
+    let wrong = |what: &str| Refusal::new(ErrorKind::InvalidParams, format!("`params.{what}"));
+    let params = request.params.ok_or_else(|| wrong("protocolVersion` must be a string"))?;
+    let version = params.find_string("protocolVersion").ok_or_else(|| wrong("protocolVersion` must be a string"))?;
+    let asked = Revision::parse(&version).filter(|revision| revision.era() == Era::Legacy);
+    let capabilities = params.find("capabilities").filter(|value| value.kind() == Kind::Object);
+    let capabilities = capabilities.ok_or_else(|| wrong("capabilities` must be an object"))?;
+    let id: Arc<str> = random_id().into();
+    let caller = Arc::new(Caller {
+        principal: context.principal.clone(),
+        revision: asked.unwrap_or(Revision::NEWEST_LEGACY),
+        caps: ClientCaps::read(&capabilities),
+        conversation: id.clone(),
+        under_way: Arc::default(),
+    });
+    let gateway = &context.gateway;
+    let result = route::initialize_result(gateway, &endpoint, &caller).await?;
+    let session = Arc::new(Session::new(id, endpoint, caller));
+    let limit = gateway.env.limits().sessions;
+    gateway.sessions.add(session.clone(), limit).map_err(|_| {
+        let message = format!("{limit} sessions are open (limits.sessions); try again later");
+        Refusal::new(ErrorKind::Overloaded, message)
+    })?;
+    gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
+    Ok((session, result))
+}
+
+/// One message that wants no answer.
+pub(super) fn notification(session: &Session, notification: &Notification) {
+    if notification.method == Method::Cancelled
+        && let Some(id) = notification.params.as_ref().and_then(|params| params.find("requestId"))
+        && let Some(id) = Id::from_raw(&id)
+    {
+        session.cancel(&id);
+    }
+}
+
+/// Ends a session.
+pub(super) fn delete(gateway: &Gateway, session: &Session) {
+    gateway.sessions.end(session);
+    ended(gateway, session);
+}
+
+/// What else ends with a session.
+pub(crate) fn ended(gateway: &Gateway, session: &Session) {
+    for catalogue in gateway.servers.load().iter() {
+        catalogue.server.end_conversation(&session.id);
+    }
+    gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
+}
+
+/// Answers one request of a session.
+pub(super) async fn request(
+    context: &Context,
+    session: &Arc<Session>,
+    headers: &HeaderMap,
+    request: Request,
+) -> Response<Body> {
+    let accepts = Accepts::of(headers);
+    let id = request.id.clone();
+    match local(session, &request) {
+        Some(Ok(result)) => {
+            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
+            return response::one(&reply, &id, accepts);
+        }
+        Some(Err(refusal)) => return response::refusal(LEGACY, Some(&id), &refusal),
+        None => {}
+    }
+    let work = match Work::begin(context, session, headers, request) {
+        Ok(work) => work,
+        Err(refusal) => return response::refusal(LEGACY, Some(&id), &refusal),
+    };
+    let pause = context.gateway.env.limits().keep_alive_interval;
+    if !accepts.stream {
+        return response::one(&UntilDone::new(work.outcome()).await, &id, accepts);
+    }
+    UntilDone::new(work.open(pause)).await.answer(accepts, pause)
+}
+
+/// What the gateway answers itself.
+fn local(session: &Session, request: &Request) -> Option<Result<Raw, Refusal>> {
+    match &request.method {
+        Method::Ping => Some(Ok(Raw::from_static("{}"))),
+        Method::SetLevel => {
+            let level = request.params.as_ref().and_then(|params| params.find_string("level"));
+            Some(match level.as_deref().and_then(LogLevel::parse) {
+                Some(level) => {
+                    session.set_log_level(level);
+                    Ok(Raw::from_static("{}"))
+                }
+                None => Err(Refusal::new(ErrorKind::InvalidParams, "`params.level` must be a log level, debug to emergency")),
+            })
+        }
+        Method::Initialize => Some(Err(Refusal::new(ErrorKind::InvalidRequest, "this session is initialized already"))),
+        Method::Discover => Some(Err(Refusal::new(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28"))),
+        _ => None,
+    }
+}
+
+/// A call of a session under way.
+struct Work {
+    session: Arc<Session>,
+    running: Running,
+    id: Id,
+    method: Method,
+    source: Source,
+}
+
+enum Source {
+    Opening(BoxFuture<'static, Exchange>),
+    Open(Exchange),
+}
+
+impl Work {
+    fn begin(context: &Context, session: &Arc<Session>, headers: &HeaderMap, request: Request) -> Result<Self, Refusal> {
+        let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
+        let progress_token = meta.as_ref().map(progress_token).transpose()?.flatten();
+        let running = session.begin(&request.id).ok_or_else(|| {
+            Refusal::new(ErrorKind::InvalidRequest, "a request with this id is still under way in this session")
+        })?;
+        let call = Call {
+            endpoint: session.endpoint.clone(),
+            caller: session.caller.clone(),
+            worker: context.worker,
+            log_level: Some(session.log_level()),
+            progress_token,
+            trace: trace_context(headers, meta.as_ref()),
+            mirrored: None,
+            request_id: request.id.raw().as_str().into(),
+            method: request.method.clone(),
+            params: request.params,
+        };
+        let gateway = context.gateway.clone();
+        let source = Source::Opening(async move { pipeline::run(&gateway, call).await }.boxed());
+        Ok(Self { session: session.clone(), running, id: request.id, method: request.method, source })
+    }
+
+    /// The next event; `None` when the client cancelled, which gets no answer.
+    async fn event(&mut self) -> Option<Event> {
+        let cancelled = self.running.cancelled.clone();
+        let next = async {
+            if let Source::Opening(opening) = &mut self.source {
+                self.source = Source::Open(opening.await);
+            }
+            match &mut self.source {
+                Source::Open(exchange) => exchange.next().await,
+                Source::Opening(_) => None,
+            }
+        };
+        tokio::select! {
+            event = next => event,
+            () = cancelled.cancelled() => None,
+        }
+    }
+
+    fn is_streamed(&self) -> bool {
+        matches!(&self.source, Source::Open(exchange) if exchange.is_streamed())
+    }
+
+    fn reply(&self, outcome: Outcome) -> Reply {
+        reply(LEGACY, &self.method, outcome)
+    }
+
+    /// Waits for the outcome, for a client that can be told nothing else.
+    async fn outcome(mut self) -> Reply {
+        loop {
+            match self.event().await {
+                Some(Event::Done(outcome)) => return self.reply(outcome),
+                Some(_) => {}
+                None => return self.reply(cancelled()),
+            }
+        }
+    }
+
+    /// Waits for the first event, or as long as a connection may be silent.
+    async fn open(mut self, pause: Duration) -> Opened {
+        match tokio::time::timeout(pause, self.event()).await {
+            Ok(Some(Event::Done(outcome))) if !self.is_streamed() => {
+                Opened::Plain(Box::new(self.reply(outcome)), self.id)
+            }
+            Ok(None) => Opened::Cancelled,
+            first => {
+                let stream = self.session.open_stream();
+                if self.session.caller.revision >= Revision::V2025_11_25 {
+                    stream.prime(RETRY);
+                }
+                let reader = stream.reader(None);
+                if let Ok(Some(first)) = first {
+                    self.write(&stream, first).await;
+                }
+                if !stream.is_over() {
+                    tokio::spawn(self.pump(stream));
+                }
+                Opened::Stream(reader)
+            }
+        }
+    }
+
+    /// Writes the rest of the answer, whether anybody reads it or not.
+    async fn pump(mut self, stream: Arc<Stream>) {
+        while !stream.is_over() {
+            match self.event().await {
+                Some(event) => self.write(&stream, event).await,
+                None => stream.finish(),
+            }
+        }
+    }
+
+    async fn write(&mut self, stream: &Stream, event: Event) {
+        match event {
+            Event::Notification(notification) => {
+                let mut message = Vec::new();
+                write_notification(&mut message, &notification.method, notification.params.as_ref());
+                stream.push(&message);
+            }
+            Event::Done(outcome) => {
+                let mut message = Vec::new();
+                self.reply(outcome).write(&mut message, &self.id);
+                stream.push(&message);
+                stream.finish();
+            }
+            Event::Paused { retry } => {
+                let retry = retry.unwrap_or(RETRY).min(LONGEST_PAUSE);
+                // The server wants to be polled, and so is the client, if its revision knows that.
+                if self.session.caller.revision >= Revision::V2025_11_25 {
+                    stream.pause(retry);
+                    let _ = tokio::time::timeout(retry, stream.resumed()).await;
+                } else {
+                    tokio::time::sleep(retry).await;
+                }
+            }
+        }
+    }
+}
+
+fn cancelled() -> Outcome {
+    Refusal::new(ErrorKind::Cancelled, "the client cancelled this request").into()
+}
+
+/// A call's first sign of life.
+enum Opened {
+    Plain(Box<Reply>, Id),
+    Stream(Reader),
+    Cancelled,
+}
+
+impl Opened {
+    fn answer(self, accepts: Accepts, pause: Duration) -> Response<Body> {
+        match self {
+            Self::Plain(reply, id) => response::one(&reply, &id, accepts),
+            Self::Stream(reader) => response::stream(Body::stream(read(reader, pause))),
+            // A request that was cancelled gets no response: a stream that ends without one says just that.
+            Self::Cancelled => response::stream(Body::empty()),
+        }
+    }
+}
+
+/// Reads a stream for one connection, with signs of life.
+fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = bytes::Bytes> + Send {
+    futures_util::stream::unfold(reader, move |mut reader| async move {
+        match tokio::time::timeout(pause, reader.read()).await {
+            Ok(Read::Events(bytes)) => Some((bytes, reader)),
+            Ok(Read::End) => None,
+            Err(_) => {
+                let mut out = Vec::new();
+                sse::comment(&mut out, "keep-alive");
+                Some((out.into(), reader))
+            }
+        }
+    })
+}
+
+/// Work that a client cannot stop by going away: dropped unfinished, it goes on by itself.
+struct UntilDone<F: Future + Send + 'static>(Option<Pin<Box<F>>>)
+where
+    F::Output: Send;
+
+impl<F: Future + Send + 'static> UntilDone<F>
+where
+    F::Output: Send,
+{
+    fn new(work: F) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+}
+
+impl<F: Future + Send + 'static> Future for UntilDone<F>
+where
+    F::Output: Send,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> task::Poll<F::Output> {
+        let work = self.0.as_mut().expect("not polled after it was ready");
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<F: Future + Send + 'static> Drop for UntilDone<F>
+where
+    F::Output: Send,
+{
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move { drop(work.await) });
+        }
+    }
+}
+
+/// Answers a batch (2025-03-26 only): all its requests at once, their answers together, in their order.
+pub(super) async fn batch(
+    context: &Context,
+    session: &Arc<Session>,
+    headers: &HeaderMap,
+    requests: Vec<Request>,
+) -> Response<Body> {
+    let answers = requests.into_iter().map(|request| {
+        let (context, session, headers) = (context.clone(), session.clone(), headers.clone());
+        UntilDone::new(async move { answer_one(&context, &session, &headers, request).await })
+    });
+    let answers = futures_util::future::join_all(answers).await;
+    let mut out = b"[".to_vec();
+    for answer in answers {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&answer);
+    }
+    out.push(b']');
+    response::json(StatusCode::OK, out)
+}
+
+async fn answer_one(context: &Context, session: &Arc<Session>, headers: &HeaderMap, request: Request) -> Vec<u8> {
+    let mut out = Vec::new();
+    let id = request.id.clone();
+    let refused = |refusal: Refusal| reply(LEGACY, &Method::Ping, refusal.into());
+    match local(session, &request) {
+        Some(Ok(result)) => write_result(&mut out, &id, &result),
+        Some(Err(refusal)) => refused(refusal).write(&mut out, &id),
+        None => {
+            let reply = match Work::begin(context, session, headers, request) {
+                Ok(work) => work.outcome().await,
+                Err(refusal) => refused(refusal),
+            };
+            reply.write(&mut out, &id);
+        }
+    }
+    out
+}
+
+/// GET: the standalone stream, or the rest of one that broke off.
+pub(super) fn listen(context: &Context, session: &Arc<Session>, headers: &HeaderMap) -> Response<Body> {
+    if !Accepts::of(headers).stream {
+        let refusal = Refusal::new(ErrorKind::NotAcceptable, "GET answers with text/event-stream; accept it");
+        return response::refusal(LEGACY, None, &refusal);
+    }
+    let pause = context.gateway.env.limits().keep_alive_interval;
+    let Some(last) = headers.get(header::LAST_EVENT_ID) else {
+        return response::stream(Body::stream(standalone(context, session.clone(), pause)));
+    };
+    let place = last.to_str().ok().and_then(Place::parse);
+    match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
+        Some((stream, event)) => response::stream(Body::stream(read(stream.reader(Some(event)), pause))),
+        None => {
+            let message = "the stream of that Last-Event-ID is not kept any more; send the request again";
+            response::refusal(LEGACY, None, &Refusal::new(ErrorKind::InvalidParams, message)).with_status(400)
+        }
+    }
+}
+
+/// The stream for what belongs to no request: changes of the lists.
+fn standalone(
+    context: &Context,
+    session: Arc<Session>,
+    pause: Duration,
+) -> impl FutureStream<Item = bytes::Bytes> + Send + use<> {
+    let gateway = context.gateway.clone();
+    let held = Standalone { token: session.take_standalone(), session };
+    let changes = gateway.env.changes();
+    let open = gateway.metrics().streams().hold();
+    // A comment at once: some clients wait for the first bytes before they take the stream for open.
+    let first = Some("open");
+    futures_util::stream::unfold((gateway, held, changes, first, open), move |(gateway, held, mut changes, first, open)| async move {
+        let mut out = Vec::new();
+        if let Some(first) = first {
+            sse::comment(&mut out, first);
+            return Some((out.into(), (gateway, held, changes, None, open)));
+        }
+        tokio::select! {
+            () = held.token.cancelled() => return None,
+            () = gateway.draining.cancelled() => return None,
+            next = next_changes(&mut changes, &held.session.endpoint) => {
+                for method in next? {
+                    let mut message = Vec::new();
+                    write_notification(&mut message, &method, None);
+                    sse::event(&mut out, None, None, None, &message);
+                }
+            }
+            () = tokio::time::sleep(pause) => sse::comment(&mut out, "keep-alive"),
+        }
+        Some((out.into(), (gateway, held, changes, None, open)))
+    })
+}
+
+/// The lists that changed: whatever was announced within a moment, each list once.
+async fn next_changes(
+    changes: &mut tokio::sync::broadcast::Receiver<crate::upstream::Change>,
+    endpoint: &Endpoint,
+) -> Option<Vec<Method>> {
+    use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+    const MOMENT: Duration = Duration::from_millis(50);
+    let all = [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged];
+    let mut changed = Vec::new();
+    let note = |change: crate::upstream::Change, changed: &mut Vec<Method>| {
+        let concerns = match endpoint {
+            Endpoint::Aggregate => true,
+            Endpoint::Server(id) => change.server == *id,
+        };
+        if concerns && !changed.contains(&change.method) {
+            changed.push(change.method);
+        }
+    };
+    while changed.is_empty() {
+        match changes.recv().await {
+            Ok(change) => note(change, &mut changed),
+            Err(RecvError::Lagged(_)) => return Some(all.to_vec()),
+            Err(RecvError::Closed) => return None,
+        }
+    }
+    tokio::time::sleep(MOMENT).await;
+    loop {
+        match changes.try_recv() {
+            Ok(change) => note(change, &mut changed),
+            Err(TryRecvError::Lagged(_)) => return Some(all.to_vec()),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(changed),
+        }
+    }
+}
+
+struct Standalone {
+    session: Arc<Session>,
+    token: tokio_util::sync::CancellationToken,
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        self.session.leave_standalone(&self.token);
+    }
+}
+
+trait WithStatus {
+    fn with_status(self, status: u16) -> Self;
+}
+
+impl WithStatus for Response<Body> {
+    fn with_status(mut self, status: u16) -> Self {
+        *self.status_mut() = StatusCode::from_u16(status).expect("a literal status");
+        self
+    }
+}

@@ -1,0 +1,26 @@
+//! The edge toward clients: accept, secure, classify, and make calls of requests.
+//!
+//! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras; `worker.rs` is the threads. One
+//! acceptor hands connections to workers with a single-threaded runtime each: a call never crosses threads between its
+//! client and an HTTP server behind, and measured against one multi-threaded runtime that is worth a fifth of the
+//! throughput.
+
+mod accept;
+mod body;
+mod context;
+mod guard;
+mod legacy;
+mod modern;
+mod ops;
+mod response;
+mod router;
+mod session;
+mod tls;
+mod worker;
+
+pub use accept::{BindError, Listener};
+pub use tls::{ListenerTls, load as load_tls};
+pub use worker::Workers;
+
+pub(crate) use legacy::ended as session_ended;
+pub(crate) use session::Sessions;

@@ -1,0 +1,268 @@
+//! Clients of 2026-07-28: every request says all that is to be known; nothing is remembered between two of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Response};
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::header;
+use portcullis_mcp::json::{Change, Kind, Raw};
+use portcullis_mcp::message::{Id, Request, write_notification};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::sse;
+use portcullis_mcp::translate::key;
+use portcullis_model::ErrorKind;
+
+use super::body::Body;
+use super::context::{Context, trace_context};
+use super::response::{self, Accepts};
+use crate::answer::reply;
+use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Refusal};
+use crate::pipeline;
+
+const MODERN: Era = Era::Modern;
+
+/// Answers one request.
+pub(super) async fn request(
+    context: &Context,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    request: Request,
+) -> Response<Body> {
+    let accepts = Accepts::of(headers);
+    let id = request.id.clone();
+    let method = request.method.clone();
+    match read(context, endpoint, headers, request) {
+        Ok(call) => answer(context, call, id, method, accepts).await,
+        Err(refusal) => response::refusal(MODERN, Some(&id), &refusal),
+    }
+}
+
+/// Checks a request in the specification's order and makes a call of it.
+fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Request) -> Result<Call, Refusal> {
+    let missing = |key: &str, what: &str| {
+        Refusal::new(ErrorKind::MissingMetadata, format!("`params._meta[\"{key}\"]` must be {what}"))
+    };
+    let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
+    let meta = meta.filter(|meta| meta.kind() == Kind::Object);
+    let meta = meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
+    let version = meta.find_string(key::PROTOCOL_VERSION).ok_or_else(|| missing(key::PROTOCOL_VERSION, "a string"))?;
+    let capabilities = meta.find(key::CLIENT_CAPABILITIES).filter(|value| value.kind() == Kind::Object);
+    let capabilities = capabilities.ok_or_else(|| missing(key::CLIENT_CAPABILITIES, "an object"))?;
+
+    check_header(headers, &header::PROTOCOL_VERSION, &version, key::PROTOCOL_VERSION)?;
+    if Revision::parse(&version).is_none_or(|revision| revision.era() == Era::Legacy) {
+        return Err(unsupported(&version));
+    }
+    check_header(headers, &header::METHOD, request.method.as_str(), "method")?;
+    if let Some(member) = request.method.name_member() {
+        let name = request.params.as_ref().and_then(|params| params.find_string(member));
+        let name = name.ok_or_else(|| {
+            Refusal::new(ErrorKind::InvalidParams, format!("`params.{member}` must be a string"))
+        })?;
+        check_encoded(headers, &name, member)?;
+    }
+    if !is_served(&request.method) {
+        let message = format!("there is no method `{:.64}` in {}", request.method, Revision::NEWEST);
+        return Err(Refusal::new(ErrorKind::UnknownMethod, message));
+    }
+    let caller = Caller {
+        principal: context.principal.clone(),
+        revision: Revision::NEWEST,
+        caps: ClientCaps::read(&capabilities),
+        conversation: context.conversation.clone(),
+        under_way: context.under_way.clone(),
+    };
+    let mirrored = (request.method == Method::ToolsCall).then(|| mirrored(headers));
+    Ok(Call {
+        endpoint,
+        caller: Arc::new(caller),
+        worker: context.worker,
+        log_level: log_level(&meta)?,
+        progress_token: progress_token(&meta)?,
+        trace: trace_context(headers, Some(&meta)),
+        mirrored,
+        request_id: request.id.raw().as_str().into(),
+        method: request.method,
+        params: request.params,
+    })
+}
+
+fn is_served(method: &Method) -> bool {
+    matches!(
+        method,
+        Method::Discover
+            | Method::ToolsList
+            | Method::ToolsCall
+            | Method::ResourcesList
+            | Method::ResourcesTemplatesList
+            | Method::ResourcesRead
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::Complete
+    )
+}
+
+/// `-32022` names what is supported and what was asked for; both are required (2026-07-28, error codes).
+fn unsupported(version: &str) -> Refusal {
+    let supported: Vec<_> = Revision::SERVED.iter().map(|revision| format!("\"{revision}\"")).collect();
+    let supported = format!("[{}]", supported.join(","));
+    let requested: String = version.chars().take(64).collect();
+    let data = Raw::from_static("{}").with(&[
+        ("supported", Change::Set(supported.as_bytes())),
+        ("requested", Change::Set(Raw::from_text(&requested).as_bytes())),
+    ]);
+    let message = format!("protocol version `{requested}` is not supported; see `data.supported`");
+    Refusal::new(ErrorKind::UnsupportedVersion, message).with_data(data)
+}
+
+fn check_header(headers: &HeaderMap, name: &http::HeaderName, expected: &str, source: &str) -> Result<(), Refusal> {
+    match headers.get(name) {
+        Some(value) if value.as_bytes() == expected.as_bytes() => Ok(()),
+        Some(_) => Err(mismatch(format!("the header {name} does not match `{source}`"))),
+        None => Err(mismatch(format!("the header {name} is required and must equal `{source}`"))),
+    }
+}
+
+fn check_encoded(headers: &HeaderMap, expected: &str, member: &str) -> Result<(), Refusal> {
+    let name = header::NAME;
+    let value = headers.get(&name);
+    let value = value.ok_or_else(|| mismatch(format!("the header {name} is required and must equal `params.{member}`")))?;
+    match header::decode_value(value) {
+        Ok(decoded) if decoded == expected => Ok(()),
+        Ok(_) => Err(mismatch(format!("the header {name} does not match `params.{member}`"))),
+        Err(error) => Err(mismatch(format!("the header {name} is malformed: {error}"))),
+    }
+}
+
+fn mismatch(message: String) -> Refusal {
+    Refusal::new(ErrorKind::HeaderMismatch, message)
+}
+
+fn mirrored(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(header::PARAM_PREFIX))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn log_level(meta: &Raw) -> Result<Option<LogLevel>, Refusal> {
+    let Some(level) = meta.find(key::LOG_LEVEL) else { return Ok(None) };
+    let parsed = level.string().and_then(|level| LogLevel::parse(&level));
+    let known = parsed.ok_or_else(|| Refusal::new(ErrorKind::InvalidParams, "unknown log level"))?;
+    Ok(Some(known))
+}
+
+/// A progress token is a string or an integer; it is echoed as it came.
+pub(super) fn progress_token(meta: &Raw) -> Result<Option<Raw>, Refusal> {
+    match meta.find(key::PROGRESS_TOKEN) {
+        None => Ok(None),
+        Some(token) if Id::from_raw(&token).is_some() => Ok(Some(token)),
+        Some(_) => Err(Refusal::new(ErrorKind::InvalidParams, "`progressToken` must be a string or an integer")),
+    }
+}
+
+/// Carries the call out and answers as late as possible: in plain JSON when the outcome is the first thing that comes,
+/// with a stream when something precedes it or it takes longer than a keep-alive.
+async fn answer(context: &Context, call: Call, id: Id, method: Method, accepts: Accepts) -> Response<Body> {
+    let gateway = context.gateway.clone();
+    let pause = gateway.env.limits().keep_alive_interval;
+    let opening = async move { pipeline::run(&gateway, call).await }.boxed();
+    let mut streaming = Streaming { source: Source::Opening(opening), first: None, id, method, pause, over: false };
+    let first = if accepts.stream {
+        tokio::time::timeout(pause, streaming.event()).await
+    } else {
+        Ok(streaming.last_event().await)
+    };
+    match first {
+        Ok(Some(Event::Done(outcome))) => {
+            response::one(&reply(MODERN, &streaming.method, outcome), &streaming.id, accepts)
+        }
+        // Something precedes the outcome, or it takes longer than a keep-alive.
+        first => {
+            streaming.first = first.unwrap_or(None);
+            response::stream(Body::stream(streaming.into_bytes()))
+        }
+    }
+}
+
+enum Source {
+    Opening(BoxFuture<'static, Exchange>),
+    Open(Exchange),
+}
+
+/// An answer on an event stream. The client that drops it cancels the call (2026-07-28, cancellation).
+struct Streaming {
+    source: Source,
+    first: Option<Event>,
+    id: Id,
+    method: Method,
+    pause: Duration,
+    over: bool,
+}
+
+impl Streaming {
+    fn into_bytes(self) -> impl futures_util::Stream<Item = Bytes> + Send {
+        futures_util::stream::unfold(self, |mut streaming| async {
+            streaming.next().await.map(|bytes| (bytes, streaming))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        let mut out = Vec::new();
+        match tokio::time::timeout(self.pause, self.event()).await {
+            Err(_) => sse::comment(&mut out, "keep-alive"),
+            Ok(Some(Event::Notification(notification))) => {
+                let mut message = Vec::new();
+                write_notification(&mut message, &notification.method, notification.params.as_ref());
+                sse::event(&mut out, None, None, None, &message);
+            }
+            // Streams of this era cannot be left and resumed: the client waits while the gateway fetches the rest.
+            Ok(Some(Event::Paused { retry })) => {
+                tokio::time::sleep(retry.unwrap_or(self.pause).min(self.pause)).await;
+                sse::comment(&mut out, "keep-alive");
+            }
+            Ok(Some(Event::Done(outcome))) => {
+                self.over = true;
+                let mut message = Vec::new();
+                reply(MODERN, &self.method, outcome).write(&mut message, &self.id);
+                sse::event(&mut out, None, None, None, &message);
+            }
+            Ok(None) => return None,
+        }
+        Some(out.into())
+    }
+
+    /// The outcome, for a client that can be told nothing else.
+    async fn last_event(&mut self) -> Option<Event> {
+        loop {
+            match self.event().await {
+                Some(Event::Notification(_) | Event::Paused { .. }) => {}
+                last => return last,
+            }
+        }
+    }
+
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    async fn event(&mut self) -> Option<Event> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if let Source::Opening(opening) = &mut self.source {
+            self.source = Source::Open(opening.await);
+        }
+        match &mut self.source {
+            Source::Open(exchange) => exchange.next().await,
+            Source::Opening(_) => None,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! For those who run it: alive, ready, measured.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use portcullis_telemetry::metrics::CONTENT_TYPE as PROMETHEUS;
+use serde_json::json;
+
+use super::body::Body;
+use super::response;
+use crate::gateway::Gateway;
+use crate::upstream::ServerState;
+
+/// The process answers.
+pub(super) fn health() -> Response<Body> {
+    response::json(StatusCode::OK, "{\"status\":\"ok\"}")
+}
+
+/// Whether to send clients here, and why not, or not all of it. A server that is down does not make the gateway
+/// unready: the others' clients would lose theirs for it.
+pub(super) fn ready(gateway: &Gateway) -> Response<Body> {
+    let draining = gateway.draining.is_cancelled();
+    let servers: serde_json::Map<_, _> = gateway
+        .report()
+        .into_iter()
+        .map(|server| {
+            let state = match server.state {
+                ServerState::Idle => json!({"state": "idle"}),
+                ServerState::Up => json!({"state": "up", "revision": server.revision}),
+                ServerState::Down { why } => json!({"state": "down", "reason": why}),
+            };
+            (server.id.to_string(), state)
+        })
+        .collect();
+    let degraded = servers.values().any(|server| server["state"] == "down");
+    let status = match (draining, degraded) {
+        (true, _) => "draining",
+        (false, true) => "degraded",
+        (false, false) => "ready",
+    };
+    let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    response::json(code, json!({"status": status, "servers": servers}).to_string())
+}
+
+/// Prometheus text exposition.
+pub(super) fn metrics(gateway: &Gateway) -> Response<Body> {
+    let mut answer = response::json(StatusCode::OK, gateway.metrics().render());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS));
+    answer
+}

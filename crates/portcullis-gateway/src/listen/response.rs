@@ -1,0 +1,96 @@
+//! Writing HTTP answers.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use portcullis_mcp::message::{Id, write_error};
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::sse;
+
+use super::body::Body;
+use crate::answer::{self, Reply};
+use crate::call::Refusal;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const ONE_SECOND: HeaderValue = HeaderValue::from_static("1");
+
+/// Which media types the client takes (RFC 9110 section 12.5.1, without weights: nobody sends them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepts {
+    pub(crate) json: bool,
+    pub(crate) stream: bool,
+}
+
+impl Accepts {
+    /// A request without `Accept` takes anything.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut accepts = Self { json: false, stream: false };
+        let mut any = false;
+        for value in headers.get_all(http::header::ACCEPT) {
+            any = true;
+            for range in value.as_bytes().split(|byte| *byte == b',') {
+                let essence = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+                accepts.json |= [&b"application/json"[..], b"*/*", b"application/*"]
+                    .iter()
+                    .any(|known| essence.eq_ignore_ascii_case(known));
+                accepts.stream |= [&b"text/event-stream"[..], b"*/*", b"text/*"]
+                    .iter()
+                    .any(|known| essence.eq_ignore_ascii_case(known));
+            }
+        }
+        if any { accepts } else { Self { json: true, stream: true } }
+    }
+}
+
+/// An answer to a request, as JSON or, for a client that takes nothing else, as a stream of one event.
+pub(crate) fn one(reply: &Reply, id: &Id, accepts: Accepts) -> Response<Body> {
+    let mut message = Vec::new();
+    reply.write(&mut message, id);
+    let mut response = if accepts.json || !accepts.stream {
+        json(reply.status, message)
+    } else {
+        let mut text = Vec::with_capacity(message.len() + 16);
+        sse::event(&mut text, None, None, None, &message);
+        let mut response = stream(Body::whole(text));
+        *response.status_mut() = reply.status;
+        response
+    };
+    if reply.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+    }
+    response
+}
+
+/// A refusal at the edge.
+pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
+    let mut message = Vec::new();
+    write_error(&mut message, id, &answer::error(era, refusal));
+    json(answer::status(era, refusal.kind), message)
+}
+
+/// A JSON answer.
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// An event stream; proxies are asked not to buffer it.
+pub(crate) fn stream(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENT_STREAM);
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,182 @@
+//! Sessions of clients up to 2025-11-25.
+//!
+//! A session belongs to the principal and the endpoint that opened it; to everybody else it does not exist. It holds
+//! what the older protocol keeps between requests: the revision, the client's capabilities, the log level, the calls
+//! that can be cancelled, and the streams that can be resumed. An idle session is a few hundred bytes.
+
+mod store;
+mod stream;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_mcp::message::Id;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Caller, Endpoint, LogLevel};
+
+pub(crate) use store::Sessions;
+pub(crate) use stream::{Place, Read, Reader, Stream};
+
+/// Finished streams that a session keeps for clients that come back, and for how long.
+const KEPT_STREAMS: usize = 8;
+const KEPT_FOR: Duration = Duration::from_secs(120);
+
+/// A session.
+pub(crate) struct Session {
+    pub(crate) id: Arc<str>,
+    pub(crate) endpoint: Endpoint,
+    /// Principal, revision and capabilities.
+    pub(crate) caller: Arc<Caller>,
+    /// Everything of the session ends with it.
+    pub(crate) ended: CancellationToken,
+    log_level: AtomicU8,
+    opened: Instant,
+    /// Milliseconds after `opened`.
+    used: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: HashMap<Id, CancellationToken>,
+    streams: VecDeque<Arc<Stream>>,
+    next_stream: u64,
+    /// The standalone stream, if a client listens on one.
+    standalone: Option<CancellationToken>,
+}
+
+/// A call that can be cancelled; forgotten by its session when dropped.
+pub(crate) struct Running {
+    session: Arc<Session>,
+    id: Id,
+    /// Fires when the client cancels the call.
+    pub(crate) cancelled: CancellationToken,
+}
+
+impl Session {
+    pub(crate) fn new(id: Arc<str>, endpoint: Endpoint, caller: Arc<Caller>) -> Self {
+        Self {
+            id,
+            endpoint,
+            caller,
+            ended: CancellationToken::new(),
+            // A client that never says which level it wants gets what is worth reading.
+            log_level: AtomicU8::new(LogLevel::Info as u8),
+            opened: Instant::now(),
+            used: AtomicU64::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The session is in use.
+    pub(crate) fn touch(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// How long nobody has used it; zero while a call runs or a stream is open.
+    pub(crate) fn idle(&self) -> Duration {
+        let state = self.state();
+        if !state.calls.is_empty() || state.standalone.is_some() {
+            return Duration::ZERO;
+        }
+        self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
+    /// The log level in force.
+    pub(crate) fn log_level(&self) -> LogLevel {
+        LogLevel::from_index(self.log_level.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_log_level(&self, level: LogLevel) {
+        self.log_level.store(level as u8, Ordering::Relaxed);
+    }
+
+    /// Notes a call under way; `None` when one with this id is under way already.
+    pub(crate) fn begin(self: &Arc<Self>, id: &Id) -> Option<Running> {
+        let mut state = self.state();
+        if state.calls.contains_key(id) {
+            return None;
+        }
+        let cancelled = self.ended.child_token();
+        state.calls.insert(id.clone(), cancelled.clone());
+        drop(state);
+        Some(Running { session: self.clone(), id: id.clone(), cancelled })
+    }
+
+    /// Cancels a call; one that is unknown or over is nobody's business.
+    pub(crate) fn cancel(&self, id: &Id) {
+        if let Some(call) = self.state().calls.get(id) {
+            call.cancel();
+        }
+    }
+
+    /// Opens a stream that its client may leave and come back to.
+    pub(crate) fn open_stream(&self) -> Arc<Stream> {
+        let mut state = self.state();
+        state.next_stream += 1;
+        let stream = Arc::new(Stream::new(state.next_stream));
+        state.streams.push_back(stream.clone());
+        while state.streams.len() > KEPT_STREAMS
+            && let Some(over) = state.streams.iter().position(|stream| stream.is_over())
+        {
+            state.streams.remove(over);
+        }
+        stream
+    }
+
+    /// The stream that an event id belongs to.
+    pub(crate) fn find_stream(&self, number: u64) -> Option<Arc<Stream>> {
+        self.state().streams.iter().find(|stream| stream.number() == number).cloned()
+    }
+
+    /// Forgets finished streams that nobody came back to.
+    fn forget_old_streams(&self) {
+        let mut state = self.state();
+        state.streams.retain(|stream| stream.over_for().is_none_or(|age| age < KEPT_FOR));
+        if state.streams.is_empty() {
+            state.streams = VecDeque::new();
+        }
+    }
+
+    /// Takes the place of the standalone stream; whoever held it is sent away. The token fires when the next one comes.
+    pub(crate) fn take_standalone(&self) -> CancellationToken {
+        let token = self.ended.child_token();
+        if let Some(old) = self.state().standalone.replace(token.clone()) {
+            old.cancel();
+        }
+        token
+    }
+
+    /// The standalone stream that held `token` is closed.
+    pub(crate) fn leave_standalone(&self, token: &CancellationToken) {
+        let mut state = self.state();
+        if !token.is_cancelled() {
+            state.standalone = None;
+        }
+        drop(state);
+        self.touch();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.session.state();
+        state.calls.remove(&self.id);
+        if state.calls.is_empty() && state.calls.capacity() > 64 {
+            state.calls = HashMap::new();
+        }
+        drop(state);
+        self.session.touch();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! An answer stream that outlives its connection (2025-03-26 to 2025-11-25, resumability).
+//!
+//! The call writes, at most one connection reads; a second reader sends the first away. Events keep their ids, so that
+//! a client that comes back reads on where it left. What is kept is bounded: the oldest events go first, the answer
+//! itself stays.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use portcullis_mcp::sse;
+use tokio::sync::Notify;
+
+/// Bytes of events that a stream keeps besides the last one.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// A place in a stream, as event ids name it: `<stream>-<event>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) stream: u64,
+    pub(crate) event: u64,
+}
+
+impl Place {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (stream, event) = text.split_once('-')?;
+        Some(Self { stream: stream.parse().ok()?, event: event.parse().ok()? })
+    }
+
+    fn text(self) -> String {
+        format!("{}-{}", self.stream, self.event)
+    }
+}
+
+/// The stream.
+pub(crate) struct Stream {
+    number: u64,
+    state: Mutex<State>,
+    /// Something was written, or the reader has to go.
+    written: Notify,
+    /// A reader has come.
+    read: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+    /// The next event's number; the first is 0, so that a reader after 0 has seen one.
+    next: u64,
+    over: Option<Instant>,
+    /// The connection was closed on purpose: the client is to come back.
+    paused: bool,
+    /// Which reader may read.
+    reader: u64,
+}
+
+/// What a reader gets.
+pub(crate) enum Read {
+    /// Events, encoded.
+    Events(Bytes),
+    /// There is no more, or not on this connection.
+    End,
+}
+
+impl Stream {
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, state: Mutex::default(), written: Notify::new(), read: Notify::new() }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Writes the first event: an id and nothing else, which tells the client that it may come back (2025-11-25).
+    pub(crate) fn prime(&self, retry: Duration) {
+        self.write(|out, id| sse::event(out, Some(id), None, Some(retry), b""));
+    }
+
+    /// Writes a message.
+    pub(crate) fn push(&self, message: &[u8]) {
+        self.write(|out, id| sse::event(out, Some(id), None, None, message));
+    }
+
+    /// Asks the client to come back after `retry`, and lets its connection go.
+    pub(crate) fn pause(&self, retry: Duration) {
+        let mut state = self.state();
+        let mut text = Vec::new();
+        sse::retry(&mut text, retry);
+        // No event, so it has no number of its own: it stands behind the last one.
+        let after = state.next;
+        state.bytes += text.len();
+        state.events.push_back((after, text.into()));
+        state.paused = true;
+        drop(state);
+        self.written.notify_waiters();
+    }
+
+    /// Waits until a client has come back after [`Stream::pause`].
+    pub(crate) async fn resumed(&self) {
+        loop {
+            let read = self.read.notified();
+            if !self.state().paused {
+                return;
+            }
+            read.await;
+        }
+    }
+
+    /// The last event was written.
+    pub(crate) fn finish(&self) {
+        let mut state = self.state();
+        state.over = Some(Instant::now());
+        drop(state);
+        self.written.notify_waiters();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over.is_some()
+    }
+
+    pub(super) fn over_for(&self) -> Option<Duration> {
+        self.state().over.map(|over| over.elapsed())
+    }
+
+    /// Reads from the beginning, or on from a place.
+    pub(crate) fn reader(self: &Arc<Self>, after: Option<u64>) -> Reader {
+        let mut state = self.state();
+        state.reader += 1;
+        if after.is_some() {
+            state.paused = false;
+            // A hint that has been heeded.
+            let next = state.next;
+            state.events.retain(|(event, _)| *event < next);
+            state.bytes = state.events.iter().map(|(_, text)| text.len()).sum();
+        }
+        let reader = Reader { stream: self.clone(), ticket: state.reader, next: after.map_or(0, |after| after + 1) };
+        drop(state);
+        self.written.notify_waiters();
+        self.read.notify_waiters();
+        reader
+    }
+
+    fn write(&self, encode: impl FnOnce(&mut Vec<u8>, &str)) {
+        let mut state = self.state();
+        let event = state.next;
+        state.next += 1;
+        let mut text = Vec::new();
+        encode(&mut text, &Place { stream: self.number, event }.text());
+        state.bytes += text.len();
+        state.events.push_back((event, text.into()));
+        while state.bytes > KEPT_BYTES && state.events.len() > 1 {
+            if let Some((_, gone)) = state.events.pop_front() {
+                state.bytes -= gone.len();
+            }
+        }
+        drop(state);
+        self.written.notify_waiters();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's view of a stream.
+pub(crate) struct Reader {
+    stream: Arc<Stream>,
+    ticket: u64,
+    next: u64,
+}
+
+impl Reader {
+    /// What is there to be sent, as soon as there is something.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn read(&mut self) -> Read {
+        let stream = self.stream.clone();
+        loop {
+            let written = stream.written.notified();
+            tokio::pin!(written);
+            // Before looking: what is written between the look and the wait must not be missed.
+            written.as_mut().enable();
+            if let Some(read) = self.look() {
+                return read;
+            }
+            written.await;
+        }
+    }
+
+    fn look(&mut self) -> Option<Read> {
+        let state = self.stream.state();
+        if state.reader != self.ticket {
+            return Some(Read::End);
+        }
+        let mut found = Vec::new();
+        for (event, text) in state.events.iter().filter(|(event, _)| *event >= self.next) {
+            found.push((*event, text.clone()));
+        }
+        if let Some((last, _)) = found.last() {
+            self.next = last + 1;
+            let events = match found.as_slice() {
+                [(_, only)] => only.clone(),
+                many => many.iter().flat_map(|(_, text)| text.iter().copied()).collect(),
+            };
+            return Some(Read::Events(events));
+        }
+        (state.over.is_some() || state.paused).then_some(Read::End)
+    }
+}

@@ -1,0 +1,125 @@
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::revision::Revision;
+use portcullis_model::Principal;
+
+use super::*;
+
+fn session(id: &str) -> Arc<Session> {
+    let caller = Caller {
+        principal: Principal::Anonymous,
+        revision: Revision::NEWEST_LEGACY,
+        caps: ClientCaps::NONE,
+        conversation: id.into(),
+        under_way: Arc::default(),
+    };
+    Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller)))
+}
+
+async fn text(reader: &mut Reader) -> Option<String> {
+    match reader.read().await {
+        Read::Events(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+        Read::End => None,
+    }
+}
+
+#[test]
+fn a_session_exists_for_its_owner_and_endpoint_only() {
+    let sessions = Sessions::default();
+    let session = session("abc");
+    assert!(sessions.add(session.clone(), 1).is_ok());
+    assert!(sessions.add(self::session("def"), 1).is_err(), "the limit holds");
+    let stranger = Principal::Certificate { fingerprint: "00".into() };
+    assert!(sessions.find("abc", &Principal::Anonymous, &Endpoint::Aggregate).is_some());
+    assert!(sessions.find("abc", &stranger, &Endpoint::Aggregate).is_none());
+    let other = Endpoint::Server("x".parse().unwrap());
+    assert!(sessions.find("abc", &Principal::Anonymous, &other).is_none());
+    sessions.end(&session);
+    assert!(session.ended.is_cancelled());
+    assert!(sessions.find("abc", &Principal::Anonymous, &Endpoint::Aggregate).is_none());
+    assert_eq!(sessions.len(), 0);
+}
+
+#[test]
+fn an_id_under_way_is_not_taken_twice_and_can_be_cancelled() {
+    let session = session("abc");
+    let id = Id::number(1);
+    let running = session.begin(&id).unwrap();
+    assert!(session.begin(&id).is_none());
+    assert_eq!(session.idle(), Duration::ZERO);
+    session.cancel(&id);
+    assert!(running.cancelled.is_cancelled());
+    drop(running);
+    assert!(session.begin(&id).is_some());
+}
+
+#[test]
+fn only_idle_sessions_are_swept() {
+    let sessions = Sessions::default();
+    let (busy, idle) = (session("busy"), session("idle"));
+    assert!(sessions.add(busy.clone(), 9).is_ok() && sessions.add(idle, 9).is_ok());
+    let _running = busy.begin(&Id::number(1)).unwrap();
+    let ended: Vec<_> = sessions.sweep(Duration::ZERO).iter().map(|session| session.id.to_string()).collect();
+    assert_eq!(ended, ["idle"]);
+    assert_eq!(sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_is_read_on_from_where_it_was_left() {
+    let stream = session("abc").open_stream();
+    stream.prime(Duration::from_millis(500));
+    stream.push(b"{\"a\":1}");
+    let mut first = stream.reader(None);
+    assert_eq!(text(&mut first).await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\nid: 1-1\ndata: {\"a\":1}\n\n");
+    stream.push(b"2");
+    stream.push(b"3");
+    stream.finish();
+    let mut second = stream.reader(Some(1));
+    assert_eq!(text(&mut first).await, None, "a second reader sends the first away");
+    assert_eq!(text(&mut second).await.unwrap(), "id: 1-2\ndata: 2\n\nid: 1-3\ndata: 3\n\n");
+    assert_eq!(text(&mut second).await, None);
+    let mut again = stream.reader(Some(2));
+    assert_eq!(text(&mut again).await.unwrap(), "id: 1-3\ndata: 3\n\n");
+}
+
+#[tokio::test]
+async fn a_paused_stream_lets_its_reader_go_and_waits_for_the_next() {
+    let stream = session("abc").open_stream();
+    stream.prime(Duration::from_millis(500));
+    stream.pause(Duration::from_secs(5));
+    let mut first = stream.reader(None);
+    assert_eq!(text(&mut first).await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\nretry: 5000\n\n");
+    assert_eq!(text(&mut first).await, None);
+    let waiting = tokio::spawn({
+        let stream = stream.clone();
+        async move { stream.resumed().await }
+    });
+    let mut second = stream.reader(Some(0));
+    waiting.await.unwrap();
+    stream.push(b"1");
+    stream.finish();
+    assert_eq!(text(&mut second).await.unwrap(), "id: 1-1\ndata: 1\n\n");
+    assert_eq!(text(&mut second).await, None);
+}
+
+#[tokio::test]
+async fn what_a_stream_keeps_is_bounded_but_the_last_event_stays() {
+    let stream = session("abc").open_stream();
+    let big = vec![b'1'; 600_000];
+    for _ in 0..5 {
+        stream.push(&big);
+    }
+    let huge = vec![b'2'; 3_000_000];
+    stream.push(&huge);
+    stream.finish();
+    let mut reader = stream.reader(None);
+    let read = text(&mut reader).await.unwrap();
+    assert!(read.starts_with("id: 1-5\ndata: 2") && read.len() > 3_000_000 && read.len() < 3_000_100);
+}
+
+#[test]
+fn event_ids_are_read_strictly() {
+    assert_eq!(Place::parse("7-12"), Some(Place { stream: 7, event: 12 }));
+    for bad in ["", "7", "-", "7-", "-1", "a-b", "7-12-3", "99999999999999999999-1"] {
+        assert_eq!(Place::parse(bad), None, "{bad}");
+    }
+}

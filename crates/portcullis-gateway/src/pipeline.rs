@@ -1,0 +1,264 @@
+//! The life of a call, on one screen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::message::RpcError;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::translate::{Payload, error_for, result_for};
+use portcullis_mcp::uris::{self, rewrite};
+use portcullis_model::{ErrorKind, ServerId};
+use portcullis_telemetry::{SpanKind, SpanName};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use crate::admit::{Permitted, Places, admit};
+use crate::call::{Call, Caller, Event, Exchange, Outcome, Refusal};
+use crate::gateway::Gateway;
+use crate::record::Recorder;
+use crate::route::{self, ListKind, Route, Variant, resolve};
+use crate::upstream::Outgoing;
+
+/// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
+/// edges'. The outcome is in the caller's era.
+pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
+    let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
+        Ok(permitted) => permitted,
+        Err(refusal) => return Exchange::done(refusal),
+    };
+    let answered = match &permitted.method {
+        Method::Discover => discover(gateway, &permitted).await,
+        method => match ListKind::of(method) {
+            Some(kind) => route::list(gateway, &permitted, kind).await,
+            None => return forward(gateway, permitted).await,
+        },
+    };
+    Exchange::done(answered.unwrap_or_else(Outcome::from))
+}
+
+async fn discover(gateway: &Gateway, call: &Call) -> Result<Outcome, Refusal> {
+    let result = route::discover(gateway, &call.endpoint, &call.caller).await?;
+    Ok(Outcome::Complete(Payload { result, era: Era::Modern }))
+}
+
+async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
+    let route = match resolve(gateway, &permitted).await {
+        Ok(route) => route,
+        Err(refusal) => return Exchange::done(refusal),
+    };
+    if let Err(refusal) = check_mirrored(&permitted, &route) {
+        return Exchange::done(refusal);
+    }
+    let (call, places) = permitted.into_parts();
+    let server = route.catalogue.server.clone();
+    let settings = server.settings();
+    let timing = Timing::new(settings.call_timeout, gateway.env.limits().call_max);
+    let (recorder, out) = open(gateway, &call, &route);
+    let sent = tokio::time::timeout(timing.quiet, async {
+        let permit = server.admit().await;
+        (send(&call, &route, out).await, permit)
+    });
+    match sent.await {
+        Ok((exchange, permit)) => {
+            let way_back = WayBack {
+                method: call.method.clone(),
+                uri: uri_of(&call),
+                caller: call.caller.clone(),
+                server_info: gateway.server_info(&call.endpoint),
+                aggregate: route.aggregate.then(|| server.id().clone()),
+                recorder: Some(recorder),
+                _held: (places, permit),
+            };
+            way_back.carry(exchange, timing).await
+        }
+        Err(_) => {
+            let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
+            recorder.finish(&outcome);
+            Exchange::done(outcome)
+        }
+    }
+}
+
+/// 2026-07-28: a mirrored header that is missing or says something else than the body is refused. Held against the
+/// schema that the client was shown.
+fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
+    let (Some(headers), Some(mirror)) = (&call.mirrored, route.mirror()) else { return Ok(()) };
+    let arguments = call.params.as_ref().and_then(|params| params.find("arguments"));
+    mirror
+        .check(headers, arguments.as_ref())
+        .map_err(|mismatch| Refusal::new(ErrorKind::HeaderMismatch, mismatch.to_string()))
+}
+
+/// Starts the record of a call and writes its outgoing form.
+fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
+    let server = &route.catalogue.server;
+    let name = || SpanName::new(call.method.as_str(), route.target.as_deref());
+    let mut trace = call.trace.clone();
+    let mut spans = Vec::new();
+    if gateway.tracer.enabled() {
+        let mut inner = gateway.tracer.start(name(), SpanKind::Server, trace.as_ref());
+        inner.set("mcp.protocol.version", call.caller.revision.as_str());
+        inner.set("rpc.jsonrpc.request_id", &*call.request_id);
+        let mut outer = gateway.tracer.start(name(), SpanKind::Client, inner.context().as_ref());
+        outer.set("portcullis.server.id", server.id().as_str());
+        trace = outer.context();
+        spans.extend([outer, inner]);
+    }
+    let recorder =
+        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target.as_deref());
+    let variant = Variant::of(&call.caller);
+    let out = Outgoing {
+        worker: call.worker,
+        method: call.method.clone(),
+        params: route.params.clone(),
+        caps: variant.caps,
+        log_level: call.log_level,
+        progress_token: call.progress_token.clone(),
+        trace,
+        mirrored: mirrored_headers(route),
+    };
+    (recorder, out)
+}
+
+fn mirrored_headers(route: &Route) -> http::HeaderMap {
+    let Some(mirror) = route.mirror() else { return http::HeaderMap::new() };
+    let arguments = route.params.as_ref().and_then(|params| params.find("arguments"));
+    mirror.headers(arguments.as_ref()).into_iter().collect()
+}
+
+/// Sends the call; when the server finds that the mirrored headers do not fit its schema, the schema is fetched again
+/// and the call sent once more (the first was refused before it was carried out).
+async fn send(call: &Call, route: &Route, mut out: Outgoing) -> Exchange {
+    let server = &route.catalogue.server;
+    let era = call.caller.revision.era();
+    let refused = match server.call(era, &call.caller.conversation, &out).await {
+        Ok(exchange) => return exchange,
+        Err(outcome) => outcome,
+    };
+    tracing::info!(server.id = %server.id(), "the server refused mirrored headers; fetching its tools again");
+    let variant = Variant::of(&call.caller);
+    let fetched = route.catalogue.refetch(ListKind::Tools, variant).await;
+    let (Ok(listing), Some(name)) = (fetched, name_of(route)) else { return Exchange::done(refused) };
+    if let Some(mirror) = listing.find(&name).and_then(|item| item.mirror.as_ref()) {
+        let arguments = route.params.as_ref().and_then(|params| params.find("arguments"));
+        out.mirrored = mirror.headers(arguments.as_ref()).into_iter().collect();
+    } else {
+        out.mirrored.clear();
+    }
+    server.call(era, &call.caller.conversation, &out).await.unwrap_or_else(Exchange::done)
+}
+
+fn name_of(route: &Route) -> Option<String> {
+    route.params.as_ref()?.find_string("name")
+}
+
+fn uri_of(call: &Call) -> Option<String> {
+    (call.method == Method::ResourcesRead).then(|| call.params.as_ref()?.find_string("uri"))?
+}
+
+fn timed_out(server: &ServerId, after: Duration) -> Refusal {
+    let message = format!("server `{server}` gave no answer and no progress for {} s", after.as_secs_f32());
+    Refusal::new(ErrorKind::UpstreamTimeout, message)
+}
+
+/// How long a call may take: `quiet` without a sign of life, and never beyond `last` (2026-07-28, timeouts).
+#[derive(Clone, Copy)]
+struct Timing {
+    quiet: Duration,
+    last: Instant,
+}
+
+impl Timing {
+    fn new(quiet: Duration, longest: Duration) -> Self {
+        Self { quiet, last: Instant::now() + longest }
+    }
+
+    fn next(self) -> Instant {
+        self.last.min(Instant::now() + self.quiet)
+    }
+}
+
+/// What is done to an answer on its way back, and what is held until it is there.
+struct WayBack {
+    method: Method,
+    /// As the client asked for it.
+    uri: Option<String>,
+    caller: Arc<Caller>,
+    server_info: Raw,
+    /// The server's slug when its names and URIs have to be mapped.
+    aggregate: Option<ServerId>,
+    recorder: Option<Recorder>,
+    _held: (Places, OwnedSemaphorePermit),
+}
+
+impl WayBack {
+    async fn carry(mut self, mut exchange: Exchange, timing: Timing) -> Exchange {
+        let streamed = exchange.is_streamed();
+        if !exchange.is_ready() {
+            let events = futures_util::stream::unfold((self, exchange), move |(mut back, mut exchange)| async move {
+                let event = back.next(&mut exchange, timing).await?;
+                Some((event, (back, exchange)))
+            });
+            return Exchange::live(events, streamed);
+        }
+        match self.next(&mut exchange, timing).await {
+            Some(Event::Done(outcome)) => Exchange::done(outcome),
+            _ => Exchange::done(Refusal::new(ErrorKind::Internal, "an answer was there and then was not")),
+        }
+    }
+
+    async fn next(&mut self, exchange: &mut Exchange, timing: Timing) -> Option<Event> {
+        // The record is written with the outcome; nothing comes after it.
+        self.recorder.as_ref()?;
+        let event = tokio::time::timeout_at(timing.next(), exchange.next()).await;
+        let outcome = match event {
+            Ok(Some(Event::Done(outcome))) => self.translate(outcome),
+            Ok(Some(event)) => return Some(event),
+            Ok(None) => Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
+            Err(_) => Refusal::new(ErrorKind::UpstreamTimeout, "the server gave no answer in time").into(),
+        };
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(&outcome);
+        }
+        Some(Event::Done(outcome))
+    }
+
+    fn translate(&self, outcome: Outcome) -> Outcome {
+        let to = self.caller.revision;
+        match outcome {
+            Outcome::Complete(payload) => {
+                let result = result_for(to, &self.method, &payload, self.server_info.as_str());
+                Outcome::Complete(Payload { result: self.expose(result), era: to.era() })
+            }
+            Outcome::Failed { error, era } => {
+                let error = error_for(to.era(), era, &self.method, self.uri.as_deref(), &error);
+                Outcome::Failed { error: self.expose_error(error), era: to.era() }
+            }
+            other => other,
+        }
+    }
+
+    /// The URIs of a result as the aggregate names them.
+    fn expose(&self, result: Raw) -> Raw {
+        let Some(server) = &self.aggregate else { return result };
+        let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
+        let mapped = match self.method {
+            Method::ToolsCall => rewrite::tool_result(&result, &map),
+            Method::PromptsGet => rewrite::prompt_result(&result, &map),
+            Method::ResourcesRead => rewrite::read_result(&result, &map),
+            _ => None,
+        };
+        mapped.unwrap_or(result)
+    }
+
+    fn expose_error(&self, error: RpcError) -> RpcError {
+        let (Some(_), Some(uri), Some(data)) = (&self.aggregate, &self.uri, error.data()) else { return error };
+        if data.find("uri").is_none() {
+            return error;
+        }
+        let data = data.with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
+        RpcError::new(error.code(), &error.message(), Some(&data))
+    }
+}

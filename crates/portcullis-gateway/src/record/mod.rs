@@ -1,0 +1,114 @@
+//! What is kept of a call: its metrics, its span, a log line. Written also when the caller hangs up.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use portcullis_mcp::message::code;
+use portcullis_model::{ErrorKind, Fault};
+use portcullis_telemetry::metrics::Outcome as Label;
+use portcullis_telemetry::{CallSeries, InFlight, Span};
+
+use crate::call::{Call, Outcome};
+
+/// Records one call when it ends; a call that is dropped before was cancelled.
+pub(crate) struct Recorder {
+    series: Arc<CallSeries>,
+    _in_flight: InFlight,
+    started: Instant,
+    spans: Vec<Span>,
+    log: Option<LogFields>,
+    finished: bool,
+}
+
+struct LogFields {
+    server: String,
+    method: String,
+    target: Option<String>,
+    principal: String,
+    request_id: Arc<str>,
+}
+
+impl Recorder {
+    pub(crate) fn start(
+        series: Arc<CallSeries>,
+        spans: Vec<Span>,
+        call: &Call,
+        server: &str,
+        target: Option<&str>,
+    ) -> Self {
+        // The texts are only worth their copies when somebody reads them.
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| LogFields {
+            server: server.to_owned(),
+            method: call.method.as_str().to_owned(),
+            target: target.map(str::to_owned),
+            principal: call.caller.principal.to_string(),
+            request_id: call.request_id.clone(),
+        });
+        Self { _in_flight: series.start(), series, started: Instant::now(), spans, log, finished: false }
+    }
+
+    /// The call has ended.
+    pub(crate) fn finish(mut self, outcome: &Outcome) {
+        self.write(label(outcome), reason(outcome));
+    }
+
+    fn write(&mut self, label: Label, reason: Option<String>) {
+        self.finished = true;
+        let elapsed = self.started.elapsed();
+        self.series.finish(label, elapsed);
+        if let Some(reason) = &reason {
+            for span in &mut self.spans {
+                span.fail(reason);
+            }
+        }
+        if let Some(log) = &self.log {
+            tracing::debug!(
+                server.id = log.server,
+                method = log.method,
+                tool.name = log.target,
+                principal.id = log.principal,
+                request.id = %log.request_id,
+                outcome = label.as_str(),
+                reason,
+                duration_ms = elapsed.as_secs_f64() * 1e3,
+                "call"
+            );
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.write(Label::Cancelled, Some(ErrorKind::Cancelled.as_str().to_owned()));
+        }
+    }
+}
+
+fn label(outcome: &Outcome) -> Label {
+    match outcome {
+        Outcome::Complete(payload) => {
+            let is_error = payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
+            if is_error { Label::ToolError } else { Label::Ok }
+        }
+        Outcome::InputRequired(_) | Outcome::Task(_) => Label::Ok,
+        Outcome::Failed { .. } => Label::Error,
+        Outcome::Refused(refusal) => match refusal.kind {
+            ErrorKind::UpstreamTimeout => Label::Timeout,
+            ErrorKind::Cancelled => Label::Cancelled,
+            kind if kind.fault() == Fault::Upstream => Label::Error,
+            _ => Label::Refused,
+        },
+    }
+}
+
+/// `error.type` of the span.
+fn reason(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Complete(_) if label(outcome) == Label::ToolError => Some("tool_error".to_owned()),
+        Outcome::Complete(_) | Outcome::InputRequired(_) | Outcome::Task(_) => None,
+        Outcome::Failed { error, .. } if error.code() == code::INTERNAL => Some("internal".to_owned()),
+        Outcome::Failed { error, .. } => Some(error.code().to_string()),
+        Outcome::Refused(refusal) => Some(refusal.kind.as_str().to_owned()),
+    }
+}

@@ -1,0 +1,371 @@
+//! What one server offers, kept so that calls need not ask.
+//!
+//! Lists are fetched whole, on first need, once for all who wait, on the control runtime. A list is asked for again
+//! when its time is over (the server's `ttlMs`, else the configured age) or when the server announces a change. When
+//! that fails, the last good list is served and marked stale: one dead server must not fail the lists of the others.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use portcullis_config::Transport;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::{Change as Edit, Raw};
+use portcullis_mcp::message::code;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Era;
+use portcullis_model::ErrorKind;
+
+use super::listing::{Freshness, ListKind, Listing, Origin};
+use crate::call::{Caller, Outcome, Refusal};
+use crate::gateway::ServerReport;
+use crate::upstream::{Outgoing, Server};
+
+/// Bounds on what a server may list.
+const MAX_PAGES: usize = 1_000;
+const MAX_ITEMS: usize = 100_000;
+/// The longest time that a server's `ttlMs` is believed.
+const LONGEST_TTL: Duration = Duration::from_hours(1);
+/// After a failure the list is not asked for again for so long.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Which variant of a list: servers may show other things to other eras and capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Variant {
+    pub(crate) era: Era,
+    pub(crate) caps: ClientCaps,
+}
+
+impl Variant {
+    /// What `caller` is shown. A legacy client's answers cannot yet be brought to a server, so nothing is declared for it.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        match caller.revision.era() {
+            Era::Modern => Self { era: Era::Modern, caps: caller.caps },
+            Era::Legacy => Self { era: Era::Legacy, caps: ClientCaps::NONE },
+        }
+    }
+}
+
+/// How new a list has to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Need {
+    /// Any list that was ever fetched.
+    Known,
+    /// One whose time is not over; but a good one that is older is taken when the server needs longer than this.
+    Fresh(Duration),
+}
+
+/// A list, and whether it is as new as it was needed.
+#[derive(Clone)]
+pub(crate) struct Found {
+    pub(crate) listing: Arc<Listing>,
+    pub(crate) stale: bool,
+}
+
+/// The lists of one server.
+pub(crate) struct Catalogue {
+    pub(crate) server: Arc<Server>,
+    cells: Mutex<HashMap<(ListKind, Variant), Arc<Cell>>>,
+}
+
+type Fetch = Shared<BoxFuture<'static, Result<Arc<Listing>, Refusal>>>;
+
+#[derive(Default)]
+struct Cell {
+    current: ArcSwapOption<Listing>,
+    /// A change was announced since the list was fetched.
+    invalid: AtomicBool,
+    /// Counts announcements, so that one that comes during a fetch is not lost.
+    changes: AtomicU64,
+    fetching: Mutex<Option<Fetch>>,
+    failed: Mutex<Option<(Instant, Refusal)>>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
+        Arc::new(Self { server, cells: Mutex::default() })
+    }
+
+    /// The list, if it is there and new enough: the fast path, without waiting.
+    pub(crate) fn peek(&self, kind: ListKind, variant: Variant, need: Need) -> Option<Arc<Listing>> {
+        let cell = self.cell(kind, variant);
+        let listing = cell.current.load_full()?;
+        match need {
+            Need::Known => Some(listing),
+            Need::Fresh(_) => cell.is_fresh(&listing).then_some(listing),
+        }
+    }
+
+    /// The list, fetched if need be.
+    pub(crate) async fn list(self: &Arc<Self>, kind: ListKind, variant: Variant, need: Need) -> Result<Found, Refusal> {
+        if let Some(listing) = self.peek(kind, variant, need) {
+            return Ok(Found { listing, stale: false });
+        }
+        let cell = self.cell(kind, variant);
+        let old = cell.current.load_full();
+        let fetched = match need {
+            Need::Known => self.fetch(&cell, kind, variant).await,
+            Need::Fresh(patience) => {
+                let fetch = self.fetch(&cell, kind, variant);
+                tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.too_slow(kind)))
+            }
+        };
+        match (fetched, old) {
+            (Ok(listing), _) => Ok(Found { listing, stale: false }),
+            (Err(_), Some(listing)) => Ok(Found { listing, stale: true }),
+            (Err(refusal), None) => Err(refusal),
+        }
+    }
+
+    /// The list as it is on the server now, whatever is kept.
+    pub(crate) async fn refetch(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Arc<Listing>, Refusal> {
+        let cell = self.cell(kind, variant);
+        cell.invalidate();
+        self.fetch(&cell, kind, variant).await
+    }
+
+    /// A change was announced: the lists that it is about are asked for again when they are next needed.
+    pub(crate) fn invalidate(&self, method: &Method) {
+        for ((kind, _), cell) in self.lock().iter() {
+            if kind.is_changed_by(method) {
+                cell.invalidate();
+            }
+        }
+    }
+
+    /// The server as the operator sees it.
+    pub(crate) fn report(&self) -> ServerReport {
+        let cells = self.lock();
+        let count = |kind: ListKind| {
+            let lists = cells.iter().filter(|((of, _), _)| *of == kind);
+            lists.filter_map(|(_, cell)| Some(cell.current.load().as_ref()?.items.len())).max()
+        };
+        ServerReport {
+            id: self.server.id().clone(),
+            state: self.server.state(),
+            revision: self.server.about().map(|peer| peer.revision.as_str()),
+            offers: ListKind::ALL.map(count),
+        }
+    }
+
+    fn too_slow(&self, kind: ListKind) -> Refusal {
+        let message = format!("server `{}` is slow to answer {}", self.server.id(), kind.method());
+        Refusal::new(ErrorKind::UpstreamTimeout, message)
+    }
+
+    fn cell(&self, kind: ListKind, variant: Variant) -> Arc<Cell> {
+        self.lock().entry((kind, variant)).or_default().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(ListKind, Variant), Arc<Cell>>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the fetch under way, or starts one.
+    async fn fetch(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        kind: ListKind,
+        variant: Variant,
+    ) -> Result<Arc<Listing>, Refusal> {
+        if let Some(refusal) = cell.recent_failure() {
+            return Err(refusal);
+        }
+        let fetch = {
+            let mut fetching = cell.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            fetching.get_or_insert_with(|| self.start_fetch(cell, kind, variant)).clone()
+        };
+        fetch.await
+    }
+
+    fn start_fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Fetch {
+        let (catalogue, cell) = (self.clone(), cell.clone());
+        let task = self.server.env().control.spawn(async move {
+            let before = cell.changes.load(Ordering::Acquire);
+            let limit = catalogue.server.settings().call_timeout;
+            let fetched = tokio::time::timeout(limit, catalogue.load(kind, variant)).await;
+            let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind))).map(Arc::new);
+            cell.take(before, &fetched);
+            fetched
+        });
+        let stopping = || Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping"));
+        task.map(move |joined| joined.unwrap_or_else(|_| stopping())).boxed().shared()
+    }
+
+    async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
+        let conversation: Arc<str> = Arc::from("catalogue");
+        let connection = self.server.connection(variant.era, &conversation).await?;
+        let era = connection.era();
+        let mut load = Load::new(kind, era, self.server.settings().list_ttl);
+        if connection.peer().capabilities().find(kind.capability()).is_some() {
+            let env = self.server.env();
+            while let Some(params) = load.next_params()? {
+                let mut out = Outgoing::internal(env.control_worker(), kind.method(), params);
+                if era == Era::Modern {
+                    out.caps = variant.caps;
+                }
+                let exchange = self.server.call(variant.era, &conversation, &out).await;
+                let outcome = match exchange {
+                    Ok(exchange) => exchange.outcome().await,
+                    Err(outcome) => outcome,
+                };
+                load.take(self.server.id(), outcome)?;
+            }
+        }
+        let origin = match self.server.settings().transport {
+            Transport::Http(_) => Origin::Http,
+            Transport::Stdio(_) => Origin::Stdio,
+        };
+        let (raws, extra, freshness) = load.finish();
+        Ok(Listing::new(kind, self.server.id(), origin, raws, extra, freshness, &self.server.env().metrics))
+    }
+}
+
+impl Cell {
+    fn is_fresh(&self, listing: &Listing) -> bool {
+        !self.invalid.load(Ordering::Acquire) && listing.freshness.expires > Instant::now()
+    }
+
+    fn invalidate(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.invalid.store(true, Ordering::Release);
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn recent_failure(&self) -> Option<Refusal> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE).map(|(_, refusal)| refusal.clone())
+    }
+
+    /// Takes the outcome of a fetch that began when `before` changes had been announced.
+    fn take(&self, before: u64, fetched: &Result<Arc<Listing>, Refusal>) {
+        match fetched {
+            Ok(listing) => {
+                self.current.store(Some(listing.clone()));
+                if self.changes.load(Ordering::Acquire) == before {
+                    self.invalid.store(false, Ordering::Release);
+                }
+            }
+            Err(refusal) => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), refusal.clone()));
+            }
+        }
+        *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The pages of one list as they come in.
+struct Load {
+    kind: ListKind,
+    era: Era,
+    list_ttl: Duration,
+    pages: usize,
+    cursor: Option<String>,
+    seen: HashSet<String>,
+    raws: Vec<Raw>,
+    extra: Option<Raw>,
+    ttl: Duration,
+    public: bool,
+    done: bool,
+}
+
+impl Load {
+    fn new(kind: ListKind, era: Era, list_ttl: Duration) -> Self {
+        Self {
+            kind,
+            era,
+            list_ttl,
+            pages: 0,
+            cursor: None,
+            seen: HashSet::new(),
+            raws: Vec::new(),
+            extra: None,
+            ttl: LONGEST_TTL,
+            public: true,
+            done: false,
+        }
+    }
+
+    /// The params of the next page to ask for; `None` when the list is complete. An empty cursor is a cursor.
+    #[allow(clippy::option_option, reason = "no more pages, and a first page without params")]
+    fn next_params(&mut self) -> Result<Option<Option<Raw>>, Refusal> {
+        if self.done {
+            return Ok(None);
+        }
+        if self.pages == MAX_PAGES || self.raws.len() > MAX_ITEMS {
+            return Err(self.broken("lists without end"));
+        }
+        self.pages += 1;
+        let cursor = self.cursor.as_deref().map(Raw::from_text);
+        Ok(Some(cursor.map(|cursor| Raw::from_static("{}").with(&[("cursor", Edit::Set(cursor.as_bytes()))]))))
+    }
+
+    fn take(&mut self, server: &portcullis_model::ServerId, outcome: Outcome) -> Result<(), Refusal> {
+        let result = match outcome {
+            Outcome::Complete(payload) => payload.result,
+            Outcome::Failed { error, .. } if error.code() == code::METHOD_NOT_FOUND && self.pages == 1 => {
+                self.done = true;
+                return Ok(());
+            }
+            Outcome::Failed { error, .. } => {
+                let message =
+                    format!("server `{server}` refused {}: {:.200}", self.kind.method(), error.message());
+                return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
+            }
+            Outcome::Refused(refusal) => return Err(refusal),
+            Outcome::InputRequired(_) | Outcome::Task(_) => return Err(self.broken("wants input for a list")),
+        };
+        let items = result.find(self.kind.member()).ok_or_else(|| self.broken("answered a list without its items"))?;
+        self.raws.extend(items.elements());
+        self.ttl = self.ttl.min(Duration::from_millis(result.find("ttlMs").and_then(|ttl| ttl.u64()).unwrap_or(0)));
+        self.public &= result.find_string("cacheScope").as_deref() == Some("public");
+        self.cursor = result.find_string("nextCursor");
+        self.done = self.cursor.is_none();
+        if let Some(cursor) = &self.cursor
+            && !self.seen.insert(cursor.clone())
+        {
+            return Err(self.broken("gave the same cursor twice"));
+        }
+        if self.extra.is_none() {
+            let removed = ["nextCursor", "ttlMs", "cacheScope", "resultType", self.kind.member()];
+            self.extra = Some(result.with(&removed.map(|key| (key, Edit::Remove))));
+        }
+        Ok(())
+    }
+
+    fn broken(&self, why: &str) -> Refusal {
+        Refusal::new(ErrorKind::UpstreamProtocol, format!("a server {why} ({})", self.kind.method()))
+    }
+
+    fn finish(self) -> (Vec<Raw>, Raw, Freshness) {
+        let now = Instant::now();
+        let asked = self.extra.is_some();
+        let freshness = match self.era {
+            Era::Modern if asked => {
+                Freshness { expires: now + self.ttl, promised: now + self.ttl, public: self.public }
+            }
+            // Nothing was promised. A list that is known to be empty is one of those.
+            _ => Freshness { expires: now + self.list_ttl, promised: now, public: false },
+        };
+        (self.raws, self.extra.unwrap_or_else(|| Raw::from_static("{}")), freshness)
+    }
+}
+
+/// Fetches every list of every server, all at once.
+pub(crate) async fn warm_up(servers: &super::Servers) {
+    let variant = Variant { era: Era::Modern, caps: ClientCaps::NONE };
+    let all = servers.iter().map(|catalogue| async move {
+        for kind in ListKind::ALL {
+            let need = Need::Fresh(catalogue.server.settings().call_timeout);
+            if let Err(refusal) = catalogue.list(kind, variant, need).await {
+                tracing::warn!(server.id = %catalogue.server.id(), why = refusal.message, "cannot list {}", kind.method());
+                break;
+            }
+        }
+    });
+    futures_util::future::join_all(all).await;
+}

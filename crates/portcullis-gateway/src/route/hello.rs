@@ -1,0 +1,115 @@
+//! What an endpoint says of itself: `server/discover` and the result of `initialize`.
+//!
+//! On a server's own endpoint that is the server, under its own name. On the aggregate it is the gateway with the union
+//! of what the servers offer; a server that has not been reached in time is assumed to offer everything, since the
+//! capabilities of a legacy session cannot grow later and an empty list is always a valid answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use portcullis_mcp::caps::{ServerCaps, merge_instructions};
+use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::key;
+
+use super::catalogue::Catalogue;
+use crate::call::{Caller, Endpoint, Refusal};
+use crate::gateway::Gateway;
+use crate::upstream::Peer;
+
+/// How long the aggregate's greeting waits for servers that nobody has reached yet.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Everything about an endpoint.
+struct Hello {
+    capabilities: ServerCaps,
+    instructions: Option<String>,
+}
+
+/// `DiscoverResult` (2026-07-28).
+pub(crate) async fn discover(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Raw, Refusal> {
+    let hello = greet(gateway, endpoint, caller).await?;
+    let versions: Vec<String> = Revision::SERVED.iter().map(|revision| format!("\"{revision}\"")).collect();
+    let mut out = format!(
+        "{{\"resultType\":\"complete\",\"supportedVersions\":[{}],\"capabilities\":{}",
+        versions.join(","),
+        hello.capabilities.write(false)
+    )
+    .into_bytes();
+    write_instructions(&mut out, hello.instructions.as_deref());
+    // What is behind an endpoint can change with the next reload, so no time is promised.
+    out.extend_from_slice(
+        format!(
+            ",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"{}\":{}}}}}",
+            key::SERVER_INFO,
+            gateway.server_info(endpoint)
+        )
+        .as_bytes(),
+    );
+    Ok(Raw::trusted(out))
+}
+
+/// `InitializeResult` for a client that asked for `version` (2025-11-25 and before): the same revision if it is
+/// served, else the newest with sessions.
+pub(crate) async fn initialize_result(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Raw, Refusal> {
+    let hello = greet(gateway, endpoint, caller).await?;
+    let mut out = format!(
+        "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}",
+        caller.revision,
+        hello.capabilities.write(true),
+        gateway.server_info(endpoint)
+    )
+    .into_bytes();
+    write_instructions(&mut out, hello.instructions.as_deref());
+    out.push(b'}');
+    Ok(Raw::trusted(out))
+}
+
+fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
+    if let Some(instructions) = instructions {
+        out.extend_from_slice(b",\"instructions\":");
+        write_string(out, instructions);
+    }
+}
+
+async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Hello, Refusal> {
+    let catalogues = gateway.servers.load().behind(endpoint)?;
+    let era = caller.revision.era();
+    if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
+        let peer = peer_of(only, era).await?;
+        let capabilities = ServerCaps::read(&peer.capabilities());
+        return Ok(Hello { capabilities, instructions: peer.instructions() });
+    }
+    let peers = join_all(catalogues.iter().map(|catalogue| async move {
+        tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await.ok().and_then(Result::ok)
+    }));
+    let peers = peers.await;
+    let mut capabilities = ServerCaps::default();
+    let mut instructions = Vec::new();
+    for (catalogue, peer) in catalogues.iter().zip(&peers) {
+        match peer {
+            Some(peer) => {
+                capabilities.absorb(&ServerCaps::read(&peer.capabilities()));
+                instructions.extend(peer.instructions().map(|text| (catalogue.server.id().as_str(), text)));
+            }
+            None => capabilities.absorb(&everything()),
+        }
+    }
+    let instructions = merge_instructions(instructions.iter().map(|(name, text)| (*name, text.as_str())));
+    Ok(Hello { capabilities, instructions })
+}
+
+fn everything() -> ServerCaps {
+    ServerCaps { tools: true, resources: true, prompts: true, completions: true, logging: true, ..ServerCaps::default() }
+}
+
+/// What a server says of itself, asked now if nobody has yet.
+async fn peer_of(catalogue: &Arc<Catalogue>, era: Era) -> Result<Arc<Peer>, Refusal> {
+    if let Some(peer) = catalogue.server.about() {
+        return Ok(peer);
+    }
+    let conversation: Arc<str> = Arc::from("catalogue");
+    let connection = catalogue.server.connection(era, &conversation).await?;
+    Ok(Arc::new(connection.peer().clone()))
+}

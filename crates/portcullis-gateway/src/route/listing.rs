@@ -1,0 +1,220 @@
+//! One list of one server, complete, as the server wrote it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::mirror::{Mirror, strip_annotations};
+use portcullis_mcp::names;
+use portcullis_mcp::uris;
+use portcullis_model::ServerId;
+use portcullis_telemetry::{CallSeries, Metrics};
+
+/// Which list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the four lists of the protocol")]
+pub(crate) enum ListKind {
+    Tools,
+    Resources,
+    Templates,
+    Prompts,
+}
+
+impl ListKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Tools, Self::Resources, Self::Templates, Self::Prompts];
+
+    /// The list that a method asks for.
+    pub(crate) fn of(method: &Method) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.method() == *method)
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Tools => Method::ToolsList,
+            Self::Resources => Method::ResourcesList,
+            Self::Templates => Method::ResourcesTemplatesList,
+            Self::Prompts => Method::PromptsList,
+        }
+    }
+
+    /// The member of the result that holds the items.
+    pub(crate) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+            Self::Prompts => "prompts",
+        }
+    }
+
+    /// The member of an item that identifies it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+
+    /// The capability that a server declares when it has the list.
+    pub(crate) fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Resources | Self::Templates => "resources",
+            Self::Prompts => "prompts",
+        }
+    }
+
+    /// The call that its items are for; labels their metrics.
+    fn call(self) -> Method {
+        match self {
+            Self::Tools => Method::ToolsCall,
+            Self::Resources | Self::Templates => Method::ResourcesRead,
+            Self::Prompts => Method::PromptsGet,
+        }
+    }
+
+    /// Whether a list-changed notification is about this list.
+    pub(crate) fn is_changed_by(self, method: &Method) -> bool {
+        match self {
+            Self::Tools => *method == Method::ToolsListChanged,
+            Self::Resources | Self::Templates => *method == Method::ResourcesListChanged,
+            Self::Prompts => *method == Method::PromptsListChanged,
+        }
+    }
+}
+
+/// One item.
+pub(crate) struct Item {
+    /// As the server wrote it.
+    pub(crate) raw: Raw,
+    /// The server's name or URI for it.
+    pub(crate) key: String,
+    /// The name or URI on the aggregate.
+    pub(crate) exposed: String,
+    /// The arguments that 2026-07-28 HTTP clients mirror into headers; tools only.
+    pub(crate) mirror: Option<Mirror>,
+    /// Counts its calls; resources and templates of a server share one.
+    pub(crate) series: Arc<CallSeries>,
+}
+
+/// How long a list may be kept, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Freshness {
+    /// When it has to be asked for again.
+    pub(crate) expires: Instant,
+    /// Until when clients may keep it; in the past when the server said nothing.
+    pub(crate) promised: Instant,
+    /// `cacheScope: public`: the same for everybody.
+    pub(crate) public: bool,
+}
+
+/// A whole list.
+pub(crate) struct Listing {
+    pub(crate) kind: ListKind,
+    pub(crate) server: ServerId,
+    pub(crate) items: Vec<Item>,
+    /// What else stood in the result: members that are not the items, the cursor, or 2026-07-28's result fields.
+    pub(crate) extra: Raw,
+    pub(crate) freshness: Freshness,
+    by_key: HashMap<String, usize>,
+    by_exposed: HashMap<String, usize>,
+}
+
+/// Where a tool with a broken `x-mcp-header` came from decides what becomes of it (2026-07-28, tools).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// HTTP clients must drop the tool.
+    Http,
+    /// Other transports ignore the annotation; it is removed, or HTTP clients of the gateway would drop the tool.
+    Stdio,
+}
+
+impl Listing {
+    pub(crate) fn new(
+        kind: ListKind,
+        server: &ServerId,
+        origin: Origin,
+        raws: Vec<Raw>,
+        extra: Raw,
+        freshness: Freshness,
+        metrics: &Metrics,
+    ) -> Self {
+        let keyed: Vec<(String, Raw)> =
+            raws.into_iter().filter_map(|raw| Some((raw.find_string(kind.key())?, raw))).collect();
+        let exposed = match kind {
+            ListKind::Tools | ListKind::Prompts => {
+                let names = names::expose_all(server, keyed.iter().map(|(key, _)| key.as_str()));
+                names.into_iter().map(|(name, exposed)| (name.to_owned(), exposed)).collect()
+            }
+            ListKind::Resources | ListKind::Templates => HashMap::new(),
+        };
+        let mut listing = Self {
+            kind,
+            server: server.clone(),
+            items: Vec::with_capacity(keyed.len()),
+            extra,
+            freshness,
+            by_key: HashMap::with_capacity(keyed.len()),
+            by_exposed: HashMap::with_capacity(keyed.len()),
+        };
+        for (key, raw) in keyed {
+            let exposed = exposed.get(&key).cloned().unwrap_or_else(|| uris::map_out(server, &key));
+            listing.push(origin, key, exposed, raw, metrics);
+        }
+        listing
+    }
+
+    fn push(&mut self, origin: Origin, key: String, exposed: String, raw: Raw, metrics: &Metrics) {
+        if self.by_key.contains_key(&key) {
+            tracing::warn!(server.id = %self.server, name = key, "the server lists the same {} twice", self.kind.key());
+            return;
+        }
+        let Some((raw, mirror)) = self.mirror(origin, &key, raw) else { return };
+        let label = match self.kind {
+            ListKind::Tools | ListKind::Prompts => key.as_str(),
+            ListKind::Resources | ListKind::Templates => "",
+        };
+        let series = metrics.call_series(self.server.as_str(), self.kind.call().as_str(), label);
+        let index = self.items.len();
+        self.by_key.insert(key.clone(), index);
+        self.by_exposed.insert(exposed.clone(), index);
+        self.items.push(Item { raw, key, exposed, mirror, series });
+    }
+
+    fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {
+        if self.kind != ListKind::Tools {
+            return Some((raw, None));
+        }
+        let Some(schema) = raw.find("inputSchema") else { return Some((raw, None)) };
+        match Mirror::from_schema(&schema) {
+            Ok(mirror) => Some((raw, Some(mirror).filter(|mirror| !mirror.is_empty()))),
+            Err(error) if origin == Origin::Stdio => {
+                tracing::warn!(server.id = %self.server, tool.name = key, %error, "removed broken x-mcp-header annotations");
+                let schema = strip_annotations(&schema);
+                Some((raw.with(&[("inputSchema", Change::Set(schema.as_bytes()))]), None))
+            }
+            Err(error) => {
+                tracing::warn!(server.id = %self.server, tool.name = key, %error, "left out a tool with broken x-mcp-header annotations");
+                None
+            }
+        }
+    }
+
+    /// The item with the server's own name or URI.
+    pub(crate) fn find(&self, key: &str) -> Option<&Item> {
+        self.by_key.get(key).map(|index| &self.items[*index])
+    }
+
+    /// The item with the name or URI on the aggregate.
+    pub(crate) fn find_exposed(&self, exposed: &str) -> Option<&Item> {
+        self.by_exposed.get(exposed).map(|index| &self.items[*index])
+    }
+
+    /// How long clients may keep it, from `now`.
+    pub(crate) fn promised(&self, now: Instant) -> Duration {
+        self.freshness.promised.saturating_duration_since(now)
+    }
+}

@@ -1,0 +1,18 @@
+//! From what the client named to the server that has it, and from many servers' lists to one.
+//!
+//! `catalogue` keeps what each server offers, `view` merges it for an endpoint, `resolve` finds the server of a call,
+//! `hello` says what an endpoint is. On `/mcp/s/{server}` names are the server's own; on `/mcp` they carry its slug.
+
+mod catalogue;
+mod hello;
+mod listing;
+mod resolve;
+mod servers;
+mod view;
+
+pub(crate) use catalogue::{Variant, warm_up};
+pub(crate) use hello::{discover, initialize_result};
+pub(crate) use listing::ListKind;
+pub(crate) use resolve::{Route, resolve};
+pub(crate) use servers::Servers;
+pub(crate) use view::{Views, list};

@@ -1,0 +1,86 @@
+//! The servers in service, replaced as a whole when the configuration changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use portcullis_config as config;
+use portcullis_model::{ErrorKind, ServerId};
+
+use super::catalogue::Catalogue;
+use crate::call::{Endpoint, Refusal};
+use crate::upstream::{Server, Surroundings, TlsError};
+
+/// The servers in service, in the order of their slugs.
+#[derive(Default)]
+pub(crate) struct Servers {
+    all: BTreeMap<ServerId, Arc<Catalogue>>,
+}
+
+/// What a new configuration did.
+pub(crate) struct Update {
+    pub(crate) servers: Servers,
+    /// No longer in service, or replaced.
+    pub(crate) retired: Vec<Arc<Server>>,
+    /// Added, removed or replaced.
+    pub(crate) changed: BTreeSet<ServerId>,
+}
+
+impl Servers {
+    /// The servers of `settings`; those whose settings are the same are kept with all that they have open.
+    ///
+    /// # Errors
+    /// Which server's certificates cannot be loaded; nothing has changed then.
+    pub(crate) fn update(
+        &self,
+        settings: &BTreeMap<ServerId, config::Server>,
+        env: &Arc<Surroundings>,
+    ) -> Result<Update, (ServerId, TlsError)> {
+        let mut servers = Self::default();
+        let mut changed = BTreeSet::new();
+        for (id, server) in settings.iter().filter(|(_, server)| server.enabled) {
+            let kept = self.all.get(id).filter(|old| old.server.settings() == server);
+            let catalogue = if let Some(kept) = kept {
+                kept.clone()
+            } else {
+                changed.insert(id.clone());
+                let made = Server::new(id.clone(), server.clone(), env.clone());
+                Catalogue::new(made.map_err(|error| (id.clone(), error))?)
+            };
+            servers.all.insert(id.clone(), catalogue);
+        }
+        let mut retired = Vec::new();
+        for (id, old) in &self.all {
+            if !servers.all.get(id).is_some_and(|new| Arc::ptr_eq(new, old)) {
+                changed.insert(id.clone());
+                retired.push(old.server.clone());
+            }
+        }
+        Ok(Update { servers, retired, changed })
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&Arc<Catalogue>> {
+        self.all.get(id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Catalogue>> {
+        self.all.values()
+    }
+
+    /// The servers behind an endpoint.
+    ///
+    /// # Errors
+    /// When the endpoint names a server that is not in service.
+    pub(crate) fn behind(&self, endpoint: &Endpoint) -> Result<Vec<Arc<Catalogue>>, Refusal> {
+        match endpoint {
+            Endpoint::Aggregate => Ok(self.all.values().cloned().collect()),
+            Endpoint::Server(id) => match self.find(id.as_str()) {
+                Some(catalogue) => Ok(vec![catalogue.clone()]),
+                None => Err(unknown_server(id)),
+            },
+        }
+    }
+}
+
+pub(crate) fn unknown_server(id: &ServerId) -> Refusal {
+    Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here"))
+}

@@ -1,0 +1,268 @@
+//! Many servers' lists as one: merged, renamed, paged.
+//!
+//! A view is a snapshot over the lists that it was made of, and is made again only when one of them is another. Pages
+//! are cut from the snapshot, never from the servers' own pages, so a list of any length comes through whole and in a
+//! stable order (by slug, then as the server lists). Cursors are sealed; they name the snapshot and a place in it, and
+//! die with it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::{Payload, key, list_item_for};
+use portcullis_mcp::uris::{self, rewrite};
+use portcullis_model::ErrorKind;
+
+use super::catalogue::{Catalogue, Found, Need, Variant};
+use super::listing::{Item, ListKind, Listing};
+use crate::call::{Call, Endpoint, Outcome, Refusal};
+use crate::gateway::Gateway;
+use crate::seal::Purpose;
+
+/// Items on one page. Large, because many clients ask for the first page only.
+const PAGE: usize = 1_000;
+/// Snapshots that cursors may still point into.
+const KEPT: usize = 64;
+/// How long one server may hold up the list of all: with nothing of it known yet, and with an older list at hand.
+const PATIENCE_NEW: Duration = Duration::from_secs(8);
+const PATIENCE_OLD: Duration = Duration::from_secs(1);
+
+/// A snapshot.
+pub(crate) struct View {
+    id: u64,
+    kind: ListKind,
+    aggregate: bool,
+    parts: Vec<Arc<Listing>>,
+    modern: OnceLock<Vec<Bytes>>,
+    legacy: OnceLock<Vec<Bytes>>,
+}
+
+/// The snapshots in use.
+#[derive(Default)]
+pub(crate) struct Views {
+    next: AtomicU64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    current: HashMap<(Endpoint, ListKind, Variant), Arc<View>>,
+    recent: VecDeque<Arc<View>>,
+}
+
+impl Views {
+    /// The snapshot of exactly these lists.
+    fn of(&self, endpoint: &Endpoint, kind: ListKind, variant: Variant, parts: Vec<Arc<Listing>>) -> Arc<View> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (endpoint.clone(), kind, variant);
+        if let Some(view) = kept.current.get(&place)
+            && view.is_of(&parts)
+        {
+            return view.clone();
+        }
+        let view = Arc::new(View {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            kind,
+            aggregate: *endpoint == Endpoint::Aggregate,
+            parts,
+            modern: OnceLock::new(),
+            legacy: OnceLock::new(),
+        });
+        kept.current.insert(place, view.clone());
+        kept.recent.push_back(view.clone());
+        if kept.recent.len() > KEPT {
+            kept.recent.pop_front();
+        }
+        view
+    }
+
+    fn find(&self, id: u64) -> Option<Arc<View>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.recent.iter().find(|view| view.id == id).cloned()
+    }
+}
+
+impl View {
+    fn is_of(&self, parts: &[Arc<Listing>]) -> bool {
+        self.parts.len() == parts.len() && self.parts.iter().zip(parts).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// The pages as the clients of `era` read them: items, with commas between.
+    fn pages(&self, era: Era) -> &[Bytes] {
+        let (cell, revision) = match era {
+            Era::Modern => (&self.modern, Revision::NEWEST),
+            Era::Legacy => (&self.legacy, Revision::NEWEST_LEGACY),
+        };
+        cell.get_or_init(|| {
+            let items: Vec<_> =
+                self.parts.iter().flat_map(|listing| listing.items.iter().map(move |item| (listing, item))).collect();
+            items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
+        })
+    }
+
+    fn render(&self, items: &[(&Arc<Listing>, &Item)], revision: Revision) -> Bytes {
+        let mut page = Vec::with_capacity(items.iter().map(|(_, item)| item.raw.as_bytes().len() + 16).sum());
+        for (listing, item) in items {
+            if !page.is_empty() {
+                page.push(b',');
+            }
+            let raw = list_item_for(revision, &item.raw);
+            let raw = if self.aggregate { expose(listing, item, raw) } else { raw };
+            page.extend_from_slice(raw.as_bytes());
+        }
+        page.into()
+    }
+
+    /// How long clients may keep it, and whether it is the same for everybody.
+    fn promise(&self) -> (u128, bool) {
+        let now = Instant::now();
+        let ttl = self.parts.iter().map(|part| part.promised(now)).min().unwrap_or_default();
+        (ttl.as_millis(), !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness.public))
+    }
+}
+
+/// The item under its name on the aggregate.
+fn expose(listing: &Listing, item: &Item, raw: Raw) -> Raw {
+    let raw = match listing.kind {
+        ListKind::Tools | ListKind::Prompts => {
+            let name = Raw::from_text(&item.exposed);
+            raw.with(&[("name", Change::Set(name.as_bytes()))])
+        }
+        ListKind::Resources | ListKind::Templates => raw,
+    };
+    let map = |uri: &str| Some(uris::map_out(&listing.server, uri)).filter(|mapped| mapped != uri);
+    rewrite::list_item(&raw, &map).unwrap_or(raw)
+}
+
+/// Answers a list method.
+pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Outcome, Refusal> {
+    let era = call.caller.revision.era();
+    let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
+    let (view, page, stale) = match cursor {
+        Some(cursor) => {
+            let (view, page) = resume(gateway, call, kind, &cursor)?;
+            (view, page, false)
+        }
+        None => {
+            let (parts, stale) = gather(gateway, call, kind).await?;
+            let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts);
+            (view, 0, stale)
+        }
+    };
+    let result = write(gateway, call, &view, page, stale);
+    Ok(Outcome::Complete(Payload { result, era }))
+}
+
+/// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint
+/// its failure is the answer.
+async fn gather(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
+    let catalogues = gateway.servers.load().behind(&call.endpoint)?;
+    let variant = Variant::of(&call.caller);
+    let aggregate = call.endpoint == Endpoint::Aggregate;
+    let ready: Option<Vec<_>> =
+        catalogues.iter().map(|catalogue| catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO))).collect();
+    if let Some(parts) = ready {
+        return Ok((parts, false));
+    }
+    let found = join_all(catalogues.iter().map(|catalogue| find(catalogue, kind, variant, aggregate))).await;
+    let (mut parts, mut stale) = (Vec::with_capacity(found.len()), false);
+    for found in found {
+        match found {
+            Ok(found) => {
+                stale |= found.stale;
+                parts.push(found.listing);
+            }
+            Err(refusal) if aggregate => {
+                tracing::warn!(why = refusal.message, "a server is missing from {}", kind.method());
+                stale = true;
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok((parts, stale))
+}
+
+async fn find(catalogue: &Arc<Catalogue>, kind: ListKind, variant: Variant, aggregate: bool) -> Result<Found, Refusal> {
+    let known = catalogue.peek(kind, variant, Need::Known).is_some();
+    let patience = match (aggregate, known) {
+        (false, _) => catalogue.server.settings().call_timeout,
+        (true, false) => PATIENCE_NEW,
+        (true, true) => PATIENCE_OLD,
+    };
+    catalogue.list(kind, variant, Need::Fresh(patience)).await
+}
+
+fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) -> Raw {
+    let pages = view.pages(call.caller.revision.era());
+    let items = pages.get(page).map_or(&[][..], |items| items);
+    let mut out = Vec::with_capacity(items.len() + 256);
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(view.kind.member().as_bytes());
+    out.extend_from_slice(b"\":[");
+    out.extend_from_slice(items);
+    out.push(b']');
+    if page + 1 < pages.len() {
+        let cursor = gateway.sealer.seal(Purpose::Cursor, &call.caller.principal, &place(view, page + 1, &call.endpoint));
+        out.extend_from_slice(format!(",\"nextCursor\":\"{cursor}\"").as_bytes());
+    }
+    let only = match view.parts.as_slice() {
+        [only] if !view.aggregate => Some(only),
+        _ => None,
+    };
+    let mut has_meta = false;
+    for member in only.iter().flat_map(|listing| listing.extra.members()) {
+        has_meta |= member.key_is("_meta");
+        out.push(b',');
+        portcullis_mcp::json::write_string(&mut out, &member.key());
+        out.push(b':');
+        out.extend_from_slice(member.value_bytes());
+    }
+    if call.caller.revision.era() == Era::Modern {
+        let (ttl, public) = if stale { (0, false) } else { view.promise() };
+        let scope = if public { "public" } else { "private" };
+        out.extend_from_slice(
+            format!(",\"resultType\":\"complete\",\"ttlMs\":{ttl},\"cacheScope\":\"{scope}\"").as_bytes(),
+        );
+        if !has_meta {
+            let name = key::SERVER_INFO;
+            let info = gateway.server_info(&call.endpoint);
+            out.extend_from_slice(format!(",\"_meta\":{{\"{name}\":{info}}}").as_bytes());
+        }
+    }
+    out.push(b'}');
+    Raw::trusted(out)
+}
+
+/// What a cursor says: snapshot, page, list, endpoint.
+fn place(view: &View, page: usize, endpoint: &Endpoint) -> Vec<u8> {
+    let endpoint = match endpoint {
+        Endpoint::Aggregate => "",
+        Endpoint::Server(id) => id.as_str(),
+    };
+    format!("{} {page} {} {endpoint}", view.id, view.kind.member()).into_bytes()
+}
+
+fn resume(gateway: &Gateway, call: &Call, kind: ListKind, cursor: &Raw) -> Result<(Arc<View>, usize), Refusal> {
+    let refuse = |why: &str| {
+        Refusal::new(ErrorKind::InvalidParams, format!("the cursor {why}; ask for the list from its beginning"))
+    };
+    let cursor = cursor.string().ok_or_else(|| refuse("must be a string"))?;
+    let opened = gateway.sealer.open(Purpose::Cursor, &call.caller.principal, &cursor);
+    let opened = opened.map_err(|_| refuse("is not one of this gateway's"))?;
+    let text = String::from_utf8(opened).map_err(|_| refuse("is not one of this gateway's"))?;
+    let mut words = text.split(' ');
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
+    let (id, page) = (number(), number());
+    let (Some(id), Some(page)) = (id, page) else { return Err(refuse("is not one of this gateway's")) };
+    let view = gateway.views.find(id).ok_or_else(|| refuse("has expired"))?;
+    let page = usize::try_from(page).unwrap_or(usize::MAX);
+    if view.kind != kind || place(&view, page, &call.endpoint) != text.as_bytes() {
+        return Err(refuse("belongs to another list"));
+    }
+    Ok((view, page))
+}

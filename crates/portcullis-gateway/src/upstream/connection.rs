@@ -1,0 +1,181 @@
+//! One conversation with a server: a link, and what was agreed on it.
+//!
+//! [`Connection::exchange`] is where a call leaves the waist: the outgoing request gets this hop's envelope and
+//! metadata, the answer becomes an [`Exchange`]. Whatever shows that the agreement no longer holds (a session that
+//! ended, another era) comes back as [`Sent::Stale`]: the request provably was not carried out, and the owner may open
+//! a new connection and send it again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Id, write_request};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::{legacy_params, modern_params};
+use portcullis_model::ServerId;
+
+use super::Surroundings;
+use super::http::{Head, SharedLink};
+use super::outgoing::Outgoing;
+use super::stdio::StdioLink;
+use crate::call::{Exchange, LogLevel, Outcome, Worker};
+
+/// What the server said about itself when the connection was opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// The revision in use.
+    pub(crate) revision: Revision,
+    /// `DiscoverResult` or `InitializeResult`, as it came.
+    pub(crate) hello: Raw,
+}
+
+pub(crate) enum Link {
+    Http { link: SharedLink, session: Option<HeaderValue> },
+    Stdio(Arc<StdioLink>),
+}
+
+/// An open conversation.
+pub(crate) struct Connection {
+    pub(super) server: ServerId,
+    pub(super) peer: Peer,
+    pub(super) link: Link,
+    pub(super) env: Arc<Surroundings>,
+    ids: AtomicU64,
+    /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
+    level: AtomicU8,
+    opened: Instant,
+    /// Milliseconds after `opened`.
+    used: AtomicU64,
+}
+
+const UNSET: u8 = u8::MAX;
+
+/// What became of a request.
+pub(crate) enum Sent {
+    /// It is being answered.
+    Answered(Exchange),
+    /// It was not carried out, because what this connection assumes is over.
+    Stale(Stale),
+}
+
+/// Why a connection is of no use any more.
+#[derive(Clone, Debug)]
+pub(crate) enum Stale {
+    /// The session or the child is gone.
+    Gone(String),
+    /// The server speaks another era or revision than it did.
+    Era(String),
+    /// The server found that the mirrored headers do not fit its schema (-32020).
+    Headers(Outcome),
+}
+
+impl Connection {
+    pub(super) fn new(server: ServerId, peer: Peer, link: Link, env: Arc<Surroundings>) -> Self {
+        Self {
+            server,
+            peer,
+            link,
+            env,
+            // Ids below are taken by the handshake.
+            ids: AtomicU64::new(16),
+            level: AtomicU8::new(UNSET),
+            opened: Instant::now(),
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// The era of the agreed revision.
+    pub(crate) fn era(&self) -> Era {
+        self.peer.revision.era()
+    }
+
+    /// What the server said about itself.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Whether calls can still be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        match &self.link {
+            Link::Http { .. } => true,
+            Link::Stdio(link) => link.broken().is_none(),
+        }
+    }
+
+    /// How long nobody has used it; zero while a call is under way.
+    pub(super) fn idle(&self) -> Duration {
+        if let Link::Stdio(link) = &self.link
+            && !link.is_idle()
+        {
+            return Duration::ZERO;
+        }
+        self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn touch(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    /// Ends the conversation: stops a child, deletes a session.
+    pub(crate) async fn close(&self) {
+        match &self.link {
+            Link::Stdio(link) => link.close().await,
+            Link::Http { link, session: session @ Some(_) } => {
+                let head =
+                    Head { revision: Some(self.peer.revision), session: session.as_ref(), ..Head::default() };
+                let delete = link.delete(self.env.control_worker(), head);
+                let _ = tokio::time::timeout(Duration::from_secs(2), delete).await;
+            }
+            Link::Http { .. } => {}
+        }
+    }
+
+    /// Sends a request.
+    pub(crate) async fn exchange(self: &Arc<Self>, out: &Outgoing) -> Sent {
+        self.touch();
+        if self.era() == Era::Legacy
+            && let Some(level) = out.log_level
+        {
+            self.raise_log_level(level, out.worker).await;
+        }
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        match &self.link {
+            Link::Http { link, session } => self.exchange_http(link, session.as_ref(), id, out).await,
+            Link::Stdio(link) => self.exchange_stdio(link, id, out).await,
+        }
+    }
+
+    pub(super) fn params(&self, id: u64, out: &Outgoing) -> Option<Raw> {
+        out.with_hop(self.peer.revision, id, &self.env.client_info, |hop| match self.era() {
+            Era::Modern => Some(modern_params(out.params.as_ref(), hop)),
+            Era::Legacy => legacy_params(out.params.as_ref(), hop),
+        })
+    }
+
+    /// A legacy server has one level for all its callers: it is set to the most verbose one that any call wanted, and
+    /// each call sees only what it asked for. 2025-11-25, logging.
+    async fn raise_log_level(self: &Arc<Self>, level: LogLevel, worker: Worker) {
+        let wanted = level as u8;
+        let has_logging =
+            self.peer.hello.find_path(&["capabilities", "logging"]).is_some();
+        if !has_logging || self.level.fetch_min(wanted, Ordering::Relaxed) <= wanted {
+            return;
+        }
+        let params = Raw::trusted(format!("{{\"level\":\"{}\"}}", level.as_str()));
+        let out = Outgoing::internal(worker, Method::SetLevel, Some(params));
+        if let Sent::Answered(exchange) = Box::pin(self.exchange(&out)).await {
+            let _ = exchange.outcome().await;
+        }
+    }
+}
+
+/// A request with this connection's envelope.
+pub(super) fn encode(id: u64, method: &Method, params: Option<&Raw>) -> Raw {
+    let mut message = Vec::with_capacity(params.map_or(0, |params| params.as_bytes().len()) + 96);
+    write_request(&mut message, &Id::number(id), method, params);
+    Raw::trusted(message)
+}

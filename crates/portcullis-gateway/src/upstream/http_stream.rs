@@ -1,0 +1,191 @@
+//! An answer that comes as an event stream.
+//!
+//! A stream of a 2025 server may break off and be resumed by event id; one of 2026 may not. The decoder's limits bound
+//! what a server can make the gateway hold.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::HeaderValue;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use portcullis_mcp::json::{Limits as JsonLimits, Raw};
+use portcullis_mcp::message::{Id, Message, Request, Response};
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::sse;
+use portcullis_model::ErrorKind;
+
+use super::connection::{Connection, Link};
+use super::http::{Head, Media};
+use super::incoming::{outcome, relevant};
+use super::outgoing::Outgoing;
+use super::over_http::CancelOnDrop;
+use super::stdio::write_answer;
+use crate::call::{Event, LogLevel, Outcome, Refusal, Worker};
+
+/// So often in a row a stream is resumed without bringing anything.
+const MAX_EMPTY_RESUMES: u32 = 5;
+
+pub(super) struct HttpStream {
+    connection: Arc<Connection>,
+    body: Option<Incoming>,
+    decoder: sse::Decoder,
+    cancel: Option<CancelOnDrop>,
+    id: u64,
+    worker: Worker,
+    progress_token: Option<Raw>,
+    log_level: Option<LogLevel>,
+    depth: usize,
+    empty_resumes: u32,
+    over: bool,
+}
+
+impl HttpStream {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        body: Incoming,
+        cancel: CancelOnDrop,
+        id: u64,
+        out: &Outgoing,
+    ) -> Self {
+        let limits = connection.env.limits();
+        Self {
+            decoder: sse::Decoder::new(limits.response_bytes),
+            depth: limits.json_depth,
+            connection,
+            body: Some(body),
+            cancel: Some(cancel),
+            id,
+            worker: out.worker,
+            progress_token: out.progress_token.clone(),
+            log_level: out.log_level,
+            empty_resumes: 0,
+            over: false,
+        }
+    }
+
+    pub(super) fn into_events(self) -> impl Stream<Item = Event> + Send {
+        futures_util::stream::unfold(self, |mut stream| async { stream.next().await.map(|event| (event, stream)) })
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        while !self.over {
+            match self.decoder.next() {
+                Some(Ok(event)) => {
+                    if let Some(event) = self.read(event.data) {
+                        return Some(event);
+                    }
+                }
+                Some(Err(error)) => return Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string())),
+                None => {
+                    if let Some(event) = self.fill().await {
+                        return Some(event);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Reads more of the body, or resumes the stream when it has ended.
+    async fn fill(&mut self) -> Option<Event> {
+        let Some(body) = &mut self.body else { return self.resume().await };
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.decoder.push(data);
+                }
+                None
+            }
+            Some(Err(_)) | None => {
+                self.body = None;
+                let resumable = self.connection.era() == Era::Legacy && self.decoder.last_event_id().is_some();
+                if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
+                    self.empty_resumes += 1;
+                    return Some(Event::Paused { retry: self.decoder.retry() });
+                }
+                Some(self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer"))
+            }
+        }
+    }
+
+    /// 2025-11-25, "Resumability and redelivery": GET with the last event id replays that stream.
+    async fn resume(&mut self) -> Option<Event> {
+        let connection = self.connection.clone();
+        let Link::Http { link, session } = &connection.link else { return None };
+        let last = self.decoder.last_event_id().and_then(|id| HeaderValue::try_from(id).ok());
+        let head = Head {
+            revision: connection.version_header(),
+            session: session.as_ref(),
+            last_event_id: last,
+            ..Head::default()
+        };
+        match link.get(self.worker, head).await {
+            Ok(reply) if reply.status().is_success() && Media::of(reply.headers()) == Media::EventStream => {
+                self.decoder = self.decoder.resumed();
+                self.body = Some(reply.into_body());
+                None
+            }
+            Ok(reply) => {
+                let why = format!("the stream broke off and cannot be resumed ({})", reply.status());
+                Some(self.end(ErrorKind::UpstreamClosed, &why))
+            }
+            Err(error) => Some(self.end(ErrorKind::UpstreamClosed, &error.to_string())),
+        }
+    }
+
+    fn read(&mut self, data: Bytes) -> Option<Event> {
+        if data.is_empty() {
+            // A priming event: it only carries an id.
+            return None;
+        }
+        self.empty_resumes = 0;
+        match Message::parse(data, JsonLimits { depth: self.depth }) {
+            Ok(Message::Response(response)) if response.id == Some(Id::number(self.id)) => Some(self.finish(response)),
+            Ok(Message::Response(_)) => {
+                Some(self.end(ErrorKind::UpstreamProtocol, "an answer with an id that was not asked for"))
+            }
+            Ok(Message::Notification(notification)) => {
+                self.connection.env.notice(&self.connection.server, &notification.method);
+                relevant(notification, self.id, self.progress_token.as_ref(), self.log_level).map(Event::Notification)
+            }
+            Ok(Message::Request(request)) => {
+                self.refuse(&request);
+                None
+            }
+            Err(error) => Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string())),
+        }
+    }
+
+    fn finish(&mut self, response: Response) -> Event {
+        self.over = true;
+        if let Some(cancel) = self.cancel.take() {
+            cancel.disarm();
+        }
+        Event::Done(outcome(self.connection.era(), response))
+    }
+
+    fn end(&mut self, kind: ErrorKind, why: &str) -> Event {
+        self.over = true;
+        Event::Done(Outcome::Refused(Refusal::new(kind, format!("server `{}`: {why}", self.connection.server))))
+    }
+
+    /// Answers a request of a legacy server by a POST of its own. A modern server must not ask.
+    fn refuse(&self, request: &Request) {
+        if self.connection.era() == Era::Modern {
+            return;
+        }
+        let mut message = Vec::new();
+        write_answer(&mut message, request);
+        let connection = self.connection.clone();
+        self.connection.env.control.spawn(async move {
+            let Link::Http { link, session } = &connection.link else { return };
+            let head =
+                Head { revision: connection.version_header(), session: session.as_ref(), ..Head::default() };
+            let post = link.post(connection.env.control_worker(), head, message.into());
+            let _ = tokio::time::timeout(Duration::from_secs(5), post).await;
+        });
+    }
+}

@@ -1,0 +1,25 @@
+//! The servers behind the gateway: how they are reached, spoken to and kept.
+//!
+//! `server.rs` is one configured server with its conversations; `opening.rs` finds its era and shakes hands;
+//! `connection.rs` with `over_http.rs` and `over_stdio.rs` carries a call; `incoming.rs` reads what comes back. Nothing
+//! here knows who called or what an aggregate is.
+
+mod connection;
+mod feed;
+mod http;
+mod http_stream;
+mod incoming;
+mod opening;
+mod outgoing;
+mod over_http;
+mod over_stdio;
+mod server;
+mod stdio;
+mod surroundings;
+pub(crate) mod tls;
+
+pub(crate) use outgoing::Outgoing;
+pub use server::{Server, ServerState};
+pub(crate) use connection::Peer;
+pub(crate) use surroundings::{Change, Surroundings};
+pub use tls::TlsError;

@@ -1,0 +1,345 @@
+//! Opening a conversation: which era the server speaks, and the handshake of that era.
+//!
+//! The era is a property of the server (2026-07-28, versioning). Over HTTP a server may speak both, and then each
+//! client is served in its own era, because what only one era can express (streams that a client resumes, say) would
+//! otherwise be lost for no reason. A child is asked once and spoken to in one era for as long as it lives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use portcullis_config::EraPin;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::header;
+use portcullis_mcp::json::{Limits as JsonLimits, Raw};
+use portcullis_mcp::message::{Message, Response, RpcError, code, write_notification};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_mcp::sse;
+use portcullis_mcp::translate::{Hop, modern_params};
+use portcullis_model::{ErrorKind, ServerId};
+
+use super::Surroundings;
+use super::connection::{Peer, encode};
+use super::http::{Head, HttpError, HttpLink, Media, read_body};
+use super::stdio::{StdioLink, Wants};
+use crate::call::Refusal;
+
+/// A silent child is taken for a legacy one after this long; servers written in Python take up to 6 s to start.
+const PROBE: Duration = Duration::from_secs(10);
+/// A package runner may download a server before it starts it.
+const START: Duration = Duration::from_secs(120);
+
+/// Ids of the handshake; calls use others.
+const DISCOVER: u64 = 1;
+const INITIALIZE: u64 = 2;
+
+/// What a server turned out to speak over HTTP.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The modern revision and the `DiscoverResult`.
+    pub(super) modern: Option<Peer>,
+    /// Whether it (also) has the handshake.
+    pub(super) legacy: bool,
+}
+
+/// What one question over HTTP brought.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    response: Option<Response>,
+}
+
+// ---- Streamable HTTP ----
+
+/// Finds out what a server behind a URL speaks (2026-07-28, "Backward compatibility"). Only `server/discover` is sent:
+/// a real method might be carried out by a lenient server.
+pub(super) async fn probe_http(
+    server: &ServerId,
+    link: &HttpLink,
+    pin: EraPin,
+    env: &Surroundings,
+) -> Result<Verdict, Refusal> {
+    if pin == EraPin::Legacy {
+        return Ok(Verdict { modern: None, legacy: true });
+    }
+    let mut revision = Revision::NEWEST;
+    for _ in 0..2 {
+        let reply = ask(link, env, discover(revision, env), Head {
+            revision: Some(revision),
+            method: Some(&Method::Discover),
+            ..Head::default()
+        });
+        let reply = reply.await.map_err(|error| unreachable(server, &error))?;
+        match judge(&reply, pin) {
+            Judgement::Modern(hello) => return modern_verdict(server, pin, hello),
+            Judgement::Retry(other) => revision = other,
+            Judgement::Legacy => return Ok(Verdict { modern: None, legacy: true }),
+            Judgement::Unclear(kind) => return Err(unclear(server, kind, reply.status)),
+        }
+    }
+    Err(Refusal::new(ErrorKind::UpstreamProtocol, format!("server `{server}` offers no protocol revision in common")))
+}
+
+enum Judgement {
+    Modern(Raw),
+    Retry(Revision),
+    Legacy,
+    Unclear(ErrorKind),
+}
+
+fn judge(reply: &Reply, pin: EraPin) -> Judgement {
+    if matches!(reply.status.as_u16(), 401 | 403) {
+        return Judgement::Unclear(ErrorKind::UpstreamDenied);
+    }
+    match reply.response.as_ref().map(|response| &response.answer) {
+        Some(Ok(result)) if result.find("supportedVersions").is_some() => Judgement::Modern(result.clone()),
+        Some(Err(error)) => judge_error(error, pin),
+        // It answered, but not to the question: a legacy server out of protocol.
+        Some(Ok(_)) => Judgement::Legacy,
+        None if matches!(reply.status.as_u16(), 400 | 404 | 405 | 406) => Judgement::Legacy,
+        None => Judgement::Unclear(ErrorKind::UpstreamUnavailable),
+    }
+}
+
+fn judge_error(error: &RpcError, pin: EraPin) -> Judgement {
+    match error.code() {
+        code::UNSUPPORTED_VERSION => {
+            let supported = error.data().and_then(|data| data.find("supported"));
+            match supported.as_ref().and_then(newest_modern) {
+                Some(revision) => Judgement::Retry(revision),
+                None => Judgement::Legacy,
+            }
+        }
+        _ if pin == EraPin::Modern => Judgement::Modern(assumed_discovery()),
+        code::HEADER_MISMATCH | code::MISSING_CLIENT_CAPABILITY => Judgement::Modern(assumed_discovery()),
+        _ => Judgement::Legacy,
+    }
+}
+
+/// For a server that is modern but does not answer `server/discover`: it may offer anything.
+fn assumed_discovery() -> Raw {
+    Raw::from_static(
+        r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{},"resources":{},"prompts":{},"completions":{},"logging":{}},"ttlMs":0,"cacheScope":"private"}"#,
+    )
+}
+
+fn modern_verdict(server: &ServerId, pin: EraPin, hello: Raw) -> Result<Verdict, Refusal> {
+    let versions = hello.find("supportedVersions").unwrap_or_else(|| Raw::from_static("[]"));
+    let legacy = pin == EraPin::Auto && any_legacy(&versions);
+    let modern = newest_modern(&versions).map(|revision| Peer { revision, hello });
+    if modern.is_none() && !legacy {
+        let message = format!("server `{server}` supports only the protocol revisions {versions}");
+        return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
+    }
+    Ok(Verdict { modern, legacy })
+}
+
+fn revisions(versions: &Raw) -> impl Iterator<Item = Revision> {
+    versions.elements().filter_map(|version| Revision::parse(&version.string()?))
+}
+
+fn newest_modern(versions: &Raw) -> Option<Revision> {
+    revisions(versions).filter(|revision| *revision >= Revision::V2026_07_28).max()
+}
+
+fn any_legacy(versions: &Raw) -> bool {
+    revisions(versions).any(|revision| revision < Revision::V2026_07_28)
+}
+
+/// The handshake over HTTP; returns the session, if the server keeps one.
+pub(super) async fn initialize_http(
+    server: &ServerId,
+    link: &HttpLink,
+    env: &Surroundings,
+) -> Result<(Peer, Option<HeaderValue>), Refusal> {
+    let reply = ask(link, env, initialize(env), Head::default()).await.map_err(|error| unreachable(server, &error))?;
+    let hello = match reply.response.map(|response| response.answer) {
+        Some(Ok(hello)) => hello,
+        Some(Err(error)) => return Err(initialize_refused(server, &error)),
+        None if matches!(reply.status.as_u16(), 401 | 403) => {
+            return Err(unclear(server, ErrorKind::UpstreamDenied, reply.status));
+        }
+        None if matches!(reply.status.as_u16(), 400 | 404 | 405) => {
+            let message = format!(
+                "server `{server}` answered {} to `initialize`: is the URL its MCP endpoint? (A server that speaks \
+                 only the HTTP+SSE transport of 2024-11-05 is not supported yet.)",
+                reply.status
+            );
+            return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
+        }
+        None => return Err(unclear(server, ErrorKind::UpstreamUnavailable, reply.status)),
+    };
+    let peer = legacy_peer(server, hello)?;
+    let session = reply.headers.get(header::SESSION_ID).cloned();
+    let mut initialized = Vec::new();
+    write_notification(&mut initialized, &Method::Initialized, None);
+    let revision = Some(peer.revision).filter(|revision| *revision >= Revision::V2025_06_18);
+    let head = Head { revision, session: session.as_ref(), ..Head::default() };
+    let reply = link.post(env.control_worker(), head, initialized.into()).await;
+    reply.map_err(|error| unreachable(server, &error))?;
+    Ok((peer, session))
+}
+
+/// Sends one message of the gateway's own and reads the answer, be it JSON or a stream.
+async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) -> Result<Reply, HttpError> {
+    let limits = env.limits();
+    let reply = link.post(env.control_worker(), head, message.bytes().clone()).await?;
+    let (parts, body) = reply.into_parts();
+    let (limit, depth) = (limits.response_bytes, limits.json_depth);
+    let response = if parts.status.is_success() && Media::of(&parts.headers) == Media::EventStream {
+        first_response(body, limit, depth).await?
+    } else {
+        parse(read_body(body, limit).await?, depth)
+    };
+    Ok(Reply { status: parts.status, headers: parts.headers, response })
+}
+
+async fn first_response(
+    mut body: hyper::body::Incoming,
+    limit: usize,
+    depth: usize,
+) -> Result<Option<Response>, HttpError> {
+    let mut decoder = sse::Decoder::new(limit);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| HttpError::Broken(error.to_string()))?;
+        if let Some(data) = frame.data_ref() {
+            decoder.push(data);
+        }
+        while let Some(event) = decoder.next() {
+            let event = event.map_err(|_| HttpError::TooLarge(limit))?;
+            if let Some(response) = parse(event.data, depth) {
+                return Ok(Some(response));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn parse(body: Bytes, depth: usize) -> Option<Response> {
+    match Message::parse(body, JsonLimits { depth }) {
+        Ok(Message::Response(response)) => Some(response),
+        _ => None,
+    }
+}
+
+// ---- stdio ----
+
+/// What a child made of the first question.
+pub(super) enum Greeting {
+    /// It speaks.
+    Peer(Peer),
+    /// It left when it was asked something before `initialize`: start it again and do not ask.
+    LeftDuringProbe,
+}
+
+/// The handshake with a child (2026-07-28, stdio "Backward compatibility"): `server/discover` first; any error, or
+/// silence, means legacy. After silence both questions are open, and the first good answer decides.
+pub(super) async fn greet(
+    server: &ServerId,
+    link: &Arc<StdioLink>,
+    pin: EraPin,
+    env: &Surroundings,
+) -> Result<Greeting, Refusal> {
+    let broken = |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
+    if pin == EraPin::Legacy {
+        return initialize_stdio(server, link, env).await.map(Greeting::Peer);
+    }
+    let mut question =
+        link.begin(DISCOVER, &discover(Revision::NEWEST, env), Wants::default()).await.map_err(broken)?;
+    let wait = if pin == EraPin::Modern { START } else { PROBE };
+    match tokio::time::timeout(wait, question.answer()).await {
+        Ok(Ok(response)) => match take_discovery(server, pin, response)? {
+            Some(peer) => Ok(Greeting::Peer(peer)),
+            None => initialize_stdio(server, link, env).await.map(Greeting::Peer),
+        },
+        Ok(Err(_)) if pin == EraPin::Auto => Ok(Greeting::LeftDuringProbe),
+        Ok(Err(why)) => Err(broken(why)),
+        Err(_) if pin == EraPin::Modern => Err(silent(server)),
+        Err(_) => {
+            tokio::select! {
+                peer = initialize_stdio(server, link, env) => peer.map(Greeting::Peer),
+                Ok(response) = question.answer() => match take_discovery(server, pin, response)? {
+                    Some(peer) => Ok(Greeting::Peer(peer)),
+                    None => initialize_stdio(server, link, env).await.map(Greeting::Peer),
+                },
+            }
+        }
+    }
+}
+
+/// The modern peer that a `server/discover` answer shows; `None` means legacy.
+fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<Option<Peer>, Refusal> {
+    let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), response: Some(response) };
+    match judge(&reply, pin) {
+        Judgement::Modern(hello) => Ok(modern_verdict(server, pin, hello)?.modern),
+        Judgement::Legacy | Judgement::Retry(_) | Judgement::Unclear(_) => Ok(None),
+    }
+}
+
+async fn initialize_stdio(server: &ServerId, link: &Arc<StdioLink>, env: &Surroundings) -> Result<Peer, Refusal> {
+    let broken = |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
+    let mut ticket = link.begin(INITIALIZE, &initialize(env), Wants::default()).await.map_err(broken)?;
+    let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
+    let hello = answer.map_err(broken)?.answer.map_err(|error| initialize_refused(server, &error))?;
+    let peer = legacy_peer(server, hello)?;
+    link.notify(&Method::Initialized, None);
+    Ok(peer)
+}
+
+// ---- both ----
+
+fn discover(revision: Revision, env: &Surroundings) -> Raw {
+    let capabilities = ClientCaps::NONE.write(revision);
+    let hop = Hop {
+        revision,
+        capabilities: &capabilities,
+        client_info: &env.client_info,
+        log_level: None,
+        progress_token: None,
+        traceparent: None,
+        tracestate: None,
+    };
+    encode(DISCOVER, &Method::Discover, Some(&modern_params(None, &hop)))
+}
+
+fn initialize(env: &Surroundings) -> Raw {
+    let params = format!(
+        "{{\"protocolVersion\":\"{}\",\"capabilities\":{{}},\"clientInfo\":{}}}",
+        Revision::NEWEST_LEGACY,
+        env.client_info
+    );
+    encode(INITIALIZE, &Method::Initialize, Some(&Raw::trusted(params)))
+}
+
+fn legacy_peer(server: &ServerId, hello: Raw) -> Result<Peer, Refusal> {
+    let version = hello.find_string("protocolVersion").unwrap_or_default();
+    match Revision::parse(&version).filter(|revision| *revision < Revision::V2026_07_28) {
+        Some(revision) => Ok(Peer { revision, hello }),
+        None => {
+            let message = format!("server `{server}` answered `initialize` with the protocol version `{version:.32}`");
+            Err(Refusal::new(ErrorKind::UpstreamProtocol, message))
+        }
+    }
+}
+
+fn initialize_refused(server: &ServerId, error: &RpcError) -> Refusal {
+    let message = format!("server `{server}` refused `initialize`: {:.200}", error.message());
+    Refusal::new(ErrorKind::UpstreamProtocol, message)
+}
+
+fn silent(server: &ServerId) -> Refusal {
+    let message = format!("server `{server}` did not answer within {} s of its start", START.as_secs());
+    Refusal::new(ErrorKind::UpstreamTimeout, message)
+}
+
+fn unreachable(server: &ServerId, error: &HttpError) -> Refusal {
+    Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {error}"))
+}
+
+fn unclear(server: &ServerId, kind: ErrorKind, status: StatusCode) -> Refusal {
+    let hint = if kind == ErrorKind::UpstreamDenied { "; check `headers` of this server" } else { "" };
+    Refusal::new(kind, format!("server `{server}` answered {status}{hint}"))
+}

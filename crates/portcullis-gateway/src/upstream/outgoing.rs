@@ -1,0 +1,69 @@
+//! One request on its way to a server, still without an era.
+
+use http::HeaderMap;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_mcp::translate::Hop;
+use portcullis_telemetry::trace::TraceContext;
+
+use crate::call::{LogLevel, Worker};
+
+/// What is sent, in the server's own names.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    /// On which thread's connections.
+    pub(crate) worker: Worker,
+    /// What is asked.
+    pub(crate) method: Method,
+    /// With the server's own names and URIs in them.
+    pub(crate) params: Option<Raw>,
+    /// What the client at the other end can be asked.
+    pub(crate) caps: ClientCaps,
+    /// Log messages wanted from this level up.
+    pub(crate) log_level: Option<LogLevel>,
+    /// The client's token, put into progress notifications in place of the gateway's own.
+    pub(crate) progress_token: Option<Raw>,
+    /// Passed on to the server.
+    pub(crate) trace: Option<TraceContext>,
+    /// `Mcp-Param-*`, built from the final arguments.
+    pub(crate) mirrored: HeaderMap,
+}
+
+impl Outgoing {
+    /// A request of the gateway's own.
+    pub(crate) fn internal(worker: Worker, method: Method, params: Option<Raw>) -> Self {
+        Self {
+            worker,
+            method,
+            params,
+            caps: ClientCaps::NONE,
+            log_level: None,
+            progress_token: None,
+            trace: None,
+            mirrored: HeaderMap::new(),
+        }
+    }
+
+    /// Calls `write` with the metadata of this hop.
+    pub(crate) fn with_hop<T>(
+        &self,
+        revision: Revision,
+        id: u64,
+        client_info: &str,
+        write: impl FnOnce(&Hop<'_>) -> T,
+    ) -> T {
+        let capabilities = self.caps.write(revision);
+        let traceparent = self.trace.as_ref().map(ToString::to_string);
+        write(&Hop {
+            revision,
+            capabilities: &capabilities,
+            client_info,
+            log_level: self.log_level.map(LogLevel::as_str),
+            progress_token: self.progress_token.is_some().then_some(id),
+            traceparent: traceparent.as_deref(),
+            tracestate: self.trace.as_ref().and_then(|trace| trace.tracestate()),
+        })
+    }
+}

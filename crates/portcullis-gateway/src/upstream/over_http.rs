@@ -1,0 +1,181 @@
+//! A call on a Streamable HTTP connection: what the HTTP answer means.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response as HttpResponse, StatusCode};
+use hyper::body::Incoming;
+use portcullis_mcp::json::{Limits as JsonLimits, Raw};
+use portcullis_mcp::message::{Id, Message, Response, code, write_notification};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_model::ErrorKind;
+
+use super::connection::{Connection, Link, Sent, Stale, encode};
+use super::http::{Head, HttpError, HttpLink, Media, read_body};
+use super::http_stream::HttpStream;
+use super::incoming::outcome;
+use super::outgoing::Outgoing;
+use crate::call::{Exchange, Outcome, Refusal, Worker};
+
+impl Connection {
+    pub(super) async fn exchange_http(
+        self: &Arc<Self>,
+        link: &HttpLink,
+        session: Option<&HeaderValue>,
+        id: u64,
+        out: &Outgoing,
+    ) -> Sent {
+        let params = self.params(id, out);
+        let message = encode(id, &out.method, params.as_ref());
+        let cancel = CancelOnDrop::armed(self, id, out.worker);
+        let reply = {
+            let modern = self.era() == Era::Modern;
+            let name = out.method.name_member().filter(|_| modern);
+            let name = name.and_then(|member| params.as_ref()?.find(member));
+            let name = name.as_ref().and_then(Raw::string);
+            let head = Head {
+                revision: self.version_header(),
+                method: modern.then_some(&out.method),
+                name: name.as_deref(),
+                session,
+                traceparent: out.trace.as_ref().and_then(|trace| trace.to_string().try_into().ok()),
+                extra: modern.then_some(&out.mirrored),
+                ..Head::default()
+            };
+            link.post(out.worker, head, message.bytes().clone()).await
+        };
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                cancel.disarm();
+                return Sent::Answered(Exchange::done(self.unreachable(&error)));
+            }
+        };
+        if reply.status().is_success() && Media::of(reply.headers()) == Media::EventStream {
+            let stream = HttpStream::new(self.clone(), reply.into_body(), cancel, id, out);
+            return Sent::Answered(Exchange::live(stream.into_events(), true));
+        }
+        let sent = self.read_plain(reply, id).await;
+        cancel.disarm();
+        sent
+    }
+
+    /// 2025-06-18 brought the version header; a server of 2025-03-26 may not know it.
+    pub(super) fn version_header(&self) -> Option<Revision> {
+        (self.peer.revision >= Revision::V2025_06_18).then_some(self.peer.revision)
+    }
+
+    async fn read_plain(&self, reply: HttpResponse<Incoming>, id: u64) -> Sent {
+        let status = reply.status();
+        let limits = self.env.limits();
+        let body = match read_body(reply.into_body(), limits.response_bytes).await {
+            Ok(body) => body,
+            Err(error) => return Sent::Answered(Exchange::done(self.unreachable(&error))),
+        };
+        let response = parse_response(body, limits.json_depth);
+        let is_ours = response.as_ref().is_some_and(|response| response.id == Some(Id::number(id)));
+        match response {
+            Some(response) if is_ours => self.take_response(status, response),
+            other => self.take_foreign(status, other),
+        }
+    }
+
+    /// An answer to this very request, whatever its status.
+    fn take_response(&self, status: StatusCode, response: Response) -> Sent {
+        if self.era() == Era::Modern
+            && status.is_client_error()
+            && let Err(error) = &response.answer
+        {
+            match error.code() {
+                code::UNSUPPORTED_VERSION => return Sent::Stale(Stale::Era(error.message())),
+                code::HEADER_MISMATCH => {
+                    return Sent::Stale(Stale::Headers(Outcome::Failed { error: error.clone(), era: Era::Modern }));
+                }
+                _ => {}
+            }
+        }
+        Sent::Answered(Exchange::done(outcome(self.era(), response)))
+    }
+
+    /// An answer that names no request, or another one: the transport refused, or the server lies.
+    fn take_foreign(&self, status: StatusCode, response: Option<Response>) -> Sent {
+        let said = response.and_then(|response| response.answer.err()).map(|error| error.message());
+        let said = said.map_or_else(String::new, |said| format!(": {said}"));
+        let in_session = matches!(&self.link, Link::Http { session: Some(_), .. });
+        match status.as_u16() {
+            // 404 is the protocol's word for a session that ended; some servers say 400.
+            400 | 404 if in_session => Sent::Stale(Stale::Gone(format!("its session ended ({status}{said})"))),
+            400 | 404 | 405 if self.era() == Era::Modern => {
+                Sent::Stale(Stale::Era(format!("it no longer answers in the modern era ({status}{said})")))
+            }
+            401 | 403 => self.refused(
+                ErrorKind::UpstreamDenied,
+                &format!("refused the gateway's credentials ({status}); check `headers` of this server"),
+            ),
+            200..300 => self.refused(ErrorKind::UpstreamProtocol, "answered with something that is no answer to the request"),
+            _ => self.refused(ErrorKind::UpstreamUnavailable, &format!("answered {status}{said}")),
+        }
+    }
+
+    fn refused(&self, kind: ErrorKind, why: &str) -> Sent {
+        Sent::Answered(Exchange::done(Refusal::new(kind, format!("server `{}` {why}", self.server))))
+    }
+
+    pub(super) fn unreachable(&self, error: &HttpError) -> Outcome {
+        let kind = match error {
+            HttpError::Connect(_) => ErrorKind::UpstreamUnavailable,
+            HttpError::Broken(_) => ErrorKind::UpstreamClosed,
+            HttpError::TooLarge(_) => ErrorKind::UpstreamProtocol,
+        };
+        Refusal::new(kind, format!("server `{}`: {error}", self.server)).into()
+    }
+
+    /// Tells a legacy server that nobody waits for an answer any more (closing the connection would not say so).
+    fn notify_cancelled(self: Arc<Self>, id: u64, worker: Worker) {
+        let env = self.env.clone();
+        env.control.spawn(async move {
+            let Link::Http { link, session } = &self.link else { return };
+            let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
+            let mut message = Vec::new();
+            write_notification(&mut message, &Method::Cancelled, Some(&params));
+            let head = Head { revision: self.version_header(), session: session.as_ref(), ..Head::default() };
+            let worker = if worker.0 < self.env.workers { self.env.control_worker() } else { worker };
+            let limit = std::time::Duration::from_secs(5);
+            let _ = tokio::time::timeout(limit, link.post(worker, head, message.into())).await;
+        });
+    }
+}
+
+/// Reads a body as a JSON-RPC response, if it is one.
+pub(super) fn parse_response(body: Bytes, depth: usize) -> Option<Response> {
+    match Message::parse(body, JsonLimits { depth }) {
+        Ok(Message::Response(response)) => Some(response),
+        _ => None,
+    }
+}
+
+/// Cancels a legacy call when it is dropped before its answer. Toward a modern server, dropping the connection says it.
+pub(super) struct CancelOnDrop {
+    target: Option<(Arc<Connection>, u64, Worker)>,
+}
+
+impl CancelOnDrop {
+    fn armed(connection: &Arc<Connection>, id: u64, worker: Worker) -> Self {
+        let legacy = connection.era() == Era::Legacy;
+        Self { target: legacy.then(|| (connection.clone(), id, worker)) }
+    }
+
+    /// The answer is there.
+    pub(super) fn disarm(mut self) {
+        self.target = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some((connection, id, worker)) = self.target.take() {
+            connection.notify_cancelled(id, worker);
+        }
+    }
+}

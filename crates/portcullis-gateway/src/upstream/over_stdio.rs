@@ -1,0 +1,81 @@
+//! A call on a stdio connection.
+
+use std::sync::Arc;
+
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Notification, Response};
+use portcullis_model::ErrorKind;
+use tokio::sync::mpsc;
+
+use super::connection::{Connection, Sent, Stale, encode};
+use super::incoming::{outcome, relevant};
+use super::outgoing::Outgoing;
+use super::stdio::{StdioLink, Ticket, Wants};
+use crate::call::{Event, Exchange, LogLevel, Outcome, Refusal};
+
+impl Connection {
+    pub(super) async fn exchange_stdio(self: &Arc<Self>, link: &Arc<StdioLink>, id: u64, out: &Outgoing) -> Sent {
+        let message = encode(id, &out.method, self.params(id, out).as_ref());
+        let wants = Wants { progress: out.progress_token.is_some(), logs: out.log_level.is_some() };
+        let mut ticket = match link.begin(id, &message, wants).await {
+            Ok(ticket) => ticket,
+            Err(why) => return Sent::Stale(Stale::Gone(why)),
+        };
+        let Some(notes) = ticket.notes.take() else {
+            let answer = ticket.answer().await;
+            return Sent::Answered(Exchange::done(self.stdio_outcome(answer)));
+        };
+        let stream = StdioStream {
+            connection: self.clone(),
+            ticket,
+            notes,
+            id,
+            progress_token: out.progress_token.clone(),
+            log_level: out.log_level,
+            over: false,
+        };
+        let events = futures_util::stream::unfold(stream, |mut stream| async {
+            stream.next().await.map(|event| (event, stream))
+        });
+        Sent::Answered(Exchange::live(events, false))
+    }
+
+    fn stdio_outcome(&self, answer: Result<Response, String>) -> Outcome {
+        self.touch();
+        match answer {
+            Ok(response) => outcome(self.era(), response),
+            Err(why) => Refusal::new(ErrorKind::UpstreamClosed, format!("server `{}`: {why}", self.server)).into(),
+        }
+    }
+}
+
+struct StdioStream {
+    connection: Arc<Connection>,
+    ticket: Ticket,
+    notes: mpsc::Receiver<Notification>,
+    id: u64,
+    progress_token: Option<Raw>,
+    log_level: Option<LogLevel>,
+    over: bool,
+}
+
+impl StdioStream {
+    async fn next(&mut self) -> Option<Event> {
+        while !self.over {
+            tokio::select! {
+                // What the server said before its answer stands before it.
+                biased;
+                Some(note) = self.notes.recv() => {
+                    if let Some(note) = relevant(note, self.id, self.progress_token.as_ref(), self.log_level) {
+                        return Some(Event::Notification(note));
+                    }
+                }
+                answer = self.ticket.answer() => {
+                    self.over = true;
+                    return Some(Event::Done(self.connection.stdio_outcome(answer)));
+                }
+            }
+        }
+        None
+    }
+}

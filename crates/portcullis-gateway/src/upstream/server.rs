@@ -1,0 +1,460 @@
+//! One configured server: its conversations, its health, and the rule by which a call gets one of them.
+//!
+//! Conversations are opened on first use, once for all who wait, on the control runtime, so that a caller who leaves
+//! does not take a half-open one along. A failure is remembered for the time of the backoff: who calls meanwhile is
+//! told why and when to come back, and the server is left in peace.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use portcullis_config::{self as config, EraPin, Sharing, Transport};
+use portcullis_hub::{Backoff, Command, Next};
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::revision::Era;
+use portcullis_model::{ErrorKind, ServerId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Surroundings;
+use super::connection::{Connection, Link, Peer, Sent, Stale};
+use super::http::{HttpLink, SharedLink};
+use super::opening::{Greeting, Verdict, greet, initialize_http, probe_http};
+use super::outgoing::Outgoing;
+use super::stdio::StdioLink;
+use super::tls::TlsError;
+use super::feed;
+use crate::call::{Exchange, Outcome, Refusal};
+use crate::seal::random_unit;
+
+/// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// A configured server.
+pub struct Server {
+    id: ServerId,
+    settings: config::Server,
+    env: Arc<Surroundings>,
+    /// Present when it is behind a URL.
+    http: Option<SharedLink>,
+    /// What probing found behind the URL.
+    verdict: ArcSwapOption<Verdict>,
+    probing: tokio::sync::Mutex<()>,
+    /// Conversations that everybody shares: legacy, modern.
+    shared: [Arc<Slot>; 2],
+    /// Conversations that belong to one client.
+    own: Mutex<HashMap<(Arc<str>, usize), Arc<Slot>>>,
+    /// What it last said about itself.
+    about: ArcSwapOption<Peer>,
+    health: Mutex<Health>,
+    calls: Arc<Semaphore>,
+    retired: AtomicBool,
+}
+
+#[derive(Default)]
+struct Slot {
+    current: ArcSwapOption<Connection>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+struct Health {
+    backoff: Backoff,
+    starts: u64,
+    /// Why it cannot be used, and not before when to try again.
+    down: Option<(String, Instant)>,
+    up: bool,
+}
+
+/// A server as `/readyz` and the start-up banner show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerState {
+    /// Nobody has needed it yet.
+    Idle,
+    /// It was reached.
+    Up,
+    /// It cannot be used.
+    Down {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Server {
+    /// A server that nobody has talked to yet.
+    ///
+    /// # Errors
+    /// When its certificates cannot be loaded.
+    pub(crate) fn new(id: ServerId, settings: config::Server, env: Arc<Surroundings>) -> Result<Arc<Self>, TlsError> {
+        let http = match &settings.transport {
+            Transport::Http(http) => Some(Arc::new(HttpLink::new(http, env.workers + 1)?)),
+            Transport::Stdio(_) => None,
+        };
+        let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
+        let health = Health { backoff: Backoff::new(u32::MAX), starts: 0, down: None, up: false };
+        Ok(Arc::new(Self {
+            id,
+            settings,
+            env,
+            http,
+            verdict: ArcSwapOption::empty(),
+            probing: tokio::sync::Mutex::default(),
+            shared: Default::default(),
+            own: Mutex::default(),
+            about: ArcSwapOption::empty(),
+            health: Mutex::new(health),
+            calls,
+            retired: AtomicBool::new(false),
+        }))
+    }
+
+    /// Its slug.
+    pub fn id(&self) -> &ServerId {
+        &self.id
+    }
+
+    /// As configured.
+    pub fn settings(&self) -> &config::Server {
+        &self.settings
+    }
+
+    pub(crate) fn env(&self) -> &Arc<Surroundings> {
+        &self.env
+    }
+
+    /// How it is.
+    pub fn state(&self) -> ServerState {
+        let health = self.health();
+        match &health.down {
+            Some((why, _)) => ServerState::Down { why: why.clone() },
+            None if health.up => ServerState::Up,
+            None => ServerState::Idle,
+        }
+    }
+
+    /// What it last said about itself: the revision and the `DiscoverResult` or `InitializeResult`.
+    pub(crate) fn about(&self) -> Option<Arc<Peer>> {
+        self.about.load_full()
+    }
+
+    /// Waits for one of the server's places for calls.
+    pub(crate) async fn admit(&self) -> OwnedSemaphorePermit {
+        self.calls.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// Sends a call. `Err` is the server's verdict that the mirrored headers do not fit its schema: the caller has to
+    /// look at the schema again.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+        out: &Outgoing,
+    ) -> Result<Exchange, Outcome> {
+        let mut last = String::new();
+        for _ in 0..2 {
+            let connection = match self.connection(era, conversation).await {
+                Ok(connection) => connection,
+                Err(refusal) => return Ok(Exchange::done(refusal)),
+            };
+            match connection.exchange(out).await {
+                Sent::Answered(exchange) => return Ok(exchange),
+                Sent::Stale(Stale::Headers(outcome)) => return Err(outcome),
+                Sent::Stale(Stale::Gone(why)) => {
+                    self.forget(&connection);
+                    last = why;
+                }
+                Sent::Stale(Stale::Era(why)) => {
+                    self.verdict.store(None);
+                    self.forget(&connection);
+                    last = why;
+                }
+            }
+        }
+        let message = format!("server `{}`: {last}; a second attempt ended the same way", self.id);
+        Ok(Exchange::done(Refusal::new(ErrorKind::UpstreamUnavailable, message)))
+    }
+
+    /// The conversation for a client of `era`, opened if there is none.
+    pub(crate) async fn connection(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+    ) -> Result<Arc<Connection>, Refusal> {
+        let place = match (&self.http, era) {
+            (Some(_), Era::Modern) => 1,
+            _ => 0,
+        };
+        let slot = match self.settings.sharing {
+            Sharing::Shared => self.shared[place].clone(),
+            Sharing::Session => self.lock_own().entry((conversation.clone(), place)).or_default().clone(),
+        };
+        if let Some(connection) = slot.usable() {
+            return Ok(connection);
+        }
+        let server = self.clone();
+        let opened = self.env.control.spawn(async move { server.open(&slot, era).await });
+        opened.await.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping")))
+    }
+
+    async fn open(self: &Arc<Self>, slot: &Arc<Slot>, era: Era) -> Result<Arc<Connection>, Refusal> {
+        let _opening = slot.opening.lock().await;
+        if let Some(connection) = slot.usable() {
+            return Ok(connection);
+        }
+        if slot.current.swap(None).is_some() {
+            self.note_down("the server exited");
+        }
+        self.wait_or_refuse().await?;
+        match self.establish(era).await {
+            Ok(connection) => {
+                let connection = Arc::new(connection);
+                self.note_up(&connection);
+                slot.current.store(Some(connection.clone()));
+                self.watch(slot, &connection);
+                Ok(connection)
+            }
+            Err(refusal) => {
+                self.note_down(&refusal.message);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn establish(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
+        match &self.settings.transport {
+            Transport::Stdio(stdio) => self.establish_stdio(stdio).await,
+            Transport::Http(_) => self.establish_http(era).await,
+        }
+    }
+
+    async fn establish_http(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
+        let link = self.http.clone().expect("a server behind a URL has a link");
+        let verdict = self.verdict(&link).await?;
+        let connection = |peer, session| {
+            let link = Link::Http { link: link.clone(), session };
+            Connection::new(self.id.clone(), peer, link, self.env.clone())
+        };
+        match verdict.modern.clone() {
+            Some(peer) if era == Era::Modern || !verdict.legacy => Ok(connection(peer, None)),
+            _ => {
+                let (peer, session) = initialize_http(&self.id, &link, &self.env).await?;
+                Ok(connection(peer, session))
+            }
+        }
+    }
+
+    async fn verdict(&self, link: &SharedLink) -> Result<Arc<Verdict>, Refusal> {
+        let _probing = self.probing.lock().await;
+        if let Some(verdict) = self.verdict.load_full() {
+            return Ok(verdict);
+        }
+        let verdict = Arc::new(probe_http(&self.id, link, self.settings.era, &self.env).await?);
+        tracing::info!(
+            server.id = %self.id,
+            modern = verdict.modern.as_ref().map(|peer| peer.revision.as_str()),
+            legacy = verdict.legacy,
+            "found out what the server speaks"
+        );
+        self.verdict.store(Some(verdict.clone()));
+        Ok(verdict)
+    }
+
+    async fn establish_stdio(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Connection, Refusal> {
+        let mut pin = self.settings.era;
+        loop {
+            let link = self.start_child(stdio).await?;
+            match greet(&self.id, &link, pin, &self.env).await {
+                Ok(Greeting::Peer(peer)) => {
+                    return Ok(Connection::new(self.id.clone(), peer, Link::Stdio(link), self.env.clone()));
+                }
+                Ok(Greeting::LeftDuringProbe) => {
+                    link.close().await;
+                    pin = EraPin::Legacy;
+                }
+                Err(refusal) => {
+                    link.close().await;
+                    return Err(refusal);
+                }
+            }
+        }
+    }
+
+    async fn start_child(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Arc<StdioLink>, Refusal> {
+        let configured = stdio.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let inherited = stdio
+            .inherit_env
+            .iter()
+            .filter(|name| !stdio.env.contains_key(*name))
+            .filter_map(|name| Some((name.clone(), inherited_variable(name)?)));
+        let command = Command {
+            server: self.id.clone(),
+            program: stdio.command.clone(),
+            args: stdio.args.clone(),
+            env: configured.chain(inherited).collect(),
+            cwd: stdio.cwd.clone(),
+        };
+        let child = self.env.supervisor.spawn(&command).await;
+        let child = child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
+        let limits = self.env.limits();
+        let (env, id) = (self.env.clone(), self.id.clone());
+        let on_notice = Box::new(move |method: &_| env.notice(&id, method));
+        Ok(StdioLink::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, on_notice))
+    }
+
+    /// What has to be looked after while a conversation is open.
+    fn watch(self: &Arc<Self>, slot: &Arc<Slot>, connection: &Arc<Connection>) {
+        match &connection.link {
+            Link::Http { .. } if connection.era() == Era::Legacy => feed::follow(connection),
+            Link::Http { .. } => {}
+            Link::Stdio(_) => {
+                let idle = match (&self.settings.transport, self.settings.sharing) {
+                    (Transport::Stdio(config::Stdio { idle_stop: Some(idle), .. }), _) => *idle,
+                    (_, Sharing::Session) => self.env.limits().session_idle,
+                    _ => return,
+                };
+                tokio::spawn(stop_when_idle(self.clone(), slot.clone(), connection.clone(), idle));
+            }
+        }
+    }
+
+    /// A client's conversation has ended: what belongs to it alone ends too.
+    pub(crate) fn end_conversation(self: &Arc<Self>, conversation: &str) {
+        if self.settings.sharing == Sharing::Shared {
+            return;
+        }
+        let mut own = self.lock_own();
+        let ended: Vec<_> = own.extract_if(|(owner, _), _| **owner == *conversation).map(|(_, slot)| slot).collect();
+        drop(own);
+        for slot in ended {
+            self.env.control.spawn(async move { slot.close().await });
+        }
+    }
+
+    /// Takes the server out of service: calls under way may end within `patience`, then everything is closed.
+    pub(crate) async fn retire(self: Arc<Self>, patience: Duration) {
+        self.retired.store(true, Ordering::Relaxed);
+        let all = u32::try_from(self.settings.max_concurrent.max(1)).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(patience, self.calls.acquire_many(all)).await;
+        let own: Vec<_> = self.lock_own().drain().map(|(_, slot)| slot).collect();
+        for slot in own.iter().chain(&self.shared) {
+            slot.close().await;
+        }
+        self.env.metrics.remove_server(self.id.as_str());
+    }
+
+    fn forget(&self, connection: &Arc<Connection>) {
+        let own: Vec<_> = self.lock_own().values().cloned().collect();
+        for slot in own.iter().chain(&self.shared) {
+            slot.forget(connection);
+        }
+        let connection = connection.clone();
+        self.env.control.spawn(async move { connection.close().await });
+    }
+
+    /// Lets the backoff pass when it is short, else says how long it is.
+    async fn wait_or_refuse(&self) -> Result<(), Refusal> {
+        if self.retired.load(Ordering::Relaxed) {
+            let message = format!("server `{}` has been taken out of service", self.id);
+            return Err(Refusal::new(ErrorKind::UpstreamUnavailable, message));
+        }
+        let down = self.health().down.clone();
+        let Some((why, retry)) = down else { return Ok(()) };
+        let wait = retry.saturating_duration_since(Instant::now());
+        if wait <= SHORT_WAIT {
+            tokio::time::sleep(wait).await;
+            return Ok(());
+        }
+        let message = format!("{why} (next attempt in {:.1} s)", wait.as_secs_f32());
+        Err(Refusal::new(ErrorKind::UpstreamUnavailable, message))
+    }
+
+    fn note_up(&self, connection: &Connection) {
+        self.about.store(Some(Arc::new(connection.peer.clone())));
+        let mut health = self.health();
+        health.backoff.started(Instant::now());
+        health.starts += 1;
+        if health.starts > 1 && matches!(connection.link, Link::Stdio(_)) {
+            self.env.metrics.child_restarted(self.id.as_str());
+        }
+        health.down = None;
+        health.up = true;
+        self.env.metrics.set_server_up(self.id.as_str(), true);
+        tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
+    }
+
+    fn note_down(&self, why: &str) {
+        let mut health = self.health();
+        let wait = match health.backoff.failed(Instant::now(), why, random_unit()) {
+            Next::Wait(wait) => wait,
+            Next::Open { .. } => Duration::from_secs(30),
+        };
+        tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
+        health.down = Some((why.to_owned(), Instant::now() + wait));
+        health.up = false;
+        self.env.metrics.set_server_up(self.id.as_str(), false);
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_own(&self) -> MutexGuard<'_, HashMap<(Arc<str>, usize), Arc<Slot>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn usable(&self) -> Option<Arc<Connection>> {
+        self.current.load_full().filter(|connection| connection.is_open())
+    }
+
+    fn forget(&self, connection: &Arc<Connection>) {
+        let current = self.current.load();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            self.current.store(None);
+        }
+    }
+
+    async fn close(&self) {
+        if let Some(connection) = self.current.swap(None) {
+            connection.close().await;
+        }
+    }
+}
+
+/// Stops a child that nobody has used for `idle`, and notices one that has gone by itself.
+async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Connection>, idle: Duration) {
+    loop {
+        let unused = connection.idle();
+        if unused >= idle || !connection.is_open() {
+            break;
+        }
+        tokio::time::sleep((idle - unused).max(Duration::from_millis(10))).await;
+    }
+    slot.forget(&connection);
+    connection.close().await;
+    tracing::debug!(server.id = %server.id, "stopped an idle child");
+}
+
+#[allow(clippy::disallowed_methods, reason = "the operator listed the variable to be inherited")]
+fn inherited_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What a server says of itself: where its hello keeps capabilities, instructions and its own name.
+impl Peer {
+    pub(crate) fn capabilities(&self) -> Raw {
+        self.hello.find("capabilities").unwrap_or_else(|| Raw::from_static("{}"))
+    }
+
+    pub(crate) fn instructions(&self) -> Option<String> {
+        self.hello.find_string("instructions")
+    }
+
+    /// `serverInfo`: a member of the legacy result, in `_meta` of the modern one.
+    pub(crate) fn server_info(&self) -> Option<Raw> {
+        self.hello
+            .find("serverInfo")
+            .or_else(|| self.hello.find_path(&["_meta", portcullis_mcp::translate::key::SERVER_INFO]))
+    }
+}

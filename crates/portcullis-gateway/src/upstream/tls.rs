@@ -1,0 +1,119 @@
+//! TLS toward servers: whom to trust, and as whom to appear.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_config::UpstreamTls;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+/// A TLS setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file is missing or holds something else.
+    #[error("{path}: {why}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// rustls refuses the combination.
+    #[error("the TLS settings do not fit together: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+/// The certificates of a PEM file.
+pub(crate) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let fail = |why: String| TlsError::File { path: path.to_owned(), why };
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| fail(format!("no certificates in PEM: {error}")))?;
+    if certificates.is_empty() { Err(fail("holds no certificate".to_owned())) } else { Ok(certificates) }
+}
+
+/// The first private key of a PEM file.
+pub(crate) fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| TlsError::File { path: path.to_owned(), why: format!("no private key in PEM: {error}") })
+}
+
+/// A trust store of the certificates of a PEM file.
+pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in load_certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+/// The client side's TLS configuration for one server.
+pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder();
+    let builder = if settings.verify {
+        let roots = match &settings.ca {
+            Some(path) => load_roots(path)?,
+            None => system_roots(),
+        };
+        builder.with_root_certificates(roots)
+    } else {
+        let provider = builder.crypto_provider().clone();
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
+    };
+    Ok(match (&settings.cert, &settings.key) {
+        (Some(cert), Some(key)) => builder.with_client_auth_cert(load_certificates(cert)?, load_key(key)?)?,
+        _ => builder.with_no_client_auth(),
+    })
+}
+
+fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+/// `verify: false`: any certificate, though the handshake's signatures must still be right.
+#[derive(Debug)]
+struct NoVerification(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for NoVerification {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,155 @@
+//! Starts, watches and stops MCP servers that run as child processes.
+//!
+//! A server is a program that nobody here wrote. It may ignore the end of its stdin, ignore SIGTERM, start
+//! daemons in sessions of their own, or flood its stderr. Three things together make sure that it is gone when
+//! it should be:
+//!
+//! - it leads a process group of its own, which can be signalled as a whole;
+//! - its environment carries a marker (`marker`) that everything it starts inherits, so that what left the
+//!   group is still found in `/proc` and killed (`sweep`);
+//! - a *keeper* (`keeper`), a second process of our own executable, holds a pipe from the gateway and
+//!   sweeps when that pipe closes, which the kernel does even after `kill -9` of the gateway.
+//!
+//! What this does not do: it is no sandbox. A program that clears its whole environment *and* leaves its
+//! process group cannot be told from a stranger's. Where there is no `/proc` (macOS) only the group is killed.
+//! It restarts nothing on its own either: [`Backoff`] says when, whoever owns the server decides whether.
+
+mod backoff;
+mod child;
+mod command;
+mod keeper;
+mod marker;
+mod stderr;
+mod sweep;
+
+use std::{
+    collections::HashMap,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+pub use backoff::{Backoff, Next};
+pub use child::{Child, ChildHandle, Ended, Exit};
+pub use command::{Command, SpawnError};
+pub use keeper::keeper_main;
+
+use child::Entry;
+use keeper::Keeper;
+use marker::Instance;
+
+/// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Starts child processes and outlives none of them. Cheap to clone; all clones are the same supervisor.
+#[derive(Clone, Debug)]
+pub struct Supervisor {
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    instance: Instance,
+    started: AtomicU64,
+    /// The living children by their number; `None` once [`Supervisor::shutdown`] has begun.
+    children: Mutex<Option<HashMap<u64, Entry>>>,
+    keeper: Keeper,
+    /// Held while shutting down, so that a second caller waits instead of closing the keeper too early.
+    closing: tokio::sync::Mutex<()>,
+}
+
+impl Supervisor {
+    /// Starts the supervisor and its keeper.
+    ///
+    /// `keeper_program` is run as `keeper_program __keeper MARKER` and must then call [`keeper_main`]: it is
+    /// our own executable. If the keeper dies it is started again, with a warning in the log.
+    ///
+    /// # Errors
+    /// When there is no tokio runtime to run in, or the keeper cannot be started.
+    pub fn start(keeper_program: &Path) -> io::Result<Supervisor> {
+        tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+        let instance = Instance::unique();
+        let keeper = Keeper::start(keeper_program, &instance)?;
+        let state = State {
+            instance,
+            started: AtomicU64::new(0),
+            children: Mutex::new(Some(HashMap::new())),
+            keeper,
+            closing: tokio::sync::Mutex::new(()),
+        };
+        Ok(Supervisor { state: Arc::new(state) })
+    }
+
+    /// Starts `command` and returns its pipes.
+    ///
+    /// The child sees a scrubbed environment: a small base of names from our own ([`Command::env`] says
+    /// which), then what the command sets, then the marker.
+    ///
+    /// It blocks for as long as `fork` and `exec` take, some milliseconds at most.
+    ///
+    /// # Errors
+    /// [`SpawnError`] says what was looked for, where, and what to do about it.
+    #[expect(clippy::unused_async, reason = "how children start may come to need waiting: limits, a sandbox")]
+    pub async fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
+        let refused = || SpawnError::ShuttingDown { server: command.server.clone() };
+        if self.state.children().is_none() {
+            return Err(refused());
+        }
+        let number = self.state.started.fetch_add(1, Ordering::Relaxed);
+        let marker = self.state.instance.child(&command.server, number);
+        let (child, entry, watcher) = child::start(command, marker)?;
+        // Into the table before anything can take it out, and watched in any case.
+        let taken = self.state.children().as_mut().map(|children| children.insert(number, entry)).is_some();
+        let slot = ChildSlot { state: self.state.clone(), number };
+        tokio::spawn(async move {
+            watcher.run().await;
+            drop(slot);
+        });
+        // Not taken: the only handle is dropped here, which kills what was just started.
+        if taken { Ok(child) } else { Err(refused()) }
+    }
+
+    /// Stops all children at once, then the keeper, which sweeps once more before it goes.
+    ///
+    /// A child has two seconds to heed the end of its stdin (which whoever owns the pipe closes), two more
+    /// after SIGTERM, and is killed then. Nothing can be started afterwards. Calling it again waits as well.
+    pub async fn shutdown(&self) {
+        let _closing = self.state.closing.lock().await;
+        let children = self.state.children().take();
+        let mut children: Vec<Entry> = children.unwrap_or_default().into_values().collect();
+        for child in &children {
+            child.ask_to_stop(SHUTDOWN_GRACE);
+        }
+        for child in &mut children {
+            child.gone().await;
+        }
+        self.state.keeper.close().await;
+    }
+}
+
+impl State {
+    fn children(&self) -> MutexGuard<'_, Option<HashMap<u64, Entry>>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A child's place in the supervisor's table, given up when its watcher is done with it.
+///
+/// It also keeps the keeper: that one must stay for as long as any child does.
+#[derive(Debug)]
+struct ChildSlot {
+    state: Arc<State>,
+    number: u64,
+}
+
+impl Drop for ChildSlot {
+    fn drop(&mut self) {
+        if let Some(children) = self.state.children().as_mut() {
+            children.remove(&self.number);
+        }
+    }
+}

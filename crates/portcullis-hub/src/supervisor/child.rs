@@ -1,0 +1,300 @@
+//! One running child: its pipes, its handle, and the task that watches over it until nothing is left of it.
+//!
+//! That task alone owns the process. It alone sends signals, so that none can go to a process that has been
+//! reaped and whose id belongs to somebody else by then; handles only ask it to. It also reads the exit
+//! status, whether or not anybody wants to know it: there are no zombies.
+
+use std::{
+    env, fmt, io,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use portcullis_model::ServerId;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    process::{self, ChildStdin, ChildStdout},
+    sync::{mpsc, watch},
+    task::{self, JoinHandle},
+    time::{self, Instant},
+};
+use tracing::{debug, warn};
+
+use super::{
+    command::{Command, SpawnError},
+    marker::{self, Mark, Marker},
+    stderr::{self, Tail},
+    sweep::{self, Quiet},
+};
+
+/// Scans in a row that must find nothing before a child counts as gone.
+const QUIET_SCANS: u32 = 3;
+/// After this we leave to the keeper what even SIGKILL does not end.
+const SWEEP_AT_MOST: Duration = Duration::from_secs(5);
+/// How long an exit waits for the last of stderr, which an escaped grandchild may hold open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A child that has just been started.
+#[derive(Debug)]
+pub struct Child {
+    /// Closing it (dropping it) asks a stdio server to end.
+    pub stdin: ChildStdin,
+    /// The end of it means that the server will answer nothing more.
+    pub stdout: ChildStdout,
+    /// Everything else.
+    pub handle: ChildHandle,
+}
+
+/// Watches and stops a child. Clones are handles of the same child; dropping the last one kills it.
+#[derive(Clone, Debug)]
+pub struct ChildHandle {
+    pid: u32,
+    requests: mpsc::UnboundedSender<Duration>,
+    state: watch::Receiver<Progress>,
+}
+
+/// How far a child has come.
+#[derive(Clone, Debug)]
+enum Progress {
+    Running,
+    Exited(Arc<Exit>),
+    /// And swept.
+    Gone(Arc<Exit>),
+}
+
+/// How a child ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// By itself or by a signal.
+    pub ended: Ended,
+    /// The last lines of its stderr (at most 40, of at most some 8 KiB), escaped, oldest first.
+    pub stderr: Vec<String>,
+}
+
+/// The two ways for a process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited, with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(out, "exit code {code}"),
+            Self::Signal(signal) => match Signal::from_named_raw(*signal) {
+                Some(Signal::KILL) => out.write_str("signal 9 (SIGKILL)"),
+                Some(Signal::TERM) => out.write_str("signal 15 (SIGTERM)"),
+                Some(Signal::SEGV) => out.write_str("signal 11 (SIGSEGV)"),
+                Some(Signal::ABORT) => out.write_str("signal 6 (SIGABRT)"),
+                _ => write!(out, "signal {signal}"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    /// One line: how it ended, and its last words if it had any.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stderr.last() {
+            Some(line) => write!(out, "{}; last line on stderr: {line}", self.ended),
+            None => write!(out, "{}; nothing on stderr", self.ended),
+        }
+    }
+}
+
+impl ChildHandle {
+    /// The process id, which is its group's id too. It may be another's once the child has exited.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until the child has exited, for whatever reason. Any number may wait, also afterwards.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when it is dropped.
+    pub async fn exited(&self) -> Exit {
+        let mut state = self.state.clone();
+        let progress = state.wait_for(|progress| !matches!(progress, Progress::Running)).await;
+        match progress.as_deref() {
+            Ok(Progress::Exited(exit) | Progress::Gone(exit)) => Exit::clone(exit),
+            // The watcher is gone without a word: the runtime is being shut down, which kills the child.
+            Ok(Progress::Running) | Err(_) => {
+                Exit { ended: Ended::Signal(Signal::KILL.as_raw()), stderr: Vec::new() }
+            }
+        }
+    }
+
+    /// Stops the child and waits until nothing is left of it.
+    ///
+    /// The caller closes stdin first: that is how a stdio server is asked to end. After `grace` its process
+    /// group gets SIGTERM, after another `grace` SIGKILL; then what has left the group is looked for and
+    /// killed. A second call with a shorter grace hurries the first one.
+    ///
+    /// # Cancel safety
+    /// The stopping goes on when this is dropped.
+    pub async fn stop(&self, grace: Duration) {
+        // Refused only if the child is gone already.
+        let _ = self.requests.send(grace);
+        gone(&mut self.state.clone()).await;
+    }
+}
+
+async fn gone(state: &mut watch::Receiver<Progress>) {
+    // An error means that the watcher is gone, and the child with it.
+    let _ = state.wait_for(|progress| matches!(progress, Progress::Gone(_))).await;
+}
+
+/// The supervisor's own view of a child, which does not keep it alive.
+#[derive(Debug)]
+pub(super) struct Entry {
+    requests: mpsc::WeakUnboundedSender<Duration>,
+    state: watch::Receiver<Progress>,
+}
+
+impl Entry {
+    pub(super) fn ask_to_stop(&self, grace: Duration) {
+        // No sender is left when the last handle was dropped; the child is being killed then.
+        if let Some(requests) = self.requests.upgrade() {
+            let _ = requests.send(grace);
+        }
+    }
+
+    pub(super) async fn gone(&mut self) {
+        gone(&mut self.state).await;
+    }
+}
+
+/// Starts `command` under `marker`. The watcher must run, or nobody heeds the handle.
+pub(super) fn start(command: &Command, marker: Marker) -> Result<(Child, Entry, Watcher), SpawnError> {
+    let (mut process, pid) = start_process(command, &marker)?;
+    let asked_for = "all three pipes were asked for just now";
+    let stdin = process.stdin.take().expect(asked_for);
+    let stdout = process.stdout.take().expect(asked_for);
+    let stderr = process.stderr.take().expect(asked_for);
+    let id = pid.as_raw_nonzero().get().unsigned_abs();
+    debug!(server.id = %command.server, pid = id, "started");
+
+    let tail = Tail::default();
+    let reader = tokio::spawn(stderr::read(stderr, command.server.clone(), id, tail.clone()));
+    let (requests, asked) = mpsc::unbounded_channel();
+    let (progress, state) = watch::channel(Progress::Running);
+    let entry = Entry { requests: requests.downgrade(), state: state.clone() };
+    let watcher =
+        Watcher { server: command.server.clone(), pid, process, asked, reader, tail, progress, marker };
+    Ok((Child { stdin, stdout, handle: ChildHandle { pid: id, requests, state } }, entry, watcher))
+}
+
+fn start_process(command: &Command, marker: &Marker) -> Result<(process::Child, Pid), SpawnError> {
+    let ready = command.ready(env::vars_os())?;
+    let failed =
+        |source| SpawnError::Start { server: command.server.clone(), path: ready.program.clone(), source };
+    let mut process = process::Command::new(&ready.program);
+    process
+        .args(&command.args)
+        .env_clear()
+        .envs(&ready.env)
+        .env(marker::VARIABLE, marker.as_str())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(cwd) = &command.cwd {
+        process.current_dir(cwd);
+    }
+    let process = process.spawn().map_err(failed)?;
+    let pid = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    let pid = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
+    Ok((process, pid))
+}
+
+/// Owns the process.
+pub(super) struct Watcher {
+    server: ServerId,
+    pid: Pid,
+    process: process::Child,
+    asked: mpsc::UnboundedReceiver<Duration>,
+    reader: JoinHandle<()>,
+    tail: Tail,
+    progress: watch::Sender<Progress>,
+    marker: Marker,
+}
+
+impl Watcher {
+    /// Runs until nothing is left of the child.
+    pub(super) async fn run(mut self) {
+        let status = self.until_exit().await;
+        // At once, while no other process can have got the id: what is left of the group goes too.
+        self.signal(Signal::KILL);
+        let mut reader = self.reader;
+        let _ = time::timeout(LAST_WORDS, &mut reader).await;
+        let exit = Arc::new(Exit { ended: ended(status), stderr: self.tail.lines() });
+        debug!(server.id = %self.server, ended = %exit.ended, "exited");
+        self.progress.send_replace(Progress::Exited(exit.clone()));
+        sweep(&self.server, &self.marker).await;
+        reader.abort();
+        self.progress.send_replace(Progress::Gone(exit));
+    }
+
+    /// Waits for the child to exit; from the first request on, sees to it that it does.
+    async fn until_exit(&mut self) -> io::Result<ExitStatus> {
+        let mut grace = tokio::select! {
+            status = self.process.wait() => return status,
+            asked = self.asked.recv() => asked.unwrap_or_default(),
+        };
+        for signal in [Signal::TERM, Signal::KILL] {
+            let since = Instant::now();
+            loop {
+                tokio::select! {
+                    biased;
+                    status = self.process.wait() => return status,
+                    () = time::sleep_until(since + grace) => break,
+                    // `None`: the last handle was dropped, so nobody is waiting for it to end well.
+                    hurry = self.asked.recv() => grace = grace.min(hurry.unwrap_or_default()),
+                }
+            }
+            self.signal(signal);
+        }
+        self.process.wait().await
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It fails when the group is empty, which is what it is for.
+        let _ = kill_process_group(self.pid, signal);
+    }
+}
+
+/// Kills what the child started and what has left its group since.
+async fn sweep(server: &ServerId, marker: &Marker) {
+    let (mark, mut quiet, since) = (Arc::new(Mark::from(marker)), Quiet::after(QUIET_SCANS), Instant::now());
+    loop {
+        let mark = mark.clone();
+        // An error means that the runtime is being shut down; the keeper will do it.
+        let Ok(found) = task::spawn_blocking(move || sweep::scan(&mark)).await else { return };
+        if found.killed > 0 {
+            debug!(server.id = %server, killed = found.killed, "killed processes that the server left behind");
+        }
+        if quiet.reached(found) {
+            return;
+        }
+        if since.elapsed() > SWEEP_AT_MOST {
+            warn!(server.id = %server, processes = found.killed, "processes that the server left behind do not die");
+            return;
+        }
+        time::sleep(sweep::PAUSE).await;
+    }
+}
+
+fn ended(status: io::Result<ExitStatus>) -> Ended {
+    use std::os::unix::process::ExitStatusExt;
+    match status.map(|status| (status.code(), status.signal())) {
+        Ok((Some(code), _)) => Ended::Code(code),
+        Ok((None, Some(signal))) => Ended::Signal(signal),
+        // Only if somebody else reaped it; that it is gone is all that is known.
+        Ok((None, None)) | Err(_) => Ended::Code(-1),
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads a child's stderr: into the log, and into a short memory for error messages.
+//!
+//! It reads as fast as the child writes, whatever the log does with it, for a child whose stderr is full hangs.
+//! What it keeps is bounded on every side: bytes per line, lines in memory, lines per second in the log.
+//! Characters with which a line could pass itself off as several, or rewrite a terminal, are escaped.
+//!
+//! By the protocol stderr is free text and proves nothing, so no line is judged by its words: all are `INFO`.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use portcullis_model::ServerId;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tracing::{info, warn};
+
+/// Bytes of a line that are kept and logged, before and again after escaping.
+const LINE: usize = 8 * 1024;
+/// Lines kept for error messages.
+const KEPT: usize = 40;
+/// Lines that may be logged at once, and how long it takes to earn the next one.
+const BURST: u32 = 200;
+const PER_LINE: Duration = Duration::from_millis(50);
+
+/// The last lines that a child wrote.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+
+impl Tail {
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+/// Reads until the end of `stderr`.
+pub(super) async fn read(mut stderr: impl AsyncRead + Unpin, server: ServerId, pid: u32, tail: Tail) {
+    let mut lines = Lines::default();
+    let mut allowance = Allowance::full(Instant::now());
+    let mut take = |line: String| {
+        match allowance.take(Instant::now()) {
+            Some(0) => info!(server.id = %server, pid, line, "stderr"),
+            Some(left_out) => {
+                warn!(server.id = %server, pid, left_out, "stderr was too fast for the log");
+                info!(server.id = %server, pid, line, "stderr");
+            }
+            None => {}
+        }
+        tail.push(line);
+    };
+    let mut chunk = vec![0; LINE];
+    // An error is as good as the end: there is nothing more to read.
+    while let Ok(length @ 1..) = stderr.read(&mut chunk).await {
+        lines.add(&chunk[..length], &mut take);
+    }
+    lines.end(&mut take);
+    if allowance.left_out > 0 {
+        warn!(server.id = %server, pid, left_out = allowance.left_out, "stderr was too fast for the log");
+    }
+}
+
+/// Cuts chunks into lines of bounded length.
+#[derive(Debug, Default)]
+struct Lines {
+    begun: Vec<u8>,
+    cut: usize,
+}
+
+impl Lines {
+    fn add(&mut self, chunk: &[u8], take: &mut impl FnMut(String)) {
+        for piece in chunk.split_inclusive(|&byte| byte == b'\n') {
+            let (text, ends) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let fits = text.len().min(LINE - self.begun.len());
+            self.begun.extend_from_slice(&text[..fits]);
+            self.cut += text.len() - fits;
+            if ends {
+                self.end(take);
+            }
+        }
+    }
+
+    /// The line is over. Empty ones are skipped.
+    fn end(&mut self, take: &mut impl FnMut(String)) {
+        let text = self.begun.strip_suffix(b"\r").unwrap_or(&self.begun);
+        if !text.is_empty() {
+            take(escape(text, mem::take(&mut self.cut)));
+        }
+        self.begun.clear();
+    }
+}
+
+/// Makes text out of a line, in which nothing acts on whoever looks at it. `cut` bytes of it are lost already.
+fn escape(line: &[u8], mut cut: usize) -> String {
+    let line = String::from_utf8_lossy(line);
+    let mut text = String::with_capacity(line.len());
+    for (at, character) in line.char_indices() {
+        if text.len() >= LINE {
+            cut += line.len() - at;
+            break;
+        }
+        match character {
+            '\t' => text.push(character),
+            // Line and paragraph separators, and what turns the direction of writing around.
+            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => text.extend(character.escape_unicode()),
+            _ if character.is_control() => text.extend(character.escape_default()),
+            _ => text.push(character),
+        }
+    }
+    if cut > 0 {
+        write!(text, " … ({cut} bytes more)").expect("writing to a string cannot fail");
+    }
+    text
+}
+
+/// How many lines may still be logged: a bucket that fills with time.
+#[derive(Debug)]
+struct Allowance {
+    lines: u32,
+    since: Instant,
+    left_out: u64,
+}
+
+impl Allowance {
+    fn full(now: Instant) -> Self {
+        Self { lines: BURST, since: now, left_out: 0 }
+    }
+
+    /// `Some` when one more may be logged, with how many were left out before it.
+    fn take(&mut self, now: Instant) -> Option<u64> {
+        let earned = now.saturating_duration_since(self.since).as_nanos() / PER_LINE.as_nanos();
+        let earned = u32::try_from(earned).unwrap_or(BURST);
+        if self.lines.saturating_add(earned) >= BURST {
+            (self.lines, self.since) = (BURST, now);
+        } else {
+            self.lines += earned;
+            self.since += PER_LINE * earned;
+        }
+        if self.lines == 0 {
+            self.left_out += 1;
+            return None;
+        }
+        self.lines -= 1;
+        Some(mem::take(&mut self.left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! What servers offer, and how several offers become one.
+
+use std::fmt::Write as _;
+
+use crate::caps::UI_EXTENSION;
+use crate::json::{Kind, Raw};
+
+/// The capabilities of one server or of a merge, reduced to what the gateway carries today. Change notifications,
+/// subscriptions and tasks need a channel from server to client beyond one request; they are not declared until that
+/// channel exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a capability of the protocol")]
+pub struct ServerCaps {
+    /// `tools/list` and `tools/call`.
+    pub tools: bool,
+    /// `resources/list`, `resources/templates/list` and `resources/read`.
+    pub resources: bool,
+    /// `prompts/list` and `prompts/get`.
+    pub prompts: bool,
+    /// `completion/complete`.
+    pub completions: bool,
+    /// Log messages on the stream of a request.
+    pub logging: bool,
+    /// Settings of the MCP Apps extension, as the server wrote them.
+    pub ui: Option<Raw>,
+    /// `experimental`, as the server wrote it.
+    pub experimental: Option<Raw>,
+}
+
+impl ServerCaps {
+    /// Reads `ServerCapabilities` of any revision.
+    pub fn read(capabilities: &Raw) -> Self {
+        let has = |key: &str| capabilities.find(key).is_some_and(|raw| raw.kind() == Kind::Object);
+        Self {
+            tools: has("tools"),
+            resources: has("resources"),
+            prompts: has("prompts"),
+            completions: has("completions"),
+            logging: has("logging"),
+            ui: capabilities.find_path(&["extensions", UI_EXTENSION]),
+            experimental: capabilities.find("experimental").filter(|raw| raw.kind() == Kind::Object),
+        }
+    }
+
+    /// The union with another server's capabilities. Extension settings cannot be merged without understanding them:
+    /// the aggregate withholds MCP Apps (a view would call unprefixed tool names) and `experimental`.
+    pub fn absorb(&mut self, other: &Self) {
+        self.tools |= other.tools;
+        self.resources |= other.resources;
+        self.prompts |= other.prompts;
+        self.completions |= other.completions;
+        self.logging |= other.logging;
+    }
+
+    /// As `ServerCapabilities`. `list_changed` is declared for all three lists when the caller has a stream that can
+    /// carry it.
+    pub fn write(&self, list_changed: bool) -> Raw {
+        let changes = if list_changed { "{\"listChanged\":true}" } else { "{}" };
+        let mut out = String::from("{");
+        let mut member = |key: &str, value: &str| {
+            let comma = if out.len() > 1 { "," } else { "" };
+            let _ = write!(out, "{comma}\"{key}\":{value}");
+        };
+        for (present, key, value) in [
+            (self.tools, "tools", changes),
+            (self.resources, "resources", changes),
+            (self.prompts, "prompts", changes),
+            (self.completions, "completions", "{}"),
+            (self.logging, "logging", "{}"),
+        ] {
+            if present {
+                member(key, value);
+            }
+        }
+        if let Some(experimental) = &self.experimental {
+            member("experimental", experimental.as_str());
+        }
+        if let Some(ui) = &self.ui {
+            member("extensions", &format!("{{\"{UI_EXTENSION}\":{ui}}}"));
+        }
+        out.push('}');
+        Raw::trusted(out)
+    }
+}
+
+/// Longest text kept of one server's instructions and of all together, in bytes.
+const INSTRUCTIONS_PER_SERVER: usize = 4 * 1024;
+pub(super) const INSTRUCTIONS_TOTAL: usize = 32 * 1024;
+
+/// Several servers' instructions under headings with the servers' names, in the order given, each cut to 4 KiB and all
+/// to 32 KiB. `None` when nobody says anything.
+pub fn merge_instructions<'a>(servers: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let mut out = String::new();
+    for (name, text) in servers {
+        let text = text.trim();
+        if text.is_empty() || out.len() >= INSTRUCTIONS_TOTAL {
+            continue;
+        }
+        let room = INSTRUCTIONS_PER_SERVER.min(INSTRUCTIONS_TOTAL - out.len());
+        let cut = text.floor_char_boundary(room);
+        let separator = if out.is_empty() { "" } else { "\n\n" };
+        let ellipsis = if cut < text.len() { " […]" } else { "" };
+        let _ = write!(out, "{separator}## {name}\n\n{}{ellipsis}", &text[..cut]);
+    }
+    (!out.is_empty()).then_some(out)
+}

@@ -1,0 +1,50 @@
+use super::server::INSTRUCTIONS_TOTAL;
+use super::*;
+use crate::json::Limits;
+
+fn raw(text: &str) -> Raw {
+    Raw::parse(bytes::Bytes::copy_from_slice(text.as_bytes()), Limits::default()).unwrap()
+}
+
+#[test]
+fn client_capabilities_round_trip() {
+    let cases = [
+        ("{}", "{}"),
+        (r#"{"elicitation":{}}"#, r#"{"elicitation":{"form":{}}}"#),
+        (r#"{"elicitation":{"url":{}}}"#, r#"{"elicitation":{"url":{}}}"#),
+        (
+            r#"{"roots":{"listChanged":true},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#,
+            r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#,
+        ),
+        (r#"{"extensions":{"x/y":{}},"sampling":null}"#, "{}"),
+    ];
+    for (given, written) in cases {
+        assert_eq!(ClientCaps::read(&raw(given)).write(Revision::V2026_07_28), written, "{given}");
+    }
+    let all = ClientCaps::read(&raw(r#"{"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#));
+    assert_eq!(all.write(Revision::V2025_06_18), r#"{"sampling":{},"elicitation":{}}"#);
+    assert_eq!(all.write(Revision::V2025_03_26), r#"{"sampling":{}}"#);
+}
+
+#[test]
+fn merged_capabilities_are_the_union() {
+    let mut merged = ServerCaps::read(&raw(r#"{"tools":{"listChanged":true},"experimental":{"x":{}}}"#));
+    assert_eq!(merged.write(false).as_str(), r#"{"tools":{},"experimental":{"x":{}}}"#);
+    merged = ServerCaps { experimental: None, ..merged };
+    merged.absorb(&ServerCaps::read(&raw(r#"{"prompts":{},"completions":{},"tasks":{}}"#)));
+    assert_eq!(
+        merged.write(true).as_str(),
+        r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"completions":{}}"#
+    );
+}
+
+#[test]
+fn instructions_are_capped_per_server_and_in_total() {
+    let long = "é".repeat(5000);
+    let servers: Vec<(String, &str)> = (0..20).map(|n| (format!("s{n}"), long.as_str())).collect();
+    let merged = merge_instructions(servers.iter().map(|(n, t)| (n.as_str(), *t))).unwrap();
+    assert!(merged.len() < INSTRUCTIONS_TOTAL + 256);
+    assert!(merged.starts_with("## s0\n\né"));
+    assert!(merged.contains(" […]\n\n## s1\n\n"));
+    assert_eq!(merge_instructions([("a", " ")].into_iter()), None);
+}

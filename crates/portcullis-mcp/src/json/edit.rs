@@ -1,0 +1,123 @@
+//! Changing members of an object without touching the others.
+
+use bytes::Bytes;
+
+use super::{Kind, Raw};
+
+/// What becomes of one member.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// The member has this JSON text, in its old place or at the end when it is new.
+    Set(&'a [u8]),
+    /// The member is gone.
+    Remove,
+}
+
+impl Raw {
+    /// This object with some members changed. Members that `changes` does not name keep their bytes and their order;
+    /// white space between members may go. Values given to [`Change::Set`] must be JSON.
+    ///
+    /// On a value that is no object, nothing changes.
+    #[must_use]
+    pub fn with(&self, changes: &[(&str, Change<'_>)]) -> Raw {
+        if self.kind() != Kind::Object {
+            return self.clone();
+        }
+        let extra: usize = changes
+            .iter()
+            .map(
+                |(key, change)| if let Change::Set(value) = change { key.len() + value.len() + 8 } else { 0 },
+            )
+            .sum();
+        let mut out = Vec::with_capacity(self.0.len() + extra);
+        out.push(b'{');
+        // Up to 64 changes at once; there are never more than a handful.
+        let mut met = 0u64;
+        for member in self.members() {
+            match changes.iter().position(|(key, _)| member.key_is(key)) {
+                None => {
+                    comma(&mut out);
+                    out.extend_from_slice(member.text());
+                }
+                Some(index) => {
+                    met |= 1 << index;
+                    if let (key, Change::Set(value)) = changes[index] {
+                        set(&mut out, key, value);
+                    }
+                }
+            }
+        }
+        for (index, (key, change)) in changes.iter().enumerate() {
+            if let Change::Set(value) = change
+                && met & 1 << index == 0
+            {
+                set(&mut out, key, value);
+            }
+        }
+        out.push(b'}');
+        Raw(Bytes::from(out))
+    }
+
+    /// This array with every element mapped; elements mapped to `None` go. On a value that is no array, nothing
+    /// changes.
+    #[must_use]
+    pub fn map_elements(&self, mut map: impl FnMut(Raw) -> Option<Raw>) -> Raw {
+        if self.kind() != Kind::Array {
+            return self.clone();
+        }
+        let mut out = Vec::with_capacity(self.0.len() + 16);
+        out.push(b'[');
+        for element in self.elements() {
+            if let Some(element) = map(element) {
+                if out.len() > 1 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(element.as_bytes());
+            }
+        }
+        out.push(b']');
+        Raw(Bytes::from(out))
+    }
+}
+
+fn comma(out: &mut Vec<u8>) {
+    if out.len() > 1 {
+        out.push(b',');
+    }
+}
+
+fn set(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    comma(out);
+    write_string(out, key);
+    out.push(b':');
+    out.extend_from_slice(value);
+}
+
+/// Appends `text` as a JSON string, escaping what RFC 8259 section 7 demands and nothing else.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let mut plain = 0;
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => *byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..=0x1f => 0,
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[plain..at]);
+        plain = at + 1;
+        if short == 0 {
+            out.extend_from_slice(b"\\u00");
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}

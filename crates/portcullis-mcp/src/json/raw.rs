@@ -1,0 +1,305 @@
+//! A checked JSON value that is still its own bytes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::scan::{self, JsonError, Limits, unescape};
+
+/// One JSON value as it came: valid, in bounds, no white space around it. Clones share the bytes.
+///
+/// Two values are equal when their bytes are; `1` and `1.0` are not.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Raw(pub(super) Bytes);
+
+/// The type of a JSON value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the six JSON types")]
+pub enum Kind {
+    Object,
+    Array,
+    String,
+    Number,
+    Bool,
+    Null,
+}
+
+impl Raw {
+    /// Checks that `bytes` hold exactly one JSON value.
+    ///
+    /// # Errors
+    /// What is wrong and where; see [`JsonError`].
+    pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, JsonError> {
+        let (start, end) = scan::check(&bytes, limits)?;
+        Ok(Self(bytes.slice(start..end)))
+    }
+
+    /// A value that the program itself wrote.
+    ///
+    /// # Panics
+    /// In debug builds, when `bytes` are not one JSON value: that is a bug of the writer.
+    pub fn trusted(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        debug_assert!(
+            scan::check(&bytes, Limits { depth: 512 }).is_ok(),
+            "not JSON: {}",
+            String::from_utf8_lossy(&bytes)
+        );
+        Self(bytes)
+    }
+
+    /// A constant.
+    pub fn from_static(text: &'static str) -> Self {
+        Self::trusted(Bytes::from_static(text.as_bytes()))
+    }
+
+    /// Any serialisable value.
+    ///
+    /// # Panics
+    /// When `value` cannot be JSON (a map with keys that are no strings).
+    pub fn from_value(value: &serde_json::Value) -> Self {
+        Self(serde_json::to_vec(value).expect("a JSON value prints").into())
+    }
+
+    /// A JSON string that says `text`.
+    pub fn from_text(text: &str) -> Self {
+        let mut out = Vec::with_capacity(text.len() + 2);
+        super::write_string(&mut out, text);
+        Self(out.into())
+    }
+
+    /// The bytes, as they came.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The shared bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The text, as it came.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("checked text is UTF-8")
+    }
+
+    /// The type of this value.
+    pub fn kind(&self) -> Kind {
+        match self.0[0] {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b't' | b'f' => Kind::Bool,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    /// The decoded string, if this is one.
+    pub fn string(&self) -> Option<Cow<'_, str>> {
+        (self.kind() == Kind::String).then(|| unescape(&self.0[1..self.0.len() - 1]))
+    }
+
+    /// The boolean, if this is one.
+    pub fn bool(&self) -> Option<bool> {
+        match self.0[0] {
+            b't' => Some(true),
+            b'f' => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The number as `u64`, if this is one written as a plain integer in range.
+    pub fn u64(&self) -> Option<u64> {
+        if self.kind() == Kind::Number { self.as_str().parse().ok() } else { None }
+    }
+
+    /// The number as `f64`, if this is one.
+    pub fn f64(&self) -> Option<f64> {
+        if self.kind() == Kind::Number { self.as_str().parse().ok() } else { None }
+    }
+
+    /// The members of an object in order; none when this is no object.
+    pub fn members(&self) -> Members<'_> {
+        Members { owner: self, at: if self.kind() == Kind::Object { 1 } else { usize::MAX } }
+    }
+
+    /// The elements of an array in order; none when this is no array.
+    pub fn elements(&self) -> Elements<'_> {
+        Elements { owner: self, at: if self.kind() == Kind::Array { 1 } else { usize::MAX } }
+    }
+
+    /// The value of a member, if this is an object that has it.
+    pub fn find(&self, key: &str) -> Option<Raw> {
+        self.members().find(|member| member.key_is(key)).map(|member| member.value())
+    }
+
+    /// The value behind a chain of keys.
+    pub fn find_path(&self, path: &[&str]) -> Option<Raw> {
+        path.iter().try_fold(self.clone(), |value, key| value.find(key))
+    }
+
+    /// The decoded string of a member.
+    pub fn find_string(&self, key: &str) -> Option<String> {
+        self.find(key)?.string().map(Cow::into_owned)
+    }
+
+    /// A typed view.
+    ///
+    /// # Errors
+    /// When the value does not have the type's shape.
+    pub fn to<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.0)
+    }
+
+    fn slice(&self, from: usize, to: usize) -> Raw {
+        Raw(self.0.slice(from..to))
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Iterator over an object's members.
+pub struct Members<'a> {
+    owner: &'a Raw,
+    at: usize,
+}
+
+/// One member of an object, by position in its owner.
+#[derive(Clone, Copy)]
+pub struct Member<'a> {
+    owner: &'a Raw,
+    key: (usize, usize),
+    value: (usize, usize),
+}
+
+impl<'a> Member<'a> {
+    /// The decoded key.
+    pub fn key(&self) -> Cow<'a, str> {
+        unescape(&self.owner.0[self.key.0 + 1..self.key.1 - 1])
+    }
+
+    /// Whether the decoded key is `text`.
+    pub fn key_is(&self, text: &str) -> bool {
+        let inner = &self.owner.0[self.key.0 + 1..self.key.1 - 1];
+        inner == text.as_bytes() || (memchr::memchr(b'\\', inner).is_some() && unescape(inner) == text)
+    }
+
+    /// The value; shares the owner's bytes.
+    pub fn value(&self) -> Raw {
+        self.owner.slice(self.value.0, self.value.1)
+    }
+
+    /// The bytes of the value.
+    pub fn value_bytes(&self) -> &'a [u8] {
+        &self.owner.0[self.value.0..self.value.1]
+    }
+
+    /// Key, colon and value as they came.
+    pub(super) fn text(&self) -> &'a [u8] {
+        &self.owner.0[self.key.0..self.value.1]
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let text = self.owner.as_bytes();
+        let key_start = next_token(text, self.at)?;
+        let key_end = skip_string(text, key_start);
+        let value_start = next_token(text, key_end)?;
+        let value_end = skip_value(text, value_start);
+        self.at = value_end;
+        Some(Member { owner: self.owner, key: (key_start, key_end), value: (value_start, value_end) })
+    }
+}
+
+/// Iterator over an array's elements.
+pub struct Elements<'a> {
+    owner: &'a Raw,
+    at: usize,
+}
+
+impl Iterator for Elements<'_> {
+    type Item = Raw;
+
+    fn next(&mut self) -> Option<Raw> {
+        let text = self.owner.as_bytes();
+        let start = next_token(text, self.at)?;
+        let end = skip_value(text, start);
+        self.at = end;
+        Some(self.owner.slice(start, end))
+    }
+}
+
+// What follows walks text that `scan` has checked, so it only looks for ends.
+
+/// The next byte that starts a key or value; `None` at the closing bracket.
+fn next_token(text: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *text.get(at)? {
+            b' ' | b'\n' | b'\r' | b'\t' | b',' | b':' => at += 1,
+            b'}' | b']' => return None,
+            _ => return Some(at),
+        }
+    }
+}
+
+fn skip_string(text: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        let step = memchr::memchr2(b'"', b'\\', &text[at..]).expect("checked string ends");
+        at += step + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+}
+
+fn skip_value(text: &[u8], start: usize) -> usize {
+    match text[start] {
+        b'"' => skip_string(text, start),
+        b'{' | b'[' => skip_container(text, start),
+        _ => {
+            let rest = &text[start..];
+            let len =
+                rest.iter().position(|b| matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'));
+            start + len.unwrap_or(rest.len())
+        }
+    }
+}
+
+fn skip_container(text: &[u8], start: usize) -> usize {
+    let mut depth = 0usize;
+    let mut at = start;
+    loop {
+        match text[at] {
+            b'"' => {
+                at = skip_string(text, at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+}

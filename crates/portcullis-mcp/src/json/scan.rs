@@ -1,0 +1,315 @@
+//! The check that a text is one JSON value (RFC 8259), within limits, without duplicate keys.
+//!
+//! Recursive descent, one pass, no allocation on ordinary documents. Depth is bounded by [`Limits`], so the
+//! recursion is too.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Bounds on what is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Deepest nesting of arrays and objects; a bare scalar has depth 0. At most 512 is sensible (stack).
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 64 }
+    }
+}
+
+/// Why a text was refused; offsets are bytes from the start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// Not UTF-8 (RFC 8259 section 8.1).
+    #[error("not UTF-8 at byte {0}")]
+    Encoding(usize),
+    /// Not JSON.
+    #[error("not JSON at byte {0}")]
+    Syntax(usize),
+    /// A second value follows the first.
+    #[error("unexpected text after the JSON value at byte {0}")]
+    Trailing(usize),
+    /// Nested deeper than [`Limits::depth`].
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// One object has the same key twice.
+    #[error("duplicate key `{0}`")]
+    DuplicateKey(String),
+}
+
+/// Checks `text` and returns the span of its one value, without the white space around it.
+pub(super) fn check(text: &[u8], limits: Limits) -> Result<(usize, usize), JsonError> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(JsonError::Encoding(error.valid_up_to()));
+    }
+    let mut scan = Scan { text, at: 0, limits, keys: Vec::new() };
+    scan.space();
+    let start = scan.at;
+    scan.value(0)?;
+    let end = scan.at;
+    scan.space();
+    if scan.at == text.len() { Ok((start, end)) } else { Err(JsonError::Trailing(scan.at)) }
+}
+
+/// Up to this many keys are compared pairwise; a larger object pays for a hash set.
+const PAIRWISE: usize = 16;
+
+struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+    limits: Limits,
+    /// The keys (between their quotes) of all objects that are open, innermost last.
+    keys: Vec<&'a [u8]>,
+}
+
+impl<'a> Scan<'a> {
+    fn fail<T>(&self) -> Result<T, JsonError> {
+        Err(JsonError::Syntax(self.at))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{') => self.object(depth + 1),
+            Some(b'[') => self.array(depth + 1),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            _ => self.fail(),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
+        if self.text[self.at..].starts_with(word) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            self.fail()
+        }
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { self.fail() } else { Ok(()) }
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the text between the quotes, still escaped.
+    fn string(&mut self) -> Result<&'a [u8], JsonError> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    let inner = &self.text[start..self.at];
+                    self.at += 1;
+                    return Ok(inner);
+                }
+                Some(b'\\') => self.escape()?,
+                Some(0..=0x1f) | None => return self.fail(),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        self.at += 1;
+        match self.peek() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => {
+                self.at += 1;
+                // A lone surrogate names no character, yet JavaScript prints one when a text was cut inside an
+                // emoji: it passes through as it came and reads as U+FFFD.
+                if self.hex4().is_some() { Ok(()) } else { self.fail() }
+            }
+            _ => self.fail(),
+        }
+    }
+
+    fn hex4(&mut self) -> Option<()> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+    }
+
+    fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > self.limits.depth {
+            return Err(JsonError::TooDeep(self.limits.depth));
+        }
+        self.at += 1;
+        self.space();
+        Ok(())
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
+        self.enter(depth)?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.value(depth)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return self.fail(),
+            }
+            self.space();
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
+        self.enter(depth)?;
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        let base = self.keys.len();
+        let mut seen = None;
+        loop {
+            if self.peek() != Some(b'"') {
+                return self.fail();
+            }
+            let key = self.string()?;
+            self.note_key(base, key, &mut seen)?;
+            self.space();
+            if self.peek() != Some(b':') {
+                return self.fail();
+            }
+            self.at += 1;
+            self.space();
+            self.value(depth)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    self.keys.truncate(base);
+                    return Ok(());
+                }
+                _ => return self.fail(),
+            }
+            self.space();
+        }
+    }
+
+    fn note_key(
+        &mut self,
+        base: usize,
+        key: &'a [u8],
+        seen: &mut Option<HashSet<Cow<'a, str>>>,
+    ) -> Result<(), JsonError> {
+        let duplicate = if let Some(seen) = seen {
+            !seen.insert(unescape(key))
+        } else {
+            let open = &self.keys[base..];
+            let escaped = memchr::memchr(b'\\', key).is_some();
+            open.iter().any(|other| {
+                if escaped || memchr::memchr(b'\\', other).is_some() {
+                    unescape(other) == unescape(key)
+                } else {
+                    *other == key
+                }
+            })
+        };
+        if duplicate {
+            return Err(JsonError::DuplicateKey(unescape(key).chars().take(64).collect()));
+        }
+        if seen.is_none() {
+            self.keys.push(key);
+            if self.keys.len() - base > PAIRWISE {
+                *seen = Some(self.keys[base..].iter().map(|key| unescape(key)).collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decodes the inside of a checked JSON string.
+pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
+    let text = std::str::from_utf8(inner).expect("checked text is UTF-8");
+    if memchr::memchr(b'\\', inner).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let (character, used) = unescape_one(&rest[at + 1..]);
+        out.push(character);
+        rest = &rest[at + 1 + used..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Decodes what follows a backslash; returns the character and the bytes used.
+fn unescape_one(after: &str) -> (char, usize) {
+    match after.as_bytes()[0] {
+        b'b' => ('\u{8}', 1),
+        b'f' => ('\u{c}', 1),
+        b'n' => ('\n', 1),
+        b'r' => ('\r', 1),
+        b't' => ('\t', 1),
+        b'u' => unescape_unicode(after),
+        other => (char::from(other), 1),
+    }
+}
+
+fn unescape_unicode(after: &str) -> (char, usize) {
+    let unit = |from: usize| after.get(from..from + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    let first = unit(1).expect("checked escape");
+    if (0xd800..0xdc00).contains(&first)
+        && after.get(5..7) == Some("\\u")
+        && let Some(second @ 0xdc00..0xe000) = unit(7)
+    {
+        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+        return (char::from_u32(code).expect("a surrogate pair is a character"), 11);
+    }
+    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 5)
+}

@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use portcullis_config::Overrides;
+
+/// A gateway for the Model Context Protocol: any client to any server, through one endpoint.
+#[derive(Parser, Debug)]
+#[command(name = "portcullis", version, about, propagate_version = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Verb {
+    /// Start without a configuration: on loopback, with the servers named here or in a client's file
+    Up(Up),
+    /// Start from a configuration file
+    Serve(Serve),
+    /// Bridge a host that speaks only stdio to an MCP endpoint
+    Connect(Connect),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Up {
+    /// Servers, each a URL or a command in quotes, optionally as NAME=…
+    ///
+    /// For example: `time="uvx mcp-server-time"` or `https://mcp.example.com/mcp`
+    #[arg(value_name = "SERVER")]
+    pub servers: Vec<String>,
+    /// Take the servers of a client's configuration file (`mcpServers`, VS Code's `servers`, Codex' TOML …)
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Serve {
+    /// The configuration: YAML, JSON or TOML
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: PathBuf,
+    /// Only check it: exit 0 when it can be served, 2 when not
+    #[arg(long)]
+    pub check: bool,
+    #[command(flatten)]
+    pub overrides: OverrideArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct OverrideArgs {
+    /// Where to listen, for example 8080 (loopback), 127.0.0.1:0 (any free port)
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// What to log, for example `info` or `warn,portcullis_gateway=debug`
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// How to log: auto, json or pretty
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+impl OverrideArgs {
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            listen: self.listen.clone(),
+            log_filter: self.log.clone(),
+            log_format: self.log_format.clone(),
+        }
+    }
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct Connect {
+    /// The endpoint, for example http://127.0.0.1:8080/mcp
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// Send the bearer token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A client certificate, PEM, for an endpoint that wants one; needs --key
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The key of the client certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ConfigVerb {
+    /// Report every problem of a configuration, with file and line
+    Check {
+        /// The configuration
+        #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+        file: PathBuf,
+        /// Print the problems as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a configuration as it is understood
+    Show {
+        /// The configuration
+        #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+        file: PathBuf,
+        /// With every default filled in (there is no other form; accepted for clarity)
+        #[arg(long)]
+        effective: bool,
+        /// JSON; the only form there is
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of the configuration
+    Schema,
+}

@@ -1,0 +1,60 @@
+//! What a person sees at the start.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use portcullis_config::Settings;
+use portcullis_gateway::{ServerReport, ServerState};
+
+/// The URL of the aggregate.
+pub fn endpoint(settings: &Settings, address: SocketAddr) -> String {
+    if let Some(url) = &settings.public_url {
+        return format!("{url}/mcp");
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}/mcp")
+}
+
+/// The first line: where it listens.
+pub fn listening(endpoint: &str) {
+    println!("Portcullis {} listens on {endpoint}", env!("CARGO_PKG_VERSION"));
+}
+
+/// What each server offers, and how to connect.
+pub fn offers(endpoint: &str, servers: &[ServerReport]) {
+    print!("{}", describe(endpoint, servers));
+}
+
+fn describe(endpoint: &str, servers: &[ServerReport]) -> String {
+    let mut out = String::from("\n");
+    let width = servers.iter().map(|server| server.id.as_str().len()).max().unwrap_or(0);
+    for server in servers {
+        let id = server.id.as_str();
+        let _ = match &server.state {
+            ServerState::Down { why } => writeln!(out, "  {id:width$}  DOWN: {why}"),
+            ServerState::Idle | ServerState::Up => {
+                let words = ["tools", "resources", "templates", "prompts"];
+                let offers: Vec<_> = words
+                    .iter()
+                    .zip(server.offers)
+                    .filter_map(|(word, count)| count.filter(|count| *count > 0).map(|count| format!("{count} {word}")))
+                    .collect();
+                let revision = server.revision.unwrap_or("not reached");
+                let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };
+                writeln!(out, "  {id:width$}  {offers}  (MCP {revision})")
+            }
+        };
+    }
+    let base = endpoint.trim_end_matches("/mcp");
+    let _ = write!(
+        out,
+        "\nConnect a client, for example:\n  claude mcp add --transport http portcullis {endpoint}\n\
+         or paste into its configuration:\n  {{\"mcpServers\":{{\"portcullis\":{{\"type\":\"http\",\"url\":\"{endpoint}\"}}}}}}\n\
+         A host that speaks only stdio: portcullis connect {endpoint}\n\
+         One server alone: {base}/mcp/s/NAME    Health: {base}/readyz    Metrics: {base}/metrics\n"
+    );
+    out
+}
+
+#[cfg(test)]
+mod tests;

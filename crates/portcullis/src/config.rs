@@ -1,0 +1,76 @@
+//! `portcullis config …`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use portcullis_config::{Loaded, Overrides, Problem, Problems, ProcessEnvironment, Severity};
+use serde_json::json;
+
+use crate::Usage;
+use crate::args::ConfigVerb;
+
+pub fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        ConfigVerb::Check { file, json } => check(file, *json),
+        ConfigVerb::Show { file, .. } => {
+            let loaded = load(file, &Overrides::default())?;
+            println!("{:#}", portcullis_config::effective(&loaded.settings));
+            Ok(ExitCode::SUCCESS)
+        }
+        ConfigVerb::Schema => {
+            println!("{:#}", portcullis_config::schema());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Reads a configuration; its warnings go to standard error.
+pub fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Loaded> {
+    settle(portcullis_config::load(file, &ProcessEnvironment, overrides))
+}
+
+/// Prints the warnings, or makes the problems an error that says them all.
+pub fn settle(loaded: Result<Loaded, Problems>) -> anyhow::Result<Loaded> {
+    match loaded {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                eprintln!("{warning}");
+            }
+            Ok(loaded)
+        }
+        Err(problems) => {
+            let lines: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+            Err(Usage(lines.join("\n")).into())
+        }
+    }
+}
+
+fn check(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let (problems, usable) = match portcullis_config::load(file, &ProcessEnvironment, &Overrides::default()) {
+        Ok(loaded) => (loaded.warnings, true),
+        Err(problems) => (problems.0, false),
+    };
+    if as_json {
+        println!("{:#}", json!({"ok": usable, "problems": problems.iter().map(describe).collect::<Vec<_>>()}));
+    } else {
+        for problem in &problems {
+            println!("{problem}");
+        }
+        if usable {
+            println!("{}: ok", file.display());
+        }
+    }
+    Ok(if usable { ExitCode::SUCCESS } else { ExitCode::from(2) })
+}
+
+fn describe(problem: &Problem) -> serde_json::Value {
+    json!({
+        "severity": if problem.severity == Severity::Error { "error" } else { "warning" },
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "path": problem.path,
+        "message": problem.message,
+        "nearest": problem.nearest,
+    })
+}

@@ -1,0 +1,52 @@
+//! The executable: verbs, wiring, signals, exit codes. No logic.
+
+mod args;
+mod banner;
+mod config;
+mod connect;
+mod reload;
+mod serve;
+mod servers;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Verb};
+
+/// Usage or configuration is wrong (exit code 2); everything else that fails is a dependency (3).
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn main() -> ExitCode {
+    // The keeper is this program again, and has to be small: it comes before everything else.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == "__keeper") {
+        return portcullis_hub::keeper_main();
+    }
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nothing else has chosen a provider");
+    let done = match Args::parse().verb {
+        Verb::Up(up) => serve::up(&up),
+        Verb::Serve(serve) => serve::serve(&serve),
+        Verb::Connect(connect) => connect::run(&connect),
+        Verb::Config(verb) => config::run(&verb),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if error.is::<Usage>() => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("portcullis: {error:#}");
+            ExitCode::from(3)
+        }
+    }
+}

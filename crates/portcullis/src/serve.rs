@@ -1,0 +1,154 @@
+//! `portcullis up` and `portcullis serve`: everything put together, top to bottom, and taken apart again.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use portcullis_config::{self as config, Loaded};
+use portcullis_gateway::Gateway;
+use portcullis_gateway::listen::{self, Listener, ListenerTls, Workers};
+use portcullis_hub::Supervisor;
+use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args;
+use crate::banner;
+use crate::config::load;
+use crate::reload::Reloader;
+use crate::servers;
+use crate::Usage;
+
+/// The newcomer's start.
+pub fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
+    let loaded = servers::load(up)?;
+    if loaded.settings.servers.is_empty() {
+        eprintln!("No servers yet. Try: portcullis up time=\"uvx mcp-server-time\", or --import a client's mcp.json");
+    }
+    run(loaded, None)
+}
+
+/// The production start.
+pub fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
+    let overrides = serve.overrides.overrides();
+    let loaded = load(&serve.config, &overrides)?;
+    if serve.check {
+        println!("{}: ok", serve.config.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let reload = Reload { config: serve.config.clone(), overrides };
+    run(loaded, Some(reload))
+}
+
+/// What a reload reads.
+pub struct Reload {
+    pub config: std::path::PathBuf,
+    pub overrides: config::Overrides,
+}
+
+fn run(loaded: Loaded, reload: Option<Reload>) -> anyhow::Result<ExitCode> {
+    let log = &loaded.settings.telemetry.log;
+    let logs = init_logs(log_format(log.format), &log.filter).map_err(|error| Usage(error.to_string()))?;
+    // Children, timers and everything that outlives a request live on this thread; requests on the workers.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(run_gateway(loaded, reload, logs));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    done
+}
+
+async fn run_gateway(loaded: Loaded, reload: Option<Reload>, logs: LogHandle) -> anyhow::Result<ExitCode> {
+    let Loaded { settings, files, .. } = loaded;
+    let count = worker_count(&settings);
+    let exe = std::env::current_exe().context("cannot find this program's own file")?;
+    let supervisor = Supervisor::start(&exe).context("cannot start the keeper of child processes")?;
+    let metrics = Metrics::new();
+    let tracer = tracer(&settings, &metrics)?;
+    let tls = settings.tls.as_ref().map(listen::load_tls).transpose().map_err(|error| Usage(error.to_string()))?;
+    let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
+    let address = listener.address();
+    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer.clone())
+        .map_err(|error| Usage(error.to_string()))?;
+    let workers = Workers::start(&gateway, count, tls.clone()).context("cannot start the worker threads")?;
+    tokio::spawn(listener.run(gateway.clone(), workers.clone()));
+    tokio::spawn(gateway.clone().look_after_sessions());
+
+    let endpoint = banner::endpoint(&settings, address);
+    banner::listening(&endpoint);
+    if reload.is_none() {
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            gateway.warm_up().await;
+            banner::offers(&endpoint, &gateway.report());
+        });
+    }
+    let reloader = Reloader::new(reload, files, settings, gateway.clone(), tls, logs);
+    let reloading = tokio::spawn(reloader.run());
+    let second = wait_for_the_end().await?;
+    reloading.abort();
+    stop(&gateway, workers, second).await;
+    tracer.shutdown(Duration::from_secs(3)).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn worker_count(settings: &config::Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    settings.workers.map_or(cores, NonZeroUsize::get)
+}
+
+fn log_format(format: config::LogFormat) -> LogFormat {
+    match format {
+        config::LogFormat::Auto => LogFormat::Auto,
+        config::LogFormat::Json => LogFormat::Json,
+        config::LogFormat::Pretty => LogFormat::Pretty,
+    }
+}
+
+fn tracer(settings: &config::Settings, metrics: &Metrics) -> anyhow::Result<Tracer> {
+    let Some(otlp) = &settings.telemetry.otlp else { return Ok(Tracer::disabled()) };
+    let settings = OtlpSettings {
+        endpoint: otlp.endpoint.clone(),
+        protocol: match otlp.protocol {
+            config::OtlpProtocol::Grpc => OtlpProtocol::Grpc,
+            config::OtlpProtocol::Http => OtlpProtocol::HttpProtobuf,
+        },
+        headers: otlp.headers.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+        sample_ratio: otlp.sample_ratio,
+        service_name: otlp.service_name.clone(),
+        ca_pem: None,
+    };
+    Tracer::otlp(settings, metrics).map_err(|error| Usage(format!("telemetry.otlp: {error}")).into())
+}
+
+/// Waits for SIGTERM or SIGINT; returns what waits for the next one.
+async fn wait_for_the_end() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Lets running calls end, then stops the children. A second signal cuts the waiting short.
+async fn stop(gateway: &Arc<Gateway>, workers: Arc<Workers>, second: impl Future<Output = ()>) {
+    let patience = gateway.drain();
+    tracing::info!(seconds = patience.as_secs(), "stopping: running calls may end");
+    tokio::select! {
+        () = workers.drained() => {}
+        () = tokio::time::sleep(patience) => tracing::warn!("some calls did not end in time"),
+        () = second => tracing::warn!("asked again: not waiting any longer"),
+    }
+    gateway.close().await;
+    workers.stop();
+}
+
+/// The listener's TLS, for the reloader.
+pub type Tls = Option<ListenerTls>;
