@@ -42,7 +42,18 @@ pub(super) struct Verdict {
     /// The modern revision and the `DiscoverResult`.
     pub(super) modern: Option<Peer>,
     /// Whether it (also) has the handshake.
-    pub(super) legacy: bool,
+    pub(super) legacy: Handshake,
+}
+
+/// Whether a server answers `initialize`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handshake {
+    /// It does, or said that it does.
+    Yes,
+    /// It is modern, and servers of both eras need not say so: a legacy client's first call finds out.
+    Untried,
+    /// It does not, or is not to be asked.
+    No,
 }
 
 /// What one question over HTTP brought.
@@ -63,7 +74,7 @@ pub(super) async fn probe_http(
     env: &Surroundings,
 ) -> Result<Verdict, Refusal> {
     if pin == EraPin::Legacy {
-        return Ok(Verdict { modern: None, legacy: true });
+        return Ok(Verdict { modern: None, legacy: Handshake::Yes });
     }
     let mut revision = Revision::NEWEST;
     for _ in 0..2 {
@@ -76,7 +87,7 @@ pub(super) async fn probe_http(
         match judge(&reply, pin) {
             Judgement::Modern(hello) => return modern_verdict(server, pin, hello),
             Judgement::Retry(other) => revision = other,
-            Judgement::Legacy => return Ok(Verdict { modern: None, legacy: true }),
+            Judgement::Legacy => return Ok(Verdict { modern: None, legacy: Handshake::Yes }),
             Judgement::Unclear(kind) => return Err(unclear(server, kind, reply.status)),
         }
     }
@@ -128,9 +139,13 @@ fn assumed_discovery() -> Raw {
 
 fn modern_verdict(server: &ServerId, pin: EraPin, hello: Raw) -> Result<Verdict, Refusal> {
     let versions = hello.find("supportedVersions").unwrap_or_else(|| Raw::from_static("[]"));
-    let legacy = pin == EraPin::Auto && any_legacy(&versions);
+    let legacy = match pin {
+        EraPin::Modern => Handshake::No,
+        _ if any_legacy(&versions) => Handshake::Yes,
+        _ => Handshake::Untried,
+    };
     let modern = newest_modern(&versions).map(|revision| Peer { revision, hello });
-    if modern.is_none() && !legacy {
+    if modern.is_none() && legacy != Handshake::Yes {
         let message = format!("server `{server}` supports only the protocol revisions {versions}");
         return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
     }

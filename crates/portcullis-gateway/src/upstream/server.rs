@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
 use super::http::{HttpLink, SharedLink};
-use super::opening::{Greeting, Verdict, greet, initialize_http, probe_http};
+use super::opening::{Greeting, Handshake, Verdict, greet, initialize_http, probe_http};
 use super::outgoing::Outgoing;
 use super::stdio::StdioLink;
 use super::tls::TlsError;
@@ -234,9 +234,20 @@ impl Server {
             let link = Link::Http { link: link.clone(), session };
             Connection::new(self.id.clone(), peer, link, self.env.clone())
         };
-        match verdict.modern.clone() {
-            Some(peer) if era == Era::Modern || !verdict.legacy => Ok(connection(peer, None)),
-            _ => {
+        match (verdict.modern.clone(), verdict.legacy) {
+            (Some(peer), Handshake::No) => Ok(connection(peer, None)),
+            (Some(peer), _) if era == Era::Modern => Ok(connection(peer, None)),
+            (Some(peer), Handshake::Untried) => {
+                let greeted = initialize_http(&self.id, &link, &self.env).await;
+                let legacy = if greeted.is_ok() { Handshake::Yes } else { Handshake::No };
+                tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
+                self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
+                Ok(match greeted {
+                    Ok((legacy_peer, session)) => connection(legacy_peer, session),
+                    Err(_) => connection(peer, None),
+                })
+            }
+            (None, _) | (Some(_), Handshake::Yes) => {
                 let (peer, session) = initialize_http(&self.id, &link, &self.env).await?;
                 Ok(connection(peer, session))
             }
@@ -252,7 +263,7 @@ impl Server {
         tracing::info!(
             server.id = %self.id,
             modern = verdict.modern.as_ref().map(|peer| peer.revision.as_str()),
-            legacy = verdict.legacy,
+            legacy = ?verdict.legacy,
             "found out what the server speaks"
         );
         self.verdict.store(Some(verdict.clone()));
