@@ -2,8 +2,53 @@
 
 use std::process::ExitCode;
 
-use crate::args::Connect;
+use portcullis_config::{HttpUpstream, Overrides, ProcessEnvironment, Transport};
+use portcullis_gateway::bridge;
+use portcullis_telemetry::{LogFormat, init_logs};
+use serde_json::json;
 
-pub fn run(_connect: &Connect) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not yet")
+use crate::Usage;
+use crate::args::Connect;
+use crate::config::settle;
+
+/// Bridges standard input and output to the endpoint.
+pub fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
+    init_logs(LogFormat::Auto, "warn").map_err(|error| Usage(error.to_string()))?;
+    let endpoint = endpoint(connect)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(bridge::run(&endpoint, tokio::io::stdin(), tokio::io::stdout()));
+    // Standard input is read by a thread that nothing can interrupt.
+    runtime.shutdown_background();
+    done?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The endpoint as a server's settings, checked like any other.
+fn endpoint(connect: &Connect) -> anyhow::Result<HttpUpstream> {
+    let headers = match &connect.token_env {
+        Some(name) => json!({"authorization": format!("Bearer {}", token(name)?)}),
+        None => json!({}),
+    };
+    let text = json!({"mcpServers": {"endpoint": {"url": connect.url, "headers": headers}}}).to_string();
+    let mut loaded =
+        portcullis_config::import("command line", &text, &ProcessEnvironment, &Overrides::default());
+    if let Ok(loaded) = &mut loaded {
+        // They would be about a file that nobody has written.
+        loaded.warnings.clear();
+    }
+    let servers = settle(loaded)?.settings.servers;
+    match servers.into_values().next().map(|server| server.transport) {
+        Some(Transport::Http(mut http)) => {
+            http.tls.ca.clone_from(&connect.ca);
+            http.tls.cert.clone_from(&connect.cert);
+            http.tls.key.clone_from(&connect.key);
+            Ok(http)
+        }
+        _ => Err(Usage(format!("`{}` is not the URL of an MCP endpoint", connect.url)).into()),
+    }
+}
+
+fn token(name: &str) -> anyhow::Result<String> {
+    std::env::var(name)
+        .map_err(|_| Usage(format!("--token-env: the environment variable {name} is not set")).into())
 }

@@ -1,1 +1,195 @@
-//! Placeholder
+//! `portcullis connect`: a host that speaks only stdio on this side, an MCP endpoint over HTTP on the other.
+//!
+//! The bridge is era-blind where it can be: each message says itself which era it belongs to, and is posted with the
+//! headers of that era. It keeps what HTTP needs and stdio does not have: the session of a legacy host (opened again
+//! when the endpoint has lost it), its standalone stream, and which arguments a modern tool mirrors into headers.
+//! Answers pass through as they come.
+
+mod relay;
+mod session;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use portcullis_config::HttpUpstream;
+use portcullis_mcp::json::{Limits, Raw};
+use portcullis_mcp::line;
+use portcullis_mcp::message::{Id, Malformed, Message, Notification, Request, RpcError, code, write_error};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::mirror::Mirror;
+use portcullis_mcp::translate::key;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::upstream::{HttpLink, TlsError};
+use session::Session;
+
+/// Largest message in either direction, in bytes.
+const MESSAGE: usize = 64 << 20;
+/// Deepest nesting of a message: the endpoint has its own, lower limit.
+const DEPTH: Limits = Limits { depth: 256 };
+/// Messages that wait for the host to read them.
+const QUEUE: usize = 64;
+
+/// Why the bridge broke down. A request that fails is answered with an error instead.
+#[derive(Debug, thiserror::Error)]
+pub enum BridgeError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Standard input or output failed.
+    #[error("standard input or output: {0}")]
+    Io(#[from] std::io::Error),
+    /// The host wrote a line that is too long to be a message.
+    #[error("the host broke the protocol: {0}")]
+    Line(#[from] line::TooLong),
+}
+
+/// Carries messages until the host closes its end and all its requests are answered.
+///
+/// # Errors
+/// [`BridgeError`]; what goes wrong with a single request is told to the host in its answer.
+pub async fn run(
+    endpoint: &HttpUpstream,
+    mut input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), BridgeError> {
+    let (host, messages) = mpsc::channel(QUEUE);
+    let writer = tokio::spawn(write(output, messages));
+    let bridge = Arc::new(Bridge {
+        link: HttpLink::new(endpoint, 1)?,
+        host,
+        session: Session::default(),
+        running: Mutex::default(),
+        mirrors: Mutex::default(),
+    });
+    let mut tasks = JoinSet::new();
+    let mut decoder = line::Decoder::new(MESSAGE);
+    let mut buffer = BytesMut::with_capacity(16 * 1024);
+    loop {
+        buffer.clear();
+        if input.read_buf(&mut buffer).await? == 0 {
+            break;
+        }
+        decoder.push(&buffer);
+        while let Some(line) = decoder.next() {
+            bridge.take(line?, &mut tasks);
+        }
+        while tasks.try_join_next().is_some() {}
+    }
+    if let Some(line) = decoder.finish() {
+        bridge.take(line, &mut tasks);
+    }
+    while tasks.join_next().await.is_some() {}
+    bridge.end_session().await;
+    drop(bridge);
+    writer.await.map_err(std::io::Error::other)??;
+    Ok(())
+}
+
+async fn write(mut output: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Raw>) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    while let Some(message) = messages.recv().await {
+        text.clear();
+        line::encode(&mut text, &message);
+        output.write_all(&text).await?;
+        output.flush().await?;
+    }
+    Ok(())
+}
+
+struct Bridge {
+    link: HttpLink,
+    /// What the host reads.
+    host: mpsc::Sender<Raw>,
+    session: Session,
+    /// The requests under way.
+    running: Mutex<HashMap<Id, AbortHandle>>,
+    /// Which arguments the tools mirror into headers, as last listed.
+    mirrors: Mutex<HashMap<String, Mirror>>,
+}
+
+impl Bridge {
+    /// Takes one line of the host.
+    fn take(self: &Arc<Self>, line: Bytes, tasks: &mut JoinSet<()>) {
+        match Message::parse(line.clone(), DEPTH) {
+            Ok(Message::Request(request)) => {
+                let (bridge, id) = (self.clone(), request.id.clone());
+                let raw = Raw::trusted(line);
+                let task = tasks.spawn(async move { bridge.request(request, raw).await });
+                self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, task);
+            }
+            Ok(Message::Notification(notification)) if self.cancels_modern(&notification) => {}
+            Ok(Message::Notification(notification)) => {
+                let (bridge, raw) = (self.clone(), Raw::trusted(line));
+                tasks.spawn(async move { bridge.notify(&notification.method, &raw).await });
+            }
+            Ok(Message::Response(_)) => {
+                let (bridge, raw) = (self.clone(), Raw::trusted(line));
+                tasks.spawn(async move { bridge.post_in_session(&raw).await });
+            }
+            Err(error) => {
+                let bridge = self.clone();
+                tasks.spawn(async move { bridge.refuse_line(error).await });
+            }
+        }
+    }
+
+    /// A modern host cancels by a notification; over HTTP that is said by closing the connection (2026-07-28,
+    /// cancellation). A legacy session carries the notification itself.
+    fn cancels_modern(&self, notification: &Notification) -> bool {
+        if notification.method != Method::Cancelled || self.session.is_open() {
+            return false;
+        }
+        let id = notification.params.as_ref().and_then(|params| params.find("requestId"));
+        let task = id.and_then(|id| Id::from_raw(&id)).and_then(|id| self.forget(&id));
+        if let Some(task) = task {
+            task.abort();
+        }
+        true
+    }
+
+    fn forget(&self, id: &Id) -> Option<AbortHandle> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
+
+    async fn request(self: Arc<Self>, request: Request, raw: Raw) {
+        let is_modern = request
+            .params
+            .as_ref()
+            .is_some_and(|params| params.find_path(&["_meta", key::PROTOCOL_VERSION]).is_some());
+        let failed = if is_modern {
+            self.modern_request(&request, &raw).await.err()
+        } else {
+            self.legacy_request(&request, &raw).await.err()
+        };
+        if let Some(why) = failed {
+            self.answer_error(Some(&request.id), code::INTERNAL, &why).await;
+        }
+        self.forget(&request.id);
+    }
+
+    async fn refuse_line(&self, error: Malformed) {
+        match error {
+            Malformed::Json(error) => self.answer_error(None, code::PARSE_ERROR, &error.to_string()).await,
+            Malformed::Envelope { id, why } => self.answer_error(id.as_ref(), code::INVALID_REQUEST, why).await,
+        }
+    }
+
+    async fn answer_error(&self, id: Option<&Id>, code: i64, why: &str) {
+        let mut message = Vec::new();
+        write_error(&mut message, id, &RpcError::new(code, why, None));
+        self.tell(Raw::trusted(message)).await;
+    }
+
+    /// Gives the host a message.
+    async fn tell(&self, message: Raw) {
+        // An error says that the host has gone; the loop notices by itself.
+        let _ = self.host.send(message).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

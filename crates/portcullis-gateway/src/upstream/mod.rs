@@ -21,5 +21,6 @@ pub(crate) mod tls;
 pub(crate) use outgoing::Outgoing;
 pub use server::{Server, ServerState};
 pub(crate) use connection::Peer;
+pub(crate) use http::{Head, HttpLink, Media, read_body};
 pub(crate) use surroundings::{Change, Surroundings};
 pub use tls::TlsError;

@@ -1,0 +1,202 @@
+//! The session of a legacy host.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::HeaderValue;
+use http_body_util::BodyExt as _;
+use portcullis_mcp::header;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Request, write_notification};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_mcp::sse;
+
+use super::relay::{Ended, HERE, read_answer};
+use super::{Bridge, DEPTH, MESSAGE};
+use crate::upstream::{Head, Media};
+
+/// A broken stream is resumed so often.
+const RESUMES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What was agreed, and how to agree on it again.
+#[derive(Default)]
+pub(super) struct Session {
+    state: Mutex<State>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct State {
+    id: Option<HeaderValue>,
+    revision: Option<Revision>,
+    /// The host's `initialize`, to be said again to an endpoint that has forgotten the session.
+    initialize: Option<Raw>,
+    /// Counts sessions.
+    number: u32,
+}
+
+impl Session {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the host has said `initialize`.
+    pub(super) fn is_open(&self) -> bool {
+        self.state().initialize.is_some()
+    }
+
+    /// Takes the revision from the result of `initialize`.
+    pub(super) fn agreed(&self, result: &Raw) {
+        self.state().revision = result.find_string("protocolVersion").and_then(|version| Revision::parse(&version));
+    }
+}
+
+impl State {
+    fn head(&self) -> Head<'_> {
+        let revision = self.revision.filter(|revision| *revision >= Revision::V2025_06_18);
+        Head { revision, session: self.id.as_ref(), ..Head::default() }
+    }
+}
+
+impl Bridge {
+    /// A request of a legacy host.
+    pub(super) async fn legacy_request(self: &Arc<Self>, request: &Request, raw: &Raw) -> Result<(), String> {
+        if request.method == Method::Initialize {
+            *self.session.state() = State { initialize: Some(raw.clone()), ..State::default() };
+        }
+        for attempt in 0..2 {
+            let state = self.session.state().clone();
+            let reply = self.link.post(HERE, state.head(), raw.bytes().clone()).await.map_err(|error| error.to_string())?;
+            // 404 to a session means that it is over (2025-11-25, session management).
+            if reply.status() == 404 && state.id.is_some() && attempt == 0 {
+                self.reopen(state.number).await?;
+                continue;
+            }
+            if request.method == Method::Initialize {
+                self.session.state().id = reply.headers().get(header::SESSION_ID).cloned();
+            }
+            if Media::of(reply.headers()) == Media::EventStream {
+                return self.stream_with_resumes(reply.into_body(), request).await;
+            }
+            let status = reply.status();
+            let answer = read_answer(reply).await?;
+            return self.hand_over(request, status, answer).await;
+        }
+        Err("the endpoint forgets every session at once".to_owned())
+    }
+
+    async fn stream_with_resumes(&self, body: hyper::body::Incoming, request: &Request) -> Result<(), String> {
+        let mut ended = self.stream(body, request, None).await;
+        for _ in 0..RESUMES {
+            let last = match ended {
+                Ended::Answered => return Ok(()),
+                Ended::Broken(None) => break,
+                Ended::Broken(Some(last)) => last,
+            };
+            tokio::time::sleep(PAUSE).await;
+            let state = self.session.state().clone();
+            let head = Head { last_event_id: HeaderValue::try_from(last.as_str()).ok(), ..state.head() };
+            ended = match self.link.get(HERE, head).await {
+                Ok(reply) if Media::of(reply.headers()) == Media::EventStream => {
+                    self.stream(reply.into_body(), request, Some(last)).await
+                }
+                Ok(reply) => return Err(format!("the answer broke off and cannot be resumed ({})", reply.status())),
+                Err(_) => Ended::Broken(Some(last)),
+            };
+        }
+        match ended {
+            Ended::Answered => Ok(()),
+            Ended::Broken(_) => Err("the connection broke before the answer".to_owned()),
+        }
+    }
+
+    /// Opens a session again that the endpoint has lost; once for all who noticed.
+    async fn reopen(self: &Arc<Self>, lost: u32) -> Result<(), String> {
+        let _opening = self.session.opening.lock().await;
+        let state = self.session.state().clone();
+        let Some(initialize) = state.initialize.filter(|_| state.number == lost) else { return Ok(()) };
+        let reply = self.link.post(HERE, Head::default(), initialize.bytes().clone()).await;
+        let reply = reply.map_err(|error| error.to_string())?;
+        if !reply.status().is_success() {
+            return Err(format!("the session ended and a new one was refused ({})", reply.status()));
+        }
+        self.session.state().id = reply.headers().get(header::SESSION_ID).cloned();
+        self.session.state().number += 1;
+        let _ = read_answer(reply).await;
+        let mut initialized = Vec::new();
+        write_notification(&mut initialized, &Method::Initialized, None);
+        let state = self.session.state().clone();
+        let _ = self.link.post(HERE, state.head(), initialized.into()).await;
+        self.listen();
+        Ok(())
+    }
+
+    /// A notification of a legacy host. With `initialized` begins the standalone stream.
+    pub(super) async fn notify(self: &Arc<Self>, method: &Method, raw: &Raw) {
+        if !self.session.is_open() {
+            return;
+        }
+        self.post_in_session(raw).await;
+        if *method == Method::Initialized {
+            self.listen();
+        }
+    }
+
+    /// Posts what gets no answer.
+    pub(super) async fn post_in_session(&self, raw: &Raw) {
+        let state = self.session.state().clone();
+        let _ = self.link.post(HERE, state.head(), raw.bytes().clone()).await;
+    }
+
+    /// Follows the standalone stream for as long as the session and the bridge live.
+    fn listen(self: &Arc<Self>) {
+        let (bridge, number) = (Arc::downgrade(self), self.session.state().number);
+        tokio::spawn(async move {
+            while let Some(bridge) = bridge.upgrade() {
+                let state = bridge.session.state().clone();
+                if state.number != number || !bridge.follow(&state).await {
+                    return;
+                }
+                drop(bridge);
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+
+    /// Hands over one standalone stream; says whether there is a point in another.
+    async fn follow(&self, state: &State) -> bool {
+        let mut body = match self.link.get(HERE, state.head()).await {
+            Ok(reply) if Media::of(reply.headers()) == Media::EventStream => reply.into_body(),
+            Ok(reply) => return reply.status().is_server_error(),
+            Err(_) => return true,
+        };
+        let mut decoder = sse::Decoder::new(MESSAGE);
+        loop {
+            // The host has closed its end: nobody reads any more, and the bridge is about to go.
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = self.host.closed() => return false,
+            };
+            let Some(Ok(frame)) = frame else { return true };
+            if let Some(data) = frame.data_ref() {
+                decoder.push(data);
+            }
+            while let Some(Ok(event)) = decoder.next() {
+                if let Ok(message) = Raw::parse(event.data, DEPTH) {
+                    self.tell(message).await;
+                }
+            }
+        }
+    }
+
+    /// Ends the session at the endpoint.
+    pub(super) async fn end_session(&self) {
+        let state = self.session.state().clone();
+        if state.id.is_some() {
+            let delete = self.link.delete(HERE, state.head());
+            let _ = tokio::time::timeout(Duration::from_secs(2), delete).await;
+        }
+    }
+}
