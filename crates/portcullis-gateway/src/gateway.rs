@@ -18,9 +18,9 @@ use crate::call::Endpoint;
 use crate::listen::Sessions;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
-use crate::upstream::{Change, ServerState, Surroundings, TlsError};
+use crate::upstream::{Change, Server, ServerState, Surroundings, TlsError};
 
-/// How often idle sessions are looked for.
+/// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// The gateway.
@@ -102,6 +102,17 @@ impl Gateway {
         Ok(gateway)
     }
 
+    /// Whether a gateway could be made of `settings`; nothing is started or reached.
+    ///
+    /// # Errors
+    /// As [`Gateway::new`].
+    pub fn check(settings: &Settings) -> Result<(), UpdateError> {
+        for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
+            Server::check(server).map_err(|cause| UpdateError { server: id.clone(), cause })?;
+        }
+        Ok(())
+    }
+
     /// Takes up a new configuration. Servers whose settings did not change keep everything that they have open;
     /// sessions and running calls go on.
     ///
@@ -142,7 +153,7 @@ impl Gateway {
             Endpoint::Aggregate => None,
             Endpoint::Server(id) => {
                 let servers = self.servers.load();
-                servers.find(id.as_str()).and_then(|catalogue| catalogue.server.about()?.server_info())
+                servers.find(id.as_str()).and_then(|catalogue| catalogue.server.about()?.server_info.clone())
             }
         };
         own.unwrap_or_else(|| self.info.clone())
@@ -162,7 +173,9 @@ impl Gateway {
     /// Ends sessions that nobody uses any more; runs for as long as the gateway serves.
     pub async fn look_after_sessions(self: Arc<Self>) {
         while !self.draining.is_cancelled() {
-            tokio::time::sleep(SWEEP).await;
+            // A session that may idle for a moment only is not to stay for much longer.
+            let pause = SWEEP.min(self.env.limits().session_idle / 2).max(Duration::from_millis(50));
+            tokio::time::sleep(pause).await;
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);

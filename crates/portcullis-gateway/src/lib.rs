@@ -11,6 +11,7 @@
 
 mod admit;
 pub mod answer;
+mod bounded;
 pub mod bridge;
 pub mod call;
 mod gateway;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use portcullis_config::Settings;
 use portcullis_gateway::{ServerReport, ServerState};
 
+use crate::stdout::print;
+
 /// The URL of the aggregate.
 pub fn endpoint(settings: &Settings, address: SocketAddr) -> String {
     if let Some(url) = &settings.public_url {
@@ -17,12 +19,12 @@ pub fn endpoint(settings: &Settings, address: SocketAddr) -> String {
 
 /// The first line: where it listens.
 pub fn listening(endpoint: &str) {
-    println!("Portcullis {} listens on {endpoint}", env!("CARGO_PKG_VERSION"));
+    print(format_args!("Portcullis {} listens on {endpoint}", env!("CARGO_PKG_VERSION")));
 }
 
 /// What each server offers, and how to connect.
 pub fn offers(endpoint: &str, servers: &[ServerReport]) {
-    print!("{}", describe(endpoint, servers));
+    print(describe(endpoint, servers).trim_end());
 }
 
 fn describe(endpoint: &str, servers: &[ServerReport]) -> String {

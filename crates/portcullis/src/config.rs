@@ -8,17 +8,18 @@ use serde_json::json;
 
 use crate::Usage;
 use crate::args::ConfigVerb;
+use crate::stdout::print;
 
 pub fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     match verb {
         ConfigVerb::Check { file, json } => check(file, *json),
         ConfigVerb::Show { file, .. } => {
             let loaded = load(file, &Overrides::default())?;
-            println!("{:#}", portcullis_config::effective(&loaded.settings));
+            print(format_args!("{:#}", portcullis_config::effective(&loaded.settings)));
             Ok(ExitCode::SUCCESS)
         }
         ConfigVerb::Schema => {
-            println!("{:#}", portcullis_config::schema());
+            print(format_args!("{:#}", portcullis_config::schema()));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -51,13 +52,14 @@ fn check(file: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
         Err(problems) => (problems.0, false),
     };
     if as_json {
-        println!("{:#}", json!({"ok": usable, "problems": problems.iter().map(describe).collect::<Vec<_>>()}));
+        let problems: Vec<_> = problems.iter().map(describe).collect();
+        print(format_args!("{:#}", json!({"ok": usable, "problems": problems})));
     } else {
         for problem in &problems {
-            println!("{problem}");
+            print(problem);
         }
         if usable {
-            println!("{}: ok", file.display());
+            print(format_args!("{}: ok", file.display()));
         }
     }
     Ok(if usable { ExitCode::SUCCESS } else { ExitCode::from(2) })

@@ -7,10 +7,15 @@ mod connect;
 mod reload;
 mod serve;
 mod servers;
+mod stdout;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+
+/// A call makes some sixty small allocations; the system's allocator takes a tenth of the call's time for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use args::{Args, Verb};
 

@@ -1,24 +1,27 @@
 //! Taking up a changed configuration: when a file changes, or on SIGHUP.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_config::{Loaded, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_telemetry::LogHandle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::serve::{Reload, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What tells one state of a file from the next; `None` while it cannot be read.
+type Look = Option<(SystemTime, u64)>;
+
 /// Watches the files of a configuration.
 pub struct Reloader {
     source: Option<Reload>,
-    files: Vec<PathBuf>,
-    seen: Vec<Option<(SystemTime, u64)>>,
+    seen: BTreeMap<PathBuf, Look>,
     settings: Settings,
     gateway: Arc<Gateway>,
     tls: Tls,
@@ -34,37 +37,24 @@ impl Reloader {
         tls: Tls,
         logs: LogHandle,
     ) -> Self {
-        let mut reloader = Self { source, files, seen: Vec::new(), settings, gateway, tls, logs };
-        reloader.seen = reloader.look();
-        reloader
+        let seen = files.into_iter().map(|file| (file.clone(), look(&file))).collect();
+        Self { source, seen, settings, gateway, tls, logs }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
-    pub async fn run(mut self) {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            tracing::warn!("cannot listen for SIGHUP");
-            return;
-        };
+    pub async fn run(mut self, mut hangup: Signal) {
         loop {
             let asked = tokio::select! {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
-            let now = self.look();
+            let now = self.seen.keys().map(|file| (file.clone(), look(file))).collect();
             if asked || now != self.seen {
                 // A file that is being written changes again; the next look takes up the rest.
                 self.seen = now;
                 self.reload();
             }
         }
-    }
-
-    fn look(&self) -> Vec<Option<(SystemTime, u64)>> {
-        let look = |file: &PathBuf| {
-            let metadata = std::fs::metadata(file).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        self.files.iter().map(look).collect()
     }
 
     fn reload(&mut self) {
@@ -84,8 +74,13 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         self.take_up(settings);
-        self.files = files;
-        self.seen = self.look();
+        // A file that was looked at before it was read keeps that look: it may have changed in between.
+        let mut seen = std::mem::take(&mut self.seen);
+        let again = |file: PathBuf| {
+            let known = seen.remove(&file).unwrap_or_else(|| look(&file));
+            (file, known)
+        };
+        self.seen = files.into_iter().map(again).collect();
     }
 
     fn take_up(&mut self, settings: Settings) {
@@ -116,4 +111,9 @@ impl Reloader {
             Err(error) => tracing::error!(%error, "the configuration was not taken up; the old one stays in force"),
         }
     }
+}
+
+fn look(file: &Path) -> Look {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }

@@ -12,13 +12,14 @@ use portcullis_gateway::listen::{self, Listener, ListenerTls, Workers};
 use portcullis_hub::Supervisor;
 use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args;
 use crate::banner;
 use crate::config::load;
 use crate::reload::Reloader;
 use crate::servers;
+use crate::stdout::print;
 use crate::Usage;
 
 /// The newcomer's start.
@@ -35,7 +36,10 @@ pub fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
     let overrides = serve.overrides.overrides();
     let loaded = load(&serve.config, &overrides)?;
     if serve.check {
-        println!("{}: ok", serve.config.display());
+        // Whether files can be read was looked at; whether they hold what they should, only their use shows.
+        load_tls(&loaded.settings)?;
+        Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
+        print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
     let reload = Reload { config: serve.config.clone(), overrides };
@@ -60,12 +64,15 @@ fn run(loaded: Loaded, reload: Option<Reload>) -> anyhow::Result<ExitCode> {
 
 async fn run_gateway(loaded: Loaded, reload: Option<Reload>, logs: LogHandle) -> anyhow::Result<ExitCode> {
     let Loaded { settings, files, .. } = loaded;
+    // Before anybody can know that there is something to signal: until then, a signal just ends the process.
+    let mut end = End::listen().context("cannot listen for signals")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let count = worker_count(&settings);
     let exe = std::env::current_exe().context("cannot find this program's own file")?;
     let supervisor = Supervisor::start(&exe).context("cannot start the keeper of child processes")?;
     let metrics = Metrics::new();
     let tracer = tracer(&settings, &metrics)?;
-    let tls = settings.tls.as_ref().map(listen::load_tls).transpose().map_err(|error| Usage(error.to_string()))?;
+    let tls = load_tls(&settings)?;
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer.clone())
@@ -84,12 +91,17 @@ async fn run_gateway(loaded: Loaded, reload: Option<Reload>, logs: LogHandle) ->
         });
     }
     let reloader = Reloader::new(reload, files, settings, gateway.clone(), tls, logs);
-    let reloading = tokio::spawn(reloader.run());
-    let second = wait_for_the_end().await?;
+    let reloading = tokio::spawn(reloader.run(hangup));
+    end.asked_for().await;
     reloading.abort();
-    stop(&gateway, workers, second).await;
+    stop(&gateway, workers, end.asked_for()).await;
     tracer.shutdown(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+fn load_tls(settings: &config::Settings) -> anyhow::Result<Tls> {
+    let tls = settings.tls.as_ref().map(listen::load_tls).transpose();
+    tls.map_err(|error| Usage(error.to_string()).into())
 }
 
 fn worker_count(settings: &config::Settings) -> usize {
@@ -121,20 +133,24 @@ fn tracer(settings: &config::Settings, metrics: &Metrics) -> anyhow::Result<Trac
     Tracer::otlp(settings, metrics).map_err(|error| Usage(format!("telemetry.otlp: {error}")).into())
 }
 
-/// Waits for SIGTERM or SIGINT; returns what waits for the next one.
-async fn wait_for_the_end() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and SIGINT.
+struct End {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl End {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(async move {
+
+    /// Waits for the next of them.
+    async fn asked_for(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
 }
 
 /// Lets running calls end, then stops the children. A second signal cuts the waiting short.

@@ -68,6 +68,11 @@ pub fn status(era: Era, kind: ErrorKind) -> StatusCode {
     StatusCode::from_u16(status).expect("the table holds valid statuses")
 }
 
+/// Whether the same request may well succeed a moment later: such a refusal carries `Retry-After`.
+pub const fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::Overloaded)
+}
+
 /// The JSON-RPC error of a refusal. Where the code alone says little, `data.reason` names the kind.
 pub fn error(era: Era, refusal: &Refusal) -> RpcError {
     let mut code = row(refusal.kind).code;

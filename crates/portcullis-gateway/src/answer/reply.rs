@@ -8,7 +8,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::upstream_error;
 use portcullis_model::{ErrorKind, Fault};
 
-use super::{error, status};
+use super::{error, is_passing, status};
 use crate::call::{Outcome, Refusal};
 
 /// The answer to one request.
@@ -69,7 +69,7 @@ fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
     Reply {
         status: status(era, refusal.kind),
         answer: Err(error(era, refusal)),
-        retry_after: matches!(refusal.kind, ErrorKind::TooManyRequests | ErrorKind::Overloaded),
+        retry_after: is_passing(refusal.kind),
     }
 }
 

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::message::{Id, Message, Request, code};
@@ -14,7 +13,7 @@ use portcullis_mcp::translate::key;
 
 use super::{Bridge, DEPTH, MESSAGE};
 use crate::call::Worker;
-use crate::upstream::{Head, Media, read_body};
+use crate::upstream::{Answer, Head, Media, read_body};
 use std::sync::PoisonError;
 
 /// The bridge has one thread's worth of connections.
@@ -150,7 +149,7 @@ impl Bridge {
     }
 
     /// Hands over a stream, message by message, up to the answer.
-    pub(super) async fn stream(&self, mut body: Incoming, request: &Request, last: Option<String>) -> Ended {
+    pub(super) async fn stream(&self, mut body: Answer, request: &Request, last: Option<String>) -> Ended {
         let mut decoder = sse::Decoder::new(MESSAGE);
         let last_id = |decoder: &sse::Decoder| decoder.last_event_id().map(str::to_owned).or(last.clone());
         while let Some(Ok(frame)) = body.frame().await {
@@ -175,7 +174,7 @@ impl Bridge {
 }
 
 /// The body as JSON, if it is that.
-pub(super) async fn read_answer(reply: Response<Incoming>) -> Result<Option<Raw>, String> {
+pub(super) async fn read_answer(reply: Response<Answer>) -> Result<Option<Raw>, String> {
     let body = read_body(reply.into_body(), MESSAGE).await.map_err(|error| error.to_string())?;
     Ok(parse(body))
 }

@@ -14,7 +14,7 @@ use portcullis_mcp::sse;
 
 use super::relay::{Ended, HERE, read_answer};
 use super::{Bridge, DEPTH, MESSAGE};
-use crate::upstream::{Head, Media};
+use crate::upstream::{Answer, Head, Media};
 
 /// A broken stream is resumed so often.
 const RESUMES: u32 = 5;
@@ -87,7 +87,7 @@ impl Bridge {
         Err("the endpoint forgets every session at once".to_owned())
     }
 
-    async fn stream_with_resumes(&self, body: hyper::body::Incoming, request: &Request) -> Result<(), String> {
+    async fn stream_with_resumes(&self, body: Answer, request: &Request) -> Result<(), String> {
         let mut ended = self.stream(body, request, None).await;
         for _ in 0..RESUMES {
             let last = match ended {

@@ -55,15 +55,12 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until the gateway drains. Connections go to the worker that has the fewest.
+    /// Accepts, also while the gateway drains: who connects then is told to go elsewhere, which a refused connection
+    /// would not say. Connections go to the worker that has the fewest.
     pub async fn run(self, gateway: Arc<Gateway>, workers: Arc<Workers>) {
         let _ = gateway.address.set(self.address);
         loop {
-            let accepted = tokio::select! {
-                accepted = self.socket.accept() => accepted,
-                () = gateway.draining.cancelled() => return,
-            };
-            let stream = match accepted {
+            let stream = match self.socket.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     // Out of descriptors, most likely: trying again at once would only burn the processor.

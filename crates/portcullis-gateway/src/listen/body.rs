@@ -1,18 +1,18 @@
 //! Bodies: bounded on the way in, whole or streamed on the way out.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use portcullis_config::Limits;
 use portcullis_model::ErrorKind;
 
+use crate::bounded::{self, Unread};
 use crate::call::Refusal;
 
 /// The body of an answer.
@@ -69,35 +69,21 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: &Limits) -
     if declared.is_some_and(|length| length > limits.body_bytes) {
         return Err(too_large(limits));
     }
-    match tokio::time::timeout(limits.body_read, collect(body, limits)).await {
-        Ok(read) => read,
+    let mut reading = pin!(bounded::collect(body, limits.body_bytes));
+    // Most bodies come with their head: a timer is only set for those that do not.
+    let read = match reading.as_mut().now_or_never() {
+        Some(read) => Ok(read),
+        None => tokio::time::timeout(limits.body_read, reading).await,
+    };
+    match read {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Unread::TooLarge)) => Err(too_large(limits)),
+        Ok(Err(Unread::Broken(_))) => Err(Refusal::new(ErrorKind::Unparsable, "the body broke off")),
         Err(_) => {
             let message = format!("the body did not arrive within {} s", limits.body_read.as_secs());
             Err(Refusal::new(ErrorKind::BodyTimeout, message))
         }
     }
-}
-
-async fn collect(mut body: Incoming, limits: &Limits) -> Result<Bytes, Refusal> {
-    let mut whole: Option<Bytes> = None;
-    let mut parts = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let broken = |_| Refusal::new(ErrorKind::Unparsable, "the body broke off");
-        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-        if parts.len() + whole.as_ref().map_or(0, Bytes::len) + data.len() > limits.body_bytes {
-            return Err(too_large(limits));
-        }
-        match whole.take() {
-            None if parts.is_empty() => whole = Some(data),
-            first => {
-                if let Some(first) = first {
-                    parts.extend_from_slice(&first);
-                }
-                parts.extend_from_slice(&data);
-            }
-        }
-    }
-    Ok(whole.unwrap_or_else(|| parts.freeze()))
 }
 
 fn too_large(limits: &Limits) -> Refusal {

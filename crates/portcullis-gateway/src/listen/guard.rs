@@ -25,7 +25,7 @@ pub(crate) fn check(headers: &HeaderMap, uri: &Uri, listener: SocketAddr, settin
         (None, Some(value)) => Authority::try_from(value.as_bytes()).ok(),
         (None, None) => None,
     };
-    if !host.is_some_and(|host| host_allowed(&host, listener, settings)) {
+    if !host.is_some_and(|host| is_plain(&host) && host_allowed(&host, listener, settings)) {
         let message = "this `Host` is not served here; name it in `http.allowed_hosts` or set `public_url`";
         return Err(Refusal::new(ErrorKind::ForbiddenOrigin, message));
     }
@@ -65,6 +65,9 @@ fn origin_allowed(origin: &HeaderValue, listener: SocketAddr, settings: &Setting
     let Some(text) = origin.to_str().ok() else { return false };
     let Ok(uri) = Uri::try_from(text) else { return false };
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
+    if !is_plain(authority) {
+        return false;
+    }
     if listener.ip().is_loopback() && matches!(scheme, "http" | "https") && is_loopback(authority.host()) {
         return true;
     }
@@ -77,6 +80,12 @@ fn origin_allowed(origin: &HeaderValue, listener: SocketAddr, settings: &Setting
 
 fn public_authority(settings: &Settings) -> Option<Authority> {
     Uri::try_from(settings.public_url.as_deref()?).ok()?.authority().cloned()
+}
+
+/// Whether it is a host and perhaps a port: no user, and nothing behind the bracket of an IPv6 address.
+fn is_plain(authority: &Authority) -> bool {
+    let rest = authority.as_str().strip_prefix(authority.host());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 fn is_loopback(host: &str) -> bool {

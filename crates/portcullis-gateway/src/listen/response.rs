@@ -67,7 +67,11 @@ pub(crate) fn one(reply: &Reply, id: &Id, accepts: Accepts) -> Response<Body> {
 pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
     let mut message = Vec::new();
     write_error(&mut message, id, &answer::error(era, refusal));
-    json(answer::status(era, refusal.kind), message)
+    let mut response = json(answer::status(era, refusal.kind), message);
+    if answer::is_passing(refusal.kind) {
+        response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+    }
+    response
 }
 
 /// A JSON answer.

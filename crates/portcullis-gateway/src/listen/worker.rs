@@ -1,7 +1,7 @@
 //! The threads that serve connections.
 
 use std::net::TcpStream as StdStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use portcullis_model::Principal;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::router;
@@ -21,6 +22,8 @@ use crate::call::Worker;
 use crate::gateway::Gateway;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a client that has said nothing yet may take to do so when the gateway drains.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Streams of one HTTP/2 connection at once.
 const H2_STREAMS: u32 = 256;
 
@@ -28,15 +31,23 @@ const H2_STREAMS: u32 = 256;
 pub struct Workers {
     lanes: Vec<Lane>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    draining: CancellationToken,
 }
 
 struct Lane {
-    connections: mpsc::UnboundedSender<StdStream>,
+    connections: mpsc::UnboundedSender<(StdStream, Option<Open>)>,
     open: Arc<AtomicUsize>,
 }
 
 /// Counts a connection while it is open.
 struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(counter: &Arc<AtomicUsize>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter.clone())
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -60,13 +71,12 @@ impl Workers {
                 gateway: gateway.clone(),
                 worker: Worker(number),
                 tls: tls.clone(),
-                open: open.clone(),
             };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || runtime.block_on(lane.run(queue)))?);
             lanes.push(Lane { connections, open });
         }
-        Ok(Arc::new(Self { lanes, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self { lanes, threads: Mutex::new(threads), draining: gateway.draining.clone() }))
     }
 
     /// How many connections are open.
@@ -76,13 +86,14 @@ impl Workers {
 
     pub(super) fn give(&self, stream: StdStream) {
         if let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.open.load(Ordering::Relaxed)) {
-            lane.open.fetch_add(1, Ordering::Relaxed);
+            // Nobody waits for those who come while the gateway drains.
+            let open = (!self.draining.is_cancelled()).then(|| Open::count(&lane.open));
             // An error says that the worker has ended; the connection closes with the message.
-            let _ = lane.connections.send(stream);
+            let _ = lane.connections.send((stream, open));
         }
     }
 
-    /// Waits until all connections are closed; they close when the gateway drains and their calls have ended.
+    /// Waits until all connections from before are closed; they close when the gateway drains and their calls have ended.
     pub async fn drained(&self) {
         while self.connections() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -102,13 +113,11 @@ struct Serve {
     gateway: Arc<Gateway>,
     worker: Worker,
     tls: Option<ListenerTls>,
-    open: Arc<AtomicUsize>,
 }
 
 impl Serve {
-    async fn run(self, mut queue: mpsc::UnboundedReceiver<StdStream>) {
-        while let Some(stream) = queue.recv().await {
-            let open = Open(self.open.clone());
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<(StdStream, Option<Open>)>) {
+        while let Some((stream, open)) = queue.recv().await {
             match TcpStream::from_std(stream) {
                 Ok(stream) => {
                     let serve = self.clone();
@@ -137,7 +146,11 @@ impl Serve {
         let limits = self.gateway.env.limits();
         let draining = self.gateway.draining.clone();
         let context = Arc::new(Context::new(self.gateway, self.worker, principal));
+        let spoke = Arc::new(AtomicBool::new(false));
+        let silent = silent(limits.header_read, spoke.clone());
+        let leave = leave(draining, spoke.clone());
         let service = service_fn(move |request| {
+            spoke.store(true, Ordering::Relaxed);
             let context = context.clone();
             async move { Ok::<_, std::convert::Infallible>(router::route(&context, request).await) }
         });
@@ -160,7 +173,8 @@ impl Serve {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = draining.cancelled() => {
+            () = silent => return tracing::debug!("closed a connection that made no request in time"),
+            () = leave => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -168,5 +182,23 @@ impl Serve {
         if let Err(error) = ended {
             tracing::trace!(%error, "connection ended");
         }
+    }
+}
+
+/// Ends when the gateway drains, a moment later for a client that has not made its first request: it is on its way, and
+/// is to be answered.
+async fn leave(draining: CancellationToken, spoke: Arc<AtomicBool>) {
+    draining.cancelled().await;
+    if !spoke.load(Ordering::Relaxed) {
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+}
+
+/// Ends when `time` has passed and the client still has made no request. The time that hyper gives a request's head only
+/// begins when the first bytes have shown which version of HTTP they are.
+async fn silent(time: Duration, spoke: Arc<AtomicBool>) {
+    tokio::time::sleep(time).await;
+    if spoke.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
 }

@@ -23,7 +23,7 @@ use portcullis_model::ErrorKind;
 use super::listing::{Freshness, ListKind, Listing, Origin};
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
-use crate::upstream::{Outgoing, Server};
+use crate::upstream::{Outgoing, Server, ServerState};
 
 /// Bounds on what a server may list.
 const MAX_PAGES: usize = 1_000;
@@ -57,6 +57,18 @@ pub(crate) enum Need {
     Known,
     /// One whose time is not over; but a good one that is older is taken when the server needs longer than this.
     Fresh(Duration),
+    /// The same, but one that was fetched within `age` will do, unless a change was announced since.
+    Recent { age: Duration, patience: Duration },
+}
+
+impl Need {
+    /// How long the fetch may take before an older list is taken instead.
+    fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Known => None,
+            Self::Fresh(patience) | Self::Recent { patience, .. } => Some(patience),
+        }
+    }
 }
 
 /// A list, and whether it is as new as it was needed.
@@ -81,7 +93,7 @@ struct Cell {
     invalid: AtomicBool,
     /// Counts announcements, so that one that comes during a fetch is not lost.
     changes: AtomicU64,
-    fetching: Mutex<Option<Fetch>>,
+    fetching: Mutex<Option<(Instant, Fetch)>>,
     failed: Mutex<Option<(Instant, Refusal)>>,
 }
 
@@ -97,6 +109,9 @@ impl Catalogue {
         match need {
             Need::Known => Some(listing),
             Need::Fresh(_) => cell.is_fresh(&listing).then_some(listing),
+            Need::Recent { age, .. } => {
+                (cell.is_fresh(&listing) || cell.is_recent(&listing, age)).then_some(listing)
+            }
         }
     }
 
@@ -107,12 +122,13 @@ impl Catalogue {
         }
         let cell = self.cell(kind, variant);
         let old = cell.current.load_full();
-        let fetched = match need {
-            Need::Known => self.fetch(&cell, kind, variant).await,
-            Need::Fresh(patience) => {
-                let fetch = self.fetch(&cell, kind, variant);
-                tokio::time::timeout(patience, fetch).await.unwrap_or_else(|_| Err(self.too_slow(kind)))
-            }
+        let fetched = match (self.fetch(&cell, kind, variant), need.patience()) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok((_, fetch)), None) => fetch.await,
+            // Counted from the start of the fetch: a server that hangs holds up whoever asks first, not everybody.
+            (Ok((began, fetch)), Some(patience)) => tokio::time::timeout_at((began + patience).into(), fetch)
+                .await
+                .unwrap_or_else(|_| Err(self.too_slow(kind))),
         };
         match (fetched, old) {
             (Ok(listing), _) => Ok(Found { listing, stale: false }),
@@ -125,7 +141,8 @@ impl Catalogue {
     pub(crate) async fn refetch(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Arc<Listing>, Refusal> {
         let cell = self.cell(kind, variant);
         cell.invalidate();
-        self.fetch(&cell, kind, variant).await
+        let (_, fetch) = self.fetch(&cell, kind, variant)?;
+        fetch.await
     }
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
@@ -144,9 +161,14 @@ impl Catalogue {
             let lists = cells.iter().filter(|((of, _), _)| *of == kind);
             lists.filter_map(|(_, cell)| Some(cell.current.load().as_ref()?.items.len())).max()
         };
+        // A server that is there but does not list is as good as down to those who look for its tools.
+        let state = match (self.server.state(), cells.values().find_map(|cell| cell.trouble())) {
+            (ServerState::Up, Some(why)) => ServerState::Down { why },
+            (state, _) => state,
+        };
         ServerReport {
             id: self.server.id().clone(),
-            state: self.server.state(),
+            state,
             revision: self.server.about().map(|peer| peer.revision.as_str()),
             offers: ListKind::ALL.map(count),
         }
@@ -165,21 +187,13 @@ impl Catalogue {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the fetch under way, or starts one.
-    async fn fetch(
-        self: &Arc<Self>,
-        cell: &Arc<Cell>,
-        kind: ListKind,
-        variant: Variant,
-    ) -> Result<Arc<Listing>, Refusal> {
+    /// Joins the fetch under way, or starts one; also says when it began.
+    fn fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Result<(Instant, Fetch), Refusal> {
         if let Some(refusal) = cell.recent_failure() {
             return Err(refusal);
         }
-        let fetch = {
-            let mut fetching = cell.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            fetching.get_or_insert_with(|| self.start_fetch(cell, kind, variant)).clone()
-        };
-        fetch.await
+        let mut fetching = cell.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(fetching.get_or_insert_with(|| (Instant::now(), self.start_fetch(cell, kind, variant))).clone())
     }
 
     fn start_fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Fetch {
@@ -201,7 +215,7 @@ impl Catalogue {
         let connection = self.server.connection(variant.era, &conversation).await?;
         let era = connection.era();
         let mut load = Load::new(kind, era, self.server.settings().list_ttl);
-        if connection.peer().capabilities().find(kind.capability()).is_some() {
+        if connection.peer().capabilities.find(kind.capability()).is_some() {
             let env = self.server.env();
             while let Some(params) = load.next_params()? {
                 let mut out = Outgoing::internal(env.control_worker(), kind.method(), params);
@@ -230,6 +244,10 @@ impl Cell {
         !self.invalid.load(Ordering::Acquire) && listing.freshness.expires > Instant::now()
     }
 
+    fn is_recent(&self, listing: &Listing, age: Duration) -> bool {
+        !self.invalid.load(Ordering::Acquire) && listing.freshness.fetched.elapsed() < age
+    }
+
     fn invalidate(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         self.invalid.store(true, Ordering::Release);
@@ -241,10 +259,17 @@ impl Cell {
         failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE).map(|(_, refusal)| refusal.clone())
     }
 
+    /// Why the last fetch failed, if it did.
+    fn trouble(&self) -> Option<String> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map(|(_, refusal)| refusal.message.clone())
+    }
+
     /// Takes the outcome of a fetch that began when `before` changes had been announced.
     fn take(&self, before: u64, fetched: &Result<Arc<Listing>, Refusal>) {
         match fetched {
             Ok(listing) => {
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 self.current.store(Some(listing.clone()));
                 if self.changes.load(Ordering::Acquire) == before {
                     self.invalid.store(false, Ordering::Release);
@@ -346,10 +371,10 @@ impl Load {
         let asked = self.extra.is_some();
         let freshness = match self.era {
             Era::Modern if asked => {
-                Freshness { expires: now + self.ttl, promised: now + self.ttl, public: self.public }
+                Freshness { fetched: now, expires: now + self.ttl, promised: now + self.ttl, public: self.public }
             }
             // Nothing was promised. A list that is known to be empty is one of those.
-            _ => Freshness { expires: now + self.list_ttl, promised: now, public: false },
+            _ => Freshness { fetched: now, expires: now + self.list_ttl, promised: now, public: false },
         };
         (self.raws, self.extra.unwrap_or_else(|| Raw::from_static("{}")), freshness)
     }

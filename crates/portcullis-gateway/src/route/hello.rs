@@ -78,8 +78,8 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     let era = caller.revision.era();
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
         let peer = peer_of(only, era).await?;
-        let capabilities = ServerCaps::read(&peer.capabilities());
-        return Ok(Hello { capabilities, instructions: peer.instructions() });
+        let capabilities = ServerCaps::read(&peer.capabilities);
+        return Ok(Hello { capabilities, instructions: peer.instructions.clone() });
     }
     let peers = join_all(catalogues.iter().map(|catalogue| async move {
         tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await.ok().and_then(Result::ok)
@@ -90,8 +90,8 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     for (catalogue, peer) in catalogues.iter().zip(&peers) {
         match peer {
             Some(peer) => {
-                capabilities.absorb(&ServerCaps::read(&peer.capabilities()));
-                instructions.extend(peer.instructions().map(|text| (catalogue.server.id().as_str(), text)));
+                capabilities.absorb(&ServerCaps::read(&peer.capabilities));
+                instructions.extend(peer.instructions.clone().map(|text| (catalogue.server.id().as_str(), text)));
             }
             None => capabilities.absorb(&everything()),
         }

@@ -103,6 +103,8 @@ pub(crate) struct Item {
 /// How long a list may be kept, and for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Freshness {
+    /// When the server gave it.
+    pub(crate) fetched: Instant,
     /// When it has to be asked for again.
     pub(crate) expires: Instant,
     /// Until when clients may keep it; in the past when the server said nothing.

@@ -38,9 +38,9 @@ impl Route {
     }
 }
 
-/// A list that was fetched a moment ago is asked for again when a name is not in it; an unknown name must not make a
-/// server list without end.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A list whose time is over is asked for again when a name is not in it, but not one that was fetched a moment ago:
+/// unknown names must not make a server list without end.
+const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(5), patience: Duration::from_secs(5) };
 
 /// Finds the server of a call.
 pub(crate) async fn resolve(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
@@ -70,7 +70,7 @@ async fn by_name(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Route
     let known = catalogue.list(kind, variant, Need::Known).await?.listing;
     let listing = match known.find_exposed(&name) {
         Some(_) => known,
-        None => catalogue.list(kind, variant, Need::Fresh(PATIENCE)).await?.listing,
+        None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
     };
     let original = listing.find_exposed(&name).ok_or_else(unknown)?.key.clone();
     let mut route = plain(&catalogue, call, kind, &original, Some(listing));

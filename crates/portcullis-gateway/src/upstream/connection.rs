@@ -14,7 +14,7 @@ use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
-use portcullis_mcp::translate::{legacy_params, modern_params};
+use portcullis_mcp::translate::{key, legacy_params, modern_params};
 use portcullis_model::ServerId;
 
 use super::Surroundings;
@@ -28,8 +28,30 @@ use crate::call::{Exchange, LogLevel, Outcome, Worker};
 pub(crate) struct Peer {
     /// The revision in use.
     pub(crate) revision: Revision,
-    /// `DiscoverResult` or `InitializeResult`, as it came.
-    pub(crate) hello: Raw,
+    /// `ServerCapabilities`.
+    pub(crate) capabilities: Raw,
+    /// Its `Implementation`.
+    pub(crate) server_info: Option<Raw>,
+    /// Meant for the model.
+    pub(crate) instructions: Option<String>,
+    /// It sends log messages.
+    has_logging: bool,
+}
+
+impl Peer {
+    /// Reads a `DiscoverResult` or an `InitializeResult`.
+    pub(super) fn read(revision: Revision, hello: &Raw) -> Self {
+        let capabilities = hello.find("capabilities").unwrap_or_else(|| Raw::from_static("{}"));
+        // A member of the legacy result, in `_meta` of the modern one.
+        let server_info = hello.find("serverInfo").or_else(|| hello.find_path(&["_meta", key::SERVER_INFO]));
+        Self {
+            revision,
+            has_logging: capabilities.find("logging").is_some(),
+            capabilities,
+            server_info,
+            instructions: hello.find_string("instructions"),
+        }
+    }
 }
 
 pub(crate) enum Link {
@@ -138,7 +160,7 @@ impl Connection {
     pub(crate) async fn exchange(self: &Arc<Self>, out: &Outgoing) -> Sent {
         self.touch();
         if self.era() == Era::Legacy
-            && let Some(level) = out.log_level
+            && let Some(level) = self.log_level(out)
         {
             self.raise_log_level(level, out.worker).await;
         }
@@ -147,6 +169,11 @@ impl Connection {
             Link::Http { link, session } => self.exchange_http(link, session.as_ref(), id, out).await,
             Link::Stdio(link) => self.exchange_stdio(link, id, out).await,
         }
+    }
+
+    /// The log level that a call wants and the server can heed.
+    pub(super) fn log_level(&self, out: &Outgoing) -> Option<LogLevel> {
+        out.log_level.filter(|_| self.peer.has_logging)
     }
 
     pub(super) fn params(&self, id: u64, out: &Outgoing) -> Option<Raw> {
@@ -160,9 +187,7 @@ impl Connection {
     /// each call sees only what it asked for. 2025-11-25, logging.
     async fn raise_log_level(self: &Arc<Self>, level: LogLevel, worker: Worker) {
         let wanted = level as u8;
-        let has_logging =
-            self.peer.hello.find_path(&["capabilities", "logging"]).is_some();
-        if !has_logging || self.level.fetch_min(wanted, Ordering::Relaxed) <= wanted {
+        if self.level.load(Ordering::Relaxed) <= wanted || self.level.fetch_min(wanted, Ordering::Relaxed) <= wanted {
             return;
         }
         let params = Raw::trusted(format!("{{\"level\":\"{}\"}}", level.as_str()));

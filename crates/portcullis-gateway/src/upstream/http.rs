@@ -4,35 +4,27 @@
 //! What the HTTP answer *means* for a call is `answer.rs`; this file only moves bytes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response};
+use http_body_util::Full;
 use portcullis_config::HttpUpstream;
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
+use rustls::CertificateError;
 
+pub(crate) use super::pool::Answer;
+use super::pool::{Pool, Target};
 use super::tls::{TlsError, client_config};
+use crate::bounded::{self, Unread};
 use crate::call::Worker;
 
-/// Node closes idle connections after 5 s; a connection is not reused when that may just be happening.
-const IDLE: Duration = Duration::from_secs(4);
-const CONNECT: Duration = Duration::from_secs(10);
-
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// Where a server is and how to get there.
 pub(crate) struct HttpLink {
-    clients: Vec<HttpClient>,
-    uri: Uri,
+    pools: Vec<Arc<Pool>>,
     headers: HeaderMap,
 }
 
@@ -58,25 +50,8 @@ impl HttpLink {
     /// A link with one client for each of `workers` threads.
     pub(crate) fn new(settings: &HttpUpstream, workers: usize) -> Result<Self, TlsError> {
         let tls = client_config(&settings.tls)?;
-        let mut http = HttpConnector::new();
-        http.set_nodelay(true);
-        http.enforce_http(false);
-        http.set_connect_timeout(Some(CONNECT));
-        let builder = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let builder = match settings.tls.server_name.as_deref().map(|name| name.to_owned().try_into()) {
-            Some(Ok(name)) => builder
-                .with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name))
-                .enable_all_versions()
-                .wrap_connector(http),
-            _ => builder.enable_all_versions().wrap_connector(http),
-        };
-        let client = || {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .build(builder.clone())
-        };
+        let target = Target::new(settings.url.expose(), tls, settings.tls.server_name.as_deref());
+        let target = target.map_err(TlsError::Name)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let name = HeaderName::try_from(name.as_str()).expect("the configuration checked header names");
@@ -84,7 +59,7 @@ impl HttpLink {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        Ok(Self { clients: (0..workers).map(|_| client()).collect(), uri: settings.url.expose().clone(), headers })
+        Ok(Self { pools: (0..workers).map(|_| Pool::new(target.clone())).collect(), headers })
     }
 
     /// Sends one message.
@@ -93,7 +68,7 @@ impl HttpLink {
         worker: Worker,
         headers: Head<'_>,
         body: Bytes,
-    ) -> Result<Response<Incoming>, HttpError> {
+    ) -> Result<Response<Answer>, HttpError> {
         let mut request = self.request(HttpMethod::POST, headers, Full::new(body));
         request.headers_mut().insert(CONTENT_TYPE, JSON);
         request.headers_mut().insert(ACCEPT, JSON_OR_STREAM);
@@ -101,21 +76,20 @@ impl HttpLink {
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
-    pub(crate) async fn get(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Incoming>, HttpError> {
+    pub(crate) async fn get(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Answer>, HttpError> {
         let mut request = self.request(HttpMethod::GET, headers, Full::default());
         request.headers_mut().insert(ACCEPT, STREAM);
         self.send(worker, request).await
     }
 
     /// Ends a session.
-    pub(crate) async fn delete(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Incoming>, HttpError> {
+    pub(crate) async fn delete(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Answer>, HttpError> {
         self.send(worker, self.request(HttpMethod::DELETE, headers, Full::default())).await
     }
 
     fn request(&self, method: HttpMethod, head: Head<'_>, body: Full<Bytes>) -> Request<Full<Bytes>> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         headers.reserve(self.headers.len() + head.extra.map_or(0, HeaderMap::len) + 8);
         for (name, value) in head.extra.into_iter().flatten().chain(&self.headers) {
@@ -142,11 +116,8 @@ impl HttpLink {
         request
     }
 
-    async fn send(&self, worker: Worker, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
-        self.clients[worker.0].request(request).await.map_err(|error| {
-            let text = chain(&error);
-            if error.is_connect() { HttpError::Connect(text) } else { HttpError::Broken(text) }
-        })
+    async fn send(&self, worker: Worker, request: Request<Full<Bytes>>) -> Result<Response<Answer>, HttpError> {
+        self.pools[worker.0].send(request).await
     }
 }
 
@@ -163,12 +134,11 @@ pub(crate) struct Head<'a> {
 }
 
 /// Reads a whole body of up to `limit` bytes.
-pub(crate) async fn read_body(body: Incoming, limit: usize) -> Result<Bytes, HttpError> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(HttpError::TooLarge(limit)),
-        Err(error) => Err(HttpError::Broken(error.to_string())),
-    }
+pub(crate) async fn read_body(body: Answer, limit: usize) -> Result<Bytes, HttpError> {
+    bounded::collect(body, limit).await.map_err(|unread| match unread {
+        Unread::TooLarge => HttpError::TooLarge(limit),
+        Unread::Broken(error) => HttpError::Broken(explain(&error)),
+    })
 }
 
 /// What an answer's `Content-Type` says it is.
@@ -193,14 +163,35 @@ impl Media {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// What failed, with its causes and what to do about it.
+pub(super) fn explain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    text
+    text + hint(error)
+}
+
+/// What to do about a certificate that was not accepted.
+fn hint(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        match error.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return "; set `tls.ca` of this server to the authority that signed its certificate";
+            }
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => return "; call it by a name that its certificate has, or set `tls.server_name`",
+            _ => {}
+        }
+        // What an I/O error wraps is not its source.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map_or_else(|| error.source(), |wrapped| Some(wrapped));
+    }
+    ""
 }
 
 /// Shared by all connections of a server.

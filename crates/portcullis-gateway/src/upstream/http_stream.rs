@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Request, Response};
 use portcullis_mcp::revision::Era;
@@ -18,7 +17,7 @@ use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 
 use super::connection::{Connection, Link};
-use super::http::{Head, Media};
+use super::http::{Answer, Head, Media};
 use super::incoming::{outcome, relevant};
 use super::outgoing::Outgoing;
 use super::over_http::CancelOnDrop;
@@ -30,7 +29,7 @@ const MAX_EMPTY_RESUMES: u32 = 5;
 
 pub(super) struct HttpStream {
     connection: Arc<Connection>,
-    body: Option<Incoming>,
+    body: Option<Answer>,
     decoder: sse::Decoder,
     cancel: Option<CancelOnDrop>,
     id: u64,
@@ -45,7 +44,7 @@ pub(super) struct HttpStream {
 impl HttpStream {
     pub(super) fn new(
         connection: Arc<Connection>,
-        body: Incoming,
+        body: Answer,
         cancel: CancelOnDrop,
         id: u64,
         out: &Outgoing,

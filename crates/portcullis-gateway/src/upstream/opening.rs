@@ -23,7 +23,7 @@ use portcullis_model::{ErrorKind, ServerId};
 
 use super::Surroundings;
 use super::connection::{Peer, encode};
-use super::http::{Head, HttpError, HttpLink, Media, read_body};
+use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
 use super::stdio::{StdioLink, Wants};
 use crate::call::Refusal;
 
@@ -85,7 +85,7 @@ pub(super) async fn probe_http(
         });
         let reply = reply.await.map_err(|error| unreachable(server, &error))?;
         match judge(&reply, pin) {
-            Judgement::Modern(hello) => return modern_verdict(server, pin, hello),
+            Judgement::Modern(hello) => return modern_verdict(server, pin, &hello),
             Judgement::Retry(other) => revision = other,
             Judgement::Legacy => return Ok(Verdict { modern: None, legacy: Handshake::Yes }),
             Judgement::Unclear(kind) => return Err(unclear(server, kind, reply.status)),
@@ -137,14 +137,14 @@ fn assumed_discovery() -> Raw {
     )
 }
 
-fn modern_verdict(server: &ServerId, pin: EraPin, hello: Raw) -> Result<Verdict, Refusal> {
+fn modern_verdict(server: &ServerId, pin: EraPin, hello: &Raw) -> Result<Verdict, Refusal> {
     let versions = hello.find("supportedVersions").unwrap_or_else(|| Raw::from_static("[]"));
     let legacy = match pin {
         EraPin::Modern => Handshake::No,
         _ if any_legacy(&versions) => Handshake::Yes,
         _ => Handshake::Untried,
     };
-    let modern = newest_modern(&versions).map(|revision| Peer { revision, hello });
+    let modern = newest_modern(&versions).map(|revision| Peer::read(revision, hello));
     if modern.is_none() && legacy != Handshake::Yes {
         let message = format!("server `{server}` supports only the protocol revisions {versions}");
         return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
@@ -187,7 +187,7 @@ pub(super) async fn initialize_http(
         }
         None => return Err(unclear(server, ErrorKind::UpstreamUnavailable, reply.status)),
     };
-    let peer = legacy_peer(server, hello)?;
+    let peer = legacy_peer(server, &hello)?;
     let session = reply.headers.get(header::SESSION_ID).cloned();
     let mut initialized = Vec::new();
     write_notification(&mut initialized, &Method::Initialized, None);
@@ -213,7 +213,7 @@ async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) 
 }
 
 async fn first_response(
-    mut body: hyper::body::Incoming,
+    mut body: Answer,
     limit: usize,
     depth: usize,
 ) -> Result<Option<Response>, HttpError> {
@@ -289,7 +289,7 @@ pub(super) async fn greet(
 fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<Option<Peer>, Refusal> {
     let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), response: Some(response) };
     match judge(&reply, pin) {
-        Judgement::Modern(hello) => Ok(modern_verdict(server, pin, hello)?.modern),
+        Judgement::Modern(hello) => Ok(modern_verdict(server, pin, &hello)?.modern),
         Judgement::Legacy | Judgement::Retry(_) | Judgement::Unclear(_) => Ok(None),
     }
 }
@@ -299,7 +299,7 @@ async fn initialize_stdio(server: &ServerId, link: &Arc<StdioLink>, env: &Surrou
     let mut ticket = link.begin(INITIALIZE, &initialize(env), Wants::default()).await.map_err(broken)?;
     let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
     let hello = answer.map_err(broken)?.answer.map_err(|error| initialize_refused(server, &error))?;
-    let peer = legacy_peer(server, hello)?;
+    let peer = legacy_peer(server, &hello)?;
     link.notify(&Method::Initialized, None);
     Ok(peer)
 }
@@ -307,10 +307,9 @@ async fn initialize_stdio(server: &ServerId, link: &Arc<StdioLink>, env: &Surrou
 // ---- both ----
 
 fn discover(revision: Revision, env: &Surroundings) -> Raw {
-    let capabilities = ClientCaps::NONE.write(revision);
     let hop = Hop {
         revision,
-        capabilities: &capabilities,
+        capabilities: ClientCaps::NONE.modern(),
         client_info: &env.client_info,
         log_level: None,
         progress_token: None,
@@ -329,10 +328,10 @@ fn initialize(env: &Surroundings) -> Raw {
     encode(INITIALIZE, &Method::Initialize, Some(&Raw::trusted(params)))
 }
 
-fn legacy_peer(server: &ServerId, hello: Raw) -> Result<Peer, Refusal> {
+fn legacy_peer(server: &ServerId, hello: &Raw) -> Result<Peer, Refusal> {
     let version = hello.find_string("protocolVersion").unwrap_or_default();
     match Revision::parse(&version).filter(|revision| *revision < Revision::V2026_07_28) {
-        Some(revision) => Ok(Peer { revision, hello }),
+        Some(revision) => Ok(Peer::read(revision, hello)),
         None => {
             let message = format!("server `{server}` answered `initialize` with the protocol version `{version:.32}`");
             Err(Refusal::new(ErrorKind::UpstreamProtocol, message))

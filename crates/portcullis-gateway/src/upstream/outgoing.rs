@@ -54,11 +54,10 @@ impl Outgoing {
         client_info: &str,
         write: impl FnOnce(&Hop<'_>) -> T,
     ) -> T {
-        let capabilities = self.caps.write(revision);
         let traceparent = self.trace.as_ref().map(ToString::to_string);
         write(&Hop {
             revision,
-            capabilities: &capabilities,
+            capabilities: self.caps.modern(),
             client_info,
             log_level: self.log_level.map(LogLevel::as_str),
             progress_token: self.progress_token.is_some().then_some(id),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response as HttpResponse, StatusCode};
-use hyper::body::Incoming;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Response, code, write_notification};
 use portcullis_mcp::method::Method;
@@ -12,7 +11,7 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_model::ErrorKind;
 
 use super::connection::{Connection, Link, Sent, Stale, encode};
-use super::http::{Head, HttpError, HttpLink, Media, read_body};
+use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
 use super::http_stream::HttpStream;
 use super::incoming::outcome;
 use super::outgoing::Outgoing;
@@ -47,6 +46,11 @@ impl Connection {
         };
         let reply = match reply {
             Ok(reply) => reply,
+            // Nothing was sent. Whoever comes back on that address may speak another era: ask again.
+            Err(error @ HttpError::Connect(_)) => {
+                cancel.disarm();
+                return Sent::Stale(Stale::Era(error.to_string()));
+            }
             Err(error) => {
                 cancel.disarm();
                 return Sent::Answered(Exchange::done(self.unreachable(&error)));
@@ -66,7 +70,7 @@ impl Connection {
         (self.peer.revision >= Revision::V2025_06_18).then_some(self.peer.revision)
     }
 
-    async fn read_plain(&self, reply: HttpResponse<Incoming>, id: u64) -> Sent {
+    async fn read_plain(&self, reply: HttpResponse<Answer>, id: u64) -> Sent {
         let status = reply.status();
         let limits = self.env.limits();
         let body = match read_body(reply.into_body(), limits.response_bytes).await {

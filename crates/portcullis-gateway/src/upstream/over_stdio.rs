@@ -16,7 +16,7 @@ use crate::call::{Event, Exchange, LogLevel, Outcome, Refusal};
 impl Connection {
     pub(super) async fn exchange_stdio(self: &Arc<Self>, link: &Arc<StdioLink>, id: u64, out: &Outgoing) -> Sent {
         let message = encode(id, &out.method, self.params(id, out).as_ref());
-        let wants = Wants { progress: out.progress_token.is_some(), logs: out.log_level.is_some() };
+        let wants = Wants { progress: out.progress_token.is_some(), logs: self.log_level(out).is_some() };
         let mut ticket = match link.begin(id, &message, wants).await {
             Ok(ticket) => ticket,
             Err(why) => return Sent::Stale(Stale::Gone(why)),
@@ -31,7 +31,7 @@ impl Connection {
             notes,
             id,
             progress_token: out.progress_token.clone(),
-            log_level: out.log_level,
+            log_level: self.log_level(out),
             over: false,
         };
         let events = futures_util::stream::unfold(stream, |mut stream| async {

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Command, Next};
-use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -56,11 +55,12 @@ pub struct Server {
 struct Slot {
     current: ArcSwapOption<Connection>,
     opening: tokio::sync::Mutex<()>,
+    /// Its child ended by itself, and no other has taken its place yet.
+    lost: AtomicBool,
 }
 
 struct Health {
     backoff: Backoff,
-    starts: u64,
     /// Why it cannot be used, and not before when to try again.
     down: Option<(String, Instant)>,
     up: bool,
@@ -81,6 +81,17 @@ pub enum ServerState {
 }
 
 impl Server {
+    /// Whether a server could be made of `settings`.
+    ///
+    /// # Errors
+    /// As [`Server::new`].
+    pub(crate) fn check(settings: &config::Server) -> Result<(), TlsError> {
+        match &settings.transport {
+            Transport::Http(http) => HttpLink::new(http, 0).map(drop),
+            Transport::Stdio(_) => Ok(()),
+        }
+    }
+
     /// A server that nobody has talked to yet.
     ///
     /// # Errors
@@ -91,7 +102,7 @@ impl Server {
             Transport::Stdio(_) => None,
         };
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
-        let health = Health { backoff: Backoff::new(u32::MAX), starts: 0, down: None, up: false };
+        let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
         Ok(Arc::new(Self {
             id,
             settings,
@@ -202,6 +213,7 @@ impl Server {
             return Ok(connection);
         }
         if slot.current.swap(None).is_some() {
+            slot.lost.store(true, Ordering::Relaxed);
             self.note_down("the server exited");
         }
         self.wait_or_refuse().await?;
@@ -209,6 +221,9 @@ impl Server {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 self.note_up(&connection);
+                if slot.lost.swap(false, Ordering::Relaxed) {
+                    self.env.metrics.child_restarted(self.id.as_str());
+                }
                 slot.current.store(Some(connection.clone()));
                 self.watch(slot, &connection);
                 Ok(connection)
@@ -223,7 +238,12 @@ impl Server {
     async fn establish(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
         match &self.settings.transport {
             Transport::Stdio(stdio) => self.establish_stdio(stdio).await,
-            Transport::Http(_) => self.establish_http(era).await,
+            // A server that takes the connection and then says nothing must not hold up everybody for ever.
+            Transport::Http(_) => {
+                let limit = self.settings.call_timeout;
+                let established = tokio::time::timeout(limit, self.establish_http(era)).await;
+                established.unwrap_or_else(|_| Err(self.silent(limit)))
+            }
         }
     }
 
@@ -252,6 +272,11 @@ impl Server {
                 Ok(connection(peer, session))
             }
         }
+    }
+
+    fn silent(&self, limit: Duration) -> Refusal {
+        let message = format!("server `{}` did not answer the handshake within {limit:?}", self.id);
+        Refusal::new(ErrorKind::UpstreamTimeout, message)
     }
 
     async fn verdict(&self, link: &SharedLink) -> Result<Arc<Verdict>, Refusal> {
@@ -383,10 +408,6 @@ impl Server {
         self.about.store(Some(Arc::new(connection.peer.clone())));
         let mut health = self.health();
         health.backoff.started(Instant::now());
-        health.starts += 1;
-        if health.starts > 1 && matches!(connection.link, Link::Stdio(_)) {
-            self.env.metrics.child_restarted(self.id.as_str());
-        }
         health.down = None;
         health.up = true;
         self.env.metrics.set_server_up(self.id.as_str(), true);
@@ -450,22 +471,4 @@ async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Co
 #[allow(clippy::disallowed_methods, reason = "the operator listed the variable to be inherited")]
 fn inherited_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// What a server says of itself: where its hello keeps capabilities, instructions and its own name.
-impl Peer {
-    pub(crate) fn capabilities(&self) -> Raw {
-        self.hello.find("capabilities").unwrap_or_else(|| Raw::from_static("{}"))
-    }
-
-    pub(crate) fn instructions(&self) -> Option<String> {
-        self.hello.find_string("instructions")
-    }
-
-    /// `serverInfo`: a member of the legacy result, in `_meta` of the modern one.
-    pub(crate) fn server_info(&self) -> Option<Raw> {
-        self.hello
-            .find("serverInfo")
-            .or_else(|| self.hello.find_path(&["_meta", portcullis_mcp::translate::key::SERVER_INFO]))
-    }
 }

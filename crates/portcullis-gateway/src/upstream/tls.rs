@@ -21,6 +21,9 @@ pub enum TlsError {
         /// What is wrong with it.
         why: String,
     },
+    /// The server cannot be named so.
+    #[error("no server name: {0}")]
+    Name(String),
     /// rustls refuses the combination.
     #[error("the TLS settings do not fit together: {0}")]
     Config(#[from] rustls::Error),
@@ -63,10 +66,12 @@ pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsE
         let provider = builder.crypto_provider().clone();
         builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
     };
-    Ok(match (&settings.cert, &settings.key) {
+    let mut config = match (&settings.cert, &settings.key) {
         (Some(cert), Some(key)) => builder.with_client_auth_cert(load_certificates(cert)?, load_key(key)?)?,
         _ => builder.with_no_client_auth(),
-    })
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 fn system_roots() -> RootCertStore {

@@ -7,6 +7,8 @@
 
 mod server;
 
+use std::sync::OnceLock;
+
 use crate::json::{Kind, Raw};
 use crate::revision::Revision;
 
@@ -38,6 +40,9 @@ flags! {
     /// MCP Apps (`io.modelcontextprotocol/ui`).
     UI = 6;
 }
+
+/// How many flags there are.
+const FLAGS: u32 = 7;
 
 impl ClientCaps {
     /// Nothing declared.
@@ -84,6 +89,13 @@ impl ClientCaps {
     #[must_use]
     pub fn intersect(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// The set as `ClientCapabilities` of the newest revision. Every call to a modern server says it, and there are only
+    /// so many sets: each is written once.
+    pub fn modern(self) -> &'static str {
+        static WRITTEN: [OnceLock<String>; 1 << FLAGS] = [const { OnceLock::new() }; 1 << FLAGS];
+        WRITTEN[usize::from(self.0)].get_or_init(|| self.write(Revision::NEWEST))
     }
 
     /// The set as `ClientCapabilities` of `revision`.

@@ -1,6 +1,7 @@
 //! A checked JSON value that is still its own bytes.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use bytes::Bytes;
@@ -193,7 +194,12 @@ impl<'a> Member<'a> {
     /// Whether the decoded key is `text`.
     pub fn key_is(&self, text: &str) -> bool {
         let inner = &self.owner.0[self.key.0 + 1..self.key.1 - 1];
-        inner == text.as_bytes() || (memchr::memchr(b'\\', inner).is_some() && unescape(inner) == text)
+        // Escapes only make a text longer.
+        match inner.len().cmp(&text.len()) {
+            Ordering::Less => false,
+            Ordering::Equal => inner == text.as_bytes(),
+            Ordering::Greater => inner.contains(&b'\\') && unescape(inner) == text,
+        }
     }
 
     /// The value; shares the owner's bytes.

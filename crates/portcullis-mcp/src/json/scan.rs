@@ -44,7 +44,7 @@ pub(super) fn check(text: &[u8], limits: Limits) -> Result<(usize, usize), JsonE
     if let Err(error) = std::str::from_utf8(text) {
         return Err(JsonError::Encoding(error.valid_up_to()));
     }
-    let mut scan = Scan { text, at: 0, limits, keys: Vec::new() };
+    let mut scan = Scan { text, at: 0, limits, keys: Vec::with_capacity(PAIRWISE) };
     scan.space();
     let start = scan.at;
     scan.value(0)?;
@@ -60,8 +60,25 @@ struct Scan<'a> {
     text: &'a [u8],
     at: usize,
     limits: Limits,
-    /// The keys (between their quotes) of all objects that are open, innermost last.
-    keys: Vec<&'a [u8]>,
+    /// The keys of all objects that are open, innermost last.
+    keys: Vec<Text<'a>>,
+}
+
+/// A string as it stands between its quotes.
+#[derive(Clone, Copy)]
+struct Text<'a> {
+    inner: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    fn decode(self) -> Cow<'a, str> {
+        unescape(self.inner)
+    }
+
+    fn is(self, other: Self) -> bool {
+        if self.escaped || other.escaped { self.decode() == other.decode() } else { self.inner == other.inner }
+    }
 }
 
 impl<'a> Scan<'a> {
@@ -132,20 +149,31 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Returns the text between the quotes, still escaped.
-    fn string(&mut self) -> Result<&'a [u8], JsonError> {
+    /// Returns the text between the quotes, still escaped. Looks for the end first and for control characters in what
+    /// lies before it: both go many bytes at a time.
+    fn string(&mut self) -> Result<Text<'a>, JsonError> {
         self.at += 1;
         let start = self.at;
+        let mut escaped = false;
         loop {
+            let rest = &self.text[self.at..];
+            let plain = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
+                self.at += rest.iter().position(|byte| *byte < 0x20).unwrap_or(0);
+                return self.fail();
+            }
+            self.at += plain;
             match self.peek() {
                 Some(b'"') => {
                     let inner = &self.text[start..self.at];
                     self.at += 1;
-                    return Ok(inner);
+                    return Ok(Text { inner, escaped });
                 }
-                Some(b'\\') => self.escape()?,
-                Some(0..=0x1f) | None => return self.fail(),
-                Some(_) => self.at += 1,
+                Some(_) => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                None => return self.fail(),
             }
         }
     }
@@ -241,29 +269,20 @@ impl<'a> Scan<'a> {
     fn note_key(
         &mut self,
         base: usize,
-        key: &'a [u8],
+        key: Text<'a>,
         seen: &mut Option<HashSet<Cow<'a, str>>>,
     ) -> Result<(), JsonError> {
-        let duplicate = if let Some(seen) = seen {
-            !seen.insert(unescape(key))
-        } else {
-            let open = &self.keys[base..];
-            let escaped = memchr::memchr(b'\\', key).is_some();
-            open.iter().any(|other| {
-                if escaped || memchr::memchr(b'\\', other).is_some() {
-                    unescape(other) == unescape(key)
-                } else {
-                    *other == key
-                }
-            })
+        let duplicate = match seen {
+            Some(seen) => !seen.insert(key.decode()),
+            None => self.keys[base..].iter().any(|other| other.is(key)),
         };
         if duplicate {
-            return Err(JsonError::DuplicateKey(unescape(key).chars().take(64).collect()));
+            return Err(JsonError::DuplicateKey(key.decode().chars().take(64).collect()));
         }
         if seen.is_none() {
             self.keys.push(key);
             if self.keys.len() - base > PAIRWISE {
-                *seen = Some(self.keys[base..].iter().map(|key| unescape(key)).collect());
+                *seen = Some(self.keys[base..].iter().map(|key| key.decode()).collect());
             }
         }
         Ok(())
@@ -273,7 +292,7 @@ impl<'a> Scan<'a> {
 /// Decodes the inside of a checked JSON string.
 pub(super) fn unescape(inner: &[u8]) -> Cow<'_, str> {
     let text = std::str::from_utf8(inner).expect("checked text is UTF-8");
-    if memchr::memchr(b'\\', inner).is_none() {
+    if !inner.contains(&b'\\') {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());

@@ -115,15 +115,16 @@ impl Message {
         if raw.kind() != Kind::Object {
             return Err(Malformed::Envelope { id: None, why: "it is no object" });
         }
+        let known = ["jsonrpc", "id", "method", "params", "result", "error"];
         for member in raw.members() {
-            let slot = match &*member.key() {
-                "jsonrpc" => &mut parts.version,
-                "id" => &mut parts.id,
-                "method" => &mut parts.method,
-                "params" => &mut parts.params,
-                "result" => &mut parts.result,
-                "error" => &mut parts.error,
-                _ => continue,
+            let Some(index) = known.iter().position(|key| member.key_is(key)) else { continue };
+            let slot = match index {
+                0 => &mut parts.version,
+                1 => &mut parts.id,
+                2 => &mut parts.method,
+                3 => &mut parts.params,
+                4 => &mut parts.result,
+                _ => &mut parts.error,
             };
             *slot = Some(member.value());
         }

@@ -37,13 +37,14 @@ pub struct Hop<'a> {
 
 /// The params for a modern server: always an object with `_meta`.
 pub fn modern_params(params: Option<&Raw>, hop: &Hop<'_>) -> Raw {
-    let version = quoted(hop.revision.as_str());
+    let mut version = [b'"'; 12];
+    version[1..11].copy_from_slice(hop.revision.as_str().as_bytes());
     let level = hop.log_level.map(quoted);
     let token = hop.progress_token.map(|token| token.to_string());
     let parent = hop.traceparent.map(quoted);
     let state = hop.tracestate.map(quoted);
     let changes = [
-        (key::PROTOCOL_VERSION, Change::Set(version.as_bytes())),
+        (key::PROTOCOL_VERSION, Change::Set(&version)),
         (key::CLIENT_CAPABILITIES, Change::Set(hop.capabilities.as_bytes())),
         (key::CLIENT_INFO, Change::Set(hop.client_info.as_bytes())),
         (key::LOG_LEVEL, change(level.as_ref())),

@@ -77,13 +77,13 @@ impl Session {
         self.used.store(now, Ordering::Relaxed);
     }
 
-    /// How long nobody has used it; zero while a call runs or a stream is open.
-    pub(crate) fn idle(&self) -> Duration {
+    /// How long nobody has used it; `None` while a call runs or a stream is open.
+    pub(crate) fn idle(&self) -> Option<Duration> {
         let state = self.state();
         if !state.calls.is_empty() || state.standalone.is_some() {
-            return Duration::ZERO;
+            return None;
         }
-        self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+        Some(self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed))))
     }
 
     /// The log level in force.

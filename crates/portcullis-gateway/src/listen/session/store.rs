@@ -69,7 +69,7 @@ impl Sessions {
             let sessions: Vec<_> = shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
             for session in sessions {
                 session.forget_old_streams();
-                if session.idle() >= idle {
+                if session.idle().is_some_and(|unused| unused >= idle) {
                     over.push(session);
                 }
             }

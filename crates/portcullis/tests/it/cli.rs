@@ -1,0 +1,273 @@
+//! The command line: what it prints, where, and with which exit code; and that its reference page is complete.
+//!
+//! Verbs that serve are met in the other modules; here are those that answer and leave, and `up`'s welcome.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+fn portcullis(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.current_dir(folder).stdin(Stdio::null()).env_remove("PORTCULLIS_CONFIG").env_remove("PORTCULLIS_LOG");
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    portcullis(folder).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn check_accepts_a_good_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.yaml"), "listen: 8080\nservers: { a: { command: cat } }\n").unwrap();
+    for args in [&["serve", "--config", "good.yaml", "--check"][..], &["config", "check", "good.yaml"]] {
+        let output = run(folder.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(stdout(&output), "good.yaml: ok\n");
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+const BAD: &str = "listen: 127.0.0.1:0\nservrs: {}\nlimits: { body_bytes: x }\n";
+
+#[test]
+fn check_tells_every_problem_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.yaml"), BAD).unwrap();
+    let serve = run(folder.path(), &["serve", "--config", "bad.yaml", "--check"]);
+    let check = run(folder.path(), &["config", "check", "bad.yaml"]);
+    // To serve is the wish, so the problems are errors; to check is to ask, so they are the answer.
+    for (output, text) in [(&serve, stderr(&serve)), (&check, stdout(&check))] {
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text.contains("bad.yaml:2:1: error: servrs: unknown key (did you mean `servers`?)"), "{text}");
+        assert!(text.contains("bad.yaml:3:11: error: limits.body_bytes: `x` is not a size"), "{text}");
+    }
+    assert_eq!(stdout(&serve), "");
+    let json = run(folder.path(), &["config", "check", "bad.yaml", "--json"]);
+    assert_eq!(json.status.code(), Some(2));
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    assert_eq!(json["problems"][0]["line"], 2);
+    assert_eq!(json["problems"][0]["nearest"], "servers");
+    assert_eq!(json["problems"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn check_refuses_certificates_that_cannot_be_served() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("no.pem"), "not a certificate").unwrap();
+    let config = json!({"listen": 8443, "tls": {"cert": "no.pem", "key": "no.pem"}});
+    std::fs::write(folder.path().join("tls.json"), config.to_string()).unwrap();
+    let output = run(folder.path(), &["serve", "--config", "tls.json", "--check"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr(&output).contains("no.pem"), "{output:?}");
+}
+
+#[test]
+fn show_fills_in_defaults_and_hides_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "servers: { a: { command: cat, env: { TOKEN: \"${THE_TOKEN}\" } } }\n";
+    std::fs::write(folder.path().join("c.yaml"), text).unwrap();
+    let output = portcullis(folder.path())
+        .args(["config", "show", "c.yaml", "--effective"])
+        .env("THE_TOKEN", "hush-hush-4711")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["listen"], "127.0.0.1:8080");
+    assert_eq!(shown["servers"]["a"]["max_concurrent"], 64);
+    assert!(!format!("{output:?}").contains("hush-hush"), "{output:?}");
+    assert_eq!(run(folder.path(), &["config", "show", "nope.yaml"]).status.code(), Some(2));
+}
+
+#[test]
+fn schema_is_the_published_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["config", "schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let published = include_str!("../../../../docs/reference/config.schema.json");
+    assert_eq!(printed, serde_json::from_str::<Value>(published).unwrap());
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("open.yaml"), "listen: 0.0.0.0:0\n").unwrap();
+    std::fs::write(folder.path().join("anon.yaml"), "listen: 0.0.0.0:0\nidentity: { anonymous: allow }\n").unwrap();
+    let cases: [(&[&str], &str); 8] = [
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["serve"], "--config"),
+        (&["serve", "--config", "nope.yaml"], "nope.yaml: error: cannot read the configuration"),
+        (&["serve", "--config", "open.yaml"], "set `tls.client_ca`"),
+        (&["serve", "--config", "anon.yaml"], "`allow` only works on loopback"),
+        (&["up", "--listen", "0.0.0.0:0"], "nobody could call there"),
+        (&["up", "a'b"], "a quote is not closed"),
+        (&["up", "--import", "nope.json"], "cannot read nope.json"),
+    ];
+    for (args, expected) in cases {
+        let output = run(folder.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        assert!(stderr(&output).contains(expected), "{args:?}: {output:?}");
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}
+
+/// `portcullis config schema | head -1` is no failure.
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = portcullis(folder.path()).args(["config", "schema"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn up_prints_endpoint_offers_and_a_line_to_paste() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("server.py");
+    std::fs::write(&script, TWO_TOOLS).unwrap();
+    let import = json!({"mcpServers": {"imported": {"command": "python3", "args": [script]}}});
+    std::fs::write(folder.path().join("mcp.json"), import.to_string()).unwrap();
+    let mut process = portcullis(folder.path())
+        .args(["up", "--listen", "127.0.0.1:0", "--import", "mcp.json"])
+        .args([&format!("named=python3 {}", script.display()), "gone=./no-such-program"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It prints until it has said all, and the last line is known.
+    let mut text = String::new();
+    for line in BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        text.push_str(&line);
+        text.push('\n');
+        if line.contains("Metrics:") {
+            break;
+        }
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let endpoint = text.lines().next().unwrap().rsplit(' ').next().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:") && endpoint.ends_with("/mcp"), "{text}");
+    assert!(text.contains("  imported  2 tools  (MCP 2025-11-25)"), "{text}");
+    assert!(text.contains("  named     2 tools  (MCP 2025-11-25)"), "{text}");
+    assert!(text.contains("  gone      DOWN: ") && text.contains("no-such-program"), "{text}");
+    assert!(text.contains(&format!("claude mcp add --transport http portcullis {endpoint}")), "{text}");
+    assert!(text.contains(&format!("portcullis connect {endpoint}")), "{text}");
+    let paste = text.lines().find(|line| line.trim_start().starts_with('{')).unwrap();
+    let paste: Value = serde_json::from_str(paste).unwrap();
+    assert_eq!(paste["mcpServers"]["portcullis"], json!({"type": "http", "url": endpoint}));
+}
+
+/// A server with two tools and nothing else.
+const TWO_TOOLS: &str = r#"
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" not in message:
+        continue
+    answer = {"jsonrpc": "2.0", "id": message["id"]}
+    if message["method"] == "initialize":
+        answer["result"] = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                            "serverInfo": {"name": "two", "version": "1"}}
+    elif message["method"] == "tools/list":
+        answer["result"] = {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in "ab"]}
+    else:
+        answer["error"] = {"code": -32601, "message": "no"}
+    print(json.dumps(answer), flush=True)
+"#;
+
+/// A verb without a section, a flag or an argument without a row, or a row without either fails here.
+#[test]
+fn the_reference_page_is_complete() {
+    let page = include_str!("../../../../docs/reference/cli.md");
+    let mut documented = sections(page);
+    let mut verbs = vec![Vec::new()];
+    while let Some(verb) = verbs.pop() {
+        let help = help(&verb);
+        let name = ["portcullis"].iter().copied().chain(verb.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        let told = documented.remove(&name).unwrap_or_else(|| panic!("no section `{name}` in docs/reference/cli.md"));
+        assert_eq!(help.terms, told, "docs/reference/cli.md, section `{name}`: help (left) and page (right) differ");
+        for sub in help.commands {
+            let mut path = verb.clone();
+            path.push(sub);
+            verbs.push(path);
+        }
+    }
+    assert!(documented.is_empty(), "the page tells of commands that do not exist: {documented:?}");
+}
+
+/// What the tables of each section name in their first column.
+fn sections(page: &str) -> std::collections::BTreeMap<String, BTreeSet<String>> {
+    let mut sections = std::collections::BTreeMap::new();
+    let mut current = None;
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix("## `").and_then(|rest| rest.strip_suffix('`')) {
+            sections.insert(name.to_owned(), BTreeSet::new());
+            current = Some(name.to_owned());
+        } else if let Some(cell) = line.strip_prefix("| `").and_then(|rest| rest.split(" | ").next())
+            && let Some(current) = &current
+        {
+            let terms = cell.split(", ").map(|term| term.trim_matches('`'));
+            let terms = terms.map(|term| term.split(' ').next().unwrap_or(term).to_owned());
+            sections.get_mut(current).unwrap().extend(terms);
+        }
+    }
+    sections
+}
+
+struct Help {
+    commands: Vec<String>,
+    /// Commands, flags and arguments, as the page's tables are to name them.
+    terms: BTreeSet<String>,
+}
+
+fn help(verb: &[String]) -> Help {
+    let output = portcullis(Path::new(".")).args(verb).arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = stdout(&output);
+    let mut help = Help { commands: Vec::new(), terms: BTreeSet::new() };
+    let mut part = "";
+    for line in text.lines() {
+        if let Some(heading) = line.strip_suffix(':').filter(|heading| !heading.contains(' ')) {
+            part = heading;
+        }
+        let word = line.trim_start();
+        let depth = line.len() - word.len();
+        match part {
+            "Commands" if depth == 2 => {
+                let name = word.split(' ').next().unwrap().to_owned();
+                if name != "help" {
+                    help.commands.push(name.clone());
+                }
+                help.terms.insert(name);
+            }
+            "Arguments" if depth == 2 => {
+                let name = word.trim_start_matches(['<', '[']).split(['>', ']']).next().unwrap();
+                help.terms.insert(name.to_owned());
+            }
+            "Options" if word.starts_with('-') => {
+                let flags = word.split([',', ' ']).map(str::trim).filter(|term| term.starts_with('-'));
+                help.terms.extend(flags.map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    // Said once for all commands, at the top of the page.
+    help.terms.retain(|term| !matches!(term.as_str(), "-h" | "--help" | "-V" | "--version"));
+    help
+}

@@ -1,0 +1,53 @@
+//! What the end-to-end tests share.
+//!
+//! `gateway.rs` starts the real binary; `http.rs` is a client that can also send what no client should; `client.rs`
+//! speaks MCP of both eras with it; `upstream.rs` is an HTTP server whose every answer a test writes; `fake.rs` fills
+//! in what a decent server would say; `child.rs` is a stdio server that a test steers over a socket of its own.
+//! `secure.rs` has clients for TLS and HTTP/2 and a TLS front for servers, `pki.rs` the certificates for both,
+//! `collector.rs` takes traces.
+
+pub(crate) mod child;
+pub(crate) mod client;
+pub(crate) mod collector;
+pub(crate) mod fake;
+pub(crate) mod gateway;
+pub(crate) mod http;
+pub(crate) mod pki;
+pub(crate) mod secure;
+pub(crate) mod upstream;
+
+use std::time::Duration;
+
+pub(crate) use child::Child;
+pub(crate) use client::{Legacy, Modern};
+pub(crate) use fake::Fake;
+pub(crate) use gateway::Gateway;
+pub(crate) use http::{Connection, Response};
+pub(crate) use upstream::{Answer, Upstream};
+
+/// No event takes as long as this unless it never comes.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Sends a signal to a process.
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Waits for an event.
+pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not come within {DEADLINE:?}"),
+    }
+}
+
+/// Asks until the answer is yes, for what announces itself to nobody.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    within(what, async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}

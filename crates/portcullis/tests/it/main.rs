@@ -1,0 +1,15 @@
+//! The gateway as its users and its enemies meet it: the real binary, real sockets, real children.
+//!
+//! One binary, a module for each concern; `harness` is what they share. Nothing here waits for time to pass where it
+//! can wait for an event, and every wait has a deadline.
+
+mod harness;
+
+// mod aggregate;
+mod cli;
+mod drain;
+mod hostile_client;
+mod hostile_server;
+// mod translation;
+mod sessions;
+mod tls;
