@@ -118,7 +118,7 @@ impl Gateway {
     ///
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
-    pub fn reload(&self, settings: Settings) -> Result<(), UpdateError> {
+    pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
         let old = self.settings.swap(Arc::new(settings));
         match self.put_in_service() {
             Ok(()) => Ok(()),
@@ -129,7 +129,7 @@ impl Gateway {
         }
     }
 
-    fn put_in_service(&self) -> Result<(), UpdateError> {
+    fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError { server, cause })?;
@@ -142,7 +142,14 @@ impl Gateway {
         }
         for server in update.retired {
             tracing::info!(server.id = %server.id(), "server goes out of service");
-            self.env.control.spawn(server.retire(settings.limits.drain));
+            let (gateway, patience) = (self.clone(), settings.limits.drain);
+            self.env.control.spawn(async move {
+                server.clone().retire(patience).await;
+                // One that was only replaced goes on counting.
+                if gateway.servers.load().find(server.id().as_str()).is_none() {
+                    gateway.env.metrics.remove_server(server.id().as_str());
+                }
+            });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ mod args;
 mod banner;
 mod config;
 mod connect;
+mod files;
 mod reload;
 mod serve;
 mod servers;

@@ -1,27 +1,31 @@
 //! Taking up a changed configuration: when a file changes, or on SIGHUP.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use portcullis_config::{Loaded, ProcessEnvironment, Settings};
+use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
-use crate::serve::{Reload, Tls};
+use crate::files::Files;
+use crate::serve::Tls;
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What tells one state of a file from the next; `None` while it cannot be read.
-type Look = Option<(SystemTime, u64)>;
+/// Where a configuration comes from.
+pub struct Source {
+    pub config: PathBuf,
+    pub overrides: Overrides,
+    /// The configuration, and what it names.
+    pub files: Files,
+}
 
 /// Watches the files of a configuration.
 pub struct Reloader {
-    source: Option<Reload>,
-    seen: BTreeMap<PathBuf, Look>,
+    source: Option<Source>,
     settings: Settings,
     gateway: Arc<Gateway>,
     tls: Tls,
@@ -30,15 +34,13 @@ pub struct Reloader {
 
 impl Reloader {
     pub fn new(
-        source: Option<Reload>,
-        files: Vec<PathBuf>,
+        source: Option<Source>,
         settings: Settings,
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
     ) -> Self {
-        let seen = files.into_iter().map(|file| (file.clone(), look(&file))).collect();
-        Self { source, seen, settings, gateway, tls, logs }
+        Self { source, settings, gateway, tls, logs }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -48,17 +50,16 @@ impl Reloader {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
-            let now = self.seen.keys().map(|file| (file.clone(), look(file))).collect();
-            if asked || now != self.seen {
-                // A file that is being written changes again; the next look takes up the rest.
-                self.seen = now;
+            // A file that is being written changes again; the next look takes up the rest.
+            let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
+            if asked || changed {
                 self.reload();
             }
         }
     }
 
     fn reload(&mut self) {
-        let Some(source) = &self.source else { return };
+        let Some(source) = &mut self.source else { return };
         let loaded = portcullis_config::load(&source.config, &ProcessEnvironment, &source.overrides);
         let Loaded { settings, warnings, files } = match loaded {
             Ok(loaded) => loaded,
@@ -73,14 +74,8 @@ impl Reloader {
         for warning in warnings {
             tracing::warn!("{warning}");
         }
+        source.files.become_these(files);
         self.take_up(settings);
-        // A file that was looked at before it was read keeps that look: it may have changed in between.
-        let mut seen = std::mem::take(&mut self.seen);
-        let again = |file: PathBuf| {
-            let known = seen.remove(&file).unwrap_or_else(|| look(&file));
-            (file, known)
-        };
-        self.seen = files.into_iter().map(again).collect();
     }
 
     fn take_up(&mut self, settings: Settings) {
@@ -101,19 +96,19 @@ impl Reloader {
             tracing::error!(%error, "the listener keeps its old certificate");
         }
         if let Err(error) = self.logs.set_filter(&settings.telemetry.log.filter) {
-            tracing::error!(%error, "the log filter stays as it was");
+            tracing::error!(%error, "the configuration was not taken up; the old one stays in force");
+            return;
         }
         match self.gateway.reload(settings.clone()) {
             Ok(()) => {
                 tracing::info!(servers = settings.servers.len(), "took up the configuration");
                 self.settings = Settings { listen: self.settings.listen, tls: self.settings.tls.clone(), ..settings };
             }
-            Err(error) => tracing::error!(%error, "the configuration was not taken up; the old one stays in force"),
+            Err(error) => {
+                tracing::error!(%error, "the configuration was not taken up; the old one stays in force");
+                let old = &self.settings.telemetry.log.filter;
+                self.logs.set_filter(old).expect("it was in force until now");
+            }
         }
     }
-}
-
-fn look(file: &Path) -> Look {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

@@ -17,7 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args;
 use crate::banner;
 use crate::config::load;
-use crate::reload::Reloader;
+use crate::files::Files;
+use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
 use crate::Usage;
@@ -34,36 +35,31 @@ pub fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
 /// The production start.
 pub fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
     let overrides = serve.overrides.overrides();
+    let mut files = Files::look_at([serve.config.clone()]);
     let loaded = load(&serve.config, &overrides)?;
+    files.become_these(loaded.files.iter().cloned());
     if serve.check {
-        // Whether files can be read was looked at; whether they hold what they should, only their use shows.
+        // What a value means to others, and what a file holds, only their use shows.
+        start_logs(&loaded.settings)?;
         load_tls(&loaded.settings)?;
         Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    let reload = Reload { config: serve.config.clone(), overrides };
-    run(loaded, Some(reload))
+    run(loaded, Some(Source { config: serve.config.clone(), overrides, files }))
 }
 
-/// What a reload reads.
-pub struct Reload {
-    pub config: std::path::PathBuf,
-    pub overrides: config::Overrides,
-}
-
-fn run(loaded: Loaded, reload: Option<Reload>) -> anyhow::Result<ExitCode> {
-    let log = &loaded.settings.telemetry.log;
-    let logs = init_logs(log_format(log.format), &log.filter).map_err(|error| Usage(error.to_string()))?;
+fn run(loaded: Loaded, source: Option<Source>) -> anyhow::Result<ExitCode> {
+    let logs = start_logs(&loaded.settings)?;
     // Children, timers and everything that outlives a request live on this thread; requests on the workers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(run_gateway(loaded, reload, logs));
+    let done = runtime.block_on(run_gateway(loaded, source, logs));
     runtime.shutdown_timeout(Duration::from_millis(200));
     done
 }
 
-async fn run_gateway(loaded: Loaded, reload: Option<Reload>, logs: LogHandle) -> anyhow::Result<ExitCode> {
-    let Loaded { settings, files, .. } = loaded;
+async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) -> anyhow::Result<ExitCode> {
+    let Loaded { settings, .. } = loaded;
     // Before anybody can know that there is something to signal: until then, a signal just ends the process.
     let mut end = End::listen().context("cannot listen for signals")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -83,20 +79,25 @@ async fn run_gateway(loaded: Loaded, reload: Option<Reload>, logs: LogHandle) ->
 
     let endpoint = banner::endpoint(&settings, address);
     banner::listening(&endpoint);
-    if reload.is_none() {
+    if source.is_none() {
         let gateway = gateway.clone();
         tokio::spawn(async move {
             gateway.warm_up().await;
             banner::offers(&endpoint, &gateway.report());
         });
     }
-    let reloader = Reloader::new(reload, files, settings, gateway.clone(), tls, logs);
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs);
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
     tracer.shutdown(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+fn start_logs(settings: &config::Settings) -> anyhow::Result<LogHandle> {
+    let log = &settings.telemetry.log;
+    init_logs(log_format(log.format), &log.filter).map_err(|error| Usage(error.to_string()).into())
 }
 
 fn load_tls(settings: &config::Settings) -> anyhow::Result<Tls> {

@@ -160,8 +160,7 @@ impl Serve {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read)
-            .max_buf_size(header_bytes)
-            .max_headers(128);
+            .max_buf_size(header_bytes);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -81,6 +81,8 @@ pub(crate) struct Found {
 /// The lists of one server.
 pub(crate) struct Catalogue {
     pub(crate) server: Arc<Server>,
+    /// Somebody's greeting waited for the server in vain; nobody else's has to.
+    pub(super) awaited: AtomicBool,
     cells: Mutex<HashMap<(ListKind, Variant), Arc<Cell>>>,
 }
 
@@ -99,7 +101,7 @@ struct Cell {
 
 impl Catalogue {
     pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
-        Arc::new(Self { server, cells: Mutex::default() })
+        Arc::new(Self { server, awaited: AtomicBool::new(false), cells: Mutex::default() })
     }
 
     /// The list, if it is there and new enough: the fast path, without waiting.

@@ -5,6 +5,7 @@
 //! capabilities of a legacy session cannot grow later and an empty list is always a valid answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -81,10 +82,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         let capabilities = ServerCaps::read(&peer.capabilities);
         return Ok(Hello { capabilities, instructions: peer.instructions.clone() });
     }
-    let peers = join_all(catalogues.iter().map(|catalogue| async move {
-        tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await.ok().and_then(Result::ok)
-    }));
-    let peers = peers.await;
+    let peers = join_all(catalogues.iter().map(|catalogue| peer_in_time(catalogue, era))).await;
     let mut capabilities = ServerCaps::default();
     let mut instructions = Vec::new();
     for (catalogue, peer) in catalogues.iter().zip(&peers) {
@@ -102,6 +100,21 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
 
 fn everything() -> ServerCaps {
     ServerCaps { tools: true, resources: true, prompts: true, completions: true, logging: true, ..ServerCaps::default() }
+}
+
+/// The same, within [`PATIENCE`]. A server that hangs holds up one greeting, not every one: until it has been reached
+/// after all, nobody waits for it again.
+async fn peer_in_time(catalogue: &Arc<Catalogue>, era: Era) -> Option<Arc<Peer>> {
+    if catalogue.server.about().is_none() && catalogue.awaited.load(Ordering::Relaxed) {
+        return None;
+    }
+    match tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await {
+        Ok(peer) => peer.ok(),
+        Err(_) => {
+            catalogue.awaited.store(true, Ordering::Relaxed);
+            None
+        }
+    }
 }
 
 /// What a server says of itself, asked now if nobody has yet.

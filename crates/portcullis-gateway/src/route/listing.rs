@@ -113,6 +113,9 @@ pub(crate) struct Freshness {
     pub(crate) public: bool,
 }
 
+/// The longest name, in bytes, that labels metrics as it is: as long as names should be (2026-07-28, tools).
+const LONGEST_LABEL: usize = 128;
+
 /// A whole list.
 pub(crate) struct Listing {
     pub(crate) kind: ListKind,
@@ -176,6 +179,7 @@ impl Listing {
         }
         let Some((raw, mirror)) = self.mirror(origin, &key, raw) else { return };
         let label = match self.kind {
+            ListKind::Tools | ListKind::Prompts if key.len() > LONGEST_LABEL => exposed.as_str(),
             ListKind::Tools | ListKind::Prompts => key.as_str(),
             ListKind::Resources | ListKind::Templates => "",
         };

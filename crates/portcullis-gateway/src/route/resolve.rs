@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
@@ -10,7 +11,7 @@ use portcullis_mcp::uris;
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_telemetry::CallSeries;
 
-use super::catalogue::{Catalogue, Need, Variant};
+use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{ListKind, Listing};
 use super::servers::unknown_server;
 use crate::call::{Call, Endpoint, Refusal};
@@ -40,7 +41,7 @@ impl Route {
 
 /// A list whose time is over is asked for again when a name is not in it, but not one that was fetched a moment ago:
 /// unknown names must not make a server list without end.
-const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(5), patience: Duration::from_secs(5) };
+const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(1), patience: Duration::from_secs(5) };
 
 /// Finds the server of a call.
 pub(crate) async fn resolve(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
@@ -164,13 +165,19 @@ async fn server_of_uri(gateway: &Gateway, call: &Call, uri: &str) -> Result<(Arc
     }
     // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, the first by slug.
     let variant = Variant::of(&call.caller);
-    for catalogue in servers.iter() {
-        for kind in [ListKind::Resources, ListKind::Templates] {
-            let listing = catalogue.peek(kind, variant, Need::Known);
-            if listing.is_some_and(|listing| listing.find(uri).is_some()) {
-                return Ok((catalogue.clone(), uri.to_owned()));
-            }
-        }
+    let all: Vec<_> = servers.iter().cloned().collect();
+    let kinds = [ListKind::Resources, ListKind::Templates];
+    let knows = |catalogue: &Arc<Catalogue>, kind| {
+        catalogue.peek(kind, variant, Need::Known).is_some_and(|listing| listing.find(uri).is_some())
+    };
+    if let Some(owner) = all.iter().find(|catalogue| kinds.iter().any(|kind| knows(catalogue, *kind))) {
+        return Ok((owner.clone(), uri.to_owned()));
+    }
+    let asked = all.iter().flat_map(|catalogue| kinds.map(|kind| catalogue.list(kind, variant, UNKNOWN)));
+    let listed = join_all(asked).await;
+    let has = |found: &Found| found.listing.find(uri).is_some();
+    if let Some(place) = listed.iter().position(|found| found.as_ref().is_ok_and(has)) {
+        return Ok((all[place / kinds.len()].clone(), uri.to_owned()));
     }
     let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
     Err(Refusal::new(ErrorKind::UnknownResource, "no server here has that resource").with_data(data))

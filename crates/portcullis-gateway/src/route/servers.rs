@@ -26,7 +26,8 @@ pub(crate) struct Update {
 }
 
 impl Servers {
-    /// The servers of `settings`; those whose settings are the same are kept with all that they have open.
+    /// The servers of `settings`; those whose settings and certificates are the same are kept with all that they have
+    /// open.
     ///
     /// # Errors
     /// Which server's certificates cannot be loaded; nothing has changed then.
@@ -38,7 +39,7 @@ impl Servers {
         let mut servers = Self::default();
         let mut changed = BTreeSet::new();
         for (id, server) in settings.iter().filter(|(_, server)| server.enabled) {
-            let kept = self.all.get(id).filter(|old| old.server.settings() == server);
+            let kept = self.all.get(id).filter(|old| old.server.is_as(server));
             let catalogue = if let Some(kept) = kept {
                 kept.clone()
             } else {

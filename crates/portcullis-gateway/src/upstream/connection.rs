@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Kind, Raw};
 use portcullis_mcp::message::{Id, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
@@ -48,7 +48,7 @@ impl Peer {
             revision,
             has_logging: capabilities.find("logging").is_some(),
             capabilities,
-            server_info,
+            server_info: server_info.filter(|info| info.kind() == Kind::Object),
             instructions: hello.find_string("instructions"),
         }
     }

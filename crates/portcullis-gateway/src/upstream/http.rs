@@ -113,6 +113,9 @@ impl HttpLink {
         if let Some(parent) = head.traceparent {
             headers.insert(HeaderName::from_static("traceparent"), parent);
         }
+        if let Some(state) = head.tracestate {
+            headers.insert(HeaderName::from_static("tracestate"), state);
+        }
         request
     }
 
@@ -130,6 +133,7 @@ pub(crate) struct Head<'a> {
     pub(crate) session: Option<&'a HeaderValue>,
     pub(crate) last_event_id: Option<HeaderValue>,
     pub(crate) traceparent: Option<HeaderValue>,
+    pub(crate) tracestate: Option<HeaderValue>,
     pub(crate) extra: Option<&'a HeaderMap>,
 }
 

@@ -39,6 +39,7 @@ impl Connection {
                 name: name.as_deref(),
                 session,
                 traceparent: out.trace.as_ref().and_then(|trace| trace.to_string().try_into().ok()),
+                tracestate: out.trace.as_ref().and_then(|trace| trace.tracestate()?.try_into().ok()),
                 extra: modern.then_some(&out.mirrored),
                 ..Head::default()
             };

@@ -22,7 +22,7 @@ use super::http::{HttpLink, SharedLink};
 use super::opening::{Greeting, Handshake, Verdict, greet, initialize_http, probe_http};
 use super::outgoing::Outgoing;
 use super::stdio::StdioLink;
-use super::tls::TlsError;
+use super::tls::{TlsError, fingerprint};
 use super::feed;
 use crate::call::{Exchange, Outcome, Refusal};
 use crate::seal::random_unit;
@@ -37,6 +37,8 @@ pub struct Server {
     env: Arc<Surroundings>,
     /// Present when it is behind a URL.
     http: Option<SharedLink>,
+    /// Which certificates the settings named when they were read.
+    certificates: Option<Vec<u8>>,
     /// What probing found behind the URL.
     verdict: ArcSwapOption<Verdict>,
     probing: tokio::sync::Mutex<()>,
@@ -97,6 +99,8 @@ impl Server {
     /// # Errors
     /// When its certificates cannot be loaded.
     pub(crate) fn new(id: ServerId, settings: config::Server, env: Arc<Surroundings>) -> Result<Arc<Self>, TlsError> {
+        // Before they are read: what is renewed in between is then found to differ.
+        let certificates = certificates(&settings);
         let http = match &settings.transport {
             Transport::Http(http) => Some(Arc::new(HttpLink::new(http, env.workers + 1)?)),
             Transport::Stdio(_) => None,
@@ -108,6 +112,7 @@ impl Server {
             settings,
             env,
             http,
+            certificates,
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
             shared: Default::default(),
@@ -127,6 +132,11 @@ impl Server {
     /// As configured.
     pub fn settings(&self) -> &config::Server {
         &self.settings
+    }
+
+    /// Whether a server made of `settings` would be no other than this one.
+    pub(crate) fn is_as(&self, settings: &config::Server) -> bool {
+        self.settings == *settings && self.certificates == certificates(settings)
     }
 
     pub(crate) fn env(&self) -> &Arc<Surroundings> {
@@ -375,7 +385,6 @@ impl Server {
         for slot in own.iter().chain(&self.shared) {
             slot.close().await;
         }
-        self.env.metrics.remove_server(self.id.as_str());
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
@@ -466,6 +475,13 @@ async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Co
     slot.forget(&connection);
     connection.close().await;
     tracing::debug!(server.id = %server.id, "stopped an idle child");
+}
+
+fn certificates(settings: &config::Server) -> Option<Vec<u8>> {
+    match &settings.transport {
+        Transport::Http(http) => Some(fingerprint(&http.tls)),
+        Transport::Stdio(_) => None,
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "the operator listed the variable to be inherited")]

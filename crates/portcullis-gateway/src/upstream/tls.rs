@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use portcullis_config::UpstreamTls;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -51,6 +52,16 @@ pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
         roots.add(certificate)?;
     }
     Ok(roots)
+}
+
+/// Tells apart what the files of `settings` hold from what they will hold when they have been renewed.
+pub(super) fn fingerprint(settings: &UpstreamTls) -> Vec<u8> {
+    let mut sum = digest::Context::new(&digest::SHA256);
+    for path in [&settings.ca, &settings.cert, &settings.key].into_iter().flatten() {
+        // A file that cannot be read is reported by whoever needs what is in it.
+        sum.update(&std::fs::read(path).unwrap_or_default());
+    }
+    sum.finish().as_ref().to_vec()
 }
 
 /// The client side's TLS configuration for one server.

@@ -75,6 +75,15 @@ fn check_refuses_certificates_that_cannot_be_served() {
 }
 
 #[test]
+fn check_refuses_a_log_filter_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("c.yaml"), "telemetry: { log: { filter: \"a==b\" } }\n").unwrap();
+    let output = run(folder.path(), &["serve", "--config", "c.yaml", "--check"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr(&output).contains("cannot read the log filter"), "{output:?}");
+}
+
+#[test]
 fn show_fills_in_defaults_and_hides_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let text = "servers: { a: { command: cat, env: { TOKEN: \"${THE_TOKEN}\" } } }\n";

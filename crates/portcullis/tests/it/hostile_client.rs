@@ -1,13 +1,15 @@
 //! What a hostile, broken or merely old client can send, and what it gets for it.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::harness::client::{LEGACY, initialize, result_of};
 use crate::harness::fake::tool;
 use crate::harness::gateway::JSON;
-use crate::harness::{Answer, Fake, Gateway, Legacy, Modern, Upstream, until};
+use crate::harness::{Answer, Fake, Gateway, Legacy, Modern, Upstream, until, within};
 
 /// A gateway with one decent server behind it and these limits.
 async fn gateway_with(limits: Value) -> (Gateway, Upstream) {
@@ -435,6 +437,51 @@ async fn calls_under_way_are_limited_in_all_and_for_each_client() {
     .await;
 }
 
+#[tokio::test]
+async fn a_client_that_does_not_read_costs_no_memory() {
+    let written = Arc::new(Notify::new());
+    let done = written.clone();
+    let upstream = Fake::modern()
+        .on("tools/call", move |seen, mut answer| {
+            let done = done.clone();
+            async move {
+                let token = seen.rpc["params"]["_meta"]["progressToken"].clone();
+                let params = json!({"progressToken": token, "progress": 1, "message": "x".repeat(64 << 10)});
+                let event = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params});
+                answer.open_stream().await;
+                for _ in 0..800 {
+                    answer.event(&event).await;
+                }
+                answer.result_event(crate::harness::fake::text("the end")).await;
+                done.notify_one();
+            }
+        })
+        .start()
+        .await;
+    let gateway = Gateway::before(&upstream.config());
+    let session = Legacy::open(&gateway).await;
+    let before = gateway.memory();
+    let mut message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x__echo"}});
+    message["params"]["_meta"] = json!({"progressToken": 1});
+    let (_, mut unread) = session.stream(&gateway, &message).await;
+    within("the end of the server's answer", written.notified()).await;
+    // A legacy call goes on whether anybody reads or not, and keeps the end of its stream.
+    let mut last = None;
+    while let Some(message) = unread.message().await {
+        last = Some(message);
+    }
+    assert_eq!(last.unwrap()["result"]["content"][0]["text"], "the end");
+
+    // A modern one waits for its client.
+    let client = Modern::new().with_meta("progressToken", json!(1));
+    let unread = client.stream(&gateway, "tools/call", json!({"name": "x__echo"})).await;
+    let all = tokio::time::timeout(Duration::from_millis(700), written.notified()).await;
+    assert!(all.is_err(), "52 MB were read from the server for a client that reads nothing");
+    drop(unread);
+    let held = gateway.memory().peak.saturating_sub(before.now);
+    assert!(held < 24 << 20, "{held} bytes");
+}
+
 // ---- handles and names ----
 
 #[tokio::test]
@@ -478,6 +525,7 @@ async fn made_up_names_cost_no_listing_and_leave_no_label() {
     fake.hints = (0, "private");
     let upstream = fake.start().await;
     let gateway = Gateway::before(&upstream.config());
+    let begin = Instant::now();
     for number in 0..20 {
         for client in [Modern::new(), Modern::at("/mcp/s/x")] {
             let name = format!("x__made_up_{number}");
@@ -487,7 +535,8 @@ async fn made_up_names_cost_no_listing_and_leave_no_label() {
         let nobody = Modern::new().request(&gateway, "tools/call", json!({"name": format!("nobody__{number}")})).await;
         assert_eq!(nobody.error_code(), -32602);
     }
-    assert!(upstream.count("tools/list") <= 2, "{} lists", upstream.count("tools/list"));
+    let lists = upstream.count("tools/list");
+    assert!(lists <= 2 + usize::try_from(begin.elapsed().as_secs()).unwrap(), "{lists} lists for 20 names");
     let metrics = gateway.get("/metrics").await.text();
     assert!(metrics.contains("x") && !metrics.contains("made_up") && !metrics.contains("nobody"), "{metrics}");
 }

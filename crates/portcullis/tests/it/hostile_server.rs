@@ -162,6 +162,20 @@ async fn a_slow_list_holds_up_nobody_twice_and_the_last_good_one_is_served() {
     .await;
 }
 
+#[tokio::test]
+async fn a_server_that_hangs_holds_up_one_greeting_at_most() {
+    let upstream = Fake::modern().on("server/discover", |_, answer| never(answer)).start().await;
+    let (gateway, _good) = beside_good(&upstream.config(), json!({})).await;
+    Legacy::open(&gateway).await;
+    let begin = Instant::now();
+    for _ in 0..5 {
+        let session = Legacy::open(&gateway).await;
+        assert!(session.welcome["capabilities"].get("prompts").is_some(), "it may still come to offer anything");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?} for five sessions", begin.elapsed());
+    assert_eq!(upstream.count("server/discover"), 1);
+}
+
 // ---- lies ----
 
 #[tokio::test]
@@ -185,6 +199,90 @@ async fn answers_that_are_none_fail_their_call_only() {
     }
     good_is_unaffected(&gateway).await;
     assert_eq!(upstream.count("tools/call"), bodies.len(), "none of them is sent twice");
+}
+
+#[tokio::test]
+async fn results_that_are_none_fail_their_call_only() {
+    let bodies = [
+        json!({"result": 7}), json!({"result": null}), json!({"result": []}), json!({"result": "x"}), json!({}),
+        json!({"error": 7}), json!({"error": {}}), json!({"error": {"code": "x", "message": "x"}}),
+        json!({"result": {}, "error": {"code": 1, "message": "x"}}), json!({"result": {"resultType": "surprise", "content": []}}),
+        json!({"result": {"resultType": 7, "content": []}}),
+    ];
+    let turn = Arc::new(AtomicUsize::new(0));
+    let (counter, answers) = (turn.clone(), bodies.clone());
+    let upstream = Fake::modern()
+        .on("tools/call", move |_, answer| {
+            let mut body = answers[counter.load(Ordering::SeqCst)].clone();
+            async move {
+                body["jsonrpc"] = json!("2.0");
+                body["id"] = answer.id.clone();
+                answer.json(200, &body).await;
+            }
+        })
+        .start()
+        .await;
+    let (gateway, _good) = beside_good(&upstream.config(), json!({})).await;
+    let old = Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25").await;
+    for (index, body) in bodies.iter().enumerate() {
+        turn.store(index, Ordering::SeqCst);
+        let said = fails(&gateway).await;
+        assert!(said.contains("server"), "{body}: {said}");
+        assert_eq!(old.call(&gateway, "echo", json!({})).await["isError"], true, "{body}");
+    }
+    good_is_unaffected(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_greeting_of_nonsense_is_not_passed_on() {
+    let hellos = [
+        json!({"capabilities": 7, "instructions": 7, "_meta": {"io.modelcontextprotocol/serverInfo": "x"}}),
+        json!({"capabilities": {"tools": 7, "prompts": null}, "instructions": {"a": 1}, "_meta": 7}),
+        json!({"instructions": "x".repeat(5 << 20)}),
+    ];
+    for hello in hellos {
+        let fake = Fake::modern().on("server/discover", move |_, answer| {
+            let mut hello = hello.clone();
+            hello["resultType"] = json!("complete");
+            hello["supportedVersions"] = json!(["2026-07-28", 7, "x"]);
+            answer.result(hello)
+        });
+        let upstream = fake.start().await;
+        let (gateway, _good) = beside_good(&upstream.config(), json!({})).await;
+        for path in ["/mcp", "/mcp/s/x"] {
+            let said = Modern::at(path).result(&gateway, "server/discover", json!({})).await;
+            assert!(said["capabilities"].is_object(), "{said:.300}");
+            assert!(said["_meta"]["io.modelcontextprotocol/serverInfo"].is_object(), "{said:.300}");
+            assert!(said.get("instructions").is_none_or(Value::is_string));
+            let old = Legacy::open_at(&gateway, path, "2025-11-25").await.welcome;
+            assert!(old["capabilities"].is_object() && old["serverInfo"].is_object(), "{old:.300}");
+        }
+        let aggregate = Modern::new().result(&gateway, "server/discover", json!({})).await;
+        assert!(aggregate.to_string().len() < 1 << 20, "one server's instructions do not fill everybody's context");
+        good_is_unaffected(&gateway).await;
+    }
+}
+
+#[tokio::test]
+async fn names_that_a_server_chose_break_neither_metrics_nor_lists() {
+    let names = ["a\"} 1\nevil_metric 1", "\\", "\u{0}\u{1b}[2J", "good__echo", "", "../../x", "ünïcödé", &"n".repeat(10_000)];
+    let upstream = Fake::modern().tools(names.iter().map(|name| tool(name)).collect()).start().await;
+    let (gateway, _good) = beside_good(&upstream.config(), json!({})).await;
+    let listed = Modern::new().result(&gateway, "tools/list", json!({})).await;
+    let exposed: Vec<_> = listed["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(exposed.len(), names.len() + 1);
+    for name in &exposed[1..] {
+        assert!(name.starts_with("x__") && name.len() <= 64, "{name}");
+        let result = Modern::new().call(&gateway, name, json!({"a": 2})).await;
+        assert_eq!(text_of(&result), r#"{"a":2}"#);
+    }
+    good_is_unaffected(&gateway).await;
+    let metrics = gateway.get("/metrics").await.text();
+    for line in metrics.lines() {
+        let plain = line.starts_with("# ") || line.starts_with("portcullis_") || line.starts_with("process_") || line.is_empty();
+        assert!(plain, "{line:?}");
+        assert!(line.len() < 2_000, "{} bytes in one line", line.len());
+    }
 }
 
 #[tokio::test]
@@ -278,6 +376,47 @@ async fn a_server_that_cannot_be_reached_is_down_and_left_in_peace() {
     let ready = gateway.ready().await;
     assert_eq!((ready["status"].clone(), ready["servers"]["x"]["state"].clone()), (json!("degraded"), json!("down")));
     good_is_unaffected(&gateway).await;
+}
+
+/// An answer that promises to keep the connection.
+fn kept(id: &Value, words: &str) -> Vec<u8> {
+    let body = json!({"jsonrpc": "2.0", "id": id, "result": text(words)}).to_string();
+    format!("HTTP/1.1 200 -\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+#[tokio::test]
+async fn connections_that_were_to_be_kept_and_are_closed_fail_no_call() {
+    let upstream = Fake::modern()
+        .on("tools/call", |_, mut answer| async move {
+            let bytes = kept(&answer.id, "ok");
+            let _ = answer.write(&bytes).await;
+        })
+        .start()
+        .await;
+    let gateway = Gateway::before(&upstream.config());
+    let client = Modern::new();
+    for _ in 0..50 {
+        assert_eq!(text_of(&client.call(&gateway, "x__echo", json!({})).await), "ok");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_nobody_asked_for_is_not_the_next_calls() {
+    let upstream = Fake::modern()
+        .on("tools/call", |_, mut answer| async move {
+            let next = json!(answer.id.as_u64().unwrap() + 1);
+            let mut bytes = kept(&answer.id, "asked for");
+            bytes.extend(kept(&next, "smuggled"));
+            let _ = answer.write(&bytes).await;
+            answer.closed().await;
+        })
+        .start()
+        .await;
+    let gateway = Gateway::before(&upstream.config());
+    let client = Modern::new();
+    for _ in 0..20 {
+        assert_eq!(text_of(&client.call(&gateway, "x__echo", json!({})).await), "asked for");
+    }
 }
 
 // ---- floods ----
@@ -480,6 +619,27 @@ handlers["tools/call"] = flood
 }
 
 #[tokio::test]
+async fn a_child_that_floods_its_stderr_is_read_and_answered() {
+    let child = Child::new(
+        r#"
+def flood(request):
+    for number in range(16):
+        sys.stderr.write("x" * (1 << 20))
+    sys.stderr.write("\n" * 100000)
+    sys.stderr.flush()
+    text(request, "done")
+handlers["tools/call"] = flood
+"#,
+    )
+    .await;
+    let (gateway, _good) = beside_good(&child.config(), json!({})).await;
+    good_is_unaffected(&gateway).await;
+    let before = gateway.memory();
+    assert_eq!(text_of(&Modern::new().call(&gateway, "x__echo", json!({})).await), "done");
+    assert!(gateway.memory().peak < before.now + ENOUGH);
+}
+
+#[tokio::test]
 async fn noise_on_stdout_is_passed_over() {
     let child = Child::new(
         r#"
@@ -639,7 +799,7 @@ handlers["tools/call"] = call
     )
     .await;
     let mut server = child.config();
-    server["call_timeout"] = json!("400ms");
+    server["call_timeout"] = json!("1500ms");
     let (gateway, _good) = beside_good(&server, json!({})).await;
     let big = json!({"big": "x".repeat(300_000)});
     let client = Modern::new();

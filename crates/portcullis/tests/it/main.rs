@@ -5,11 +5,13 @@
 
 mod harness;
 
-// mod aggregate;
+mod aggregate;
 mod cli;
 mod drain;
 mod hostile_client;
 mod hostile_server;
-// mod translation;
+mod translation;
+mod reload;
 mod sessions;
 mod tls;
+mod watching;

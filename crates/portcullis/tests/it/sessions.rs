@@ -106,6 +106,20 @@ async fn gives_each_session_a_child_of_its_own_until_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn clients_without_sessions_share_a_child_of_their_own() {
+    let child = Child::new(TELLS_ITS_PID).await;
+    let mut config = child.config();
+    config["sharing"] = json!("session");
+    let gateway = Gateway::before(&config);
+    let session = Legacy::open(&gateway).await;
+    let of_session = text_of(&session.call(&gateway, "x__echo", json!({})).await).to_owned();
+    let first = text_of(&Modern::new().call(&gateway, "x__echo", json!({})).await).to_owned();
+    let second = text_of(&Modern::new().call(&gateway, "x__echo", json!({})).await).to_owned();
+    assert_eq!(first, second);
+    assert_ne!(first, of_session);
+}
+
+#[tokio::test]
 async fn ends_idle_sessions_and_their_children() {
     let child = Child::new(TELLS_ITS_PID).await;
     let mut config = child.config();

@@ -245,6 +245,31 @@ async fn shows_its_client_certificate_to_a_server() {
     assert!(refused.contains("server `nobody`") && refused.contains("ertificate"), "{refused}");
 }
 
+#[tokio::test]
+async fn shows_a_renewed_client_certificate_after_a_reload() {
+    let ca = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Fake::modern().start().await;
+    let mut front = Front::before(&upstream, ca.server_for_own(&ca.issue("localhost"))).await;
+    let first = ca.issue("gateway");
+    let mut tls = first.write(folder.path(), "gateway");
+    tls["ca"] = json!(ca.write(folder.path(), "ca.pem"));
+    let config = json!({"servers": {"x": {"url": front.url("localhost"), "tls": tls}}});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    assert_eq!(client::text_of(&echo(&gateway).await), r#"{"n":1}"#);
+    assert_eq!(front.clients.recv().await.unwrap(), Some(first.der()));
+    let second = ca.issue("gateway");
+    second.write(gateway.folder(), "gateway");
+    // By itself: the files that the configuration names are watched like itself.
+    gateway.logged("took up the configuration").await;
+    assert_eq!(client::text_of(&echo(&gateway).await), r#"{"n":1}"#);
+    until("the new certificate", || {
+        let is_new = front.clients.try_recv().is_ok_and(|seen| seen == Some(second.der()));
+        async move { is_new }
+    })
+    .await;
+}
+
 // ---- who may be reached from the network ----
 
 #[tokio::test]
