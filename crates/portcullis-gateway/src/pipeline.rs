@@ -29,9 +29,10 @@ pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
         Err(refusal) => return Exchange::done(refusal),
     };
     let answered = match &permitted.method {
-        Method::Discover => discover(gateway, &permitted).await,
+        // Boxed, lest every call carries the room that a list needs.
+        Method::Discover => Box::pin(discover(gateway, &permitted)).await,
         method => match ListKind::of(method) {
-            Some(kind) => route::list(gateway, &permitted, kind).await,
+            Some(kind) => Box::pin(route::list(gateway, &permitted, kind)).await,
             None => return forward(gateway, permitted).await,
         },
     };

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 
 use http::HeaderMap;
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::translate::trace_of;
+use portcullis_mcp::translate::key;
 use portcullis_model::Principal;
 use portcullis_telemetry::TraceContext;
 
@@ -30,12 +30,16 @@ impl Context {
     }
 }
 
-/// Where a request stands in a trace: `_meta` first (SEP-414), for it is the call's own; else the HTTP header.
-pub(super) fn trace_context(headers: &HeaderMap, meta: Option<&Raw>) -> Option<TraceContext> {
-    let from_meta = meta.and_then(trace_of);
-    let parsed = from_meta.and_then(|(parent, state)| TraceContext::parse(&parent, state.as_deref()).ok());
+/// Where a request stands in a trace: `traceparent` and `tracestate` of `_meta` first (SEP-414), for they are the
+/// call's own; else the HTTP headers.
+pub(super) fn trace_context(headers: &HeaderMap, in_meta: [Option<Raw>; 2]) -> Option<TraceContext> {
+    let [parent, state] = in_meta;
+    let parsed = parent.and_then(|parent| {
+        let state = state.as_ref().and_then(Raw::string);
+        TraceContext::parse(&parent.string()?, state.as_deref()).ok()
+    });
     parsed.or_else(|| {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        TraceContext::parse(text("traceparent")?, text("tracestate")).ok()
+        TraceContext::parse(text(key::TRACEPARENT)?, text(key::TRACESTATE)).ok()
     })
 }

@@ -17,11 +17,12 @@ use portcullis_mcp::message::{Id, Notification, Request, write_notification, wri
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
+use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
 
 use super::body::Body;
 use super::context::{Context, trace_context};
-use super::modern::progress_token;
+use super::modern::checked_token;
 use super::response::{self, Accepts};
 use super::session::{Place, Read, Reader, Running, Session, Stream};
 use crate::answer::{Reply, reply};
@@ -199,7 +200,11 @@ enum Source {
 impl Work {
     fn begin(context: &Context, session: &Arc<Session>, headers: &HeaderMap, request: Request) -> Result<Self, Refusal> {
         let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
-        let progress_token = meta.as_ref().map(progress_token).transpose()?.flatten();
+        let [progress_token, traceparent, tracestate] = match &meta {
+            Some(meta) => meta.pick([key::PROGRESS_TOKEN, key::TRACEPARENT, key::TRACESTATE]),
+            None => [const { None }; 3],
+        };
+        let progress_token = progress_token.map(checked_token).transpose()?;
         let running = session.begin(&request.id).ok_or_else(|| {
             Refusal::new(ErrorKind::InvalidRequest, "a request with this id is still under way in this session")
         })?;
@@ -209,7 +214,7 @@ impl Work {
             worker: context.worker,
             log_level: Some(session.log_level()),
             progress_token,
-            trace: trace_context(headers, meta.as_ref()),
+            trace: trace_context(headers, [traceparent, tracestate]),
             mirrored: None,
             request_id: request.id.raw().as_str().into(),
             method: request.method.clone(),

@@ -50,8 +50,17 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
     let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
     let meta = meta.filter(|meta| meta.kind() == Kind::Object);
     let meta = meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
-    let version = meta.find_string(key::PROTOCOL_VERSION).ok_or_else(|| missing(key::PROTOCOL_VERSION, "a string"))?;
-    let capabilities = meta.find(key::CLIENT_CAPABILITIES).filter(|value| value.kind() == Kind::Object);
+    let [version, capabilities, level, progress_token, traceparent, tracestate] = meta.pick([
+        key::PROTOCOL_VERSION,
+        key::CLIENT_CAPABILITIES,
+        key::LOG_LEVEL,
+        key::PROGRESS_TOKEN,
+        key::TRACEPARENT,
+        key::TRACESTATE,
+    ]);
+    let version = version.as_ref().and_then(Raw::string);
+    let version = version.ok_or_else(|| missing(key::PROTOCOL_VERSION, "a string"))?;
+    let capabilities = capabilities.filter(|value| value.kind() == Kind::Object);
     let capabilities = capabilities.ok_or_else(|| missing(key::CLIENT_CAPABILITIES, "an object"))?;
 
     check_header(headers, &header::PROTOCOL_VERSION, &version, key::PROTOCOL_VERSION)?;
@@ -82,9 +91,9 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
         endpoint,
         caller: Arc::new(caller),
         worker: context.worker,
-        log_level: log_level(&meta)?,
-        progress_token: progress_token(&meta)?,
-        trace: trace_context(headers, Some(&meta)),
+        log_level: level.map(|level| log_level(&level)).transpose()?,
+        progress_token: progress_token.map(checked_token).transpose()?,
+        trace: trace_context(headers, [traceparent, tracestate]),
         mirrored,
         request_id: request.id.raw().as_str().into(),
         method: request.method,
@@ -151,19 +160,16 @@ fn mirrored(headers: &HeaderMap) -> HeaderMap {
         .collect()
 }
 
-fn log_level(meta: &Raw) -> Result<Option<LogLevel>, Refusal> {
-    let Some(level) = meta.find(key::LOG_LEVEL) else { return Ok(None) };
+fn log_level(level: &Raw) -> Result<LogLevel, Refusal> {
     let parsed = level.string().and_then(|level| LogLevel::parse(&level));
-    let known = parsed.ok_or_else(|| Refusal::new(ErrorKind::InvalidParams, "unknown log level"))?;
-    Ok(Some(known))
+    parsed.ok_or_else(|| Refusal::new(ErrorKind::InvalidParams, "unknown log level"))
 }
 
 /// A progress token is a string or an integer; it is echoed as it came.
-pub(super) fn progress_token(meta: &Raw) -> Result<Option<Raw>, Refusal> {
-    match meta.find(key::PROGRESS_TOKEN) {
-        None => Ok(None),
-        Some(token) if Id::from_raw(&token).is_some() => Ok(Some(token)),
-        Some(_) => Err(Refusal::new(ErrorKind::InvalidParams, "`progressToken` must be a string or an integer")),
+pub(super) fn checked_token(token: Raw) -> Result<Raw, Refusal> {
+    match Id::from_raw(&token) {
+        Some(_) => Ok(token),
+        None => Err(Refusal::new(ErrorKind::InvalidParams, "`progressToken` must be a string or an integer")),
     }
 }
 

@@ -135,8 +135,8 @@ impl Serve {
         let Some(tls) = &self.tls else {
             return self.http(stream, Principal::Anonymous).await;
         };
-        match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-            Ok(Ok((stream, principal))) => self.http(stream, principal).await,
+        match tokio::time::timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await {
+            Ok(Ok((stream, principal))) => Box::pin(self.http(stream, principal)).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }

@@ -88,7 +88,9 @@ impl Drop for Recorder {
 fn label(outcome: &Outcome) -> Label {
     match outcome {
         Outcome::Complete(payload) => {
-            let is_error = payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
+            // Looking for the word first spares most results a walk through their members.
+            let may_be = memchr::memmem::find(payload.result.as_bytes(), b"isError").is_some();
+            let is_error = may_be && payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
             if is_error { Label::ToolError } else { Label::Ok }
         }
         Outcome::InputRequired(_) | Outcome::Task(_) => Label::Ok,

@@ -114,7 +114,8 @@ impl Pool {
                 Attempt::NotSent(unsent) => request = unsent,
             }
         }
-        let opened = tokio::time::timeout(CONNECT, self.open()).await;
+        // Boxed, for its handshakes are large and every call would carry the room for them.
+        let opened = tokio::time::timeout(CONNECT, Box::pin(self.open())).await;
         let opened = opened.map_err(|_| HttpError::Connect("no connection within 10 s".to_owned()))??;
         let attempt = match opened {
             Opened::One(sender) => self.send_one(sender, request).await?,

@@ -96,9 +96,16 @@ fn set(out: &mut Vec<u8>, key: &str, value: &[u8]) {
 /// Appends `text` as a JSON string, escaping what RFC 8259 section 7 demands and nothing else.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut plain = 0;
     let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let escapes = bytes.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'));
+    if !escapes {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
+    let mut plain = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let short = match byte {
             b'"' | b'\\' => *byte,

@@ -136,6 +136,22 @@ impl Raw {
         self.members().find(|member| member.key_is(key)).map(|member| member.value())
     }
 
+    /// The values of several members, in one pass.
+    pub fn pick<const N: usize>(&self, keys: [&str; N]) -> [Option<Raw>; N] {
+        let mut found = [const { None }; N];
+        let mut open = N;
+        for member in self.members() {
+            if let Some(at) = keys.iter().position(|key| member.key_is(key)) {
+                found[at] = Some(member.value());
+                open -= 1;
+                if open == 0 {
+                    break;
+                }
+            }
+        }
+        found
+    }
+
     /// The value behind a chain of keys.
     pub fn find_path(&self, path: &[&str]) -> Option<Raw> {
         path.iter().try_fold(self.clone(), |value, key| value.find(key))
@@ -266,13 +282,24 @@ fn next_token(text: &[u8], mut at: usize) -> Option<usize> {
 fn skip_string(text: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
-        let step = memchr::memchr2(b'"', b'\\', &text[at..]).expect("checked string ends");
-        at += step + 1;
+        at += quote_or_backslash(&text[at..]).expect("checked string ends") + 1;
         if text[at - 1] == b'"' {
             return at;
         }
         at += 1;
     }
+}
+
+/// Where the next quote or backslash is. Most strings are short keys, for which a search that reads many bytes at a time
+/// costs more to begin than it saves.
+pub(super) fn quote_or_backslash(text: &[u8]) -> Option<usize> {
+    const SHORT: usize = 16;
+    let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let (head, tail) = text.split_at(SHORT.min(text.len()));
+    if let Some(at) = head.iter().position(is_end) {
+        return Some(at);
+    }
+    memchr::memchr2(b'"', b'\\', tail).map(|at| at + head.len())
 }
 
 fn skip_value(text: &[u8], start: usize) -> usize {

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::raw::quote_or_backslash;
+
 /// Bounds on what is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -157,7 +159,7 @@ impl<'a> Scan<'a> {
         let mut escaped = false;
         loop {
             let rest = &self.text[self.at..];
-            let plain = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            let plain = quote_or_backslash(rest).unwrap_or(rest.len());
             if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
                 self.at += rest.iter().position(|byte| *byte < 0x20).unwrap_or(0);
                 return self.fail();

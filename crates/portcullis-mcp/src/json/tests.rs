@@ -66,6 +66,8 @@ fn finds_members_by_decoded_key() {
     assert_eq!(raw.find("bc").unwrap().elements().count(), 3);
     assert_eq!(raw.find("d").unwrap().string().unwrap(), "😀\n");
     assert_eq!(raw.find("e"), None);
+    let [d, e, a] = raw.pick(["d", "e", "a"]);
+    assert_eq!((d, e, a), (raw.find("d"), None, raw.find("a")));
     let cut = parse(r#""a\ud83d""#).unwrap();
     assert_eq!((cut.as_str(), &*cut.string().unwrap()), (r#""a\ud83d""#, "a\u{fffd}"));
     assert_eq!(parse("[]").unwrap().elements().count(), 0);

@@ -9,7 +9,7 @@ mod params;
 mod result;
 
 pub use error::{error_for, upstream_error};
-pub use params::{Hop, key, legacy_params, modern_params, trace_of};
+pub use params::{Hop, key, legacy_params, modern_params};
 pub use result::{Payload, list_item_for, result_for};
 
 #[cfg(test)]

@@ -84,11 +84,6 @@ pub fn legacy_params(params: Option<&Raw>, hop: &Hop<'_>) -> Option<Raw> {
     Some(params.cloned().unwrap_or_else(empty).with(&[("_meta", Change::Set(meta.as_bytes()))]))
 }
 
-/// `traceparent` and `tracestate` that a client put into `_meta` (SEP-414).
-pub fn trace_of(meta: &Raw) -> Option<(String, Option<String>)> {
-    Some((meta.find_string(key::TRACEPARENT)?, meta.find_string(key::TRACESTATE)))
-}
-
 fn empty() -> Raw {
     Raw::from_static("{}")
 }

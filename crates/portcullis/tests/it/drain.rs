@@ -1,6 +1,6 @@
 //! The end: what is under way may finish, nothing new begins, and no child stays behind.
 
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -188,4 +188,39 @@ async fn no_child_survives_the_gateway_whatever_ends_it() {
         exit(&mut gateway).await;
         until("the end of the child's child", async || !is_alive(grandchild)).await;
     }
+}
+
+/// The process that ends the children of a gateway that can no longer do it.
+fn keeper(gateway: u32) -> Option<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).find(|pid| {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let parent = read("stat").rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+        parent == Some(gateway) && is_alive(*pid) && read("cmdline").contains("__keeper")
+    })
+}
+
+#[tokio::test]
+async fn the_keeper_comes_back_even_when_the_program_was_replaced() {
+    let child = Child::new("").await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("portcullis");
+    std::fs::copy(env!("CARGO_BIN_EXE_portcullis"), &program).unwrap();
+    let config = json!({"listen": "127.0.0.1:0", "servers": {"x": child.config()}});
+    std::fs::write(folder.path().join("c.json"), config.to_string()).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["serve", "--config", "c.json"]);
+    let mut gateway = Gateway::spawn(folder, command);
+    let _session = Legacy::open(&gateway).await;
+    let mut process = child.started().await;
+    // As an upgrade does it.
+    std::fs::remove_file(&program).unwrap();
+    let first = keeper(gateway.pid()).expect("a keeper");
+    signal(first, Signal::KILL);
+    gateway.logged("the keeper died").await;
+    let pid = gateway.pid();
+    until("another keeper", async || keeper(pid).is_some_and(|keeper| keeper != first)).await;
+    signal(pid, Signal::KILL);
+    process.exited().await;
+    exit(&mut gateway).await;
 }

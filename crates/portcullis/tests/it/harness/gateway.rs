@@ -55,7 +55,7 @@ impl Gateway {
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let sink = log.clone();
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 sink.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 sink.written.notify_waiters();
@@ -68,6 +68,7 @@ impl Gateway {
         let Some(address) = address else {
             let _ = process.kill();
             let _ = process.wait();
+            let _ = reading.join();
             panic!("the gateway did not start: {first:?} {:?}", log.lines.lock().unwrap());
         };
         // Whoever prints more must not be held up by a full pipe.
