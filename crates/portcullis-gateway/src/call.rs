@@ -61,6 +61,8 @@ pub struct Call {
     pub method: Method,
     /// As they came.
     pub params: Option<Raw>,
+    /// The tool's or prompt's name or the resource's URI in `params`, for methods that have one.
+    pub subject: Option<String>,
     /// Log messages wanted from this level up.
     pub log_level: Option<LogLevel>,
     /// The client's progress token.

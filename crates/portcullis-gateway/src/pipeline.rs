@@ -65,7 +65,7 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
         Ok((exchange, permit)) => {
             let way_back = WayBack {
                 method: call.method.clone(),
-                uri: uri_of(&call),
+                uri: if call.method == Method::ResourcesRead { call.subject.clone() } else { None },
                 caller: call.caller.clone(),
                 server_info: gateway.server_info(&call.endpoint),
                 aggregate: route.aggregate.then(|| server.id().clone()),
@@ -95,7 +95,7 @@ fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
 /// Starts the record of a call and writes its outgoing form.
 fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
     let server = &route.catalogue.server;
-    let name = || SpanName::new(call.method.as_str(), route.target.as_deref());
+    let name = || SpanName::new(call.method.as_str(), route.target());
     let mut trace = call.trace.clone();
     let mut spans = Vec::new();
     if gateway.tracer.enabled() {
@@ -108,12 +108,13 @@ fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
         spans.extend([outer, inner]);
     }
     let recorder =
-        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target.as_deref());
+        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
     let variant = Variant::of(&call.caller);
     let out = Outgoing {
         worker: call.worker,
         method: call.method.clone(),
         params: route.params.clone(),
+        subject: route.subject.clone(),
         caps: variant.caps,
         log_level: call.log_level,
         progress_token: call.progress_token.clone(),
@@ -141,22 +142,14 @@ async fn send(call: &Call, route: &Route, mut out: Outgoing) -> Exchange {
     tracing::info!(server.id = %server.id(), "the server refused mirrored headers; fetching its tools again");
     let variant = Variant::of(&call.caller);
     let fetched = route.catalogue.refetch(ListKind::Tools, variant).await;
-    let (Ok(listing), Some(name)) = (fetched, name_of(route)) else { return Exchange::done(refused) };
-    if let Some(mirror) = listing.find(&name).and_then(|item| item.mirror.as_ref()) {
+    let (Ok(listing), Some(name)) = (fetched, &route.subject) else { return Exchange::done(refused) };
+    if let Some(mirror) = listing.find(name).and_then(|item| item.mirror.as_ref()) {
         let arguments = route.params.as_ref().and_then(|params| params.find("arguments"));
         out.mirrored = mirror.headers(arguments.as_ref()).into_iter().collect();
     } else {
         out.mirrored.clear();
     }
     server.call(era, &call.caller.conversation, &out).await.unwrap_or_else(Exchange::done)
-}
-
-fn name_of(route: &Route) -> Option<String> {
-    route.params.as_ref()?.find_string("name")
-}
-
-fn uri_of(call: &Call) -> Option<String> {
-    (call.method == Method::ResourcesRead).then(|| call.params.as_ref()?.find_string("uri"))?
 }
 
 fn timed_out(server: &ServerId, after: Duration) -> Refusal {

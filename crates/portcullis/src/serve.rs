@@ -1,6 +1,7 @@
 //! `portcullis up` and `portcullis serve`: everything put together, top to bottom, and taken apart again.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +65,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let mut end = End::listen().context("cannot listen for signals")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let count = worker_count(&settings);
-    let exe = std::env::current_exe().context("cannot find this program's own file")?;
-    let supervisor = Supervisor::start(&exe).context("cannot start the keeper of child processes")?;
+    let program = own_program().context("cannot find this program's own file")?;
+    let supervisor = Supervisor::start(&program).context("cannot start the keeper of child processes")?;
     let metrics = Metrics::new();
     let tracer = tracer(&settings, &metrics)?;
     let tls = load_tls(&settings)?;
@@ -93,6 +94,13 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     stop(&gateway, workers, end.asked_for()).await;
     tracer.shutdown(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What runs here, for the keeper, which may have to be started again after an upgrade has replaced the file: where
+/// there is `/proc`, that still leads to the old one.
+fn own_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
 fn start_logs(settings: &config::Settings) -> anyhow::Result<LogHandle> {

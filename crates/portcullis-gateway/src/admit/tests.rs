@@ -20,6 +20,7 @@ fn call(under_way: &Arc<AtomicUsize>) -> Call {
         worker: Worker(0),
         method: Method::ToolsCall,
         params: None,
+        subject: None,
         log_level: None,
         progress_token: None,
         trace: None,

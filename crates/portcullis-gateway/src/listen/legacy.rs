@@ -217,6 +217,7 @@ impl Work {
             trace: trace_context(headers, [traceparent, tracestate]),
             mirrored: None,
             request_id: request.id.raw().as_str().into(),
+            subject: request.method.name_member().and_then(|member| request.params.as_ref()?.find_string(member)),
             method: request.method.clone(),
             params: request.params,
         };

@@ -1,5 +1,6 @@
 //! Clients of 2026-07-28: every request says all that is to be known; nothing is remembered between two of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,11 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
     let missing = |key: &str, what: &str| {
         Refusal::new(ErrorKind::MissingMetadata, format!("`params._meta[\"{key}\"]` must be {what}"))
     };
-    let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
+    let member = request.method.name_member();
+    let [meta, subject] = match &request.params {
+        Some(params) => params.pick(["_meta", member.unwrap_or("_meta")]),
+        None => [None, None],
+    };
     let meta = meta.filter(|meta| meta.kind() == Kind::Object);
     let meta = meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
     let [version, capabilities, level, progress_token, traceparent, tracestate] = meta.pick([
@@ -68,12 +73,12 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
         return Err(unsupported(&version));
     }
     check_header(headers, &header::METHOD, request.method.as_str(), "method")?;
-    if let Some(member) = request.method.name_member() {
-        let name = request.params.as_ref().and_then(|params| params.find_string(member));
-        let name = name.ok_or_else(|| {
+    let subject = subject.as_ref().and_then(Raw::string).map(Cow::into_owned);
+    if let Some(member) = member {
+        let subject = subject.as_ref().ok_or_else(|| {
             Refusal::new(ErrorKind::InvalidParams, format!("`params.{member}` must be a string"))
         })?;
-        check_encoded(headers, &name, member)?;
+        check_encoded(headers, subject, member)?;
     }
     if !is_served(&request.method) {
         let message = format!("there is no method `{:.64}` in {}", request.method, Revision::NEWEST);
@@ -98,6 +103,7 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
         request_id: request.id.raw().as_str().into(),
         method: request.method,
         params: request.params,
+        subject,
     })
 }
 

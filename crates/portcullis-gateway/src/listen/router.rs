@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use portcullis_config::Anonymous;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{self, Malformed, Message};
+use portcullis_mcp::message::{Malformed, Message};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision, claims_modern};
 use portcullis_mcp::translate::key;
@@ -136,14 +136,13 @@ async fn read(context: &Context, headers: &HeaderMap, incoming: Incoming) -> Res
 async fn post(context: &Arc<Context>, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response<Body> {
     let era = header_era(headers);
     let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
-    let raw = match Raw::parse(body, depth) {
-        Ok(raw) => raw,
-        Err(error) => return malformed(era, Malformed::Json(error)),
-    };
-    if let Some(messages) = message::batch(&raw) {
-        return batch(context, &endpoint, headers, &messages).await;
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return match Raw::parse(body, depth) {
+            Ok(raw) => batch(context, &endpoint, headers, &raw).await,
+            Err(error) => malformed(era, Malformed::Json(error)),
+        };
     }
-    match Message::from_raw(&raw) {
+    match Message::parse(body, depth) {
         Err(error) => malformed(era, error),
         Ok(Message::Request(request)) if era == Era::Modern || has_modern_metadata(request.params.as_ref()) => {
             modern::request(context, endpoint, headers, request).await
@@ -201,7 +200,7 @@ fn malformed(era: Era, error: Malformed) -> Response<Body> {
 }
 
 /// Batches exist in 2025-03-26 and nowhere else.
-async fn batch(context: &Arc<Context>, endpoint: &Endpoint, headers: &HeaderMap, messages: &[Raw]) -> Response<Body> {
+async fn batch(context: &Arc<Context>, endpoint: &Endpoint, headers: &HeaderMap, messages: &Raw) -> Response<Body> {
     let refuse = |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
     let session = match legacy::find_session(context, endpoint, headers) {
         Ok(session) if session.caller.revision == Revision::V2025_03_26 => session,
@@ -212,11 +211,12 @@ async fn batch(context: &Arc<Context>, endpoint: &Endpoint, headers: &HeaderMap,
         Err(refusal) => return response::refusal(Era::Legacy, None, &refusal),
     };
     let limit = context.gateway.env.limits().batch;
+    let messages: Vec<Raw> = messages.elements().take(limit + 1).collect();
     if messages.is_empty() || messages.len() > limit {
         return refuse(format!("a batch holds 1 to {limit} messages (limits.batch)"));
     }
     let mut requests = Vec::new();
-    for raw in messages {
+    for raw in &messages {
         match Message::from_raw(raw) {
             Ok(Message::Request(request)) if request.method == Method::Initialize => {
                 return refuse("`initialize` must not be part of a batch".to_owned());

@@ -108,13 +108,9 @@ async fn peer_in_time(catalogue: &Arc<Catalogue>, era: Era) -> Option<Arc<Peer>>
     if catalogue.server.about().is_none() && catalogue.awaited.load(Ordering::Relaxed) {
         return None;
     }
-    match tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await {
-        Ok(peer) => peer.ok(),
-        Err(_) => {
-            catalogue.awaited.store(true, Ordering::Relaxed);
-            None
-        }
-    }
+    let peer = tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await;
+    catalogue.awaited.fetch_or(peer.is_err(), Ordering::Relaxed);
+    peer.ok()?.ok()
 }
 
 /// What a server says of itself, asked now if nobody has yet.

@@ -211,12 +211,17 @@ impl Listing {
 
     /// The item with the server's own name or URI.
     pub(crate) fn find(&self, key: &str) -> Option<&Item> {
-        self.by_key.get(key).map(|index| &self.items[*index])
+        self.position(key).map(|index| &self.items[index])
     }
 
-    /// The item with the name or URI on the aggregate.
-    pub(crate) fn find_exposed(&self, exposed: &str) -> Option<&Item> {
-        self.by_exposed.get(exposed).map(|index| &self.items[*index])
+    /// Where the item with the server's own name or URI stands.
+    pub(crate) fn position(&self, key: &str) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Where the item with this name or URI on the aggregate stands.
+    pub(crate) fn position_exposed(&self, exposed: &str) -> Option<usize> {
+        self.by_exposed.get(exposed).copied()
     }
 
     /// How long clients may keep it, from `now`.

@@ -12,7 +12,7 @@ use portcullis_model::{ErrorKind, ServerId};
 use portcullis_telemetry::CallSeries;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
-use super::listing::{ListKind, Listing};
+use super::listing::{Item, ListKind, Listing};
 use super::servers::unknown_server;
 use crate::call::{Call, Endpoint, Refusal};
 use crate::gateway::Gateway;
@@ -22,20 +22,29 @@ pub(crate) struct Route {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The params in the server's own names.
     pub(crate) params: Option<Raw>,
-    /// The tool's or prompt's own name, if the server lists it: fit for labels.
-    pub(crate) target: Option<String>,
+    /// The tool's or prompt's name or the resource's URI, as the server knows it.
+    pub(crate) subject: Option<String>,
+    /// The list in which the tool or prompt stands, and where.
+    listed: Option<(Arc<Listing>, usize)>,
     /// Counts the call.
     pub(crate) series: Arc<CallSeries>,
-    /// The list and the tool whose schema mirrors arguments into headers.
-    pub(crate) mirrored: Option<(Arc<Listing>, String)>,
     /// Whether names and URIs in the answer have to be mapped.
     pub(crate) aggregate: bool,
 }
 
 impl Route {
+    fn item(&self) -> Option<&Item> {
+        self.listed.as_ref().map(|(listing, index)| &listing.items[*index])
+    }
+
+    /// The tool's or prompt's own name, if the server lists it: fit for labels.
+    pub(crate) fn target(&self) -> Option<&str> {
+        self.item().map(|item| item.key.as_str())
+    }
+
+    /// Which arguments are mirrored into headers.
     pub(crate) fn mirror(&self) -> Option<&Mirror> {
-        let (listing, name) = self.mirrored.as_ref()?;
-        listing.find(name)?.mirror.as_ref()
+        self.item()?.mirror.as_ref()
     }
 }
 
@@ -43,41 +52,54 @@ impl Route {
 /// unknown names must not make a server list without end.
 const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(1), patience: Duration::from_secs(5) };
 
+/// Where a list only lends labels and mirrored headers, any will do, and the call does not wait long for the first: a
+/// server that wants headers it was not sent says so (-32020).
+const LABELS: Need = Need::Recent { age: Duration::MAX, patience: Duration::from_secs(2) };
+
 /// Finds the server of a call.
 pub(crate) async fn resolve(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
     match &call.method {
         Method::ToolsCall => by_name(gateway, call, ListKind::Tools).await,
         Method::PromptsGet => by_name(gateway, call, ListKind::Prompts).await,
         Method::ResourcesRead => by_uri(gateway, call).await,
-        Method::Complete => by_reference(gateway, call).await,
+        Method::Complete => Box::pin(by_reference(gateway, call)).await,
         other => Err(Refusal::new(ErrorKind::UnknownMethod, format!("there is no method `{other}` here"))),
     }
 }
 
 async fn by_name(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Route, Refusal> {
-    let name = param(call, "name")?;
+    let name = subject(call, "name")?;
     let variant = Variant::of(&call.caller);
     if let Endpoint::Server(id) = &call.endpoint {
         let catalogue = find_server(gateway, id)?;
         // The server itself is the judge of its names; the list is only for labels and mirrored headers.
-        let found = catalogue.list(kind, variant, Need::Known).await.ok();
-        return Ok(plain(&catalogue, call, kind, &name, found.map(|found| found.listing)));
+        let found = match catalogue.peek(kind, variant, LABELS) {
+            Some(listing) => Some(listing),
+            None => Box::pin(catalogue.list(kind, variant, LABELS)).await.ok().map(|found| found.listing),
+        };
+        let listed = found.and_then(|listing| Some((listing.position(name)?, listing)));
+        return Ok(route(&catalogue, call, name.to_owned(), listed.map(|(index, listing)| (listing, index))));
     }
+    Box::pin(by_exposed_name(gateway, call, kind, name)).await
+}
+
+/// On the aggregate: names carry their server's slug.
+async fn by_exposed_name(gateway: &Gateway, call: &Call, kind: ListKind, name: &str) -> Result<Route, Refusal> {
+    let variant = Variant::of(&call.caller);
     let unknown = || Refusal::new(ErrorKind::InvalidParams, format!("there is no {} `{name:.128}` here", noun(kind)));
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
     let slug = name.split_once("__").ok_or_else(unknown)?.0;
-    let servers = gateway.servers.load();
-    let catalogue = servers.find(slug).ok_or_else(unknown)?.clone();
+    let catalogue = gateway.servers.load().find(slug).ok_or_else(unknown)?.clone();
     let known = catalogue.list(kind, variant, Need::Known).await?.listing;
-    let listing = match known.find_exposed(&name) {
+    let listing = match known.position_exposed(name) {
         Some(_) => known,
         None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
     };
-    let original = listing.find_exposed(&name).ok_or_else(unknown)?.key.clone();
-    let mut route = plain(&catalogue, call, kind, &original, Some(listing));
+    let index = listing.position_exposed(name).ok_or_else(unknown)?;
+    let original = listing.items[index].key.clone();
     let own = Raw::from_text(&original);
-    route.params = route.params.map(|params| params.with(&[("name", Change::Set(own.as_bytes()))]));
-    route.aggregate = true;
+    let mut route = route(&catalogue, call, original, Some((listing, index)));
+    route.params = route.params.map(|params| params.map_member("name", |_| own));
     Ok(route)
 }
 
@@ -85,21 +107,24 @@ fn noun(kind: ListKind) -> &'static str {
     if kind == ListKind::Tools { "tool" } else { "prompt" }
 }
 
-fn plain(
+fn route(
     catalogue: &Arc<Catalogue>,
     call: &Call,
-    kind: ListKind,
-    name: &str,
-    listing: Option<Arc<Listing>>,
+    subject: String,
+    listed: Option<(Arc<Listing>, usize)>,
 ) -> Route {
-    let item = listing.as_ref().and_then(|listing| listing.find(name));
-    let series = match item {
-        Some(item) => item.series.clone(),
+    let series = match &listed {
+        Some((listing, index)) => listing.items[*index].series.clone(),
         None => unlisted(catalogue, call),
     };
-    let (target, is_mirrored) = (item.map(|item| item.key.clone()), item.is_some_and(|item| item.mirror.is_some()));
-    let mirrored = listing.filter(|_| kind == ListKind::Tools && is_mirrored).map(|listing| (listing, name.to_owned()));
-    Route { catalogue: catalogue.clone(), params: call.params.clone(), target, series, mirrored, aggregate: false }
+    Route {
+        catalogue: catalogue.clone(),
+        params: call.params.clone(),
+        subject: Some(subject),
+        listed,
+        series,
+        aggregate: call.endpoint == Endpoint::Aggregate,
+    }
 }
 
 /// The series of calls for things that no list has: one per server and method.
@@ -109,9 +134,14 @@ fn unlisted(catalogue: &Catalogue, call: &Call) -> Arc<CallSeries> {
 }
 
 async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
-    let uri = param(call, "uri")?;
-    let (catalogue, own) = server_of_uri(gateway, call, &uri).await?;
-    Ok(uri_route(&catalogue, call, call.params.clone().map(|params| set(&params, "uri", &own))))
+    let uri = subject(call, "uri")?;
+    let (catalogue, own) = Box::pin(server_of_uri(gateway, call, uri)).await?;
+    let mut route = route(&catalogue, call, own, None);
+    if let (true, Some(own)) = (route.aggregate, &route.subject) {
+        let own = Raw::from_text(own);
+        route.params = route.params.map(|params| params.map_member("uri", |_| own));
+    }
+    Ok(route)
 }
 
 async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
@@ -119,15 +149,13 @@ async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> 
     let params = call.params.clone().ok_or_else(wrong)?;
     let reference = params.find("ref").ok_or_else(wrong)?;
     if let Endpoint::Server(id) = &call.endpoint {
-        return Ok(uri_route(&find_server(gateway, id)?, call, Some(params)));
+        return Ok(reference_route(&find_server(gateway, id)?, call, params));
     }
     let (catalogue, reference) = match reference.find_string("type").as_deref() {
         Some("ref/prompt") => {
             let name = reference.find_string("name").ok_or_else(wrong)?;
-            let named = Raw::from_static("{}").with(&[("name", Change::Set(Raw::from_text(&name).as_bytes()))]);
-            let stand_in = Call { method: Method::PromptsGet, params: Some(named), ..call.clone() };
-            let route = by_name(gateway, &stand_in, ListKind::Prompts).await?;
-            let own = route.target.ok_or_else(wrong)?;
+            let route = by_exposed_name(gateway, call, ListKind::Prompts, &name).await?;
+            let own = route.subject.ok_or_else(wrong)?;
             (route.catalogue, set(&reference, "name", &own))
         }
         Some("ref/resource") => {
@@ -138,16 +166,16 @@ async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> 
         _ => return Err(wrong()),
     };
     let params = params.with(&[("ref", Change::Set(reference.as_bytes()))]);
-    Ok(uri_route(&catalogue, call, Some(params)))
+    Ok(reference_route(&catalogue, call, params))
 }
 
-fn uri_route(catalogue: &Arc<Catalogue>, call: &Call, params: Option<Raw>) -> Route {
+fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Raw) -> Route {
     Route {
         catalogue: catalogue.clone(),
-        params,
-        target: None,
+        params: Some(params),
+        subject: None,
+        listed: None,
         series: unlisted(catalogue, call),
-        mirrored: None,
         aggregate: call.endpoint == Endpoint::Aggregate,
     }
 }
@@ -187,9 +215,9 @@ fn find_server(gateway: &Gateway, id: &ServerId) -> Result<Arc<Catalogue>, Refus
     gateway.servers.load().find(id.as_str()).cloned().ok_or_else(|| unknown_server(id))
 }
 
-fn param(call: &Call, key: &str) -> Result<String, Refusal> {
-    let value = call.params.as_ref().and_then(|params| params.find_string(key));
-    value.ok_or_else(|| Refusal::new(ErrorKind::InvalidParams, format!("`params.{key}` must be a string")))
+fn subject<'a>(call: &'a Call, member: &str) -> Result<&'a str, Refusal> {
+    let missing = || Refusal::new(ErrorKind::InvalidParams, format!("`params.{member}` must be a string"));
+    call.subject.as_deref().ok_or_else(missing)
 }
 
 fn set(object: &Raw, key: &str, text: &str) -> Raw {

@@ -19,6 +19,8 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     /// With the server's own names and URIs in them.
     pub(crate) params: Option<Raw>,
+    /// The name or URI in `params` that a header mirrors.
+    pub(crate) subject: Option<String>,
     /// What the client at the other end can be asked.
     pub(crate) caps: ClientCaps,
     /// Log messages wanted from this level up.
@@ -38,6 +40,7 @@ impl Outgoing {
             worker,
             method,
             params,
+            subject: None,
             caps: ClientCaps::NONE,
             log_level: None,
             progress_token: None,

@@ -30,13 +30,10 @@ impl Connection {
         let cancel = CancelOnDrop::armed(self, id, out.worker);
         let reply = {
             let modern = self.era() == Era::Modern;
-            let name = out.method.name_member().filter(|_| modern);
-            let name = name.and_then(|member| params.as_ref()?.find(member));
-            let name = name.as_ref().and_then(Raw::string);
             let head = Head {
                 revision: self.version_header(),
                 method: modern.then_some(&out.method),
-                name: name.as_deref(),
+                name: out.subject.as_deref().filter(|_| modern),
                 session,
                 traceparent: out.trace.as_ref().and_then(|trace| trace.to_string().try_into().ok()),
                 tracestate: out.trace.as_ref().and_then(|trace| trace.tracestate()?.try_into().ok()),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Kind, Raw};
+use super::{Kind, Member, Raw};
 
 /// What becomes of one member.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,50 @@ impl Raw {
         }
         out.push(b'}');
         Raw(Bytes::from(out))
+    }
+
+    /// This object with the value of one member made from the old one, which is `None` when there is no such member: all
+    /// bytes around it stay. On a value that is no object, nothing changes.
+    #[must_use]
+    pub fn map_member(&self, key: &str, map: impl FnOnce(Option<Raw>) -> Raw) -> Raw {
+        if self.kind() != Kind::Object {
+            return self.clone();
+        }
+        let (member, last) = self.seek(key);
+        let value = map(member.map(|member| member.value()));
+        let value = value.as_bytes();
+        let mut out = Vec::with_capacity(self.0.len() + value.len() + key.len() + 4);
+        match member {
+            Some(member) => {
+                let (start, end) = member.value_span();
+                out.extend_from_slice(&self.0[..start]);
+                out.extend_from_slice(value);
+                out.extend_from_slice(&self.0[end..]);
+            }
+            None => {
+                out.extend_from_slice(&self.0[..last]);
+                if last > 1 {
+                    out.push(b',');
+                }
+                write_string(&mut out, key);
+                out.push(b':');
+                out.extend_from_slice(value);
+                out.extend_from_slice(&self.0[last..]);
+            }
+        }
+        Raw(Bytes::from(out))
+    }
+
+    /// The member, or else where the last one ends (1 in an empty object).
+    fn seek(&self, key: &str) -> (Option<Member<'_>>, usize) {
+        let mut last = 1;
+        for member in self.members() {
+            if member.key_is(key) {
+                return (Some(member), last);
+            }
+            last = member.value_span().1;
+        }
+        (None, last)
     }
 
     /// This array with every element mapped; elements mapped to `None` go. On a value that is no array, nothing

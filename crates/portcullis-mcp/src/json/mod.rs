@@ -10,6 +10,7 @@
 
 mod edit;
 mod raw;
+mod run;
 mod scan;
 
 pub use edit::{Change, write_string};

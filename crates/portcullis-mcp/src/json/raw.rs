@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::run::plain_run;
 use super::scan::{self, JsonError, Limits, unescape};
 
 /// One JSON value as it came: valid, in bounds, no white space around it. Clones share the bytes.
@@ -32,8 +33,20 @@ impl Raw {
     /// # Errors
     /// What is wrong and where; see [`JsonError`].
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, JsonError> {
-        let (start, end) = scan::check(&bytes, limits)?;
-        Ok(Self(bytes.slice(start..end)))
+        let checked = scan::check(&bytes, limits)?;
+        Ok(Self(bytes.slice(checked.start..checked.end)))
+    }
+
+    /// [`Raw::parse`], and the members of the object that it is, as keys and values found on the way; none when it is no
+    /// object.
+    ///
+    /// # Errors
+    /// As [`Raw::parse`].
+    pub fn parse_members(bytes: &Bytes, limits: Limits) -> Result<(Self, Vec<(Self, Self)>), JsonError> {
+        let checked = scan::check(bytes, limits)?;
+        let slice = |span: (usize, usize)| Self(bytes.slice(span.0..span.1));
+        let members = checked.members.iter().map(|(key, value)| (slice(*key), slice(*value))).collect();
+        Ok((slice((checked.start, checked.end)), members))
     }
 
     /// A value that the program itself wrote.
@@ -100,6 +113,11 @@ impl Raw {
     /// The decoded string, if this is one.
     pub fn string(&self) -> Option<Cow<'_, str>> {
         (self.kind() == Kind::String).then(|| unescape(&self.0[1..self.0.len() - 1]))
+    }
+
+    /// Whether this is a string that says `text`.
+    pub fn is_text(&self, text: &str) -> bool {
+        self.kind() == Kind::String && says(&self.0[1..self.0.len() - 1], text)
     }
 
     /// The boolean, if this is one.
@@ -207,15 +225,14 @@ impl<'a> Member<'a> {
         unescape(&self.owner.0[self.key.0 + 1..self.key.1 - 1])
     }
 
+    /// The key as a JSON string; shares the owner's bytes.
+    pub fn key_raw(&self) -> Raw {
+        self.owner.slice(self.key.0, self.key.1)
+    }
+
     /// Whether the decoded key is `text`.
     pub fn key_is(&self, text: &str) -> bool {
-        let inner = &self.owner.0[self.key.0 + 1..self.key.1 - 1];
-        // Escapes only make a text longer.
-        match inner.len().cmp(&text.len()) {
-            Ordering::Less => false,
-            Ordering::Equal => inner == text.as_bytes(),
-            Ordering::Greater => inner.contains(&b'\\') && unescape(inner) == text,
-        }
+        says(&self.owner.0[self.key.0 + 1..self.key.1 - 1], text)
     }
 
     /// The value; shares the owner's bytes.
@@ -226,6 +243,11 @@ impl<'a> Member<'a> {
     /// The bytes of the value.
     pub fn value_bytes(&self) -> &'a [u8] {
         &self.owner.0[self.value.0..self.value.1]
+    }
+
+    /// Where the value stands in the owner.
+    pub(super) fn value_span(&self) -> (usize, usize) {
+        self.value
     }
 
     /// Key, colon and value as they came.
@@ -266,6 +288,16 @@ impl Iterator for Elements<'_> {
     }
 }
 
+/// Whether the inside of a JSON string, decoded, is `text`.
+fn says(inner: &[u8], text: &str) -> bool {
+    // Escapes only make a text longer.
+    match inner.len().cmp(&text.len()) {
+        Ordering::Less => false,
+        Ordering::Equal => inner == text.as_bytes(),
+        Ordering::Greater => inner.contains(&b'\\') && unescape(inner) == text,
+    }
+}
+
 // What follows walks text that `scan` has checked, so it only looks for ends.
 
 /// The next byte that starts a key or value; `None` at the closing bracket.
@@ -282,24 +314,12 @@ fn next_token(text: &[u8], mut at: usize) -> Option<usize> {
 fn skip_string(text: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
-        at += quote_or_backslash(&text[at..]).expect("checked string ends") + 1;
+        at += plain_run(&text[at..]) + 1;
         if text[at - 1] == b'"' {
             return at;
         }
         at += 1;
     }
-}
-
-/// Where the next quote or backslash is. Most strings are short keys, for which a search that reads many bytes at a time
-/// costs more to begin than it saves.
-pub(super) fn quote_or_backslash(text: &[u8]) -> Option<usize> {
-    const SHORT: usize = 16;
-    let is_end = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let (head, tail) = text.split_at(SHORT.min(text.len()));
-    if let Some(at) = head.iter().position(is_end) {
-        return Some(at);
-    }
-    memchr::memchr2(b'"', b'\\', tail).map(|at| at + head.len())
 }
 
 fn skip_value(text: &[u8], start: usize) -> usize {

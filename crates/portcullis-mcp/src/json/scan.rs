@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::raw::quote_or_backslash;
+use super::run::plain_run;
 
 /// Bounds on what is accepted.
 #[derive(Clone, Copy, Debug)]
@@ -41,18 +41,31 @@ pub enum JsonError {
     DuplicateKey(String),
 }
 
-/// Checks `text` and returns the span of its one value, without the white space around it.
-pub(super) fn check(text: &[u8], limits: Limits) -> Result<(usize, usize), JsonError> {
+/// A checked text.
+pub(super) struct Checked {
+    /// Where its one value starts and ends.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// The spans of key and value of the members, when the value is an object.
+    pub(super) members: Vec<((usize, usize), (usize, usize))>,
+}
+
+/// Checks `text`.
+pub(super) fn check(text: &[u8], limits: Limits) -> Result<Checked, JsonError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(JsonError::Encoding(error.valid_up_to()));
     }
-    let mut scan = Scan { text, at: 0, limits, keys: Vec::with_capacity(PAIRWISE) };
+    let mut scan = Scan { text, at: 0, limits, keys: Vec::with_capacity(PAIRWISE), members: Vec::new() };
     scan.space();
     let start = scan.at;
     scan.value(0)?;
     let end = scan.at;
     scan.space();
-    if scan.at == text.len() { Ok((start, end)) } else { Err(JsonError::Trailing(scan.at)) }
+    if scan.at == text.len() {
+        Ok(Checked { start, end, members: scan.members })
+    } else {
+        Err(JsonError::Trailing(scan.at))
+    }
 }
 
 /// Up to this many keys are compared pairwise; a larger object pays for a hash set.
@@ -64,6 +77,8 @@ struct Scan<'a> {
     limits: Limits,
     /// The keys of all objects that are open, innermost last.
     keys: Vec<Text<'a>>,
+    /// Of the outermost object.
+    members: Vec<((usize, usize), (usize, usize))>,
 }
 
 /// A string as it stands between its quotes.
@@ -151,31 +166,24 @@ impl<'a> Scan<'a> {
         Ok(())
     }
 
-    /// Returns the text between the quotes, still escaped. Looks for the end first and for control characters in what
-    /// lies before it: both go many bytes at a time.
+    /// Returns the text between the quotes, still escaped.
     fn string(&mut self) -> Result<Text<'a>, JsonError> {
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
         loop {
-            let rest = &self.text[self.at..];
-            let plain = quote_or_backslash(rest).unwrap_or(rest.len());
-            if rest[..plain].iter().fold(false, |found, byte| found | (*byte < 0x20)) {
-                self.at += rest.iter().position(|byte| *byte < 0x20).unwrap_or(0);
-                return self.fail();
-            }
-            self.at += plain;
+            self.at += plain_run(&self.text[self.at..]);
             match self.peek() {
                 Some(b'"') => {
                     let inner = &self.text[start..self.at];
                     self.at += 1;
                     return Ok(Text { inner, escaped });
                 }
-                Some(_) => {
+                Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
                 }
-                None => return self.fail(),
+                _ => return self.fail(),
             }
         }
     }
@@ -245,7 +253,9 @@ impl<'a> Scan<'a> {
             if self.peek() != Some(b'"') {
                 return self.fail();
             }
+            let key_start = self.at;
             let key = self.string()?;
+            let key_end = self.at;
             self.note_key(base, key, &mut seen)?;
             self.space();
             if self.peek() != Some(b':') {
@@ -253,7 +263,11 @@ impl<'a> Scan<'a> {
             }
             self.at += 1;
             self.space();
+            let value_start = self.at;
             self.value(depth)?;
+            if depth == 1 {
+                self.members.push(((key_start, key_end), (value_start, self.at)));
+            }
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,

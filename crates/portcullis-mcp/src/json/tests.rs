@@ -88,6 +88,21 @@ fn edits_leave_the_rest_alone() {
     assert_eq!(parse(r#"{"a":1}"#).unwrap().with(&[("a", Change::Remove)]).as_str(), "{}");
 }
 
+#[test]
+fn one_member_is_mapped_in_its_place() {
+    let mapped = |text: &str| {
+        parse(text)
+            .unwrap()
+            .map_member("m", |old| Raw::trusted(format!("[{}]", old.map_or_else(String::new, |old| old.to_string()))))
+            .to_string()
+    };
+    assert_eq!(mapped("{}"), r#"{"m":[]}"#);
+    assert_eq!(mapped("{ }"), r#"{"m":[] }"#);
+    assert_eq!(mapped(r#"{ "a" : 1.0 , "m" : {"x":2} , "b":3 }"#), r#"{ "a" : 1.0 , "m" : [{"x":2}] , "b":3 }"#);
+    assert_eq!(mapped(r#"{ "a" : 1.0 }"#), r#"{ "a" : 1.0,"m":[] }"#);
+    assert_eq!(mapped("[1]"), "[1]");
+}
+
 /// Any JSON value, with numbers as arbitrary text forms.
 pub(crate) fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

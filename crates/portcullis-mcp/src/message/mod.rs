@@ -101,9 +101,10 @@ impl Message {
     /// Reads one message.
     ///
     /// # Errors
-    /// [`Malformed`]; a JSON array is malformed here, see [`batch`].
+    /// [`Malformed`]; a JSON array (a batch of 2025-03-26) is no message.
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, Malformed> {
-        Self::from_raw(&Raw::parse(bytes, limits)?)
+        let (raw, members) = Raw::parse_members(&bytes, limits)?;
+        Self::from_members(raw.kind(), members.into_iter())
     }
 
     /// Reads one message from checked JSON.
@@ -111,22 +112,18 @@ impl Message {
     /// # Errors
     /// [`Malformed::Envelope`].
     pub fn from_raw(raw: &Raw) -> Result<Self, Malformed> {
-        let mut parts = Parts::default();
-        if raw.kind() != Kind::Object {
+        Self::from_members(raw.kind(), raw.members().map(|member| (member.key_raw(), member.value())))
+    }
+
+    fn from_members(kind: Kind, members: impl Iterator<Item = (Raw, Raw)>) -> Result<Self, Malformed> {
+        if kind != Kind::Object {
             return Err(Malformed::Envelope { id: None, why: "it is no object" });
         }
-        let known = ["jsonrpc", "id", "method", "params", "result", "error"];
-        for member in raw.members() {
-            let Some(index) = known.iter().position(|key| member.key_is(key)) else { continue };
-            let slot = match index {
-                0 => &mut parts.version,
-                1 => &mut parts.id,
-                2 => &mut parts.method,
-                3 => &mut parts.params,
-                4 => &mut parts.result,
-                _ => &mut parts.error,
-            };
-            *slot = Some(member.value());
+        let mut parts = Parts::default();
+        for (key, value) in members {
+            if let Some(slot) = parts.slot(&key) {
+                *slot = Some(value);
+            }
         }
         let id = parts.id.as_ref().and_then(Id::from_raw);
         parts.into_message(id.clone()).map_err(|why| Malformed::Envelope { id, why })
@@ -144,6 +141,18 @@ struct Parts {
 }
 
 impl Parts {
+    fn slot(&mut self, key: &Raw) -> Option<&mut Option<Raw>> {
+        let slots = [
+            ("jsonrpc", &mut self.version),
+            ("id", &mut self.id),
+            ("method", &mut self.method),
+            ("params", &mut self.params),
+            ("result", &mut self.result),
+            ("error", &mut self.error),
+        ];
+        slots.into_iter().find(|(name, _)| key.is_text(name)).map(|(_, slot)| slot)
+    }
+
     fn into_message(self, id: Option<Id>) -> Result<Message, &'static str> {
         if self.version.as_ref().map(Raw::as_bytes) != Some(b"\"2.0\"") {
             return Err("`jsonrpc` must be \"2.0\"");
@@ -182,11 +191,6 @@ impl Parts {
         };
         Ok(Message::Response(Response { id, answer }))
     }
-}
-
-/// The messages of a JSON-RPC batch (2025-03-26), or `None` when `raw` is no array.
-pub fn batch(raw: &Raw) -> Option<Vec<Raw>> {
-    (raw.kind() == Kind::Array).then(|| raw.elements().collect())
 }
 
 const HEAD: &[u8] = b"{\"jsonrpc\":\"2.0\"";

@@ -52,9 +52,10 @@ pub fn modern_params(params: Option<&Raw>, hop: &Hop<'_>) -> Raw {
         (key::TRACEPARENT, change(parent.as_ref())),
         (key::TRACESTATE, change(state.as_ref())),
     ];
-    let meta = params.and_then(|params| params.find("_meta")).filter(|meta| meta.kind() == Kind::Object);
-    let meta = meta.unwrap_or_else(empty).with(&changes);
-    params.cloned().unwrap_or_else(empty).with(&[("_meta", Change::Set(meta.as_bytes()))])
+    let params = params.cloned().unwrap_or_else(empty);
+    params.map_member("_meta", |meta| {
+        meta.filter(|meta| meta.kind() == Kind::Object).unwrap_or_else(empty).with(&changes)
+    })
 }
 
 /// The params for a legacy server: the modern keys go, the caller's own `_meta` stays, and where neither the caller

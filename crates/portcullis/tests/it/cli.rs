@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 
 fn portcullis(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    command.current_dir(folder).stdin(Stdio::null()).env_remove("PORTCULLIS_CONFIG").env_remove("PORTCULLIS_LOG");
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env_remove("PORTCULLIS_CONFIG")
+        .env_remove("PORTCULLIS_LOG");
     command
 }
 
@@ -30,7 +34,8 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn check_accepts_a_good_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("good.yaml"), "listen: 8080\nservers: { a: { command: cat } }\n").unwrap();
+    std::fs::write(folder.path().join("good.yaml"), "listen: 8080\nservers: { a: { command: cat } }\n")
+        .unwrap();
     for args in [&["serve", "--config", "good.yaml", "--check"][..], &["config", "check", "good.yaml"]] {
         let output = run(folder.path(), args);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -50,7 +55,10 @@ fn check_tells_every_problem_with_its_line() {
     // To serve is the wish, so the problems are errors; to check is to ask, so they are the answer.
     for (output, text) in [(&serve, stderr(&serve)), (&check, stdout(&check))] {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
-        assert!(text.contains("bad.yaml:2:1: error: servrs: unknown key (did you mean `servers`?)"), "{text}");
+        assert!(
+            text.contains("bad.yaml:2:1: error: servrs: unknown key (did you mean `servers`?)"),
+            "{text}"
+        );
         assert!(text.contains("bad.yaml:3:11: error: limits.body_bytes: `x` is not a size"), "{text}");
     }
     assert_eq!(stdout(&serve), "");
@@ -115,7 +123,8 @@ fn schema_is_the_published_one() {
 fn wrong_usage_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("open.yaml"), "listen: 0.0.0.0:0\n").unwrap();
-    std::fs::write(folder.path().join("anon.yaml"), "listen: 0.0.0.0:0\nidentity: { anonymous: allow }\n").unwrap();
+    std::fs::write(folder.path().join("anon.yaml"), "listen: 0.0.0.0:0\nidentity: { anonymous: allow }\n")
+        .unwrap();
     let cases: [(&[&str], &str); 8] = [
         (&["frobnicate"], "unrecognized subcommand"),
         (&["serve"], "--config"),
@@ -208,9 +217,19 @@ fn the_reference_page_is_complete() {
     let mut verbs = vec![Vec::new()];
     while let Some(verb) = verbs.pop() {
         let help = help(&verb);
-        let name = ["portcullis"].iter().copied().chain(verb.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-        let told = documented.remove(&name).unwrap_or_else(|| panic!("no section `{name}` in docs/reference/cli.md"));
-        assert_eq!(help.terms, told, "docs/reference/cli.md, section `{name}`: help (left) and page (right) differ");
+        let name = ["portcullis"]
+            .iter()
+            .copied()
+            .chain(verb.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let told = documented
+            .remove(&name)
+            .unwrap_or_else(|| panic!("no section `{name}` in docs/reference/cli.md"));
+        assert_eq!(
+            help.terms, told,
+            "docs/reference/cli.md, section `{name}`: help (left) and page (right) differ"
+        );
         for sub in help.commands {
             let mut path = verb.clone();
             path.push(sub);

@@ -135,7 +135,8 @@ async fn idle_connections_do_not_hold_it_up() {
 async fn a_second_signal_cuts_the_waiting_short() {
     let go_on = Arc::new(Notify::new());
     let (upstream, child) = (waiting(&go_on).await, Child::new("").await);
-    let config = json!({"servers": {"x": upstream.config(), "y": child.config()}, "limits": {"drain": "10m"}});
+    let config =
+        json!({"servers": {"x": upstream.config(), "y": child.config()}, "limits": {"drain": "10m"}});
     let mut gateway = Gateway::start(&config);
     let _session = Legacy::open(&gateway).await;
     let mut process = child.started().await;
@@ -155,7 +156,8 @@ async fn a_second_signal_cuts_the_waiting_short() {
 async fn does_not_wait_longer_than_the_drain_limit() {
     let go_on = Arc::new(Notify::new());
     let upstream = waiting(&go_on).await;
-    let mut gateway = Gateway::start(&json!({"servers": {"x": upstream.config()}, "limits": {"drain": "100ms"}}));
+    let mut gateway =
+        Gateway::start(&json!({"servers": {"x": upstream.config()}, "limits": {"drain": "100ms"}}));
     let mut calling = gateway.connect().await;
     let body = Modern::new().body("tools/call", json!({"name": "x__echo", "arguments": {}}));
     Modern::new().write(&mut calling, &body, &[]).await;

@@ -111,7 +111,8 @@ async fn a_running_call_outlives_the_change_of_its_server() {
     go_on.notify_one();
     assert_eq!(text_of(&session.call(&gateway, "a__echo", json!({})).await), "done");
     // What it counted is still counted, and goes on being.
-    let counted = r#"portcullis_calls_total{server_id="a",method="tools/call",tool_name="echo",outcome="ok"} 2"#;
+    let counted =
+        r#"portcullis_calls_total{server_id="a",method="tools/call",tool_name="echo",outcome="ok"} 2"#;
     until("both calls in the metrics", async || gateway.get("/metrics").await.text().contains(counted)).await;
     assert!(gateway.get("/metrics").await.text().contains(r#"portcullis_server_up{server_id="a"} 1"#));
 }
@@ -119,7 +120,8 @@ async fn a_running_call_outlives_the_change_of_its_server() {
 #[tokio::test]
 async fn keeps_unchanged_children_and_replaces_changed_ones() {
     let script = "handlers['tools/call'] = lambda r: text(r, str(os.getpid()) + os.environ.get('WORD', ''))";
-    let (kept, changed, removed) = (Child::new(script).await, Child::new(script).await, Child::new(script).await);
+    let (kept, changed, removed) =
+        (Child::new(script).await, Child::new(script).await, Child::new(script).await);
     let servers = json!({"kept": kept.config(), "changed": changed.config(), "removed": removed.config()});
     let gateway = Gateway::start(&json!({"servers": servers}));
     let session = Legacy::open(&gateway).await;
@@ -133,7 +135,8 @@ async fn keeps_unchanged_children_and_replaces_changed_ones() {
     changed_process.exited().await;
     removed_process.exited().await;
     assert_eq!(text_of(&session.call(&gateway, "kept__echo", json!({})).await), before);
-    let (anew, _process) = tokio::join!(session.call(&gateway, "changed__echo", json!({})), changed.started());
+    let (anew, _process) =
+        tokio::join!(session.call(&gateway, "changed__echo", json!({})), changed.started());
     assert!(text_of(&anew).ends_with("-anew"), "{anew}");
     let metrics = gateway.get("/metrics").await.text();
     assert!(!metrics.contains("removed"), "{metrics}");
@@ -173,7 +176,10 @@ async fn a_broken_file_changes_nothing_and_its_lines_are_logged() {
     std::fs::write(gateway.config_path(), "{\n  \"servers\": {},\n  \"limit\": {}\n}\n").unwrap();
     signal(gateway.pid(), Signal::HUP);
     let line = gateway.logged("unknown key").await;
-    assert!(line.contains("portcullis.json:3:3: error: limit: unknown key (did you mean `limits`?)"), "{line}");
+    assert!(
+        line.contains("portcullis.json:3:3: error: limit: unknown key (did you mean `limits`?)"),
+        "{line}"
+    );
     gateway.logged(KEPT).await;
     assert_eq!(text_of(&session.call(&gateway, "a__echo", json!({})).await), "{}");
     // A file that is gone is no empty file.
@@ -209,7 +215,8 @@ async fn a_server_that_cannot_be_made_leaves_all_as_it_was() {
 #[tokio::test]
 async fn changes_what_is_logged() {
     let a = Fake::modern().start().await;
-    let config = |filter: &str| json!({"servers": {"a": a.config()}, "telemetry": {"log": {"filter": filter}}});
+    let config =
+        |filter: &str| json!({"servers": {"a": a.config()}, "telemetry": {"log": {"filter": filter}}});
     let gateway = Gateway::start(&config("info"));
     let _ = Modern::new().call(&gateway, "a__echo", json!({})).await;
     reload(&gateway, &config("info,portcullis_gateway=debug")).await;
@@ -224,9 +231,7 @@ async fn changes_what_is_logged() {
 #[tokio::test]
 async fn flags_still_win_after_a_reload() {
     let (a, b) = (Fake::modern().start().await, Fake::modern().start().await);
-    let config = |server: &Upstream| {
-        json!({"listen": "127.0.0.1:1", "servers": {"a": server.config()}, "telemetry": {"log": {"filter": "error"}}})
-    };
+    let config = |server: &Upstream| json!({"listen": "127.0.0.1:1", "servers": {"a": server.config()}, "telemetry": {"log": {"filter": "error"}}});
     let folder = tempfile::tempdir().unwrap();
     let args = ["--listen", "127.0.0.1:0", "--log", "info"];
     let gateway = Gateway::start_in(folder, &config(&a), &args);
@@ -255,6 +260,8 @@ async fn limits_are_taken_up() {
     let deep: Value = serde_json::from_str(&format!("{}{}", "[".repeat(20), "]".repeat(20))).unwrap();
     let _ = Modern::new().call(&gateway, "a__echo", json!({"deep": deep})).await;
     reload(&gateway, &config(8)).await;
-    let refused = Modern::new().request(&gateway, "tools/call", json!({"name": "a__echo", "arguments": {"deep": deep}})).await;
+    let refused = Modern::new()
+        .request(&gateway, "tools/call", json!({"name": "a__echo", "arguments": {"deep": deep}}))
+        .await;
     assert_eq!(refused.status(), 400, "{refused:?}");
 }

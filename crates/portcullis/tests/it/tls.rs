@@ -82,7 +82,8 @@ async fn binds_sessions_to_the_certificate_that_opened_them() {
     assert_eq!((of_ann.status, &of_ann.body["result"]), (200, &json!({})));
     let of_bob = connect(&bob).await.in_session(&session, &ping()).await.unwrap();
     assert_eq!(of_bob.status, 404, "{of_bob:?}");
-    let deleted = connect(&bob).await.send("DELETE", "/mcp", &[("mcp-session-id", &session)], String::new()).await;
+    let deleted =
+        connect(&bob).await.send("DELETE", "/mcp", &[("mcp-session-id", &session)], String::new()).await;
     assert_eq!(deleted.unwrap().status, 404);
     assert_eq!(connect(&ann).await.in_session(&session, &ping()).await.unwrap().status, 200);
 }
@@ -92,7 +93,8 @@ async fn takes_up_renewed_certificates_and_keeps_open_connections() {
     let listener = listener(None).await;
     let gateway = &listener.gateway;
     let connect = async || {
-        let client = Client::tls(gateway.address, listener.ca.client(None), Offer::H1).await.unwrap();
+        let connecting = Client::tls(gateway.address, listener.ca.client(None), Offer::H1);
+        let client = Box::pin(connecting).await.unwrap();
         (client.peer.clone().unwrap(), client)
     };
     let (first, mut old) = connect().await;
@@ -122,7 +124,8 @@ async fn keeps_the_certificate_when_the_new_one_is_broken() {
     let listener = listener(None).await;
     std::fs::write(listener.gateway.folder().join("own.pem"), "no certificate at all").unwrap();
     listener.gateway.logged("the listener keeps its old certificate").await;
-    let mut client = Client::tls(listener.gateway.address, listener.ca.client(None), Offer::H2).await.unwrap();
+    let mut client =
+        Client::tls(listener.gateway.address, listener.ca.client(None), Offer::H2).await.unwrap();
     assert_eq!(client.call("x__echo", json!({})).await, "{}");
 }
 
@@ -192,7 +195,8 @@ async fn trusts_the_authority_that_the_configuration_names() {
 
 #[tokio::test]
 async fn refuses_a_server_of_another_authority_and_says_why() {
-    let behind = behind("localhost", |_, folder| json!({"ca": Authority::new().write(folder, "ca.pem")})).await;
+    let behind =
+        behind("localhost", |_, folder| json!({"ca": Authority::new().write(folder, "ca.pem")})).await;
     let gateway = &behind.gateway;
     let result = Modern::at("/mcp/s/x").request(gateway, "tools/list", json!({})).await;
     let text = result.text();
@@ -212,9 +216,10 @@ async fn refuses_a_certificate_for_another_name() {
 
 #[tokio::test]
 async fn expects_the_name_that_server_name_says() {
-    let behind = behind("elsewhere.example", |ca, folder| {
-        json!({"ca": ca.write(folder, "ca.pem"), "server_name": "elsewhere.example"})
-    });
+    let behind = behind(
+        "elsewhere.example",
+        |ca, folder| json!({"ca": ca.write(folder, "ca.pem"), "server_name": "elsewhere.example"}),
+    );
     let behind = behind.await;
     assert_eq!(client::text_of(&echo(&behind.gateway).await), r#"{"n":1}"#);
 }

@@ -1,5 +1,7 @@
 //! What those who run the gateway see of it: health, readiness, metrics, log, traces. And what nobody may see there.
 
+mod traces;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -8,7 +10,6 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::harness::client::text_of;
-use crate::harness::collector::{Collector, attribute, hex};
 use crate::harness::fake::tool;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, signal, until};
 
@@ -52,7 +53,7 @@ async fn readiness_tells_of_every_server_and_why_one_is_down() {
 // ---- metrics ----
 
 /// The samples of a page, which is read as a scraper would read it: strictly.
-fn samples(page: &str) -> BTreeMap<String, f64> {
+fn samples(page: &str) -> BTreeMap<String, String> {
     let (mut samples, mut families) = (BTreeMap::new(), HashSet::new());
     let mut family = (String::new(), String::new());
     assert!(page.ends_with('\n'));
@@ -67,25 +68,29 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
             let name = series.split('{').next().unwrap();
             assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line}");
             let stem = match family.1.as_str() {
-                "histogram" => name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count"),
+                "histogram" => {
+                    name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count")
+                }
                 _ => name,
             };
             assert_eq!(stem, family.0, "a sample outside its family: {line}");
-            let value: f64 = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
-            assert!(samples.insert(series.to_owned(), value).is_none(), "a series twice: {line}");
+            assert!(value.parse::<f64>().is_ok(), "no number: {line}");
+            assert!(samples.insert(series.to_owned(), value.to_owned()).is_none(), "a series twice: {line}");
         }
     }
     samples
 }
 
-async fn scrape(gateway: &Gateway) -> BTreeMap<String, f64> {
+async fn scrape(gateway: &Gateway) -> BTreeMap<String, String> {
     let page = gateway.get("/metrics").await;
     assert_eq!(page.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     samples(&page.text())
 }
 
 fn calls(tool: &str, outcome: &str) -> String {
-    format!(r#"portcullis_calls_total{{server_id="x",method="tools/call",tool_name="{tool}",outcome="{outcome}"}}"#)
+    format!(
+        r#"portcullis_calls_total{{server_id="x",method="tools/call",tool_name="{tool}",outcome="{outcome}"}}"#
+    )
 }
 
 #[tokio::test]
@@ -120,26 +125,28 @@ async fn counts_calls_by_server_tool_and_outcome() {
         let _ = Modern::new().request(&gateway, "tools/call", params).await;
     }
     let seen = scrape(&gateway).await;
-    let outcomes = [("ok", "ok", 2.0), ("bad", "tool_error", 1.0), ("broken", "error", 1.0), ("slow", "timeout", 1.0)];
+    let outcomes =
+        [("ok", "ok", "2"), ("bad", "tool_error", "1"), ("broken", "error", "1"), ("slow", "timeout", "1")];
     for (tool, outcome, count) in outcomes {
-        assert_eq!(seen.get(&calls(tool, outcome)), Some(&count), "{tool}: {seen:#?}");
+        assert_eq!(seen.get(&calls(tool, outcome)), Some(&count.to_owned()), "{tool}: {seen:#?}");
         let labels = format!(r#"{{server_id="x",method="tools/call",tool_name="{tool}"}}"#);
         assert_eq!(seen[&format!("portcullis_call_duration_seconds_count{labels}")], count);
         let all = labels.replace('}', r#",le="+Inf"}"#);
         assert_eq!(seen[&format!("portcullis_call_duration_seconds_bucket{all}")], count);
     }
-    assert_eq!(seen[r#"portcullis_calls_in_flight{server_id="x"}"#], 0.0);
-    assert_eq!(seen[r#"portcullis_server_up{server_id="x"}"#], 1.0);
+    assert_eq!(seen[r#"portcullis_calls_in_flight{server_id="x"}"#], "0");
+    assert_eq!(seen[r#"portcullis_server_up{server_id="x"}"#], "1");
 
     // A call under way is one, and its caller who leaves makes it a cancelled one.
     let mut calling = gateway.connect().await;
     let body = Modern::new().body("tools/call", json!({"name": "x__held", "arguments": {}}));
     Modern::new().write(&mut calling, &body, &[]).await;
     upstream.nth("tools/call", 6).await;
-    assert_eq!(scrape(&gateway).await[r#"portcullis_calls_in_flight{server_id="x"}"#], 1.0);
+    assert_eq!(scrape(&gateway).await[r#"portcullis_calls_in_flight{server_id="x"}"#], "1");
     drop(calling);
-    until("the end of the call", async || scrape(&gateway).await.contains_key(&calls("held", "cancelled"))).await;
-    assert_eq!(scrape(&gateway).await[r#"portcullis_calls_in_flight{server_id="x"}"#], 0.0);
+    until("the end of the call", async || scrape(&gateway).await.contains_key(&calls("held", "cancelled")))
+        .await;
+    assert_eq!(scrape(&gateway).await[r#"portcullis_calls_in_flight{server_id="x"}"#], "0");
     go_on.notify_one();
 }
 
@@ -153,14 +160,14 @@ async fn counts_sessions_streams_responses_and_restarts() {
     let mut stream = session.listen(&gateway, None).await;
     assert_eq!(stream.next().await.unwrap().comment.as_deref(), Some("open"));
     let seen = scrape(&gateway).await;
-    assert_eq!((seen["portcullis_sessions"], seen["portcullis_streams"]), (2.0, 1.0));
+    assert_eq!((seen["portcullis_sessions"].as_str(), seen["portcullis_streams"].as_str()), ("2", "1"));
     assert_eq!(other.delete(&gateway).await.status(), 204);
     assert_eq!(gateway.get("/nowhere").await.status(), 404);
     let seen = scrape(&gateway).await;
-    assert_eq!(seen["portcullis_sessions"], 1.0);
-    assert_eq!(seen[r#"portcullis_http_responses_total{status="404"}"#], 1.0);
-    assert_eq!(seen[r#"portcullis_http_responses_total{status="204"}"#], 1.0);
-    assert!(seen["process_resident_memory_bytes"] > 1e6);
+    assert_eq!(seen["portcullis_sessions"], "1");
+    assert_eq!(seen[r#"portcullis_http_responses_total{status="404"}"#], "1");
+    assert_eq!(seen[r#"portcullis_http_responses_total{status="204"}"#], "1");
+    assert!(seen["process_resident_memory_bytes"].len() > 6, "more than a megabyte");
 
     let failed = session.request(&gateway, "tools/call", json!({"name": "x__echo", "arguments": {}})).await;
     assert!(failed.text().contains("exited"), "{failed:?}");
@@ -170,10 +177,10 @@ async fn counts_sessions_streams_responses_and_restarts() {
     let params = json!({"name": "x__echo", "arguments": {}});
     let (_, _process) = tokio::join!(session.request(&gateway, "tools/call", params), child.started());
     let seen = scrape(&gateway).await;
-    assert_eq!(seen[r#"portcullis_child_restarts_total{server_id="x"}"#], 1.0);
-    assert_eq!(seen[&calls("echo", "error")], 2.0);
+    assert_eq!(seen[r#"portcullis_child_restarts_total{server_id="x"}"#], "1");
+    assert_eq!(seen[&calls("echo", "error")], "2");
     drop(stream);
-    until("the end of the stream", async || scrape(&gateway).await["portcullis_streams"] == 0.0).await;
+    until("the end of the stream", async || scrape(&gateway).await["portcullis_streams"] == "0").await;
 }
 
 #[tokio::test]
@@ -211,10 +218,9 @@ async fn log_lines_are_json_and_name_the_request() {
 
 #[tokio::test]
 async fn no_secret_and_no_payload_ever_shows() {
-    let child = Child::new(
-        "handlers['tools/call'] = lambda r: text(r, 'result-secret ' + os.environ['TOKEN'])",
-    )
-    .await;
+    let child =
+        Child::new("handlers['tools/call'] = lambda r: text(r, 'result-secret ' + os.environ['TOKEN'])")
+            .await;
     let upstream = Fake::modern().on("tools/call", |_, answer| async move {
         answer.error(500, json!({"code": -32000, "message": "upstream-secret"})).await;
     });
@@ -258,110 +264,4 @@ async fn no_secret_and_no_payload_ever_shows() {
         let found = text.lines().find(|line| line.contains("-secret"));
         assert_eq!(found, None, "a secret shows");
     }
-}
-
-// ---- traces ----
-
-const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-const PARENT: &str = "00f067aa0ba902b7";
-
-#[tokio::test]
-async fn traces_go_from_the_client_through_the_gateway_to_the_server() {
-    let mut collector = Collector::start().await;
-    let (web, old) = (Fake::modern().start().await, Fake::legacy().start().await);
-    let child = Child::new("").await;
-    let otlp = json!({"endpoint": format!("http://{}", collector.address), "protocol": "http"});
-    let config = json!({
-        "servers": {"web": web.config(), "old": old.config(), "child": child.config()},
-        "telemetry": {"otlp": otlp, "log": {"filter": "info"}},
-    });
-    let gateway = Gateway::start(&config);
-    let traceparent = format!("00-{TRACE}-{PARENT}-01");
-    let in_header = Modern::new();
-    let in_meta = Modern::new().with_meta("traceparent", json!(traceparent)).with_meta("tracestate", json!("v=1"));
-    // The metadata is the call's own, so it wins over the header.
-    let other = format!("00-{}-{PARENT}-01", "a".repeat(32));
-    let cases = [(&in_header, &traceparent), (&in_meta, &other)];
-    for (index, (client, header)) in cases.into_iter().enumerate() {
-        let headers = [("traceparent", header.as_str()), ("tracestate", "v=1")];
-        let mut process = None;
-        for server in ["web", "old", "child"] {
-            let params = json!({"name": format!("{server}__echo"), "arguments": {}});
-            let response = client.request_with(&gateway, "tools/call", params, &headers).await;
-            assert_eq!(response.status(), 200, "{response:?}");
-            if server == "child" && index == 0 {
-                process = Some(child.started().await);
-            }
-        }
-        let spans = collector.take(6).await;
-        for server in ["web", "old", "child"] {
-            let outer = spans.iter().find(|span| attribute(span, "portcullis.server.id").as_deref() == Some(server));
-            let outer = outer.unwrap_or_else(|| panic!("no span for {server}: {spans:#?}"));
-            let inner = spans.iter().find(|span| span.span_id == outer.parent_span_id).expect("its parent");
-            assert_eq!((hex(&inner.trace_id), hex(&inner.parent_span_id)), (TRACE.to_owned(), PARENT.to_owned()));
-            assert_eq!(hex(&outer.trace_id), TRACE);
-            assert_eq!((inner.kind, outer.kind), (2, 3), "a server's span around a client's");
-            assert_eq!((inner.name.as_str(), outer.name.as_str()), ("tools/call echo", "tools/call echo"));
-            assert_eq!(attribute(inner, "mcp.protocol.version").as_deref(), Some("2026-07-28"));
-            // What the server was told is the span toward it.
-            let told = format!("00-{TRACE}-{}-01", hex(&outer.span_id));
-            let meta = match server {
-                "child" => match &mut process {
-                    Some(process) => process.message("tools/call").await["params"]["_meta"].clone(),
-                    None => continue,
-                },
-                _ => {
-                    let upstream = if server == "web" { &web } else { &old };
-                    let seen = upstream.nth("tools/call", index + 1).await;
-                    assert_eq!(seen.header("traceparent"), Some(told.as_str()), "{server}");
-                    assert_eq!(seen.header("tracestate"), Some("v=1"), "{server}");
-                    seen.rpc["params"]["_meta"].clone()
-                }
-            };
-            assert_eq!((&meta["traceparent"], &meta["tracestate"]), (&json!(told), &json!("v=1")), "{server}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_call_without_a_trace_begins_one_and_a_failure_is_marked() {
-    let mut collector = Collector::start().await;
-    let upstream = Fake::modern().on("tools/call", |_, answer| async move {
-        answer.error(200, json!({"code": -32000, "message": "no"})).await;
-    });
-    let upstream = upstream.start().await;
-    let otlp = json!({"endpoint": format!("http://{}", collector.address), "protocol": "http"});
-    let gateway = Gateway::start(&json!({"servers": {"x": upstream.config()}, "telemetry": {"otlp": otlp}}));
-    let _ = Modern::new().request(&gateway, "tools/call", json!({"name": "x__echo", "arguments": {}})).await;
-    let spans = collector.take(2).await;
-    let root = spans.iter().find(|span| span.parent_span_id.is_empty()).expect("a root");
-    let outer = spans.iter().find(|span| span.parent_span_id == root.span_id).expect("its child");
-    for span in [root, outer] {
-        assert_eq!(span.trace_id, root.trace_id);
-        assert_eq!(attribute(span, "error.type").as_deref(), Some("-32000"), "{span:#?}");
-        assert_eq!(span.status.as_ref().map(|status| status.code), Some(2), "{span:#?}");
-    }
-}
-
-#[tokio::test]
-async fn the_last_spans_leave_before_the_process_does() {
-    let mut collector = Collector::start().await;
-    let upstream = Fake::modern().start().await;
-    let otlp = json!({"endpoint": format!("http://{}", collector.address), "protocol": "http"});
-    let gateway = Gateway::start(&json!({"servers": {"x": upstream.config()}, "telemetry": {"otlp": otlp}}));
-    let _ = Modern::new().call(&gateway, "x__echo", json!({})).await;
-    signal(gateway.pid(), Signal::TERM);
-    assert_eq!(collector.take(2).await.len(), 2);
-}
-
-#[tokio::test]
-async fn without_a_collector_a_trace_is_passed_on_as_it_came() {
-    let upstream = Fake::modern().start().await;
-    let gateway = Gateway::before(&upstream.config());
-    let traceparent = format!("00-{TRACE}-{PARENT}-01");
-    let client = Modern::new().with_meta("traceparent", json!(traceparent));
-    let _ = client.call(&gateway, "x__echo", json!({})).await;
-    let seen = upstream.nth("tools/call", 1).await;
-    assert_eq!(seen.header("traceparent"), Some(traceparent.as_str()));
-    assert_eq!(seen.rpc["params"]["_meta"]["traceparent"], json!(traceparent));
 }

@@ -53,7 +53,10 @@ impl Modern {
         let mut add = |name: &str, value: Option<&str>| {
             headers.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         };
-        add("mcp-protocol-version", body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].as_str());
+        add(
+            "mcp-protocol-version",
+            body["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"].as_str(),
+        );
         add("mcp-method", body["method"].as_str());
         match body["method"].as_str() {
             Some("tools/call" | "prompts/get") => add("mcp-name", body["params"]["name"].as_str()),
@@ -99,7 +102,8 @@ impl Modern {
     /// Writes a request on a connection and leaves it there.
     pub(crate) async fn write(&self, connection: &mut Connection, body: &Value, more: &[(&str, &str)]) {
         let headers = Self::headers(body);
-        let mut headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         headers.extend_from_slice(more);
         connection.request("POST", &self.path, &headers, body.to_string().as_bytes()).await;
     }

@@ -49,7 +49,10 @@ impl Collector {
     }
 }
 
-async fn take(request: Request<Incoming>, seen: mpsc::UnboundedSender<Span>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn take(
+    request: Request<Incoming>,
+    seen: mpsc::UnboundedSender<Span>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.expect("a whole body").to_bytes();
     let export = ExportTraceServiceRequest::decode(body).expect("OTLP protobuf");
     let scopes = export.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
@@ -68,9 +71,4 @@ pub(crate) fn attribute(span: &Span, key: &str) -> Option<String> {
         Value::IntValue(number) => Some(number.to_string()),
         other => Some(format!("{other:?}")),
     }
-}
-
-/// Ids as `traceparent` writes them.
-pub(crate) fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -115,13 +115,13 @@ impl Fake {
                 answer.result(text(&arguments)).await;
             }
             _ if method.starts_with("notifications/") || method == "POST" => answer.accepted().await,
-            _ => match member(method) {
-                Some(member) => answer.result(self.listing(member)).await,
-                None => {
-                    let status = if self.modern { 404 } else { 200 };
-                    answer.error(status, json!({"code": -32601, "message": "Method not found"})).await;
+            _ => {
+                if let Some(member) = member(method) {
+                    return answer.result(self.listing(member)).await;
                 }
-            },
+                let status = if self.modern { 404 } else { 200 };
+                answer.error(status, json!({"code": -32601, "message": "Method not found"})).await;
+            }
         }
     }
 

@@ -130,7 +130,13 @@ impl Gateway {
     }
 
     /// One request on a connection of its own.
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.connect().await.send(method, path, headers, body).await
     }
 

@@ -85,7 +85,8 @@ impl Response {
     /// The messages of a stream, in order.
     pub(crate) fn messages(&self) -> Vec<Value> {
         let text = self.text();
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
+        let data =
+            text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| !data.is_empty());
         data.map(|data| serde_json::from_str(data).unwrap()).collect()
     }
 
@@ -148,7 +149,13 @@ impl Connection {
     }
 
     /// Sends a request and reads the whole answer.
-    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         self.request(method, path, headers, body).await;
         self.response().await
     }
@@ -178,7 +185,8 @@ impl Connection {
         let mut lines = text.split("\r\n");
         let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers = lines.filter_map(|line| line.split_once(':'));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+        let headers =
+            headers.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
         Some(Head { status, headers })
     }
 
@@ -242,14 +250,8 @@ impl Connection {
     }
 
     async fn fill(&mut self) -> bool {
-        let mut part = [0; 16 * 1024];
-        match within("more of the answer", self.stream.read(&mut part)).await {
-            Ok(0) | Err(_) => false,
-            Ok(read) => {
-                self.buffer.extend_from_slice(&part[..read]);
-                true
-            }
-        }
+        self.buffer.reserve(16 * 1024);
+        !matches!(within("more of the answer", self.stream.read_buf(&mut self.buffer)).await, Ok(0) | Err(_))
     }
 }
 

@@ -22,11 +22,16 @@ pub(crate) use child::Child;
 pub(crate) use client::{Legacy, Modern};
 pub(crate) use fake::Fake;
 pub(crate) use gateway::Gateway;
-pub(crate) use http::{Connection, Response};
+pub(crate) use http::Connection;
 pub(crate) use upstream::{Answer, Upstream};
 
 /// No event takes as long as this unless it never comes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Bytes as `traceparent` writes them.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
 
 /// Sends a signal to a process.
 pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
@@ -36,10 +41,10 @@ pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
 
 /// Waits for an event.
 pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, event).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not come within {DEADLINE:?}"),
-    }
+    let Ok(value) = tokio::time::timeout(DEADLINE, event).await else {
+        panic!("{what} did not come within {DEADLINE:?}");
+    };
+    value
 }
 
 /// Asks until the answer is yes, for what announces itself to nobody.

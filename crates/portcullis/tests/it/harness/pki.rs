@@ -9,6 +9,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, server::WebPkiClientVeri
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
+use super::hex;
+
 /// An authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -27,8 +29,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         // Of two authorities with the same name, a client would only find that the signature is wrong.
-        let name: String = key.public_key_raw().iter().map(|byte| format!("{byte:02x}")).collect();
-        params.distinguished_name.push(DnType::CommonName, name);
+        params.distinguished_name.push(DnType::CommonName, hex(key.public_key_raw()));
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
@@ -54,7 +55,8 @@ impl Authority {
 
     /// A client that trusts nobody else, and shows `identity` when it is asked to.
     pub(crate) fn client(&self, identity: Option<&Identity>) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_root_certificates(self.roots());
         match identity {
             Some(identity) => builder.with_client_auth_cert(identity.chain(), identity.key()).unwrap(),
@@ -64,8 +66,10 @@ impl Authority {
 
     /// A server that admits only clients with a certificate of this authority.
     pub(crate) fn server_for_own(&self, identity: &Identity) -> ServerConfig {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider()).build().unwrap();
-        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()), provider()).build().unwrap();
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
         let builder = builder.with_client_cert_verifier(verifier);
         builder.with_single_cert(identity.chain(), identity.key()).unwrap()
     }
@@ -81,7 +85,8 @@ impl Identity {
 
     /// A server that anybody may connect to.
     pub(crate) fn server(&self) -> ServerConfig {
-        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
         builder.with_no_client_auth().with_single_cert(self.chain(), self.key()).unwrap()
     }
 

@@ -61,12 +61,16 @@ impl Client {
     ///
     /// # Errors
     /// The handshake's; in TLS 1.3 a client learns only from its first request that its certificate was not liked.
-    pub(crate) async fn tls(address: SocketAddr, mut config: ClientConfig, offer: Offer) -> std::io::Result<Self> {
+    pub(crate) async fn tls(
+        address: SocketAddr,
+        mut config: ClientConfig,
+        offer: Offer,
+    ) -> std::io::Result<Self> {
         let protocol: &[u8] = if offer == Offer::H2 { b"h2" } else { b"http/1.1" };
         config.alpn_protocols = vec![protocol.to_vec()];
         let stream = within("a connection", TcpStream::connect(address)).await?;
         let name = ServerName::try_from("localhost").unwrap();
-        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let connecting = Box::pin(TlsConnector::from(Arc::new(config)).connect(name, stream));
         let stream = within("a handshake", connecting).await?;
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         let peer = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec());
@@ -127,13 +131,18 @@ impl Client {
 
     /// A tool call of such a client; its text.
     pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> String {
-        let answered = self.modern("tools/call", json!({"name": tool, "arguments": arguments})).await.unwrap();
+        let answered =
+            self.modern("tools/call", json!({"name": tool, "arguments": arguments})).await.unwrap();
         let text = &answered.body["result"]["content"][0]["text"];
         text.as_str().unwrap_or_else(|| panic!("no text: {answered:?}")).to_owned()
     }
 
     /// A message of a session.
-    pub(crate) async fn in_session(&mut self, session: &str, message: &Value) -> Result<Answered, hyper::Error> {
+    pub(crate) async fn in_session(
+        &mut self,
+        session: &str,
+        message: &Value,
+    ) -> Result<Answered, hyper::Error> {
         let mut headers = super::gateway::JSON.to_vec();
         headers.push(("mcp-session-id", session));
         self.send("POST", "/mcp", &headers, message.to_string()).await

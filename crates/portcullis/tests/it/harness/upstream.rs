@@ -3,6 +3,7 @@
 //! It is raw TCP, one request per connection, because the interesting servers are the ones that no HTTP library would
 //! let one write: bodies that break off, streams without end, answers that never come.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -103,7 +104,9 @@ impl Upstream {
                 let added = self.log.added.notified();
                 tokio::pin!(added);
                 added.as_mut().enable();
-                if let Some(seen) = self.seen().into_iter().filter(|seen| seen.method() == method).nth(nth - 1) {
+                if let Some(seen) =
+                    self.seen().into_iter().filter(|seen| seen.method() == method).nth(nth - 1)
+                {
                     return seen;
                 }
                 added.await;
@@ -129,9 +132,10 @@ impl Log {
 impl Answer {
     /// A whole answer.
     pub(crate) async fn send(mut self, status: u16, headers: &[(&str, &str)], body: &[u8]) {
-        let mut head = format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+        let mut head =
+            format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
         // Whoever has gone has gone.
