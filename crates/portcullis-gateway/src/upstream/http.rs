@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Request, Response};
-use http_body_util::Full;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response};
 use portcullis_config::HttpUpstream;
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
@@ -16,7 +15,7 @@ use portcullis_mcp::revision::Revision;
 use rustls::CertificateError;
 
 pub(crate) use super::pool::Answer;
-use super::pool::{Pool, Target};
+use super::pool::{Outgoing, Pool, Target};
 use super::tls::{TlsError, client_config};
 use crate::bounded::{self, Unread};
 use crate::call::Worker;
@@ -31,6 +30,9 @@ pub(crate) struct HttpLink {
 /// A request that got no answer at all.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
+    /// The connection was gone before anything was sent.
+    #[error("the connection was closed")]
+    NotSent,
     /// No connection.
     #[error("cannot connect: {0}")]
     Connect(String),
@@ -42,9 +44,6 @@ pub(crate) enum HttpError {
     TooLarge(usize),
 }
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const JSON_OR_STREAM: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
-const STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 impl HttpLink {
     /// A link with one client for each of `workers` threads.
@@ -63,64 +62,76 @@ impl HttpLink {
     }
 
     /// Sends one message.
-    pub(crate) async fn post(
-        &self,
-        worker: Worker,
-        headers: Head<'_>,
-        body: Bytes,
-    ) -> Result<Response<Answer>, HttpError> {
-        let mut request = self.request(HttpMethod::POST, headers, Full::new(body));
-        request.headers_mut().insert(CONTENT_TYPE, JSON);
-        request.headers_mut().insert(ACCEPT, JSON_OR_STREAM);
-        self.send(worker, request).await
+    pub(crate) async fn post(&self, worker: Worker, head: Head<'_>, body: Bytes) -> Result<Response<Answer>, HttpError> {
+        self.send(worker, HttpMethod::POST, &head, body).await
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
-    pub(crate) async fn get(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Answer>, HttpError> {
-        let mut request = self.request(HttpMethod::GET, headers, Full::default());
-        request.headers_mut().insert(ACCEPT, STREAM);
-        self.send(worker, request).await
+    pub(crate) async fn get(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
+        self.send(worker, HttpMethod::GET, &head, Bytes::new()).await
     }
 
     /// Ends a session.
-    pub(crate) async fn delete(&self, worker: Worker, headers: Head<'_>) -> Result<Response<Answer>, HttpError> {
-        self.send(worker, self.request(HttpMethod::DELETE, headers, Full::default())).await
+    pub(crate) async fn delete(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
+        self.send(worker, HttpMethod::DELETE, &head, Bytes::new()).await
     }
 
-    fn request(&self, method: HttpMethod, head: Head<'_>, body: Full<Bytes>) -> Request<Full<Bytes>> {
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        let headers = request.headers_mut();
-        headers.reserve(self.headers.len() + head.extra.map_or(0, HeaderMap::len) + 8);
-        for (name, value) in head.extra.into_iter().flatten().chain(&self.headers) {
-            headers.insert(name, value.clone());
-        }
-        if let Some(revision) = head.revision {
-            headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
-        }
-        if let Some(method) = head.method {
-            headers.insert(header::METHOD, header::encode_value(method.as_str()));
-        }
-        if let Some(name) = head.name {
-            headers.insert(header::NAME, header::encode_value(name));
-        }
-        if let Some(session) = head.session {
-            headers.insert(header::SESSION_ID, session.clone());
-        }
-        if let Some(last) = head.last_event_id {
-            headers.insert(header::LAST_EVENT_ID, last);
-        }
-        if let Some(parent) = head.traceparent {
-            headers.insert(HeaderName::from_static("traceparent"), parent);
-        }
-        if let Some(state) = head.tracestate {
-            headers.insert(HeaderName::from_static("tracestate"), state);
-        }
-        request
+    async fn send(
+        &self,
+        worker: Worker,
+        method: HttpMethod,
+        head: &Head<'_>,
+        body: Bytes,
+    ) -> Result<Response<Answer>, HttpError> {
+        let headers = |put: &mut dyn FnMut(&str, &[u8])| {
+            // What the operator set is in force.
+            for (name, value) in &self.headers {
+                put(name.as_str(), value.as_bytes());
+            }
+            let put = &mut |name: &str, value: &[u8]| {
+                if !self.headers.contains_key(name) {
+                    put(name, value);
+                }
+            };
+            match method {
+                HttpMethod::POST => {
+                    put("content-type", b"application/json");
+                    put("accept", b"application/json, text/event-stream");
+                }
+                HttpMethod::GET => put("accept", b"text/event-stream"),
+                _ => {}
+            }
+            head.write(put);
+        };
+        self.pools[worker.0].send(&Outgoing { method: method.clone(), headers: &headers, body }).await
     }
+}
 
-    async fn send(&self, worker: Worker, request: Request<Full<Bytes>>) -> Result<Response<Answer>, HttpError> {
-        self.pools[worker.0].send(request).await
+impl Head<'_> {
+    fn write(&self, put: &mut dyn FnMut(&str, &[u8])) {
+        if let Some(revision) = self.revision {
+            put(header::PROTOCOL_VERSION.as_str(), revision.as_str().as_bytes());
+        }
+        if let Some(method) = self.method {
+            put(header::METHOD.as_str(), header::encode_value(method.as_str()).as_bytes());
+        }
+        if let Some(name) = self.name {
+            put(header::NAME.as_str(), header::encode_value(name).as_bytes());
+        }
+        let plain = [
+            (header::SESSION_ID, self.session),
+            (header::LAST_EVENT_ID, self.last_event_id.as_ref()),
+            (HeaderName::from_static("traceparent"), self.traceparent.as_ref()),
+            (HeaderName::from_static("tracestate"), self.tracestate.as_ref()),
+        ];
+        for (name, value) in plain {
+            if let Some(value) = value {
+                put(name.as_str(), value.as_bytes());
+            }
+        }
+        for (name, value) in self.extra.into_iter().flatten() {
+            put(name.as_str(), value.as_bytes());
+        }
     }
 }
 
@@ -141,7 +152,7 @@ pub(crate) struct Head<'a> {
 pub(crate) async fn read_body(body: Answer, limit: usize) -> Result<Bytes, HttpError> {
     bounded::collect(body, limit).await.map_err(|unread| match unread {
         Unread::TooLarge => HttpError::TooLarge(limit),
-        Unread::Broken(error) => HttpError::Broken(explain(&error)),
+        Unread::Broken(error) => error,
     })
 }
 

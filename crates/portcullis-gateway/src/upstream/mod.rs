@@ -6,6 +6,7 @@
 
 mod connection;
 mod feed;
+mod h1;
 mod http;
 mod http_stream;
 mod incoming;

@@ -126,7 +126,7 @@ impl Connection {
 
     pub(super) fn unreachable(&self, error: &HttpError) -> Outcome {
         let kind = match error {
-            HttpError::Connect(_) => ErrorKind::UpstreamUnavailable,
+            HttpError::Connect(_) | HttpError::NotSent => ErrorKind::UpstreamUnavailable,
             HttpError::Broken(_) => ErrorKind::UpstreamClosed,
             HttpError::TooLarge(_) => ErrorKind::UpstreamProtocol,
         };

@@ -2,29 +2,28 @@
 //!
 //! A call takes an idle connection or opens one, and its answer's body gives it back when it has been read to its end;
 //! dropped earlier, it closes the connection, which is how a modern server learns that nobody waits any more. All of
-//! this happens on the worker's own thread, without a task of its own per call: with a general client's pool in its
-//! place (hyper-util), a call costs a sixth more.
+//! this happens on the worker's own thread and in the call's own task.
 //!
 //! HTTP/2 is spoken when TLS agrees on it; then there is one connection for all calls.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body::{Body, Frame};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::h1::{self, Failure, Line, More};
 use super::http::{HttpError, explain};
 
 /// Node closes idle connections after 5 s; a connection is not used again when that may just be happening.
@@ -33,18 +32,15 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// So many idle connections are kept.
 const MOST_IDLE: usize = 256;
 
-type Outgoing = Request<Full<Bytes>>;
-
 /// Where to connect, and how.
 #[derive(Clone)]
 pub(super) struct Target {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// For HTTP/1.1, which names the host in a header and only the path in the request line.
-    host_header: HeaderValue,
-    path: Uri,
-    /// For HTTP/2, which has them in the URI.
+    /// For HTTP/1.1: what follows the method in the request line, and the host's header.
+    start: String,
+    /// For HTTP/2.
     uri: Uri,
 }
 
@@ -65,11 +61,18 @@ impl Target {
             host,
             port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             tls,
-            host_header: HeaderValue::try_from(authority.as_str()).map_err(|error| error.to_string())?,
-            path: Uri::try_from(path).map_err(|error| error.to_string())?,
+            start: format!(" {path} HTTP/1.1\r\nhost: {authority}\r\n"),
             uri: uri.clone(),
         })
     }
+}
+
+/// A request before it is written down: HTTP/1.1 and HTTP/2 write it differently.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: Method,
+    /// Calls its argument with the name, in lower case, and the value of each header.
+    pub(super) headers: &'a (dyn Fn(&mut dyn FnMut(&str, &[u8])) + Sync),
+    pub(super) body: Bytes,
 }
 
 /// The connections.
@@ -80,19 +83,13 @@ pub(super) struct Pool {
 }
 
 struct Idle {
-    sender: http1::SendRequest<Full<Bytes>>,
+    line: Line,
     since: Instant,
 }
 
 enum Opened {
-    One(http1::SendRequest<Full<Bytes>>),
+    One(Line),
     Shared(http2::SendRequest<Full<Bytes>>),
-}
-
-/// A request that was not sent comes back, to be sent on another connection.
-enum Attempt {
-    Answered(Response<Answer>),
-    NotSent(Outgoing),
 }
 
 impl Pool {
@@ -101,68 +98,79 @@ impl Pool {
     }
 
     /// Sends a request. What has been written is never written twice.
-    pub(super) async fn send(self: &Arc<Self>, mut request: Outgoing) -> Result<Response<Answer>, HttpError> {
+    pub(super) async fn send(self: &Arc<Self>, request: &Outgoing<'_>) -> Result<Response<Answer>, HttpError> {
         if let Some(sender) = self.shared_connection() {
-            match self.send_shared(sender, request).await? {
-                Attempt::Answered(answer) => return Ok(answer),
-                Attempt::NotSent(unsent) => request = unsent,
+            match Box::pin(self.send_shared(sender, request)).await {
+                Err(HttpError::NotSent) => {}
+                done => return done,
             }
         }
-        while let Some(sender) = self.take_idle() {
-            match self.send_one(sender, request).await? {
-                Attempt::Answered(answer) => return Ok(answer),
-                Attempt::NotSent(unsent) => request = unsent,
+        while let Some(line) = self.take_idle() {
+            match self.send_on(line, request).await {
+                Err(HttpError::NotSent) => {}
+                done => return done,
             }
         }
         // Boxed, for its handshakes are large and every call would carry the room for them.
         let opened = tokio::time::timeout(CONNECT, Box::pin(self.open())).await;
         let opened = opened.map_err(|_| HttpError::Connect("no connection within 10 s".to_owned()))??;
-        let attempt = match opened {
-            Opened::One(sender) => self.send_one(sender, request).await?,
-            Opened::Shared(sender) => self.send_shared(sender, request).await?,
-        };
-        match attempt {
-            Attempt::Answered(answer) => Ok(answer),
-            Attempt::NotSent(_) => Err(HttpError::Broken("closed as soon as it was open".to_owned())),
+        match opened {
+            Opened::One(line) => self.send_on(line, request).await,
+            Opened::Shared(sender) => Box::pin(self.send_shared(sender, request)).await,
         }
     }
 
-    async fn send_one(
-        self: &Arc<Self>,
-        mut sender: http1::SendRequest<Full<Bytes>>,
-        mut request: Outgoing,
-    ) -> Result<Attempt, HttpError> {
-        if sender.ready().await.is_err() {
-            return Ok(Attempt::NotSent(request));
+    async fn send_on(self: &Arc<Self>, line: Line, request: &Outgoing<'_>) -> Result<Response<Answer>, HttpError> {
+        let head = self.head(request);
+        match line.exchange(head, &request.body).await {
+            Ok(response) => Ok(response.map(|body| Answer::One { pool: self.clone(), body })),
+            Err(Failure::NotSent) => Err(HttpError::NotSent),
+            Err(failure) => Err(HttpError::Broken(explain(&failure))),
         }
-        *request.uri_mut() = self.target.path.clone();
-        request.headers_mut().insert(HOST, self.target.host_header.clone());
-        match sender.try_send_request(request).await {
-            Ok(answer) => Ok(Attempt::Answered(answer.map(|body| Answer { body, lease: Some((self.clone(), sender)) }))),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => Ok(Attempt::NotSent(unsent)),
-                None => Err(HttpError::Broken(explain(error.error()))),
-            },
+    }
+
+    fn head(&self, request: &Outgoing<'_>) -> Vec<u8> {
+        let mut head = Vec::with_capacity(512 + request.body.len().min(16 * 1024));
+        head.extend_from_slice(request.method.as_str().as_bytes());
+        head.extend_from_slice(self.target.start.as_bytes());
+        (request.headers)(&mut |name, value| {
+            head.extend_from_slice(name.as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value);
+            head.extend_from_slice(b"\r\n");
+        });
+        if request.method == Method::POST {
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(request.body.len()).as_bytes());
+            head.extend_from_slice(b"\r\n");
         }
+        head.extend_from_slice(b"\r\n");
+        head
     }
 
     async fn send_shared(
         &self,
         mut sender: http2::SendRequest<Full<Bytes>>,
-        mut request: Outgoing,
-    ) -> Result<Attempt, HttpError> {
+        request: &Outgoing<'_>,
+    ) -> Result<Response<Answer>, HttpError> {
         if sender.ready().await.is_err() {
             *self.lock_shared() = None;
-            return Ok(Attempt::NotSent(request));
+            return Err(HttpError::NotSent);
         }
-        *request.uri_mut() = self.target.uri.clone();
-        request.headers_mut().remove(HOST);
-        match sender.try_send_request(request).await {
-            Ok(answer) => Ok(Attempt::Answered(answer.map(|body| Answer { body, lease: None }))),
-            Err(mut error) => match error.take_message() {
-                Some(unsent) => Ok(Attempt::NotSent(unsent)),
-                None => Err(HttpError::Broken(explain(error.error()))),
-            },
+        let mut message = Request::new(Full::new(request.body.clone()));
+        *message.method_mut() = request.method.clone();
+        *message.uri_mut() = self.target.uri.clone();
+        (request.headers)(&mut |name, value| {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                message.headers_mut().insert(name, value);
+            }
+        });
+        match sender.try_send_request(message).await {
+            Ok(answer) => Ok(answer.map(Answer::Shared)),
+            Err(mut error) => Err(match error.take_message() {
+                Some(_) => HttpError::NotSent,
+                None => HttpError::Broken(explain(error.error())),
+            }),
         }
     }
 
@@ -171,7 +179,7 @@ impl Pool {
         let stream = TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let Some((connector, name)) = &self.target.tls else {
-            return shake_hands(stream).await.map(Opened::One);
+            return Ok(Opened::One(Line::new(stream)));
         };
         let stream = connector.connect(name.clone(), stream).await.map_err(connect)?;
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -183,7 +191,7 @@ impl Pool {
             *self.lock_shared() = Some(sender.clone());
             return Ok(Opened::Shared(sender));
         }
-        shake_hands(stream).await.map(Opened::One)
+        Ok(Opened::One(Line::new(stream)))
     }
 
     fn shared_connection(&self) -> Option<http2::SendRequest<Full<Bytes>>> {
@@ -192,31 +200,28 @@ impl Pool {
     }
 
     /// The connection that was used last: the others may then grow old and go.
-    fn take_idle(&self) -> Option<http1::SendRequest<Full<Bytes>>> {
+    fn take_idle(&self) -> Option<Line> {
         let mut idle = self.lock_idle();
-        while let Some(last) = idle.pop() {
+        while let Some(mut last) = idle.pop() {
             if last.since.elapsed() >= IDLE {
                 idle.clear();
                 return None;
             }
-            if !last.sender.is_closed() {
-                return Some(last.sender);
+            if last.line.is_quiet() {
+                return Some(last.line);
             }
         }
         None
     }
 
-    fn give_back(&self, sender: http1::SendRequest<Full<Bytes>>) {
-        if sender.is_closed() {
-            return;
-        }
+    fn give_back(&self, line: Line) {
         let mut idle = self.lock_idle();
         let since = Instant::now();
         if idle.first().is_some_and(|first| since - first.since >= IDLE) {
             idle.retain(|idle| since - idle.since < IDLE);
         }
         if idle.len() < MOST_IDLE {
-            idle.push(Idle { sender, since });
+            idle.push(Idle { line, since });
         }
     }
 
@@ -229,58 +234,52 @@ impl Pool {
     }
 }
 
-async fn shake_hands<S>(stream: S) -> Result<http1::SendRequest<Full<Bytes>>, HttpError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|error| HttpError::Connect(explain(&error)))?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
 /// The body of an answer. Read to its end, it gives its connection back; dropped before, it closes it.
-pub(crate) struct Answer {
-    body: Incoming,
-    lease: Option<(Arc<Pool>, http1::SendRequest<Full<Bytes>>)>,
-}
-
-impl Answer {
-    fn give_back(&mut self) {
-        if let Some((pool, sender)) = self.lease.take() {
-            pool.give_back(sender);
-        }
-    }
+pub(crate) enum Answer {
+    /// HTTP/1.1.
+    One {
+        /// Where the connection belongs.
+        pool: Arc<Pool>,
+        /// What is read from it.
+        body: h1::Body,
+    },
+    /// HTTP/2.
+    Shared(Incoming),
 }
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = HttpError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(None)) {
-            self.give_back();
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let broken = |error: &(dyn std::error::Error + 'static)| HttpError::Broken(explain(error));
+        match &mut *self {
+            Self::One { pool, body } => Poll::Ready(match ready!(body.poll_more(context)) {
+                Ok(More::Data(data)) => Some(Ok(Frame::data(data))),
+                Ok(More::End(line)) => {
+                    line.into_iter().for_each(|line| pool.give_back(line));
+                    None
+                }
+                Err(failure) => Some(Err(broken(&failure))),
+            }),
+            Self::Shared(body) => {
+                let polled = ready!(Pin::new(body).poll_frame(context));
+                Poll::Ready(polled.map(|frame| frame.map_err(|error| broken(&error))))
+            }
         }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if self.body.is_end_stream() {
-            self.give_back();
+        if let Self::One { pool, body } = self
+            && body.is_at_end()
+            && let Some(line) = body.into_line()
+        {
+            pool.give_back(line);
         }
     }
 }

@@ -1,0 +1,160 @@
+# What people and CI do here. `make` lists the targets; .ci/run is `make test`.
+#
+# Every part of `make test` is a target of its own, so a part that failed can be run alone. What a part needs is
+# installed when it is missing, pinned: npm and PyPI packages beside the tests, cargo tools, and system packages through
+# tests/system-packages. Nothing here needs root when the system packages are there.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+# Where `make run` listens.
+LISTEN ?= 127.0.0.1:8080
+# How long `make fuzz` spends on each target.
+SECONDS_EACH ?= 60
+# Which fuzz targets to run.
+TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+
+NEXTEST_VERSION := 0.9.143
+CARGO_FUZZ_VERSION := 0.13.2
+
+BIN := target/release/portcullis
+BENCH := target/release/portcullis-bench
+# Debian keeps nginx where only root looks.
+export PATH := $(PATH):/usr/sbin
+
+# The parts of `make test`: what fails fast comes first.
+PARTS := format tidy clippy unit doc release examples quickstart conformance clients soak-short bench-quick
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: release ## Start Portcullis with four real servers behind it (LISTEN=127.0.0.1:8080); Ctrl-C ends it
+	@tests/system-packages python3 venv
+	@examples/quickstart/install
+	@exec examples/quickstart/run --bin $(BIN) --listen $(LISTEN)
+
+##@ Check
+
+.PHONY: test
+test: ## Run everything that CI runs, one part after the other
+	@started=$$SECONDS; \
+	for part in $(PARTS); do \
+	  printf '\n==== %s ====\n' "$$part"; \
+	  begun=$$SECONDS; \
+	  $(MAKE) "$$part" || { code=$$?; printf '==== %s FAILED after %d s ====\n' "$$part" $$((SECONDS - begun)); exit $$code; }; \
+	  printf '==== %s: ok, %d s ====\n' "$$part" $$((SECONDS - begun)); \
+	done; \
+	printf '\nAll %d parts passed in %d s.\n' $(words $(PARTS)) $$((SECONDS - started))
+
+.PHONY: format
+format: ## Check the formatting (cargo fmt mends it)
+	@cargo fmt --all --check
+
+.PHONY: tidy
+tidy: ## Check the rules of the house: dependency edges, files, documents
+	@tests/tidy.py
+
+.PHONY: clippy
+clippy: toolchain ## Lint everything; warnings are errors
+	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+.PHONY: unit
+unit: toolchain nextest ## Run the Rust tests, among them those of the whole program
+	@cargo nextest run --workspace --locked
+
+.PHONY: doc
+doc: toolchain ## Run the examples in the documentation and build it; warnings are errors
+	@cargo test --doc --workspace --locked --quiet
+	@RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+
+.PHONY: examples
+examples: release ## Check the example configurations
+	@tests/quickstart/examples.py --bin $(BIN)
+
+.PHONY: quickstart
+quickstart: release ## Start what `make run` starts, use it, end it, and see that nothing is left
+	@tests/system-packages python3 venv
+	@examples/quickstart/install
+	@tests/quickstart/run.py --bin $(BIN)
+
+.PHONY: conformance
+conformance: release peers ## Run the official conformance suite, directly and through the gateway
+	@tests/conformance/run.py --bin $(BIN)
+
+.PHONY: clients
+clients: release peers ## Point real MCP clients at the gateway
+	@tests/clients/run.py --bin $(BIN)
+
+.PHONY: soak-short
+soak-short: release ## Start, stop and kill for a minute; no process may be left over
+	@tests/soak/lifecycle.py --gateway $(BIN)
+
+.PHONY: bench-quick
+bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
+	@tests/system-packages nginx
+	@$(BENCH) run --quick --strict --gateway $(BIN) --nginx "$$(command -v nginx)"
+
+##@ Measure
+
+.PHONY: bench
+bench: release-bench ## Measure in full; writes docs/performance.md
+	@tests/system-packages nginx
+	@$(BENCH) run --gateway $(BIN) --nginx "$$(command -v nginx)" --out docs/performance.md
+
+.PHONY: soak
+soak: release ## 1,000 starts and stops, 50 kill -9; writes docs/soak.md
+	@{ \
+	  printf '# Soak: no process left over\n\nMade by `make soak` (`tests/soak/lifecycle.py --long`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
+	  tests/soak/lifecycle.py --gateway $(BIN) --long && printf '```\n'; \
+	} | tee target/soak.md
+	@mv target/soak.md docs/soak.md
+
+.PHONY: fuzz
+fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
+	@[[ "$$(cargo fuzz --version 2>/dev/null)" == "cargo-fuzz "* ]] || cargo install --locked --quiet cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	@for target in $(TARGETS); do \
+	  printf '\n==== fuzz %s ====\n' "$$target"; \
+	  mkdir -p "fuzz/target/corpus/$$target"; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$$target" "fuzz/target/corpus/$$target" "fuzz/corpus/$$target" \
+	    -- -max_total_time=$(SECONDS_EACH) -dict=fuzz/mcp.dict -print_final_stats=1; \
+	done
+
+##@ Maintain
+
+.PHONY: generate
+generate: toolchain ## Refresh the reference files that are made from the code
+	@cargo run --quiet --locked --manifest-path docs/generate/Cargo.toml --target-dir target/generate -- docs/reference
+
+.PHONY: clean-peers
+clean-peers: ## Remove the npm and PyPI packages that the tests and the quickstart installed
+	@for place in tests/peers examples/quickstart; do \
+	  rm -rf "$$place/node_modules" "$$place/.venv" "$$place/.installed"; \
+	done
+
+# What the others stand on.
+.PHONY: toolchain nextest peers release release-bench
+
+toolchain:
+	@command -v cargo >/dev/null || { echo 'Rust is missing; install it from https://rustup.rs' >&2; exit 3; }
+	@tests/system-packages cc
+
+nextest:
+	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-nextest@$(NEXTEST_VERSION)
+
+peers:
+	@tests/system-packages python3 venv
+	@tests/peers/install
+
+release: toolchain
+	@cargo build --release --locked --quiet -p portcullis
+
+release-bench: toolchain
+	@cargo build --release --locked --quiet -p portcullis -p portcullis-bench

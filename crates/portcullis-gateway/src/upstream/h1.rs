@@ -1,0 +1,346 @@
+//! HTTP/1.1 on one connection (RFC 9112), from the side of the client.
+//!
+//! A call writes its request and reads its answer itself, where it stands: no task of the connection's own, no channel
+//! to it, no wake-up between the two, which together cost as much as everything else that a call does. The grammar of
+//! heads and chunk sizes is `httparse`'s; what is here is the order of things and their bounds. Anything that could be
+//! read two ways (two lengths, a length beside chunks, an unknown coding) is refused, for what follows on the connection
+//! would be guesswork.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use httparse::Status;
+use portcullis_mcp::header::SESSION_ID;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+/// Longest head of an answer, and longest trailer, in bytes.
+const HEAD: usize = 64 * 1024;
+const HEADERS: usize = 64;
+/// A body up to this size is sent in one write with its head.
+const SMALL: usize = 16 * 1024;
+const READ: usize = 8 * 1024;
+
+/// What HTTP can be spoken on.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// An open connection on which nothing is under way.
+pub(super) struct Line {
+    stream: Box<dyn Stream>,
+    buffer: BytesMut,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The connection was gone before anything was written: the request may be sent elsewhere.
+    #[error("the connection was closed")]
+    NotSent,
+    /// It broke later.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// The server closed it without an answer.
+    #[error("the server closed the connection without an answer")]
+    NoAnswer,
+    /// The answer is not HTTP/1.1, or could be read two ways.
+    #[error("the answer is not acceptable HTTP: {0}")]
+    Malformed(&'static str),
+}
+
+impl Line {
+    pub(super) fn new(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: BytesMut::new() }
+    }
+
+    /// Whether the server has neither closed the connection nor said anything unasked.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let mut context = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Sends a request, whose head ends with its empty line, and reads the head of the answer. Of the answer's headers
+    /// those are kept that MCP needs.
+    pub(super) async fn exchange(mut self, mut head: Vec<u8>, body: &Bytes) -> Result<Response<Body>, Failure> {
+        let rest = if body.len() <= SMALL {
+            head.extend_from_slice(body);
+            &[][..]
+        } else {
+            body
+        };
+        let first = self.stream.write(&head).await.unwrap_or(0);
+        if first == 0 {
+            return Err(Failure::NotSent);
+        }
+        let written = self.write(&head[first..], rest).await;
+        // A server may answer and close before it has read everything.
+        match (self.read_head().await, written) {
+            (Ok(head), _) => Ok(self.into_response(head)),
+            (Err(_), Err(error)) => Err(error.into()),
+            (Err(failure), Ok(())) => Err(failure),
+        }
+    }
+
+    async fn write(&mut self, head: &[u8], rest: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(head).await?;
+        self.stream.write_all(rest).await?;
+        self.stream.flush().await
+    }
+
+    async fn read_head(&mut self) -> Result<Head, Failure> {
+        loop {
+            if let Some((length, head)) = parse_head(&self.buffer)? {
+                self.buffer.advance(length);
+                // 1xx is not the answer yet (RFC 9110 section 15.2).
+                match head.status.as_u16() {
+                    101 => return Err(Failure::Malformed("an upgrade that nobody asked for")),
+                    100..200 => continue,
+                    _ => return Ok(head),
+                }
+            }
+            if self.buffer.len() > HEAD {
+                return Err(Failure::Malformed("the head is too large"));
+            }
+            self.buffer.reserve(READ);
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(Failure::NoAnswer);
+            }
+        }
+    }
+
+    fn into_response(self, head: Head) -> Response<Body> {
+        let body = Body { line: Some(self), framing: head.framing, keep: head.keep };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        response
+    }
+}
+
+struct Head {
+    status: StatusCode,
+    headers: HeaderMap,
+    framing: Framing,
+    /// The connection may be used again.
+    keep: bool,
+}
+
+/// Reads a head, and says how long it is; `None` when it is not complete.
+fn parse_head(buffer: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let length = match response.parse(buffer) {
+        Ok(Status::Complete(length)) => length,
+        Ok(Status::Partial) => return Ok(None),
+        Err(_) => return Err(Failure::Malformed("its head cannot be read")),
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let status = status.ok_or(Failure::Malformed("its status cannot be read"))?;
+    let mut head =
+        Head { status, headers: HeaderMap::new(), framing: Framing::UntilClose, keep: response.version == Some(1) };
+    let mut fields = Fields::default();
+    for header in response.headers.iter() {
+        fields.take(header, &mut head)?;
+    }
+    head.framing = match (status.as_u16(), fields.chunked, fields.length) {
+        (100..200 | 204 | 304, _, _) => Framing::Length(0),
+        (_, true, Some(_)) => return Err(Failure::Malformed("both a length and chunks")),
+        (_, true, None) => Framing::Chunked(Chunk::Size),
+        (_, false, Some(length)) => Framing::Length(length),
+        (_, false, None) => Framing::UntilClose,
+    };
+    Ok(Some((length, head)))
+}
+
+/// The fields that say where the body ends.
+#[derive(Default)]
+struct Fields {
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Fields {
+    fn take(&mut self, header: &httparse::Header<'_>, head: &mut Head) -> Result<(), Failure> {
+        let is = |name: &HeaderName| header.name.eq_ignore_ascii_case(name.as_str());
+        let text = || std::str::from_utf8(header.value).unwrap_or_default().trim();
+        if is(&http::header::CONTENT_LENGTH) {
+            let digits = !text().is_empty() && text().bytes().all(|byte| byte.is_ascii_digit());
+            let length = text().parse().ok().filter(|_| digits);
+            let length = length.ok_or(Failure::Malformed("its length cannot be read"))?;
+            if self.length.is_some_and(|other| other != length) {
+                return Err(Failure::Malformed("two lengths"));
+            }
+            self.length = Some(length);
+        } else if is(&http::header::TRANSFER_ENCODING) {
+            if self.chunked || !text().eq_ignore_ascii_case("chunked") {
+                return Err(Failure::Malformed("an unknown transfer coding"));
+            }
+            self.chunked = true;
+        } else if is(&http::header::CONNECTION) {
+            head.keep &= !text().split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+        } else {
+            for kept in [CONTENT_TYPE, SESSION_ID] {
+                if is(&kept)
+                    && let Ok(value) = HeaderValue::from_bytes(header.value)
+                {
+                    head.headers.insert(kept, value);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a body ends (RFC 9112 section 6.3).
+#[derive(Debug, PartialEq, Eq)]
+enum Framing {
+    /// After so many bytes.
+    Length(u64),
+    /// After the last chunk.
+    Chunked(Chunk),
+    /// With the connection.
+    UntilClose,
+}
+
+/// What comes next in a chunked body.
+#[derive(Debug, PartialEq, Eq)]
+enum Chunk {
+    Size,
+    Data(u64),
+    /// The line end after the data.
+    End,
+    Trailer,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    Data(Bytes),
+    End,
+    NeedsMore,
+}
+
+impl Framing {
+    /// Takes what there is of the body from `buffer`.
+    fn take(&mut self, buffer: &mut BytesMut) -> Result<Progress, &'static str> {
+        match self {
+            Self::Length(0) => Ok(Progress::End),
+            Self::Length(left) => Ok(take_data(left, buffer)),
+            Self::UntilClose if buffer.is_empty() => Ok(Progress::NeedsMore),
+            Self::UntilClose => Ok(Progress::Data(buffer.split().freeze())),
+            Self::Chunked(chunk) => chunk.take(buffer),
+        }
+    }
+}
+
+fn take_data(left: &mut u64, buffer: &mut BytesMut) -> Progress {
+    if buffer.is_empty() {
+        return Progress::NeedsMore;
+    }
+    let take = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+    *left -= take as u64;
+    Progress::Data(buffer.split_to(take).freeze())
+}
+
+impl Chunk {
+    fn take(&mut self, buffer: &mut BytesMut) -> Result<Progress, &'static str> {
+        loop {
+            match self {
+                Self::Size => match httparse::parse_chunk_size(buffer) {
+                    Ok(Status::Complete((line, size))) => {
+                        buffer.advance(line);
+                        *self = if size == 0 { Self::Trailer } else { Self::Data(size) };
+                    }
+                    Ok(Status::Partial) if buffer.len() <= HEAD => return Ok(Progress::NeedsMore),
+                    _ => return Err("the size of a chunk cannot be read"),
+                },
+                Self::Data(0) => *self = Self::End,
+                Self::Data(left) => return Ok(take_data(left, buffer)),
+                Self::End if buffer.len() < 2 => return Ok(Progress::NeedsMore),
+                Self::End if buffer.starts_with(b"\r\n") => {
+                    buffer.advance(2);
+                    *self = Self::Size;
+                }
+                Self::End => return Err("a chunk is longer than its size"),
+                Self::Trailer => match memchr::memchr(b'\n', buffer) {
+                    Some(end) => {
+                        let is_last = matches!(&buffer[..end], b"\r" | b"");
+                        buffer.advance(end + 1);
+                        if is_last {
+                            return Ok(Progress::End);
+                        }
+                    }
+                    None if buffer.len() <= HEAD => return Ok(Progress::NeedsMore),
+                    None => return Err("the trailer is too large"),
+                },
+            }
+        }
+    }
+}
+
+/// The body of an answer, read from its connection as it is asked for.
+pub(super) struct Body {
+    /// Gone once the body has ended or failed.
+    line: Option<Line>,
+    framing: Framing,
+    keep: bool,
+}
+
+/// What comes of asking for more of a body.
+pub(super) enum More {
+    Data(Bytes),
+    /// The end; with the connection, when it can be used again.
+    End(Option<Line>),
+}
+
+impl Body {
+    /// Whether nothing more has to be read from the connection.
+    pub(super) fn is_at_end(&self) -> bool {
+        matches!(self.framing, Framing::Length(0))
+    }
+
+    /// The connection of a body that is at its end, when it can be used again.
+    pub(super) fn into_line(&mut self) -> Option<Line> {
+        // Bytes after the end were never asked for.
+        self.line.take().filter(|line| self.keep && line.buffer.is_empty())
+    }
+
+    pub(super) fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<Result<More, Failure>> {
+        loop {
+            let Some(line) = &mut self.line else { return Poll::Ready(Ok(More::End(None))) };
+            match self.framing.take(&mut line.buffer) {
+                Ok(Progress::Data(data)) => return Poll::Ready(Ok(More::Data(data))),
+                Ok(Progress::End) => return Poll::Ready(Ok(More::End(self.into_line()))),
+                Ok(Progress::NeedsMore) => {}
+                Err(why) => {
+                    self.line = None;
+                    return Poll::Ready(Err(Failure::Malformed(why)));
+                }
+            }
+            match ready!(poll_fill(line, context)) {
+                Ok(0) => {
+                    self.line = None;
+                    let whole = self.framing == Framing::UntilClose;
+                    return Poll::Ready(if whole { Ok(More::End(None)) } else { Err(Failure::NoAnswer) });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    self.line = None;
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+    }
+}
+
+fn poll_fill(line: &mut Line, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+    line.buffer.reserve(READ);
+    let read = std::pin::pin!(line.stream.read_buf(&mut line.buffer));
+    // Cancel safe: what is pending has read nothing, and is made anew on the next call.
+    read.poll(context)
+}
+
+#[cfg(test)]
+mod tests;
