@@ -76,6 +76,7 @@ doc: toolchain ## Run the examples in the documentation and build it; warnings a
 
 .PHONY: examples
 examples: release ## Check the example configurations
+	@tests/system-packages python3 openssl
 	@tests/quickstart/examples.py --bin $(BIN)
 
 .PHONY: quickstart
