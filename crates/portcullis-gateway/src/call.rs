@@ -244,7 +244,9 @@ impl Exchange {
             match self.next().await {
                 Some(Event::Done(outcome)) => return outcome,
                 Some(_) => {}
-                None => return Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
+                None => {
+                    return Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into();
+                }
             }
         }
     }

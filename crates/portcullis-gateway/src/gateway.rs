@@ -136,7 +136,8 @@ impl Gateway {
         self.env.set_limits(settings.limits.clone());
         self.servers.store(Arc::new(update.servers));
         for server in update.changed {
-            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged] {
+            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
+            {
                 self.env.announce(Change { server: server.clone(), method });
             }
         }

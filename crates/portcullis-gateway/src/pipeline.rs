@@ -107,8 +107,7 @@ fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
         trace = outer.context();
         spans.extend([outer, inner]);
     }
-    let recorder =
-        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
+    let recorder = Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
     let variant = Variant::of(&call.caller);
     let out = Outgoing {
         worker: call.worker,
@@ -191,10 +190,11 @@ impl WayBack {
     async fn carry(mut self, mut exchange: Exchange, timing: Timing) -> Exchange {
         let streamed = exchange.is_streamed();
         if !exchange.is_ready() {
-            let events = futures_util::stream::unfold((self, exchange), move |(mut back, mut exchange)| async move {
-                let event = back.next(&mut exchange, timing).await?;
-                Some((event, (back, exchange)))
-            });
+            let events =
+                futures_util::stream::unfold((self, exchange), move |(mut back, mut exchange)| async move {
+                    let event = back.next(&mut exchange, timing).await?;
+                    Some((event, (back, exchange)))
+                });
             return Exchange::live(events, streamed);
         }
         match self.next(&mut exchange, timing).await {
@@ -248,7 +248,9 @@ impl WayBack {
     }
 
     fn expose_error(&self, error: RpcError) -> RpcError {
-        let (Some(_), Some(uri), Some(data)) = (&self.aggregate, &self.uri, error.data()) else { return error };
+        let (Some(_), Some(uri), Some(data)) = (&self.aggregate, &self.uri, error.data()) else {
+            return error;
+        };
         if data.find("uri").is_none() {
             return error;
         }

@@ -8,13 +8,13 @@ use portcullis_config::Overrides;
 /// A gateway for the Model Context Protocol: any client to any server, through one endpoint.
 #[derive(Parser, Debug)]
 #[command(name = "portcullis", version, about, propagate_version = true)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     pub verb: Verb,
 }
 
 #[derive(Subcommand, Debug)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Start without a configuration: on loopback, with the servers named here or in a client's file
     Up(Up),
     /// Start from a configuration file
@@ -27,7 +27,7 @@ pub enum Verb {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct Up {
+pub(crate) struct Up {
     /// Servers, each a URL or a command in quotes, optionally as NAME=…
     ///
     /// For example: `time="uvx mcp-server-time"` or `https://mcp.example.com/mcp`
@@ -41,7 +41,7 @@ pub struct Up {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// The configuration: YAML, JSON or TOML
     #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
     pub config: PathBuf,
@@ -53,7 +53,7 @@ pub struct Serve {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct OverrideArgs {
+pub(crate) struct OverrideArgs {
     /// Where to listen, for example 8080 (loopback), 127.0.0.1:0 (any free port)
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
@@ -66,7 +66,7 @@ pub struct OverrideArgs {
 }
 
 impl OverrideArgs {
-    pub fn overrides(&self) -> Overrides {
+    pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
             listen: self.listen.clone(),
             log_filter: self.log.clone(),
@@ -76,7 +76,7 @@ impl OverrideArgs {
 }
 
 #[derive(ClapArgs, Debug)]
-pub struct Connect {
+pub(crate) struct Connect {
     /// The endpoint, for example http://127.0.0.1:8080/mcp
     #[arg(value_name = "URL")]
     pub url: String,
@@ -95,7 +95,7 @@ pub struct Connect {
 }
 
 #[derive(Subcommand, Debug)]
-pub enum ConfigVerb {
+pub(crate) enum ConfigVerb {
     /// Report every problem of a configuration, with file and line
     Check {
         /// The configuration

@@ -9,7 +9,7 @@ use portcullis_gateway::{ServerReport, ServerState};
 use crate::stdout::print;
 
 /// The URL of the aggregate.
-pub fn endpoint(settings: &Settings, address: SocketAddr) -> String {
+pub(crate) fn endpoint(settings: &Settings, address: SocketAddr) -> String {
     if let Some(url) = &settings.public_url {
         return format!("{url}/mcp");
     }
@@ -18,12 +18,12 @@ pub fn endpoint(settings: &Settings, address: SocketAddr) -> String {
 }
 
 /// The first line: where it listens.
-pub fn listening(endpoint: &str) {
+pub(crate) fn listening(endpoint: &str) {
     print(format_args!("Portcullis {} listens on {endpoint}", env!("CARGO_PKG_VERSION")));
 }
 
 /// What each server offers, and how to connect.
-pub fn offers(endpoint: &str, servers: &[ServerReport]) {
+pub(crate) fn offers(endpoint: &str, servers: &[ServerReport]) {
     print(describe(endpoint, servers).trim_end());
 }
 
@@ -39,7 +39,9 @@ fn describe(endpoint: &str, servers: &[ServerReport]) -> String {
                 let offers: Vec<_> = words
                     .iter()
                     .zip(server.offers)
-                    .filter_map(|(word, count)| count.filter(|count| *count > 0).map(|count| format!("{count} {word}")))
+                    .filter_map(|(word, count)| {
+                        count.filter(|count| *count > 0).map(|count| format!("{count} {word}"))
+                    })
                     .collect();
                 let revision = server.revision.unwrap_or("not reached");
                 let offers = if offers.is_empty() { "nothing".to_owned() } else { offers.join(", ") };

@@ -10,7 +10,7 @@ use crate::Usage;
 use crate::args::ConfigVerb;
 use crate::stdout::print;
 
-pub fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     match verb {
         ConfigVerb::Check { file, json } => check(file, *json),
         ConfigVerb::Show { file, .. } => {
@@ -26,12 +26,12 @@ pub fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
 }
 
 /// Reads a configuration; its warnings go to standard error.
-pub fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Loaded> {
+pub(crate) fn load(file: &Path, overrides: &Overrides) -> anyhow::Result<Loaded> {
     settle(portcullis_config::load(file, &ProcessEnvironment, overrides))
 }
 
 /// Prints the warnings, or makes the problems an error that says them all.
-pub fn settle(loaded: Result<Loaded, Problems>) -> anyhow::Result<Loaded> {
+pub(crate) fn settle(loaded: Result<Loaded, Problems>) -> anyhow::Result<Loaded> {
     match loaded {
         Ok(loaded) => {
             for warning in &loaded.warnings {

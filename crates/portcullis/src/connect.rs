@@ -12,7 +12,7 @@ use crate::args::Connect;
 use crate::config::settle;
 
 /// Bridges standard input and output to the endpoint.
-pub fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
     init_logs(LogFormat::Auto, "warn").map_err(|error| Usage(error.to_string()))?;
     let endpoint = endpoint(connect)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == "__keeper") {
         return portcullis_hub::keeper_main();
     }
-    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("nothing else has chosen a provider");
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing else has chosen a provider");
     let done = match Args::parse().verb {
         Verb::Up(up) => serve::up(&up),
         Verb::Serve(serve) => serve::serve(&serve),

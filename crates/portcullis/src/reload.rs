@@ -16,7 +16,7 @@ use crate::serve::Tls;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where a configuration comes from.
-pub struct Source {
+pub(crate) struct Source {
     pub config: PathBuf,
     pub overrides: Overrides,
     /// The configuration, and what it names.
@@ -24,7 +24,7 @@ pub struct Source {
 }
 
 /// Watches the files of a configuration.
-pub struct Reloader {
+pub(crate) struct Reloader {
     source: Option<Source>,
     settings: Settings,
     gateway: Arc<Gateway>,
@@ -33,7 +33,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    pub fn new(
+    pub(crate) fn new(
         source: Option<Source>,
         settings: Settings,
         gateway: Arc<Gateway>,
@@ -44,7 +44,7 @@ impl Reloader {
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
-    pub async fn run(mut self, mut hangup: Signal) {
+    pub(crate) async fn run(mut self, mut hangup: Signal) {
         loop {
             let asked = tokio::select! {
                 _ = hangup.recv() => true,
@@ -102,7 +102,8 @@ impl Reloader {
         match self.gateway.reload(settings.clone()) {
             Ok(()) => {
                 tracing::info!(servers = settings.servers.len(), "took up the configuration");
-                self.settings = Settings { listen: self.settings.listen, tls: self.settings.tls.clone(), ..settings };
+                self.settings =
+                    Settings { listen: self.settings.listen, tls: self.settings.tls.clone(), ..settings };
             }
             Err(error) => {
                 tracing::error!(%error, "the configuration was not taken up; the old one stays in force");

@@ -15,6 +15,7 @@ use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSett
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::Usage;
 use crate::args;
 use crate::banner;
 use crate::config::load;
@@ -22,19 +23,20 @@ use crate::files::Files;
 use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
-use crate::Usage;
 
 /// The newcomer's start.
-pub fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
+pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
     let loaded = servers::load(up)?;
     if loaded.settings.servers.is_empty() {
-        eprintln!("No servers yet. Try: portcullis up time=\"uvx mcp-server-time\", or --import a client's mcp.json");
+        eprintln!(
+            "No servers yet. Try: portcullis up time=\"uvx mcp-server-time\", or --import a client's mcp.json"
+        );
     }
     run(loaded, None)
 }
 
 /// The production start.
-pub fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
+pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
     let overrides = serve.overrides.overrides();
     let mut files = Files::look_at([serve.config.clone()]);
     let loaded = load(&serve.config, &overrides)?;
@@ -72,9 +74,10 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let tls = load_tls(&settings)?;
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
-    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer.clone())
-        .map_err(|error| Usage(error.to_string()))?;
-    let workers = Workers::start(&gateway, count, tls.clone()).context("cannot start the worker threads")?;
+    let gateway =
+        Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer.clone())
+            .map_err(|error| Usage(error.to_string()))?;
+    let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
 
@@ -176,4 +179,4 @@ async fn stop(gateway: &Arc<Gateway>, workers: Arc<Workers>, second: impl Future
 }
 
 /// The listener's TLS, for the reloader.
-pub type Tls = Option<ListenerTls>;
+pub(crate) type Tls = Option<ListenerTls>;

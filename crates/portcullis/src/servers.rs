@@ -11,7 +11,7 @@ use crate::args::Up;
 use crate::config::settle;
 
 /// The settings of `up`: an imported file's servers, then those of the command line.
-pub fn load(up: &Up) -> anyhow::Result<Loaded> {
+pub(crate) fn load(up: &Up) -> anyhow::Result<Loaded> {
     let overrides = up.overrides.overrides();
     let mut loaded = match &up.import {
         Some(file) => import(file, &overrides)?,
@@ -50,12 +50,15 @@ fn named(servers: &[String]) -> anyhow::Result<Map<String, Value>> {
             json!({"url": what})
         } else {
             let mut words = words(what)?.into_iter();
-            let command = words.next().ok_or_else(|| Usage(format!("`{server}` names no command and no URL")))?;
+            let command =
+                words.next().ok_or_else(|| Usage(format!("`{server}` names no command and no URL")))?;
             json!({"command": command, "args": words.collect::<Vec<_>>()})
         };
         let name = name.unwrap_or_else(|| guess(what));
         if named.insert(name.clone(), entry).is_some() {
-            return Err(Usage(format!("two servers would be named `{name}`; name one of them: NAME=…")).into());
+            return Err(
+                Usage(format!("two servers would be named `{name}`; name one of them: NAME=…")).into()
+            );
         }
     }
     Ok(named)

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 /// Writes `text` and a line break, whether anybody reads it or not.
-pub fn print(text: impl Display) {
+pub(crate) fn print(text: impl Display) {
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

@@ -11,7 +11,8 @@ fn read_all(text: &str) {
         if let Err(problems) = parsed {
             assert!(!problems.0.is_empty());
             // What passes the schema fits the raw structs: serde never has the word.
-            let serde = |message: &str| message.starts_with("invalid ") || message.starts_with("missing field");
+            let serde =
+                |message: &str| message.starts_with("invalid ") || message.starts_with("missing field");
             assert!(!problems.0.iter().any(|problem| serde(&problem.message)), "{problems}");
         }
     }

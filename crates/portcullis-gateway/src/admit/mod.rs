@@ -59,7 +59,8 @@ impl Permitted {
 /// Too much is under way, here or for this client.
 pub(crate) fn admit(call: Call, under_way: &Arc<AtomicUsize>, limits: &Limits) -> Result<Permitted, Refusal> {
     let all = Place::take(under_way, limits.concurrent_calls).ok_or_else(|| {
-        let message = format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
+        let message =
+            format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
         Refusal::new(ErrorKind::Overloaded, message)
     })?;
     let client = Place::take(&call.caller.under_way, limits.concurrent_per_client).ok_or_else(|| {

@@ -38,10 +38,9 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::HeaderMismatch => (400, 400, code::HEADER_MISMATCH),
         K::MissingCapability => (400, 200, code::MISSING_CLIENT_CAPABILITY),
         K::UnsupportedVersion => (400, 400, code::UNSUPPORTED_VERSION),
-        K::UnknownSession => (404, 404, code::INVALID_REQUEST),
         K::ForbiddenOrigin => (403, 403, code::INVALID_REQUEST),
         K::Unauthenticated => (401, 401, code::INVALID_REQUEST),
-        K::UnknownPath => (404, 404, code::INVALID_REQUEST),
+        K::UnknownSession | K::UnknownPath => (404, 404, code::INVALID_REQUEST),
         K::MethodNotAllowed => (405, 405, code::INVALID_REQUEST),
         K::NotAcceptable => (406, 406, code::INVALID_REQUEST),
         K::UnsupportedMediaType => (415, 415, code::INVALID_REQUEST),
@@ -85,7 +84,8 @@ pub fn error(era: Era, refusal: &Refusal) -> RpcError {
             code => code,
         };
     }
-    let reason = matches!(code, code::INTERNAL | code::INVALID_REQUEST).then(|| Raw::from_text(refusal.kind.as_str()));
+    let reason =
+        matches!(code, code::INTERNAL | code::INVALID_REQUEST).then(|| Raw::from_text(refusal.kind.as_str()));
     let data = match (&refusal.data, &reason) {
         (Some(data), Some(reason)) => Some(data.with(&[("reason", Change::Set(reason.as_bytes()))])),
         (None, Some(reason)) => {

@@ -38,7 +38,9 @@ pub(crate) fn reply(era: Era, method: &Method, outcome: Outcome) -> Reply {
     match outcome {
         Outcome::Complete(payload) => ok(Ok(payload.result)),
         Outcome::InputRequired(result) if era == Era::Modern => ok(Ok(result)),
-        Outcome::InputRequired(_) => untranslatable(era, method, "the server needs input from the client before it can answer"),
+        Outcome::InputRequired(_) => {
+            untranslatable(era, method, "the server needs input from the client before it can answer")
+        }
         Outcome::Task(_) => untranslatable(era, method, "the server made a task of the call"),
         Outcome::Failed { error, .. } => failed(era, error),
         Outcome::Refused(refusal) => refused(era, method, &refusal),
@@ -50,21 +52,28 @@ fn failed(era: Era, error: RpcError) -> Reply {
         (Era::Modern, code::METHOD_NOT_FOUND) => (StatusCode::NOT_FOUND, error),
         (Era::Modern, code::MISSING_CLIENT_CAPABILITY) => (StatusCode::BAD_REQUEST, error),
         // These are about the gateway's own hop; to the client they would start a negotiation.
-        (Era::Modern, code::UNSUPPORTED_VERSION | code::HEADER_MISMATCH) => (StatusCode::OK, upstream_error(&error)),
+        (Era::Modern, code::UNSUPPORTED_VERSION | code::HEADER_MISMATCH) => {
+            (StatusCode::OK, upstream_error(&error))
+        }
         _ => (StatusCode::OK, error),
     };
     Reply { status, answer: Err(error), retry_after: false }
 }
 
 fn untranslatable(era: Era, method: &Method, why: &str) -> Reply {
-    let message = format!("{why}, and this client's protocol revision has no way for that through this gateway yet");
+    let message =
+        format!("{why}, and this client's protocol revision has no way for that through this gateway yet");
     refused(era, method, &Refusal::new(ErrorKind::Untranslatable, message))
 }
 
 /// A tool whose server failed is a tool that failed: said in the result, so that the model reads it.
 fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
     if *method == Method::ToolsCall && refusal.kind.fault() == Fault::Upstream {
-        return Reply { status: StatusCode::OK, answer: Ok(tool_error(era, &refusal.message)), retry_after: false };
+        return Reply {
+            status: StatusCode::OK,
+            answer: Ok(tool_error(era, &refusal.message)),
+            retry_after: false,
+        };
     }
     Reply {
         status: status(era, refusal.kind),

@@ -5,7 +5,9 @@ use super::*;
 /// The table as the reference page shows it. A change here is a change of the public surface.
 #[test]
 fn the_table_is_the_documented_one() {
-    let mut table = String::from("| reason | fault | JSON-RPC | HTTP, 2026-07-28 | HTTP, before |\n|---|---|---|---|---|\n");
+    let mut table = String::from(
+        "| reason | fault | JSON-RPC | HTTP, 2026-07-28 | HTTP, before |\n|---|---|---|---|---|\n",
+    );
     for kind in ErrorKind::ALL {
         let row = row(*kind);
         let _ = writeln!(
@@ -18,8 +20,9 @@ fn the_table_is_the_documented_one() {
             row.legacy
         );
     }
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/errors.md"))
-        .expect("docs/reference/errors.md exists");
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/errors.md"))
+            .expect("docs/reference/errors.md exists");
     assert!(page.contains(&table), "docs/reference/errors.md is stale; its table must be:\n{table}");
 }
 

@@ -89,7 +89,10 @@ pub async fn run(
     Ok(())
 }
 
-async fn write(mut output: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Raw>) -> std::io::Result<()> {
+async fn write(
+    mut output: impl AsyncWrite + Unpin,
+    mut messages: mpsc::Receiver<Raw>,
+) -> std::io::Result<()> {
     let mut text = Vec::new();
     while let Some(message) = messages.recv().await {
         text.clear();
@@ -174,7 +177,9 @@ impl Bridge {
     async fn refuse_line(&self, error: Malformed) {
         match error {
             Malformed::Json(error) => self.answer_error(None, code::PARSE_ERROR, &error.to_string()).await,
-            Malformed::Envelope { id, why } => self.answer_error(id.as_ref(), code::INVALID_REQUEST, why).await,
+            Malformed::Envelope { id, why } => {
+                self.answer_error(id.as_ref(), code::INVALID_REQUEST, why).await;
+            }
         }
     }
 

@@ -32,14 +32,16 @@ impl Bridge {
     pub(super) async fn modern_request(&self, request: &Request, raw: &Raw) -> Result<(), String> {
         for attempt in 0..2 {
             let headers = self.modern_headers(request);
-            let name = request.method.name_member().and_then(|member| request.params.as_ref()?.find_string(member));
+            let name =
+                request.method.name_member().and_then(|member| request.params.as_ref()?.find_string(member));
             let head = Head {
                 method: Some(&request.method),
                 name: name.as_deref(),
                 extra: Some(&headers),
                 ..Head::default()
             };
-            let reply = self.link.post(HERE, head, raw.bytes().clone()).await.map_err(|error| error.to_string())?;
+            let reply =
+                self.link.post(HERE, head, raw.bytes().clone()).await.map_err(|error| error.to_string())?;
             if Media::of(reply.headers()) == Media::EventStream {
                 return match self.stream(reply.into_body(), request, None).await {
                     Ended::Answered => Ok(()),
@@ -50,7 +52,11 @@ impl Bridge {
             let answer = read_answer(reply).await?;
             let mismatch = answer.as_ref().and_then(|answer| answer.find_path(&["error", "code"]));
             let is_mismatch = mismatch.is_some_and(|raw| raw.as_str() == code::HEADER_MISMATCH.to_string());
-            if is_mismatch && attempt == 0 && request.method == Method::ToolsCall && self.list_tools(request).await {
+            if is_mismatch
+                && attempt == 0
+                && request.method == Method::ToolsCall
+                && self.list_tools(request).await
+            {
                 continue;
             }
             return self.hand_over(request, status, answer).await;
@@ -61,7 +67,9 @@ impl Bridge {
     fn modern_headers(&self, request: &Request) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let params = request.params.as_ref();
-        let version = params.and_then(|params| params.find_path(&["_meta", key::PROTOCOL_VERSION])?.string().map(String::from));
+        let version = params.and_then(|params| {
+            params.find_path(&["_meta", key::PROTOCOL_VERSION])?.string().map(String::from)
+        });
         if let Some(value) = version.and_then(|version| HeaderValue::try_from(version).ok()) {
             headers.insert(header::PROTOCOL_VERSION, value);
         }
@@ -80,7 +88,9 @@ impl Bridge {
     /// Lists all tools with the metadata of `request`, to learn what they mirror. Says whether anything was learnt.
     async fn list_tools(&self, request: &Request) -> bool {
         let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
-        let Some(meta) = meta.map(|meta| meta.with(&[(key::PROGRESS_TOKEN, Change::Remove)])) else { return false };
+        let Some(meta) = meta.map(|meta| meta.with(&[(key::PROGRESS_TOKEN, Change::Remove)])) else {
+            return false;
+        };
         let mut cursor: Option<Raw> = None;
         for _ in 0..1000 {
             let mut params = Raw::from_static("{}").with(&[("_meta", Change::Set(meta.as_bytes()))]);
@@ -121,7 +131,12 @@ impl Bridge {
     }
 
     /// Gives the host the answer that came as JSON, or says what came instead.
-    pub(super) async fn hand_over(&self, request: &Request, status: StatusCode, answer: Option<Raw>) -> Result<(), String> {
+    pub(super) async fn hand_over(
+        &self,
+        request: &Request,
+        status: StatusCode,
+        answer: Option<Raw>,
+    ) -> Result<(), String> {
         match answer {
             Some(answer) if answers(&answer, &request.id) => {
                 self.note(request, &answer);

@@ -49,7 +49,8 @@ impl Session {
 
     /// Takes the revision from the result of `initialize`.
     pub(super) fn agreed(&self, result: &Raw) {
-        self.state().revision = result.find_string("protocolVersion").and_then(|version| Revision::parse(&version));
+        self.state().revision =
+            result.find_string("protocolVersion").and_then(|version| Revision::parse(&version));
     }
 }
 
@@ -68,7 +69,11 @@ impl Bridge {
         }
         for attempt in 0..2 {
             let state = self.session.state().clone();
-            let reply = self.link.post(HERE, state.head(), raw.bytes().clone()).await.map_err(|error| error.to_string())?;
+            let reply = self
+                .link
+                .post(HERE, state.head(), raw.bytes().clone())
+                .await
+                .map_err(|error| error.to_string())?;
             // 404 to a session means that it is over (2025-11-25, session management).
             if reply.status() == 404 && state.id.is_some() && attempt == 0 {
                 self.reopen(state.number).await?;
@@ -102,7 +107,9 @@ impl Bridge {
                 Ok(reply) if Media::of(reply.headers()) == Media::EventStream => {
                     self.stream(reply.into_body(), request, Some(last)).await
                 }
-                Ok(reply) => return Err(format!("the answer broke off and cannot be resumed ({})", reply.status())),
+                Ok(reply) => {
+                    return Err(format!("the answer broke off and cannot be resumed ({})", reply.status()));
+                }
                 Err(_) => Ended::Broken(Some(last)),
             };
         }

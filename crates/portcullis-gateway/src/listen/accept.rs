@@ -21,7 +21,9 @@ pub struct BindError {
 
 fn hint(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
-        std::io::ErrorKind::AddrInUse => "; another program has it: choose another with `listen` (port 0 picks a free one)",
+        std::io::ErrorKind::AddrInUse => {
+            "; another program has it: choose another with `listen` (port 0 picks a free one)"
+        }
         std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
         _ => "",
     }

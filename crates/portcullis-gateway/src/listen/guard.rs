@@ -18,7 +18,12 @@ use crate::call::Refusal;
 ///
 /// # Errors
 /// Which one is not allowed, and which setting allows it.
-pub(crate) fn check(headers: &HeaderMap, uri: &Uri, listener: SocketAddr, settings: &Settings) -> Result<(), Refusal> {
+pub(crate) fn check(
+    headers: &HeaderMap,
+    uri: &Uri,
+    listener: SocketAddr,
+    settings: &Settings,
+) -> Result<(), Refusal> {
     // HTTP/2 has the host in the URI, HTTP/1.1 in a header.
     let host = match (uri.authority(), headers.get(HOST)) {
         (Some(authority), _) => Some(authority.clone()),

@@ -36,7 +36,7 @@ const LEGACY: Era = Era::Legacy;
 /// How soon a client whose stream broke may come back.
 const RETRY: Duration = Duration::from_millis(500);
 /// The longest that a server's own wish for a pause is honoured.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The session that a request names.
 ///
@@ -69,7 +69,12 @@ pub(super) fn find_session(
 }
 
 /// `initialize`: opens a session.
-pub(super) async fn initialize(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Request) -> Response<Body> {
+pub(super) async fn initialize(
+    context: &Context,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    request: Request,
+) -> Response<Body> {
     let id = request.id.clone();
     match open_session(context, endpoint, request).await {
         Ok((session, result)) => {
@@ -84,10 +89,15 @@ pub(super) async fn initialize(context: &Context, endpoint: Endpoint, headers: &
     }
 }
 
-async fn open_session(context: &Context, endpoint: Endpoint, request: Request) -> Result<(Arc<Session>, Raw), Refusal> {
+async fn open_session(
+    context: &Context,
+    endpoint: Endpoint,
+    request: Request,
+) -> Result<(Arc<Session>, Raw), Refusal> {
     let wrong = |what: &str| Refusal::new(ErrorKind::InvalidParams, format!("`params.{what}"));
     let params = request.params.ok_or_else(|| wrong("protocolVersion` must be a string"))?;
-    let version = params.find_string("protocolVersion").ok_or_else(|| wrong("protocolVersion` must be a string"))?;
+    let version =
+        params.find_string("protocolVersion").ok_or_else(|| wrong("protocolVersion` must be a string"))?;
     let asked = Revision::parse(&version).filter(|revision| revision.era() == Era::Legacy);
     let capabilities = params.find("capabilities").filter(|value| value.kind() == Kind::Object);
     let capabilities = capabilities.ok_or_else(|| wrong("capabilities` must be an object"))?;
@@ -174,11 +184,18 @@ fn local(session: &Session, request: &Request) -> Option<Result<Raw, Refusal>> {
                     session.set_log_level(level);
                     Ok(Raw::from_static("{}"))
                 }
-                None => Err(Refusal::new(ErrorKind::InvalidParams, "`params.level` must be a log level, debug to emergency")),
+                None => Err(Refusal::new(
+                    ErrorKind::InvalidParams,
+                    "`params.level` must be a log level, debug to emergency",
+                )),
             })
         }
-        Method::Initialize => Some(Err(Refusal::new(ErrorKind::InvalidRequest, "this session is initialized already"))),
-        Method::Discover => Some(Err(Refusal::new(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28"))),
+        Method::Initialize => {
+            Some(Err(Refusal::new(ErrorKind::InvalidRequest, "this session is initialized already")))
+        }
+        Method::Discover => {
+            Some(Err(Refusal::new(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28")))
+        }
         _ => None,
     }
 }
@@ -198,7 +215,12 @@ enum Source {
 }
 
 impl Work {
-    fn begin(context: &Context, session: &Arc<Session>, headers: &HeaderMap, request: Request) -> Result<Self, Refusal> {
+    fn begin(
+        context: &Context,
+        session: &Arc<Session>,
+        headers: &HeaderMap,
+        request: Request,
+    ) -> Result<Self, Refusal> {
         let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
         let [progress_token, traceparent, tracestate] = match &meta {
             Some(meta) => meta.pick([key::PROGRESS_TOKEN, key::TRACEPARENT, key::TRACESTATE]),
@@ -206,7 +228,10 @@ impl Work {
         };
         let progress_token = progress_token.map(checked_token).transpose()?;
         let running = session.begin(&request.id).ok_or_else(|| {
-            Refusal::new(ErrorKind::InvalidRequest, "a request with this id is still under way in this session")
+            Refusal::new(
+                ErrorKind::InvalidRequest,
+                "a request with this id is still under way in this session",
+            )
         })?;
         let call = Call {
             endpoint: session.endpoint.clone(),
@@ -217,7 +242,10 @@ impl Work {
             trace: trace_context(headers, [traceparent, tracestate]),
             mirrored: None,
             request_id: request.id.raw().as_str().into(),
-            subject: request.method.name_member().and_then(|member| request.params.as_ref()?.find_string(member)),
+            subject: request
+                .method
+                .name_member()
+                .and_then(|member| request.params.as_ref()?.find_string(member)),
             method: request.method.clone(),
             params: request.params,
         };
@@ -427,7 +455,12 @@ pub(super) async fn batch(
     response::json(StatusCode::OK, out)
 }
 
-async fn answer_one(context: &Context, session: &Arc<Session>, headers: &HeaderMap, request: Request) -> Vec<u8> {
+async fn answer_one(
+    context: &Context,
+    session: &Arc<Session>,
+    headers: &HeaderMap,
+    request: Request,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let id = request.id.clone();
     let refused = |refusal: Refusal| reply(LEGACY, &Method::Ping, refusal.into());
@@ -477,26 +510,29 @@ fn standalone(
     let open = gateway.metrics().streams().hold();
     // A comment at once: some clients wait for the first bytes before they take the stream for open.
     let first = Some("open");
-    futures_util::stream::unfold((gateway, held, changes, first, open), move |(gateway, held, mut changes, first, open)| async move {
-        let mut out = Vec::new();
-        if let Some(first) = first {
-            sse::comment(&mut out, first);
-            return Some((out.into(), (gateway, held, changes, None, open)));
-        }
-        tokio::select! {
-            () = held.token.cancelled() => return None,
-            () = gateway.draining.cancelled() => return None,
-            next = next_changes(&mut changes, &held.session.endpoint) => {
-                for method in next? {
-                    let mut message = Vec::new();
-                    write_notification(&mut message, &method, None);
-                    sse::event(&mut out, None, None, None, &message);
-                }
+    futures_util::stream::unfold(
+        (gateway, held, changes, first, open),
+        move |(gateway, held, mut changes, first, open)| async move {
+            let mut out = Vec::new();
+            if let Some(first) = first {
+                sse::comment(&mut out, first);
+                return Some((out.into(), (gateway, held, changes, None, open)));
             }
-            () = tokio::time::sleep(pause) => sse::comment(&mut out, "keep-alive"),
-        }
-        Some((out.into(), (gateway, held, changes, None, open)))
-    })
+            tokio::select! {
+                () = held.token.cancelled() => return None,
+                () = gateway.draining.cancelled() => return None,
+                next = next_changes(&mut changes, &held.session.endpoint) => {
+                    for method in next? {
+                        let mut message = Vec::new();
+                        write_notification(&mut message, &method, None);
+                        sse::event(&mut out, None, None, None, &message);
+                    }
+                }
+                () = tokio::time::sleep(pause) => sse::comment(&mut out, "keep-alive"),
+            }
+            Some((out.into(), (gateway, held, changes, None, open)))
+        },
+    )
 }
 
 /// The lists that changed: whatever was announced within a moment, each list once.
@@ -507,19 +543,19 @@ async fn next_changes(
     use tokio::sync::broadcast::error::{RecvError, TryRecvError};
     const MOMENT: Duration = Duration::from_millis(50);
     let all = [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged];
-    let mut changed = Vec::new();
-    let note = |change: crate::upstream::Change, changed: &mut Vec<Method>| {
+    let mut lists = Vec::new();
+    let note = |change: crate::upstream::Change, lists: &mut Vec<Method>| {
         let concerns = match endpoint {
             Endpoint::Aggregate => true,
             Endpoint::Server(id) => change.server == *id,
         };
-        if concerns && !changed.contains(&change.method) {
-            changed.push(change.method);
+        if concerns && !lists.contains(&change.method) {
+            lists.push(change.method);
         }
     };
-    while changed.is_empty() {
+    while lists.is_empty() {
         match changes.recv().await {
-            Ok(change) => note(change, &mut changed),
+            Ok(change) => note(change, &mut lists),
             Err(RecvError::Lagged(_)) => return Some(all.to_vec()),
             Err(RecvError::Closed) => return None,
         }
@@ -527,9 +563,9 @@ async fn next_changes(
     tokio::time::sleep(MOMENT).await;
     loop {
         match changes.try_recv() {
-            Ok(change) => note(change, &mut changed),
+            Ok(change) => note(change, &mut lists),
             Err(TryRecvError::Lagged(_)) => return Some(all.to_vec()),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(changed),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(lists),
         }
     }
 }

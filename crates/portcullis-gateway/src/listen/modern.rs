@@ -44,7 +44,12 @@ pub(super) async fn request(
 }
 
 /// Checks a request in the specification's order and makes a call of it.
-fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Request) -> Result<Call, Refusal> {
+fn read(
+    context: &Context,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    request: Request,
+) -> Result<Call, Refusal> {
     let missing = |key: &str, what: &str| {
         Refusal::new(ErrorKind::MissingMetadata, format!("`params._meta[\"{key}\"]` must be {what}"))
     };
@@ -54,7 +59,8 @@ fn read(context: &Context, endpoint: Endpoint, headers: &HeaderMap, request: Req
         None => [None, None],
     };
     let meta = meta.filter(|meta| meta.kind() == Kind::Object);
-    let meta = meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
+    let meta =
+        meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
     let [version, capabilities, level, progress_token, traceparent, tracestate] = meta.pick([
         key::PROTOCOL_VERSION,
         key::CLIENT_CAPABILITIES,
@@ -135,7 +141,12 @@ fn unsupported(version: &str) -> Refusal {
     Refusal::new(ErrorKind::UnsupportedVersion, message).with_data(data)
 }
 
-fn check_header(headers: &HeaderMap, name: &http::HeaderName, expected: &str, source: &str) -> Result<(), Refusal> {
+fn check_header(
+    headers: &HeaderMap,
+    name: &http::HeaderName,
+    expected: &str,
+    source: &str,
+) -> Result<(), Refusal> {
     match headers.get(name) {
         Some(value) if value.as_bytes() == expected.as_bytes() => Ok(()),
         Some(_) => Err(mismatch(format!("the header {name} does not match `{source}`"))),
@@ -146,7 +157,8 @@ fn check_header(headers: &HeaderMap, name: &http::HeaderName, expected: &str, so
 fn check_encoded(headers: &HeaderMap, expected: &str, member: &str) -> Result<(), Refusal> {
     let name = header::NAME;
     let value = headers.get(&name);
-    let value = value.ok_or_else(|| mismatch(format!("the header {name} is required and must equal `params.{member}`")))?;
+    let value = value
+        .ok_or_else(|| mismatch(format!("the header {name} is required and must equal `params.{member}`")))?;
     match header::decode_value(value) {
         Ok(decoded) if decoded == expected => Ok(()),
         Ok(_) => Err(mismatch(format!("the header {name} does not match `params.{member}`"))),
@@ -185,7 +197,8 @@ async fn answer(context: &Context, call: Call, id: Id, method: Method, accepts: 
     let gateway = context.gateway.clone();
     let pause = gateway.env.limits().keep_alive_interval;
     let opening = async move { pipeline::run(&gateway, call).await }.boxed();
-    let mut streaming = Streaming { source: Source::Opening(opening), first: None, id, method, pause, over: false };
+    let mut streaming =
+        Streaming { source: Source::Opening(opening), first: None, id, method, pause, over: false };
     let first = if accepts.stream {
         tokio::time::timeout(pause, streaming.event()).await
     } else {

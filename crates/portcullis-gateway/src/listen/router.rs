@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN};
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, VARY};
+use http::header::{
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, VARY,
+};
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use portcullis_config::Anonymous;
@@ -61,7 +63,10 @@ async fn dispatch(context: &Arc<Context>, request: Request<Incoming>) -> Respons
         (_, path) => match endpoint(path) {
             Some(endpoint) => mcp(context, endpoint, request).await,
             None => {
-                let refusal = Refusal::new(ErrorKind::UnknownPath, "no such path; the endpoint is /mcp, or /mcp/s/{server}");
+                let refusal = Refusal::new(
+                    ErrorKind::UnknownPath,
+                    "no such path; the endpoint is /mcp, or /mcp/s/{server}",
+                );
                 response::refusal(Era::Modern, None, &refusal)
             }
         },
@@ -79,7 +84,9 @@ fn endpoint(path: &str) -> Option<Endpoint> {
 async fn mcp(context: &Arc<Context>, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
     let refuse = |refusal: &Refusal| response::refusal(Era::Modern, None, refusal);
     let gateway = &context.gateway;
-    if context.principal == Principal::Anonymous && gateway.settings.load().identity.anonymous == Anonymous::Deny {
+    if context.principal == Principal::Anonymous
+        && gateway.settings.load().identity.anonymous == Anonymous::Deny
+    {
         let message = "who are you? This listener wants a client certificate of its CA";
         return refuse(&Refusal::new(ErrorKind::Unauthenticated, message));
     }
@@ -94,7 +101,9 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, request: Request<Incomi
             Ok(body) => post(context, endpoint, &parts.headers, body).await,
             Err(refusal) => refuse(&refusal),
         },
-        HttpMethod::GET | HttpMethod::DELETE if !parts.headers.contains_key(header::SESSION_ID) => not_allowed(),
+        HttpMethod::GET | HttpMethod::DELETE if !parts.headers.contains_key(header::SESSION_ID) => {
+            not_allowed()
+        }
         HttpMethod::GET => match legacy::find_session(context, &endpoint, &parts.headers) {
             Ok(session) => legacy::listen(context, &session, &parts.headers),
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
@@ -111,7 +120,8 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, request: Request<Incomi
 }
 
 fn not_allowed() -> Response<Body> {
-    let message = "POST a JSON-RPC message here; GET and DELETE are for sessions of revisions up to 2025-11-25";
+    let message =
+        "POST a JSON-RPC message here; GET and DELETE are for sessions of revisions up to 2025-11-25";
     let refusal = Refusal::new(ErrorKind::MethodNotAllowed, message);
     let mut answer = response::refusal(Era::Modern, None, &refusal);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
@@ -133,7 +143,12 @@ async fn read(context: &Context, headers: &HeaderMap, incoming: Incoming) -> Res
 
 /// The classifier: a modern claim is a modern version in the metadata or in the header; without one, `initialize`
 /// opens a session, and everything else needs one.
-async fn post(context: &Arc<Context>, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+async fn post(
+    context: &Arc<Context>,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let era = header_era(headers);
     let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
     if body.trim_ascii_start().first() == Some(&b'[') {
@@ -144,10 +159,14 @@ async fn post(context: &Arc<Context>, endpoint: Endpoint, headers: &HeaderMap, b
     }
     match Message::parse(body, depth) {
         Err(error) => malformed(era, error),
-        Ok(Message::Request(request)) if era == Era::Modern || has_modern_metadata(request.params.as_ref()) => {
+        Ok(Message::Request(request))
+            if era == Era::Modern || has_modern_metadata(request.params.as_ref()) =>
+        {
             modern::request(context, endpoint, headers, request).await
         }
-        Ok(Message::Request(request)) if request.method == Method::Initialize && !headers.contains_key(header::SESSION_ID) => {
+        Ok(Message::Request(request))
+            if request.method == Method::Initialize && !headers.contains_key(header::SESSION_ID) =>
+        {
             legacy::initialize(context, endpoint, headers, request).await
         }
         Ok(Message::Request(request)) => match legacy::find_session(context, &endpoint, headers) {
@@ -193,20 +212,31 @@ fn malformed(era: Era, error: Malformed) -> Response<Body> {
             response::refusal(era, None, &Refusal::new(ErrorKind::Unparsable, format!("the body is {error}")))
         }
         Malformed::Envelope { id, why } => {
-            let refusal = Refusal::new(ErrorKind::InvalidRequest, format!("not a JSON-RPC 2.0 message: {why}"));
+            let refusal =
+                Refusal::new(ErrorKind::InvalidRequest, format!("not a JSON-RPC 2.0 message: {why}"));
             response::refusal(era, id.as_ref(), &refusal)
         }
     }
 }
 
 /// Batches exist in 2025-03-26 and nowhere else.
-async fn batch(context: &Arc<Context>, endpoint: &Endpoint, headers: &HeaderMap, messages: &Raw) -> Response<Body> {
-    let refuse = |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
+async fn batch(
+    context: &Arc<Context>,
+    endpoint: &Endpoint,
+    headers: &HeaderMap,
+    messages: &Raw,
+) -> Response<Body> {
+    let refuse =
+        |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
     let session = match legacy::find_session(context, endpoint, headers) {
         Ok(session) if session.caller.revision == Revision::V2025_03_26 => session,
-        Ok(_) => return refuse("batches exist in protocol revision 2025-03-26 only; send one message".to_owned()),
+        Ok(_) => {
+            return refuse("batches exist in protocol revision 2025-03-26 only; send one message".to_owned());
+        }
         Err(refusal) if refusal.kind == ErrorKind::SessionRequired => {
-            return refuse("batches exist in sessions of protocol revision 2025-03-26 only; send one message".to_owned());
+            return refuse(
+                "batches exist in sessions of protocol revision 2025-03-26 only; send one message".to_owned(),
+            );
         }
         Err(refusal) => return response::refusal(Era::Legacy, None, &refusal),
     };

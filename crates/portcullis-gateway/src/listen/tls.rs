@@ -34,13 +34,16 @@ fn server_config(settings: &Tls) -> Result<ServerConfig, TlsError> {
     let builder = match &settings.client_ca {
         Some(path) => {
             let verifier = WebPkiClientVerifier::builder(Arc::new(load_roots(path)?)).build();
-            let verifier = verifier
-                .map_err(|error| TlsError::File { path: path.clone(), why: format!("no usable client CA: {error}") })?;
+            let verifier = verifier.map_err(|error| TlsError::File {
+                path: path.clone(),
+                why: format!("no usable client CA: {error}"),
+            })?;
             builder.with_client_cert_verifier(verifier)
         }
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(load_certificates(&settings.cert)?, load_key(&settings.key)?)?;
+    let mut config =
+        builder.with_single_cert(load_certificates(&settings.cert)?, load_key(&settings.key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -56,11 +59,16 @@ impl ListenerTls {
     }
 
     /// Shakes hands, and says who the client proved to be.
-    pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<(TlsStream<TcpStream>, Principal)> {
+    pub(super) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> std::io::Result<(TlsStream<TcpStream>, Principal)> {
         let stream = TlsAcceptor::from(self.0.load_full()).accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let principal = match certificate {
-            Some(certificate) => Principal::Certificate { fingerprint: hex(digest(&SHA256, certificate).as_ref()).into() },
+            Some(certificate) => {
+                Principal::Certificate { fingerprint: hex(digest(&SHA256, certificate).as_ref()).into() }
+            }
             None => Principal::Anonymous,
         };
         Ok((stream, principal))

@@ -60,18 +60,18 @@ impl Workers {
     ///
     /// # Errors
     /// When the system gives no more threads or descriptors.
-    pub fn start(gateway: &Arc<Gateway>, count: usize, tls: Option<ListenerTls>) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        gateway: &Arc<Gateway>,
+        count: usize,
+        tls: Option<&ListenerTls>,
+    ) -> std::io::Result<Arc<Self>> {
         let mut lanes = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
         for number in 0..count {
             let (connections, queue) = mpsc::unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let lane = Serve {
-                gateway: gateway.clone(),
-                worker: Worker(number),
-                tls: tls.clone(),
-            };
+            let lane = Serve { gateway: gateway.clone(), worker: Worker(number), tls: tls.clone() };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || runtime.block_on(lane.run(queue)))?);
             lanes.push(Lane { connections, open });

@@ -49,14 +49,14 @@ impl Recorder {
 
     /// The call has ended.
     pub(crate) fn finish(mut self, outcome: &Outcome) {
-        self.write(label(outcome), reason(outcome));
+        self.write(label(outcome), reason(outcome).as_deref());
     }
 
-    fn write(&mut self, label: Label, reason: Option<String>) {
+    fn write(&mut self, label: Label, reason: Option<&str>) {
         self.finished = true;
         let elapsed = self.started.elapsed();
         self.series.finish(label, elapsed);
-        if let Some(reason) = &reason {
+        if let Some(reason) = reason {
             for span in &mut self.spans {
                 span.fail(reason);
             }
@@ -80,7 +80,7 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         if !self.finished {
-            self.write(Label::Cancelled, Some(ErrorKind::Cancelled.as_str().to_owned()));
+            self.write(Label::Cancelled, Some(ErrorKind::Cancelled.as_str()));
         }
     }
 }
@@ -90,7 +90,8 @@ fn label(outcome: &Outcome) -> Label {
         Outcome::Complete(payload) => {
             // Looking for the word first spares most results a walk through their members.
             let may_be = memchr::memmem::find(payload.result.as_bytes(), b"isError").is_some();
-            let is_error = may_be && payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
+            let is_error =
+                may_be && payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
             if is_error { Label::ToolError } else { Label::Ok }
         }
         Outcome::InputRequired(_) | Outcome::Task(_) => Label::Ok,

@@ -118,7 +118,12 @@ impl Catalogue {
     }
 
     /// The list, fetched if need be.
-    pub(crate) async fn list(self: &Arc<Self>, kind: ListKind, variant: Variant, need: Need) -> Result<Found, Refusal> {
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        kind: ListKind,
+        variant: Variant,
+        need: Need,
+    ) -> Result<Found, Refusal> {
         if let Some(listing) = self.peek(kind, variant, need) {
             return Ok(Found { listing, stale: false });
         }
@@ -140,7 +145,11 @@ impl Catalogue {
     }
 
     /// The list as it is on the server now, whatever is kept.
-    pub(crate) async fn refetch(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Arc<Listing>, Refusal> {
+    pub(crate) async fn refetch(
+        self: &Arc<Self>,
+        kind: ListKind,
+        variant: Variant,
+    ) -> Result<Arc<Listing>, Refusal> {
         let cell = self.cell(kind, variant);
         cell.invalidate();
         let (_, fetch) = self.fetch(&cell, kind, variant)?;
@@ -190,7 +199,12 @@ impl Catalogue {
     }
 
     /// Joins the fetch under way, or starts one; also says when it began.
-    fn fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Result<(Instant, Fetch), Refusal> {
+    fn fetch(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        kind: ListKind,
+        variant: Variant,
+    ) -> Result<(Instant, Fetch), Refusal> {
         if let Some(refusal) = cell.recent_failure() {
             return Err(refusal);
         }
@@ -278,7 +292,8 @@ impl Cell {
                 }
             }
             Err(refusal) => {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), refusal.clone()));
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some((Instant::now(), refusal.clone()));
             }
         }
         *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -328,7 +343,9 @@ impl Load {
         }
         self.pages += 1;
         let cursor = self.cursor.as_deref().map(Raw::from_text);
-        Ok(Some(cursor.map(|cursor| Raw::from_static("{}").with(&[("cursor", Edit::Set(cursor.as_bytes()))]))))
+        Ok(Some(
+            cursor.map(|cursor| Raw::from_static("{}").with(&[("cursor", Edit::Set(cursor.as_bytes()))])),
+        ))
     }
 
     fn take(&mut self, server: &portcullis_model::ServerId, outcome: Outcome) -> Result<(), Refusal> {
@@ -346,9 +363,12 @@ impl Load {
             Outcome::Refused(refusal) => return Err(refusal),
             Outcome::InputRequired(_) | Outcome::Task(_) => return Err(self.broken("wants input for a list")),
         };
-        let items = result.find(self.kind.member()).ok_or_else(|| self.broken("answered a list without its items"))?;
+        let items = result
+            .find(self.kind.member())
+            .ok_or_else(|| self.broken("answered a list without its items"))?;
         self.raws.extend(items.elements());
-        self.ttl = self.ttl.min(Duration::from_millis(result.find("ttlMs").and_then(|ttl| ttl.u64()).unwrap_or(0)));
+        self.ttl =
+            self.ttl.min(Duration::from_millis(result.find("ttlMs").and_then(|ttl| ttl.u64()).unwrap_or(0)));
         self.public &= result.find_string("cacheScope").as_deref() == Some("public");
         self.cursor = result.find_string("nextCursor");
         self.done = self.cursor.is_none();
@@ -372,9 +392,12 @@ impl Load {
         let now = Instant::now();
         let asked = self.extra.is_some();
         let freshness = match self.era {
-            Era::Modern if asked => {
-                Freshness { fetched: now, expires: now + self.ttl, promised: now + self.ttl, public: self.public }
-            }
+            Era::Modern if asked => Freshness {
+                fetched: now,
+                expires: now + self.ttl,
+                promised: now + self.ttl,
+                public: self.public,
+            },
             // Nothing was promised. A list that is known to be empty is one of those.
             _ => Freshness { fetched: now, expires: now + self.list_ttl, promised: now, public: false },
         };

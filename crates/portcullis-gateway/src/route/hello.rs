@@ -29,7 +29,11 @@ struct Hello {
 }
 
 /// `DiscoverResult` (2026-07-28).
-pub(crate) async fn discover(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Raw, Refusal> {
+pub(crate) async fn discover(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    caller: &Caller,
+) -> Result<Raw, Refusal> {
     let hello = greet(gateway, endpoint, caller).await?;
     let versions: Vec<String> = Revision::SERVED.iter().map(|revision| format!("\"{revision}\"")).collect();
     let mut out = format!(
@@ -53,7 +57,11 @@ pub(crate) async fn discover(gateway: &Gateway, endpoint: &Endpoint, caller: &Ca
 
 /// `InitializeResult` for a client that asked for `version` (2025-11-25 and before): the same revision if it is
 /// served, else the newest with sessions.
-pub(crate) async fn initialize_result(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Raw, Refusal> {
+pub(crate) async fn initialize_result(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    caller: &Caller,
+) -> Result<Raw, Refusal> {
     let hello = greet(gateway, endpoint, caller).await?;
     let mut out = format!(
         "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}",
@@ -89,7 +97,8 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         match peer {
             Some(peer) => {
                 capabilities.absorb(&ServerCaps::read(&peer.capabilities));
-                instructions.extend(peer.instructions.clone().map(|text| (catalogue.server.id().as_str(), text)));
+                instructions
+                    .extend(peer.instructions.clone().map(|text| (catalogue.server.id().as_str(), text)));
             }
             None => capabilities.absorb(&everything()),
         }
@@ -99,7 +108,14 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
 }
 
 fn everything() -> ServerCaps {
-    ServerCaps { tools: true, resources: true, prompts: true, completions: true, logging: true, ..ServerCaps::default() }
+    ServerCaps {
+        tools: true,
+        resources: true,
+        prompts: true,
+        completions: true,
+        logging: true,
+        ..ServerCaps::default()
+    }
 }
 
 /// The same, within [`PATIENCE`]. A server that hangs holds up one greeting, not every one: until it has been reached

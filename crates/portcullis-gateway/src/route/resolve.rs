@@ -84,9 +84,15 @@ async fn by_name(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Route
 }
 
 /// On the aggregate: names carry their server's slug.
-async fn by_exposed_name(gateway: &Gateway, call: &Call, kind: ListKind, name: &str) -> Result<Route, Refusal> {
+async fn by_exposed_name(
+    gateway: &Gateway,
+    call: &Call,
+    kind: ListKind,
+    name: &str,
+) -> Result<Route, Refusal> {
     let variant = Variant::of(&call.caller);
-    let unknown = || Refusal::new(ErrorKind::InvalidParams, format!("there is no {} `{name:.128}` here", noun(kind)));
+    let unknown =
+        || Refusal::new(ErrorKind::InvalidParams, format!("there is no {} `{name:.128}` here", noun(kind)));
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
     let slug = name.split_once("__").ok_or_else(unknown)?.0;
     let catalogue = gateway.servers.load().find(slug).ok_or_else(unknown)?.clone();
@@ -145,7 +151,12 @@ async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
 }
 
 async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
-    let wrong = || Refusal::new(ErrorKind::InvalidParams, "`ref` must be a ref/prompt with `name` or a ref/resource with `uri`");
+    let wrong = || {
+        Refusal::new(
+            ErrorKind::InvalidParams,
+            "`ref` must be a ref/prompt with `name` or a ref/resource with `uri`",
+        )
+    };
     let params = call.params.clone().ok_or_else(wrong)?;
     let reference = params.find("ref").ok_or_else(wrong)?;
     if let Endpoint::Server(id) = &call.endpoint {
@@ -181,7 +192,11 @@ fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Raw) -> Rout
 }
 
 /// The server that has a URI, and its own form of it.
-async fn server_of_uri(gateway: &Gateway, call: &Call, uri: &str) -> Result<(Arc<Catalogue>, String), Refusal> {
+async fn server_of_uri(
+    gateway: &Gateway,
+    call: &Call,
+    uri: &str,
+) -> Result<(Arc<Catalogue>, String), Refusal> {
     if let Endpoint::Server(id) = &call.endpoint {
         return Ok((find_server(gateway, id)?, uri.to_owned()));
     }

@@ -57,7 +57,13 @@ struct Kept {
 
 impl Views {
     /// The snapshot of exactly these lists.
-    fn of(&self, endpoint: &Endpoint, kind: ListKind, variant: Variant, parts: Vec<Arc<Listing>>) -> Arc<View> {
+    fn of(
+        &self,
+        endpoint: &Endpoint,
+        kind: ListKind,
+        variant: Variant,
+        parts: Vec<Arc<Listing>>,
+    ) -> Arc<View> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (endpoint.clone(), kind, variant);
         if let Some(view) = kept.current.get(&place)
@@ -99,8 +105,11 @@ impl View {
             Era::Legacy => (&self.legacy, Revision::NEWEST_LEGACY),
         };
         cell.get_or_init(|| {
-            let items: Vec<_> =
-                self.parts.iter().flat_map(|listing| listing.items.iter().map(move |item| (listing, item))).collect();
+            let items: Vec<_> = self
+                .parts
+                .iter()
+                .flat_map(|listing| listing.items.iter().map(move |item| (listing, item)))
+                .collect();
             items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
         })
     }
@@ -160,12 +169,18 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
 
 /// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint
 /// its failure is the answer.
-async fn gather(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
+async fn gather(
+    gateway: &Gateway,
+    call: &Call,
+    kind: ListKind,
+) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
     let catalogues = gateway.servers.load().behind(&call.endpoint)?;
     let variant = Variant::of(&call.caller);
     let aggregate = call.endpoint == Endpoint::Aggregate;
-    let ready: Option<Vec<_>> =
-        catalogues.iter().map(|catalogue| catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO))).collect();
+    let ready: Option<Vec<_>> = catalogues
+        .iter()
+        .map(|catalogue| catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO)))
+        .collect();
     if let Some(parts) = ready {
         return Ok((parts, false));
     }
@@ -187,7 +202,12 @@ async fn gather(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<(Vec<A
     Ok((parts, stale))
 }
 
-async fn find(catalogue: &Arc<Catalogue>, kind: ListKind, variant: Variant, aggregate: bool) -> Result<Found, Refusal> {
+async fn find(
+    catalogue: &Arc<Catalogue>,
+    kind: ListKind,
+    variant: Variant,
+    aggregate: bool,
+) -> Result<Found, Refusal> {
     let known = catalogue.peek(kind, variant, Need::Known).is_some();
     let patience = match (aggregate, known) {
         (false, _) => catalogue.server.settings().call_timeout,
@@ -207,7 +227,11 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     out.extend_from_slice(items);
     out.push(b']');
     if page + 1 < pages.len() {
-        let cursor = gateway.sealer.seal(Purpose::Cursor, &call.caller.principal, &place(view, page + 1, &call.endpoint));
+        let cursor = gateway.sealer.seal(
+            Purpose::Cursor,
+            &call.caller.principal,
+            &place(view, page + 1, &call.endpoint),
+        );
         out.extend_from_slice(format!(",\"nextCursor\":\"{cursor}\"").as_bytes());
     }
     let only = match view.parts.as_slice() {
@@ -247,9 +271,17 @@ fn place(view: &View, page: usize, endpoint: &Endpoint) -> Vec<u8> {
     format!("{} {page} {} {endpoint}", view.id, view.kind.member()).into_bytes()
 }
 
-fn resume(gateway: &Gateway, call: &Call, kind: ListKind, cursor: &Raw) -> Result<(Arc<View>, usize), Refusal> {
+fn resume(
+    gateway: &Gateway,
+    call: &Call,
+    kind: ListKind,
+    cursor: &Raw,
+) -> Result<(Arc<View>, usize), Refusal> {
     let refuse = |why: &str| {
-        Refusal::new(ErrorKind::InvalidParams, format!("the cursor {why}; ask for the list from its beginning"))
+        Refusal::new(
+            ErrorKind::InvalidParams,
+            format!("the cursor {why}; ask for the list from its beginning"),
+        )
     };
     let cursor = cursor.string().ok_or_else(|| refuse("must be a string"))?;
     let opened = gateway.sealer.open(Purpose::Cursor, &call.caller.principal, &cursor);

@@ -187,7 +187,9 @@ impl Connection {
     /// each call sees only what it asked for. 2025-11-25, logging.
     async fn raise_log_level(self: &Arc<Self>, level: LogLevel, worker: Worker) {
         let wanted = level as u8;
-        if self.level.load(Ordering::Relaxed) <= wanted || self.level.fetch_min(wanted, Ordering::Relaxed) <= wanted {
+        if self.level.load(Ordering::Relaxed) <= wanted
+            || self.level.fetch_min(wanted, Ordering::Relaxed) <= wanted
+        {
             return;
         }
         let params = Raw::trusted(format!("{{\"level\":\"{}\"}}", level.as_str()));

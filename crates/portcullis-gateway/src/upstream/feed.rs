@@ -15,7 +15,7 @@ use super::connection::{Connection, Link};
 use super::http::{Head, Media};
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Follows the stream for as long as the connection lives. Must run on the control runtime.
 pub(super) fn follow(connection: &Arc<Connection>) {

@@ -64,7 +64,11 @@ impl Line {
 
     /// Sends a request, whose head ends with its empty line, and reads the head of the answer. Of the answer's headers
     /// those are kept that MCP needs.
-    pub(super) async fn exchange(mut self, mut head: Vec<u8>, body: &Bytes) -> Result<Response<Body>, Failure> {
+    pub(super) async fn exchange(
+        mut self,
+        mut head: Vec<u8>,
+        body: &Bytes,
+    ) -> Result<Response<Body>, Failure> {
         let rest = if body.len() <= SMALL {
             head.extend_from_slice(body);
             &[][..]
@@ -139,8 +143,12 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Failure::Malformed("its status cannot be read"))?;
-    let mut head =
-        Head { status, headers: HeaderMap::new(), framing: Framing::UntilClose, keep: response.version == Some(1) };
+    let mut head = Head {
+        status,
+        headers: HeaderMap::new(),
+        framing: Framing::UntilClose,
+        keep: response.version == Some(1),
+    };
     let mut fields = Fields::default();
     for header in response.headers.iter() {
         fields.take(header, &mut head)?;
@@ -281,7 +289,7 @@ impl Chunk {
 }
 
 /// The body of an answer, read from its connection as it is asked for.
-pub(super) struct Body {
+pub(crate) struct Body {
     /// Gone once the body has ended or failed.
     line: Option<Line>,
     framing: Framing,
@@ -302,7 +310,7 @@ impl Body {
     }
 
     /// The connection of a body that is at its end, when it can be used again.
-    pub(super) fn into_line(&mut self) -> Option<Line> {
+    pub(super) fn take_line(&mut self) -> Option<Line> {
         // Bytes after the end were never asked for.
         self.line.take().filter(|line| self.keep && line.buffer.is_empty())
     }
@@ -312,7 +320,7 @@ impl Body {
             let Some(line) = &mut self.line else { return Poll::Ready(Ok(More::End(None))) };
             match self.framing.take(&mut line.buffer) {
                 Ok(Progress::Data(data)) => return Poll::Ready(Ok(More::Data(data))),
-                Ok(Progress::End) => return Poll::Ready(Ok(More::End(self.into_line()))),
+                Ok(Progress::End) => return Poll::Ready(Ok(More::End(self.take_line()))),
                 Ok(Progress::NeedsMore) => {}
                 Err(why) => {
                     self.line = None;

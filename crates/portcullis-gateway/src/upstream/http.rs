@@ -20,7 +20,6 @@ use super::tls::{TlsError, client_config};
 use crate::bounded::{self, Unread};
 use crate::call::Worker;
 
-
 /// Where a server is and how to get there.
 pub(crate) struct HttpLink {
     pools: Vec<Arc<Pool>>,
@@ -44,7 +43,6 @@ pub(crate) enum HttpError {
     TooLarge(usize),
 }
 
-
 impl HttpLink {
     /// A link with one client for each of `workers` threads.
     pub(crate) fn new(settings: &HttpUpstream, workers: usize) -> Result<Self, TlsError> {
@@ -54,7 +52,8 @@ impl HttpLink {
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let name = HeaderName::try_from(name.as_str()).expect("the configuration checked header names");
-            let mut value = HeaderValue::try_from(value.expose()).expect("the configuration checked header values");
+            let mut value =
+                HeaderValue::try_from(value.expose()).expect("the configuration checked header values");
             value.set_sensitive(true);
             headers.insert(name, value);
         }
@@ -62,7 +61,12 @@ impl HttpLink {
     }
 
     /// Sends one message.
-    pub(crate) async fn post(&self, worker: Worker, head: Head<'_>, body: Bytes) -> Result<Response<Answer>, HttpError> {
+    pub(crate) async fn post(
+        &self,
+        worker: Worker,
+        head: Head<'_>,
+        body: Bytes,
+    ) -> Result<Response<Answer>, HttpError> {
         self.send(worker, HttpMethod::POST, &head, body).await
     }
 
@@ -166,7 +170,9 @@ pub(crate) enum Media {
 
 impl Media {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Self::Other };
+        let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+            return Self::Other;
+        };
         let essence = value.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
             Self::Json

@@ -66,7 +66,9 @@ impl HttpStream {
     }
 
     pub(super) fn into_events(self) -> impl Stream<Item = Event> + Send {
-        futures_util::stream::unfold(self, |mut stream| async { stream.next().await.map(|event| (event, stream)) })
+        futures_util::stream::unfold(self, |mut stream| async {
+            stream.next().await.map(|event| (event, stream))
+        })
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -100,7 +102,8 @@ impl HttpStream {
             }
             Some(Err(_)) | None => {
                 self.body = None;
-                let resumable = self.connection.era() == Era::Legacy && self.decoder.last_event_id().is_some();
+                let resumable =
+                    self.connection.era() == Era::Legacy && self.decoder.last_event_id().is_some();
                 if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
                     self.empty_resumes += 1;
                     return Some(Event::Paused { retry: self.decoder.retry() });
@@ -142,13 +145,16 @@ impl HttpStream {
         }
         self.empty_resumes = 0;
         match Message::parse(data, JsonLimits { depth: self.depth }) {
-            Ok(Message::Response(response)) if response.id == Some(Id::number(self.id)) => Some(self.finish(response)),
+            Ok(Message::Response(response)) if response.id == Some(Id::number(self.id)) => {
+                Some(self.finish(response))
+            }
             Ok(Message::Response(_)) => {
                 Some(self.end(ErrorKind::UpstreamProtocol, "an answer with an id that was not asked for"))
             }
             Ok(Message::Notification(notification)) => {
                 self.connection.env.notice(&self.connection.server, &notification.method);
-                relevant(notification, self.id, self.progress_token.as_ref(), self.log_level).map(Event::Notification)
+                relevant(notification, self.id, self.progress_token.as_ref(), self.log_level)
+                    .map(Event::Notification)
             }
             Ok(Message::Request(request)) => {
                 self.refuse(&request);
@@ -168,7 +174,10 @@ impl HttpStream {
 
     fn end(&mut self, kind: ErrorKind, why: &str) -> Event {
         self.over = true;
-        Event::Done(Outcome::Refused(Refusal::new(kind, format!("server `{}`: {why}", self.connection.server))))
+        Event::Done(Outcome::Refused(Refusal::new(
+            kind,
+            format!("server `{}`: {why}", self.connection.server),
+        )))
     }
 
     /// Answers a request of a legacy server by a POST of its own. A modern server must not ask.

@@ -24,10 +24,11 @@ pub(super) fn outcome(era: Era, response: Response) -> Outcome {
         None | Some(b"\"complete\"") => Outcome::Complete(Payload { result, era }),
         Some(b"\"input_required\"") => Outcome::InputRequired(result),
         Some(b"\"task\"") => Outcome::Task(result),
-        Some(_) => {
-            Refusal::new(ErrorKind::UpstreamProtocol, "the server answered with a `resultType` that nobody declared")
-                .into()
-        }
+        Some(_) => Refusal::new(
+            ErrorKind::UpstreamProtocol,
+            "the server answered with a `resultType` that nobody declared",
+        )
+        .into(),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::call::Refusal;
 /// A silent child is taken for a legacy one after this long; servers written in Python take up to 6 s to start.
 const PROBE: Duration = Duration::from_secs(10);
 /// A package runner may download a server before it starts it.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// Ids of the handshake; calls use others.
 const DISCOVER: u64 = 1;
@@ -78,11 +78,12 @@ pub(super) async fn probe_http(
     }
     let mut revision = Revision::NEWEST;
     for _ in 0..2 {
-        let reply = ask(link, env, discover(revision, env), Head {
-            revision: Some(revision),
-            method: Some(&Method::Discover),
-            ..Head::default()
-        });
+        let reply = ask(
+            link,
+            env,
+            discover(revision, env),
+            Head { revision: Some(revision), method: Some(&Method::Discover), ..Head::default() },
+        );
         let reply = reply.await.map_err(|error| unreachable(server, &error))?;
         match judge(&reply, pin) {
             Judgement::Modern(hello) => return modern_verdict(server, pin, &hello),
@@ -91,7 +92,10 @@ pub(super) async fn probe_http(
             Judgement::Unclear(kind) => return Err(unclear(server, kind, reply.status)),
         }
     }
-    Err(Refusal::new(ErrorKind::UpstreamProtocol, format!("server `{server}` offers no protocol revision in common")))
+    Err(Refusal::new(
+        ErrorKind::UpstreamProtocol,
+        format!("server `{server}` offers no protocol revision in common"),
+    ))
 }
 
 enum Judgement {
@@ -170,7 +174,9 @@ pub(super) async fn initialize_http(
     link: &HttpLink,
     env: &Surroundings,
 ) -> Result<(Peer, Option<HeaderValue>), Refusal> {
-    let reply = ask(link, env, initialize(env), Head::default()).await.map_err(|error| unreachable(server, &error))?;
+    let reply = ask(link, env, initialize(env), Head::default())
+        .await
+        .map_err(|error| unreachable(server, &error))?;
     let hello = match reply.response.map(|response| response.answer) {
         Some(Ok(hello)) => hello,
         Some(Err(error)) => return Err(initialize_refused(server, &error)),
@@ -212,11 +218,7 @@ async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) 
     Ok(Reply { status: parts.status, headers: parts.headers, response })
 }
 
-async fn first_response(
-    mut body: Answer,
-    limit: usize,
-    depth: usize,
-) -> Result<Option<Response>, HttpError> {
+async fn first_response(mut body: Answer, limit: usize, depth: usize) -> Result<Option<Response>, HttpError> {
     let mut decoder = sse::Decoder::new(limit);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| HttpError::Broken(error.to_string()))?;
@@ -258,7 +260,8 @@ pub(super) async fn greet(
     pin: EraPin,
     env: &Surroundings,
 ) -> Result<Greeting, Refusal> {
-    let broken = |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
+    let broken =
+        |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
     if pin == EraPin::Legacy {
         return initialize_stdio(server, link, env).await.map(Greeting::Peer);
     }
@@ -294,8 +297,13 @@ fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<
     }
 }
 
-async fn initialize_stdio(server: &ServerId, link: &Arc<StdioLink>, env: &Surroundings) -> Result<Peer, Refusal> {
-    let broken = |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
+async fn initialize_stdio(
+    server: &ServerId,
+    link: &Arc<StdioLink>,
+    env: &Surroundings,
+) -> Result<Peer, Refusal> {
+    let broken =
+        |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
     let mut ticket = link.begin(INITIALIZE, &initialize(env), Wants::default()).await.map_err(broken)?;
     let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
     let hello = answer.map_err(broken)?.answer.map_err(|error| initialize_refused(server, &error))?;
@@ -333,7 +341,8 @@ fn legacy_peer(server: &ServerId, hello: &Raw) -> Result<Peer, Refusal> {
     match Revision::parse(&version).filter(|revision| *revision < Revision::V2026_07_28) {
         Some(revision) => Ok(Peer::read(revision, hello)),
         None => {
-            let message = format!("server `{server}` answered `initialize` with the protocol version `{version:.32}`");
+            let message =
+                format!("server `{server}` answered `initialize` with the protocol version `{version:.32}`");
             Err(Refusal::new(ErrorKind::UpstreamProtocol, message))
         }
     }

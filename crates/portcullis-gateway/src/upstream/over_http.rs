@@ -92,7 +92,10 @@ impl Connection {
             match error.code() {
                 code::UNSUPPORTED_VERSION => return Sent::Stale(Stale::Era(error.message())),
                 code::HEADER_MISMATCH => {
-                    return Sent::Stale(Stale::Headers(Outcome::Failed { error: error.clone(), era: Era::Modern }));
+                    return Sent::Stale(Stale::Headers(Outcome::Failed {
+                        error: error.clone(),
+                        era: Era::Modern,
+                    }));
                 }
                 _ => {}
             }
@@ -107,7 +110,9 @@ impl Connection {
         let in_session = matches!(&self.link, Link::Http { session: Some(_), .. });
         match status.as_u16() {
             // 404 is the protocol's word for a session that ended; some servers say 400.
-            400 | 404 if in_session => Sent::Stale(Stale::Gone(format!("its session ended ({status}{said})"))),
+            400 | 404 if in_session => {
+                Sent::Stale(Stale::Gone(format!("its session ended ({status}{said})")))
+            }
             400 | 404 | 405 if self.era() == Era::Modern => {
                 Sent::Stale(Stale::Era(format!("it no longer answers in the modern era ({status}{said})")))
             }
@@ -115,7 +120,10 @@ impl Connection {
                 ErrorKind::UpstreamDenied,
                 &format!("refused the gateway's credentials ({status}); check `headers` of this server"),
             ),
-            200..300 => self.refused(ErrorKind::UpstreamProtocol, "answered with something that is no answer to the request"),
+            200..300 => self.refused(
+                ErrorKind::UpstreamProtocol,
+                "answered with something that is no answer to the request",
+            ),
             _ => self.refused(ErrorKind::UpstreamUnavailable, &format!("answered {status}{said}")),
         }
     }

@@ -14,7 +14,12 @@ use super::stdio::{StdioLink, Ticket, Wants};
 use crate::call::{Event, Exchange, LogLevel, Outcome, Refusal};
 
 impl Connection {
-    pub(super) async fn exchange_stdio(self: &Arc<Self>, link: &Arc<StdioLink>, id: u64, out: &Outgoing) -> Sent {
+    pub(super) async fn exchange_stdio(
+        self: &Arc<Self>,
+        link: &Arc<StdioLink>,
+        id: u64,
+        out: &Outgoing,
+    ) -> Sent {
         let message = encode(id, &out.method, self.params(id, out).as_ref());
         let wants = Wants { progress: out.progress_token.is_some(), logs: self.log_level(out).is_some() };
         let mut ticket = match link.begin(id, &message, wants).await {
@@ -44,7 +49,9 @@ impl Connection {
         self.touch();
         match answer {
             Ok(response) => outcome(self.era(), response),
-            Err(why) => Refusal::new(ErrorKind::UpstreamClosed, format!("server `{}`: {why}", self.server)).into(),
+            Err(why) => {
+                Refusal::new(ErrorKind::UpstreamClosed, format!("server `{}`: {why}", self.server)).into()
+            }
         }
     }
 }

@@ -51,7 +51,8 @@ impl Target {
         let secure = uri.scheme_str() == Some("https");
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if secure {
-            let name = ServerName::try_from(name.unwrap_or(&host).to_owned()).map_err(|error| error.to_string())?;
+            let name =
+                ServerName::try_from(name.unwrap_or(&host).to_owned()).map_err(|error| error.to_string())?;
             Some((TlsConnector::from(Arc::new(tls)), name))
         } else {
             None
@@ -67,16 +68,18 @@ impl Target {
     }
 }
 
+/// Calls its argument with the name, in lower case, and the value of each header.
+pub(super) type Headers<'a> = dyn Fn(&mut dyn FnMut(&str, &[u8])) + Sync + 'a;
+
 /// A request before it is written down: HTTP/1.1 and HTTP/2 write it differently.
 pub(super) struct Outgoing<'a> {
     pub(super) method: Method,
-    /// Calls its argument with the name, in lower case, and the value of each header.
-    pub(super) headers: &'a (dyn Fn(&mut dyn FnMut(&str, &[u8])) + Sync),
+    pub(super) headers: &'a Headers<'a>,
     pub(super) body: Bytes,
 }
 
 /// The connections.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     target: Target,
     idle: Mutex<Vec<Idle>>,
     shared: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
@@ -98,7 +101,10 @@ impl Pool {
     }
 
     /// Sends a request. What has been written is never written twice.
-    pub(super) async fn send(self: &Arc<Self>, request: &Outgoing<'_>) -> Result<Response<Answer>, HttpError> {
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        request: &Outgoing<'_>,
+    ) -> Result<Response<Answer>, HttpError> {
         if let Some(sender) = self.shared_connection() {
             match Box::pin(self.send_shared(sender, request)).await {
                 Err(HttpError::NotSent) => {}
@@ -120,7 +126,11 @@ impl Pool {
         }
     }
 
-    async fn send_on(self: &Arc<Self>, line: Line, request: &Outgoing<'_>) -> Result<Response<Answer>, HttpError> {
+    async fn send_on(
+        self: &Arc<Self>,
+        line: Line,
+        request: &Outgoing<'_>,
+    ) -> Result<Response<Answer>, HttpError> {
         let head = self.head(request);
         match line.exchange(head, &request.body).await {
             Ok(response) => Ok(response.map(|body| Answer::One { pool: self.clone(), body })),
@@ -176,7 +186,8 @@ impl Pool {
 
     async fn open(&self) -> Result<Opened, HttpError> {
         let connect = |error: std::io::Error| HttpError::Connect(explain(&error));
-        let stream = TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(connect)?;
+        let stream =
+            TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
         let Some((connector, name)) = &self.target.tls else {
             return Ok(Opened::One(Line::new(stream)));
@@ -260,7 +271,9 @@ impl Body for Answer {
             Self::One { pool, body } => Poll::Ready(match ready!(body.poll_more(context)) {
                 Ok(More::Data(data)) => Some(Ok(Frame::data(data))),
                 Ok(More::End(line)) => {
-                    line.into_iter().for_each(|line| pool.give_back(line));
+                    if let Some(line) = line {
+                        pool.give_back(line);
+                    }
                     None
                 }
                 Err(failure) => Some(Err(broken(&failure))),
@@ -277,7 +290,7 @@ impl Drop for Answer {
     fn drop(&mut self) {
         if let Self::One { pool, body } = self
             && body.is_at_end()
-            && let Some(line) = body.into_line()
+            && let Some(line) = body.take_line()
         {
             pool.give_back(line);
         }

@@ -18,12 +18,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
+use super::feed;
 use super::http::{HttpLink, SharedLink};
 use super::opening::{Greeting, Handshake, Verdict, greet, initialize_http, probe_http};
 use super::outgoing::Outgoing;
 use super::stdio::StdioLink;
 use super::tls::{TlsError, fingerprint};
-use super::feed;
 use crate::call::{Exchange, Outcome, Refusal};
 use crate::seal::random_unit;
 
@@ -45,13 +45,16 @@ pub struct Server {
     /// Conversations that everybody shares: legacy, modern.
     shared: [Arc<Slot>; 2],
     /// Conversations that belong to one client.
-    own: Mutex<HashMap<(Arc<str>, usize), Arc<Slot>>>,
+    own: Mutex<Slots>,
     /// What it last said about itself.
     about: ArcSwapOption<Peer>,
     health: Mutex<Health>,
     calls: Arc<Semaphore>,
     retired: AtomicBool,
 }
+
+/// By conversation and place.
+type Slots = HashMap<(Arc<str>, usize), Arc<Slot>>;
 
 #[derive(Default)]
 struct Slot {
@@ -98,7 +101,11 @@ impl Server {
     ///
     /// # Errors
     /// When its certificates cannot be loaded.
-    pub(crate) fn new(id: ServerId, settings: config::Server, env: Arc<Surroundings>) -> Result<Arc<Self>, TlsError> {
+    pub(crate) fn new(
+        id: ServerId,
+        settings: config::Server,
+        env: Arc<Surroundings>,
+    ) -> Result<Arc<Self>, TlsError> {
         // Before they are read: what is renewed in between is then found to differ.
         let certificates = certificates(&settings);
         let http = match &settings.transport {
@@ -369,7 +376,8 @@ impl Server {
             return;
         }
         let mut own = self.lock_own();
-        let ended: Vec<_> = own.extract_if(|(owner, _), _| **owner == *conversation).map(|(_, slot)| slot).collect();
+        let ended: Vec<_> =
+            own.extract_if(|(owner, _), _| **owner == *conversation).map(|(_, slot)| slot).collect();
         drop(own);
         for slot in ended {
             self.env.control.spawn(async move { slot.close().await });
@@ -439,7 +447,7 @@ impl Server {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_own(&self) -> MutexGuard<'_, HashMap<(Arc<str>, usize), Arc<Slot>>> {
+    fn lock_own(&self) -> MutexGuard<'_, Slots> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -470,7 +478,7 @@ async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Co
         if unused >= idle || !connection.is_open() {
             break;
         }
-        tokio::time::sleep((idle - unused).max(Duration::from_millis(10))).await;
+        tokio::time::sleep(idle.saturating_sub(unused).max(Duration::from_millis(10))).await;
     }
     slot.forget(&connection);
     connection.close().await;

@@ -12,11 +12,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use portcullis_hub::{Child, ChildHandle};
 use portcullis_mcp::json::Limits as JsonLimits;
+use portcullis_mcp::json::Raw;
 use portcullis_mcp::line;
 use portcullis_mcp::message::{Id, Message, Notification, Request, Response, RpcError, code};
 use portcullis_mcp::message::{write_error, write_notification, write_result};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::json::Raw;
 use portcullis_model::ServerId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
@@ -71,14 +71,23 @@ pub(super) struct Wants {
 
 impl StdioLink {
     /// Takes over a child. Must run on the runtime that is to do its I/O.
-    pub(super) fn start(server: ServerId, child: Child, limit: usize, depth: usize, on_notice: OnNotice) -> Arc<Self> {
+    pub(super) fn start(
+        server: ServerId,
+        child: Child,
+        limit: usize,
+        depth: usize,
+        on_notice: OnNotice,
+    ) -> Arc<Self> {
         let (lines, queue) = mpsc::channel(WRITE_QUEUE);
-        let shared =
-            Arc::new(Shared { server, calls: Mutex::default(), broken: OnceLock::new() });
-        let link =
-            Arc::new(Self { shared: shared.clone(), lines: Mutex::new(Some(lines.clone())), handle: child.handle.clone() });
+        let shared = Arc::new(Shared { server, calls: Mutex::default(), broken: OnceLock::new() });
+        let link = Arc::new(Self {
+            shared: shared.clone(),
+            lines: Mutex::new(Some(lines.clone())),
+            handle: child.handle.clone(),
+        });
         tokio::spawn(write(child.stdin, queue));
-        let reader = Reader { shared, lines: lines.downgrade(), handle: child.handle, limit, depth, on_notice };
+        let reader =
+            Reader { shared, lines: lines.downgrade(), handle: child.handle, limit, depth, on_notice };
         tokio::spawn(reader.run(child.stdout));
         link
     }
@@ -97,7 +106,12 @@ impl StdioLink {
     ///
     /// # Errors
     /// Why the link is broken; nothing was sent then.
-    pub(super) async fn begin(self: &Arc<Self>, id: u64, message: &Raw, wants: Wants) -> Result<Ticket, String> {
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        id: u64,
+        message: &Raw,
+        wants: Wants,
+    ) -> Result<Ticket, String> {
         let (done, answer) = oneshot::channel();
         let (notes_in, notes) =
             if wants.progress || wants.logs { Some(mpsc::channel(NOTES)).unzip() } else { (None, None) };
@@ -155,7 +169,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let waiting = self.link.shared.calls().remove(&self.id).is_some();
         if waiting && !self.answered {
-            let params = Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"the client cancelled\"}}", self.id));
+            let params =
+                Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"the client cancelled\"}}", self.id));
             self.link.notify(&Method::Cancelled, Some(&params));
         }
     }
@@ -244,14 +259,17 @@ impl Reader {
             response.id.as_ref().and_then(Id::as_number).and_then(|id| self.shared.calls().remove(&id));
         match waiting {
             Some(waiting) => drop(waiting.done.send(response)),
-            None => tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped"),
+            None => {
+                tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");
+            }
         }
     }
 
     fn take_notification(&self, notification: Notification) {
         match notification.method {
             Method::Progress => {
-                let token = notification.params.as_ref().and_then(|params| params.find("progressToken")?.u64());
+                let token =
+                    notification.params.as_ref().and_then(|params| params.find("progressToken")?.u64());
                 let calls = self.shared.calls();
                 let notes = token.and_then(|token| calls.get(&token)?.notes.clone());
                 drop(calls);
@@ -295,7 +313,8 @@ pub(super) fn write_answer(out: &mut Vec<u8>, request: &Request) {
     if request.method == Method::Ping {
         write_result(out, &request.id, &Raw::from_static("{}"));
     } else {
-        let error = RpcError::new(code::METHOD_NOT_FOUND, "this client did not declare that capability", None);
+        let error =
+            RpcError::new(code::METHOD_NOT_FOUND, "this client did not declare that capability", None);
         write_error(out, Some(&request.id), &error);
     }
 }

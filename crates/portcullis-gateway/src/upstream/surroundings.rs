@@ -53,7 +53,16 @@ impl Surroundings {
         limits: Limits,
     ) -> Self {
         let (changes, _) = broadcast::channel(CHANGES);
-        Self { control, supervisor, workers, client_info, metrics, limits: ArcSwap::from_pointee(limits), changes, invalidate: OnceLock::new() }
+        Self {
+            control,
+            supervisor,
+            workers,
+            client_info,
+            metrics,
+            limits: ArcSwap::from_pointee(limits),
+            changes,
+            invalidate: OnceLock::new(),
+        }
     }
 
     /// The limits now in force.

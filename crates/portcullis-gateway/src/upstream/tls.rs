@@ -41,8 +41,10 @@ pub(crate) fn load_certificates(path: &Path) -> Result<Vec<CertificateDer<'stati
 
 /// The first private key of a PEM file.
 pub(crate) fn load_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| TlsError::File { path: path.to_owned(), why: format!("no private key in PEM: {error}") })
+    PrivateKeyDer::from_pem_file(path).map_err(|error| TlsError::File {
+        path: path.to_owned(),
+        why: format!("no private key in PEM: {error}"),
+    })
 }
 
 /// A trust store of the certificates of a PEM file.

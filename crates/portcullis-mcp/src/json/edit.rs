@@ -69,23 +69,20 @@ impl Raw {
         let value = map(member.map(|member| member.value()));
         let value = value.as_bytes();
         let mut out = Vec::with_capacity(self.0.len() + value.len() + key.len() + 4);
-        match member {
-            Some(member) => {
-                let (start, end) = member.value_span();
-                out.extend_from_slice(&self.0[..start]);
-                out.extend_from_slice(value);
-                out.extend_from_slice(&self.0[end..]);
+        if let Some(member) = member {
+            let (start, end) = member.value_span();
+            out.extend_from_slice(&self.0[..start]);
+            out.extend_from_slice(value);
+            out.extend_from_slice(&self.0[end..]);
+        } else {
+            out.extend_from_slice(&self.0[..last]);
+            if last > 1 {
+                out.push(b',');
             }
-            None => {
-                out.extend_from_slice(&self.0[..last]);
-                if last > 1 {
-                    out.push(b',');
-                }
-                write_string(&mut out, key);
-                out.push(b':');
-                out.extend_from_slice(value);
-                out.extend_from_slice(&self.0[last..]);
-            }
+            write_string(&mut out, key);
+            out.push(b':');
+            out.extend_from_slice(value);
+            out.extend_from_slice(&self.0[last..]);
         }
         Raw(Bytes::from(out))
     }
@@ -143,7 +140,9 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     out.reserve(bytes.len() + 2);
     out.push(b'"');
-    let escapes = bytes.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'));
+    // Without a branch, so that it is done many bytes at a time.
+    let special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    let escapes = bytes.iter().fold(0, |found, byte| found | special(*byte)) != 0;
     if !escapes {
         out.extend_from_slice(bytes);
         out.push(b'"');

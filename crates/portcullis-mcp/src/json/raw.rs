@@ -32,6 +32,7 @@ impl Raw {
     ///
     /// # Errors
     /// What is wrong and where; see [`JsonError`].
+    #[allow(clippy::needless_pass_by_value, reason = "the value shares the bytes: it takes them over")]
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, JsonError> {
         let checked = scan::check(&bytes, limits)?;
         Ok(Self(bytes.slice(checked.start..checked.end)))

@@ -19,7 +19,7 @@ pub(super) fn plain_run(text: &[u8]) -> usize {
         }
     }
     let start = short.len() - rest.len();
-    if let Some(at) = rest.iter().position(is_special) {
+    if let Some(at) = rest.iter().position(|byte| is_special(*byte)) {
         return start + at;
     }
     if short.len() == text.len() { text.len() } else { SHORT + long_run(&text[SHORT..]) }
@@ -27,11 +27,11 @@ pub(super) fn plain_run(text: &[u8]) -> usize {
 
 fn long_run(text: &[u8]) -> usize {
     let end = memchr::memchr2(b'"', b'\\', text).unwrap_or(text.len());
-    let has_control = text[..end].iter().fold(false, |found, byte| found | (*byte < 0x20));
-    if has_control { text.iter().position(is_special).unwrap_or(end) } else { end }
+    let has_control = text[..end].iter().fold(0, |found, byte| found | u8::from(*byte < 0x20)) != 0;
+    if has_control { text.iter().position(|byte| is_special(*byte)).unwrap_or(end) } else { end }
 }
 
-fn is_special(byte: &u8) -> bool {
+fn is_special(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\' | 0..=0x1f)
 }
 
@@ -56,7 +56,7 @@ mod tests {
         fn is_the_first_special_byte(text in prop::collection::vec(
             prop_oneof![20 => 0x20u8..=0xff, 1 => Just(b'"'), 1 => Just(b'\\'), 1 => 0u8..0x20], 0..200)
         ) {
-            let expected = text.iter().position(is_special).unwrap_or(text.len());
+            let expected = text.iter().position(|byte| is_special(*byte)).unwrap_or(text.len());
             prop_assert_eq!(plain_run(&text), expected);
         }
 

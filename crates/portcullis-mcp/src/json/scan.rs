@@ -94,7 +94,11 @@ impl<'a> Text<'a> {
     }
 
     fn is(self, other: Self) -> bool {
-        if self.escaped || other.escaped { self.decode() == other.decode() } else { self.inner == other.inner }
+        if self.escaped || other.escaped {
+            self.decode() == other.decode()
+        } else {
+            self.inner == other.inner
+        }
     }
 }
 

@@ -93,12 +93,17 @@ fn one_member_is_mapped_in_its_place() {
     let mapped = |text: &str| {
         parse(text)
             .unwrap()
-            .map_member("m", |old| Raw::trusted(format!("[{}]", old.map_or_else(String::new, |old| old.to_string()))))
+            .map_member("m", |old| {
+                Raw::trusted(format!("[{}]", old.map_or_else(String::new, |old| old.to_string())))
+            })
             .to_string()
     };
     assert_eq!(mapped("{}"), r#"{"m":[]}"#);
     assert_eq!(mapped("{ }"), r#"{"m":[] }"#);
-    assert_eq!(mapped(r#"{ "a" : 1.0 , "m" : {"x":2} , "b":3 }"#), r#"{ "a" : 1.0 , "m" : [{"x":2}] , "b":3 }"#);
+    assert_eq!(
+        mapped(r#"{ "a" : 1.0 , "m" : {"x":2} , "b":3 }"#),
+        r#"{ "a" : 1.0 , "m" : [{"x":2}] , "b":3 }"#
+    );
     assert_eq!(mapped(r#"{ "a" : 1.0 }"#), r#"{ "a" : 1.0,"m":[] }"#);
     assert_eq!(mapped("[1]"), "[1]");
 }

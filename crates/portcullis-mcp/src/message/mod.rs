@@ -102,6 +102,7 @@ impl Message {
     ///
     /// # Errors
     /// [`Malformed`]; a JSON array (a batch of 2025-03-26) is no message.
+    #[allow(clippy::needless_pass_by_value, reason = "the message shares the bytes: it takes them over")]
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, Malformed> {
         let (raw, members) = Raw::parse_members(&bytes, limits)?;
         Self::from_members(raw.kind(), members.into_iter())

@@ -62,11 +62,11 @@ fn down(to: Revision, method: &Method, result: &Raw, era: Era) -> Raw {
 fn down_tool_result(to: Revision, result: Raw) -> Raw {
     let structured = result.find("structuredContent").filter(|value| value.kind() != Kind::Object);
     let content = result.find("content");
-    let changed = content.as_ref().and_then(|content| down_blocks(to, content));
-    if structured.is_none() && changed.is_none() {
+    let replaced = content.as_ref().and_then(|content| down_blocks(to, content));
+    if structured.is_none() && replaced.is_none() {
         return result;
     }
-    let mut content = changed.or(content).unwrap_or_else(|| Raw::from_static("[]"));
+    let mut content = replaced.or(content).unwrap_or_else(|| Raw::from_static("[]"));
     let mut changes = Vec::new();
     if let Some(value) = &structured {
         changes.push(("structuredContent", Change::Remove));

@@ -8,10 +8,13 @@ fn says_what_each_server_offers_and_how_to_connect() {
         revision: Some("2025-11-25"),
         offers,
     };
-    let text = describe("http://127.0.0.1:8080/mcp", &[
-        report("files", ServerState::Up, [Some(14), Some(0), None, None]),
-        report("time", ServerState::Down { why: "not found".to_owned() }, [None; 4]),
-    ]);
+    let text = describe(
+        "http://127.0.0.1:8080/mcp",
+        &[
+            report("files", ServerState::Up, [Some(14), Some(0), None, None]),
+            report("time", ServerState::Down { why: "not found".to_owned() }, [None; 4]),
+        ],
+    );
     assert!(text.contains("  files  14 tools  (MCP 2025-11-25)\n"), "{text}");
     assert!(text.contains("  time   DOWN: not found\n"), "{text}");
     assert!(text.contains("\"url\":\"http://127.0.0.1:8080/mcp\""), "{text}");

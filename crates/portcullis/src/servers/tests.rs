@@ -28,6 +28,9 @@ fn names_servers() {
     }
     let servers = ["a=https://x/mcp".to_owned(), "echo hi".to_owned()];
     let named = named(&servers).unwrap();
-    assert_eq!(Value::Object(named).to_string(), r#"{"a":{"url":"https://x/mcp"},"echo":{"command":"echo","args":["hi"]}}"#);
+    assert_eq!(
+        Value::Object(named).to_string(),
+        r#"{"a":{"url":"https://x/mcp"},"echo":{"command":"echo","args":["hi"]}}"#
+    );
     assert!(self::named(&["echo".to_owned(), "echo".to_owned()]).is_err());
 }

@@ -22,7 +22,7 @@ pub(crate) use stream::{Place, Read, Reader, Stream};
 
 /// Finished streams that a session keeps for clients that come back, and for how long.
 const KEPT_STREAMS: usize = 8;
-const KEPT_FOR: Duration = Duration::from_secs(120);
+const KEPT_FOR: Duration = Duration::from_mins(2);
 
 /// A session.
 pub(crate) struct Session {

@@ -66,7 +66,8 @@ impl Sessions {
     pub(crate) fn sweep(&self, idle: Duration) -> Vec<Arc<Session>> {
         let mut over = Vec::new();
         for shard in &self.shards {
-            let sessions: Vec<_> = shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+            let sessions: Vec<_> =
+                shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
             for session in sessions {
                 session.forget_old_streams();
                 if session.idle().is_some_and(|unused| unused >= idle) {

@@ -69,7 +69,10 @@ async fn a_stream_is_read_on_from_where_it_was_left() {
     stream.prime(Duration::from_millis(500));
     stream.push(b"{\"a\":1}");
     let mut first = stream.reader(None);
-    assert_eq!(text(&mut first).await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\nid: 1-1\ndata: {\"a\":1}\n\n");
+    assert_eq!(
+        text(&mut first).await.unwrap(),
+        "id: 1-0\nretry: 500\ndata: \n\nid: 1-1\ndata: {\"a\":1}\n\n"
+    );
     stream.push(b"2");
     stream.push(b"3");
     stream.finish();

@@ -40,9 +40,19 @@ fn exchange(answer: &[u8], step: usize) -> Result<(u16, Vec<u8>, bool), String> 
 fn reads_the_three_framings() {
     let cases: [(&str, u16, &str, bool); 8] = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", true),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\nConnection: x, Close\r\n\r\nabc", 200, "abc", false),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nContent-Length: 3\r\nConnection: x, Close\r\n\r\nabc",
+            200,
+            "abc",
+            false,
+        ),
         ("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", false),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n02\r\nde\r\n0\r\nT: 1\r\n\r\n", 200, "abcde", true),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n02\r\nde\r\n0\r\nT: 1\r\n\r\n",
+            200,
+            "abcde",
+            true,
+        ),
         ("HTTP/1.1 200 OK\r\n\r\nabc", 200, "abc", false),
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", 202, "", true),
         ("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true),
@@ -84,7 +94,8 @@ fn refuses_what_could_be_read_two_ways() {
 fn bounds_what_it_holds() {
     let endless_head = format!("HTTP/1.1 200 OK\r\nX: {}", "a".repeat(HEAD + READ));
     assert!(exchange(endless_head.as_bytes(), 1000).is_err());
-    let endless_size = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;{}", "a".repeat(HEAD + READ));
+    let endless_size =
+        format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;{}", "a".repeat(HEAD + READ));
     assert!(exchange(endless_size.as_bytes(), 1000).is_err());
 }
 
