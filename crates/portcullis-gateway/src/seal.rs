@@ -15,7 +15,7 @@ use portcullis_model::Principal;
 
 /// What a handle is for.
 #[derive(Clone, Copy, Debug)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// A page of a list.
     Cursor,
 }
@@ -23,10 +23,10 @@ pub enum Purpose {
 /// A handle that was not made here, for this caller, for this purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a handle of this gateway, for this caller and purpose")]
-pub struct Unsealable;
+pub(crate) struct Unsealable;
 
 /// Seals and opens handles.
-pub struct Sealer {
+pub(crate) struct Sealer {
     key: RandomizedNonceKey,
 }
 
@@ -35,14 +35,14 @@ const FORMAT: u8 = 1;
 
 impl Sealer {
     /// With a fresh key.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut key = [0u8; 32];
         rand::fill(&mut key).expect("the operating system has randomness");
         Self { key: RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes are an AES-256 key") }
     }
 
     /// Makes a handle.
-    pub fn seal(&self, purpose: Purpose, principal: &Principal, content: &[u8]) -> String {
+    pub(crate) fn seal(&self, purpose: Purpose, principal: &Principal, content: &[u8]) -> String {
         let mut sealed = content.to_vec();
         let nonce = self
             .key
@@ -59,7 +59,12 @@ impl Sealer {
     ///
     /// # Errors
     /// [`Unsealable`], without saying why: the difference would only help a forger.
-    pub fn open(&self, purpose: Purpose, principal: &Principal, handle: &str) -> Result<Vec<u8>, Unsealable> {
+    pub(crate) fn open(
+        &self,
+        purpose: Purpose,
+        principal: &Principal,
+        handle: &str,
+    ) -> Result<Vec<u8>, Unsealable> {
         let bytes = URL_SAFE_NO_PAD.decode(handle).map_err(|_| Unsealable)?;
         let (&FORMAT, rest) = bytes.split_first().ok_or(Unsealable)? else { return Err(Unsealable) };
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
@@ -85,7 +90,7 @@ fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
 }
 
 /// 128 random bits in base64url: a session id's entropy (2025-11-25, session security).
-pub fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     let mut id = [0u8; 16];
     rand::fill(&mut id).expect("the operating system has randomness");
     URL_SAFE_NO_PAD.encode(id)

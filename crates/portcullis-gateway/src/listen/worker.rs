@@ -71,7 +71,7 @@ impl Workers {
             let (connections, queue) = mpsc::unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let lane = Serve { gateway: gateway.clone(), worker: Worker(number), tls: tls.clone() };
+            let lane = Serve { gateway: gateway.clone(), worker: Worker(number), tls: tls.cloned() };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || runtime.block_on(lane.run(queue)))?);
             lanes.push(Lane { connections, open });

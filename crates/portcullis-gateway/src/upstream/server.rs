@@ -31,7 +31,7 @@ use crate::seal::random_unit;
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 /// A configured server.
-pub struct Server {
+pub(crate) struct Server {
     id: ServerId,
     settings: config::Server,
     env: Arc<Surroundings>,
@@ -132,12 +132,12 @@ impl Server {
     }
 
     /// Its slug.
-    pub fn id(&self) -> &ServerId {
+    pub(crate) fn id(&self) -> &ServerId {
         &self.id
     }
 
     /// As configured.
-    pub fn settings(&self) -> &config::Server {
+    pub(crate) fn settings(&self) -> &config::Server {
         &self.settings
     }
 
@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// How it is.
-    pub fn state(&self) -> ServerState {
+    pub(crate) fn state(&self) -> ServerState {
         let health = self.health();
         match &health.down {
             Some((why, _)) => ServerState::Down { why: why.clone() },
