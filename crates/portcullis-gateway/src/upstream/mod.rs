@@ -23,6 +23,7 @@ pub(crate) mod tls;
 pub(crate) use connection::Peer;
 pub(crate) use http::{Answer, Head, HttpLink, Media, read_body};
 pub(crate) use outgoing::Outgoing;
-pub(crate) use server::{Server, ServerState};
+pub(crate) use server::Server;
+pub use server::ServerState;
 pub(crate) use surroundings::{Change, Surroundings};
 pub use tls::TlsError;
