@@ -208,23 +208,47 @@ impl Server {
         era: Era,
         conversation: &Arc<str>,
     ) -> Result<Arc<Connection>, Refusal> {
-        let place = match (&self.http, era) {
-            (Some(_), Era::Modern) => 1,
-            _ => 0,
-        };
-        let slot = match self.settings.sharing {
-            Sharing::Shared => self.shared[place].clone(),
-            Sharing::Session => self.lock_own().entry((conversation.clone(), place)).or_default().clone(),
-        };
-        if let Some(connection) = slot.usable() {
+        if let Some(place) = self.place(era)
+            && let Some(connection) = self.slot(place, conversation).usable()
+        {
             return Ok(connection);
         }
-        let server = self.clone();
-        let opened = self.env.control.spawn(async move { server.open(&slot, era).await });
+        let (server, conversation) = (self.clone(), conversation.clone());
+        let opened = self.env.control.spawn(async move { server.open(era, &conversation).await });
         opened.await.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping")))
     }
 
-    async fn open(self: &Arc<Self>, slot: &Arc<Slot>, era: Era) -> Result<Arc<Connection>, Refusal> {
+    /// Which of a server's two conversations serves clients of `era`: one, where it speaks only one era; `None` as long as
+    /// nobody has found out what it speaks.
+    fn place(&self, era: Era) -> Option<usize> {
+        if self.http.is_none() {
+            return Some(0);
+        }
+        let verdict = self.verdict.load();
+        let verdict = verdict.as_ref()?;
+        Some(match (&verdict.modern, verdict.legacy) {
+            (None, _) => 0,
+            (Some(_), Handshake::No) => 1,
+            (Some(_), Handshake::Yes | Handshake::Untried) => usize::from(era == Era::Modern),
+        })
+    }
+
+    fn slot(&self, place: usize, conversation: &Arc<str>) -> Arc<Slot> {
+        match self.settings.sharing {
+            Sharing::Shared => self.shared[place].clone(),
+            Sharing::Session => self.lock_own().entry((conversation.clone(), place)).or_default().clone(),
+        }
+    }
+
+    async fn open(self: &Arc<Self>, era: Era, conversation: &Arc<str>) -> Result<Arc<Connection>, Refusal> {
+        if let (None, Some(link)) = (self.place(era), &self.http) {
+            self.verdict(link).await?;
+        }
+        let slot = self.slot(self.place(era).unwrap_or(0), conversation);
+        self.open_slot(&slot, era).await
+    }
+
+    async fn open_slot(self: &Arc<Self>, slot: &Arc<Slot>, era: Era) -> Result<Arc<Connection>, Refusal> {
         let _opening = slot.opening.lock().await;
         if let Some(connection) = slot.usable() {
             return Ok(connection);
@@ -276,7 +300,12 @@ impl Server {
             (Some(peer), _) if era == Era::Modern => Ok(connection(peer, None)),
             (Some(peer), Handshake::Untried) => {
                 let greeted = initialize_http(&self.id, &link, &self.env).await;
-                let legacy = if greeted.is_ok() { Handshake::Yes } else { Handshake::No };
+                let legacy = match &greeted {
+                    Ok(_) => Handshake::Yes,
+                    Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol => Handshake::No,
+                    // It could not be asked; the next legacy client finds out.
+                    Err(_) => Handshake::Untried,
+                };
                 tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
                 self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 Ok(match greeted {
@@ -296,12 +325,23 @@ impl Server {
         Refusal::new(ErrorKind::UpstreamTimeout, message)
     }
 
+    /// What the server speaks, asked once for all who want to know; a failure holds up its server as any other does.
     async fn verdict(&self, link: &SharedLink) -> Result<Arc<Verdict>, Refusal> {
         let _probing = self.probing.lock().await;
         if let Some(verdict) = self.verdict.load_full() {
             return Ok(verdict);
         }
-        let verdict = Arc::new(probe_http(&self.id, link, self.settings.era, &self.env).await?);
+        self.wait_or_refuse().await?;
+        let limit = self.settings.call_timeout;
+        let probed =
+            tokio::time::timeout(limit, probe_http(&self.id, link, self.settings.era, &self.env)).await;
+        let verdict = match probed.unwrap_or_else(|_| Err(self.silent(limit))) {
+            Ok(verdict) => Arc::new(verdict),
+            Err(refusal) => {
+                self.note_down(&refusal.message);
+                return Err(refusal);
+            }
+        };
         tracing::info!(
             server.id = %self.id,
             modern = verdict.modern.as_ref().map(|peer| peer.revision.as_str()),
