@@ -36,12 +36,12 @@ pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
             None => return forward(gateway, permitted).await,
         },
     };
-    Exchange::done(answered.unwrap_or_else(Outcome::from))
+    answered.unwrap_or_else(Exchange::done)
 }
 
-async fn discover(gateway: &Gateway, call: &Call) -> Result<Outcome, Refusal> {
+async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
     let result = route::discover(gateway, &call.endpoint, &call.caller).await?;
-    Ok(Outcome::Complete(Payload { result, era: Era::Modern }))
+    Ok(Exchange::done(Outcome::Complete(Payload { result, era: Era::Modern })))
 }
 
 async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
@@ -49,6 +49,9 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
         Ok(route) => route,
         Err(refusal) => return Exchange::done(refusal),
     };
+    if let Some(outcome) = nothing_to_complete(&permitted, &route) {
+        return Exchange::done(outcome);
+    }
     if let Err(refusal) = check_mirrored(&permitted, &route) {
         return Exchange::done(refusal);
     }
@@ -58,8 +61,10 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
     let timing = Timing::new(settings.call_timeout, gateway.env.limits().call_max);
     let (recorder, out) = open(gateway, &call, &route);
     let sent = tokio::time::timeout(timing.quiet, async {
-        let permit = server.admit().await;
-        (send(&call, &route, out).await, permit)
+        match server.admit().await {
+            Ok(permit) => (send(&call, &route, out).await, Some(permit)),
+            Err(refusal) => (Exchange::done(refusal), None),
+        }
     });
     match sent.await {
         Ok((exchange, permit)) => {
@@ -80,6 +85,23 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
             Exchange::done(outcome)
         }
     }
+}
+
+/// The aggregate declares `completions` when any server has them; one that has none completes nothing.
+fn nothing_to_complete(call: &Call, route: &Route) -> Option<Outcome> {
+    if call.method != Method::Complete || !route.aggregate {
+        return None;
+    }
+    let peer = route.catalogue.server.about()?;
+    if peer.capabilities.find("completions").is_some() {
+        return None;
+    }
+    let era = call.caller.revision.era();
+    let result = Raw::from_static(match era {
+        Era::Modern => r#"{"completion":{"values":[]},"resultType":"complete"}"#,
+        Era::Legacy => r#"{"completion":{"values":[]}}"#,
+    });
+    Some(Outcome::Complete(Payload { result, era }))
 }
 
 /// 2026-07-28: a mirrored header that is missing or says something else than the body is refused. Held against the
@@ -183,7 +205,7 @@ struct WayBack {
     /// The server's slug when its names and URIs have to be mapped.
     aggregate: Option<ServerId>,
     recorder: Option<Recorder>,
-    _held: (Places, OwnedSemaphorePermit),
+    _held: (Places, Option<OwnedSemaphorePermit>),
 }
 
 impl WayBack {

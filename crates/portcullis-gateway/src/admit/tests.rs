@@ -1,3 +1,5 @@
+//! Limits hold, and places are given back.
+
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;

@@ -1,3 +1,5 @@
+//! The error table is the documented one, and keeps the eras apart.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -19,6 +19,7 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
 use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
+use tokio::sync::broadcast;
 
 use super::body::Body;
 use super::context::{Context, trace_context};
@@ -31,6 +32,7 @@ use crate::gateway::Gateway;
 use crate::pipeline;
 use crate::route;
 use crate::seal::random_id;
+use crate::upstream::Change;
 
 const LEGACY: Era = Era::Legacy;
 /// How soon a client whose stream broke may come back.
@@ -521,8 +523,10 @@ fn standalone(
             tokio::select! {
                 () = held.token.cancelled() => return None,
                 () = gateway.draining.cancelled() => return None,
-                next = next_changes(&mut changes, &held.session.endpoint) => {
-                    for method in next? {
+                change = next_change(&mut changes, &held.session.endpoint) => {
+                    // Not raced against anything: what was announced must be told.
+                    let lists = changed_lists(change.ok()?, &mut changes, &held.session.endpoint).await;
+                    for method in lists {
                         let mut message = Vec::new();
                         write_notification(&mut message, &method, None);
                         sse::event(&mut out, None, None, None, &message);
@@ -535,37 +539,48 @@ fn standalone(
     )
 }
 
-/// The lists that changed: whatever was announced within a moment, each list once.
-async fn next_changes(
-    changes: &mut tokio::sync::broadcast::Receiver<crate::upstream::Change>,
+/// The next announcement that concerns an endpoint; `None` stands for more than could be kept.
+async fn next_change(
+    changes: &mut broadcast::Receiver<Change>,
     endpoint: &Endpoint,
-) -> Option<Vec<Method>> {
-    use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-    const MOMENT: Duration = Duration::from_millis(50);
-    let all = [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged];
-    let mut lists = Vec::new();
-    let note = |change: crate::upstream::Change, lists: &mut Vec<Method>| {
-        let concerns = match endpoint {
-            Endpoint::Aggregate => true,
-            Endpoint::Server(id) => change.server == *id,
-        };
-        if concerns && !lists.contains(&change.method) {
-            lists.push(change.method);
-        }
-    };
-    while lists.is_empty() {
+) -> Result<Option<Method>, broadcast::error::RecvError> {
+    loop {
         match changes.recv().await {
-            Ok(change) => note(change, &mut lists),
-            Err(RecvError::Lagged(_)) => return Some(all.to_vec()),
-            Err(RecvError::Closed) => return None,
+            Ok(change) if concerns(&change, endpoint) => return Ok(Some(change.method)),
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return Ok(None),
+            Err(closed) => return Err(closed),
         }
     }
+}
+
+fn concerns(change: &Change, endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Aggregate => true,
+        Endpoint::Server(id) => change.server == *id,
+    }
+}
+
+/// The lists to tell about after `first`: whatever else is announced within a moment, each list once.
+async fn changed_lists(
+    first: Option<Method>,
+    changes: &mut broadcast::Receiver<Change>,
+    endpoint: &Endpoint,
+) -> Vec<Method> {
+    use broadcast::error::TryRecvError;
+    const MOMENT: Duration = Duration::from_millis(50);
+    let all = vec![Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged];
+    let Some(first) = first else { return all };
+    let mut lists = vec![first];
     tokio::time::sleep(MOMENT).await;
     loop {
         match changes.try_recv() {
-            Ok(change) => note(change, &mut lists),
-            Err(TryRecvError::Lagged(_)) => return Some(all.to_vec()),
-            Err(TryRecvError::Empty | TryRecvError::Closed) => return Some(lists),
+            Ok(change) if concerns(&change, endpoint) && !lists.contains(&change.method) => {
+                lists.push(change.method);
+            }
+            Ok(_) => {}
+            Err(TryRecvError::Lagged(_)) => return all,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return lists,
         }
     }
 }

@@ -140,8 +140,16 @@ impl Catalogue {
         match (fetched, old) {
             (Ok(listing), _) => Ok(Found { listing, stale: false }),
             (Err(_), Some(listing)) => Ok(Found { listing, stale: true }),
-            (Err(refusal), None) => Err(refusal),
+            // What the server last showed to others is better than nothing.
+            (Err(refusal), None) => {
+                self.any(kind).map(|listing| Found { listing, stale: true }).ok_or(refusal)
+            }
         }
+    }
+
+    /// The list as anybody was ever shown it.
+    fn any(&self, kind: ListKind) -> Option<Arc<Listing>> {
+        self.lock().iter().filter(|((of, _), _)| *of == kind).find_map(|(_, cell)| cell.current.load_full())
     }
 
     /// The list as it is on the server now, whatever is kept.
@@ -240,18 +248,28 @@ impl Catalogue {
                 }
                 let exchange = self.server.call(variant.era, &conversation, &out).await;
                 let outcome = match exchange {
-                    Ok(exchange) => exchange.outcome().await,
+                    Ok(exchange) => {
+                        load.streamed |= exchange.is_streamed();
+                        exchange.outcome().await
+                    }
                     Err(outcome) => outcome,
                 };
-                load.take(self.server.id(), outcome)?;
+                load.take(self.server.id(), outcome, env.limits().response_bytes)?;
             }
         }
         let origin = match self.server.settings().transport {
             Transport::Http(_) => Origin::Http,
             Transport::Stdio(_) => Origin::Stdio,
         };
+        let streamed = load.streamed;
         let (raws, extra, freshness) = load.finish();
-        Ok(Listing::new(kind, self.server.id(), origin, raws, extra, freshness, &self.server.env().metrics))
+        let (id, metrics) = (self.server.id().clone(), self.server.env().metrics.clone());
+        // Reading many schemas takes its time, and this thread has connections to accept.
+        let read = move || Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
+        let built = tokio::task::spawn_blocking(read).await;
+        let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        listing.streamed = streamed;
+        Ok(listing)
     }
 }
 
@@ -313,6 +331,8 @@ struct Load {
     ttl: Duration,
     public: bool,
     done: bool,
+    streamed: bool,
+    bytes: usize,
 }
 
 impl Load {
@@ -329,6 +349,8 @@ impl Load {
             ttl: LONGEST_TTL,
             public: true,
             done: false,
+            streamed: false,
+            bytes: 0,
         }
     }
 
@@ -348,7 +370,12 @@ impl Load {
         ))
     }
 
-    fn take(&mut self, server: &portcullis_model::ServerId, outcome: Outcome) -> Result<(), Refusal> {
+    fn take(
+        &mut self,
+        server: &portcullis_model::ServerId,
+        outcome: Outcome,
+        limit: usize,
+    ) -> Result<(), Refusal> {
         let result = match outcome {
             Outcome::Complete(payload) => payload.result,
             Outcome::Failed { error, .. } if error.code() == code::METHOD_NOT_FOUND && self.pages == 1 => {
@@ -366,6 +393,11 @@ impl Load {
         let items = result
             .find(self.kind.member())
             .ok_or_else(|| self.broken("answered a list without its items"))?;
+        // All pages together are bounded as one answer is: what is kept of a page keeps the whole page.
+        self.bytes += result.as_bytes().len();
+        if self.bytes > limit {
+            return Err(self.broken("lists more than fits into limits.response_bytes"));
+        }
         self.raws.extend(items.elements());
         self.ttl =
             self.ttl.min(Duration::from_millis(result.find("ttlMs").and_then(|ttl| ttl.u64()).unwrap_or(0)));

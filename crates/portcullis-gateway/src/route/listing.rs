@@ -124,6 +124,8 @@ pub(crate) struct Listing {
     /// What else stood in the result: members that are not the items, the cursor, or 2026-07-28's result fields.
     pub(crate) extra: Raw,
     pub(crate) freshness: Freshness,
+    /// The server answered with an event stream.
+    pub(crate) streamed: bool,
     by_key: HashMap<String, usize>,
     by_exposed: HashMap<String, usize>,
 }
@@ -162,6 +164,7 @@ impl Listing {
             items: Vec::with_capacity(keyed.len()),
             extra,
             freshness,
+            streamed: false,
             by_key: HashMap::with_capacity(keyed.len()),
             by_exposed: HashMap::with_capacity(keyed.len()),
         };

@@ -20,7 +20,7 @@ use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
-use crate::call::{Call, Endpoint, Outcome, Refusal};
+use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::seal::Purpose;
 
@@ -89,7 +89,7 @@ impl Views {
 
     fn find(&self, id: u64) -> Option<Arc<View>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.recent.iter().find(|view| view.id == id).cloned()
+        kept.recent.iter().chain(kept.current.values()).find(|view| view.id == id).cloned()
     }
 }
 
@@ -149,14 +149,11 @@ fn expose(listing: &Listing, item: &Item, raw: Raw) -> Raw {
 }
 
 /// Answers a list method.
-pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Outcome, Refusal> {
+pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Exchange, Refusal> {
     let era = call.caller.revision.era();
     let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
     let (view, page, stale) = match cursor {
-        Some(cursor) => {
-            let (view, page) = resume(gateway, call, kind, &cursor)?;
-            (view, page, false)
-        }
+        Some(cursor) => resume(gateway, call, kind, &cursor)?,
         None => {
             let (parts, stale) = gather(gateway, call, kind).await?;
             let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts);
@@ -164,7 +161,10 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
         }
     };
     let result = write(gateway, call, &view, page, stale);
-    Ok(Outcome::Complete(Payload { result, era }))
+    let outcome = Outcome::Complete(Payload { result, era });
+    // On its own endpoint a server that streams its lists is seen to.
+    let streamed = !view.aggregate && view.parts.iter().any(|part| part.streamed);
+    Ok(if streamed { Exchange::done_on_stream(outcome) } else { Exchange::done(outcome) })
 }
 
 /// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint
@@ -230,7 +230,7 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
         let cursor = gateway.sealer.seal(
             Purpose::Cursor,
             &call.caller.principal,
-            &place(view, page + 1, &call.endpoint),
+            &place(view, page + 1, stale, &call.endpoint),
         );
         out.extend_from_slice(format!(",\"nextCursor\":\"{cursor}\"").as_bytes());
     }
@@ -262,13 +262,13 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     Raw::trusted(out)
 }
 
-/// What a cursor says: snapshot, page, list, endpoint.
-fn place(view: &View, page: usize, endpoint: &Endpoint) -> Vec<u8> {
+/// What a cursor says: snapshot, page, whether servers were missing, list, endpoint.
+fn place(view: &View, page: usize, stale: bool, endpoint: &Endpoint) -> Vec<u8> {
     let endpoint = match endpoint {
         Endpoint::Aggregate => "",
         Endpoint::Server(id) => id.as_str(),
     };
-    format!("{} {page} {} {endpoint}", view.id, view.kind.member()).into_bytes()
+    format!("{} {page} {} {} {endpoint}", view.id, u8::from(stale), view.kind.member()).into_bytes()
 }
 
 fn resume(
@@ -276,25 +276,25 @@ fn resume(
     call: &Call,
     kind: ListKind,
     cursor: &Raw,
-) -> Result<(Arc<View>, usize), Refusal> {
+) -> Result<(Arc<View>, usize, bool), Refusal> {
     let refuse = |why: &str| {
         Refusal::new(
             ErrorKind::InvalidParams,
             format!("the cursor {why}; ask for the list from its beginning"),
         )
     };
+    let foreign = "is not one of this gateway's";
     let cursor = cursor.string().ok_or_else(|| refuse("must be a string"))?;
     let opened = gateway.sealer.open(Purpose::Cursor, &call.caller.principal, &cursor);
-    let opened = opened.map_err(|_| refuse("is not one of this gateway's"))?;
-    let text = String::from_utf8(opened).map_err(|_| refuse("is not one of this gateway's"))?;
+    let text =
+        opened.ok().and_then(|opened| String::from_utf8(opened).ok()).ok_or_else(|| refuse(foreign))?;
     let mut words = text.split(' ');
-    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok());
-    let (id, page) = (number(), number());
-    let (Some(id), Some(page)) = (id, page) else { return Err(refuse("is not one of this gateway's")) };
+    let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(|| refuse(foreign));
+    let (id, page, stale) = (number()?, number()?, number()? == 1);
     let view = gateway.views.find(id).ok_or_else(|| refuse("has expired"))?;
     let page = usize::try_from(page).unwrap_or(usize::MAX);
-    if view.kind != kind || place(&view, page, &call.endpoint) != text.as_bytes() {
+    if view.kind != kind || place(&view, page, stale, &call.endpoint) != text.as_bytes() {
         return Err(refuse("belongs to another list"));
     }
-    Ok((view, page))
+    Ok((view, page, stale))
 }

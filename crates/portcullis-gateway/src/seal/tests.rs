@@ -1,3 +1,5 @@
+//! Handles open for nobody else and survive no change.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -16,6 +16,7 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::{key, legacy_params, modern_params};
 use portcullis_model::ServerId;
+use tokio::sync::Semaphore;
 
 use super::Surroundings;
 use super::http::{Head, SharedLink};
@@ -66,6 +67,8 @@ pub(crate) struct Connection {
     pub(super) link: Link,
     pub(super) env: Arc<Surroundings>,
     ids: AtomicU64,
+    /// Places for messages that nobody waits for.
+    pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
     level: AtomicU8,
     opened: Instant,
@@ -103,6 +106,7 @@ impl Connection {
             env,
             // Ids below are taken by the handshake.
             ids: AtomicU64::new(16),
+            asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
             opened: Instant::now(),
             used: AtomicU64::new(0),

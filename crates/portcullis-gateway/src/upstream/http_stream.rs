@@ -4,7 +4,6 @@
 //! what a server can make the gateway hold.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -187,13 +186,6 @@ impl HttpStream {
         }
         let mut message = Vec::new();
         write_answer(&mut message, request);
-        let connection = self.connection.clone();
-        self.connection.env.control.spawn(async move {
-            let Link::Http { link, session } = &connection.link else { return };
-            let head =
-                Head { revision: connection.version_header(), session: session.as_ref(), ..Head::default() };
-            let post = link.post(connection.env.control_worker(), head, message.into());
-            let _ = tokio::time::timeout(Duration::from_secs(5), post).await;
-        });
+        self.connection.post_aside(message);
     }
 }

@@ -106,8 +106,11 @@ enum Judgement {
 }
 
 fn judge(reply: &Reply, pin: EraPin) -> Judgement {
-    if matches!(reply.status.as_u16(), 401 | 403) {
-        return Judgement::Unclear(ErrorKind::UpstreamDenied);
+    match reply.status.as_u16() {
+        401 | 403 => return Judgement::Unclear(ErrorKind::UpstreamDenied),
+        // A server in trouble says nothing about its era, whatever it says.
+        429 | 500.. => return Judgement::Unclear(ErrorKind::UpstreamUnavailable),
+        _ => {}
     }
     match reply.response.as_ref().map(|response| &response.answer) {
         Some(Ok(result)) if result.find("supportedVersions").is_some() => Judgement::Modern(result.clone()),

@@ -1,6 +1,7 @@
 //! A call on a Streamable HTTP connection: what the HTTP answer means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response as HttpResponse, StatusCode};
@@ -15,7 +16,7 @@ use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
 use super::http_stream::HttpStream;
 use super::incoming::outcome;
 use super::outgoing::Outgoing;
-use crate::call::{Exchange, Outcome, Refusal, Worker};
+use crate::call::{Exchange, Outcome, Refusal};
 
 impl Connection {
     pub(super) async fn exchange_http(
@@ -27,7 +28,7 @@ impl Connection {
     ) -> Sent {
         let params = self.params(id, out);
         let message = encode(id, &out.method, params.as_ref());
-        let cancel = CancelOnDrop::armed(self, id, out.worker);
+        let cancel = CancelOnDrop::armed(self, id);
         let reply = {
             let modern = self.era() == Era::Modern;
             let head = Head {
@@ -142,20 +143,31 @@ impl Connection {
     }
 
     /// Tells a legacy server that nobody waits for an answer any more (closing the connection would not say so).
-    fn notify_cancelled(self: Arc<Self>, id: u64, worker: Worker) {
-        let env = self.env.clone();
-        env.control.spawn(async move {
-            let Link::Http { link, session } = &self.link else { return };
-            let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
-            let mut message = Vec::new();
-            write_notification(&mut message, &Method::Cancelled, Some(&params));
-            let head = Head { revision: self.version_header(), session: session.as_ref(), ..Head::default() };
-            let worker = if worker.0 < self.env.workers { self.env.control_worker() } else { worker };
-            let limit = std::time::Duration::from_secs(5);
-            let _ = tokio::time::timeout(limit, link.post(worker, head, message.into())).await;
+    fn notify_cancelled(self: &Arc<Self>, id: u64) {
+        let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
+        let mut message = Vec::new();
+        write_notification(&mut message, &Method::Cancelled, Some(&params));
+        self.post_aside(message);
+    }
+
+    /// Posts what nobody waits for. A few at a time: a server that asks without end, or a client that cancels without
+    /// end, must not make connections without end. What is beyond that is dropped.
+    pub(super) fn post_aside(self: &Arc<Self>, message: Vec<u8>) {
+        let Ok(place) = self.asides.clone().try_acquire_owned() else { return };
+        let connection = self.clone();
+        self.env.control.spawn(async move {
+            let Link::Http { link, session } = &connection.link else { return };
+            let revision = connection.version_header();
+            let head = Head { revision, session: session.as_ref(), ..Head::default() };
+            let post = link.post(connection.env.control_worker(), head, message.into());
+            let _ = tokio::time::timeout(ASIDE, post).await;
+            drop(place);
         });
     }
 }
+
+/// How long the server may take to accept what nobody waits for.
+const ASIDE: Duration = Duration::from_secs(5);
 
 /// Reads a body as a JSON-RPC response, if it is one.
 pub(super) fn parse_response(body: Bytes, depth: usize) -> Option<Response> {
@@ -167,13 +179,13 @@ pub(super) fn parse_response(body: Bytes, depth: usize) -> Option<Response> {
 
 /// Cancels a legacy call when it is dropped before its answer. Toward a modern server, dropping the connection says it.
 pub(super) struct CancelOnDrop {
-    target: Option<(Arc<Connection>, u64, Worker)>,
+    target: Option<(Arc<Connection>, u64)>,
 }
 
 impl CancelOnDrop {
-    fn armed(connection: &Arc<Connection>, id: u64, worker: Worker) -> Self {
+    fn armed(connection: &Arc<Connection>, id: u64) -> Self {
         let legacy = connection.era() == Era::Legacy;
-        Self { target: legacy.then(|| (connection.clone(), id, worker)) }
+        Self { target: legacy.then(|| (connection.clone(), id)) }
     }
 
     /// The answer is there.
@@ -184,8 +196,8 @@ impl CancelOnDrop {
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if let Some((connection, id, worker)) = self.target.take() {
-            connection.notify_cancelled(id, worker);
+        if let Some((connection, id)) = self.target.take() {
+            connection.notify_cancelled(id);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! told why and when to come back, and the server is left in peace.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,11 +50,29 @@ pub(crate) struct Server {
     about: ArcSwapOption<Peer>,
     health: Mutex<Health>,
     calls: Arc<Semaphore>,
+    /// Calls that wait for a place.
+    waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
 }
 
 /// By conversation and place.
 type Slots = HashMap<(Arc<str>, usize), Arc<Slot>>;
+
+/// A place among those who wait; given back when dropped.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+        let place = Self(counter.clone());
+        (counter.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Default)]
 struct Slot {
@@ -127,6 +145,7 @@ impl Server {
             about: ArcSwapOption::empty(),
             health: Mutex::new(health),
             calls,
+            waiting: Arc::default(),
             retired: AtomicBool::new(false),
         }))
     }
@@ -166,8 +185,21 @@ impl Server {
     }
 
     /// Waits for one of the server's places for calls.
-    pub(crate) async fn admit(&self) -> OwnedSemaphorePermit {
-        self.calls.clone().acquire_owned().await.expect("the semaphore is never closed")
+    ///
+    /// # Errors
+    /// As many calls wait already as may run: a server that does not keep up must not take the places of others.
+    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Ok(permit) = self.calls.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let waiting = Waiting::take(&self.waiting, self.settings.max_concurrent).ok_or_else(|| {
+            let message =
+                format!("server `{}` is busy, and as many calls wait for it as may; try again", self.id);
+            Refusal::new(ErrorKind::Overloaded, message)
+        })?;
+        let permit = self.calls.clone().acquire_owned().await.expect("the semaphore is never closed");
+        drop(waiting);
+        Ok(permit)
     }
 
     /// Sends a call. `Err` is the server's verdict that the mirrored headers do not fit its schema: the caller has to
@@ -188,6 +220,8 @@ impl Server {
                 Sent::Answered(exchange) => return Ok(exchange),
                 Sent::Stale(Stale::Headers(outcome)) => return Err(outcome),
                 Sent::Stale(Stale::Gone(why)) => {
+                    // Whoever lost the session may have been replaced by something newer.
+                    self.verdict.store(None);
                     self.forget(&connection);
                     last = why;
                 }
@@ -240,6 +274,12 @@ impl Server {
         }
     }
 
+    /// Whether a slot is one of the shared ones or belongs to a conversation that goes on.
+    fn owns(&self, slot: &Arc<Slot>) -> bool {
+        self.shared.iter().any(|shared| Arc::ptr_eq(shared, slot))
+            || self.lock_own().values().any(|own| Arc::ptr_eq(own, slot))
+    }
+
     async fn open(self: &Arc<Self>, era: Era, conversation: &Arc<str>) -> Result<Arc<Connection>, Refusal> {
         if let (None, Some(link)) = (self.place(era), &self.http) {
             self.verdict(link).await?;
@@ -267,6 +307,12 @@ impl Server {
                 }
                 slot.current.store(Some(connection.clone()));
                 self.watch(slot, &connection);
+                if !self.owns(slot) {
+                    // Its client has left meanwhile.
+                    slot.close().await;
+                    let message = format!("server `{}`: the session has ended", self.id);
+                    return Err(Refusal::new(ErrorKind::Cancelled, message));
+                }
                 Ok(connection)
             }
             Err(refusal) => {
@@ -314,7 +360,12 @@ impl Server {
                 })
             }
             (None, _) | (Some(_), Handshake::Yes) => {
-                let (peer, session) = initialize_http(&self.id, &link, &self.env).await?;
+                let greeted = initialize_http(&self.id, &link, &self.env).await;
+                if greeted.is_err() {
+                    // What was found out is not so, or no longer: ask again the next time.
+                    self.verdict.store(None);
+                }
+                let (peer, session) = greeted?;
                 Ok(connection(peer, session))
             }
         }

@@ -5,7 +5,7 @@
 //! whose they are. What the child sends beyond that is dropped, never guessed at. A child that floods, breaks the
 //! framing or dies ends this link and the calls on it, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct StdioLink {
 struct Shared {
     server: ServerId,
     calls: Mutex<HashMap<u64, Waiting>>,
+    /// Calls that were cancelled and not answered since: the child may still be at work on them, and say so.
+    abandoned: Mutex<HashSet<u64>>,
     broken: OnceLock<String>,
 }
 
@@ -79,7 +81,12 @@ impl StdioLink {
         on_notice: OnNotice,
     ) -> Arc<Self> {
         let (lines, queue) = mpsc::channel(WRITE_QUEUE);
-        let shared = Arc::new(Shared { server, calls: Mutex::default(), broken: OnceLock::new() });
+        let shared = Arc::new(Shared {
+            server,
+            calls: Mutex::default(),
+            abandoned: Mutex::default(),
+            broken: OnceLock::new(),
+        });
         let link = Arc::new(Self {
             shared: shared.clone(),
             lines: Mutex::new(Some(lines.clone())),
@@ -169,6 +176,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let waiting = self.link.shared.calls().remove(&self.id).is_some();
         if waiting && !self.answered {
+            self.link.shared.abandoned().insert(self.id);
             let params =
                 Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"the client cancelled\"}}", self.id));
             self.link.notify(&Method::Cancelled, Some(&params));
@@ -179,6 +187,10 @@ impl Drop for Ticket {
 impl Shared {
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Waiting>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn abandoned(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on nothing can be asked, and whoever waits is told.
@@ -255,10 +267,10 @@ impl Reader {
     }
 
     fn take_response(&self, response: Response) {
-        let waiting =
-            response.id.as_ref().and_then(Id::as_number).and_then(|id| self.shared.calls().remove(&id));
-        match waiting {
+        let id = response.id.as_ref().and_then(Id::as_number);
+        match id.and_then(|id| self.shared.calls().remove(&id)) {
             Some(waiting) => drop(waiting.done.send(response)),
+            None if id.is_some_and(|id| self.shared.abandoned().remove(&id)) => {}
             None => {
                 tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");
             }
@@ -288,6 +300,9 @@ impl Reader {
 
     /// The notes of the one call under way, if it is the only one and wants log messages.
     fn only_listener(&self) -> Option<mpsc::Sender<Notification>> {
+        if !self.shared.abandoned().is_empty() {
+            return None;
+        }
         let calls = self.shared.calls();
         let mut all = calls.values();
         match (all.next(), all.next()) {

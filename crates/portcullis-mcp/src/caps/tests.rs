@@ -1,3 +1,5 @@
+//! Capabilities of both eras, and merges.
+
 use super::server::INSTRUCTIONS_TOTAL;
 use super::*;
 use crate::json::Limits;

@@ -1,3 +1,5 @@
+//! What is JSON, and that edits leave the rest alone.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Envelopes, good and bad.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Message, Malformed> {

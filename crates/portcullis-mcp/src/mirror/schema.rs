@@ -60,7 +60,7 @@ fn holds(keyword: &str) -> Holds {
 /// Finds the marks of `schema`, in its order.
 pub(super) fn collect(schema: &Raw) -> Result<Vec<Mark>, InvalidMirror> {
     let mut walk = Walk::default();
-    walk.schema(schema, Some(&[]))?;
+    walk.schema(schema, true)?;
     Ok(walk.marks)
 }
 
@@ -70,14 +70,18 @@ struct Walk {
     headers: HashSet<http::HeaderName>,
     /// The keys that lead to the schema at hand.
     at: Vec<String>,
+    /// The keys that lead to its value in the arguments.
+    path: Vec<String>,
 }
 
+/// More arguments than this are mirrored by no honest tool; each costs a look at every call.
+const MOST_MARKS: usize = 64;
+
 impl Walk {
-    /// Visits a subschema. `path` leads to its value in the arguments; `None` when something else than `properties`
-    /// is on the way.
-    fn schema(&mut self, schema: &Raw, path: Option<&[String]>) -> Result<(), InvalidMirror> {
+    /// Visits a subschema, which is `plain` when nothing but `properties` is on the way to it.
+    fn schema(&mut self, schema: &Raw, plain: bool) -> Result<(), InvalidMirror> {
         if let Some(given) = schema.find(MARK) {
-            let mark = self.mark(schema, &given, path).map_err(|violation| self.invalid(violation))?;
+            let mark = self.mark(schema, &given, plain).map_err(|violation| self.invalid(violation))?;
             self.marks.push(mark);
         }
         for member in schema.members() {
@@ -85,7 +89,7 @@ impl Walk {
             self.at.push(keyword.clone().into_owned());
             match holds(&keyword) {
                 Holds::Data => {}
-                Holds::Named => self.named(&member.value(), path.filter(|_| keyword == "properties"))?,
+                Holds::Named => self.named(&member.value(), plain && keyword == "properties")?,
                 Holds::Schemas => self.schemas(&member.value())?,
             }
             self.at.pop();
@@ -93,12 +97,17 @@ impl Walk {
         Ok(())
     }
 
-    fn named(&mut self, map: &Raw, path: Option<&[String]>) -> Result<(), InvalidMirror> {
+    fn named(&mut self, map: &Raw, plain: bool) -> Result<(), InvalidMirror> {
         for member in map.members() {
             let key = member.key().into_owned();
             self.at.push(key.clone());
-            let path = path.map(|path| [path, &[key]].concat());
-            self.schema(&member.value(), path.as_deref())?;
+            if plain {
+                self.path.push(key);
+            }
+            self.schema(&member.value(), plain)?;
+            if plain {
+                self.path.pop();
+            }
             self.at.pop();
         }
         Ok(())
@@ -108,11 +117,13 @@ impl Walk {
         if value.kind() == Kind::Array {
             return value.elements().try_for_each(|element| self.schemas(&element));
         }
-        self.schema(value, None)
+        self.schema(value, false)
     }
 
-    fn mark(&mut self, schema: &Raw, given: &Raw, path: Option<&[String]>) -> Result<Mark, Violation> {
-        let path = path.filter(|path| !path.is_empty()).ok_or(Violation::Place)?;
+    fn mark(&mut self, schema: &Raw, given: &Raw, plain: bool) -> Result<Mark, Violation> {
+        if !plain || self.path.is_empty() || self.marks.len() == MOST_MARKS {
+            return Err(Violation::Place);
+        }
         let given = given.string().ok_or(Violation::Name)?;
         let header = header_name(&given).ok_or(Violation::Name)?;
         let kind = schema.find_string("type").ok_or(Violation::Type)?;
@@ -122,7 +133,7 @@ impl Walk {
         if !self.headers.insert(header.clone()) {
             return Err(Violation::Duplicate);
         }
-        Ok(Mark { header, given: given.into_owned(), path: path.to_vec() })
+        Ok(Mark { header, given: given.into_owned(), path: self.path.clone() })
     }
 
     fn invalid(&self, violation: Violation) -> InvalidMirror {

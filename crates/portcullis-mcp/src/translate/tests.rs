@@ -1,3 +1,5 @@
+//! The translation tables, row by row.
+
 use super::*;
 use crate::json::{Limits, Raw};
 use crate::message::{RpcError, code};

@@ -1,3 +1,5 @@
+//! The grammar of slugs.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What the banner says.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Command lines and names of servers.
+
 use super::*;
 
 #[test]

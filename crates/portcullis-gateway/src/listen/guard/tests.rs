@@ -1,3 +1,5 @@
+//! Which `Host` and `Origin` are served.
+
 use std::collections::BTreeMap;
 
 use portcullis_config::{Overrides, defaults};

@@ -135,8 +135,11 @@ impl Stream {
             state.events.retain(|(event, _)| *event < next);
             state.bytes = state.events.iter().map(|(_, text)| text.len()).sum();
         }
-        let reader =
-            Reader { stream: self.clone(), ticket: state.reader, next: after.map_or(0, |after| after + 1) };
+        let reader = Reader {
+            stream: self.clone(),
+            ticket: state.reader,
+            next: after.map_or(0, |after| after.saturating_add(1)),
+        };
         drop(state);
         self.written.notify_waiters();
         self.read.notify_waiters();

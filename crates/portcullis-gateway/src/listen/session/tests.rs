@@ -1,3 +1,5 @@
+//! Sessions belong to their owners; streams are read on from where they were left.
+
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Revision;
 use portcullis_model::Principal;

@@ -1,3 +1,5 @@
+//! Framings under any chunking, and what is refused.
+
 use std::future::poll_fn;
 
 use proptest::prelude::*;
