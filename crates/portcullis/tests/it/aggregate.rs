@@ -4,6 +4,7 @@ mod bytes;
 mod freshness;
 mod lists;
 mod uris;
+mod variants;
 
 use serde_json::{Value, json};
 
