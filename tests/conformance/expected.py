@@ -61,7 +61,6 @@ _ROUNDS_SCENARIOS = tuple(
         "result-type",
         "tampered-state",
         "capability-check",
-        "ignore-extra-params",
         "validate-input",
     )
 )
@@ -99,12 +98,5 @@ LIMITS = (
         "a legacy server that misses a capability says so in a tool result of its own words, which no gateway can tell "
         "from another failure",
         ("sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"),
-    ),
-    Excuse(
-        ("legacy",),
-        MODERN,
-        "input-required-result-ignore-extra-params",
-        "the answers come before any question: a legacy server asks by requests that have ids, not agreed names",
-        ("sep-2322-ignore-unexpected-params",),
     ),
 )

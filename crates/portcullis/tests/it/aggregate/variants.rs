@@ -57,13 +57,13 @@ async fn the_last_good_list_is_served_to_clients_that_were_not_there_then() {
         .on("tools/list", move |_, answer| {
             let dead = flag.load(Ordering::SeqCst);
             async move {
-                match dead {
-                    true => answer.send(500, &[], b"").await,
-                    false => {
-                        let result = json!({"tools": [tool("echo")], "resultType": "complete", "ttlMs": 0, "cacheScope": "public"});
-                        answer.result(result).await;
-                    }
+                if dead {
+                    return answer.send(500, &[], b"").await;
                 }
+                let result = json!({
+                    "tools": [tool("echo")], "resultType": "complete", "ttlMs": 0, "cacheScope": "public",
+                });
+                answer.result(result).await;
             }
         })
         .start()
