@@ -15,6 +15,7 @@ mod ops;
 mod response;
 mod router;
 mod session;
+mod standalone;
 mod tls;
 mod worker;
 
