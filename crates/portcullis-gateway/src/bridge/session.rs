@@ -64,9 +64,19 @@ impl State {
 impl Bridge {
     /// A request of a legacy host.
     pub(super) async fn legacy_request(self: &Arc<Self>, request: &Request, raw: &Raw) -> Result<(), String> {
+        let opening = self.session.opening.lock().await;
         if request.method == Method::Initialize {
             *self.session.state() = State { initialize: Some(raw.clone()), ..State::default() };
+            // Held until it is answered: a host may go on talking before it knows what was agreed.
+            let sent = self.send_in_session(request, raw).await;
+            drop(opening);
+            return sent;
         }
+        drop(opening);
+        self.send_in_session(request, raw).await
+    }
+
+    async fn send_in_session(self: &Arc<Self>, request: &Request, raw: &Raw) -> Result<(), String> {
         for attempt in 0..2 {
             let state = self.session.state().clone();
             let reply = self
@@ -142,6 +152,7 @@ impl Bridge {
 
     /// A notification of a legacy host. With `initialized` begins the standalone stream.
     pub(super) async fn notify(self: &Arc<Self>, method: &Method, raw: &Raw) {
+        drop(self.session.opening.lock().await);
         if !self.session.is_open() {
             return;
         }

@@ -1,9 +1,8 @@
 //! The edge toward clients: accept, secure, classify, and make calls of requests.
 //!
 //! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras; `worker.rs` is the threads. One
-//! acceptor hands connections to workers with a single-threaded runtime each: a call never crosses threads between its
-//! client and an HTTP server behind, and measured against one multi-threaded runtime that is worth a fifth of the
-//! throughput.
+//! acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
+//! between its client and an HTTP server behind.
 
 mod accept;
 mod body;

@@ -1,10 +1,9 @@
 //! HTTP/1.1 on one connection (RFC 9112), from the side of the client.
 //!
 //! A call writes its request and reads its answer itself, where it stands: no task of the connection's own, no channel
-//! to it, no wake-up between the two, which together cost as much as everything else that a call does. The grammar of
-//! heads and chunk sizes is `httparse`'s; what is here is the order of things and their bounds. Anything that could be
-//! read two ways (two lengths, a length beside chunks, an unknown coding) is refused, for what follows on the connection
-//! would be guesswork.
+//! to it, no wake-up between the two. The grammar of heads and chunk sizes is `httparse`'s; what is here is the order of
+//! things and their bounds. Anything that could be read two ways (two lengths, a length beside chunks, an unknown coding)
+//! is refused, for what follows on the connection would be guesswork.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};

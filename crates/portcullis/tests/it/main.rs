@@ -7,6 +7,7 @@ mod harness;
 
 mod aggregate;
 mod cli;
+mod connect;
 mod drain;
 mod hostile_client;
 mod hostile_server;

@@ -1,0 +1,106 @@
+//! `portcullis connect`: a host that speaks only stdio before the gateway, in both eras.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::client::text_of;
+use crate::harness::fake::tool;
+use crate::harness::{Fake, Gateway, Modern};
+
+/// The bridge as a host starts it.
+struct Bridge {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Bridge {
+    fn start(gateway: &Gateway, path: &str) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["connect", &format!("http://{}{path}", gateway.address)])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take().unwrap()));
+        Self { process, input, output }
+    }
+
+    fn say(&mut self, message: &Value) {
+        let input = self.input.as_mut().unwrap();
+        writeln!(input, "{message}").unwrap();
+        input.flush().unwrap();
+    }
+
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    /// The answers to the requests with ids 1 to `last`, in that order.
+    fn answers(&mut self, last: u64) -> Vec<Value> {
+        let mut answers: Vec<Value> = (0..last).map(|_| self.hear()).collect();
+        answers.sort_by_key(|answer| answer["id"].as_u64());
+        answers
+    }
+
+    /// Closes the host's end; the bridge leaves by itself.
+    fn leave(mut self) {
+        drop(self.input.take());
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_host_may_talk_before_it_is_answered() {
+    let server = Fake::legacy().start().await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    let mut bridge = Bridge::start(&gateway, "/mcp");
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "host", "version": "1"},
+    }}));
+    bridge.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}));
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {
+        "name": "x__echo", "arguments": {"n": 1},
+    }}));
+    let answers = bridge.answers(3);
+    assert_eq!(answers[0]["result"]["protocolVersion"], "2025-06-18");
+    assert_eq!(answers[1]["result"]["tools"][0]["name"], "x__echo");
+    assert_eq!(text_of(&answers[2]["result"]), r#"{"n":1}"#);
+    bridge.leave();
+    let metrics = gateway.get("/metrics").await;
+    assert!(metrics.text().contains("portcullis_sessions 0\n"), "the session was ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modern_host_gets_the_headers_that_stdio_does_not_have() {
+    let mut marked = tool("echo");
+    marked["inputSchema"]["properties"]["region"] = json!({"type": "string", "x-mcp-header": "Region"});
+    let server = Fake::modern().tools(vec![marked]).start().await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    let mut bridge = Bridge::start(&gateway, "/mcp/s/x");
+    let host = Modern::new();
+    let mut call = host.body("tools/call", json!({"name": "echo", "arguments": {"region": "Ülm"}}));
+    call["id"] = json!(1);
+    bridge.say(&call);
+    let mut discover = host.body("server/discover", json!({}));
+    discover["id"] = json!(2);
+    bridge.say(&discover);
+    let answers = bridge.answers(2);
+    assert_eq!(answers[0]["result"]["resultType"], "complete", "{}", answers[0]);
+    assert!(answers[1]["result"]["supportedVersions"].is_array());
+    let seen = server.nth("tools/call", 1).await;
+    assert_eq!(seen.header("mcp-param-region"), Some("=?base64?w5xsbQ==?="));
+    bridge.leave();
+}
