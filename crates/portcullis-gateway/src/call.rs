@@ -216,6 +216,14 @@ impl Exchange {
         self.streamed
     }
 
+    /// The outcome, if it is already there.
+    pub fn ready(&self) -> Option<&Outcome> {
+        match &self.events {
+            Events::Ready(outcome) => outcome.as_ref(),
+            Events::Live(_) => None,
+        }
+    }
+
     /// Whether the outcome is already there.
     pub fn is_ready(&self) -> bool {
         matches!(self.events, Events::Ready(_))

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::admit::{Permitted, Places, admit};
-use crate::call::{Call, Caller, Event, Exchange, Outcome, Refusal};
+use crate::call::{Call, Caller, Endpoint, Event, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::record::Recorder;
 use crate::route::{self, ListKind, Route, Variant, resolve};
@@ -26,17 +26,46 @@ use crate::upstream::Outgoing;
 pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
     let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
         Ok(permitted) => permitted,
-        Err(refusal) => return Exchange::done(refusal),
+        Err((call, refusal)) => return refuse(gateway, &call, refusal),
     };
-    let answered = match &permitted.method {
-        // Boxed, lest every call carries the room that a list needs.
-        Method::Discover => Box::pin(discover(gateway, &permitted)).await,
-        method => match ListKind::of(method) {
-            Some(kind) => Box::pin(route::list(gateway, &permitted, kind)).await,
-            None => return forward(gateway, permitted).await,
-        },
+    let kind = ListKind::of(&permitted.method);
+    if kind.is_none() && permitted.method != Method::Discover {
+        return forward(gateway, permitted).await;
+    }
+    let recorder = record_own(gateway, &permitted);
+    // Boxed, lest every call carries the room that a list needs.
+    let answered = match kind {
+        Some(kind) => Box::pin(route::list(gateway, &permitted, kind)).await,
+        None => Box::pin(discover(gateway, &permitted)).await,
     };
-    answered.unwrap_or_else(Exchange::done)
+    let exchange = answered.unwrap_or_else(Exchange::done);
+    if let Some(outcome) = exchange.ready() {
+        recorder.finish(outcome);
+    }
+    exchange
+}
+
+/// The server's label in the metrics of what the gateway answers itself for all servers; no slug has an underscore.
+const ALL_SERVERS: &str = "_all";
+
+/// Starts the record of a call that no server is asked for.
+fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
+    let server = match &call.endpoint {
+        Endpoint::Aggregate => ALL_SERVERS,
+        Endpoint::Server(id) => id.as_str(),
+    };
+    // What a client makes up is no label.
+    let method = if matches!(call.method, Method::Other(_)) { "_other" } else { call.method.as_str() };
+    let series = gateway.metrics().call_series(server, method, "");
+    let mut span = gateway.tracer.start(SpanName::new(method, None), SpanKind::Server, call.trace.as_ref());
+    span.set("mcp.protocol.version", call.caller.revision.as_str());
+    Recorder::start(series, vec![span], call, server, None)
+}
+
+fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchange {
+    let outcome = Outcome::Refused(refusal);
+    record_own(gateway, call).finish(&outcome);
+    Exchange::done(outcome)
 }
 
 async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
@@ -47,13 +76,13 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
 async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
     let route = match resolve(gateway, &permitted).await {
         Ok(route) => route,
-        Err(refusal) => return Exchange::done(refusal),
+        Err(refusal) => return refuse(gateway, &permitted, refusal),
     };
     if let Some(outcome) = nothing_to_complete(&permitted, &route) {
         return Exchange::done(outcome);
     }
     if let Err(refusal) = check_mirrored(&permitted, &route) {
-        return Exchange::done(refusal);
+        return refuse(gateway, &permitted, refusal);
     }
     let (call, places) = permitted.into_parts();
     let server = route.catalogue.server.clone();

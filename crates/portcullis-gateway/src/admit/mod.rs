@@ -56,18 +56,22 @@ impl Permitted {
 /// Lets a call in.
 ///
 /// # Errors
-/// Too much is under way, here or for this client.
-pub(crate) fn admit(call: Call, under_way: &Arc<AtomicUsize>, limits: &Limits) -> Result<Permitted, Refusal> {
-    let all = Place::take(under_way, limits.concurrent_calls).ok_or_else(|| {
+/// Too much is under way, here or for this client; the call comes back, to be recorded.
+pub(crate) fn admit(
+    call: Call,
+    under_way: &Arc<AtomicUsize>,
+    limits: &Limits,
+) -> Result<Permitted, (Box<Call>, Refusal)> {
+    let Some(all) = Place::take(under_way, limits.concurrent_calls) else {
         let message =
             format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
-        Refusal::new(ErrorKind::Overloaded, message)
-    })?;
-    let client = Place::take(&call.caller.under_way, limits.concurrent_per_client).ok_or_else(|| {
+        return Err((Box::new(call), Refusal::new(ErrorKind::Overloaded, message)));
+    };
+    let Some(client) = Place::take(&call.caller.under_way, limits.concurrent_per_client) else {
         let limit = limits.concurrent_per_client;
         let message = format!("this client has {limit} calls under way; wait for one to end");
-        Refusal::new(ErrorKind::TooManyRequests, message)
-    })?;
+        return Err((Box::new(call), Refusal::new(ErrorKind::TooManyRequests, message)));
+    };
     Ok(Permitted { call, places: Places { _all: all, _client: client } })
 }
 

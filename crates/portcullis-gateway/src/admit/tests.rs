@@ -38,10 +38,16 @@ fn refuses_beyond_a_limit_and_gives_places_back() {
     let first = admit(call(&one), &all, &limits).ok();
     let second = admit(call(&one), &all, &limits).ok();
     assert!(first.is_some() && second.is_some());
-    assert_eq!(admit(call(&one), &all, &limits).err().map(|r| r.kind), Some(ErrorKind::TooManyRequests));
+    assert_eq!(
+        admit(call(&one), &all, &limits).err().map(|(_, refusal)| refusal.kind),
+        Some(ErrorKind::TooManyRequests)
+    );
     let third = admit(call(&other), &all, &limits).ok();
     assert!(third.is_some());
-    assert_eq!(admit(call(&other), &all, &limits).err().map(|r| r.kind), Some(ErrorKind::Overloaded));
+    assert_eq!(
+        admit(call(&other), &all, &limits).err().map(|(_, refusal)| refusal.kind),
+        Some(ErrorKind::Overloaded)
+    );
     drop((first, second, third));
     assert_eq!(
         (all.load(Ordering::Relaxed), one.load(Ordering::Relaxed), other.load(Ordering::Relaxed)),

@@ -265,3 +265,22 @@ async fn no_secret_and_no_payload_ever_shows() {
         assert_eq!(found, None, "a secret shows");
     }
 }
+
+#[tokio::test]
+async fn lists_and_refusals_are_counted_under_no_name_that_a_client_made_up() {
+    let server = Fake::modern().start().await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    let client = Modern::new();
+    client.result(&gateway, "tools/list", json!({})).await;
+    let unknown =
+        client.request(&gateway, "tools/call", json!({"name": "x__made_up", "arguments": {}})).await;
+    assert_eq!(unknown.error_code(), -32602);
+    let metrics = gateway.get("/metrics").await.text().to_owned();
+    for line in [
+        r#"portcullis_calls_total{server_id="_all",method="tools/list",tool_name="",outcome="ok"} 1"#,
+        r#"portcullis_calls_total{server_id="_all",method="tools/call",tool_name="",outcome="refused"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "no {line} in\n{metrics}");
+    }
+    assert!(!metrics.contains("made_up"));
+}

@@ -23,6 +23,8 @@ async fn traces_go_from_the_client_through_the_gateway_to_the_server() {
     let gateway = Gateway::start(&config);
     let _ = Modern::new().request(&gateway, "tools/list", json!({})).await;
     let mut process = child.started().await;
+    let listed = collector.take(1).await;
+    assert_eq!((listed[0].name.as_str(), listed[0].kind), ("tools/list", 2), "what no server is asked for");
     let traceparent = format!("00-{TRACE}-{PARENT}-01");
     let in_header = Modern::new();
     let in_meta =
