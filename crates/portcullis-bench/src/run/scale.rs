@@ -65,9 +65,9 @@ impl Scale {
             sessions: 10_000,
             lists: 40,
             bounds: Bounds {
-                throughput: 0.5,
+                throughput: 0.33,
                 p99: 10.0,
-                p99_floor: Duration::from_millis(50),
+                p99_floor: Duration::from_millis(200),
                 idle_bytes: 100_000_000,
                 session_bytes: 20_000,
                 list: Duration::from_millis(50),

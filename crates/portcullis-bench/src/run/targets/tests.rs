@@ -56,9 +56,9 @@ fn quick_run_forgives_noise_and_not_a_collapse() {
     let quick = Scale::quick();
     let noisy = judge(&matrix(0.6, 30.0), Some(&memory(60_000_000, 11_000)), &lists(20), &quick);
     assert!(held(&noisy, true, false), "{noisy:?}");
-    let collapsed = judge(&matrix(0.4, 1.0), Some(&memory(1, 1)), &lists(1), &quick);
+    let collapsed = judge(&matrix(0.3, 1.0), Some(&memory(1, 1)), &lists(1), &quick);
     assert!(!held(&collapsed, true, false));
-    let stalled = judge(&matrix(1.0, 60.0), Some(&memory(1, 1)), &lists(1), &quick);
+    let stalled = judge(&matrix(1.0, 300.0), Some(&memory(1, 1)), &lists(1), &quick);
     assert!(!held(&stalled, true, false));
 }
 
