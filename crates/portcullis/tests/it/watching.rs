@@ -275,7 +275,8 @@ async fn lists_and_refusals_are_counted_under_no_name_that_a_client_made_up() {
     let unknown =
         client.request(&gateway, "tools/call", json!({"name": "x__made_up", "arguments": {}})).await;
     assert_eq!(unknown.error_code(), -32602);
-    let metrics = gateway.get("/metrics").await.text().to_owned();
+    let response = gateway.get("/metrics").await;
+    let metrics = response.text();
     for line in [
         r#"portcullis_calls_total{server_id="_all",method="tools/list",tool_name="",outcome="ok"} 1"#,
         r#"portcullis_calls_total{server_id="_all",method="tools/call",tool_name="",outcome="refused"} 1"#,
