@@ -82,11 +82,6 @@ impl Method {
                 | Self::ResourcesRead
         )
     }
-
-    /// Whether a 2026-07-28 server may answer with `input_required`.
-    pub fn may_need_input(&self) -> bool {
-        matches!(self, Self::ToolsCall | Self::ResourcesRead | Self::PromptsGet)
-    }
 }
 
 impl fmt::Display for Method {

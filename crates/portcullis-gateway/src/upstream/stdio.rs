@@ -26,6 +26,8 @@ use tokio::sync::{mpsc, oneshot};
 const WRITE_QUEUE: usize = 256;
 /// Notifications of one call that wait for its client; beyond that they are dropped, the answer never is.
 const NOTES: usize = 256;
+/// Cancelled calls that are remembered one by one.
+const MOST_ABANDONED: usize = 1024;
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -176,7 +178,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let waiting = self.link.shared.calls().remove(&self.id).is_some();
         if waiting && !self.answered {
-            self.link.shared.abandoned().insert(self.id);
+            self.link.shared.abandon(self.id);
             let params =
                 Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"the client cancelled\"}}", self.id));
             self.link.notify(&Method::Cancelled, Some(&params));
@@ -187,6 +189,14 @@ impl Drop for Ticket {
 impl Shared {
     fn calls(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Waiting>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a call that the child may still be at work on. A child that never answers what was cancelled would make this
+    /// grow with every cancelled call: at the limit one mark, which no answer takes away, stands for all others.
+    fn abandon(&self, id: u64) {
+        let mut abandoned = self.abandoned();
+        let full = abandoned.len() >= MOST_ABANDONED;
+        abandoned.insert(if full { u64::MAX } else { id });
     }
 
     fn abandoned(&self) -> std::sync::MutexGuard<'_, HashSet<u64>> {
@@ -270,7 +280,7 @@ impl Reader {
         let id = response.id.as_ref().and_then(Id::as_number);
         match id.and_then(|id| self.shared.calls().remove(&id)) {
             Some(waiting) => drop(waiting.done.send(response)),
-            None if id.is_some_and(|id| self.shared.abandoned().remove(&id)) => {}
+            None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id)) => {}
             None => {
                 tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");
             }

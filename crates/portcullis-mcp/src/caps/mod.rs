@@ -85,12 +85,6 @@ impl ClientCaps {
         self.0 & other.0 == other.0
     }
 
-    /// What both have.
-    #[must_use]
-    pub fn intersect(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
     /// The set as `ClientCapabilities` of the newest revision. Every call to a modern server says it, and there are only
     /// so many sets: each is written once.
     pub fn modern(self) -> &'static str {
