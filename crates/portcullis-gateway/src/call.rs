@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use futures_util::StreamExt as _;
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::message::{Notification, RpcError};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
@@ -60,7 +60,7 @@ pub struct Call {
     /// What is asked.
     pub method: Method,
     /// As they came.
-    pub params: Option<Raw>,
+    pub params: Option<Object>,
     /// The tool's or prompt's name or the resource's URI in `params`, for methods that have one.
     pub subject: Option<String>,
     /// Log messages wanted from this level up.

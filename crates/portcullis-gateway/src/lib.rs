@@ -14,6 +14,7 @@ pub mod answer;
 mod bounded;
 pub mod bridge;
 pub mod call;
+mod framing;
 mod gateway;
 pub mod listen;
 mod pipeline;

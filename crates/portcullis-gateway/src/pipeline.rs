@@ -257,7 +257,11 @@ impl WayBack {
     async fn next(&mut self, exchange: &mut Exchange, timing: Timing) -> Option<Event> {
         // The record is written with the outcome; nothing comes after it.
         self.recorder.as_ref()?;
-        let event = tokio::time::timeout_at(timing.next(), exchange.next()).await;
+        // What is there already needs no timer.
+        let event = match exchange.is_ready() {
+            true => Ok(exchange.next().await),
+            false => tokio::time::timeout_at(timing.next(), exchange.next()).await,
+        };
         let outcome = match event {
             Ok(Some(Event::Done(outcome))) => self.translate(outcome),
             Ok(Some(event)) => return Some(event),

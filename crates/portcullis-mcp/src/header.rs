@@ -63,9 +63,11 @@ pub fn encode_value(text: &str) -> HeaderValue {
 ///
 /// # Errors
 /// [`BadHeaderValue`]; a request that carries such a value is refused as a header mismatch (`-32020`).
-pub fn decode_value(value: &HeaderValue) -> Result<Cow<'_, str>, BadHeaderValue> {
-    // `to_str` allows 0x20 to 0x7e and the tab, which the specification lets a sender leave bare.
-    let text = value.to_str().map_err(|_| BadHeaderValue::NotAscii)?.trim_matches([' ', '\t']);
+pub fn decode_value(value: &[u8]) -> Result<Cow<'_, str>, BadHeaderValue> {
+    // The specification lets a sender leave a tab bare.
+    let visible = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\t');
+    let text = std::str::from_utf8(value).ok().filter(|_| value.iter().all(visible));
+    let text = text.ok_or(BadHeaderValue::NotAscii)?.trim_matches([' ', '\t']);
     let Some(inner) = framed(text) else { return Ok(Cow::Borrowed(text)) };
     let bytes = STANDARD.decode(inner).map_err(|_| BadHeaderValue::Base64)?;
     String::from_utf8(bytes).map(Cow::Owned).map_err(|_| BadHeaderValue::Utf8)

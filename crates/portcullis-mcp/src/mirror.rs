@@ -146,7 +146,7 @@ impl Mark {
             (None, _, _) => return Err(Reason::Missing),
             (Some(_), _, Value::None) => return Err(Reason::Unexpected),
             (Some(_), Some(_), _) => return Err(Reason::Repeated),
-            (Some(sent), None, _) => decode_value(sent)?,
+            (Some(sent), None, _) => decode_value(sent.as_bytes())?,
         };
         let equal = match value {
             Value::Text(text) => sent == text,

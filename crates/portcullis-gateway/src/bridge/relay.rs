@@ -97,9 +97,9 @@ impl Bridge {
             if let Some(cursor) = &cursor {
                 params = params.with(&[("cursor", Change::Set(cursor.as_bytes()))]);
             }
-            let ask = Request { id: Id::number(0), method: Method::ToolsList, params: Some(params) };
+            let ask = Request { id: Id::number(0), method: Method::ToolsList, params: Some(params.into()) };
             let mut message = Vec::new();
-            portcullis_mcp::message::write_request(&mut message, &ask.id, &ask.method, ask.params.as_ref());
+            portcullis_mcp::message::write_request(&mut message, &ask.id, &ask.method, ask.params.as_deref());
             let headers = self.modern_headers(&ask);
             let head = Head { method: Some(&ask.method), extra: Some(&headers), ..Head::default() };
             let Ok(reply) = self.link.post(HERE, head, message.into()).await else { return false };

@@ -4,23 +4,23 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream};
-use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use futures_util::{FutureExt as _, Stream as FutureStream};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use portcullis_config::Limits;
 use portcullis_model::ErrorKind;
 
 use crate::bounded::{self, Unread};
 use crate::call::Refusal;
 
+/// What comes bit by bit.
+pub(crate) type Stream = Pin<Box<dyn FutureStream<Item = Bytes> + Send>>;
+
 /// The body of an answer.
 pub(crate) enum Body {
     /// All of it; `None` once it was sent.
     Whole(Option<Bytes>),
     /// As it comes; ends when the stream does.
-    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    Stream(Stream),
 }
 
 impl Body {
@@ -32,7 +32,7 @@ impl Body {
         Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
 
-    pub(crate) fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+    pub(crate) fn stream(stream: impl FutureStream<Item = Bytes> + Send + 'static) -> Self {
         Self::Stream(Box::pin(stream))
     }
 }
@@ -66,13 +66,15 @@ impl http_body::Body for Body {
 }
 
 /// Reads a request's body, within the limits on size and time.
-pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: &Limits) -> Result<Bytes, Refusal> {
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > limits.body_bytes) {
+pub(super) async fn read<B>(body: B, limits: &Limits) -> Result<Bytes, Refusal>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    if body.size_hint().lower() > limits.body_bytes as u64 {
         return Err(too_large(limits));
     }
     let mut reading = pin!(bounded::collect(body, limits.body_bytes));
-    // Most bodies come with their head: a timer is only set for those that do not.
+    // Many bodies come with their head: a timer is only set for those that do not.
     let read = match reading.as_mut().now_or_never() {
         Some(read) => Ok(read),
         None => tokio::time::timeout(limits.body_read, reading).await,
@@ -80,7 +82,7 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: &Limits) -
     match read {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(Unread::TooLarge)) => Err(too_large(limits)),
-        Ok(Err(Unread::Broken(_))) => Err(Refusal::new(ErrorKind::Unparsable, "the body broke off")),
+        Ok(Err(Unread::Broken(_))) => Err(broken()),
         Err(_) => {
             let message = format!("the body did not arrive within {} s", limits.body_read.as_secs());
             Err(Refusal::new(ErrorKind::BodyTimeout, message))
@@ -88,7 +90,11 @@ pub(crate) async fn read(headers: &HeaderMap, body: Incoming, limits: &Limits) -
     }
 }
 
-fn too_large(limits: &Limits) -> Refusal {
+pub(super) fn broken() -> Refusal {
+    Refusal::new(ErrorKind::Unparsable, "the body broke off")
+}
+
+pub(super) fn too_large(limits: &Limits) -> Refusal {
     let message = format!("the body is larger than {} bytes (limits.body_bytes)", limits.body_bytes);
     Refusal::new(ErrorKind::BodyTooLarge, message)
 }

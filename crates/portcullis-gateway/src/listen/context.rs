@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use http::HeaderMap;
+use http::HeaderName;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::translate::key;
 use portcullis_model::Principal;
 use portcullis_telemetry::TraceContext;
 
+use super::fields::Fields;
 use crate::call::Worker;
 use crate::gateway::Gateway;
+
+const PARENT: HeaderName = HeaderName::from_static(key::TRACEPARENT);
+const STATE: HeaderName = HeaderName::from_static(key::TRACESTATE);
 
 /// One client connection.
 #[derive(Clone)]
@@ -32,14 +36,11 @@ impl Context {
 
 /// Where a request stands in a trace: `traceparent` and `tracestate` of `_meta` first (SEP-414), for they are the
 /// call's own; else the HTTP headers.
-pub(super) fn trace_context(headers: &HeaderMap, in_meta: [Option<Raw>; 2]) -> Option<TraceContext> {
+pub(super) fn trace_context(fields: &Fields, in_meta: [Option<Raw>; 2]) -> Option<TraceContext> {
     let [parent, state] = in_meta;
     let parsed = parent.and_then(|parent| {
         let state = state.as_ref().and_then(Raw::string);
         TraceContext::parse(&parent.string()?, state.as_deref()).ok()
     });
-    parsed.or_else(|| {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        TraceContext::parse(text(key::TRACEPARENT)?, text(key::TRACESTATE)).ok()
-    })
+    parsed.or_else(|| TraceContext::parse(fields.text(&PARENT)?, fields.text(&STATE)).ok())
 }

@@ -6,12 +6,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use http::Uri;
 use http::header::{HOST, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Uri};
 use portcullis_config::Settings;
 use portcullis_model::ErrorKind;
 
+use super::fields::Fields;
 use crate::call::Refusal;
 
 /// Checks both headers.
@@ -19,22 +20,22 @@ use crate::call::Refusal;
 /// # Errors
 /// Which one is not allowed, and which setting allows it.
 pub(crate) fn check(
-    headers: &HeaderMap,
-    uri: &Uri,
+    fields: &Fields,
+    authority: Option<&str>,
     listener: SocketAddr,
     settings: &Settings,
 ) -> Result<(), Refusal> {
-    // HTTP/2 has the host in the URI, HTTP/1.1 in a header.
-    let host = match (uri.authority(), headers.get(HOST)) {
-        (Some(authority), _) => Some(authority.clone()),
-        (None, Some(value)) => Authority::try_from(value.as_bytes()).ok(),
-        (None, None) => None,
+    // HTTP/2 has the host in the request's target, HTTP/1.1 in a field.
+    let host = authority.map(str::as_bytes).or_else(|| fields.get(&HOST)).unwrap_or_default();
+    let allowed = || {
+        let host = Authority::try_from(host).ok();
+        host.is_some_and(|host| is_plain(&host) && host_allowed(&host, listener, settings))
     };
-    if !host.is_some_and(|host| is_plain(&host) && host_allowed(&host, listener, settings)) {
+    if !is_usual(host, listener) && !allowed() {
         let message = "this `Host` is not served here; name it in `http.allowed_hosts` or set `public_url`";
         return Err(Refusal::new(ErrorKind::ForbiddenOrigin, message));
     }
-    match headers.get(ORIGIN) {
+    match fields.get(&ORIGIN) {
         Some(origin) if !origin_allowed(origin, listener, settings) => {
             let message = "this `Origin` may not call; name it in `http.allowed_origins`";
             Err(Refusal::new(ErrorKind::ForbiddenOrigin, message))
@@ -66,8 +67,19 @@ fn names(allowed: &str, host: &Authority) -> bool {
     })
 }
 
-fn origin_allowed(origin: &HeaderValue, listener: SocketAddr, settings: &Settings) -> bool {
-    let Some(text) = origin.to_str().ok() else { return false };
+/// What nearly every request to a listener on loopback says, seen without taking the host to pieces.
+fn is_usual(host: &[u8], listener: SocketAddr) -> bool {
+    let loopback = [&b"127.0.0.1"[..], b"localhost"].iter().find_map(|name| host.strip_prefix(*name));
+    listener.ip().is_loopback()
+        && loopback.is_some_and(|rest| match rest {
+            [] => true,
+            [b':', port @ ..] => (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit),
+            _ => false,
+        })
+}
+
+fn origin_allowed(origin: &[u8], listener: SocketAddr, settings: &Settings) -> bool {
+    let Some(text) = std::str::from_utf8(origin).ok() else { return false };
     let Ok(uri) = Uri::try_from(text) else { return false };
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return false };
     if !is_plain(authority) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream as FutureStream};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Kind, Raw};
@@ -22,6 +22,7 @@ use portcullis_model::ErrorKind;
 
 use super::body::Body;
 use super::context::{Context, trace_context};
+use super::fields::Fields;
 use super::modern::checked_token;
 use super::response::{self, Accepts};
 use super::session::{Place, Read, Reader, Running, Session, Stream};
@@ -46,20 +47,20 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub(super) fn find_session(
     context: &Context,
     endpoint: &Endpoint,
-    headers: &HeaderMap,
+    fields: &Fields,
 ) -> Result<Arc<Session>, Refusal> {
-    let id = headers.get(header::SESSION_ID).ok_or_else(|| {
+    let id = fields.get(&header::SESSION_ID).ok_or_else(|| {
         let message = "no session: send `initialize` first, then its Mcp-Session-Id with every request \
                        (or speak 2026-07-28, which has none)";
         Refusal::new(ErrorKind::SessionRequired, message)
     })?;
-    let id = id.to_str().unwrap_or_default();
+    let id = std::str::from_utf8(id).unwrap_or_default();
     let session = context.gateway.sessions.find(id, &context.principal, endpoint);
     let session = session.ok_or_else(|| {
         Refusal::new(ErrorKind::UnknownSession, "no such session; it may have ended: send `initialize` again")
     })?;
-    if let Some(version) = headers.get(header::PROTOCOL_VERSION) {
-        let known = version.to_str().ok().and_then(Revision::parse);
+    if let Some(version) = fields.get(&header::PROTOCOL_VERSION) {
+        let known = std::str::from_utf8(version).ok().and_then(Revision::parse);
         if known.is_none_or(|revision| revision.era() == Era::Modern) {
             let message = "the header MCP-Protocol-Version must be the version that `initialize` agreed on";
             return Err(Refusal::new(ErrorKind::UnsupportedVersion, message));
@@ -73,13 +74,13 @@ pub(super) fn find_session(
 pub(super) async fn initialize(
     context: &Context,
     endpoint: Endpoint,
-    headers: &HeaderMap,
+    fields: &Fields,
     request: Request,
 ) -> Response<Body> {
     let id = request.id.clone();
     match open_session(context, endpoint, request).await {
         Ok((session, result)) => {
-            let accepts = Accepts::of(headers);
+            let accepts = Accepts::of(fields);
             let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
             let mut response = response::one(&reply, &id, accepts);
             let name = HeaderValue::try_from(&*session.id).expect("a session id is base64url");
@@ -150,10 +151,10 @@ pub(crate) fn ended(gateway: &Gateway, session: &Session) {
 pub(super) async fn request(
     context: &Context,
     session: &Arc<Session>,
-    headers: &HeaderMap,
+    fields: &Fields,
     request: Request,
 ) -> Response<Body> {
-    let accepts = Accepts::of(headers);
+    let accepts = Accepts::of(fields);
     let id = request.id.clone();
     match local(session, &request) {
         Some(Ok(result)) => {
@@ -163,7 +164,7 @@ pub(super) async fn request(
         Some(Err(refusal)) => return response::refusal(LEGACY, Some(&id), &refusal),
         None => {}
     }
-    let work = match Work::begin(context, session, headers, request) {
+    let work = match Work::begin(context, session, fields, request) {
         Ok(work) => work,
         Err(refusal) => return response::refusal(LEGACY, Some(&id), &refusal),
     };
@@ -219,10 +220,10 @@ impl Work {
     fn begin(
         context: &Context,
         session: &Arc<Session>,
-        headers: &HeaderMap,
+        fields: &Fields,
         request: Request,
     ) -> Result<Self, Refusal> {
-        let meta = request.params.as_ref().and_then(|params| params.find("_meta"));
+        let meta = request.params.as_ref().and_then(|params| params.find_object("_meta"));
         let [progress_token, traceparent, tracestate] = match &meta {
             Some(meta) => meta.pick([key::PROGRESS_TOKEN, key::TRACEPARENT, key::TRACESTATE]),
             None => [const { None }; 3],
@@ -240,7 +241,7 @@ impl Work {
             worker: context.worker,
             log_level: Some(session.log_level()),
             progress_token,
-            trace: trace_context(headers, [traceparent, tracestate]),
+            trace: trace_context(fields, [traceparent, tracestate]),
             mirrored: None,
             request_id: request.id.raw().as_str().into(),
             subject: request
@@ -437,12 +438,12 @@ where
 pub(super) async fn batch(
     context: &Context,
     session: &Arc<Session>,
-    headers: &HeaderMap,
+    fields: &Fields,
     requests: Vec<Request>,
 ) -> Response<Body> {
     let answers = requests.into_iter().map(|request| {
-        let (context, session, headers) = (context.clone(), session.clone(), headers.clone());
-        UntilDone::new(async move { answer_one(&context, &session, &headers, request).await })
+        let (context, session, fields) = (context.clone(), session.clone(), fields.clone());
+        UntilDone::new(async move { answer_one(&context, &session, &fields, request).await })
     });
     let answers = futures_util::future::join_all(answers).await;
     let mut out = b"[".to_vec();
@@ -456,12 +457,7 @@ pub(super) async fn batch(
     response::json(StatusCode::OK, out)
 }
 
-async fn answer_one(
-    context: &Context,
-    session: &Arc<Session>,
-    headers: &HeaderMap,
-    request: Request,
-) -> Vec<u8> {
+async fn answer_one(context: &Context, session: &Arc<Session>, fields: &Fields, request: Request) -> Vec<u8> {
     let mut out = Vec::new();
     let id = request.id.clone();
     let refused = |refusal: Refusal| reply(LEGACY, &Method::Ping, refusal.into());
@@ -469,7 +465,7 @@ async fn answer_one(
         Some(Ok(result)) => write_result(&mut out, &id, &result),
         Some(Err(refusal)) => refused(refusal).write(&mut out, &id),
         None => {
-            let reply = match Work::begin(context, session, headers, request) {
+            let reply = match Work::begin(context, session, fields, request) {
                 Ok(work) => work.outcome().await,
                 Err(refusal) => refused(refusal),
             };
@@ -480,16 +476,16 @@ async fn answer_one(
 }
 
 /// GET: the standalone stream, or the rest of one that broke off.
-pub(super) fn listen(context: &Context, session: &Arc<Session>, headers: &HeaderMap) -> Response<Body> {
-    if !Accepts::of(headers).stream {
+pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields) -> Response<Body> {
+    if !Accepts::of(fields).stream {
         let refusal = Refusal::new(ErrorKind::NotAcceptable, "GET answers with text/event-stream; accept it");
         return response::refusal(LEGACY, None, &refusal);
     }
     let pause = context.gateway.env.limits().keep_alive_interval;
-    let Some(last) = headers.get(header::LAST_EVENT_ID) else {
+    let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
         return response::stream(Body::stream(standalone(context, session.clone(), pause)));
     };
-    let place = last.to_str().ok().and_then(Place::parse);
+    let place = Place::parse(last);
     match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
         Some((stream, event)) => response::stream(Body::stream(read(stream.reader(Some(event)), pause))),
         None => {

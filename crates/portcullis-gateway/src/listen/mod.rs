@@ -1,16 +1,21 @@
 //! The edge toward clients: accept, secure, classify, and make calls of requests.
 //!
-//! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras; `worker.rs` is the threads. One
+//! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras; `worker.rs` is the threads,
+//! `http1.rs` and `http2.rs` read requests from connections. One
 //! acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
 //! between its client and an HTTP server behind.
 
 mod accept;
 mod body;
 mod context;
+mod fields;
 mod guard;
+mod http1;
+mod http2;
 mod legacy;
 mod modern;
 mod ops;
+mod request;
 mod response;
 mod router;
 mod session;

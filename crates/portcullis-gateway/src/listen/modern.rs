@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Response};
+use http::Response;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Change, Kind, Raw};
@@ -20,6 +20,7 @@ use portcullis_model::ErrorKind;
 
 use super::body::Body;
 use super::context::{Context, trace_context};
+use super::fields::Fields;
 use super::response::{self, Accepts};
 use crate::answer::reply;
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Refusal};
@@ -31,33 +32,27 @@ const MODERN: Era = Era::Modern;
 pub(super) async fn request(
     context: &Context,
     endpoint: Endpoint,
-    headers: &HeaderMap,
+    fields: &Fields,
     request: Request,
 ) -> Response<Body> {
-    let accepts = Accepts::of(headers);
+    let accepts = Accepts::of(fields);
     let id = request.id.clone();
     let method = request.method.clone();
-    match read(context, endpoint, headers, request) {
+    match read(context, endpoint, fields, request) {
         Ok(call) => answer(context, call, id, method, accepts).await,
         Err(refusal) => response::refusal(MODERN, Some(&id), &refusal),
     }
 }
 
 /// Checks a request in the specification's order and makes a call of it.
-fn read(
-    context: &Context,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
-    request: Request,
-) -> Result<Call, Refusal> {
+fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request) -> Result<Call, Refusal> {
     let missing = |key: &str, what: &str| {
         Refusal::new(ErrorKind::MissingMetadata, format!("`params._meta[\"{key}\"]` must be {what}"))
     };
     let member = request.method.name_member();
-    let [meta, subject] = match &request.params {
-        Some(params) => params.pick(["_meta", member.unwrap_or("_meta")]),
-        None => [None, None],
-    };
+    let params = request.params.as_ref();
+    let subject = member.and_then(|member| params?.find(member));
+    let meta = params.and_then(|params| params.find_object("_meta"));
     let meta = meta.filter(|meta| meta.kind() == Kind::Object);
     let meta =
         meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
@@ -74,17 +69,17 @@ fn read(
     let capabilities = capabilities.filter(|value| value.kind() == Kind::Object);
     let capabilities = capabilities.ok_or_else(|| missing(key::CLIENT_CAPABILITIES, "an object"))?;
 
-    check_header(headers, &header::PROTOCOL_VERSION, &version, key::PROTOCOL_VERSION)?;
+    check_header(fields, &header::PROTOCOL_VERSION, &version, key::PROTOCOL_VERSION)?;
     if Revision::parse(&version).is_none_or(|revision| revision.era() == Era::Legacy) {
         return Err(unsupported(&version));
     }
-    check_header(headers, &header::METHOD, request.method.as_str(), "method")?;
+    check_header(fields, &header::METHOD, request.method.as_str(), "method")?;
     let subject = subject.as_ref().and_then(Raw::string).map(Cow::into_owned);
     if let Some(member) = member {
         let subject = subject.as_ref().ok_or_else(|| {
             Refusal::new(ErrorKind::InvalidParams, format!("`params.{member}` must be a string"))
         })?;
-        check_encoded(headers, subject, member)?;
+        check_encoded(fields, subject, member)?;
     }
     if !is_served(&request.method) {
         let message = format!("there is no method `{:.64}` in {}", request.method, Revision::NEWEST);
@@ -97,14 +92,14 @@ fn read(
         conversation: context.conversation.clone(),
         under_way: context.under_way.clone(),
     };
-    let mirrored = (request.method == Method::ToolsCall).then(|| mirrored(headers));
+    let mirrored = (request.method == Method::ToolsCall).then(|| fields.with_prefix(header::PARAM_PREFIX));
     Ok(Call {
         endpoint,
         caller: Arc::new(caller),
         worker: context.worker,
         log_level: level.map(|level| log_level(&level)).transpose()?,
         progress_token: progress_token.map(checked_token).transpose()?,
-        trace: trace_context(headers, [traceparent, tracestate]),
+        trace: trace_context(fields, [traceparent, tracestate]),
         mirrored,
         request_id: request.id.raw().as_str().into(),
         method: request.method,
@@ -142,21 +137,21 @@ fn unsupported(version: &str) -> Refusal {
 }
 
 fn check_header(
-    headers: &HeaderMap,
+    fields: &Fields,
     name: &http::HeaderName,
     expected: &str,
     source: &str,
 ) -> Result<(), Refusal> {
-    match headers.get(name) {
-        Some(value) if value.as_bytes() == expected.as_bytes() => Ok(()),
+    match fields.get(name) {
+        Some(value) if value == expected.as_bytes() => Ok(()),
         Some(_) => Err(mismatch(format!("the header {name} does not match `{source}`"))),
         None => Err(mismatch(format!("the header {name} is required and must equal `{source}`"))),
     }
 }
 
-fn check_encoded(headers: &HeaderMap, expected: &str, member: &str) -> Result<(), Refusal> {
+fn check_encoded(fields: &Fields, expected: &str, member: &str) -> Result<(), Refusal> {
     let name = header::NAME;
-    let value = headers.get(&name);
+    let value = fields.get(&name);
     let value = value
         .ok_or_else(|| mismatch(format!("the header {name} is required and must equal `params.{member}`")))?;
     match header::decode_value(value) {
@@ -168,14 +163,6 @@ fn check_encoded(headers: &HeaderMap, expected: &str, member: &str) -> Result<()
 
 fn mismatch(message: String) -> Refusal {
     Refusal::new(ErrorKind::HeaderMismatch, message)
-}
-
-fn mirrored(headers: &HeaderMap) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with(header::PARAM_PREFIX))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
 }
 
 fn log_level(level: &Raw) -> Result<LogLevel, Refusal> {

@@ -1,13 +1,14 @@
 //! Writing HTTP answers.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use portcullis_mcp::message::{Id, write_error};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 
 use super::body::Body;
+use super::fields::Fields;
 use crate::answer::{self, Reply};
 use crate::call::Refusal;
 
@@ -25,12 +26,12 @@ pub(crate) struct Accepts {
 
 impl Accepts {
     /// A request without `Accept` takes anything.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(fields: &Fields) -> Self {
         let mut accepts = Self { json: false, stream: false };
         let mut any = false;
-        for value in headers.get_all(http::header::ACCEPT) {
+        for value in fields.all(&ACCEPT) {
             any = true;
-            for range in value.as_bytes().split(|byte| *byte == b',') {
+            for range in value.split(|byte| *byte == b',') {
                 let essence = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
                 accepts.json |= [&b"application/json"[..], b"*/*", b"application/*"]
                     .iter()

@@ -10,67 +10,96 @@ use http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, A
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
 use portcullis_config::Anonymous;
 use portcullis_mcp::header;
-use portcullis_mcp::json::{Limits as JsonLimits, Raw};
+use portcullis_mcp::json::{Limits as JsonLimits, Object, Raw};
 use portcullis_mcp::message::{Malformed, Message};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision, claims_modern};
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 
-use super::body::{self, Body};
+use super::body::Body;
 use super::context::Context;
+use super::fields::Fields;
+use super::request::Head;
 use super::response;
 use super::{guard, legacy, modern, ops};
 use crate::call::{Endpoint, Refusal};
 
-/// Answers one HTTP request.
-pub(super) async fn route(context: &Arc<Context>, request: Request<Incoming>) -> Response<Body> {
-    let origin = request.headers().get(ORIGIN).cloned();
-    let mut answer = match check(context, &request) {
-        Ok(()) => dispatch(context, request).await,
+/// What becomes of a request before its body is read.
+pub(super) enum Routed {
+    /// It is answered.
+    Answer(Response<Body>),
+    /// Its body is wanted.
+    Post(Post),
+}
+
+/// Where a body is to go.
+pub(super) struct Post(Endpoint);
+
+/// Finds out what a request is for, and answers it when it needs no body.
+pub(super) fn route(context: &Context, head: &Head) -> Routed {
+    let routed = match check(context, head) {
+        Ok(()) => dispatch(context, head),
         Err(refusal) => {
             let answer = response::refusal(Era::Modern, None, &refusal);
             context.gateway.metrics().http_response(answer.status().as_u16());
-            return answer;
+            return Routed::Answer(answer);
         }
     };
-    if let Some(origin) = origin {
+    match routed {
+        Routed::Answer(answer) => Routed::Answer(finish(context, head, answer)),
+        post @ Routed::Post(_) => post,
+    }
+}
+
+/// Answers a request with its body, or with what kept it from being read.
+pub(super) async fn post(
+    context: &Arc<Context>,
+    head: &Head,
+    post: Post,
+    body: Result<Bytes, Refusal>,
+) -> Response<Body> {
+    let answer = match body {
+        Ok(body) => message(context, post.0, &head.fields, body).await,
+        Err(refusal) => response::refusal(Era::Modern, None, &refusal),
+    };
+    finish(context, head, answer)
+}
+
+fn finish(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
+    if let Some(origin) = head.fields.get(&ORIGIN).and_then(|origin| HeaderValue::from_bytes(origin).ok()) {
         allow_origin(answer.headers_mut(), origin);
     }
     context.gateway.metrics().http_response(answer.status().as_u16());
     answer
 }
 
-fn check(context: &Context, request: &Request<Incoming>) -> Result<(), Refusal> {
+fn check(context: &Context, head: &Head) -> Result<(), Refusal> {
     let gateway = &context.gateway;
     let settings = gateway.settings.load();
     let listener = gateway.address.get().copied().unwrap_or(settings.listen);
-    guard::check(request.headers(), request.uri(), listener, &settings)
+    guard::check(&head.fields, head.authority.as_deref(), listener, &settings)
 }
 
-async fn dispatch(context: &Arc<Context>, request: Request<Incoming>) -> Response<Body> {
-    match (request.method(), request.uri().path()) {
-        (&HttpMethod::OPTIONS, _) if request.headers().contains_key(ORIGIN) => preflight(),
+fn dispatch(context: &Context, head: &Head) -> Routed {
+    Routed::Answer(match (&head.method, head.path.as_str()) {
+        (&HttpMethod::OPTIONS, _) if head.fields.has(&ORIGIN) => preflight(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/healthz") => ops::health(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => ops::ready(&context.gateway),
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
             ops::metrics(&context.gateway)
         }
         (_, path) => match endpoint(path) {
-            Some(endpoint) => mcp(context, endpoint, request).await,
+            Some(endpoint) => return mcp(context, endpoint, head),
             None => {
-                let refusal = Refusal::new(
-                    ErrorKind::UnknownPath,
-                    "no such path; the endpoint is /mcp, or /mcp/s/{server}",
-                );
-                response::refusal(Era::Modern, None, &refusal)
+                let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
+                response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
             }
         },
-    }
+    })
 }
 
 fn endpoint(path: &str) -> Option<Endpoint> {
@@ -81,42 +110,48 @@ fn endpoint(path: &str) -> Option<Endpoint> {
 }
 
 /// One request to an MCP endpoint.
-async fn mcp(context: &Arc<Context>, endpoint: Endpoint, request: Request<Incoming>) -> Response<Body> {
-    let refuse = |refusal: &Refusal| response::refusal(Era::Modern, None, refusal);
-    let gateway = &context.gateway;
-    if context.principal == Principal::Anonymous
-        && gateway.settings.load().identity.anonymous == Anonymous::Deny
-    {
-        let message = "who are you? This listener wants a client certificate of its CA";
-        return refuse(&Refusal::new(ErrorKind::Unauthenticated, message));
+fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
+    if let Err(refusal) = enter(context, &endpoint) {
+        return Routed::Answer(response::refusal(Era::Modern, None, &refusal));
     }
-    if let Endpoint::Server(id) = &endpoint
-        && gateway.servers.load().find(id.as_str()).is_none()
-    {
-        return refuse(&Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
-    }
-    let (parts, incoming) = request.into_parts();
-    match parts.method {
-        HttpMethod::POST => match read(context, &parts.headers, incoming).await {
-            Ok(body) => post(context, endpoint, &parts.headers, body).await,
-            Err(refusal) => refuse(&refusal),
+    let fields = &head.fields;
+    let answer = match head.method {
+        HttpMethod::POST => match takes(context, fields) {
+            Ok(()) => return Routed::Post(Post(endpoint)),
+            Err(refusal) => response::refusal(Era::Modern, None, &refusal),
         },
-        HttpMethod::GET | HttpMethod::DELETE if !parts.headers.contains_key(header::SESSION_ID) => {
-            not_allowed()
-        }
-        HttpMethod::GET => match legacy::find_session(context, &endpoint, &parts.headers) {
-            Ok(session) => legacy::listen(context, &session, &parts.headers),
+        HttpMethod::GET | HttpMethod::DELETE if !fields.has(&header::SESSION_ID) => not_allowed(),
+        HttpMethod::GET => match legacy::find_session(context, &endpoint, fields) {
+            Ok(session) => legacy::listen(context, &session, fields),
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
-        HttpMethod::DELETE => match legacy::find_session(context, &endpoint, &parts.headers) {
+        HttpMethod::DELETE => match legacy::find_session(context, &endpoint, fields) {
             Ok(session) => {
-                legacy::delete(gateway, &session);
+                legacy::delete(&context.gateway, &session);
                 response::empty(StatusCode::NO_CONTENT)
             }
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
         _ => not_allowed(),
+    };
+    Routed::Answer(answer)
+}
+
+/// Whether this client may use an endpoint, and whether there is such an endpoint.
+fn enter(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
+    let gateway = &context.gateway;
+    if context.principal == Principal::Anonymous
+        && gateway.settings.load().identity.anonymous == Anonymous::Deny
+    {
+        let message = "who are you? This listener wants a client certificate of its CA";
+        return Err(Refusal::new(ErrorKind::Unauthenticated, message));
     }
+    if let Endpoint::Server(id) = endpoint
+        && gateway.servers.load().find(id.as_str()).is_none()
+    {
+        return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
+    }
+    Ok(())
 }
 
 fn not_allowed() -> Response<Body> {
@@ -128,32 +163,28 @@ fn not_allowed() -> Response<Body> {
     answer
 }
 
-async fn read(context: &Context, headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, Refusal> {
+/// Whether a message may be sent now, and in this form.
+fn takes(context: &Context, fields: &Fields) -> Result<(), Refusal> {
     if context.gateway.draining.is_cancelled() {
         return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
     }
-    let media = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let media = fields.get(&CONTENT_TYPE).unwrap_or_default();
     let essence = media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     if !essence.eq_ignore_ascii_case(b"application/json") {
         let message = "the body must be JSON: send `Content-Type: application/json`";
         return Err(Refusal::new(ErrorKind::UnsupportedMediaType, message));
     }
-    body::read(headers, incoming, &context.gateway.env.limits()).await
+    Ok(())
 }
 
 /// The classifier: a modern claim is a modern version in the metadata or in the header; without one, `initialize`
 /// opens a session, and everything else needs one.
-async fn post(
-    context: &Arc<Context>,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let era = header_era(headers);
+async fn message(context: &Arc<Context>, endpoint: Endpoint, fields: &Fields, body: Bytes) -> Response<Body> {
+    let era = header_era(fields);
     let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
     if body.trim_ascii_start().first() == Some(&b'[') {
         return match Raw::parse(body, depth) {
-            Ok(raw) => batch(context, &endpoint, headers, &raw).await,
+            Ok(raw) => batch(context, &endpoint, fields, &raw).await,
             Err(error) => malformed(era, Malformed::Json(error)),
         };
     }
@@ -162,20 +193,20 @@ async fn post(
         Ok(Message::Request(request))
             if era == Era::Modern || has_modern_metadata(request.params.as_ref()) =>
         {
-            modern::request(context, endpoint, headers, request).await
+            modern::request(context, endpoint, fields, request).await
         }
         Ok(Message::Request(request))
-            if request.method == Method::Initialize && !headers.contains_key(header::SESSION_ID) =>
+            if request.method == Method::Initialize && !fields.has(&header::SESSION_ID) =>
         {
-            legacy::initialize(context, endpoint, headers, request).await
+            legacy::initialize(context, endpoint, fields, request).await
         }
-        Ok(Message::Request(request)) => match legacy::find_session(context, &endpoint, headers) {
-            Ok(session) => legacy::request(context, &session, headers, request).await,
+        Ok(Message::Request(request)) => match legacy::find_session(context, &endpoint, fields) {
+            Ok(session) => legacy::request(context, &session, fields, request).await,
             Err(refusal) => response::refusal(Era::Legacy, Some(&request.id), &refusal),
         },
         // 2026-07-28 has no client notification over HTTP; one that is sent all the same does no harm.
         Ok(Message::Notification(_)) if era == Era::Modern => response::empty(StatusCode::ACCEPTED),
-        Ok(Message::Notification(notification)) => match legacy::find_session(context, &endpoint, headers) {
+        Ok(Message::Notification(notification)) => match legacy::find_session(context, &endpoint, fields) {
             Ok(session) => {
                 legacy::notification(&session, &notification);
                 response::empty(StatusCode::ACCEPTED)
@@ -186,7 +217,7 @@ async fn post(
             let message = "clients send no responses in 2026-07-28; put answers into `inputResponses`";
             response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::InvalidRequest, message))
         }
-        Ok(Message::Response(_)) => match legacy::find_session(context, &endpoint, headers) {
+        Ok(Message::Response(_)) => match legacy::find_session(context, &endpoint, fields) {
             Ok(_) => response::empty(StatusCode::ACCEPTED),
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
@@ -195,15 +226,15 @@ async fn post(
 
 /// The era that the version header claims. An unknown version that is no date of before claims the modern one, so
 /// that its sender is told what is supported.
-fn header_era(headers: &HeaderMap) -> Era {
-    match headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok()) {
+fn header_era(fields: &Fields) -> Era {
+    match fields.text(&header::PROTOCOL_VERSION) {
         Some(version) if claims_modern(version) => Era::Modern,
         _ => Era::Legacy,
     }
 }
 
-fn has_modern_metadata(params: Option<&Raw>) -> bool {
-    params.and_then(|params| params.find_path(&["_meta", key::PROTOCOL_VERSION])).is_some()
+fn has_modern_metadata(params: Option<&Object>) -> bool {
+    params.and_then(|params| params.find_object("_meta")?.find(key::PROTOCOL_VERSION)).is_some()
 }
 
 fn malformed(era: Era, error: Malformed) -> Response<Body> {
@@ -223,12 +254,12 @@ fn malformed(era: Era, error: Malformed) -> Response<Body> {
 async fn batch(
     context: &Arc<Context>,
     endpoint: &Endpoint,
-    headers: &HeaderMap,
+    fields: &Fields,
     messages: &Raw,
 ) -> Response<Body> {
     let refuse =
         |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
-    let session = match legacy::find_session(context, endpoint, headers) {
+    let session = match legacy::find_session(context, endpoint, fields) {
         Ok(session) if session.caller.revision == Revision::V2025_03_26 => session,
         Ok(_) => {
             return refuse("batches exist in protocol revision 2025-03-26 only; send one message".to_owned());
@@ -260,7 +291,7 @@ async fn batch(
     if requests.is_empty() {
         return response::empty(StatusCode::ACCEPTED);
     }
-    legacy::batch(context, &session, headers, requests).await
+    legacy::batch(context, &session, fields, requests).await
 }
 
 /// A browser asks before it sends (Fetch standard, CORS); `Origin` was checked already.

@@ -1,31 +1,25 @@
 //! The threads that serve connections.
 
 use std::net::TcpStream as StdStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use portcullis_model::Principal;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::router;
+use super::http1::{self, Ended};
+use super::http2;
 use super::tls::ListenerTls;
 use crate::call::Worker;
 use crate::gateway::Gateway;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client that has said nothing yet may take to do so when the gateway drains.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// Streams of one HTTP/2 connection at once.
-const H2_STREAMS: u32 = 256;
 
 /// The workers.
 pub struct Workers {
@@ -142,62 +136,15 @@ impl Serve {
         }
     }
 
-    async fn http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, principal: Principal) {
-        let limits = self.gateway.env.limits();
-        let draining = self.gateway.draining.clone();
+    async fn http<S>(self, stream: S, principal: Principal)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let context = Arc::new(Context::new(self.gateway, self.worker, principal));
-        let spoke = Arc::new(AtomicBool::new(false));
-        let silent = silent(limits.header_read, spoke.clone());
-        let leave = leave(draining, spoke.clone());
-        let service = service_fn(move |request| {
-            spoke.store(true, Ordering::Relaxed);
-            let context = context.clone();
-            async move { Ok::<_, std::convert::Infallible>(router::route(&context, request).await) }
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        let header_bytes = limits.header_bytes.max(8 * 1024);
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_read)
-            .max_buf_size(header_bytes);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(H2_STREAMS)
-            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = silent => return tracing::debug!("closed a connection that made no request in time"),
-            () = leave => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::trace!(%error, "connection ended");
+        if let Ended::Http2(stream, said) = http1::serve(stream, &context).await {
+            let (read, write) = tokio::io::split(stream);
+            let whole = tokio::io::join(std::io::Cursor::new(said).chain(read), write);
+            Box::pin(http2::serve(whole, &context)).await;
         }
-    }
-}
-
-/// Ends when the gateway drains, a moment later for a client that has not made its first request: it is on its way, and
-/// is to be answered.
-async fn leave(draining: CancellationToken, spoke: Arc<AtomicBool>) {
-    draining.cancelled().await;
-    if !spoke.load(Ordering::Relaxed) {
-        tokio::time::sleep(LAST_WORDS).await;
-    }
-}
-
-/// Ends when `time` has passed and the client still has made no request. The time that hyper gives a request's head only
-/// begins when the first bytes have shown which version of HTTP they are.
-async fn silent(time: Duration, spoke: Arc<AtomicBool>) {
-    tokio::time::sleep(time).await;
-    if spoke.load(Ordering::Relaxed) {
-        std::future::pending::<()>().await;
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
 use portcullis_mcp::uris;
@@ -21,7 +21,7 @@ use crate::gateway::Gateway;
 pub(crate) struct Route {
     pub(crate) catalogue: Arc<Catalogue>,
     /// The params in the server's own names.
-    pub(crate) params: Option<Raw>,
+    pub(crate) params: Option<Object>,
     /// The tool's or prompt's name or the resource's URI, as the server knows it.
     pub(crate) subject: Option<String>,
     /// The list in which the tool or prompt stands, and where.
@@ -105,7 +105,7 @@ async fn by_exposed_name(
     let original = listing.items[index].key.clone();
     let own = Raw::from_text(&original);
     let mut route = route(&catalogue, call, original, Some((listing, index)));
-    route.params = route.params.map(|params| params.map_member("name", |_| own));
+    route.params = route.params.map(|params| params.map_member("name", |_| own).into());
     Ok(route)
 }
 
@@ -145,7 +145,7 @@ async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
     let mut route = route(&catalogue, call, own, None);
     if let (true, Some(own)) = (route.aggregate, &route.subject) {
         let own = Raw::from_text(own);
-        route.params = route.params.map(|params| params.map_member("uri", |_| own));
+        route.params = route.params.map(|params| params.map_member("uri", |_| own).into());
     }
     Ok(route)
 }
@@ -177,10 +177,10 @@ async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> 
         _ => return Err(wrong()),
     };
     let params = params.with(&[("ref", Change::Set(reference.as_bytes()))]);
-    Ok(reference_route(&catalogue, call, params))
+    Ok(reference_route(&catalogue, call, params.into()))
 }
 
-fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Raw) -> Route {
+fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Object) -> Route {
     Route {
         catalogue: catalogue.clone(),
         params: Some(params),

@@ -1,21 +1,22 @@
 //! HTTP/1.1 on one connection (RFC 9112), from the side of the client.
 //!
 //! A call writes its request and reads its answer itself, where it stands: no task of the connection's own, no channel
-//! to it, no wake-up between the two. The grammar of heads and chunk sizes is `httparse`'s; what is here is the order of
-//! things and their bounds. Anything that could be read two ways (two lengths, a length beside chunks, an unknown coding)
-//! is refused, for what follows on the connection would be guesswork.
+//! to it, no wake-up between the two. The grammar of heads is `httparse`'s, where a body ends is in `framing.rs`; what is
+//! here is the order of things and their bounds.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONNECTION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use httparse::Status;
 use portcullis_mcp::header::SESSION_ID;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-/// Longest head of an answer, and longest trailer, in bytes.
+use crate::framing::{Framing, Lengths, Progress};
+
+/// Longest head of an answer, in bytes.
 const HEAD: usize = 64 * 1024;
 const HEADERS: usize = 64;
 /// A body up to this size is sent in one write with its head.
@@ -148,140 +149,33 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
         framing: Framing::UntilClose,
         keep: response.version == Some(1),
     };
-    let mut fields = Fields::default();
+    let mut lengths = Lengths::default();
     for header in response.headers.iter() {
-        fields.take(header, &mut head)?;
+        if !lengths.take(header.name, header.value).map_err(Failure::Malformed)? {
+            head.take(header);
+        }
     }
-    head.framing = match (status.as_u16(), fields.chunked, fields.length) {
-        (100..200 | 204 | 304, _, _) => Framing::Length(0),
-        (_, true, Some(_)) => return Err(Failure::Malformed("both a length and chunks")),
-        (_, true, None) => Framing::Chunked(Chunk::Size),
-        (_, false, Some(length)) => Framing::Length(length),
-        (_, false, None) => Framing::UntilClose,
+    let framing = lengths.framing().map_err(Failure::Malformed)?;
+    head.framing = match status.as_u16() {
+        100..200 | 204 | 304 => Framing::Length(0),
+        _ => framing.unwrap_or(Framing::UntilClose),
     };
     Ok(Some((length, head)))
 }
 
-/// The fields that say where the body ends.
-#[derive(Default)]
-struct Fields {
-    length: Option<u64>,
-    chunked: bool,
-}
-
-impl Fields {
-    fn take(&mut self, header: &httparse::Header<'_>, head: &mut Head) -> Result<(), Failure> {
-        let is = |name: &HeaderName| header.name.eq_ignore_ascii_case(name.as_str());
-        let text = || std::str::from_utf8(header.value).unwrap_or_default().trim();
-        if is(&http::header::CONTENT_LENGTH) {
-            let digits = !text().is_empty() && text().bytes().all(|byte| byte.is_ascii_digit());
-            let length = text().parse().ok().filter(|_| digits);
-            let length = length.ok_or(Failure::Malformed("its length cannot be read"))?;
-            if self.length.is_some_and(|other| other != length) {
-                return Err(Failure::Malformed("two lengths"));
-            }
-            self.length = Some(length);
-        } else if is(&http::header::TRANSFER_ENCODING) {
-            if self.chunked || !text().eq_ignore_ascii_case("chunked") {
-                return Err(Failure::Malformed("an unknown transfer coding"));
-            }
-            self.chunked = true;
-        } else if is(&http::header::CONNECTION) {
-            head.keep &= !text().split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
-        } else {
-            for kept in [CONTENT_TYPE, SESSION_ID] {
-                if is(&kept)
-                    && let Ok(value) = HeaderValue::from_bytes(header.value)
-                {
-                    head.headers.insert(kept, value);
-                }
-            }
+impl Head {
+    /// Reads a field that does not say where the body ends.
+    fn take(&mut self, header: &httparse::Header<'_>) {
+        if header.name.eq_ignore_ascii_case(CONNECTION.as_str()) {
+            let text = std::str::from_utf8(header.value).unwrap_or_default();
+            self.keep &= !text.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
+            return;
         }
-        Ok(())
-    }
-}
-
-/// Where a body ends (RFC 9112 section 6.3).
-#[derive(Debug, PartialEq, Eq)]
-enum Framing {
-    /// After so many bytes.
-    Length(u64),
-    /// After the last chunk.
-    Chunked(Chunk),
-    /// With the connection.
-    UntilClose,
-}
-
-/// What comes next in a chunked body.
-#[derive(Debug, PartialEq, Eq)]
-enum Chunk {
-    Size,
-    Data(u64),
-    /// The line end after the data.
-    End,
-    Trailer,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Progress {
-    Data(Bytes),
-    End,
-    NeedsMore,
-}
-
-impl Framing {
-    /// Takes what there is of the body from `buffer`.
-    fn take(&mut self, buffer: &mut BytesMut) -> Result<Progress, &'static str> {
-        match self {
-            Self::Length(0) => Ok(Progress::End),
-            Self::Length(left) => Ok(take_data(left, buffer)),
-            Self::UntilClose if buffer.is_empty() => Ok(Progress::NeedsMore),
-            Self::UntilClose => Ok(Progress::Data(buffer.split().freeze())),
-            Self::Chunked(chunk) => chunk.take(buffer),
-        }
-    }
-}
-
-fn take_data(left: &mut u64, buffer: &mut BytesMut) -> Progress {
-    if buffer.is_empty() {
-        return Progress::NeedsMore;
-    }
-    let take = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
-    *left -= take as u64;
-    Progress::Data(buffer.split_to(take).freeze())
-}
-
-impl Chunk {
-    fn take(&mut self, buffer: &mut BytesMut) -> Result<Progress, &'static str> {
-        loop {
-            match self {
-                Self::Size => match httparse::parse_chunk_size(buffer) {
-                    Ok(Status::Complete((line, size))) => {
-                        buffer.advance(line);
-                        *self = if size == 0 { Self::Trailer } else { Self::Data(size) };
-                    }
-                    Ok(Status::Partial) if buffer.len() <= HEAD => return Ok(Progress::NeedsMore),
-                    _ => return Err("the size of a chunk cannot be read"),
-                },
-                Self::Data(0) => *self = Self::End,
-                Self::Data(left) => return Ok(take_data(left, buffer)),
-                Self::End if buffer.len() < 2 => return Ok(Progress::NeedsMore),
-                Self::End if buffer.starts_with(b"\r\n") => {
-                    buffer.advance(2);
-                    *self = Self::Size;
-                }
-                Self::End => return Err("a chunk is longer than its size"),
-                Self::Trailer => match memchr::memchr(b'\n', buffer) {
-                    Some(end) => {
-                        let is_last = matches!(&buffer[..end], b"\r" | b"");
-                        buffer.advance(end + 1);
-                        if is_last {
-                            return Ok(Progress::End);
-                        }
-                    }
-                    None if buffer.len() <= HEAD => return Ok(Progress::NeedsMore),
-                    None => return Err("the trailer is too large"),
-                },
+        for kept in [CONTENT_TYPE, SESSION_ID] {
+            if header.name.eq_ignore_ascii_case(kept.as_str())
+                && let Ok(value) = HeaderValue::from_bytes(header.value)
+            {
+                self.headers.insert(kept, value);
             }
         }
     }

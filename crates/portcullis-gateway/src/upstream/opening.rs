@@ -113,7 +113,9 @@ fn judge(reply: &Reply, pin: EraPin) -> Judgement {
         _ => {}
     }
     match reply.response.as_ref().map(|response| &response.answer) {
-        Some(Ok(result)) if result.find("supportedVersions").is_some() => Judgement::Modern(result.clone()),
+        Some(Ok(result)) if result.find("supportedVersions").is_some() => {
+            Judgement::Modern(result.raw().clone())
+        }
         Some(Err(error)) => judge_error(error, pin),
         // It answered, but not to the question: a legacy server out of protocol.
         Some(Ok(_)) => Judgement::Legacy,

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::Hop;
@@ -18,7 +18,7 @@ pub(crate) struct Outgoing {
     /// What is asked.
     pub(crate) method: Method,
     /// With the server's own names and URIs in them.
-    pub(crate) params: Option<Raw>,
+    pub(crate) params: Option<Object>,
     /// The name or URI in `params` that a header mirrors.
     pub(crate) subject: Option<String>,
     /// What the client at the other end can be asked.
@@ -39,7 +39,7 @@ impl Outgoing {
         Self {
             worker,
             method,
-            params,
+            params: params.map(Into::into),
             subject: None,
             caps: ClientCaps::NONE,
             log_level: None,

@@ -9,7 +9,7 @@ fn encoded(text: &str) -> String {
 }
 
 fn decoded(value: &[u8]) -> Result<String, BadHeaderValue> {
-    decode_value(&HeaderValue::from_bytes(value).expect("a header value")).map(Cow::into_owned)
+    decode_value(value).map(Cow::into_owned)
 }
 
 #[test]
@@ -76,7 +76,7 @@ proptest! {
         prop_assert!(value.as_bytes().iter().all(|byte| (0x20..0x7f).contains(byte)));
         let trimmed = value.to_str().map(str::trim);
         prop_assert_eq!(trimmed.ok(), value.to_str().ok(), "no blanks at the ends");
-        prop_assert_eq!(decode_value(&value), Ok(Cow::Owned(text)));
+        prop_assert_eq!(decode_value(value.as_bytes()), Ok(Cow::Owned(text)));
     }
 
     #[test]
@@ -86,7 +86,7 @@ proptest! {
 
     #[test]
     fn never_panics_on_a_header(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-        if let Ok(value) = HeaderValue::from_bytes(&bytes) && let Ok(text) = decode_value(&value) {
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) && let Ok(text) = decode_value(value.as_bytes()) {
             prop_assert_eq!(decoded(encode_value(&text).as_bytes()), Ok(text.into_owned()));
         }
     }

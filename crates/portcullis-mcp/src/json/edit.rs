@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Kind, Member, Raw};
+use super::{Kind, Member, Members, Object, Raw};
 
 /// What becomes of one member.
 #[derive(Clone, Copy, Debug)]
@@ -20,83 +20,14 @@ impl Raw {
     /// On a value that is no object, nothing changes.
     #[must_use]
     pub fn with(&self, changes: &[(&str, Change<'_>)]) -> Raw {
-        if self.kind() != Kind::Object {
-            return self.clone();
-        }
-        let extra: usize = changes
-            .iter()
-            .map(
-                |(key, change)| if let Change::Set(value) = change { key.len() + value.len() + 8 } else { 0 },
-            )
-            .sum();
-        let mut out = Vec::with_capacity(self.0.len() + extra);
-        out.push(b'{');
-        // Up to 64 changes at once; there are never more than a handful.
-        let mut met = 0u64;
-        for member in self.members() {
-            match changes.iter().position(|(key, _)| member.key_is(key)) {
-                None => {
-                    comma(&mut out);
-                    out.extend_from_slice(member.text());
-                }
-                Some(index) => {
-                    met |= 1 << index;
-                    if let (key, Change::Set(value)) = changes[index] {
-                        set(&mut out, key, value);
-                    }
-                }
-            }
-        }
-        for (index, (key, change)) in changes.iter().enumerate() {
-            if let Change::Set(value) = change
-                && met & 1 << index == 0
-            {
-                set(&mut out, key, value);
-            }
-        }
-        out.push(b'}');
-        Raw(Bytes::from(out))
+        changed(self, self.members(), changes)
     }
 
     /// This object with the value of one member made from the old one, which is `None` when there is no such member: all
     /// bytes around it stay. On a value that is no object, nothing changes.
     #[must_use]
     pub fn map_member(&self, key: &str, map: impl FnOnce(Option<Raw>) -> Raw) -> Raw {
-        if self.kind() != Kind::Object {
-            return self.clone();
-        }
-        let (member, last) = self.seek(key);
-        let value = map(member.map(|member| member.value()));
-        let value = value.as_bytes();
-        let mut out = Vec::with_capacity(self.0.len() + value.len() + key.len() + 4);
-        if let Some(member) = member {
-            let (start, end) = member.value_span();
-            out.extend_from_slice(&self.0[..start]);
-            out.extend_from_slice(value);
-            out.extend_from_slice(&self.0[end..]);
-        } else {
-            out.extend_from_slice(&self.0[..last]);
-            if last > 1 {
-                out.push(b',');
-            }
-            write_string(&mut out, key);
-            out.push(b':');
-            out.extend_from_slice(value);
-            out.extend_from_slice(&self.0[last..]);
-        }
-        Raw(Bytes::from(out))
-    }
-
-    /// The member, or else where the last one ends (1 in an empty object).
-    fn seek(&self, key: &str) -> (Option<Member<'_>>, usize) {
-        let mut last = 1;
-        for member in self.members() {
-            if member.key_is(key) {
-                return (Some(member), last);
-            }
-            last = member.value_span().1;
-        }
-        (None, last)
+        mapped(self, self.members(), key, |member| map(member.map(Member::value)))
     }
 
     /// This array with every element mapped; elements mapped to `None` go. On a value that is no array, nothing
@@ -119,6 +50,94 @@ impl Raw {
         out.push(b']');
         Raw(Bytes::from(out))
     }
+}
+
+impl Object {
+    /// As [`Raw::with`].
+    #[must_use]
+    pub fn with(&self, changes: &[(&str, Change<'_>)]) -> Raw {
+        changed(self.raw(), self.members(), changes)
+    }
+
+    /// As [`Raw::map_member`].
+    #[must_use]
+    pub fn map_member(&self, key: &str, map: impl FnOnce(Option<Object>) -> Raw) -> Raw {
+        mapped(self.raw(), self.members(), key, |member| map(member.map(|member| self.inside(member))))
+    }
+}
+
+fn changed(owner: &Raw, members: Members<'_>, changes: &[(&str, Change<'_>)]) -> Raw {
+    if owner.kind() != Kind::Object {
+        return owner.clone();
+    }
+    let size = |(key, change): &(&str, Change<'_>)| match change {
+        Change::Set(value) => key.len() + value.len() + 8,
+        Change::Remove => 0,
+    };
+    let extra: usize = changes.iter().map(size).sum();
+    let mut out = Vec::with_capacity(owner.0.len() + extra);
+    out.push(b'{');
+    // Up to 64 changes at once; there are never more than a handful.
+    let mut met = 0u64;
+    for member in members {
+        match changes.iter().position(|(key, _)| member.key_is(key)) {
+            None => {
+                comma(&mut out);
+                out.extend_from_slice(member.text());
+            }
+            Some(index) => {
+                met |= 1 << index;
+                if let (key, Change::Set(value)) = changes[index] {
+                    set(&mut out, key, value);
+                }
+            }
+        }
+    }
+    for (index, (key, change)) in changes.iter().enumerate() {
+        if let Change::Set(value) = change
+            && met & 1 << index == 0
+        {
+            set(&mut out, key, value);
+        }
+    }
+    out.push(b'}');
+    Raw(Bytes::from(out))
+}
+
+fn mapped(owner: &Raw, members: Members<'_>, key: &str, map: impl FnOnce(Option<&Member<'_>>) -> Raw) -> Raw {
+    if owner.kind() != Kind::Object {
+        return owner.clone();
+    }
+    let mut found = None;
+    // Where the last member ends; 1 in an empty object.
+    let mut last = 1;
+    for member in members {
+        if member.key_is(key) {
+            found = Some(member);
+            break;
+        }
+        last = member.value_span().1;
+    }
+    let value = map(found.as_ref());
+    let value = value.as_bytes();
+    let text = owner.as_bytes();
+    let mut out = Vec::with_capacity(text.len() + value.len() + key.len() + 4);
+    if let Some(member) = found {
+        let (start, end) = member.value_span();
+        out.extend_from_slice(&text[..start]);
+        out.extend_from_slice(value);
+        out.extend_from_slice(&text[end..]);
+    } else {
+        out.extend_from_slice(&text[..last]);
+        if last > 1 {
+            out.push(b',');
+        }
+        write_string(&mut out, key);
+        out.push(b':');
+        out.extend_from_slice(value);
+        out.extend_from_slice(&text[last..]);
+    }
+    Raw(Bytes::from(out))
 }
 
 fn comma(out: &mut Vec<u8>) {

@@ -9,11 +9,14 @@
 //! This module never builds a DOM. Where a typed view is worth it, use [`Raw::to`].
 
 mod edit;
+mod object;
+mod outline;
 mod raw;
 mod run;
 mod scan;
 
 pub use edit::{Change, write_string};
+pub use object::Object;
 pub use raw::{Elements, Kind, Member, Members, Raw};
 pub use scan::{JsonError, Limits};
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::outline::Entry;
 use super::run::plain_run;
 use super::scan::{self, JsonError, Limits, unescape};
 
@@ -34,20 +35,8 @@ impl Raw {
     /// What is wrong and where; see [`JsonError`].
     #[allow(clippy::needless_pass_by_value, reason = "the value shares the bytes: it takes them over")]
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, JsonError> {
-        let checked = scan::check(&bytes, limits)?;
+        let checked = scan::check(&bytes, limits, 0)?;
         Ok(Self(bytes.slice(checked.start..checked.end)))
-    }
-
-    /// [`Raw::parse`], and the members of the object that it is, as keys and values found on the way; none when it is no
-    /// object.
-    ///
-    /// # Errors
-    /// As [`Raw::parse`].
-    pub fn parse_members(bytes: &Bytes, limits: Limits) -> Result<(Self, Vec<(Self, Self)>), JsonError> {
-        let checked = scan::check(bytes, limits)?;
-        let slice = |span: (usize, usize)| Self(bytes.slice(span.0..span.1));
-        let members = checked.members.iter().map(|(key, value)| (slice(*key), slice(*value))).collect();
-        Ok((slice((checked.start, checked.end)), members))
     }
 
     /// A value that the program itself wrote.
@@ -57,7 +46,7 @@ impl Raw {
     pub fn trusted(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         debug_assert!(
-            scan::check(&bytes, Limits { depth: 512 }).is_ok(),
+            scan::check(&bytes, Limits { depth: 512 }, 0).is_ok(),
             "not JSON: {}",
             String::from_utf8_lossy(&bytes)
         );
@@ -142,7 +131,8 @@ impl Raw {
 
     /// The members of an object in order; none when this is no object.
     pub fn members(&self) -> Members<'_> {
-        Members { owner: self, at: if self.kind() == Kind::Object { 1 } else { usize::MAX } }
+        let at = if self.kind() == Kind::Object { 1 } else { usize::MAX };
+        Members { owner: self, source: Source::Walk { at } }
     }
 
     /// The elements of an array in order; none when this is no array.
@@ -152,23 +142,12 @@ impl Raw {
 
     /// The value of a member, if this is an object that has it.
     pub fn find(&self, key: &str) -> Option<Raw> {
-        self.members().find(|member| member.key_is(key)).map(|member| member.value())
+        self.members().named(key).map(|member| member.value())
     }
 
     /// The values of several members, in one pass.
     pub fn pick<const N: usize>(&self, keys: [&str; N]) -> [Option<Raw>; N] {
-        let mut found = [const { None }; N];
-        let mut open = N;
-        for member in self.members() {
-            if let Some(at) = keys.iter().position(|key| member.key_is(key)) {
-                found[at] = Some(member.value());
-                open -= 1;
-                if open == 0 {
-                    break;
-                }
-            }
-        }
-        found
+        self.members().pick(keys)
     }
 
     /// The value behind a chain of keys.
@@ -209,7 +188,15 @@ impl fmt::Display for Raw {
 /// Iterator over an object's members.
 pub struct Members<'a> {
     owner: &'a Raw,
-    at: usize,
+    source: Source<'a>,
+}
+
+/// How the members are found.
+enum Source<'a> {
+    /// By going through the text.
+    Walk { at: usize },
+    /// By what the check noted: the entries of the object, more deeply nested ones among them.
+    Noted { entries: &'a [Entry], at: usize, depth: usize, base: usize },
 }
 
 /// One member of an object, by position in its owner.
@@ -218,6 +205,37 @@ pub struct Member<'a> {
     owner: &'a Raw,
     key: (usize, usize),
     value: (usize, usize),
+    escaped: bool,
+    /// Which of the noted entries it is.
+    place: Option<usize>,
+}
+
+impl<'a> Members<'a> {
+    /// The members of `owner`, which starts at `base` of the document and whose members are the entries at `depth`.
+    pub(super) fn noted(owner: &'a Raw, entries: &'a [Entry], depth: usize, base: usize) -> Self {
+        Self { owner, source: Source::Noted { entries, at: 0, depth, base } }
+    }
+
+    /// The next member with this key.
+    pub(super) fn named(&mut self, key: &str) -> Option<Member<'a>> {
+        self.find(|member| member.key_is(key))
+    }
+
+    /// The values of several members, in one pass.
+    pub(super) fn pick<const N: usize>(self, keys: [&str; N]) -> [Option<Raw>; N] {
+        let mut found = [const { None }; N];
+        let mut open = N;
+        for member in self {
+            if let Some(at) = keys.iter().position(|key| member.key_is(key)) {
+                found[at] = Some(member.value());
+                open -= 1;
+                if open == 0 {
+                    break;
+                }
+            }
+        }
+        found
+    }
 }
 
 impl<'a> Member<'a> {
@@ -233,7 +251,8 @@ impl<'a> Member<'a> {
 
     /// Whether the decoded key is `text`.
     pub fn key_is(&self, text: &str) -> bool {
-        says(&self.owner.0[self.key.0 + 1..self.key.1 - 1], text)
+        let inner = &self.owner.0[self.key.0 + 1..self.key.1 - 1];
+        if self.escaped { unescape(inner) == text } else { inner == text.as_bytes() }
     }
 
     /// The value; shares the owner's bytes.
@@ -251,6 +270,11 @@ impl<'a> Member<'a> {
         self.value
     }
 
+    /// Which of the noted entries it is, counted from its owner's first.
+    pub(super) fn place(&self) -> Option<usize> {
+        self.place
+    }
+
     /// Key, colon and value as they came.
     pub(super) fn text(&self) -> &'a [u8] {
         &self.owner.0[self.key.0..self.value.1]
@@ -261,13 +285,32 @@ impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
-        let text = self.owner.as_bytes();
-        let key_start = next_token(text, self.at)?;
-        let key_end = skip_string(text, key_start);
-        let value_start = next_token(text, key_end)?;
-        let value_end = skip_value(text, value_start);
-        self.at = value_end;
-        Some(Member { owner: self.owner, key: (key_start, key_end), value: (value_start, value_end) })
+        let owner = self.owner;
+        match &mut self.source {
+            Source::Walk { at } => {
+                let text = owner.as_bytes();
+                let start = next_token(text, *at)?;
+                let (end, escaped) = skip_string(text, start);
+                let value = next_token(text, end)?;
+                *at = skip_value(text, value);
+                Some(Member { owner, key: (start, end), value: (value, *at), escaped, place: None })
+            }
+            Source::Noted { entries, at, depth, base } => loop {
+                let place = *at;
+                let entry = entries.get(place).filter(|entry| entry.depth >= *depth)?;
+                *at += 1;
+                if entry.depth == *depth {
+                    let here = |span: (usize, usize)| (span.0 - *base, span.1 - *base);
+                    return Some(Member {
+                        owner,
+                        key: here(entry.key),
+                        value: here(entry.value),
+                        escaped: entry.escaped,
+                        place: Some(place),
+                    });
+                }
+            },
+        }
     }
 }
 
@@ -312,20 +355,23 @@ fn next_token(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-fn skip_string(text: &[u8], start: usize) -> usize {
+/// Where a string ends, and whether it has escapes.
+fn skip_string(text: &[u8], start: usize) -> (usize, bool) {
     let mut at = start + 1;
+    let mut escaped = false;
     loop {
         at += plain_run(&text[at..]) + 1;
         if text[at - 1] == b'"' {
-            return at;
+            return (at, escaped);
         }
+        escaped = true;
         at += 1;
     }
 }
 
 fn skip_value(text: &[u8], start: usize) -> usize {
     match text[start] {
-        b'"' => skip_string(text, start),
+        b'"' => skip_string(text, start).0,
         b'{' | b'[' => skip_container(text, start),
         _ => {
             let rest = &text[start..];
@@ -342,7 +388,7 @@ fn skip_container(text: &[u8], start: usize) -> usize {
     loop {
         match text[at] {
             b'"' => {
-                at = skip_string(text, at);
+                at = skip_string(text, at).0;
                 continue;
             }
             b'{' | b'[' => depth += 1,

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::outline::Outline;
 use super::run::plain_run;
 
 /// Bounds on what is accepted.
@@ -46,27 +47,42 @@ pub(super) struct Checked {
     /// Where its one value starts and ends.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// The spans of key and value of the members, when the value is an object.
-    pub(super) members: Vec<((usize, usize), (usize, usize))>,
+    /// The members of the upper levels, when the value is an object.
+    pub(super) outline: Outline,
 }
 
-/// Checks `text`.
-pub(super) fn check(text: &[u8], limits: Limits) -> Result<Checked, JsonError> {
+/// Checks `text`. The members of the upper `levels` of objects are noted on the way.
+pub(super) fn check(text: &[u8], limits: Limits, levels: usize) -> Result<Checked, JsonError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(JsonError::Encoding(error.valid_up_to()));
     }
-    let mut scan = Scan { text, at: 0, limits, keys: Vec::with_capacity(PAIRWISE), members: Vec::new() };
+    let mut scan = Scan {
+        text,
+        at: 0,
+        limits,
+        keys: Vec::with_capacity(PAIRWISE),
+        outline: Outline::new(levels),
+        error: None,
+    };
     scan.space();
     let start = scan.at;
-    scan.value(0)?;
+    if scan.value(0).is_err() {
+        return Err(scan.error.unwrap_or(JsonError::Syntax(scan.at)));
+    }
     let end = scan.at;
     scan.space();
     if scan.at == text.len() {
-        Ok(Checked { start, end, members: scan.members })
+        Ok(Checked { start, end, outline: scan.outline })
     } else {
         Err(JsonError::Trailing(scan.at))
     }
 }
+
+/// The text is not acceptable; [`Scan::error`] says why, or else the place does. Empty, because it is handed through
+/// every step of the scan and almost never there.
+struct Stop;
+
+type Step<T = ()> = Result<T, Stop>;
 
 /// Up to this many keys are compared pairwise; a larger object pays for a hash set.
 const PAIRWISE: usize = 16;
@@ -77,8 +93,8 @@ struct Scan<'a> {
     limits: Limits,
     /// The keys of all objects that are open, innermost last.
     keys: Vec<Text<'a>>,
-    /// Of the outermost object.
-    members: Vec<((usize, usize), (usize, usize))>,
+    outline: Outline,
+    error: Option<JsonError>,
 }
 
 /// A string as it stands between its quotes.
@@ -103,8 +119,9 @@ impl<'a> Text<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn fail<T>(&self) -> Result<T, JsonError> {
-        Err(JsonError::Syntax(self.at))
+    fn refuse<T>(&mut self, error: JsonError) -> Step<T> {
+        self.error = Some(error);
+        Err(Stop)
     }
 
     fn peek(&self) -> Option<u8> {
@@ -117,7 +134,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn value(&mut self, depth: usize) -> Result<(), JsonError> {
+    fn value(&mut self, depth: usize) -> Step {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
             Some(b'{') => self.object(depth + 1),
@@ -126,28 +143,28 @@ impl<'a> Scan<'a> {
             Some(b't') => self.word(b"true"),
             Some(b'f') => self.word(b"false"),
             Some(b'n') => self.word(b"null"),
-            _ => self.fail(),
+            _ => Err(Stop),
         }
     }
 
-    fn word(&mut self, word: &[u8]) -> Result<(), JsonError> {
+    fn word(&mut self, word: &[u8]) -> Step {
         if self.text[self.at..].starts_with(word) {
             self.at += word.len();
             Ok(())
         } else {
-            self.fail()
+            Err(Stop)
         }
     }
 
-    fn digits(&mut self) -> Result<(), JsonError> {
+    fn digits(&mut self) -> Step {
         let start = self.at;
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == start { self.fail() } else { Ok(()) }
+        if self.at == start { Err(Stop) } else { Ok(()) }
     }
 
-    fn number(&mut self) -> Result<(), JsonError> {
+    fn number(&mut self) -> Step {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -171,7 +188,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Returns the text between the quotes, still escaped.
-    fn string(&mut self) -> Result<Text<'a>, JsonError> {
+    fn string(&mut self) -> Step<Text<'a>> {
         self.at += 1;
         let start = self.at;
         let mut escaped = false;
@@ -187,12 +204,12 @@ impl<'a> Scan<'a> {
                     escaped = true;
                     self.escape()?;
                 }
-                _ => return self.fail(),
+                _ => return Err(Stop),
             }
         }
     }
 
-    fn escape(&mut self) -> Result<(), JsonError> {
+    fn escape(&mut self) -> Step {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -203,9 +220,9 @@ impl<'a> Scan<'a> {
                 self.at += 1;
                 // A lone surrogate names no character, yet JavaScript prints one when a text was cut inside an
                 // emoji: it passes through as it came and reads as U+FFFD.
-                if self.hex4().is_some() { Ok(()) } else { self.fail() }
+                if self.hex4().is_some() { Ok(()) } else { Err(Stop) }
             }
-            _ => self.fail(),
+            _ => Err(Stop),
         }
     }
 
@@ -215,16 +232,16 @@ impl<'a> Scan<'a> {
         digits.iter().all(u8::is_ascii_hexdigit).then_some(())
     }
 
-    fn enter(&mut self, depth: usize) -> Result<(), JsonError> {
+    fn enter(&mut self, depth: usize) -> Step {
         if depth > self.limits.depth {
-            return Err(JsonError::TooDeep(self.limits.depth));
+            return self.refuse(JsonError::TooDeep(self.limits.depth));
         }
         self.at += 1;
         self.space();
         Ok(())
     }
 
-    fn array(&mut self, depth: usize) -> Result<(), JsonError> {
+    fn array(&mut self, depth: usize) -> Step {
         self.enter(depth)?;
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -239,13 +256,13 @@ impl<'a> Scan<'a> {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return self.fail(),
+                _ => return Err(Stop),
             }
             self.space();
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<(), JsonError> {
+    fn object(&mut self, depth: usize) -> Step {
         self.enter(depth)?;
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -255,22 +272,23 @@ impl<'a> Scan<'a> {
         let mut seen = None;
         loop {
             if self.peek() != Some(b'"') {
-                return self.fail();
+                return Err(Stop);
             }
             let key_start = self.at;
             let key = self.string()?;
             let key_end = self.at;
             self.note_key(base, key, &mut seen)?;
+            let noted = self.outline.begin(depth, (key_start, key_end), key.escaped);
             self.space();
             if self.peek() != Some(b':') {
-                return self.fail();
+                return Err(Stop);
             }
             self.at += 1;
             self.space();
             let value_start = self.at;
             self.value(depth)?;
-            if depth == 1 {
-                self.members.push(((key_start, key_end), (value_start, self.at)));
+            if let Some(noted) = noted {
+                self.outline.end(noted, (value_start, self.at));
             }
             self.space();
             match self.peek() {
@@ -280,24 +298,20 @@ impl<'a> Scan<'a> {
                     self.keys.truncate(base);
                     return Ok(());
                 }
-                _ => return self.fail(),
+                _ => return Err(Stop),
             }
             self.space();
         }
     }
 
-    fn note_key(
-        &mut self,
-        base: usize,
-        key: Text<'a>,
-        seen: &mut Option<HashSet<Cow<'a, str>>>,
-    ) -> Result<(), JsonError> {
+    fn note_key(&mut self, base: usize, key: Text<'a>, seen: &mut Option<HashSet<Cow<'a, str>>>) -> Step {
         let duplicate = match seen {
             Some(seen) => !seen.insert(key.decode()),
             None => self.keys[base..].iter().any(|other| other.is(key)),
         };
         if duplicate {
-            return Err(JsonError::DuplicateKey(key.decode().chars().take(64).collect()));
+            let key = key.decode().chars().take(64).collect();
+            return self.refuse(JsonError::DuplicateKey(key));
         }
         if seen.is_none() {
             self.keys.push(key);

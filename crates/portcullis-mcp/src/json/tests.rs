@@ -184,3 +184,53 @@ proptest! {
         prop_assert_eq!(again.string().unwrap(), text);
     }
 }
+
+/// Documents with keys that need care, nested deeper than is noted, and with more members than are.
+fn document() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec!["a", "b", "\\u0061b", "_meta", "", "x y", "\\\"", "é"]);
+    let leaf = prop::sample::select(vec!["1.0", "null", "\"\\\"}\"", "[]", "{}", "[{\"a\":{\"a\":1}}]"]);
+    let leaf = leaf.prop_map(str::to_owned);
+    leaf.prop_recursive(5, 90, 9, move |inner| {
+        prop::collection::vec((key.clone(), inner), 0..9).prop_map(|members| {
+            let member = |(at, (key, value)): (usize, (&str, String))| format!(" \"{key}{at}\" :{value}");
+            format!("{{{}}}", members.into_iter().enumerate().map(member).collect::<Vec<_>>().join(","))
+        })
+    })
+}
+
+fn same_members(noted: &Object, raw: &Raw) {
+    assert_eq!(noted.members().count(), raw.members().count());
+    for (left, right) in noted.members().zip(raw.members()) {
+        let key = right.key();
+        assert_eq!((left.key(), left.value()), (key.clone(), right.value()));
+        assert_eq!(noted.pick([&key, "none"]), [Some(right.value()), None]);
+        assert_eq!(noted.with(&[(&key, Change::Remove)]), raw.with(&[(&key, Change::Remove)]));
+        let seven = || Raw::from_static("7");
+        assert_eq!(noted.map_member(&key, |_| seven()), raw.map_member(&key, |_| seven()));
+        same_members(&noted.find_object(&key).unwrap(), &right.value());
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_was_noted_is_what_a_walk_finds(text in document()) {
+        let bytes = Bytes::from(text.into_bytes());
+        let noted = Object::parse(bytes.clone(), Limits::default()).unwrap();
+        same_members(&noted, &Raw::parse(bytes, Limits::default()).unwrap());
+    }
+}
+
+#[test]
+fn an_object_with_many_members_is_found_whole() {
+    let members =
+        |prefix: &str| (0..80).map(|n| format!("\"{prefix}{n}\":{n}")).collect::<Vec<_>>().join(",");
+    for text in [
+        format!("{{{}}}", members("k")),
+        format!("{{\"first\":{{{}}},\"last\":{{\"x\":1}}}}", members("k")),
+        format!("[{{{}}}]", members("k")),
+    ] {
+        let bytes = Bytes::from(text.into_bytes());
+        let noted = Object::parse(bytes.clone(), Limits::default()).unwrap();
+        same_members(&noted, &Raw::parse(bytes, Limits::default()).unwrap());
+    }
+}

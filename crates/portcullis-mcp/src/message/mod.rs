@@ -7,7 +7,7 @@ mod error;
 
 use bytes::Bytes;
 
-use crate::json::{JsonError, Kind, Limits, Raw, write_string};
+use crate::json::{JsonError, Kind, Limits, Member, Object, Raw, write_string};
 use crate::method::Method;
 
 pub use error::{RpcError, code};
@@ -51,7 +51,7 @@ pub struct Request {
     /// What is asked.
     pub method: Method,
     /// An object, when present.
-    pub params: Option<Raw>,
+    pub params: Option<Object>,
 }
 
 /// A message that wants none.
@@ -69,7 +69,7 @@ pub struct Response {
     /// The id of the request; absent only when the receiver could not read it.
     pub id: Option<Id>,
     /// The result as it came, or the error.
-    pub answer: Result<Raw, RpcError>,
+    pub answer: Result<Object, RpcError>,
 }
 
 /// Any one JSON-RPC message.
@@ -102,10 +102,8 @@ impl Message {
     ///
     /// # Errors
     /// [`Malformed`]; a JSON array (a batch of 2025-03-26) is no message.
-    #[allow(clippy::needless_pass_by_value, reason = "the message shares the bytes: it takes them over")]
     pub fn parse(bytes: Bytes, limits: Limits) -> Result<Self, Malformed> {
-        let (raw, members) = Raw::parse_members(&bytes, limits)?;
-        Self::from_members(raw.kind(), members.into_iter())
+        Self::from_object(&Object::parse(bytes, limits)?)
     }
 
     /// Reads one message from checked JSON.
@@ -113,18 +111,16 @@ impl Message {
     /// # Errors
     /// [`Malformed::Envelope`].
     pub fn from_raw(raw: &Raw) -> Result<Self, Malformed> {
-        Self::from_members(raw.kind(), raw.members().map(|member| (member.key_raw(), member.value())))
+        Self::from_object(&raw.clone().into())
     }
 
-    fn from_members(kind: Kind, members: impl Iterator<Item = (Raw, Raw)>) -> Result<Self, Malformed> {
-        if kind != Kind::Object {
+    fn from_object(object: &Object) -> Result<Self, Malformed> {
+        if object.kind() != Kind::Object {
             return Err(Malformed::Envelope { id: None, why: "it is no object" });
         }
         let mut parts = Parts::default();
-        for (key, value) in members {
-            if let Some(slot) = parts.slot(&key) {
-                *slot = Some(value);
-            }
+        for member in object.members() {
+            parts.take(object, &member);
         }
         let id = parts.id.as_ref().and_then(Id::from_raw);
         parts.into_message(id.clone()).map_err(|why| Malformed::Envelope { id, why })
@@ -136,22 +132,22 @@ struct Parts {
     version: Option<Raw>,
     id: Option<Raw>,
     method: Option<Raw>,
-    params: Option<Raw>,
-    result: Option<Raw>,
+    params: Option<Object>,
+    result: Option<Object>,
     error: Option<Raw>,
 }
 
 impl Parts {
-    fn slot(&mut self, key: &Raw) -> Option<&mut Option<Raw>> {
-        let slots = [
-            ("jsonrpc", &mut self.version),
-            ("id", &mut self.id),
-            ("method", &mut self.method),
-            ("params", &mut self.params),
-            ("result", &mut self.result),
-            ("error", &mut self.error),
-        ];
-        slots.into_iter().find(|(name, _)| key.is_text(name)).map(|(_, slot)| slot)
+    fn take(&mut self, message: &Object, member: &Member<'_>) {
+        match &*member.key() {
+            "jsonrpc" => self.version = Some(member.value()),
+            "id" => self.id = Some(member.value()),
+            "method" => self.method = Some(member.value()),
+            "params" => self.params = Some(message.inside(member)),
+            "result" => self.result = Some(message.inside(member)),
+            "error" => self.error = Some(member.value()),
+            _ => {}
+        }
     }
 
     fn into_message(self, id: Option<Id>) -> Result<Message, &'static str> {
@@ -171,7 +167,10 @@ impl Parts {
             return Err("`params` must be an object");
         }
         match (self.id, id) {
-            (None, _) => Ok(Message::Notification(Notification { method, params: self.params })),
+            (None, _) => {
+                let params = self.params.map(Object::into_raw);
+                Ok(Message::Notification(Notification { method, params }))
+            }
             (Some(_), Some(id)) => Ok(Message::Request(Request { id, method, params: self.params })),
             (Some(_), None) => Err("`id` must be a string or an integer"),
         }

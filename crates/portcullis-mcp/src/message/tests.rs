@@ -60,7 +60,7 @@ fn writes_what_it_reads() {
     let text = r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"n":1.0}}"#;
     let Ok(Message::Request(request)) = parse(text) else { panic!() };
     let mut out = Vec::new();
-    write_request(&mut out, &request.id, &request.method, request.params.as_ref());
+    write_request(&mut out, &request.id, &request.method, request.params.as_deref());
     assert_eq!(out, text.as_bytes());
 
     let mut out = Vec::new();

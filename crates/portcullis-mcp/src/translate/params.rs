@@ -1,6 +1,6 @@
 //! `params._meta` of one hop: the gateway is the client there, so the metadata is its own.
 
-use crate::json::{Change, Kind, Raw, write_string};
+use crate::json::{Change, Kind, Object, Raw, write_string};
 use crate::revision::Revision;
 
 /// `_meta` keys of 2026-07-28 (basic protocol, `_meta`).
@@ -36,7 +36,7 @@ pub struct Hop<'a> {
 }
 
 /// The params for a modern server: always an object with `_meta`.
-pub fn modern_params(params: Option<&Raw>, hop: &Hop<'_>) -> Raw {
+pub fn modern_params(params: Option<&Object>, hop: &Hop<'_>) -> Raw {
     let mut version = [b'"'; 12];
     version[1..11].copy_from_slice(hop.revision.as_str().as_bytes());
     let level = hop.log_level.map(quoted);
@@ -52,15 +52,15 @@ pub fn modern_params(params: Option<&Raw>, hop: &Hop<'_>) -> Raw {
         (key::TRACEPARENT, change(parent.as_ref())),
         (key::TRACESTATE, change(state.as_ref())),
     ];
-    let params = params.cloned().unwrap_or_else(empty);
-    params.map_member("_meta", |meta| {
+    let write = |meta: Option<Object>| {
         meta.filter(|meta| meta.kind() == Kind::Object).unwrap_or_else(empty).with(&changes)
-    })
+    };
+    params.unwrap_or(&empty()).map_member("_meta", write)
 }
 
 /// The params for a legacy server: the modern keys go, the caller's own `_meta` stays, and where neither the caller
 /// nor the hop has anything to say, nothing is written.
-pub fn legacy_params(params: Option<&Raw>, hop: &Hop<'_>) -> Option<Raw> {
+pub fn legacy_params(params: Option<&Object>, hop: &Hop<'_>) -> Option<Raw> {
     let token = hop.progress_token.map(|token| token.to_string());
     let parent = hop.traceparent.map(quoted);
     let state = hop.tracestate.map(quoted);
@@ -73,20 +73,24 @@ pub fn legacy_params(params: Option<&Raw>, hop: &Hop<'_>) -> Option<Raw> {
         (key::TRACEPARENT, change(parent.as_ref())),
         (key::TRACESTATE, change(state.as_ref())),
     ];
-    let old = params.and_then(|params| params.find("_meta")).filter(|meta| meta.kind() == Kind::Object);
+    let old = params.and_then(|params| params.find_object("_meta"));
+    let old = old.filter(|meta| meta.kind() == Kind::Object);
+    if old.is_none() && changes.iter().all(|(_, change)| matches!(change, Change::Remove)) {
+        return params.map(|params| params.raw().clone());
+    }
     let had_meta = old.is_some();
     let meta = old.unwrap_or_else(empty).with(&changes);
     if meta.as_bytes() == b"{}" {
-        return match params {
-            Some(params) if had_meta => Some(params.with(&[("_meta", Change::Remove)])),
-            other => other.cloned(),
-        };
+        return params.map(|params| match had_meta {
+            true => params.with(&[("_meta", Change::Remove)]),
+            false => params.raw().clone(),
+        });
     }
-    Some(params.cloned().unwrap_or_else(empty).with(&[("_meta", Change::Set(meta.as_bytes()))]))
+    Some(params.unwrap_or(&empty()).with(&[("_meta", Change::Set(meta.as_bytes()))]))
 }
 
-fn empty() -> Raw {
-    Raw::from_static("{}")
+fn empty() -> Object {
+    Raw::from_static("{}").into()
 }
 
 fn quoted(text: &str) -> String {

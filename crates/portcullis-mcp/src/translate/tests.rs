@@ -27,7 +27,7 @@ fn modern_metadata_is_the_gateways_and_the_rest_is_the_callers() {
     );
     let hop = Hop { progress_token: Some(7), traceparent: Some("00-a"), ..HOP };
     assert_eq!(
-        modern_params(Some(&params), &hop).as_str(),
+        modern_params(Some(&params.into()), &hop).as_str(),
         r#"{"name":"x","arguments":{"n":1.0},"_meta":{"progressToken":7,"com.example/k":1e9,"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"portcullis","version":"1"},"traceparent":"00-a"}}"#
     );
     assert_eq!(
@@ -41,9 +41,9 @@ fn legacy_params_lose_the_modern_keys_only() {
     let modern = raw(
         r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}"#,
     );
-    assert_eq!(legacy_params(Some(&modern), &HOP).unwrap().as_str(), r#"{"name":"x"}"#);
+    assert_eq!(legacy_params(Some(&modern.into()), &HOP).unwrap().as_str(), r#"{"name":"x"}"#);
     let own = raw(r#"{ "name":"x", "_meta":{"k": 1} }"#);
-    assert_eq!(legacy_params(Some(&own), &HOP).unwrap().as_str(), r#"{"name":"x","_meta":{"k": 1}}"#);
+    assert_eq!(legacy_params(Some(&own.into()), &HOP).unwrap().as_str(), r#"{"name":"x","_meta":{"k": 1}}"#);
     assert_eq!(legacy_params(None, &HOP), None);
     let hop = Hop { progress_token: Some(3), ..HOP };
     assert_eq!(legacy_params(None, &hop).unwrap().as_str(), r#"{"_meta":{"progressToken":3}}"#);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use portcullis_config::{Overrides, defaults};
 
+use http::{HeaderMap, HeaderValue};
+
 use super::*;
 
 fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
@@ -19,7 +21,7 @@ fn allowed(host: &str, origin: Option<&str>, listener: &str, settings: &Settings
     if let Some(origin) = origin {
         headers.insert(ORIGIN, HeaderValue::from_str(origin).unwrap());
     }
-    check(&headers, &Uri::from_static("/mcp"), listener.parse().unwrap(), settings).is_ok()
+    check(&Fields::from(&headers), None, listener.parse().unwrap(), settings).is_ok()
 }
 
 #[test]

@@ -1,0 +1,356 @@
+//! HTTP/1.1 on one client connection (RFC 9112), from the side of the server.
+//!
+//! Why not a library's: a call would spend a sixth of the gateway's time there, for generality that nobody asks for (see
+//! `docs/decisions/0007-own-http1-server.md`). A connection is one task. It reads a request, answers it, and reads the
+//! next; while it answers it watches for the client to leave, which drops the answer and so cancels what has to be
+//! cancelled. The grammar of heads is `httparse`'s, where a body ends is in `framing.rs`, how an answer is written in
+//! `http1/write.rs`.
+//!
+//! One timer serves the whole connection: see `http1/alarm.rs`. Deliberately absent: upgrades, trailers, content codings,
+//! and pipelining beyond reading on: requests are answered one after the other, in their order.
+
+mod alarm;
+mod body;
+mod head;
+mod write;
+
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, Response, StatusCode};
+use portcullis_config::Limits;
+use portcullis_mcp::message::{RpcError, code, write_error};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+use super::body::{Body, Stream};
+use super::context::Context;
+use super::response;
+use super::router::{self, Routed};
+use crate::framing::Framing;
+use alarm::Alarm;
+use head::{Parsed, Rejected, TOO_SLOW, parse};
+use write::{Follows, SMALL, Writer};
+
+/// How much is read at once.
+const READ: usize = 8 * 1024;
+/// How much of the next requests is read while one is answered; a client that sends more waits.
+const AHEAD: usize = 64 * 1024;
+/// How long a connection may wait for its next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client that has said nothing yet may take to do so when the gateway drains.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How long, and how many bytes, a client may go on sending what nobody reads any more, so that it gets to read the answer.
+const LINGER: (Duration, usize) = (Duration::from_secs(1), 8 << 20);
+/// What an HTTP/2 client says first (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How a connection ended.
+pub(super) enum Ended<S> {
+    /// It is closed.
+    Closed,
+    /// The client speaks HTTP/2; with what it has said so far.
+    Http2(S, Bytes),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<S>(stream: S, context: &Arc<Context>) -> Ended<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let draining = context.gateway.draining.clone();
+    let mut leave = pin!(draining.cancelled());
+    let limits = context.gateway.env.limits();
+    let mut connection = Connection {
+        stream,
+        buffer: BytesMut::new(),
+        looked: 0,
+        alarm: Alarm::at(Instant::now() + limits.header_read),
+        writer: Writer::default(),
+        answered: false,
+        leaving: false,
+    };
+    loop {
+        let limits = context.gateway.env.limits();
+        match connection.next(&limits, leave.as_mut()).await {
+            Next::Request(parsed) => {
+                if connection.answer(context, *parsed, &limits).await.is_break() {
+                    return Ended::Closed;
+                }
+            }
+            Next::Http2 => return Ended::Http2(connection.stream, connection.buffer.freeze()),
+            Next::Rejected(rejected) => {
+                connection.reject(context, &rejected).await;
+                return Ended::Closed;
+            }
+            Next::End => return Ended::Closed,
+        }
+    }
+}
+
+struct Connection<S> {
+    stream: S,
+    /// What was read and not used yet.
+    buffer: BytesMut,
+    /// How much of it the search for the end of a head has seen.
+    looked: usize,
+    alarm: Alarm,
+    writer: Writer,
+    /// At least one request was answered.
+    answered: bool,
+    /// The gateway drains, and the connection knows.
+    leaving: bool,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(Box<Parsed>),
+    Http2,
+    Rejected(Rejected),
+    End,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Waits for the next request's head.
+    async fn next(&mut self, limits: &Limits, mut leave: Pin<&mut impl Future<Output = ()>>) -> Next {
+        poll_fn(|task| {
+            loop {
+                if let Some(next) = self.take_head(limits) {
+                    return Poll::Ready(next);
+                }
+                match self.poll_fill(task) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
+                    Poll::Ready(Ok(read)) => {
+                        if read == self.buffer.len() && self.answered {
+                            self.alarm.set_no_later(Instant::now() + limits.header_read);
+                        }
+                    }
+                    Poll::Pending => return self.poll_patience(task, leave.as_mut()),
+                }
+            }
+        })
+        .await
+    }
+
+    /// What the buffer holds, if that is enough.
+    fn take_head(&mut self, limits: &Limits) -> Option<Next> {
+        while let [b'\r' | b'\n', ..] = self.buffer[..] {
+            // Some clients end a body with a line end too many (RFC 9112 section 2.2).
+            self.buffer.advance(1);
+        }
+        if self.buffer.is_empty() {
+            return None;
+        }
+        if !self.answered {
+            let start = &self.buffer[..self.buffer.len().min(PREFACE.len())];
+            if start == PREFACE {
+                return Some(Next::Http2);
+            }
+            if PREFACE.starts_with(start) {
+                return None;
+            }
+        }
+        let limit = limits.header_bytes.max(READ);
+        match parse(&mut self.buffer, limit, &mut self.looked) {
+            Ok(Some(parsed)) => Some(Next::Request(Box::new(parsed))),
+            Ok(None) => None,
+            Err(rejected) => Some(Next::Rejected(rejected)),
+        }
+    }
+
+    /// How much longer is waited for a head.
+    fn poll_patience(
+        &mut self,
+        task: &mut Task<'_>,
+        leave: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Next> {
+        if !self.leaving && leave.poll(task).is_ready() {
+            self.leaving = true;
+            if self.answered && self.buffer.is_empty() {
+                return Poll::Ready(Next::End);
+            }
+            // Its request is on its way, and is to be answered.
+            self.alarm.set_no_later(Instant::now() + LAST_WORDS);
+        }
+        self.alarm.poll(task).map(|()| match self.buffer.is_empty() {
+            true => Next::End,
+            false => Next::Rejected(TOO_SLOW),
+        })
+    }
+
+    fn poll_fill(&mut self, task: &mut Task<'_>) -> Poll<std::io::Result<usize>> {
+        self.buffer.reserve(READ);
+        poll_read_buf(Pin::new(&mut self.stream), task, &mut self.buffer)
+    }
+
+    /// Answers a request; breaks off when the connection is of no use any more.
+    async fn answer(&mut self, context: &Arc<Context>, parsed: Parsed, limits: &Limits) -> ControlFlow<()> {
+        let Parsed { head, mut framing, keep, old, expects } = parsed;
+        let response = match router::route(context, &head) {
+            Routed::Answer(response) => response,
+            Routed::Post(post) => {
+                let body = self.read_body(&mut framing, expects, limits).await;
+                let Some(response) = self.attend(router::post(context, &head, post, body)).await else {
+                    return ControlFlow::Break(());
+                };
+                response
+            }
+        };
+        let unread = !self.skip_body(&framing);
+        let close = unread || !keep || context.gateway.draining.is_cancelled();
+        let silent = head.method == Method::HEAD;
+        // What the fields hold on to is the buffer, which can be used again once they are gone.
+        drop(head);
+        let close = close || old && matches!(response.body(), Body::Stream(_));
+        let sent = self.send(response, close, silent, old).await;
+        self.answered = true;
+        if sent.is_err() {
+            return ControlFlow::Break(());
+        }
+        if close {
+            self.close(unread).await;
+            return ControlFlow::Break(());
+        }
+        self.alarm.set(Instant::now() + KEEP_ALIVE);
+        ControlFlow::Continue(())
+    }
+
+    /// Waits for `work`; `None` when the client leaves before.
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|task| match work.as_mut().poll(task) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.poll_gone(task).map(|()| None),
+        })
+        .await
+    }
+
+    /// Ready when the client has left. What it says instead is kept for later.
+    fn poll_gone(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        while self.buffer.len() < AHEAD {
+            match self.poll_fill(task) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Skips a body that nobody read, when it is all there; says whether the next request follows.
+    fn skip_body(&mut self, framing: &Framing) -> bool {
+        match framing {
+            Framing::Length(0) => true,
+            Framing::Length(left) => match usize::try_from(*left) {
+                Ok(left) if left <= self.buffer.len() => {
+                    self.buffer.advance(left);
+                    true
+                }
+                _ => false,
+            },
+            Framing::Chunked(chunk) => chunk.is_over(),
+            Framing::UntilClose => false,
+        }
+    }
+
+    async fn send(
+        &mut self,
+        response: Response<Body>,
+        close: bool,
+        silent: bool,
+        old: bool,
+    ) -> std::io::Result<()> {
+        let (parts, body) = response.into_parts();
+        match body {
+            Body::Whole(body) => {
+                let body = body.unwrap_or_default();
+                let follows = match parts.status {
+                    StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Follows::Nothing,
+                    _ => Follows::Length(body.len()),
+                };
+                self.writer.head(&parts, follows, close, old);
+                let body = if silent { Bytes::new() } else { body };
+                if body.len() <= SMALL {
+                    self.writer.out.extend_from_slice(&body);
+                    self.flush().await
+                } else {
+                    self.flush().await?;
+                    self.stream.write_all(&body).await?;
+                    self.stream.flush().await
+                }
+            }
+            Body::Stream(stream) => {
+                let follows = if old { Follows::Rest } else { Follows::Chunks };
+                self.writer.head(&parts, follows, close, old);
+                self.flush().await?;
+                if silent { Ok(()) } else { self.send_stream(stream, old).await }
+            }
+        }
+    }
+
+    async fn send_stream(&mut self, mut stream: Stream, old: bool) -> std::io::Result<()> {
+        loop {
+            let next = self.attend(poll_fn(|task| stream.as_mut().poll_next(task))).await;
+            match next.ok_or(std::io::ErrorKind::ConnectionReset)? {
+                // An empty chunk would be the last.
+                Some(data) if data.is_empty() => {}
+                Some(data) if old => {
+                    self.stream.write_all(&data).await?;
+                    self.stream.flush().await?;
+                }
+                Some(data) => {
+                    self.writer.chunk(&data);
+                    self.flush().await?;
+                }
+                None if old => return Ok(()),
+                None => {
+                    self.writer.chunk(b"");
+                    return self.flush().await;
+                }
+            }
+        }
+    }
+
+    /// Sends what was written.
+    async fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.write_all(&self.writer.out).await?;
+        self.writer.sent();
+        self.stream.flush().await
+    }
+
+    /// Answers a head that is not taken, and ends the connection.
+    async fn reject(&mut self, context: &Context, rejected: &Rejected) {
+        let mut message = Vec::new();
+        write_error(&mut message, None, &RpcError::new(code::INVALID_REQUEST, rejected.why, None));
+        let response = response::json(rejected.status, message);
+        context.gateway.metrics().http_response(rejected.status.as_u16());
+        if self.send(response, true, false, false).await.is_ok() {
+            self.close(true).await;
+        }
+    }
+
+    /// Closes the connection. With bytes unread that would take the answer away from the client (RFC 9112 section 9.6),
+    /// so what it still sends is read for a moment.
+    async fn close(&mut self, unread: bool) {
+        if self.stream.shutdown().await.is_err() || !unread {
+            return;
+        }
+        let drain = async {
+            let mut read = 0;
+            while read < LINGER.1 {
+                self.buffer.clear();
+                match poll_fn(|task| self.poll_fill(task)).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(more) => read += more,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER.0, drain).await;
+    }
+}
