@@ -23,16 +23,17 @@ impl Lengths {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn take(&mut self, name: &str, value: &[u8]) -> Result<bool, &'static str> {
-        let text = || std::str::from_utf8(value).unwrap_or_default().trim_matches([' ', '\t']);
+        let text = |value| std::str::from_utf8(value).unwrap_or_default().trim_matches([' ', '\t']);
         if name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()) {
-            let digits = !text().is_empty() && text().bytes().all(|byte| byte.is_ascii_digit());
-            let length = text().parse().ok().filter(|_| digits).ok_or("its length cannot be read")?;
+            let text = text(value);
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let length = text.parse().ok().filter(|_| digits).ok_or("its length cannot be read")?;
             if self.length.is_some_and(|other| other != length) {
                 return Err("two lengths");
             }
             self.length = Some(length);
         } else if name.eq_ignore_ascii_case(TRANSFER_ENCODING.as_str()) {
-            if self.chunked || !text().eq_ignore_ascii_case("chunked") {
+            if self.chunked || !text(value).eq_ignore_ascii_case("chunked") {
                 return Err("an unknown transfer coding");
             }
             self.chunked = true;

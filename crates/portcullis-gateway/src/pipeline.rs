@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::message::RpcError;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
@@ -70,7 +70,7 @@ fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchange {
 
 async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
     let result = route::discover(gateway, &call.endpoint, &call.caller).await?;
-    Ok(Exchange::done(Outcome::Complete(Payload { result, era: Era::Modern })))
+    Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era: Era::Modern })))
 }
 
 async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
@@ -130,7 +130,7 @@ fn nothing_to_complete(call: &Call, route: &Route) -> Option<Outcome> {
         Era::Modern => r#"{"completion":{"values":[]},"resultType":"complete"}"#,
         Era::Legacy => r#"{"completion":{"values":[]}}"#,
     });
-    Some(Outcome::Complete(Payload { result, era }))
+    Some(Outcome::Complete(Payload { result: result.into(), era }))
 }
 
 /// 2026-07-28: a mirrored header that is missing or says something else than the body is refused. Held against the
@@ -278,7 +278,7 @@ impl WayBack {
         let to = self.caller.revision;
         match outcome {
             Outcome::Complete(payload) => {
-                let result = result_for(to, &self.method, &payload, self.server_info.as_str());
+                let result = result_for(to, &self.method, &payload, &self.server_info);
                 Outcome::Complete(Payload { result: self.expose(result), era: to.era() })
             }
             Outcome::Failed { error, era } => {
@@ -290,7 +290,7 @@ impl WayBack {
     }
 
     /// The URIs of a result as the aggregate names them.
-    fn expose(&self, result: Raw) -> Raw {
+    fn expose(&self, result: Object) -> Object {
         let Some(server) = &self.aggregate else { return result };
         let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
         let mapped = match self.method {
@@ -299,7 +299,7 @@ impl WayBack {
             Method::ResourcesRead => rewrite::read_result(&result, &map),
             _ => None,
         };
-        mapped.unwrap_or(result)
+        mapped.map_or(result, Object::from)
     }
 
     fn expose_error(&self, error: RpcError) -> RpcError {

@@ -36,7 +36,7 @@ impl Reply {
 pub(crate) fn reply(era: Era, method: &Method, outcome: Outcome) -> Reply {
     let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: false };
     match outcome {
-        Outcome::Complete(payload) => ok(Ok(payload.result)),
+        Outcome::Complete(payload) => ok(Ok(payload.result.into_raw())),
         Outcome::InputRequired(result) if era == Era::Modern => ok(Ok(result)),
         Outcome::InputRequired(_) => {
             untranslatable(era, method, "the server needs input from the client before it can answer")

@@ -185,7 +185,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_fill(&mut self, task: &mut Task<'_>) -> Poll<std::io::Result<usize>> {
-        self.buffer.reserve(READ);
+        // Making room means new memory for as long as somebody holds on to what was read before.
+        if self.buffer.capacity() - self.buffer.len() < READ / 4 {
+            self.buffer.reserve(READ);
+        }
         poll_read_buf(Pin::new(&mut self.stream), task, &mut self.buffer)
     }
 

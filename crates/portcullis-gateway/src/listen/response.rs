@@ -27,6 +27,10 @@ pub(crate) struct Accepts {
 impl Accepts {
     /// A request without `Accept` takes anything.
     pub(crate) fn of(fields: &Fields) -> Self {
+        if fields.get(&ACCEPT) == Some(b"application/json, text/event-stream") {
+            // What nearly every client sends.
+            return Self { json: true, stream: true };
+        }
         let mut accepts = Self { json: false, stream: false };
         let mut any = false;
         for value in fields.all(&ACCEPT) {

@@ -1,9 +1,8 @@
 //! What is kept of a call: its metrics, its span, a log line. Written also when the caller hangs up.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
-use memchr::memmem::Finder;
 use portcullis_mcp::message::code;
 use portcullis_model::{ErrorKind, Fault};
 use portcullis_telemetry::metrics::Outcome as Label;
@@ -86,15 +85,10 @@ impl Drop for Recorder {
     }
 }
 
-static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("isError"));
-
 fn label(outcome: &Outcome) -> Label {
     match outcome {
         Outcome::Complete(payload) => {
-            // Looking for the word first spares most results a walk through their members.
-            let may_be = IS_ERROR.find(payload.result.as_bytes()).is_some();
-            let is_error =
-                may_be && payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
+            let is_error = payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
             if is_error { Label::ToolError } else { Label::Ok }
         }
         Outcome::InputRequired(_) | Outcome::Task(_) => Label::Ok,

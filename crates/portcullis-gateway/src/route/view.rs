@@ -161,7 +161,7 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
         }
     };
     let result = write(gateway, call, &view, page, stale);
-    let outcome = Outcome::Complete(Payload { result, era });
+    let outcome = Outcome::Complete(Payload { result: result.into(), era });
     // On its own endpoint a server that streams its lists is seen to.
     let streamed = !view.aggregate && view.parts.iter().any(|part| part.streamed);
     Ok(if streamed { Exchange::done_on_stream(outcome) } else { Exchange::done(outcome) })

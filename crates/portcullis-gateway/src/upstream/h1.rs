@@ -88,6 +88,13 @@ impl Line {
         }
     }
 
+    /// Room to read into; new memory only when there is little left, for somebody may hold on to what was read before.
+    fn make_room(&mut self) {
+        if self.buffer.capacity() - self.buffer.len() < READ / 4 {
+            self.buffer.reserve(READ);
+        }
+    }
+
     async fn write(&mut self, head: &[u8], rest: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(head).await?;
         self.stream.write_all(rest).await?;
@@ -108,7 +115,7 @@ impl Line {
             if self.buffer.len() > HEAD {
                 return Err(Failure::Malformed("the head is too large"));
             }
-            self.buffer.reserve(READ);
+            self.make_room();
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(Failure::NoAnswer);
             }
@@ -237,7 +244,7 @@ impl Body {
 }
 
 fn poll_fill(line: &mut Line, context: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-    line.buffer.reserve(READ);
+    line.make_room();
     let read = std::pin::pin!(line.stream.read_buf(&mut line.buffer));
     // Cancel safe: what is pending has read nothing, and is made anew on the next call.
     read.poll(context)

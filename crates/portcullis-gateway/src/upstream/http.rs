@@ -93,7 +93,7 @@ impl HttpLink {
                 put(name.as_str(), value.as_bytes());
             }
             let put = &mut |name: &str, value: &[u8]| {
-                if !self.headers.contains_key(name) {
+                if self.headers.is_empty() || !self.headers.contains_key(name) {
                     put(name, value);
                 }
             };

@@ -17,11 +17,11 @@ pub(super) fn outcome(era: Era, response: Response) -> Outcome {
         Err(error) => return Outcome::Failed { error, era },
     };
     if era == Era::Legacy {
-        return Outcome::Complete(Payload { result: result.into_raw(), era });
+        return Outcome::Complete(Payload { result, era });
     }
     let kind = result.find("resultType");
     match kind.as_ref().map(Raw::as_bytes) {
-        None | Some(b"\"complete\"") => Outcome::Complete(Payload { result: result.into_raw(), era }),
+        None | Some(b"\"complete\"") => Outcome::Complete(Payload { result, era }),
         Some(b"\"input_required\"") => Outcome::InputRequired(result.into_raw()),
         Some(b"\"task\"") => Outcome::Task(result.into_raw()),
         Some(_) => Refusal::new(

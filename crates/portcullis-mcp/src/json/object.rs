@@ -27,13 +27,13 @@ pub(super) struct Noted {
     /// The first entry that may be a member's.
     first: usize,
     /// The members' depth in the document.
-    depth: usize,
+    depth: u8,
     /// Where the object starts in the document.
     base: usize,
 }
 
 /// Levels of a message that are noted: its members, those of `params` or `result`, and those of `_meta`.
-const LEVELS: usize = 3;
+const LEVELS: u8 = 3;
 
 impl Object {
     /// Checks that `bytes` hold exactly one JSON value, which may be of any kind, and notes the members of its upper

@@ -14,51 +14,53 @@ const USUAL: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     /// 1 for the members of the outermost object.
-    pub(super) depth: usize,
+    pub(super) depth: u8,
     /// Whether the key has escapes.
     pub(super) escaped: bool,
     /// With its quotes.
-    pub(super) key: (usize, usize),
-    pub(super) value: (usize, usize),
+    pub(super) key: Span,
+    pub(super) value: Span,
 }
+
+/// Where something starts and ends, in bytes from the start of a document of less than 4 GiB.
+pub(super) type Span = (u32, u32);
 
 /// The members of the upper levels, in the order of the document: what is inside a member follows it.
 #[derive(Debug)]
 pub(super) struct Outline {
     entries: Vec<Entry>,
-    levels: usize,
+    levels: u8,
     /// There were more than could be noted.
     partial: bool,
 }
 
 impl Outline {
-    /// For the members of so many levels.
-    pub(super) fn new(levels: usize) -> Self {
+    /// For the members of so many levels of a document of so many bytes.
+    pub(super) fn new(levels: u8, size: usize) -> Self {
+        let levels = if u32::try_from(size).is_ok() { levels } else { 0 };
         let entries = Vec::with_capacity(if levels > 0 { USUAL } else { 0 });
         Self { entries, levels, partial: false }
     }
 
     /// Notes a member whose value is about to be read; returns its place, if it is to be noted.
     pub(super) fn begin(&mut self, depth: usize, key: (usize, usize), escaped: bool) -> Option<usize> {
-        if depth > self.levels {
-            return None;
-        }
+        let depth = u8::try_from(depth).ok().filter(|depth| *depth <= self.levels)?;
         let place = self.entries.len();
         if place == MOST {
             self.partial = true;
             return None;
         }
-        self.entries.push(Entry { depth, escaped, key, value: (0, 0) });
+        self.entries.push(Entry { depth, escaped, key: span(key), value: (0, 0) });
         Some(place)
     }
 
     /// The value of a noted member was read.
     pub(super) fn end(&mut self, place: usize, value: (usize, usize)) {
-        self.entries[place].value = value;
+        self.entries[place].value = span(value);
     }
 
     /// Whether the members at this depth are all there.
-    pub(super) fn covers(&self, depth: usize) -> bool {
+    pub(super) fn covers(&self, depth: u8) -> bool {
         !self.partial && depth <= self.levels
     }
 
@@ -66,4 +68,9 @@ impl Outline {
     pub(super) fn from(&self, first: usize) -> &[Entry] {
         self.entries.get(first..).unwrap_or_default()
     }
+}
+
+/// Documents whose places do not fit are not noted.
+fn span((start, end): (usize, usize)) -> Span {
+    (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX))
 }

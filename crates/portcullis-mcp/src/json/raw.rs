@@ -6,7 +6,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::outline::Entry;
+use super::outline::{Entry, Span};
 use super::run::plain_run;
 use super::scan::{self, JsonError, Limits, unescape};
 
@@ -196,7 +196,7 @@ enum Source<'a> {
     /// By going through the text.
     Walk { at: usize },
     /// By what the check noted: the entries of the object, more deeply nested ones among them.
-    Noted { entries: &'a [Entry], at: usize, depth: usize, base: usize },
+    Noted { entries: &'a [Entry], at: usize, depth: u8, base: usize },
 }
 
 /// One member of an object, by position in its owner.
@@ -212,7 +212,7 @@ pub struct Member<'a> {
 
 impl<'a> Members<'a> {
     /// The members of `owner`, which starts at `base` of the document and whose members are the entries at `depth`.
-    pub(super) fn noted(owner: &'a Raw, entries: &'a [Entry], depth: usize, base: usize) -> Self {
+    pub(super) fn noted(owner: &'a Raw, entries: &'a [Entry], depth: u8, base: usize) -> Self {
         Self { owner, source: Source::Noted { entries, at: 0, depth, base } }
     }
 
@@ -247,6 +247,11 @@ impl<'a> Member<'a> {
     /// The key as a JSON string; shares the owner's bytes.
     pub fn key_raw(&self) -> Raw {
         self.owner.slice(self.key.0, self.key.1)
+    }
+
+    /// The decoded key, when it has no escapes.
+    pub(crate) fn plain_key(&self) -> Option<&'a [u8]> {
+        (!self.escaped).then(|| &self.owner.0[self.key.0 + 1..self.key.1 - 1])
     }
 
     /// Whether the decoded key is `text`.
@@ -300,7 +305,7 @@ impl<'a> Iterator for Members<'a> {
                 let entry = entries.get(place).filter(|entry| entry.depth >= *depth)?;
                 *at += 1;
                 if entry.depth == *depth {
-                    let here = |span: (usize, usize)| (span.0 - *base, span.1 - *base);
+                    let here = |span: Span| (span.0 as usize - *base, span.1 as usize - *base);
                     return Some(Member {
                         owner,
                         key: here(entry.key),

@@ -9,20 +9,20 @@ const HIGHS: u64 = ONES << 7;
 const SHORT: usize = 64;
 
 /// The number of bytes before the first quote, backslash or control character; all of them when there is none.
+#[inline]
 pub(super) fn plain_run(text: &[u8]) -> usize {
-    let short = &text[..SHORT.min(text.len())];
-    let (words, rest) = short.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().take(SHORT / 8).enumerate() {
         let found = special(u64::from_le_bytes(*word));
         if found != 0 {
             return index * 8 + found.trailing_zeros() as usize / 8;
         }
     }
-    let start = short.len() - rest.len();
-    if let Some(at) = rest.iter().position(|byte| is_special(*byte)) {
-        return start + at;
+    if words.len() > SHORT / 8 {
+        return SHORT + long_run(&text[SHORT..]);
     }
-    if short.len() == text.len() { text.len() } else { SHORT + long_run(&text[SHORT..]) }
+    let end = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
+    words.len() * 8 + end
 }
 
 fn long_run(text: &[u8]) -> usize {

@@ -52,7 +52,7 @@ pub(super) struct Checked {
 }
 
 /// Checks `text`. The members of the upper `levels` of objects are noted on the way.
-pub(super) fn check(text: &[u8], limits: Limits, levels: usize) -> Result<Checked, JsonError> {
+pub(super) fn check(text: &[u8], limits: Limits, levels: u8) -> Result<Checked, JsonError> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(JsonError::Encoding(error.valid_up_to()));
     }
@@ -61,7 +61,7 @@ pub(super) fn check(text: &[u8], limits: Limits, levels: usize) -> Result<Checke
         at: 0,
         limits,
         keys: Vec::with_capacity(PAIRWISE),
-        outline: Outline::new(levels),
+        outline: Outline::new(levels, text.len()),
         error: None,
     };
     scan.space();
@@ -189,12 +189,14 @@ impl<'a> Scan<'a> {
 
     /// Returns the text between the quotes, still escaped.
     fn string(&mut self) -> Step<Text<'a>> {
-        self.at += 1;
-        let start = self.at;
+        let start = self.at + 1;
+        self.at = start;
         let mut escaped = false;
         loop {
-            self.at += plain_run(&self.text[self.at..]);
-            match self.peek() {
+            let rest = &self.text[self.at..];
+            let end = plain_run(rest);
+            self.at += end;
+            match rest.get(end) {
                 Some(b'"') => {
                     let inner = &self.text[start..self.at];
                     self.at += 1;

@@ -129,7 +129,7 @@ impl Message {
 
 #[derive(Default)]
 struct Parts {
-    version: Option<Raw>,
+    is_version_2: bool,
     id: Option<Raw>,
     method: Option<Raw>,
     params: Option<Object>,
@@ -139,19 +139,27 @@ struct Parts {
 
 impl Parts {
     fn take(&mut self, message: &Object, member: &Member<'_>) {
-        match &*member.key() {
-            "jsonrpc" => self.version = Some(member.value()),
-            "id" => self.id = Some(member.value()),
-            "method" => self.method = Some(member.value()),
-            "params" => self.params = Some(message.inside(member)),
-            "result" => self.result = Some(message.inside(member)),
-            "error" => self.error = Some(member.value()),
+        let decoded;
+        let key = match member.plain_key() {
+            Some(key) => key,
+            None => {
+                decoded = member.key();
+                decoded.as_bytes()
+            }
+        };
+        match key {
+            b"jsonrpc" => self.is_version_2 = member.value_bytes() == b"\"2.0\"",
+            b"id" => self.id = Some(member.value()),
+            b"method" => self.method = Some(member.value()),
+            b"params" => self.params = Some(message.inside(member)),
+            b"result" => self.result = Some(message.inside(member)),
+            b"error" => self.error = Some(member.value()),
             _ => {}
         }
     }
 
     fn into_message(self, id: Option<Id>) -> Result<Message, &'static str> {
-        if self.version.as_ref().map(Raw::as_bytes) != Some(b"\"2.0\"") {
+        if !self.is_version_2 {
             return Err("`jsonrpc` must be \"2.0\"");
         }
         if self.method.is_some() { self.into_call(id) } else { self.into_response(id) }

@@ -1,6 +1,6 @@
 //! Results across the eras.
 
-use crate::json::{Change, Kind, Raw, write_string};
+use crate::json::{Change, Kind, Object, Raw, write_string};
 use crate::method::Method;
 use crate::revision::{Era, Revision};
 
@@ -8,7 +8,7 @@ use crate::revision::{Era, Revision};
 #[derive(Clone, Debug)]
 pub struct Payload {
     /// The `result` member.
-    pub result: Raw,
+    pub result: Object,
     /// Who wrote it.
     pub era: Era,
 }
@@ -18,15 +18,15 @@ pub struct Payload {
 ///
 /// Toward 2026-07-28: `resultType`, and on cacheable results `ttlMs` 0 and `cacheScope` `private` where the writer
 /// did not know them. Toward older revisions: those members go, and what the revision cannot read is replaced.
-pub fn result_for(to: Revision, method: &Method, payload: &Payload, server_info: &str) -> Raw {
+pub fn result_for(to: Revision, method: &Method, payload: &Payload, server_info: &Raw) -> Object {
     match (payload.era, to.era()) {
         (Era::Modern, Era::Modern) => payload.result.clone(),
-        (Era::Legacy, Era::Modern) => up(method, &payload.result, server_info),
+        (Era::Legacy, Era::Modern) => up(method, &payload.result, server_info).into(),
         (era, Era::Legacy) => down(to, method, &payload.result, era),
     }
 }
 
-fn up(method: &Method, result: &Raw, server_info: &str) -> Raw {
+fn up(method: &Method, result: &Object, server_info: &Raw) -> Raw {
     let meta = result.find("_meta").filter(|meta| meta.kind() == Kind::Object);
     let meta = meta.unwrap_or_else(|| Raw::from_static("{}"));
     let meta = meta.with(&[(super::key::SERVER_INFO, Change::Set(server_info.as_bytes()))]);
@@ -41,13 +41,13 @@ fn up(method: &Method, result: &Raw, server_info: &str) -> Raw {
     result.with(&changes)
 }
 
-fn down(to: Revision, method: &Method, result: &Raw, era: Era) -> Raw {
+fn down(to: Revision, method: &Method, result: &Object, era: Era) -> Object {
     let result = if era == Era::Modern {
         let mut changes = vec![("resultType", Change::Remove)];
         if method.is_cacheable() {
             changes.extend([("ttlMs", Change::Remove), ("cacheScope", Change::Remove)]);
         }
-        result.with(&changes)
+        result.with(&changes).into()
     } else {
         result.clone()
     };
@@ -59,7 +59,7 @@ fn down(to: Revision, method: &Method, result: &Raw, era: Era) -> Raw {
 }
 
 /// `structuredContent` that is no object, and content blocks younger than the client.
-fn down_tool_result(to: Revision, result: Raw) -> Raw {
+fn down_tool_result(to: Revision, result: Object) -> Object {
     let structured = result.find("structuredContent").filter(|value| value.kind() != Kind::Object);
     let content = result.find("content");
     let replaced = content.as_ref().and_then(|content| down_blocks(to, content));
@@ -76,10 +76,10 @@ fn down_tool_result(to: Revision, result: Raw) -> Raw {
         }
     }
     changes.push(("content", Change::Set(content.as_bytes())));
-    result.with(&changes)
+    result.with(&changes).into()
 }
 
-fn down_prompt(to: Revision, result: Raw) -> Raw {
+fn down_prompt(to: Revision, result: Object) -> Object {
     let Some(messages) = result.find("messages") else { return result };
     let messages = messages.map_elements(|message| {
         let block = message.find("content").and_then(|block| down_block(to, &block));
@@ -88,7 +88,7 @@ fn down_prompt(to: Revision, result: Raw) -> Raw {
             None => message,
         })
     });
-    result.with(&[("messages", Change::Set(messages.as_bytes()))])
+    result.with(&[("messages", Change::Set(messages.as_bytes()))]).into()
 }
 
 /// The blocks with those replaced that `to` does not know, or `None` when it knows them all.
