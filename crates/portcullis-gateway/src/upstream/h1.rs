@@ -4,6 +4,7 @@
 //! to it, no wake-up between the two. The grammar of heads is `httparse`'s, where a body ends is in `framing.rs`; what is
 //! here is the order of things and their bounds.
 
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -141,9 +142,10 @@ struct Head {
 
 /// Reads a head, and says how long it is; `None` when it is not complete.
 fn parse_head(buffer: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let length = match response.parse(buffer) {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    let length = match parser.parse_response_with_uninit_headers(&mut response, buffer, &mut headers) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(_) => return Err(Failure::Malformed("its head cannot be read")),
