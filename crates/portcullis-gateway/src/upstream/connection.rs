@@ -19,9 +19,9 @@ use portcullis_model::ServerId;
 use tokio::sync::Semaphore;
 
 use super::Surroundings;
+use super::channel::Channel;
 use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
-use super::stdio::StdioLink;
 use crate::call::{Exchange, LogLevel, Outcome, Worker};
 
 /// What the server said about itself when the connection was opened.
@@ -57,7 +57,7 @@ impl Peer {
 
 pub(crate) enum Link {
     Http { link: SharedLink, session: Option<HeaderValue> },
-    Stdio(Arc<StdioLink>),
+    Channel(Arc<Channel>),
 }
 
 /// An open conversation.
@@ -127,14 +127,14 @@ impl Connection {
     pub(crate) fn is_open(&self) -> bool {
         match &self.link {
             Link::Http { .. } => true,
-            Link::Stdio(link) => link.broken().is_none(),
+            Link::Channel(channel) => channel.broken().is_none(),
         }
     }
 
     /// How long nobody has used it; zero while a call is under way.
     pub(super) fn idle(&self) -> Duration {
-        if let Link::Stdio(link) = &self.link
-            && !link.is_idle()
+        if let Link::Channel(channel) = &self.link
+            && !channel.is_idle()
         {
             return Duration::ZERO;
         }
@@ -149,7 +149,7 @@ impl Connection {
     /// Ends the conversation: stops a child, deletes a session.
     pub(crate) async fn close(&self) {
         match &self.link {
-            Link::Stdio(link) => link.close().await,
+            Link::Channel(channel) => channel.close().await,
             Link::Http { link, session: session @ Some(_) } => {
                 let head =
                     Head { revision: Some(self.peer.revision), session: session.as_ref(), ..Head::default() };
@@ -171,7 +171,7 @@ impl Connection {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         match &self.link {
             Link::Http { link, session } => self.exchange_http(link, session.as_ref(), id, out).await,
-            Link::Stdio(link) => self.exchange_stdio(link, id, out).await,
+            Link::Channel(channel) => self.exchange_channel(channel, id, out).await,
         }
     }
 

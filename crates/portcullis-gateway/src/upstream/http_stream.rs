@@ -15,12 +15,12 @@ use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 
+use super::channel::write_answer;
 use super::connection::{Connection, Link};
 use super::http::{Answer, Head, Media};
 use super::incoming::{outcome, relevant};
 use super::outgoing::Outgoing;
 use super::over_http::CancelOnDrop;
-use super::stdio::write_answer;
 use crate::call::{Event, LogLevel, Outcome, Refusal, Worker};
 
 /// So often in a row a stream is resumed without bringing anything.

@@ -1,9 +1,11 @@
 //! The servers behind the gateway: how they are reached, spoken to and kept.
 //!
 //! `server.rs` is one configured server with its conversations; `opening.rs` finds its era and shakes hands;
-//! `connection.rs` with `over_http.rs` and `over_stdio.rs` carries a call; `incoming.rs` reads what comes back. Nothing
+//! `connection.rs` with `over_http.rs` and `over_channel.rs` carries a call; `channel.rs` is what calls on a child
+//! share, and `incoming.rs` reads what comes back. Nothing
 //! here knows who called or what an aggregate is.
 
+mod channel;
 mod connection;
 mod feed;
 mod h1;
@@ -12,8 +14,8 @@ mod http_stream;
 mod incoming;
 mod opening;
 mod outgoing;
+mod over_channel;
 mod over_http;
-mod over_stdio;
 mod pool;
 mod server;
 mod stdio;

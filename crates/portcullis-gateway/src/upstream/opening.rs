@@ -22,9 +22,9 @@ use portcullis_mcp::translate::{Hop, modern_params};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::Surroundings;
+use super::channel::{Channel, Wants};
 use super::connection::{Peer, encode};
 use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
-use super::stdio::{StdioLink, Wants};
 use crate::call::Refusal;
 
 /// A silent child is taken for a legacy one after this long; servers written in Python take up to 6 s to start.
@@ -261,32 +261,32 @@ pub(super) enum Greeting {
 /// silence, means legacy. After silence both questions are open, and the first good answer decides.
 pub(super) async fn greet(
     server: &ServerId,
-    link: &Arc<StdioLink>,
+    channel: &Arc<Channel>,
     pin: EraPin,
     env: &Surroundings,
 ) -> Result<Greeting, Refusal> {
     let broken =
         |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
     if pin == EraPin::Legacy {
-        return initialize_stdio(server, link, env).await.map(Greeting::Peer);
+        return initialize_channel(server, channel, env).await.map(Greeting::Peer);
     }
     let mut question =
-        link.begin(DISCOVER, &discover(Revision::NEWEST, env), Wants::default()).await.map_err(broken)?;
+        channel.begin(DISCOVER, discover(Revision::NEWEST, env), Wants::default()).await.map_err(broken)?;
     let wait = if pin == EraPin::Modern { START } else { PROBE };
     match tokio::time::timeout(wait, question.answer()).await {
         Ok(Ok(response)) => match take_discovery(server, pin, response)? {
             Some(peer) => Ok(Greeting::Peer(peer)),
-            None => initialize_stdio(server, link, env).await.map(Greeting::Peer),
+            None => initialize_channel(server, channel, env).await.map(Greeting::Peer),
         },
         Ok(Err(_)) if pin == EraPin::Auto => Ok(Greeting::LeftDuringProbe),
         Ok(Err(why)) => Err(broken(why)),
         Err(_) if pin == EraPin::Modern => Err(silent(server)),
         Err(_) => {
             tokio::select! {
-                peer = initialize_stdio(server, link, env) => peer.map(Greeting::Peer),
+                peer = initialize_channel(server, channel, env) => peer.map(Greeting::Peer),
                 Ok(response) = question.answer() => match take_discovery(server, pin, response)? {
                     Some(peer) => Ok(Greeting::Peer(peer)),
-                    None => initialize_stdio(server, link, env).await.map(Greeting::Peer),
+                    None => initialize_channel(server, channel, env).await.map(Greeting::Peer),
                 },
             }
         }
@@ -302,18 +302,18 @@ fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<
     }
 }
 
-async fn initialize_stdio(
+async fn initialize_channel(
     server: &ServerId,
-    link: &Arc<StdioLink>,
+    channel: &Arc<Channel>,
     env: &Surroundings,
 ) -> Result<Peer, Refusal> {
     let broken =
         |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
-    let mut ticket = link.begin(INITIALIZE, &initialize(env), Wants::default()).await.map_err(broken)?;
+    let mut ticket = channel.begin(INITIALIZE, initialize(env), Wants::default()).await.map_err(broken)?;
     let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
     let hello = answer.map_err(broken)?.answer.map_err(|error| initialize_refused(server, &error))?;
     let peer = legacy_peer(server, &hello)?;
-    link.notify(&Method::Initialized, None);
+    channel.notify(&Method::Initialized, None);
     Ok(peer)
 }
 

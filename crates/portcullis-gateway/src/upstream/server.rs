@@ -17,12 +17,13 @@ use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
+use super::channel::Channel;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
 use super::feed;
 use super::http::{HttpLink, SharedLink};
 use super::opening::{Greeting, Handshake, Verdict, greet, initialize_http, probe_http};
 use super::outgoing::Outgoing;
-use super::stdio::StdioLink;
+use super::stdio;
 use super::tls::{TlsError, fingerprint};
 use crate::call::{Exchange, Outcome, Refusal};
 use crate::seal::random_unit;
@@ -406,24 +407,29 @@ impl Server {
     async fn establish_stdio(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Connection, Refusal> {
         let mut pin = self.settings.era;
         loop {
-            let link = self.start_child(stdio).await?;
-            match greet(&self.id, &link, pin, &self.env).await {
+            let channel = self.start_child(stdio).await?;
+            match greet(&self.id, &channel, pin, &self.env).await {
                 Ok(Greeting::Peer(peer)) => {
-                    return Ok(Connection::new(self.id.clone(), peer, Link::Stdio(link), self.env.clone()));
+                    return Ok(Connection::new(
+                        self.id.clone(),
+                        peer,
+                        Link::Channel(channel),
+                        self.env.clone(),
+                    ));
                 }
                 Ok(Greeting::LeftDuringProbe) => {
-                    link.close().await;
+                    channel.close().await;
                     pin = EraPin::Legacy;
                 }
                 Err(refusal) => {
-                    link.close().await;
+                    channel.close().await;
                     return Err(refusal);
                 }
             }
         }
     }
 
-    async fn start_child(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Arc<StdioLink>, Refusal> {
+    async fn start_child(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Arc<Channel>, Refusal> {
         let configured = stdio.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
         let inherited = stdio
             .inherit_env
@@ -442,7 +448,7 @@ impl Server {
         let limits = self.env.limits();
         let (env, id) = (self.env.clone(), self.id.clone());
         let on_notice = Box::new(move |method: &_| env.notice(&id, method));
-        Ok(StdioLink::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, on_notice))
+        Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, on_notice))
     }
 
     /// What has to be looked after while a conversation is open.
@@ -450,7 +456,7 @@ impl Server {
         match &connection.link {
             Link::Http { .. } if connection.era() == Era::Legacy => feed::follow(connection),
             Link::Http { .. } => {}
-            Link::Stdio(_) => {
+            Link::Channel(_) => {
                 let idle = match (&self.settings.transport, self.settings.sharing) {
                     (Transport::Stdio(config::Stdio { idle_stop: Some(idle), .. }), _) => *idle,
                     (_, Sharing::Session) => self.env.limits().session_idle,

@@ -1,4 +1,4 @@
-//! A call on a stdio connection.
+//! A call on a channel that all calls share: a child's, for one.
 
 use std::sync::Arc;
 
@@ -7,30 +7,30 @@ use portcullis_mcp::message::{Notification, Response};
 use portcullis_model::ErrorKind;
 use tokio::sync::mpsc;
 
+use super::channel::{Channel, Ticket, Wants};
 use super::connection::{Connection, Sent, Stale, encode};
 use super::incoming::{outcome, relevant};
 use super::outgoing::Outgoing;
-use super::stdio::{StdioLink, Ticket, Wants};
 use crate::call::{Event, Exchange, LogLevel, Outcome, Refusal};
 
 impl Connection {
-    pub(super) async fn exchange_stdio(
+    pub(super) async fn exchange_channel(
         self: &Arc<Self>,
-        link: &Arc<StdioLink>,
+        channel: &Arc<Channel>,
         id: u64,
         out: &Outgoing,
     ) -> Sent {
         let message = encode(id, &out.method, self.params(id, out).as_ref());
         let wants = Wants { progress: out.progress_token.is_some(), logs: self.log_level(out).is_some() };
-        let mut ticket = match link.begin(id, &message, wants).await {
+        let mut ticket = match channel.begin(id, message, wants).await {
             Ok(ticket) => ticket,
             Err(why) => return Sent::Stale(Stale::Gone(why)),
         };
         let Some(notes) = ticket.notes.take() else {
             let answer = ticket.answer().await;
-            return Sent::Answered(Exchange::done(self.stdio_outcome(answer)));
+            return Sent::Answered(Exchange::done(self.channel_outcome(answer)));
         };
-        let stream = StdioStream {
+        let stream = ChannelStream {
             connection: self.clone(),
             ticket,
             notes,
@@ -45,7 +45,7 @@ impl Connection {
         Sent::Answered(Exchange::live(events, false))
     }
 
-    fn stdio_outcome(&self, answer: Result<Response, String>) -> Outcome {
+    fn channel_outcome(&self, answer: Result<Response, String>) -> Outcome {
         self.touch();
         match answer {
             Ok(response) => outcome(self.era(), response),
@@ -56,7 +56,7 @@ impl Connection {
     }
 }
 
-struct StdioStream {
+struct ChannelStream {
     connection: Arc<Connection>,
     ticket: Ticket,
     notes: mpsc::Receiver<Notification>,
@@ -66,7 +66,7 @@ struct StdioStream {
     over: bool,
 }
 
-impl StdioStream {
+impl ChannelStream {
     async fn next(&mut self) -> Option<Event> {
         while !self.over {
             tokio::select! {
@@ -79,7 +79,7 @@ impl StdioStream {
                 }
                 answer = self.ticket.answer() => {
                     self.over = true;
-                    return Some(Event::Done(self.connection.stdio_outcome(answer)));
+                    return Some(Event::Done(self.connection.channel_outcome(answer)));
                 }
             }
         }
