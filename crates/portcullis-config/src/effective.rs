@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, EraPin, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret, Server, Settings,
-    Sharing, Stdio, Transport,
+    Anonymous, EraPin, HttpTransport, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret, Server,
+    Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -86,6 +86,11 @@ fn http(http: &HttpUpstream) -> Value {
     let path = |path: &Option<std::path::PathBuf>| path.as_ref().map(|path| path.display().to_string());
     json!({
         "url": http.url.to_string(),
+        "transport": match http.transport {
+            HttpTransport::Auto => "auto",
+            HttpTransport::Streamable => "streamable-http",
+            HttpTransport::Sse => "sse",
+        },
         "headers": secrets(&http.headers),
         "tls": (http.url.expose().scheme_str() == Some("https")).then(|| json!({
             "ca": path(&http.tls.ca),

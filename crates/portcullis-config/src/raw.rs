@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use server::{ClientServer, Era, Server, Sharing, UpstreamTls};
+pub(crate) use server::{ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, Secret, Size};
 
 /// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.

@@ -114,7 +114,7 @@ pub enum Sharing {
 pub enum Transport {
     /// A child process that speaks over its standard input and output.
     Stdio(Stdio),
-    /// Streamable HTTP.
+    /// Streamable HTTP, or HTTP+SSE.
     Http(HttpUpstream),
 }
 
@@ -135,11 +135,25 @@ pub struct Stdio {
     pub idle_stop: Option<Duration>,
 }
 
+/// What is spoken with a server behind a URL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpTransport {
+    /// Found out by asking it.
+    #[default]
+    Auto,
+    /// Streamable HTTP, since 2025-03-26.
+    Streamable,
+    /// HTTP+SSE, of 2024-11-05.
+    Sse,
+}
+
 /// A server behind a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpUpstream {
     /// Its endpoint.
     pub url: UpstreamUrl,
+    /// What is spoken with it.
+    pub transport: HttpTransport,
     /// Headers sent with each request, names in lower case. Names and values are valid HTTP.
     pub headers: BTreeMap<String, Secret>,
     /// How its certificate is checked.

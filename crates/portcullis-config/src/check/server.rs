@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    EraPin, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport, UpstreamTls, UpstreamUrl, raw,
-    slug,
+    EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport, UpstreamTls,
+    UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -103,7 +103,12 @@ fn server(check: &mut Check<'_>, path: &Path, raw: &raw::Server, limits: &Limits
 }
 
 fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -> Option<Stdio> {
-    misplaced(check, path, "url", &[("headers", !raw.headers.is_empty()), ("tls", raw.tls.is_some())]);
+    let url_only = [
+        ("transport", raw.transport.is_some()),
+        ("headers", !raw.headers.is_empty()),
+        ("tls", raw.tls.is_some()),
+    ];
+    misplaced(check, path, "url", &url_only);
     if command.trim().is_empty() || command.contains('\0') {
         check.error(&path.key("command"), "expected a program: a path, or a name that is looked up in PATH");
         return None;
@@ -185,7 +190,18 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
             );
         }
     }
-    Some(HttpUpstream { url: UpstreamUrl(url), headers, tls })
+    let transport = match raw.transport {
+        None | Some(raw::HttpTransport::Auto) => HttpTransport::Auto,
+        Some(raw::HttpTransport::StreamableHttp) => HttpTransport::Streamable,
+        Some(raw::HttpTransport::Sse) => HttpTransport::Sse,
+    };
+    if transport == HttpTransport::Sse && matches!(raw.era, Some(raw::Era::Modern)) {
+        check.error(
+            &path.key("era"),
+            "`modern` does not go with `transport: sse`, which only `legacy` servers speak",
+        );
+    }
+    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, tls })
 }
 
 /// Headers with names and values that HTTP allows, names in lower case.

@@ -70,9 +70,18 @@ const TOOL_LISTS: &[&str] = &[
     "allowedTools",
 ];
 
-/// The kinds of transport by the names that clients give them; all but SSE are told by `command` and `url`.
-const KINDS: &[&str] =
-    &["stdio", "local", "http", "streamable-http", "streamableHttp", "streamable_http", "remote", "custom"];
+/// The kinds of transport by the names that clients give them; all but `sse` are told by `command` and `url`.
+const KINDS: &[&str] = &[
+    "stdio",
+    "local",
+    "http",
+    "streamable-http",
+    "streamableHttp",
+    "streamable_http",
+    "remote",
+    "custom",
+    "auto",
+];
 
 /// Translates the keys of one entry. What is not a mapping is left for the schema to refuse.
 pub(super) fn translate(node: Node, path: &Path, report: &mut Report) -> Node {
@@ -153,16 +162,13 @@ impl Translated<'_> {
 
     fn kind(&mut self, at: Mark, key: &str, node: &Node) {
         match node.as_text() {
-            Some("sse") => self.error(
-                at,
-                key,
-                "the HTTP+SSE transport is not available in this version; most such servers offer Streamable HTTP \
-                 under another URL: use that, with `type: http`",
-            ),
+            // Some say it twice, as `type` and as `transport`.
+            Some("sse") if self.entries.iter().any(|entry| entry.key == "transport") => {}
+            Some("sse") => self.put(at, "transport", Node::text(node.at, "sse")),
             Some(kind) if KINDS.contains(&kind) => {}
             given => {
-                let near = given.and_then(|given| nearest(given, ["stdio", "http"]));
-                self.report.error(at, &self.path.key(key), "expected `stdio` or `http`", near);
+                let near = given.and_then(|given| nearest(given, ["stdio", "http", "sse"]));
+                self.report.error(at, &self.path.key(key), "expected `stdio`, `http` or `sse`", near);
             }
         }
     }

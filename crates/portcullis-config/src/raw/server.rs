@@ -25,8 +25,12 @@ pub(crate) struct Server {
     /// Stops it after so long without a call; the next call starts it again. Never stopped when not given. Only
     /// with `command`.
     pub(crate) idle_stop: Option<Duration>,
-    /// Its Streamable HTTP endpoint.
+    /// Its endpoint: of Streamable HTTP, or of HTTP+SSE the stream.
     pub(crate) url: Option<String>,
+    /// What is spoken with it: `streamable-http`, `sse` (the HTTP+SSE transport of 2024-11-05), or `auto` to find out.
+    /// Only with `url`.
+    #[schemars(extend("default" = "auto"))]
+    pub(crate) transport: Option<HttpTransport>,
     /// Headers sent with each request. Only with `url`.
     pub(crate) headers: BTreeMap<String, Secret>,
     /// How its certificate is checked. Only with an `https` URL.
@@ -61,6 +65,14 @@ pub(crate) enum Era {
     Auto,
     Legacy,
     Modern,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum HttpTransport {
+    Auto,
+    StreamableHttp,
+    Sse,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -100,9 +112,9 @@ pub(crate) struct ClientServer {
     env: Option<BTreeMap<String, Secret>>,
     /// Its working directory.
     cwd: Option<String>,
-    /// `stdio`, or `http` (also `streamable-http`). `sse` is not available in this version.
+    /// `stdio`, `http` (also `streamable-http`), or `sse`.
     r#type: Option<String>,
-    /// Its Streamable HTTP endpoint; also spelt `serverUrl` and `httpUrl`.
+    /// Its endpoint; also spelt `serverUrl` and `httpUrl`.
     url: Option<String>,
     /// Headers sent with each request.
     headers: Option<BTreeMap<String, Secret>>,

@@ -1,13 +1,13 @@
 //! One shared channel to a server: many calls, and messages in both directions without any order between them.
 //!
-//! What it runs over (a child's stdin and stdout, the event stream and the POSTs of HTTP+SSE) is the transport's: it
-//! takes messages from the channel's queue and hands in what the server says. Answers find their call by id, progress
+//! What it runs over (a child's stdin and stdout, the POSTs and the event stream of HTTP+SSE) is the transport's: a
+//! `Carrier` takes the messages, and what the server says is handed in at the `Inbox`. Answers find their call by id, progress
 //! by token, log messages only when there is a single call that they can belong to: on a shared channel nothing else
 //! says whose they are. What the server sends beyond that is dropped, never guessed at. A server that floods, breaks
 //! the framing or goes away ends this channel and the calls on it, and nothing else.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +16,12 @@ use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Notification, Request, Response, RpcError, code};
 use portcullis_mcp::message::{write_error, write_notification, write_result};
 use portcullis_mcp::method::Method;
-use portcullis_model::ServerId;
+use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{mpsc, oneshot};
 
-/// Messages that wait for the server to read them; a call that finds the queue full waits within its time limit.
-const QUEUE: usize = 256;
+use super::sse::Posts;
+use crate::call::Refusal;
+
 /// Notifications of one call that wait for its client; beyond that they are dropped, the answer never is.
 const NOTES: usize = 256;
 /// Cancelled calls that are remembered one by one.
@@ -34,15 +35,44 @@ pub(super) type OnNotice = Box<dyn Fn(&Method) + Send + Sync>;
 /// An open channel.
 pub(crate) struct Channel {
     shared: Arc<Shared>,
-    /// `None` once the channel was closed: the transport's queue ends, and with it what it writes to.
-    queue: Mutex<Option<mpsc::Sender<Raw>>>,
-    carrier: Carrier,
+    carrier: Arc<Carrier>,
 }
 
-/// What the channel runs over, to be ended with it.
+/// What carries the channel's messages to the server, and ends with it.
 pub(super) enum Carrier {
-    /// A child process.
-    Child(ChildHandle),
+    /// A queue that is written to a child.
+    Child {
+        /// `None` once the channel was closed: the writer ends, and with it the child's stdin.
+        queue: Mutex<Option<mpsc::Sender<Raw>>>,
+        /// The child.
+        handle: ChildHandle,
+    },
+    /// A POST for each message.
+    Posts(Arc<Posts>),
+}
+
+/// Why a call gets no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The server never got it, and the channel is of no use any more.
+    Unsent(String),
+    /// The server did not take it, or nobody knows whether it did.
+    Refused(Refusal),
+    /// The channel broke before the answer.
+    Broke(String),
+}
+
+impl Lost {
+    /// As the caller reads it.
+    pub(super) fn into_refusal(self, server: &ServerId) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Unsent(why) => {
+                Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"))
+            }
+            Self::Broke(why) => Refusal::new(ErrorKind::UpstreamClosed, format!("server `{server}`: {why}")),
+        }
+    }
 }
 
 struct Shared {
@@ -54,7 +84,7 @@ struct Shared {
 }
 
 struct Waiting {
-    done: oneshot::Sender<Response>,
+    done: oneshot::Sender<Result<Response, Lost>>,
     notes: Option<mpsc::Sender<Notification>>,
     wants_logs: bool,
 }
@@ -65,7 +95,7 @@ pub(super) struct Ticket {
     id: u64,
     /// Progress and log messages.
     pub(super) notes: Option<mpsc::Receiver<Notification>>,
-    done: oneshot::Receiver<Response>,
+    done: oneshot::Receiver<Result<Response, Lost>>,
     answered: bool,
 }
 
@@ -77,24 +107,22 @@ pub(super) struct Wants {
 }
 
 impl Channel {
-    /// A channel over `carrier`, with the messages that the transport has to carry and the place for those that it
-    /// brings.
+    /// A channel over `carrier`, and the place for what the server says.
     pub(super) fn new(
         server: ServerId,
         carrier: Carrier,
         depth: usize,
         on_notice: OnNotice,
-    ) -> (Arc<Self>, mpsc::Receiver<Raw>, Inbox) {
-        let (queue, messages) = mpsc::channel(QUEUE);
+    ) -> (Arc<Self>, Inbox) {
         let shared = Arc::new(Shared {
             server,
             calls: Mutex::default(),
             abandoned: Mutex::default(),
             broken: OnceLock::new(),
         });
-        let inbox = Inbox { shared: shared.clone(), queue: queue.downgrade(), depth, on_notice };
-        let channel = Arc::new(Self { shared, queue: Mutex::new(Some(queue)), carrier });
-        (channel, messages, inbox)
+        let carrier = Arc::new(carrier);
+        let inbox = Inbox { shared: shared.clone(), carrier: Arc::downgrade(&carrier), depth, on_notice };
+        (Arc::new(Self { shared, carrier }), inbox)
     }
 
     /// Why the channel can carry no more calls; `None` while it can.
@@ -110,62 +138,128 @@ impl Channel {
     /// Sends a request.
     ///
     /// # Errors
-    /// Why the channel is broken; nothing was sent then.
-    pub(super) async fn begin(
-        self: &Arc<Self>,
-        id: u64,
-        message: Raw,
-        wants: Wants,
-    ) -> Result<Ticket, String> {
+    /// Why it was not sent. That it could not be delivered may show later, as the answer.
+    pub(super) async fn begin(self: &Arc<Self>, id: u64, message: Raw, wants: Wants) -> Result<Ticket, Lost> {
         let (done, answer) = oneshot::channel();
         let (notes_in, notes) =
             if wants.progress || wants.logs { Some(mpsc::channel(NOTES)).unzip() } else { (None, None) };
         self.shared.calls().insert(id, Waiting { done, notes: notes_in, wants_logs: wants.logs });
         let ticket = Ticket { channel: self.clone(), id, notes, done: answer, answered: false };
         if let Some(why) = self.broken() {
-            return Err(why.to_owned());
+            return Err(Lost::Unsent(why.to_owned()));
         }
-        self.send(message).await?;
+        match &*self.carrier {
+            Carrier::Child { queue, .. } => self.enqueue(queue, message).await?,
+            Carrier::Posts(posts) => posts.request(self, id, message),
+        }
         Ok(ticket)
+    }
+
+    /// Sends a notification that what follows depends on.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub(super) async fn tell(&self, method: &Method, params: Option<&Raw>) -> Result<(), Lost> {
+        let message = notification(method, params);
+        match &*self.carrier {
+            Carrier::Child { queue, .. } => self.enqueue(queue, message).await,
+            Carrier::Posts(posts) => posts.post(message.bytes().clone()).await,
+        }
     }
 
     /// Sends a notification; it is lost when the server does not read.
     pub(super) fn notify(&self, method: &Method, params: Option<&Raw>) {
-        let mut message = Vec::new();
-        write_notification(&mut message, method, params);
-        if let Some(queue) = self.sender() {
-            let _ = queue.try_send(Raw::trusted(message));
-        }
+        self.carrier.aside(notification(method, params));
     }
 
     /// Ends the channel and sees the server off.
     pub(super) async fn close(&self) {
         self.shared.break_with("the server was stopped");
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        match &self.carrier {
-            Carrier::Child(child) => child.stop(GRACE).await,
+        match &*self.carrier {
+            Carrier::Child { queue, handle } => {
+                drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+                handle.stop(GRACE).await;
+            }
+            Carrier::Posts(posts) => posts.close(),
         }
     }
 
-    async fn send(&self, message: Raw) -> Result<(), String> {
-        let closed = || self.broken().unwrap_or("the server has closed its input").to_owned();
-        self.sender().ok_or_else(closed)?.send(message).await.map_err(|_| closed())
+    async fn enqueue(&self, queue: &Mutex<Option<mpsc::Sender<Raw>>>, message: Raw) -> Result<(), Lost> {
+        let closed = || Lost::Unsent(self.broken().unwrap_or("the server has closed its input").to_owned());
+        let queue = queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        queue.ok_or_else(closed)?.send(message).await.map_err(|_| closed())
     }
 
-    fn sender(&self) -> Option<mpsc::Sender<Raw>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// A request could not be delivered.
+    pub(super) fn lose(&self, id: u64, lost: Lost) {
+        let waiting = self.shared.calls().remove(&id);
+        self.shared.abandoned().remove(&id);
+        if let Lost::Unsent(why) = &lost {
+            let why = why.clone();
+            let _ = waiting.map(|waiting| waiting.done.send(Err(lost)));
+            self.shared.break_with(&why);
+        } else {
+            let _ = waiting.map(|waiting| waiting.done.send(Err(lost)));
+        }
     }
+
+    /// A request was delivered whose caller may have left meanwhile.
+    pub(super) fn cancel_if_abandoned(&self, id: u64) {
+        if self.shared.abandoned().contains(&id) {
+            self.cancel(id);
+        }
+    }
+
+    fn cancel(&self, id: u64) {
+        let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
+        self.notify(&Method::Cancelled, Some(&params));
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if let Carrier::Posts(posts) = &*self.carrier {
+            posts.close();
+        }
+    }
+}
+
+impl Carrier {
+    /// Sends what nobody waits for; it is lost when the server does not read.
+    fn aside(&self, message: Raw) {
+        match self {
+            Self::Child { queue, .. } => {
+                if let Some(queue) = &*queue.lock().unwrap_or_else(PoisonError::into_inner) {
+                    let _ = queue.try_send(message);
+                }
+            }
+            Self::Posts(posts) => posts.aside(message),
+        }
+    }
+
+    /// Whether a request is still on its way: what cancels it must not overtake it.
+    fn is_sending(&self, id: u64) -> bool {
+        matches!(self, Self::Posts(posts) if posts.is_in_flight(id))
+    }
+}
+
+fn notification(method: &Method, params: Option<&Raw>) -> Raw {
+    let mut message = Vec::new();
+    write_notification(&mut message, method, params);
+    Raw::trusted(message)
 }
 
 impl Ticket {
     /// Waits for the answer.
     ///
     /// # Errors
-    /// Why the channel broke before it came.
-    pub(super) async fn answer(&mut self) -> Result<Response, String> {
+    /// Why it does not come.
+    pub(super) async fn answer(&mut self) -> Result<Response, Lost> {
         let answer = (&mut self.done).await;
         self.answered = true;
-        answer.map_err(|_| self.channel.broken().unwrap_or("the server broke off").to_owned())
+        answer.unwrap_or_else(|_| {
+            Err(Lost::Broke(self.channel.broken().unwrap_or("the server broke off").to_owned()))
+        })
     }
 }
 
@@ -174,9 +268,9 @@ impl Drop for Ticket {
         let waiting = self.channel.shared.calls().remove(&self.id).is_some();
         if waiting && !self.answered {
             self.channel.shared.abandon(self.id);
-            let params =
-                Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"the client cancelled\"}}", self.id));
-            self.channel.notify(&Method::Cancelled, Some(&params));
+            if !self.channel.carrier.is_sending(self.id) {
+                self.channel.cancel(self.id);
+            }
         }
     }
 }
@@ -208,8 +302,8 @@ impl Shared {
 /// Where a transport hands in what the server says.
 pub(super) struct Inbox {
     shared: Arc<Shared>,
-    /// Weak, so that closing the channel ends the transport's queue even while somebody still reads.
-    queue: mpsc::WeakSender<Raw>,
+    /// Weak, so that a channel that is dropped lets its server go even while somebody still reads.
+    carrier: Weak<Carrier>,
     depth: usize,
     on_notice: OnNotice,
 }
@@ -236,7 +330,7 @@ impl Inbox {
     fn take_response(&self, response: Response) {
         let id = response.id.as_ref().and_then(Id::as_number);
         match id.and_then(|id| self.shared.calls().remove(&id)) {
-            Some(waiting) => drop(waiting.done.send(response)),
+            Some(waiting) => drop(waiting.done.send(Ok(response))),
             None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id)) => {}
             None => {
                 tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");
@@ -282,8 +376,8 @@ impl Inbox {
     fn refuse(&self, request: &Request) {
         let mut message = Vec::new();
         write_answer(&mut message, request);
-        if let Some(queue) = self.queue.upgrade() {
-            let _ = queue.try_send(Raw::trusted(message));
+        if let Some(carrier) = self.carrier.upgrade() {
+            carrier.aside(Raw::trusted(message));
         }
     }
 }

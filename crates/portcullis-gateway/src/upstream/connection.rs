@@ -125,9 +125,14 @@ impl Connection {
 
     /// Whether calls can still be sent.
     pub(crate) fn is_open(&self) -> bool {
+        self.broken().is_none()
+    }
+
+    /// Why no more calls can be sent.
+    pub(super) fn broken(&self) -> Option<&str> {
         match &self.link {
-            Link::Http { .. } => true,
-            Link::Channel(channel) => channel.broken().is_none(),
+            Link::Http { .. } => None,
+            Link::Channel(channel) => channel.broken(),
         }
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response, Uri};
 use portcullis_config::HttpUpstream;
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
@@ -22,6 +23,7 @@ use crate::call::Worker;
 
 /// Where a server is and how to get there.
 pub(crate) struct HttpLink {
+    url: Uri,
     pools: Vec<Arc<Pool>>,
     headers: HeaderMap,
 }
@@ -57,7 +59,13 @@ impl HttpLink {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        Ok(Self { pools: (0..workers).map(|_| Pool::new(target.clone())).collect(), headers })
+        let pools = (0..workers).map(|_| Pool::new(target.clone())).collect();
+        Ok(Self { url: settings.url.expose().clone(), pools, headers })
+    }
+
+    /// Where it leads.
+    pub(super) fn url(&self) -> &Uri {
+        &self.url
     }
 
     /// Sends one message.
@@ -67,23 +75,34 @@ impl HttpLink {
         head: Head<'_>,
         body: Bytes,
     ) -> Result<Response<Answer>, HttpError> {
-        self.send(worker, HttpMethod::POST, &head, body).await
+        self.send(worker, HttpMethod::POST, None, &head, body).await
+    }
+
+    /// Sends one message to another path of the same server (2024-11-05, HTTP with SSE).
+    pub(super) async fn post_to(
+        &self,
+        worker: Worker,
+        path: &PathAndQuery,
+        body: Bytes,
+    ) -> Result<Response<Answer>, HttpError> {
+        self.send(worker, HttpMethod::POST, Some(path), &Head::default(), body).await
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
     pub(crate) async fn get(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
-        self.send(worker, HttpMethod::GET, &head, Bytes::new()).await
+        self.send(worker, HttpMethod::GET, None, &head, Bytes::new()).await
     }
 
     /// Ends a session.
     pub(crate) async fn delete(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
-        self.send(worker, HttpMethod::DELETE, &head, Bytes::new()).await
+        self.send(worker, HttpMethod::DELETE, None, &head, Bytes::new()).await
     }
 
     async fn send(
         &self,
         worker: Worker,
         method: HttpMethod,
+        path: Option<&PathAndQuery>,
         head: &Head<'_>,
         body: Bytes,
     ) -> Result<Response<Answer>, HttpError> {
@@ -107,7 +126,7 @@ impl HttpLink {
             }
             head.write(put);
         };
-        self.pools[worker.0].send(&Outgoing { method: method.clone(), headers: &headers, body }).await
+        self.pools[worker.0].send(&Outgoing { method: method.clone(), path, headers: &headers, body }).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `server.rs` is one configured server with its conversations; `opening.rs` finds its era and shakes hands;
 //! `connection.rs` with `over_http.rs` and `over_channel.rs` carries a call; `channel.rs` is what calls on a child
-//! share, and `incoming.rs` reads what comes back. Nothing
+//! (`stdio.rs`) or a stream (`sse.rs`) share, and `incoming.rs` reads what comes back. Nothing
 //! here knows who called or what an aggregate is.
 
 mod channel;
@@ -18,6 +18,7 @@ mod over_channel;
 mod over_http;
 mod pool;
 mod server;
+mod sse;
 mod stdio;
 mod surroundings;
 pub(crate) mod tls;

@@ -3,6 +3,9 @@
 //! The era is a property of the server (2026-07-28, versioning). Over HTTP a server may speak both, and then each
 //! client is served in its own era, because what only one era can express (streams that a client resumes, say) would
 //! otherwise be lost for no reason. A child is asked once and spoken to in one era for as long as it lives.
+//!
+//! A server behind a URL that takes no `initialize` by POST may be one of HTTP+SSE (2024-11-05): its stream is opened
+//! last, or first where the configuration or the URL says so.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +13,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
-use portcullis_config::EraPin;
+use portcullis_config::{EraPin, HttpTransport};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Message, Response, RpcError, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_mcp::sse;
+use portcullis_mcp::sse::Decoder;
 use portcullis_mcp::translate::{Hop, modern_params};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::Surroundings;
-use super::channel::{Channel, Wants};
+use super::channel::{Channel, Lost, OnNotice, Wants};
 use super::connection::{Peer, encode};
-use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
+use super::http::{Answer, Head, HttpError, HttpLink, Media, SharedLink, read_body};
+use super::sse::{self, NoStream};
 use crate::call::Refusal;
 
 /// A silent child is taken for a legacy one after this long; servers written in Python take up to 6 s to start.
@@ -50,6 +54,8 @@ pub(super) struct Verdict {
 pub(super) enum Handshake {
     /// It does, or said that it does.
     Yes,
+    /// It does, over HTTP+SSE.
+    Sse,
     /// It is modern, and servers of both eras need not say so: a legacy client's first call finds out.
     Untried,
     /// It does not, or is not to be asked.
@@ -69,10 +75,18 @@ struct Reply {
 /// a real method might be carried out by a lenient server.
 pub(super) async fn probe_http(
     server: &ServerId,
-    link: &HttpLink,
+    link: &SharedLink,
     pin: EraPin,
-    env: &Surroundings,
+    transport: HttpTransport,
+    env: &Arc<Surroundings>,
 ) -> Result<Verdict, Refusal> {
+    let looks_like_sse = transport == HttpTransport::Auto && link.url().path().ends_with("/sse");
+    if transport == HttpTransport::Sse
+        // A stream that is opened and left is a session that nobody used; it ends with the stream.
+        || looks_like_sse && pin != EraPin::Modern && sse::open(server, link, env, ignore()).await.is_ok()
+    {
+        return Ok(Verdict { modern: None, legacy: Handshake::Sse });
+    }
     if pin == EraPin::Legacy {
         return Ok(Verdict { modern: None, legacy: Handshake::Yes });
     }
@@ -173,30 +187,121 @@ fn any_legacy(versions: &Raw) -> bool {
     revisions(versions).any(|revision| revision < Revision::V2026_07_28)
 }
 
-/// The handshake over HTTP; returns the session, if the server keeps one.
+fn ignore() -> OnNotice {
+    Box::new(|_| {})
+}
+
+/// A legacy conversation that was opened over HTTP.
+pub(super) enum Opened {
+    /// Streamable HTTP, with the session if the server keeps one.
+    Streamable(Peer, Option<HeaderValue>),
+    /// HTTP+SSE.
+    Sse(Peer, Arc<Channel>),
+}
+
+/// The handshake over HTTP. A server that does not take it by POST is tried for a stream of HTTP+SSE (2026-07-28,
+/// streamable HTTP, "Backward compatibility").
 pub(super) async fn initialize_http(
+    server: &ServerId,
+    link: &SharedLink,
+    transport: HttpTransport,
+    env: &Arc<Surroundings>,
+    on_notice: OnNotice,
+) -> Result<Opened, Refusal> {
+    match initialize_streamable(server, link, env).await {
+        Ok((peer, session)) => Ok(Opened::Streamable(peer, session)),
+        Err(Refused::Otherwise(refusal)) => Err(refusal),
+        Err(Refused::Post(refusal)) if transport == HttpTransport::Streamable => Err(refusal),
+        Err(Refused::Post(refusal)) => match sse::open(server, link, env, on_notice).await {
+            Ok(channel) => {
+                let peer = initialize_or_close(server, &channel, env).await?;
+                Ok(Opened::Sse(peer, channel))
+            }
+            // It has no such stream either: the first answer says more.
+            Err(_) => Err(refusal),
+        },
+    }
+}
+
+/// The handshake with a server that is known to speak HTTP+SSE.
+pub(super) async fn initialize_sse(
+    server: &ServerId,
+    link: &SharedLink,
+    env: &Arc<Surroundings>,
+    on_notice: OnNotice,
+) -> Result<(Peer, Arc<Channel>), Refusal> {
+    let channel = sse::open(server, link, env, on_notice).await.map_err(|error| match error {
+        NoStream::Unreachable(error) => unreachable(server, &error),
+        NoStream::Answered(status) => match status.as_u16() {
+            401 | 403 => unclear(server, ErrorKind::UpstreamDenied, status),
+            429 | 500.. => unclear(server, ErrorKind::UpstreamUnavailable, status),
+            _ => {
+                let message = format!(
+                    "server `{server}` answered {status} and opened no event stream: is the URL that of its HTTP+SSE \
+                     stream?"
+                );
+                Refusal::new(ErrorKind::UpstreamProtocol, message)
+            }
+        },
+        NoStream::Other(why) => {
+            Refusal::new(ErrorKind::UpstreamProtocol, format!("server `{server}`: {why}"))
+        }
+    })?;
+    let peer = initialize_or_close(server, &channel, env).await?;
+    Ok((peer, channel))
+}
+
+async fn initialize_or_close(
+    server: &ServerId,
+    channel: &Arc<Channel>,
+    env: &Surroundings,
+) -> Result<Peer, Refusal> {
+    let greeted = initialize_channel(server, channel, env).await;
+    if greeted.is_err() {
+        channel.close().await;
+    }
+    greeted
+}
+
+/// Why there was no handshake by POST.
+enum Refused {
+    /// The server does not take it there.
+    Post(Refusal),
+    Otherwise(Refusal),
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Otherwise(refusal)
+    }
+}
+
+async fn initialize_streamable(
     server: &ServerId,
     link: &HttpLink,
     env: &Surroundings,
-) -> Result<(Peer, Option<HeaderValue>), Refusal> {
+) -> Result<(Peer, Option<HeaderValue>), Refused> {
     let reply = ask(link, env, initialize(env), Head::default())
         .await
         .map_err(|error| unreachable(server, &error))?;
     let hello = match reply.response.map(|response| response.answer) {
         Some(Ok(hello)) => hello,
-        Some(Err(error)) => return Err(initialize_refused(server, &error)),
+        Some(Err(error)) => {
+            let refusal = initialize_refused(server, &error);
+            let by_transport = matches!(reply.status.as_u16(), 400 | 404 | 405);
+            return Err(if by_transport { Refused::Post(refusal) } else { Refused::Otherwise(refusal) });
+        }
         None if matches!(reply.status.as_u16(), 401 | 403) => {
-            return Err(unclear(server, ErrorKind::UpstreamDenied, reply.status));
+            return Err(unclear(server, ErrorKind::UpstreamDenied, reply.status).into());
         }
         None if matches!(reply.status.as_u16(), 400 | 404 | 405) => {
             let message = format!(
-                "server `{server}` answered {} to `initialize`: is the URL its MCP endpoint? (A server that speaks \
-                 only the HTTP+SSE transport of 2024-11-05 is not supported yet.)",
+                "server `{server}` answered {} to `initialize`: is the URL its MCP endpoint?",
                 reply.status
             );
-            return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
+            return Err(Refused::Post(Refusal::new(ErrorKind::UpstreamProtocol, message)));
         }
-        None => return Err(unclear(server, ErrorKind::UpstreamUnavailable, reply.status)),
+        None => return Err(unclear(server, ErrorKind::UpstreamUnavailable, reply.status).into()),
     };
     let peer = legacy_peer(server, &hello)?;
     let session = reply.headers.get(header::SESSION_ID).cloned();
@@ -224,7 +329,7 @@ async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) 
 }
 
 async fn first_response(mut body: Answer, limit: usize, depth: usize) -> Result<Option<Response>, HttpError> {
-    let mut decoder = sse::Decoder::new(limit);
+    let mut decoder = Decoder::new(limit);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| HttpError::Broken(error.to_string()))?;
         if let Some(data) = frame.data_ref() {
@@ -247,7 +352,7 @@ fn parse(body: Bytes, depth: usize) -> Option<Response> {
     }
 }
 
-// ---- stdio ----
+// ---- channels ----
 
 /// What a child made of the first question.
 pub(super) enum Greeting {
@@ -265,8 +370,7 @@ pub(super) async fn greet(
     pin: EraPin,
     env: &Surroundings,
 ) -> Result<Greeting, Refusal> {
-    let broken =
-        |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
+    let broken = |lost: Lost| opening_lost(server, lost);
     if pin == EraPin::Legacy {
         return initialize_channel(server, channel, env).await.map(Greeting::Peer);
     }
@@ -307,14 +411,21 @@ async fn initialize_channel(
     channel: &Arc<Channel>,
     env: &Surroundings,
 ) -> Result<Peer, Refusal> {
-    let broken =
-        |why: String| Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {why}"));
-    let mut ticket = channel.begin(INITIALIZE, initialize(env), Wants::default()).await.map_err(broken)?;
+    let lost = |lost: Lost| opening_lost(server, lost);
+    let mut ticket = channel.begin(INITIALIZE, initialize(env), Wants::default()).await.map_err(lost)?;
     let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
-    let hello = answer.map_err(broken)?.answer.map_err(|error| initialize_refused(server, &error))?;
+    let hello = answer.map_err(lost)?.answer.map_err(|error| initialize_refused(server, &error))?;
     let peer = legacy_peer(server, &hello)?;
-    channel.notify(&Method::Initialized, None);
+    channel.tell(&Method::Initialized, None).await.map_err(lost)?;
     Ok(peer)
+}
+
+/// A server that breaks off its greeting is one that is not there.
+fn opening_lost(server: &ServerId, lost: Lost) -> Refusal {
+    match lost {
+        Lost::Broke(why) => Lost::Unsent(why).into_refusal(server),
+        lost => lost.into_refusal(server),
+    }
 }
 
 // ---- both ----

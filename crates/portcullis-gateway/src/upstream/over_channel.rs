@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::message::{Notification, Response};
-use portcullis_model::ErrorKind;
+use portcullis_mcp::message::Notification;
 use tokio::sync::mpsc;
 
-use super::channel::{Channel, Ticket, Wants};
+use super::channel::{Channel, Lost, Ticket, Wants};
 use super::connection::{Connection, Sent, Stale, encode};
 use super::incoming::{outcome, relevant};
 use super::outgoing::Outgoing;
-use crate::call::{Event, Exchange, LogLevel, Outcome, Refusal};
+use crate::call::{Event, Exchange, LogLevel, Outcome};
 
 impl Connection {
     pub(super) async fn exchange_channel(
@@ -24,13 +23,18 @@ impl Connection {
         let wants = Wants { progress: out.progress_token.is_some(), logs: self.log_level(out).is_some() };
         let mut ticket = match channel.begin(id, message, wants).await {
             Ok(ticket) => ticket,
-            Err(why) => return Sent::Stale(Stale::Gone(why)),
+            Err(lost) => return self.lost(lost),
         };
         let Some(notes) = ticket.notes.take() else {
-            let answer = ticket.answer().await;
-            return Sent::Answered(Exchange::done(self.channel_outcome(answer)));
+            return match ticket.answer().await {
+                Ok(response) => {
+                    self.touch();
+                    Sent::Answered(Exchange::done(outcome(self.era(), response)))
+                }
+                Err(lost) => self.lost(lost),
+            };
         };
-        let stream = ChannelStream {
+        let mut stream = ChannelStream {
             connection: self.clone(),
             ticket,
             notes,
@@ -39,20 +43,35 @@ impl Connection {
             log_level: self.log_level(out),
             over: false,
         };
-        let events = futures_util::stream::unfold(stream, |mut stream| async {
-            stream.next().await.map(|event| (event, stream))
+        // That the request could not be delivered shows first of all, and then it may be sent elsewhere.
+        let first = match stream.next().await {
+            Some(Ok(first)) => first,
+            Some(Err(lost)) => return self.lost(lost),
+            None => Event::Done(self.refusal(Lost::Broke("the server broke off".to_owned()))),
+        };
+        let events = futures_util::stream::unfold((Some(first), stream), |(first, mut stream)| async {
+            if let Some(first) = first {
+                return Some((first, (None, stream)));
+            }
+            let event = match stream.next().await? {
+                Ok(event) => event,
+                Err(lost) => Event::Done(stream.connection.refusal(lost)),
+            };
+            Some((event, (None, stream)))
         });
         Sent::Answered(Exchange::live(events, false))
     }
 
-    fn channel_outcome(&self, answer: Result<Response, String>) -> Outcome {
+    fn lost(&self, lost: Lost) -> Sent {
         self.touch();
-        match answer {
-            Ok(response) => outcome(self.era(), response),
-            Err(why) => {
-                Refusal::new(ErrorKind::UpstreamClosed, format!("server `{}`: {why}", self.server)).into()
-            }
+        match lost {
+            Lost::Unsent(why) => Sent::Stale(Stale::Gone(why)),
+            lost => Sent::Answered(Exchange::done(self.refusal(lost))),
         }
+    }
+
+    fn refusal(&self, lost: Lost) -> Outcome {
+        lost.into_refusal(&self.server).into()
     }
 }
 
@@ -67,19 +86,20 @@ struct ChannelStream {
 }
 
 impl ChannelStream {
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Result<Event, Lost>> {
         while !self.over {
             tokio::select! {
                 // What the server said before its answer stands before it.
                 biased;
                 Some(note) = self.notes.recv() => {
                     if let Some(note) = relevant(note, self.id, self.progress_token.as_ref(), self.log_level) {
-                        return Some(Event::Notification(note));
+                        return Some(Ok(Event::Notification(note)));
                     }
                 }
                 answer = self.ticket.answer() => {
                     self.over = true;
-                    return Some(Event::Done(self.connection.channel_outcome(answer)));
+                    self.connection.touch();
+                    return Some(answer.map(|response| Event::Done(outcome(self.connection.era(), response))));
                 }
             }
         }

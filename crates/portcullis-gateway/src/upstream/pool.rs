@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::{Body, Frame};
 use http_body_util::Full;
@@ -38,7 +39,8 @@ pub(super) struct Target {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// For HTTP/1.1: what follows the method in the request line, and the host's header.
+    /// For HTTP/1.1: the path as it stands in the request line, and what follows it.
+    path: String,
     start: String,
     /// For HTTP/2.
     uri: Uri,
@@ -62,9 +64,20 @@ impl Target {
             host,
             port: authority.port_u16().unwrap_or(if secure { 443 } else { 80 }),
             tls,
-            start: format!(" {path} HTTP/1.1\r\nhost: {authority}\r\n"),
+            path: path.to_owned(),
+            start: format!(" HTTP/1.1\r\nhost: {authority}\r\n"),
             uri: uri.clone(),
         })
+    }
+}
+
+impl Target {
+    fn uri_at(&self, path: Option<&PathAndQuery>) -> Uri {
+        let mut parts = self.uri.clone().into_parts();
+        if let Some(path) = path {
+            parts.path_and_query = Some(path.clone());
+        }
+        Uri::from_parts(parts).unwrap_or_else(|_| self.uri.clone())
     }
 }
 
@@ -74,6 +87,8 @@ pub(super) type Headers<'a> = dyn Fn(&mut dyn FnMut(&str, &[u8])) + Sync + 'a;
 /// A request before it is written down: HTTP/1.1 and HTTP/2 write it differently.
 pub(super) struct Outgoing<'a> {
     pub(super) method: Method,
+    /// Another path than the target's, on the same server.
+    pub(super) path: Option<&'a PathAndQuery>,
     pub(super) headers: &'a Headers<'a>,
     pub(super) body: Bytes,
 }
@@ -142,6 +157,8 @@ impl Pool {
     fn head(&self, request: &Outgoing<'_>) -> Vec<u8> {
         let mut head = Vec::with_capacity(512 + request.body.len().min(16 * 1024));
         head.extend_from_slice(request.method.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(request.path.map_or(&*self.target.path, PathAndQuery::as_str).as_bytes());
         head.extend_from_slice(self.target.start.as_bytes());
         (request.headers)(&mut |name, value| {
             head.extend_from_slice(name.as_bytes());
@@ -169,7 +186,7 @@ impl Pool {
         }
         let mut message = Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
-        *message.uri_mut() = self.target.uri.clone();
+        *message.uri_mut() = self.target.uri_at(request.path);
         (request.headers)(&mut |name, value| {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 message.headers_mut().insert(name, value);

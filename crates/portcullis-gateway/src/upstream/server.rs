@@ -10,18 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use portcullis_config::{self as config, EraPin, Sharing, Transport};
+use portcullis_config::{self as config, EraPin, HttpTransport, Sharing, Transport};
 use portcullis_hub::{Backoff, Command, Next};
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
-use super::channel::Channel;
+use super::channel::{Channel, OnNotice};
 use super::connection::{Connection, Link, Peer, Sent, Stale};
 use super::feed;
 use super::http::{HttpLink, SharedLink};
-use super::opening::{Greeting, Handshake, Verdict, greet, initialize_http, probe_http};
+use super::opening::{
+    Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
+};
 use super::outgoing::Outgoing;
 use super::stdio;
 use super::tls::{TlsError, fingerprint};
@@ -264,7 +266,7 @@ impl Server {
         Some(match (&verdict.modern, verdict.legacy) {
             (None, _) => 0,
             (Some(_), Handshake::No) => 1,
-            (Some(_), Handshake::Yes | Handshake::Untried) => usize::from(era == Era::Modern),
+            (Some(_), _) => usize::from(era == Era::Modern),
         })
     }
 
@@ -294,16 +296,16 @@ impl Server {
         if let Some(connection) = slot.usable() {
             return Ok(connection);
         }
-        if slot.current.swap(None).is_some() {
+        if let Some(lost) = slot.current.swap(None) {
             slot.lost.store(true, Ordering::Relaxed);
-            self.note_down("the server exited");
+            self.note_down(lost.broken().unwrap_or("the server exited"));
         }
         self.wait_or_refuse().await?;
         match self.establish(era).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 self.note_up(&connection);
-                if slot.lost.swap(false, Ordering::Relaxed) {
+                if slot.lost.swap(false, Ordering::Relaxed) && self.http.is_none() {
                     self.env.metrics.child_restarted(self.id.as_str());
                 }
                 slot.current.store(Some(connection.clone()));
@@ -338,15 +340,15 @@ impl Server {
     async fn establish_http(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
         let link = self.http.clone().expect("a server behind a URL has a link");
         let verdict = self.verdict(&link).await?;
-        let connection = |peer, session| {
-            let link = Link::Http { link: link.clone(), session };
-            Connection::new(self.id.clone(), peer, link, self.env.clone())
-        };
+        let connection = |peer, session| self.connect(peer, Link::Http { link: link.clone(), session });
+        let transport = self.transport();
         match (verdict.modern.clone(), verdict.legacy) {
             (Some(peer), Handshake::No) => Ok(connection(peer, None)),
             (Some(peer), _) if era == Era::Modern => Ok(connection(peer, None)),
             (Some(peer), Handshake::Untried) => {
-                let greeted = initialize_http(&self.id, &link, &self.env).await;
+                // Who is modern has no older transport than Streamable HTTP.
+                let transport = HttpTransport::Streamable;
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, self.on_notice()).await;
                 let legacy = match &greeted {
                     Ok(_) => Handshake::Yes,
                     Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol => Handshake::No,
@@ -356,20 +358,52 @@ impl Server {
                 tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
                 self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 Ok(match greeted {
-                    Ok((legacy_peer, session)) => connection(legacy_peer, session),
+                    Ok(opened) => self.opened(opened, &link),
                     Err(_) => connection(peer, None),
                 })
             }
+            (_, Handshake::Sse) => {
+                let greeted = initialize_sse(&self.id, &link, &self.env, self.on_notice()).await;
+                let (peer, channel) = greeted.inspect_err(|_| self.verdict.store(None))?;
+                Ok(self.opened(Opened::Sse(peer, channel), &link))
+            }
             (None, _) | (Some(_), Handshake::Yes) => {
-                let greeted = initialize_http(&self.id, &link, &self.env).await;
-                if greeted.is_err() {
-                    // What was found out is not so, or no longer: ask again the next time.
-                    self.verdict.store(None);
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, self.on_notice()).await;
+                // What was found out is not so, or no longer: ask again the next time.
+                let opened = greeted.inspect_err(|_| self.verdict.store(None))?;
+                if let Opened::Sse(..) = &opened {
+                    let legacy = Handshake::Sse;
+                    self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 }
-                let (peer, session) = greeted?;
-                Ok(connection(peer, session))
+                Ok(self.opened(opened, &link))
             }
         }
+    }
+
+    fn opened(&self, opened: Opened, link: &SharedLink) -> Connection {
+        match opened {
+            Opened::Streamable(peer, session) => {
+                self.connect(peer, Link::Http { link: link.clone(), session })
+            }
+            Opened::Sse(peer, channel) => self.connect(peer, Link::Channel(channel)),
+        }
+    }
+
+    fn connect(&self, peer: Peer, link: Link) -> Connection {
+        Connection::new(self.id.clone(), peer, link, self.env.clone())
+    }
+
+    fn transport(&self) -> HttpTransport {
+        match &self.settings.transport {
+            Transport::Http(http) => http.transport,
+            Transport::Stdio(_) => HttpTransport::Auto,
+        }
+    }
+
+    /// What is done with notifications on a channel that belong to no call.
+    fn on_notice(&self) -> OnNotice {
+        let (env, id) = (self.env.clone(), self.id.clone());
+        Box::new(move |method| env.notice(&id, method))
     }
 
     fn silent(&self, limit: Duration) -> Refusal {
@@ -385,8 +419,11 @@ impl Server {
         }
         self.wait_or_refuse().await?;
         let limit = self.settings.call_timeout;
-        let probed =
-            tokio::time::timeout(limit, probe_http(&self.id, link, self.settings.era, &self.env)).await;
+        let probed = tokio::time::timeout(
+            limit,
+            probe_http(&self.id, link, self.settings.era, self.transport(), &self.env),
+        )
+        .await;
         let verdict = match probed.unwrap_or_else(|_| Err(self.silent(limit))) {
             Ok(verdict) => Arc::new(verdict),
             Err(refusal) => {
@@ -410,12 +447,7 @@ impl Server {
             let channel = self.start_child(stdio).await?;
             match greet(&self.id, &channel, pin, &self.env).await {
                 Ok(Greeting::Peer(peer)) => {
-                    return Ok(Connection::new(
-                        self.id.clone(),
-                        peer,
-                        Link::Channel(channel),
-                        self.env.clone(),
-                    ));
+                    return Ok(self.connect(peer, Link::Channel(channel)));
                 }
                 Ok(Greeting::LeftDuringProbe) => {
                     channel.close().await;
@@ -446,8 +478,7 @@ impl Server {
         let child = self.env.supervisor.spawn(&command).await;
         let child = child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
         let limits = self.env.limits();
-        let (env, id) = (self.env.clone(), self.id.clone());
-        let on_notice = Box::new(move |method: &_| env.notice(&id, method));
+        let on_notice = self.on_notice();
         Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, on_notice))
     }
 

@@ -3,7 +3,7 @@
 //! A writer task owns the child's stdin, a reader task its stdout. What is said on them is the channel's business
 //! (`channel.rs`); here bytes become messages. A child that floods, breaks the framing or dies ends its channel.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use portcullis_hub::{Child, ChildHandle};
@@ -16,6 +16,9 @@ use tokio::sync::mpsc;
 
 use super::channel::{Carrier, Channel, GRACE, Inbox, OnNotice};
 
+/// Messages that wait for the child to read its stdin; a call that finds the queue full waits within its time limit.
+const QUEUE: usize = 256;
+
 /// Takes over a child. Must run on the runtime that is to do its I/O.
 pub(super) fn start(
     server: ServerId,
@@ -24,8 +27,9 @@ pub(super) fn start(
     depth: usize,
     on_notice: OnNotice,
 ) -> Arc<Channel> {
-    let carrier = Carrier::Child(child.handle.clone());
-    let (channel, messages, inbox) = Channel::new(server, carrier, depth, on_notice);
+    let (queue, messages) = mpsc::channel(QUEUE);
+    let carrier = Carrier::Child { queue: Mutex::new(Some(queue)), handle: child.handle.clone() };
+    let (channel, inbox) = Channel::new(server, carrier, depth, on_notice);
     tokio::spawn(write(child.stdin, messages));
     let reader = Reader { inbox, handle: child.handle, limit };
     tokio::spawn(reader.run(child.stdout));
