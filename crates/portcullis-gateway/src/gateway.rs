@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Endpoint;
-use crate::listen::Sessions;
+use crate::listen::{Connections, Sessions};
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
 use crate::upstream::{Change, Server, ServerState, Surroundings, TlsError};
@@ -29,6 +29,8 @@ pub struct Gateway {
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) servers: ArcSwap<Servers>,
     pub(crate) sessions: Sessions,
+    /// Of HTTP+SSE.
+    pub(crate) connections: Connections,
     pub(crate) views: Views,
     pub(crate) sealer: Sealer,
     pub(crate) tracer: Tracer,
@@ -82,6 +84,7 @@ impl Gateway {
             settings: ArcSwap::from_pointee(settings),
             servers: ArcSwap::default(),
             sessions: Sessions::default(),
+            connections: Connections::default(),
             views: Views::default(),
             sealer: Sealer::new(),
             tracer,

@@ -30,9 +30,6 @@ impl Revision {
     /// All revisions, newest first: the order of `supportedVersions`.
     pub const ALL: [Self; 5] =
         [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26, Self::V2024_11_05];
-    /// What the gateway names as supported, newest first. 2024-11-05 is understood but has no transport of its own here.
-    pub const SERVED: [Self; 4] =
-        [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26];
     /// The newest revision with sessions.
     pub const NEWEST_LEGACY: Self = Self::V2025_11_25;
     /// The newest revision.

@@ -67,6 +67,7 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
     let head = Head {
         fields: Fields::from(&parts.headers),
         path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
         authority: parts.uri.authority().map(ToString::to_string),
         method: parts.method,
     };

@@ -13,7 +13,7 @@ use http::{HeaderValue, Response, StatusCode};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Kind, Raw};
-use portcullis_mcp::message::{Id, Notification, Request, write_notification, write_result};
+use portcullis_mcp::message::{Id, Notification, Request, write_error, write_notification, write_result};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
@@ -25,9 +25,9 @@ use super::context::{Context, trace_context};
 use super::fields::Fields;
 use super::modern::checked_token;
 use super::response::{self, Accepts};
-use super::session::{Place, Read, Reader, Running, Session, Stream};
+use super::session::{Place, Read, Reader, Running, Session, Stream, Wire};
 use super::standalone::standalone;
-use crate::answer::{Reply, reply};
+use crate::answer::{self, Reply, reply};
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::pipeline;
@@ -78,7 +78,7 @@ pub(super) async fn initialize(
     request: Request,
 ) -> Response<Body> {
     let id = request.id.clone();
-    match open_session(context, endpoint, request).await {
+    match open_session(context, endpoint, request, None).await {
         Ok((session, result)) => {
             let accepts = Accepts::of(fields);
             let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
@@ -91,10 +91,12 @@ pub(super) async fn initialize(
     }
 }
 
-async fn open_session(
+/// Opens a session; `wire` is the client's one stream, if it has one.
+pub(super) async fn open_session(
     context: &Context,
     endpoint: Endpoint,
     request: Request,
+    wire: Option<Arc<Wire>>,
 ) -> Result<(Arc<Session>, Raw), Refusal> {
     let wrong = |what: &str| Refusal::new(ErrorKind::InvalidParams, format!("`params.{what}"));
     let params = request.params.ok_or_else(|| wrong("protocolVersion` must be a string"))?;
@@ -113,7 +115,11 @@ async fn open_session(
     });
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
-    let session = Arc::new(Session::new(id, endpoint, caller));
+    let session = Session::new(id, endpoint, caller);
+    let session = Arc::new(match wire {
+        Some(wire) => session.on(wire),
+        None => session,
+    });
     let limit = gateway.env.limits().sessions;
     gateway.sessions.add(session.clone(), limit).map_err(|_| {
         let message = format!("{limit} sessions are open (limits.sessions); try again later");
@@ -173,6 +179,32 @@ pub(super) async fn request(
         return response::one(&UntilDone::new(work.outcome()).await, &id, accepts);
     }
     UntilDone::new(work.open(pause)).await.answer(accepts, pause)
+}
+
+/// Answers one request of a client that has one stream for everything.
+pub(super) fn start(context: &Context, session: &Arc<Session>, fields: &Fields, request: Request) {
+    let id = request.id.clone();
+    let answer = match local(session, &request) {
+        Some(answer) => answer,
+        None => match Work::begin(context, session, fields, request) {
+            Ok(work) => {
+                tokio::spawn(work.pump(session.open_stream()));
+                return;
+            }
+            Err(refusal) => Err(refusal),
+        },
+    };
+    session.tell(&write_answer(&id, answer.as_ref()));
+}
+
+/// An answer of the gateway's own.
+pub(super) fn write_answer(id: &Id, answer: Result<&Raw, &Refusal>) -> Vec<u8> {
+    let mut message = Vec::new();
+    match answer {
+        Ok(result) => write_result(&mut message, id, result),
+        Err(refusal) => write_error(&mut message, Some(id), &answer::error(LEGACY, refusal)),
+    }
+    message
 }
 
 /// What the gateway answers itself.
@@ -332,18 +364,18 @@ impl Work {
             Event::Notification(notification) => {
                 let mut message = Vec::new();
                 write_notification(&mut message, &notification.method, notification.params.as_ref());
-                stream.push(&message);
+                stream.send(&message).await;
             }
             Event::Done(outcome) => {
                 let mut message = Vec::new();
                 self.reply(outcome).write(&mut message, &self.id);
-                stream.push(&message);
+                stream.send(&message).await;
                 stream.finish();
             }
             Event::Paused { retry } => {
                 let retry = retry.unwrap_or(RETRY).min(LONGEST_PAUSE);
                 // The server wants to be polled, and so is the client, if its revision knows that.
-                if self.session.caller.revision >= Revision::V2025_11_25 {
+                if self.session.caller.revision >= Revision::V2025_11_25 && stream.is_resumable() {
                     stream.pause(retry);
                     let _ = tokio::time::timeout(retry, stream.resumed()).await;
                 } else {

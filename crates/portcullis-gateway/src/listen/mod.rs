@@ -1,6 +1,7 @@
 //! The edge toward clients: accept, secure, classify, and make calls of requests.
 //!
-//! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras; `worker.rs` is the threads,
+//! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras, `sse/` is the oldest transport;
+//! `worker.rs` is the threads,
 //! `http1.rs` and `http2.rs` read requests from connections. One
 //! acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
 //! between its client and an HTTP server behind.
@@ -19,6 +20,7 @@ mod request;
 mod response;
 mod router;
 mod session;
+mod sse;
 mod standalone;
 mod tls;
 mod worker;
@@ -29,3 +31,4 @@ pub use worker::Workers;
 
 pub(crate) use legacy::ended as session_ended;
 pub(crate) use session::Sessions;
+pub(crate) use sse::Connections;

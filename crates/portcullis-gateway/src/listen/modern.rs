@@ -125,7 +125,7 @@ fn is_served(method: &Method) -> bool {
 
 /// `-32022` names what is supported and what was asked for; both are required (2026-07-28, error codes).
 fn unsupported(version: &str) -> Refusal {
-    let supported: Vec<_> = Revision::SERVED.iter().map(|revision| format!("\"{revision}\"")).collect();
+    let supported: Vec<_> = Revision::ALL.iter().map(|revision| format!("\"{revision}\"")).collect();
     let supported = format!("[{}]", supported.join(","));
     let requested: String = version.chars().take(64).collect();
     let data = Raw::from_static("{}").with(&[

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use portcullis_mcp::message::{Id, write_error};
+use portcullis_mcp::message::{Id, Malformed, write_error};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
+use portcullis_model::ErrorKind;
 
 use super::body::Body;
 use super::fields::Fields;
@@ -77,6 +78,19 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
         response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
     }
     response
+}
+
+/// A refusal of a body that is no message.
+pub(crate) fn malformed(era: Era, error: Malformed) -> Response<Body> {
+    match error {
+        Malformed::Json(error) => {
+            refusal(era, None, &Refusal::new(ErrorKind::Unparsable, format!("the body is {error}")))
+        }
+        Malformed::Envelope { id, why } => {
+            let why = format!("not a JSON-RPC 2.0 message: {why}");
+            refusal(era, id.as_ref(), &Refusal::new(ErrorKind::InvalidRequest, why))
+        }
+    }
 }
 
 /// A JSON answer.

@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{guard, legacy, modern, ops};
+use super::{guard, legacy, modern, ops, sse};
 use crate::call::{Endpoint, Refusal};
 
 /// What becomes of a request before its body is read.
@@ -37,7 +37,12 @@ pub(super) enum Routed {
 }
 
 /// Where a body is to go.
-pub(super) struct Post(Endpoint);
+pub(super) enum Post {
+    /// To an endpoint of Streamable HTTP.
+    Endpoint(Endpoint),
+    /// To a client's connection of HTTP+SSE.
+    Connection(Arc<sse::Connection>),
+}
 
 /// Finds out what a request is for, and answers it when it needs no body.
 pub(super) fn route(context: &Context, head: &Head) -> Routed {
@@ -63,7 +68,10 @@ pub(super) async fn post(
     body: Result<Bytes, Refusal>,
 ) -> Response<Body> {
     let answer = match body {
-        Ok(body) => message(context, post.0, &head.fields, body).await,
+        Ok(body) => match post {
+            Post::Endpoint(endpoint) => message(context, endpoint, &head.fields, body).await,
+            Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
+        },
         Err(refusal) => response::refusal(Era::Modern, None, &refusal),
     };
     finish(context, head, answer)
@@ -92,9 +100,10 @@ fn dispatch(context: &Context, head: &Head) -> Routed {
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
             ops::metrics(&context.gateway)
         }
-        (_, path) => match endpoint(path) {
-            Some(endpoint) => return mcp(context, endpoint, head),
-            None => {
+        (_, path) => match (endpoint(path), sse_endpoint(path)) {
+            (Some(endpoint), _) => return mcp(context, endpoint, head),
+            (None, Some((endpoint, leg))) => return http_sse(context, endpoint, leg, head),
+            (None, None) => {
                 let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
                 response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
             }
@@ -109,6 +118,48 @@ fn endpoint(path: &str) -> Option<Endpoint> {
     }
 }
 
+/// The two addresses of HTTP+SSE.
+#[derive(Clone, Copy)]
+enum Leg {
+    Stream,
+    Messages,
+}
+
+fn sse_endpoint(path: &str) -> Option<(Endpoint, Leg)> {
+    let (before, last) = path.trim_end_matches('/').rsplit_once('/')?;
+    let leg = match last {
+        "sse" => Leg::Stream,
+        "messages" => Leg::Messages,
+        _ => return None,
+    };
+    let endpoint = match before {
+        "" => Endpoint::Aggregate,
+        before => Endpoint::Server(ServerId::parse(before.strip_prefix("/s/")?).ok()?),
+    };
+    Some((endpoint, leg))
+}
+
+/// One request to an address of HTTP+SSE.
+fn http_sse(context: &Context, endpoint: Endpoint, leg: Leg, head: &Head) -> Routed {
+    let routed = enter(context, &endpoint).and_then(|()| match (leg, &head.method) {
+        (Leg::Stream, &HttpMethod::GET) => Ok(Routed::Answer(sse::open(context, endpoint, &head.fields)?)),
+        (Leg::Messages, &HttpMethod::POST) => {
+            let connection = sse::find(context, &endpoint, head.query.as_deref())?;
+            takes(context, &head.fields)?;
+            Ok(Routed::Post(Post::Connection(connection)))
+        }
+        (Leg::Stream, _) => {
+            let message = "GET opens the event stream of HTTP+SSE; Streamable HTTP is at /mcp";
+            Ok(Routed::Answer(not_allowed(message, "GET, OPTIONS")))
+        }
+        (Leg::Messages, _) => {
+            let message = "POST JSON-RPC messages of an HTTP+SSE session here";
+            Ok(Routed::Answer(not_allowed(message, "POST, OPTIONS")))
+        }
+    });
+    routed.unwrap_or_else(|refusal| Routed::Answer(response::refusal(Era::Legacy, None, &refusal)))
+}
+
 /// One request to an MCP endpoint.
 fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
     if let Err(refusal) = enter(context, &endpoint) {
@@ -117,10 +168,12 @@ fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
     let fields = &head.fields;
     let answer = match head.method {
         HttpMethod::POST => match takes(context, fields) {
-            Ok(()) => return Routed::Post(Post(endpoint)),
+            Ok(()) => return Routed::Post(Post::Endpoint(endpoint)),
             Err(refusal) => response::refusal(Era::Modern, None, &refusal),
         },
-        HttpMethod::GET | HttpMethod::DELETE if !fields.has(&header::SESSION_ID) => not_allowed(),
+        HttpMethod::GET | HttpMethod::DELETE if !fields.has(&header::SESSION_ID) => {
+            not_allowed(NOT_HERE, "POST, GET, DELETE, OPTIONS")
+        }
         HttpMethod::GET => match legacy::find_session(context, &endpoint, fields) {
             Ok(session) => legacy::listen(context, &session, fields),
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
@@ -132,7 +185,7 @@ fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
             }
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
-        _ => not_allowed(),
+        _ => not_allowed(NOT_HERE, "POST, GET, DELETE, OPTIONS"),
     };
     Routed::Answer(answer)
 }
@@ -154,12 +207,13 @@ fn enter(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn not_allowed() -> Response<Body> {
-    let message =
-        "POST a JSON-RPC message here; GET and DELETE are for sessions of revisions up to 2025-11-25";
+const NOT_HERE: &str =
+    "POST a JSON-RPC message here; GET and DELETE are for sessions of revisions up to 2025-11-25";
+
+fn not_allowed(message: &'static str, allowed: &'static str) -> Response<Body> {
     let refusal = Refusal::new(ErrorKind::MethodNotAllowed, message);
     let mut answer = response::refusal(Era::Modern, None, &refusal);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE, OPTIONS"));
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer
 }
 
@@ -185,11 +239,11 @@ async fn message(context: &Arc<Context>, endpoint: Endpoint, fields: &Fields, bo
     if body.trim_ascii_start().first() == Some(&b'[') {
         return match Raw::parse(body, depth) {
             Ok(raw) => batch(context, &endpoint, fields, &raw).await,
-            Err(error) => malformed(era, Malformed::Json(error)),
+            Err(error) => response::malformed(era, Malformed::Json(error)),
         };
     }
     match Message::parse(body, depth) {
-        Err(error) => malformed(era, error),
+        Err(error) => response::malformed(era, error),
         Ok(Message::Request(request))
             if era == Era::Modern || has_modern_metadata(request.params.as_ref()) =>
         {
@@ -237,19 +291,6 @@ fn has_modern_metadata(params: Option<&Object>) -> bool {
     params.and_then(|params| params.find_object("_meta")?.find(key::PROTOCOL_VERSION)).is_some()
 }
 
-fn malformed(era: Era, error: Malformed) -> Response<Body> {
-    match error {
-        Malformed::Json(error) => {
-            response::refusal(era, None, &Refusal::new(ErrorKind::Unparsable, format!("the body is {error}")))
-        }
-        Malformed::Envelope { id, why } => {
-            let refusal =
-                Refusal::new(ErrorKind::InvalidRequest, format!("not a JSON-RPC 2.0 message: {why}"));
-            response::refusal(era, id.as_ref(), &refusal)
-        }
-    }
-}
-
 /// Batches exist in 2025-03-26 and nowhere else.
 async fn batch(
     context: &Arc<Context>,
@@ -285,7 +326,7 @@ async fn batch(
             Ok(Message::Request(request)) => requests.push(request),
             Ok(Message::Notification(notification)) => legacy::notification(&session, &notification),
             Ok(Message::Response(_)) => {}
-            Err(error) => return malformed(Era::Legacy, error),
+            Err(error) => return response::malformed(Era::Legacy, error),
         }
     }
     if requests.is_empty() {

@@ -43,8 +43,7 @@ pub(super) fn standalone(
                 () = gateway.draining.cancelled() => return None,
                 change = next_change(&mut changes, &held.session.endpoint) => {
                     // Not raced against anything: what was announced must be told.
-                    let lists = changed_lists(change.ok()?, &mut changes, &held.session.endpoint).await;
-                    for method in lists {
+                    for method in changed_lists(change.ok()?, &mut changes, &held.session.endpoint).await {
                         let mut message = Vec::new();
                         write_notification(&mut message, &method, None);
                         sse::event(&mut out, None, None, None, &message);
@@ -55,6 +54,15 @@ pub(super) fn standalone(
             Some((out.into(), (gateway, held, changes, None, open)))
         },
     )
+}
+
+/// What servers announce.
+pub(super) type Changes = broadcast::Receiver<Change>;
+
+/// Which lists of an endpoint have changed, as soon as some have; `None` when there is nobody left to announce it.
+pub(super) async fn changed(changes: &mut Changes, endpoint: &Endpoint) -> Option<Vec<Method>> {
+    let first = next_change(changes, endpoint).await.ok()?;
+    Some(changed_lists(first, changes, endpoint).await)
 }
 
 /// The next announcement that concerns an endpoint; `None` stands for more than could be kept.

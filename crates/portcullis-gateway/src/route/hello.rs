@@ -35,7 +35,7 @@ pub(crate) async fn discover(
     caller: &Caller,
 ) -> Result<Raw, Refusal> {
     let hello = greet(gateway, endpoint, caller).await?;
-    let versions: Vec<String> = Revision::SERVED.iter().map(|revision| format!("\"{revision}\"")).collect();
+    let versions: Vec<String> = Revision::ALL.iter().map(|revision| format!("\"{revision}\"")).collect();
     let mut out = format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[{}],\"capabilities\":{}",
         versions.join(","),

@@ -102,7 +102,7 @@ impl Unbound {
 fn read(request: &Request<'_, '_>, buffer: &[u8]) -> Result<Unbound, Rejected> {
     let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
     let method = method.ok_or(bad("the method of the request cannot be read"))?;
-    let (path, authority) = target(request.path.unwrap_or_default())?;
+    let (path, query, authority) = target(request.path.unwrap_or_default())?;
     let old = request.version == Some(0);
     let mut lengths = Lengths::default();
     let (mut stays, mut leaves, mut expects, mut hosts) = (!old, false, false, 0);
@@ -133,7 +133,7 @@ fn read(request: &Request<'_, '_>, buffer: &[u8]) -> Result<Unbound, Rejected> {
     if old && matches!(framing, Framing::Chunked(_)) {
         return Err(bad("HTTP/1.0 has no chunks"));
     }
-    let head = Head { method, path, authority, fields: Fields::default() };
+    let head = Head { method, path, query, authority, fields: Fields::default() };
     let (keep, expects) = (stays && !leaves, expects && !old);
     Ok(Unbound { parsed: Parsed { head, framing, keep, old, expects }, places })
 }
@@ -152,15 +152,18 @@ fn has_option(value: &[u8], option: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|other| other.trim_ascii().eq_ignore_ascii_case(option))
 }
 
-/// Path and host of a request target: `/path?query`, `http://host/path?query`, or `*`.
-fn target(text: &str) -> Result<(String, Option<String>), Rejected> {
+/// Path, query and host of a request target: `/path?query`, `http://host/path?query`, or `*`.
+fn target(text: &str) -> Result<(String, Option<String>, Option<String>), Rejected> {
     if text.starts_with('/') || text == "*" {
-        let path = text.split_once('?').map_or(text, |(path, _)| path);
-        return Ok((path.to_owned(), None));
+        return Ok(match text.split_once('?') {
+            Some((path, query)) => (path.to_owned(), Some(query.to_owned()), None),
+            None => (text.to_owned(), None, None),
+        });
     }
     let uri = Uri::try_from(text).ok().filter(|uri| uri.scheme().is_some());
     let uri = uri.ok_or(bad("the target of the request cannot be read"))?;
-    Ok((uri.path().to_owned(), uri.authority().map(ToString::to_string)))
+    let query = uri.query().map(str::to_owned);
+    Ok((uri.path().to_owned(), query, uri.authority().map(ToString::to_string)))
 }
 
 #[cfg(test)]

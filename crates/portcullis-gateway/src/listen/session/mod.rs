@@ -6,6 +6,7 @@
 
 mod store;
 mod stream;
+mod wire;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use crate::call::{Caller, Endpoint, LogLevel};
 
 pub(crate) use store::Sessions;
 pub(crate) use stream::{Place, Read, Reader, Stream};
+pub(crate) use wire::Wire;
 
 /// Finished streams that a session keeps for clients that come back, and for how long.
 const KEPT_STREAMS: usize = 8;
@@ -32,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) caller: Arc<Caller>,
     /// Everything of the session ends with it.
     pub(crate) ended: CancellationToken,
+    /// On HTTP+SSE, the one stream of the client; the session ends with it.
+    wire: Option<Arc<Wire>>,
     log_level: AtomicU8,
     opened: Instant,
     /// Milliseconds after `opened`.
@@ -63,12 +67,31 @@ impl Session {
             endpoint,
             caller,
             ended: CancellationToken::new(),
+            wire: None,
             // A client that never says which level it wants gets what is worth reading.
             log_level: AtomicU8::new(LogLevel::Info as u8),
             opened: Instant::now(),
             used: AtomicU64::new(0),
             state: Mutex::default(),
         }
+    }
+
+    /// The same, on the client's one stream.
+    #[must_use]
+    pub(crate) fn on(self, wire: Arc<Wire>) -> Self {
+        Self { ended: wire.closed.clone(), wire: Some(wire), ..self }
+    }
+
+    /// Tells the client what is part of no call's own stream.
+    pub(crate) fn tell(&self, message: &[u8]) {
+        if let Some(wire) = &self.wire {
+            wire.push(message);
+        }
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.state().calls.is_empty()
     }
 
     /// The session is in use.
@@ -80,7 +103,7 @@ impl Session {
     /// How long nobody has used it; `None` while a call runs or a stream is open.
     pub(crate) fn idle(&self) -> Option<Duration> {
         let state = self.state();
-        if !state.calls.is_empty() || state.standalone.is_some() {
+        if !state.calls.is_empty() || state.standalone.is_some() || self.wire.is_some() {
             return None;
         }
         Some(self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed))))
@@ -114,8 +137,11 @@ impl Session {
         }
     }
 
-    /// Opens a stream that its client may leave and come back to.
+    /// Opens a stream for a call; its client may leave it and come back to it, unless it has one for everything.
     pub(crate) fn open_stream(&self) -> Arc<Stream> {
+        if let Some(wire) = &self.wire {
+            return Arc::new(Stream::on(wire.clone()));
+        }
         let mut state = self.state();
         state.next_stream += 1;
         let stream = Arc::new(Stream::new(state.next_stream));

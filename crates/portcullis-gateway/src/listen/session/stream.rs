@@ -12,6 +12,8 @@ use bytes::Bytes;
 use portcullis_mcp::sse;
 use tokio::sync::Notify;
 
+use super::wire::Wire;
+
 /// Bytes of events that a stream keeps besides the last one.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -36,6 +38,8 @@ impl Place {
 /// The stream.
 pub(crate) struct Stream {
     number: u64,
+    /// On HTTP+SSE everything goes to the connection's one stream, and nothing is kept here.
+    wire: Option<Arc<Wire>>,
     state: Mutex<State>,
     /// Something was written, or the reader has to go.
     written: Notify,
@@ -66,7 +70,17 @@ pub(crate) enum Read {
 
 impl Stream {
     pub(super) fn new(number: u64) -> Self {
-        Self { number, state: Mutex::default(), written: Notify::new(), read: Notify::new() }
+        Self { number, wire: None, state: Mutex::default(), written: Notify::new(), read: Notify::new() }
+    }
+
+    /// A stream whose messages go to the client's one stream.
+    pub(super) fn on(wire: Arc<Wire>) -> Self {
+        Self { wire: Some(wire), ..Self::new(0) }
+    }
+
+    /// Whether the client can leave it and come back.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.wire.is_none()
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -78,9 +92,20 @@ impl Stream {
         self.write(|out, id| sse::event(out, Some(id), None, Some(retry), b""));
     }
 
+    /// Writes a message, and waits for room where the stream has a bound that is the client's to keep.
+    pub(crate) async fn send(&self, message: &[u8]) {
+        match &self.wire {
+            Some(wire) => wire.send(message).await,
+            None => self.push(message),
+        }
+    }
+
     /// Writes a message.
     pub(crate) fn push(&self, message: &[u8]) {
-        self.write(|out, id| sse::event(out, Some(id), None, None, message));
+        match &self.wire {
+            Some(wire) => wire.push(message),
+            None => self.write(|out, id| sse::event(out, Some(id), None, None, message)),
+        }
     }
 
     /// Asks the client to come back after `retry`, and lets its connection go.
@@ -117,7 +142,7 @@ impl Stream {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.state().over.is_some()
+        self.state().over.is_some() || self.wire.as_ref().is_some_and(|wire| wire.closed.is_cancelled())
     }
 
     pub(super) fn over_for(&self) -> Option<Duration> {

@@ -128,3 +128,58 @@ fn event_ids_are_read_strictly() {
         assert_eq!(Place::parse(bad), None, "{bad}");
     }
 }
+
+// ---- the one stream of HTTP+SSE ----
+
+#[tokio::test]
+async fn on_one_stream_everything_comes_in_order_and_nothing_is_kept() {
+    let wire = Arc::new(Wire::new(Duration::from_secs(5)));
+    let session = Session::new("abc".into(), Endpoint::Aggregate, session("abc").caller.clone());
+    let session = session.on(wire.clone());
+    assert_eq!(session.idle(), None, "whoever reads is there");
+    let call = session.open_stream();
+    call.prime(Duration::from_millis(500));
+    call.send(b"1").await;
+    session.tell(b"2");
+    call.send(b"3").await;
+    call.finish();
+    let taken = wire.take().await;
+    assert_eq!(taken, "event: message\ndata: 1\n\nevent: message\ndata: 2\n\nevent: message\ndata: 3\n\n");
+    assert!(wire.is_empty() && call.is_over() && !call.is_resumable());
+    assert!(session.find_stream(call.number()).is_none());
+    wire.closed.cancel();
+    assert!(session.ended.is_cancelled() && session.open_stream().is_over());
+}
+
+#[tokio::test]
+async fn who_does_not_read_makes_answers_wait_and_is_then_left() {
+    let wire = Arc::new(Wire::new(Duration::from_secs(5)));
+    let big = vec![b'1'; 3 << 20];
+    wire.send(&big).await;
+    assert!(wire.is_behind(), "one message of any size has the room to itself");
+    let waiting = tokio::spawn({
+        let wire = wire.clone();
+        async move { wire.send(b"2").await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished() && !wire.closed.is_cancelled());
+    assert!(wire.take().await.len() > 3 << 20);
+    waiting.await.unwrap();
+    assert_eq!(wire.take().await, "event: message\ndata: 2\n\n");
+
+    let wire = Wire::new(Duration::from_millis(20));
+    wire.send(&big).await;
+    wire.send(b"3").await;
+    assert!(wire.closed.is_cancelled(), "nothing was taken for as long as it may take");
+}
+
+#[test]
+fn what_nobody_waits_for_piles_up_to_a_bound() {
+    let wire = Wire::new(Duration::from_secs(5));
+    for _ in 0..1024 {
+        wire.push(b"1");
+    }
+    assert!(wire.is_behind() && !wire.closed.is_cancelled());
+    wire.push(b"1");
+    assert!(wire.closed.is_cancelled());
+}

@@ -32,15 +32,16 @@ fn rejected(text: &str) -> u16 {
 
 #[test]
 fn reads_targets_and_what_is_said_of_the_connection() {
-    for (line, path, authority) in [
-        ("GET /mcp HTTP/1.1", "/mcp", None),
-        ("GET /mcp?a=1?2 HTTP/1.1", "/mcp", None),
-        ("GET http://gw:80/mcp?x HTTP/1.1", "/mcp", Some("gw:80")),
-        ("GET http://gw HTTP/1.1", "/", Some("gw")),
-        ("OPTIONS * HTTP/1.1", "*", None),
+    for (line, path, query, authority) in [
+        ("GET /mcp HTTP/1.1", "/mcp", None, None),
+        ("GET /mcp?a=1?2 HTTP/1.1", "/mcp", Some("a=1?2"), None),
+        ("GET http://gw:80/mcp?x HTTP/1.1", "/mcp", Some("x"), Some("gw:80")),
+        ("GET http://gw HTTP/1.1", "/", None, Some("gw")),
+        ("OPTIONS * HTTP/1.1", "*", None, None),
     ] {
         let head = taken(&format!("{line}\r\nHost: a\r\n\r\n")).head;
-        assert_eq!((&*head.path, head.authority.as_deref()), (path, authority), "{line}");
+        let target = (&*head.path, head.query.as_deref(), head.authority.as_deref());
+        assert_eq!(target, (path, query, authority), "{line}");
     }
     for (fields, version, keep) in [
         ("", 1, true),

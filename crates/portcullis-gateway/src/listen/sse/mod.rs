@@ -1,0 +1,273 @@
+//! HTTP+SSE, the transport of 2024-11-05, for clients that know no other.
+//!
+//! `GET /sse` opens the client's one stream, whose first event says where to post; everything the client says is
+//! posted there and answered with 202, everything it is told is an event of the stream. The stream is the session:
+//! when it ends, the client's calls are cancelled and nothing is kept. Which revision is spoken is `initialize`'s
+//! matter: newer clients use this transport too.
+//!
+//! Sessions, calls and their translation are those of `legacy.rs`; only where messages are written differs.
+
+mod connections;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::{Response, StatusCode};
+use portcullis_mcp::json::{Limits as JsonLimits, Raw};
+use portcullis_mcp::message::{Id, Malformed, Message, Request, write_notification};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::sse;
+use portcullis_model::ErrorKind;
+use tokio::time::Instant;
+
+use self::connections::Held;
+use super::body::Body;
+use super::context::Context;
+use super::fields::Fields;
+use super::response::{self, Accepts};
+use super::session::{Session, Wire};
+use super::{legacy, standalone};
+use crate::call::{Endpoint, Refusal};
+use crate::gateway::Gateway;
+use crate::seal::random_id;
+
+pub(crate) use self::connections::{Connection, Connections};
+
+const LEGACY: Era = Era::Legacy;
+/// How often a stream that is to end looks whether its calls have ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// GET: opens a stream.
+///
+/// # Errors
+/// The client does not take event streams, or there are too many.
+pub(super) fn open(
+    context: &Context,
+    endpoint: Endpoint,
+    fields: &Fields,
+) -> Result<Response<Body>, Refusal> {
+    let held = connect(context, endpoint, fields)?;
+    Ok(response::stream(Body::stream(events(held))))
+}
+
+fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Held, Refusal> {
+    let gateway = &context.gateway;
+    if !Accepts::of(fields).stream {
+        let message = "GET answers with text/event-stream; accept it";
+        return Err(Refusal::new(ErrorKind::NotAcceptable, message));
+    }
+    if gateway.draining.is_cancelled() {
+        return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
+    }
+    let limits = gateway.env.limits();
+    // A client that takes nothing while two signs of life are due is not there any more.
+    let wire = Arc::new(Wire::new(limits.keep_alive_interval * 2));
+    let connection = Connection::new(random_id().into(), context.principal.clone(), endpoint, wire);
+    let connection = Arc::new(connection);
+    if !gateway.connections.add(connection.clone(), limits.sessions) {
+        let message = format!("{} sessions are open (limits.sessions); try again later", limits.sessions);
+        return Err(Refusal::new(ErrorKind::Overloaded, message));
+    }
+    Ok(Held::new(gateway.clone(), connection))
+}
+
+/// Where the client is to post.
+fn address(connection: &Connection) -> String {
+    match &connection.endpoint {
+        Endpoint::Aggregate => format!("/messages?sessionId={}", connection.id),
+        Endpoint::Server(id) => format!("/s/{id}/messages?sessionId={}", connection.id),
+    }
+}
+
+/// What the client reads.
+fn events(held: Held) -> impl Stream<Item = Bytes> + Send {
+    let limits = held.gateway.env.limits();
+    let (pause, patience) = (limits.keep_alive_interval, limits.session_idle);
+    let counted = held.gateway.metrics().streams().hold();
+    let mut first = Vec::new();
+    sse::event(&mut first, None, Some("endpoint"), None, address(&held.connection).as_bytes());
+    let opened = Instant::now();
+    futures_util::stream::unfold((held, Some(first), counted), move |(held, first, counted)| async move {
+        if let Some(first) = first {
+            return Some((first.into(), (held, None, counted)));
+        }
+        let connection = &held.connection;
+        let out = tokio::select! {
+            biased;
+            () = connection.wire.closed.cancelled() => return None,
+            out = connection.wire.take() => out,
+            () = finished(&held.gateway, connection) => return None,
+            () = tokio::time::sleep_until(opened + patience), if connection.is_fresh() => return None,
+            () = tokio::time::sleep(pause) => {
+                let mut out = Vec::new();
+                sse::comment(&mut out, "keep-alive");
+                out.into()
+            }
+        };
+        Some((out, (held, None, counted)))
+    })
+}
+
+/// Waits until the gateway drains and the client has got all its answers.
+async fn finished(gateway: &Gateway, connection: &Connection) {
+    gateway.draining.cancelled().await;
+    while connection.session().is_some_and(|session| session.is_busy()) || !connection.wire.is_empty() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The connection that a POST names.
+///
+/// # Errors
+/// It names none, or none that is this client's on this endpoint; or the client has to read first.
+pub(super) fn find(
+    context: &Context,
+    endpoint: &Endpoint,
+    query: Option<&str>,
+) -> Result<Arc<Connection>, Refusal> {
+    let pairs = query.unwrap_or_default().split('&');
+    let id = pairs.filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == "sessionId");
+    let (_, id) = id.ok_or_else(|| {
+        let message = "no session: open the event stream first; its `endpoint` event says where to post";
+        Refusal::new(ErrorKind::SessionRequired, message)
+    })?;
+    let connection = context.gateway.connections.find(id, &context.principal, endpoint);
+    let connection = connection.ok_or_else(|| {
+        let message = "no such session; it ended with its event stream: open another";
+        Refusal::new(ErrorKind::UnknownSession, message)
+    })?;
+    if connection.wire.is_behind() {
+        let message = "answers wait on your event stream; read them before you ask for more";
+        return Err(Refusal::new(ErrorKind::TooManyRequests, message));
+    }
+    Ok(connection)
+}
+
+/// POST: takes what the client says.
+pub(super) fn post(
+    context: &Context,
+    connection: &Arc<Connection>,
+    fields: &Fields,
+    body: Bytes,
+) -> Response<Body> {
+    let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
+    let taken = if body.trim_ascii_start().first() == Some(&b'[') {
+        match Raw::parse(body, depth) {
+            Ok(raw) => batch(context, connection, fields, &raw),
+            Err(error) => Err(Box::new(response::malformed(LEGACY, Malformed::Json(error)))),
+        }
+    } else {
+        Message::parse(body, depth)
+            .map(|message| take(context, connection, fields, message))
+            .map_err(|error| Box::new(response::malformed(LEGACY, error)))
+    };
+    match taken {
+        Ok(()) => response::empty(StatusCode::ACCEPTED),
+        Err(refused) => *refused,
+    }
+}
+
+fn take(context: &Context, connection: &Arc<Connection>, fields: &Fields, message: Message) {
+    let session = connection.session();
+    match (message, session) {
+        (Message::Request(request), Some(session)) => legacy::start(context, &session, fields, request),
+        (Message::Request(request), None) => before_session(context, connection, request),
+        (Message::Notification(notification), Some(session)) => legacy::notification(&session, &notification),
+        // Nobody has been asked anything yet, and nothing can be cancelled before a session.
+        (Message::Notification(_) | Message::Response(_), _) => {}
+    }
+}
+
+/// 2025-03-26 alone has batches. Their answers come one by one, as it allows.
+fn batch(
+    context: &Context,
+    connection: &Arc<Connection>,
+    fields: &Fields,
+    messages: &Raw,
+) -> Result<(), Box<Response<Body>>> {
+    let refuse = |why: String| {
+        let refusal = Refusal::new(ErrorKind::InvalidRequest, why);
+        Box::new(response::refusal(LEGACY, None, &refusal))
+    };
+    let revision = connection.session().map(|session| session.caller.revision);
+    if revision != Some(Revision::V2025_03_26) {
+        let why = "batches exist in sessions of protocol revision 2025-03-26 only; send one message";
+        return Err(refuse(why.to_owned()));
+    }
+    let limit = context.gateway.env.limits().batch;
+    let messages: Vec<Raw> = messages.elements().take(limit + 1).collect();
+    if messages.is_empty() || messages.len() > limit {
+        return Err(refuse(format!("a batch holds 1 to {limit} messages (limits.batch)")));
+    }
+    let messages: Result<Vec<_>, _> = messages.iter().map(Message::from_raw).collect();
+    let messages = messages.map_err(|error| Box::new(response::malformed(LEGACY, error)))?;
+    if messages
+        .iter()
+        .any(|message| matches!(message, Message::Request(it) if it.method == Method::Initialize))
+    {
+        return Err(refuse("`initialize` must not be part of a batch".to_owned()));
+    }
+    for message in messages {
+        take(context, connection, fields, message);
+    }
+    Ok(())
+}
+
+/// A request on a connection that has no session yet: `initialize` opens one.
+fn before_session(context: &Context, connection: &Arc<Connection>, request: Request) {
+    let refuse = |kind, why: &str| tell(connection, &request.id, Err(&Refusal::new(kind, why)));
+    match request.method {
+        Method::Initialize if connection.begin_opening() => {
+            let (context, connection) = (context.clone(), connection.clone());
+            tokio::spawn(async move { initialize(&context, &connection, request).await });
+        }
+        Method::Initialize => refuse(ErrorKind::InvalidRequest, "`initialize` is being answered already"),
+        Method::Ping => tell(connection, &request.id, Ok(&Raw::from_static("{}"))),
+        // Clients of both eras ask this first, and take an unknown method for the older one.
+        Method::Discover => refuse(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28"),
+        _ => refuse(ErrorKind::InvalidRequest, "no session yet: send `initialize` first"),
+    }
+}
+
+fn tell(connection: &Connection, id: &Id, answer: Result<&Raw, &Refusal>) {
+    connection.wire.push(&legacy::write_answer(id, answer));
+}
+
+async fn initialize(context: &Context, connection: &Arc<Connection>, request: Request) {
+    let gateway = &context.gateway;
+    let id = request.id.clone();
+    // What changes from here on is told.
+    let changes = gateway.env.changes();
+    let wire = Some(connection.wire.clone());
+    match legacy::open_session(context, connection.endpoint.clone(), request, wire).await {
+        Ok((session, result)) => {
+            if !connection.opened(session.clone()) {
+                return legacy::delete(gateway, &session);
+            }
+            tell(connection, &id, Ok(&result));
+            announce(session, changes).await;
+        }
+        Err(refusal) => {
+            connection.failed_opening();
+            tell(connection, &id, Err(&refusal));
+        }
+    }
+}
+
+/// Tells the client what belongs to no request of its own, for as long as its session lives.
+async fn announce(session: Arc<Session>, mut changes: standalone::Changes) {
+    loop {
+        let lists = tokio::select! {
+            lists = standalone::changed(&mut changes, &session.endpoint) => lists,
+            () = session.ended.cancelled() => return,
+        };
+        for method in lists.into_iter().flatten() {
+            let mut message = Vec::new();
+            write_notification(&mut message, &method, None);
+            session.tell(&message);
+        }
+    }
+}
