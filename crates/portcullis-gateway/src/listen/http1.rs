@@ -75,6 +75,7 @@ where
         writer: Writer::default(),
         answered: false,
         leaving: false,
+        stall: limits.keep_alive_interval * 2,
     };
     loop {
         let limits = context.gateway.env.limits();
@@ -106,6 +107,8 @@ struct Connection<S> {
     answered: bool,
     /// The gateway drains, and the connection knows.
     leaving: bool,
+    /// A client that takes not one byte for so long is not there any more.
+    stall: Duration,
 }
 
 /// What comes next on a connection.
@@ -211,6 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // What the fields hold on to is the buffer, which can be used again once they are gone.
         drop(head);
         let close = close || old && matches!(response.body(), Body::Stream(_));
+        self.stall = limits.keep_alive_interval * 2;
         let sent = self.send(response, close, silent, old).await;
         self.answered = true;
         if sent.is_err() {
@@ -284,8 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.flush().await
                 } else {
                     self.flush().await?;
-                    self.stream.write_all(&body).await?;
-                    self.stream.flush().await
+                    self.write(&body).await?;
+                    self.patiently(AsyncWrite::poll_flush).await
                 }
             }
             Body::Stream(stream) => {
@@ -304,8 +308,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // An empty chunk would be the last.
                 Some(data) if data.is_empty() => {}
                 Some(data) if old => {
-                    self.stream.write_all(&data).await?;
-                    self.stream.flush().await?;
+                    self.write(&data).await?;
+                    self.patiently(AsyncWrite::poll_flush).await?;
                 }
                 Some(data) => {
                     self.writer.chunk(&data);
@@ -322,9 +326,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Sends what was written.
     async fn flush(&mut self) -> std::io::Result<()> {
-        self.stream.write_all(&self.writer.out).await?;
+        let out = std::mem::take(&mut self.writer.out);
+        let written = self.write(&out).await;
+        self.writer.out = out;
         self.writer.sent();
-        self.stream.flush().await
+        written?;
+        self.patiently(AsyncWrite::poll_flush).await
+    }
+
+    /// Writes for as long as the client takes something.
+    async fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() {
+            match self.patiently(|stream, task| stream.poll_write(task, bytes)).await? {
+                0 => return Err(std::io::ErrorKind::WriteZero.into()),
+                count => bytes = &bytes[count..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what waits for the client, but not for one that takes nothing: it would keep what is behind its stream.
+    async fn patiently<T>(
+        &mut self,
+        mut act: impl FnMut(Pin<&mut S>, &mut Task<'_>) -> Poll<std::io::Result<T>>,
+    ) -> std::io::Result<T> {
+        let mut waits = false;
+        poll_fn(|task| match act(Pin::new(&mut self.stream), task) {
+            Poll::Pending => {
+                if !std::mem::replace(&mut waits, true) {
+                    self.alarm.set(Instant::now() + self.stall);
+                }
+                self.alarm.poll(task).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+            }
+            done => done,
+        })
+        .await
     }
 
     /// Answers a head that is not taken, and ends the connection.

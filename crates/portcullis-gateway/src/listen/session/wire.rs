@@ -63,13 +63,12 @@ impl Wire {
 
     /// Writes a message, as soon as there is room for it.
     pub(crate) async fn send(&self, message: &[u8]) {
-        let event = encode(message);
         loop {
             let taken = self.taken.notified();
             tokio::pin!(taken);
             // Before looking: what is taken between the look and the wait must not be missed.
             taken.as_mut().enable();
-            if self.put(&event) {
+            if self.put(message) {
                 return;
             }
             tokio::select! {
@@ -81,12 +80,12 @@ impl Wire {
         }
     }
 
-    /// Puts an event behind the others, if there is room for it.
-    fn put(&self, event: &Bytes) -> bool {
+    /// Puts a message behind the others, if there is room for it.
+    fn put(&self, message: &[u8]) -> bool {
         let mut queue = self.queue();
-        let fits = queue.has_room(event.len());
+        let fits = queue.has_room(message.len());
         if fits {
-            queue.put(event.clone());
+            queue.put(encode(message));
             drop(queue);
             self.written.notify_one();
         }
