@@ -101,6 +101,7 @@ impl Response {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Event {
     pub(crate) id: Option<String>,
+    pub(crate) name: Option<String>,
     pub(crate) data: Option<String>,
     pub(crate) retry: Option<u64>,
     pub(crate) comment: Option<String>,
@@ -275,6 +276,11 @@ impl Events {
         }
     }
 
+    /// Says no more on the connection, but reads on.
+    pub(crate) async fn close_half(&mut self) {
+        self.connection.stream.shutdown().await.unwrap();
+    }
+
     /// Whether it ended as its framing says, not with the connection.
     pub(crate) fn is_complete(&self) -> bool {
         self.framing == Framing::Length(0)
@@ -296,6 +302,7 @@ fn parse(block: &str) -> Event {
     for line in block.lines() {
         match line.split_once(':') {
             Some(("", comment)) => event.comment = Some(comment.trim().to_owned()),
+            Some(("event", name)) => event.name = Some(name.trim().to_owned()),
             Some(("id", id)) => event.id = Some(id.trim().to_owned()),
             Some(("retry", retry)) => event.retry = retry.trim().parse().ok(),
             Some(("data", data)) => event.data = Some(data.strip_prefix(' ').unwrap_or(data).to_owned()),

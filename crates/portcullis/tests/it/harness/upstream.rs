@@ -33,6 +33,8 @@ struct Log {
 pub(crate) struct Seen {
     /// The HTTP method.
     pub(crate) verb: String,
+    /// With the query.
+    pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     /// The body as JSON; null when it is none.
@@ -207,7 +209,8 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
     };
     let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
     let mut lines = head.split("\r\n");
-    let verb = lines.next()?.split(' ').next()?.to_owned();
+    let mut start = lines.next()?.split(' ').map(str::to_owned);
+    let (verb, path) = (start.next()?, start.next()?);
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
@@ -221,5 +224,5 @@ async fn read(stream: &mut TcpStream) -> Option<Seen> {
         }
     }
     let rpc = serde_json::from_slice(&body).unwrap_or_default();
-    Some(Seen { verb, headers, body, rpc })
+    Some(Seen { verb, path, headers, body, rpc })
 }
