@@ -1,6 +1,6 @@
 //! Files as MCP clients write them.
 
-use portcullis_config::{Loaded, Overrides, Problems, Transport};
+use portcullis_config::{HttpTransport, Loaded, Overrides, Problems, Transport};
 
 use crate::{env, lines, refuses, server, warns};
 
@@ -125,14 +125,31 @@ fn vs_code() {
          editor asks; set the environment variable PERPLEXITY_KEY and write `${PERPLEXITY_KEY}` instead\n\
          mcp.json:10:4: error: servers.perplexity.envFile: not available in this version; list its variables under `env`, \
          each as `${NAME}`\n\
-         mcp.json:13:15: error: servers.legacy.type: the HTTP+SSE transport is not available in this version; most such \
-         servers offer Streamable HTTP under another URL: use that, with `type: http`\n\
-         mcp.json:14:13: error: servers.typo.type: expected `stdio` or `http` (did you mean `http`?)\n\
+         mcp.json:14:13: error: servers.typo.type: expected `stdio`, `http` or `sse` (did you mean `http`?)\n\
          mcp.json:14:63: error: servers.typo.disabled: expected true or false"
     );
     let settings =
         r#"{ "mcp": { "inputs": [], "servers": { "a": { "type": "http", "url": "https://h/mcp" } } } }"#;
     imports("settings.json", settings, &["a: https://h/mcp {}"], "");
+}
+
+#[test]
+fn kinds_of_remote_servers() {
+    let text = r#"{ "mcpServers": {
+        "a": { "type": "sse", "url": "https://h/sse" },
+        "b": { "type": "sse", "transport": "sse", "url": "https://h/sse" },
+        "c": { "type": "streamable-http", "url": "https://h/mcp" },
+        "d": { "url": "https://h/sse" }
+    } }"#;
+    let loaded = import("mcp.json", text).expect("well-formed");
+    let transports = loaded.settings.servers.values().map(|server| match &server.transport {
+        Transport::Http(http) => http.transport,
+        Transport::Stdio(_) => panic!("{server:?}"),
+    });
+    let expected = [HttpTransport::Sse, HttpTransport::Sse, HttpTransport::Auto, HttpTransport::Auto];
+    assert_eq!(transports.collect::<Vec<_>>(), expected);
+    let problems = import("mcp.json", r#"{ "mcpServers": { "a": { "type": "sse", "command": "x" } } }"#);
+    assert!(problems.expect_err("no URL").to_string().contains("only works with `url`"));
 }
 
 #[test]

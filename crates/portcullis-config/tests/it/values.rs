@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use portcullis_config::{EraPin, Limits, Sharing, Transport};
+use portcullis_config::{EraPin, HttpTransport, Limits, Sharing, Transport};
 
 use crate::{Env, env, lines, refuses, server, settings, yaml};
 
@@ -66,6 +66,7 @@ servers:
     max_concurrent: 1
     description: files
   b: { url: 'https://h/mcp?k=1', headers: { X-Team: a }, era: modern, tls: { server_name: h2 } }
+  c: { url: 'https://h/sse', transport: sse }
 ",
     );
     let a = server(&settings, "a");
@@ -86,6 +87,9 @@ servers:
     assert_eq!(http.url.expose(), "https://h/mcp?k=1");
     assert_eq!(http.headers["x-team"].expose(), "a");
     assert_eq!((b.era, http.tls.server_name.as_deref(), http.tls.verify), (EraPin::Modern, Some("h2"), true));
+    assert_eq!(http.transport, HttpTransport::Auto);
+    let Transport::Http(http) = &server(&settings, "c").transport else { panic!("{settings:?}") };
+    assert_eq!(http.transport, HttpTransport::Sse);
 }
 
 #[test]

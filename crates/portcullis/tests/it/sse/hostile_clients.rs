@@ -184,7 +184,7 @@ async fn a_client_that_does_not_read_is_left_and_costs_no_memory() {
             async move {
                 let big = seen.rpc["params"]["arguments"]["big"].as_bool() == Some(true);
                 if big {
-                    answer.result(text(&"x".repeat(4 << 20))).await;
+                    answer.result(text(&"x".repeat(1 << 20))).await;
                 } else {
                     answer.open_stream().await;
                     answer.closed().await;
@@ -194,18 +194,19 @@ async fn a_client_that_does_not_read_is_left_and_costs_no_memory() {
         })
         .start()
         .await;
-    let limits = json!({"keep_alive_interval": "200ms", "concurrent_per_client": 4});
+    let limits = json!({"keep_alive_interval": "1s"});
     let gateway = Gateway::start(&json!({"servers": {"x": upstream.config()}, "limits": limits}));
     let client = SseClient::open(&gateway, "2024-11-05").await;
     let before = gateway.memory();
     client.post(&gateway, &call(1, "x__echo", &json!({}))).await;
     upstream.nth(CALL, 1).await;
     let mut refused = 0;
-    for id in 2..40 {
+    for id in 2..300 {
         let answer = client.post(&gateway, &call(id, "x__echo", &json!({"big": true}))).await;
         refused += usize::from(answer.status() == 429);
         assert!(matches!(answer.status(), 202 | 429 | 404), "{answer:?}");
     }
+    assert!(refused > 100, "it has to read before it may ask for more, and was refused {refused} times only");
     // Its calls end with it.
     within("the end of the call", ended.notified()).await;
     until("the end of the session", async || sessions(&gateway).await == 0).await;
