@@ -120,18 +120,20 @@ impl Wire {
     /// Nothing is lost when the future is dropped. There must be one reader only.
     pub(crate) async fn take(&self) -> Bytes {
         loop {
-            let events = std::mem::take(&mut *self.queue());
-            match events.events.len() {
-                0 => self.written.notified().await,
-                count => {
-                    self.taken.notify_waiters();
-                    let mut events = events.events.into_iter();
-                    return match (events.next(), count) {
-                        (Some(only), 1) => only,
-                        (first, _) => first.into_iter().chain(events).flatten().collect(),
-                    };
-                }
+            let Queue { mut events, bytes } = std::mem::take(&mut *self.queue());
+            if events.is_empty() {
+                self.written.notified().await;
+                continue;
             }
+            self.taken.notify_waiters();
+            if events.len() == 1
+                && let Some(only) = events.pop_front()
+            {
+                return only;
+            }
+            let mut all = Vec::with_capacity(bytes);
+            events.iter().for_each(|event| all.extend_from_slice(event));
+            return all.into();
         }
     }
 
