@@ -258,9 +258,10 @@ impl WayBack {
         // The record is written with the outcome; nothing comes after it.
         self.recorder.as_ref()?;
         // What is there already needs no timer.
-        let event = match exchange.is_ready() {
-            true => Ok(exchange.next().await),
-            false => tokio::time::timeout_at(timing.next(), exchange.next()).await,
+        let event = if exchange.is_ready() {
+            Ok(exchange.next().await)
+        } else {
+            tokio::time::timeout_at(timing.next(), exchange.next()).await
         };
         let outcome = match event {
             Ok(Some(Event::Done(outcome))) => self.translate(outcome),

@@ -1,7 +1,7 @@
 //! Posting a message, and handing its answer to the host.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Change, Raw};
@@ -13,7 +13,7 @@ use portcullis_mcp::translate::key;
 
 use super::{Bridge, DEPTH, MESSAGE};
 use crate::call::Worker;
-use crate::upstream::{Answer, Head, Media, read_body};
+use crate::upstream::{Answer, Head, HttpReply, Media, read_body};
 use std::sync::PoisonError;
 
 /// The bridge has one thread's worth of connections.
@@ -42,7 +42,7 @@ impl Bridge {
             };
             let reply =
                 self.link.post(HERE, head, raw.bytes().clone()).await.map_err(|error| error.to_string())?;
-            if Media::of(reply.headers()) == Media::EventStream {
+            if reply.media() == Media::EventStream {
                 return match self.stream(reply.into_body(), request, None).await {
                     Ended::Answered => Ok(()),
                     Ended::Broken(_) => Err("the connection broke before the answer".to_owned()),
@@ -103,7 +103,7 @@ impl Bridge {
             let headers = self.modern_headers(&ask);
             let head = Head { method: Some(&ask.method), extra: Some(&headers), ..Head::default() };
             let Ok(reply) = self.link.post(HERE, head, message.into()).await else { return false };
-            let answer = match Media::of(reply.headers()) {
+            let answer = match reply.media() {
                 Media::EventStream => return false,
                 _ => read_answer(reply).await.ok().flatten(),
             };
@@ -189,7 +189,7 @@ impl Bridge {
 }
 
 /// The body as JSON, if it is that.
-pub(super) async fn read_answer(reply: Response<Answer>) -> Result<Option<Raw>, String> {
+pub(super) async fn read_answer(reply: HttpReply<Answer>) -> Result<Option<Raw>, String> {
     let body = read_body(reply.into_body(), MESSAGE).await.map_err(|error| error.to_string())?;
     Ok(parse(body))
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
-use portcullis_mcp::header;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Request, write_notification};
 use portcullis_mcp::method::Method;
@@ -90,9 +89,9 @@ impl Bridge {
                 continue;
             }
             if request.method == Method::Initialize {
-                self.session.state().id = reply.headers().get(header::SESSION_ID).cloned();
+                self.session.state().id = reply.session().cloned();
             }
-            if Media::of(reply.headers()) == Media::EventStream {
+            if reply.media() == Media::EventStream {
                 return self.stream_with_resumes(reply.into_body(), request).await;
             }
             let status = reply.status();
@@ -114,7 +113,7 @@ impl Bridge {
             let state = self.session.state().clone();
             let head = Head { last_event_id: HeaderValue::try_from(last.as_str()).ok(), ..state.head() };
             ended = match self.link.get(HERE, head).await {
-                Ok(reply) if Media::of(reply.headers()) == Media::EventStream => {
+                Ok(reply) if reply.media() == Media::EventStream => {
                     self.stream(reply.into_body(), request, Some(last)).await
                 }
                 Ok(reply) => {
@@ -139,7 +138,7 @@ impl Bridge {
         if !reply.status().is_success() {
             return Err(format!("the session ended and a new one was refused ({})", reply.status()));
         }
-        self.session.state().id = reply.headers().get(header::SESSION_ID).cloned();
+        self.session.state().id = reply.session().cloned();
         self.session.state().number += 1;
         let _ = read_answer(reply).await;
         let mut initialized = Vec::new();
@@ -186,7 +185,7 @@ impl Bridge {
     /// Hands over one standalone stream; says whether there is a point in another.
     async fn follow(&self, state: &State) -> bool {
         let mut body = match self.link.get(HERE, state.head()).await {
-            Ok(reply) if Media::of(reply.headers()) == Media::EventStream => reply.into_body(),
+            Ok(reply) if reply.media() == Media::EventStream => reply.into_body(),
             Ok(reply) => return reply.status().is_server_error(),
             Err(_) => return true,
         };

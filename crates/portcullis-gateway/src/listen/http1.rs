@@ -22,7 +22,8 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Method, Response, StatusCode};
+use http::response::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
 use portcullis_config::Limits;
 use portcullis_mcp::message::{RpcError, code, write_error};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -31,12 +32,12 @@ use tokio_util::io::poll_read_buf;
 
 use super::body::{Body, Stream};
 use super::context::Context;
-use super::response;
+use super::response::{self, JSON};
 use super::router::{self, Routed};
 use crate::framing::Framing;
 use alarm::Alarm;
 use head::{Parsed, Rejected, TOO_SLOW, parse};
-use write::{Follows, SMALL, Writer};
+use write::{Follows, Manner, SMALL, Writer};
 
 /// How much is read at once.
 const READ: usize = 8 * 1024;
@@ -181,10 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Its request is on its way, and is to be answered.
             self.alarm.set_no_later(Instant::now() + LAST_WORDS);
         }
-        self.alarm.poll(task).map(|()| match self.buffer.is_empty() {
-            true => Next::End,
-            false => Next::Rejected(TOO_SLOW),
-        })
+        let over = |()| if self.buffer.is_empty() { Next::End } else { Next::Rejected(TOO_SLOW) };
+        self.alarm.poll(task).map(over)
     }
 
     fn poll_fill(&mut self, task: &mut Task<'_>) -> Poll<std::io::Result<usize>> {
@@ -215,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         drop(head);
         let close = close || old && matches!(response.body(), Body::Stream(_));
         self.stall = limits.keep_alive_interval * 2;
-        let sent = self.send(response, close, silent, old).await;
+        let sent = self.send(response, Manner { close, silent, old }).await;
         self.answered = true;
         if sent.is_err() {
             return ControlFlow::Break(());
@@ -266,39 +265,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn send(
-        &mut self,
-        response: Response<Body>,
-        close: bool,
-        silent: bool,
-        old: bool,
-    ) -> std::io::Result<()> {
+    async fn send(&mut self, response: Response<Body>, manner: Manner) -> std::io::Result<()> {
         let (parts, body) = response.into_parts();
         match body {
-            Body::Whole(body) => {
-                let body = body.unwrap_or_default();
-                let follows = match parts.status {
-                    StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Follows::Nothing,
-                    _ => Follows::Length(body.len()),
-                };
-                self.writer.head(&parts, follows, close, old);
-                let body = if silent { Bytes::new() } else { body };
-                if body.len() <= SMALL {
-                    self.writer.out.extend_from_slice(&body);
-                    self.flush().await
-                } else {
-                    self.flush().await?;
-                    self.write(&body).await?;
-                    self.patiently(AsyncWrite::poll_flush).await
-                }
-            }
+            Body::Whole(body) => self.send_whole(&parts, None, body.unwrap_or_default(), manner).await,
+            Body::Json(body) => self.send_whole(&parts, Some(&JSON), body, manner).await,
             Body::Stream(stream) => {
-                let follows = if old { Follows::Rest } else { Follows::Chunks };
-                self.writer.head(&parts, follows, close, old);
+                let follows = if manner.old { Follows::Rest } else { Follows::Chunks };
+                self.writer.head(&parts, None, follows, manner);
                 self.flush().await?;
-                if silent { Ok(()) } else { self.send_stream(stream, old).await }
+                if manner.silent { Ok(()) } else { self.send_stream(stream, manner.old).await }
             }
         }
+    }
+
+    async fn send_whole(
+        &mut self,
+        parts: &Parts,
+        media: Option<&HeaderValue>,
+        body: Bytes,
+        manner: Manner,
+    ) -> std::io::Result<()> {
+        let follows = match parts.status {
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Follows::Nothing,
+            _ => Follows::Length(body.len()),
+        };
+        self.writer.head(parts, media, follows, manner);
+        let body = if manner.silent { Bytes::new() } else { body };
+        if body.len() <= SMALL {
+            self.writer.out.extend_from_slice(&body);
+            return self.flush().await;
+        }
+        self.flush().await?;
+        self.write(&body).await?;
+        self.patiently(AsyncWrite::poll_flush).await
     }
 
     async fn send_stream(&mut self, mut stream: Stream, old: bool) -> std::io::Result<()> {
@@ -358,7 +358,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 self.alarm.poll(task).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
             }
-            done => done,
+            done @ Poll::Ready(_) => done,
         })
         .await
     }
@@ -369,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         write_error(&mut message, None, &RpcError::new(code::INVALID_REQUEST, rejected.why, None));
         let response = response::json(rejected.status, message);
         context.gateway.metrics().http_response(rejected.status.as_u16());
-        if self.send(response, true, false, false).await.is_ok() {
+        if self.send(response, Manner { close: true, silent: false, old: false }).await.is_ok() {
             self.close(true).await;
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -17,6 +18,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::http1::LAST_WORDS;
 use super::request::Head;
+use super::response::JSON;
 use super::router::{self, Routed};
 
 /// Streams of one connection at once.
@@ -71,13 +73,17 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
         authority: parts.uri.authority().map(ToString::to_string),
         method: parts.method,
     };
-    match router::route(context, &head) {
+    let mut response = match router::route(context, &head) {
         Routed::Answer(response) => response,
         Routed::Post(post) => {
             let body = body::read(incoming, &context.gateway.env.limits()).await;
             router::post(context, &head, post, body).await
         }
+    };
+    if let Body::Json(_) = response.body() {
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
     }
+    response
 }
 
 /// Ends when the gateway drains, a moment later for a client that has not made its first request: it is on its way, and

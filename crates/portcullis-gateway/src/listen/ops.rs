@@ -43,7 +43,7 @@ pub(super) fn ready(gateway: &Gateway) -> Response<Body> {
 
 /// Prometheus text exposition.
 pub(super) fn metrics(gateway: &Gateway) -> Response<Body> {
-    let mut answer = response::json(StatusCode::OK, gateway.metrics().render());
+    let mut answer = Response::new(Body::whole(gateway.metrics().render()));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS));
     answer
 }

@@ -13,7 +13,7 @@ use super::fields::Fields;
 use crate::answer::{self, Reply};
 use crate::call::Refusal;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const ONE_SECOND: HeaderValue = HeaderValue::from_static("1");
@@ -95,9 +95,8 @@ pub(crate) fn malformed(era: Era, error: Malformed) -> Response<Body> {
 
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::whole(body));
+    let mut response = Response::new(Body::Json(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 

@@ -12,7 +12,7 @@ use portcullis_mcp::message::Message;
 use portcullis_mcp::sse;
 
 use super::connection::{Connection, Link};
-use super::http::{Head, Media};
+use super::http::Head;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -42,9 +42,7 @@ async fn read(connection: &Weak<Connection>, last_event_id: &mut Option<String>)
             ..Head::default()
         };
         match link.get(connection.env.control_worker(), head).await {
-            Ok(reply) if reply.status().is_success() && Media::of(reply.headers()) == Media::EventStream => {
-                (reply.into_body(), connection.env.limits())
-            }
+            Ok(reply) if reply.is_stream() => (reply.into_body(), connection.env.limits()),
             // No such stream (405), or no such session any more.
             Ok(reply) if reply.status().is_client_error() || reply.status().is_success() => return None,
             Ok(_) | Err(_) => return Some(false),

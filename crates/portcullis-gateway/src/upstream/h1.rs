@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::StatusCode;
+use http::header::CONNECTION;
 use httparse::Status;
-use portcullis_mcp::header::SESSION_ID;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
+use super::reply::{HttpReply, Kept};
 use crate::framing::{Framing, Lengths, Progress};
 
 /// Longest head of an answer, in bytes.
@@ -69,7 +69,7 @@ impl Line {
         mut self,
         mut head: Vec<u8>,
         body: &Bytes,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<HttpReply<Body>, Failure> {
         let rest = if body.len() <= SMALL {
             head.extend_from_slice(body);
             &[][..]
@@ -83,7 +83,7 @@ impl Line {
         let written = self.write(&head[first..], rest).await;
         // A server may answer and close before it has read everything.
         match (self.read_head().await, written) {
-            (Ok(head), _) => Ok(self.into_response(head)),
+            (Ok(head), _) => Ok(self.into_reply(head)),
             (Err(_), Err(error)) => Err(error.into()),
             (Err(failure), Ok(())) => Err(failure),
         }
@@ -123,18 +123,15 @@ impl Line {
         }
     }
 
-    fn into_response(self, head: Head) -> Response<Body> {
+    fn into_reply(self, head: Head) -> HttpReply<Body> {
         let body = Body { line: Some(self), framing: head.framing, keep: head.keep };
-        let mut response = Response::new(body);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        response
+        HttpReply::new(head.status, head.fields, body)
     }
 }
 
 struct Head {
     status: StatusCode,
-    headers: HeaderMap,
+    fields: Kept,
     framing: Framing,
     /// The connection may be used again.
     keep: bool,
@@ -154,7 +151,7 @@ fn parse_head(buffer: &[u8]) -> Result<Option<(usize, Head)>, Failure> {
     let status = status.ok_or(Failure::Malformed("its status cannot be read"))?;
     let mut head = Head {
         status,
-        headers: HeaderMap::new(),
+        fields: Kept::default(),
         framing: Framing::UntilClose,
         keep: response.version == Some(1),
     };
@@ -180,13 +177,7 @@ impl Head {
             self.keep &= !text.split(',').any(|option| option.trim().eq_ignore_ascii_case("close"));
             return;
         }
-        for kept in [CONTENT_TYPE, SESSION_ID] {
-            if header.name.eq_ignore_ascii_case(kept.as_str())
-                && let Ok(value) = HeaderValue::from_bytes(header.value)
-            {
-                self.headers.insert(kept, value);
-            }
-        }
+        self.fields.take(header.name.as_bytes(), header.value);
     }
 }
 

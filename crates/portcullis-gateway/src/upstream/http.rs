@@ -6,9 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Uri};
 use portcullis_config::HttpUpstream;
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
@@ -17,6 +16,7 @@ use rustls::CertificateError;
 
 pub(crate) use super::pool::Answer;
 use super::pool::{Outgoing, Pool, Target};
+use super::reply::HttpReply;
 use super::tls::{TlsError, client_config};
 use crate::bounded::{self, Unread};
 use crate::call::Worker;
@@ -74,7 +74,7 @@ impl HttpLink {
         worker: Worker,
         head: Head<'_>,
         body: Bytes,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         self.send(worker, HttpMethod::POST, None, &head, body).await
     }
 
@@ -84,17 +84,21 @@ impl HttpLink {
         worker: Worker,
         path: &PathAndQuery,
         body: Bytes,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         self.send(worker, HttpMethod::POST, Some(path), &Head::default(), body).await
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
-    pub(crate) async fn get(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
+    pub(crate) async fn get(&self, worker: Worker, head: Head<'_>) -> Result<HttpReply<Answer>, HttpError> {
         self.send(worker, HttpMethod::GET, None, &head, Bytes::new()).await
     }
 
     /// Ends a session.
-    pub(crate) async fn delete(&self, worker: Worker, head: Head<'_>) -> Result<Response<Answer>, HttpError> {
+    pub(crate) async fn delete(
+        &self,
+        worker: Worker,
+        head: Head<'_>,
+    ) -> Result<HttpReply<Answer>, HttpError> {
         self.send(worker, HttpMethod::DELETE, None, &head, Bytes::new()).await
     }
 
@@ -105,7 +109,7 @@ impl HttpLink {
         path: Option<&PathAndQuery>,
         head: &Head<'_>,
         body: Bytes,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         let headers = |put: &mut dyn FnMut(&str, &[u8])| {
             // What the operator set is in force.
             for (name, value) in &self.headers {
@@ -177,30 +181,6 @@ pub(crate) async fn read_body(body: Answer, limit: usize) -> Result<Bytes, HttpE
         Unread::TooLarge => HttpError::TooLarge(limit),
         Unread::Broken(error) => error,
     })
-}
-
-/// What an answer's `Content-Type` says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Media {
-    Json,
-    EventStream,
-    Other,
-}
-
-impl Media {
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-            return Self::Other;
-        };
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        if essence.eq_ignore_ascii_case("application/json") {
-            Self::Json
-        } else if essence.eq_ignore_ascii_case("text/event-stream") {
-            Self::EventStream
-        } else {
-            Self::Other
-        }
-    }
 }
 
 /// What failed, with its causes and what to do about it.

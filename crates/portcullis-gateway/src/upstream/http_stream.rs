@@ -10,14 +10,14 @@ use futures_util::Stream;
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{Id, Message, Request, Response};
+use portcullis_mcp::message::{Message, Request, Response};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 
 use super::channel::write_answer;
 use super::connection::{Connection, Link};
-use super::http::{Answer, Head, Media};
+use super::http::{Answer, Head};
 use super::incoming::{outcome, relevant};
 use super::outgoing::Outgoing;
 use super::over_http::CancelOnDrop;
@@ -124,7 +124,7 @@ impl HttpStream {
             ..Head::default()
         };
         match link.get(self.worker, head).await {
-            Ok(reply) if reply.status().is_success() && Media::of(reply.headers()) == Media::EventStream => {
+            Ok(reply) if reply.is_stream() => {
                 self.decoder = self.decoder.resumed();
                 self.body = Some(reply.into_body());
                 None
@@ -144,9 +144,7 @@ impl HttpStream {
         }
         self.empty_resumes = 0;
         match Message::parse(data, JsonLimits { depth: self.depth }) {
-            Ok(Message::Response(response)) if response.id == Some(Id::number(self.id)) => {
-                Some(self.finish(response))
-            }
+            Ok(Message::Response(response)) if response.is_to(self.id) => Some(self.finish(response)),
             Ok(Message::Response(_)) => {
                 Some(self.end(ErrorKind::UpstreamProtocol, "an answer with an id that was not asked for"))
             }

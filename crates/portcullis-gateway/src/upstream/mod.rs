@@ -17,6 +17,7 @@ mod outgoing;
 mod over_channel;
 mod over_http;
 mod pool;
+mod reply;
 mod server;
 mod sse;
 mod stdio;
@@ -24,8 +25,9 @@ mod surroundings;
 pub(crate) mod tls;
 
 pub(crate) use connection::Peer;
-pub(crate) use http::{Answer, Head, HttpLink, Media, read_body};
+pub(crate) use http::{Answer, Head, HttpLink, read_body};
 pub(crate) use outgoing::Outgoing;
+pub(crate) use reply::{HttpReply, Media};
 pub(crate) use server::Server;
 pub use server::ServerState;
 pub(crate) use surroundings::{Change, Surroundings};

@@ -11,11 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use portcullis_config::{EraPin, HttpTransport};
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Message, Response, RpcError, code, write_notification};
 use portcullis_mcp::method::Method;
@@ -27,7 +26,7 @@ use portcullis_model::{ErrorKind, ServerId};
 use super::Surroundings;
 use super::channel::{Channel, Lost, OnNotice, Wants};
 use super::connection::{Peer, encode};
-use super::http::{Answer, Head, HttpError, HttpLink, Media, SharedLink, read_body};
+use super::http::{Answer, Head, HttpError, HttpLink, SharedLink, read_body};
 use super::sse::{self, NoStream};
 use crate::call::Refusal;
 
@@ -65,7 +64,7 @@ pub(super) enum Handshake {
 /// What one question over HTTP brought.
 struct Reply {
     status: StatusCode,
-    headers: HeaderMap,
+    session: Option<HeaderValue>,
     response: Option<Response>,
 }
 
@@ -304,7 +303,7 @@ async fn initialize_streamable(
         None => return Err(unclear(server, ErrorKind::UpstreamUnavailable, reply.status).into()),
     };
     let peer = legacy_peer(server, &hello)?;
-    let session = reply.headers.get(header::SESSION_ID).cloned();
+    let session = reply.session;
     let mut initialized = Vec::new();
     write_notification(&mut initialized, &Method::Initialized, None);
     let revision = Some(peer.revision).filter(|revision| *revision >= Revision::V2025_06_18);
@@ -318,14 +317,14 @@ async fn initialize_streamable(
 async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) -> Result<Reply, HttpError> {
     let limits = env.limits();
     let reply = link.post(env.control_worker(), head, message.bytes().clone()).await?;
-    let (parts, body) = reply.into_parts();
+    let (status, session, is_stream) = (reply.status(), reply.session().cloned(), reply.is_stream());
     let (limit, depth) = (limits.response_bytes, limits.json_depth);
-    let response = if parts.status.is_success() && Media::of(&parts.headers) == Media::EventStream {
-        first_response(body, limit, depth).await?
+    let response = if is_stream {
+        first_response(reply.into_body(), limit, depth).await?
     } else {
-        parse(read_body(body, limit).await?, depth)
+        parse(read_body(reply.into_body(), limit).await?, depth)
     };
-    Ok(Reply { status: parts.status, headers: parts.headers, response })
+    Ok(Reply { status, session, response })
 }
 
 async fn first_response(mut body: Answer, limit: usize, depth: usize) -> Result<Option<Response>, HttpError> {
@@ -399,7 +398,7 @@ pub(super) async fn greet(
 
 /// The modern peer that a `server/discover` answer shows; `None` means legacy.
 fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<Option<Peer>, Refusal> {
-    let reply = Reply { status: StatusCode::OK, headers: HeaderMap::new(), response: Some(response) };
+    let reply = Reply { status: StatusCode::OK, session: None, response: Some(response) };
     match judge(&reply, pin) {
         Judgement::Modern(hello) => Ok(modern_verdict(server, pin, &hello)?.modern),
         Judgement::Legacy | Judgement::Retry(_) | Judgement::Unclear(_) => Ok(None),

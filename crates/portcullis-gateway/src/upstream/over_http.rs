@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response as HttpResponse, StatusCode};
+use http::{HeaderValue, StatusCode};
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{Id, Message, Response, code, write_notification};
+use portcullis_mcp::message::{Message, Response, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_model::ErrorKind;
 
 use super::connection::{Connection, Link, Sent, Stale, encode};
-use super::http::{Answer, Head, HttpError, HttpLink, Media, read_body};
+use super::http::{Answer, Head, HttpError, HttpLink, read_body};
 use super::http_stream::HttpStream;
 use super::incoming::outcome;
 use super::outgoing::Outgoing;
+use super::reply::HttpReply;
 use crate::call::{Exchange, Outcome, Refusal};
 
 impl Connection {
@@ -55,7 +56,7 @@ impl Connection {
                 return Sent::Answered(Exchange::done(self.unreachable(&error)));
             }
         };
-        if reply.status().is_success() && Media::of(reply.headers()) == Media::EventStream {
+        if reply.is_stream() {
             let stream = HttpStream::new(self.clone(), reply.into_body(), cancel, id, out);
             return Sent::Answered(Exchange::live(stream.into_events(), true));
         }
@@ -69,7 +70,7 @@ impl Connection {
         (self.peer.revision >= Revision::V2025_06_18).then_some(self.peer.revision)
     }
 
-    async fn read_plain(&self, reply: HttpResponse<Answer>, id: u64) -> Sent {
+    async fn read_plain(&self, reply: HttpReply<Answer>, id: u64) -> Sent {
         let status = reply.status();
         let limits = self.env.limits();
         let body = match read_body(reply.into_body(), limits.response_bytes).await {
@@ -77,7 +78,7 @@ impl Connection {
             Err(error) => return Sent::Answered(Exchange::done(self.unreachable(&error))),
         };
         let response = parse_response(body, limits.json_depth);
-        let is_ours = response.as_ref().is_some_and(|response| response.id == Some(Id::number(id)));
+        let is_ours = response.as_ref().is_some_and(|response| response.is_to(id));
         match response {
             Some(response) if is_ours => self.take_response(status, response),
             other => self.take_foreign(status, other),

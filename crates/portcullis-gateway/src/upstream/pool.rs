@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::{Body, Frame};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -26,6 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::h1::{self, Failure, Line, More};
 use super::http::{HttpError, explain};
+use super::reply::{HttpReply, Kept};
 
 /// Node closes idle connections after 5 s; a connection is not used again when that may just be happening.
 const IDLE: Duration = Duration::from_secs(4);
@@ -119,7 +120,7 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         request: &Outgoing<'_>,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         if let Some(sender) = self.shared_connection() {
             match Box::pin(self.send_shared(sender, request)).await {
                 Err(HttpError::NotSent) => {}
@@ -145,7 +146,7 @@ impl Pool {
         self: &Arc<Self>,
         line: Line,
         request: &Outgoing<'_>,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         let head = self.head(request);
         match line.exchange(head, &request.body).await {
             Ok(response) => Ok(response.map(|body| Answer::One { pool: self.clone(), body })),
@@ -179,7 +180,7 @@ impl Pool {
         &self,
         mut sender: http2::SendRequest<Full<Bytes>>,
         request: &Outgoing<'_>,
-    ) -> Result<Response<Answer>, HttpError> {
+    ) -> Result<HttpReply<Answer>, HttpError> {
         if sender.ready().await.is_err() {
             *self.lock_shared() = None;
             return Err(HttpError::NotSent);
@@ -193,7 +194,10 @@ impl Pool {
             }
         });
         match sender.try_send_request(message).await {
-            Ok(answer) => Ok(answer.map(Answer::Shared)),
+            Ok(answer) => {
+                let (parts, body) = answer.into_parts();
+                Ok(HttpReply::new(parts.status, Kept::from(&parts.headers), Answer::Shared(body)))
+            }
             Err(mut error) => Err(match error.take_message() {
                 Some(_) => HttpError::NotSent,
                 None => HttpError::Broken(explain(error.error())),

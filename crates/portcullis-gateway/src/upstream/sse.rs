@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::channel::{Carrier, Channel, Inbox, Lost, OnNotice};
-use super::http::{Answer, Head, HttpError, Media, SharedLink, read_body};
+use super::http::{Answer, Head, HttpError, SharedLink, read_body};
 use crate::call::Refusal;
 
 /// A stream that has not said by now where to post is no such stream.
@@ -73,7 +73,7 @@ pub(super) async fn open(
 
 async fn open_stream(link: &SharedLink, env: &Surroundings) -> Result<(EventStream, PathAndQuery), NoStream> {
     let reply = link.get(env.control_worker(), Head::default()).await.map_err(NoStream::Unreachable)?;
-    if !reply.status().is_success() || Media::of(reply.headers()) != Media::EventStream {
+    if !reply.is_stream() {
         return Err(NoStream::Answered(reply.status()));
     }
     let decoder = sse::Decoder::new(env.limits().response_bytes);

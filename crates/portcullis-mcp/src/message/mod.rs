@@ -72,6 +72,13 @@ pub struct Response {
     pub answer: Result<Object, RpcError>,
 }
 
+impl Response {
+    /// Whether it answers the gateway's own request of this number.
+    pub fn is_to(&self, number: u64) -> bool {
+        self.id.as_ref().and_then(Id::as_number) == Some(number)
+    }
+}
+
 /// Any one JSON-RPC message.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "each variant is its content's type")]

@@ -81,10 +81,8 @@ pub fn legacy_params(params: Option<&Object>, hop: &Hop<'_>) -> Option<Raw> {
     let had_meta = old.is_some();
     let meta = old.unwrap_or_else(empty).with(&changes);
     if meta.as_bytes() == b"{}" {
-        return params.map(|params| match had_meta {
-            true => params.with(&[("_meta", Change::Remove)]),
-            false => params.raw().clone(),
-        });
+        let without = |params: &Object| params.with(&[("_meta", Change::Remove)]);
+        return params.map(|params| if had_meta { without(params) } else { params.raw().clone() });
     }
     Some(params.unwrap_or(&empty()).with(&[("_meta", Change::Set(meta.as_bytes()))]))
 }

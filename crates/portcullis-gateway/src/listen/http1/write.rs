@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 /// A body up to this size is written together with its head.
 pub(super) const SMALL: usize = 64 * 1024;
@@ -22,6 +22,17 @@ pub(super) enum Follows {
     Nothing,
 }
 
+/// How a request wants to be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// The connection ends with the answer.
+    pub(super) close: bool,
+    /// Without the body: it was a HEAD.
+    pub(super) silent: bool,
+    /// The client speaks HTTP/1.0.
+    pub(super) old: bool,
+}
+
 /// Writes heads; keeps what it writes into.
 #[derive(Default)]
 pub(super) struct Writer {
@@ -32,8 +43,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Puts a head into `out`, in place of what was there.
-    pub(super) fn head(&mut self, parts: &Parts, follows: Follows, close: bool, old: bool) {
+    /// Puts a head into `out`, in place of what was there. `media` is the `Content-Type`, where `parts` does not say it.
+    pub(super) fn head(
+        &mut self,
+        parts: &Parts,
+        media: Option<&HeaderValue>,
+        follows: Follows,
+        manner: Manner,
+    ) {
         self.out.clear();
         if parts.status == StatusCode::OK {
             self.out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -47,6 +64,9 @@ impl Writer {
         for (name, value) in &parts.headers {
             self.field(name, value.as_bytes());
         }
+        if let Some(media) = media {
+            self.field(&CONTENT_TYPE, media.as_bytes());
+        }
         match follows {
             Follows::Length(length) => {
                 self.field(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
@@ -54,9 +74,9 @@ impl Writer {
             Follows::Chunks => self.field(&TRANSFER_ENCODING, b"chunked"),
             Follows::Rest | Follows::Nothing => {}
         }
-        if close {
+        if manner.close {
             self.field(&CONNECTION, b"close");
-        } else if old {
+        } else if manner.old {
             self.field(&CONNECTION, b"keep-alive");
         }
         self.date();

@@ -132,7 +132,9 @@ impl Wire {
                 return only;
             }
             let mut all = Vec::with_capacity(bytes);
-            events.iter().for_each(|event| all.extend_from_slice(event));
+            for event in &events {
+                all.extend_from_slice(event);
+            }
             return all.into();
         }
     }

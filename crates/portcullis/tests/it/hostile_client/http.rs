@@ -131,8 +131,7 @@ async fn wrong_types_paths_and_verbs_are_told_apart() {
         .send("POST", "/mcp", &[("content-type", "Application/JSON; charset=utf-8")], body.as_bytes())
         .await;
     assert_eq!(fine.status(), 200);
-    for path in ["/", "/mcpx", "/mcp/s/", "/mcp/s/nobody", "/mcp/s/x/y", "/mcp/s/..%2f", "/ws", "/api/v1/x"]
-    {
+    for path in ["/", "/mcpx", "/mcp/s/", "/mcp/s/nobody", "/mcp/s/x/y", "/mcp/s/..%2f", "/ws", "/api/v1/x"] {
         let answer = gateway.post(path, &body).await;
         assert_eq!((answer.status(), answer.error_code()), (404, -32600), "{path}");
     }

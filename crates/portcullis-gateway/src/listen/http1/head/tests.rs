@@ -112,8 +112,8 @@ fn a_head_has_bounds() {
     assert_eq!(rejected(&long), 431);
     let endless = format!("GET / HTTP/1.1\r\nX: {}", "v".repeat(9000));
     assert_eq!(feed(endless.as_bytes(), 100, 8192).0.err().map(|it| it.status.as_u16()), Some(431));
-    let many: String = (0..=FIELDS).map(|number| format!("X-{number}: 1\r\n")).collect();
-    assert_eq!(rejected(&format!("GET / HTTP/1.1\r\n{many}\r\n")), 431);
+    let many: Vec<_> = (0..=FIELDS).map(|number| format!("X-{number}: 1\r\n")).collect();
+    assert_eq!(rejected(&format!("GET / HTTP/1.1\r\n{}\r\n", many.concat())), 431);
 }
 
 proptest! {
