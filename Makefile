@@ -60,6 +60,7 @@ format: ## Check the formatting (cargo fmt mends it)
 .PHONY: tidy
 tidy: ## Check the rules of the house: dependency edges, files, documents
 	@tests/tidy.py
+	@tests/conformance/limits.py
 
 .PHONY: clippy
 clippy: toolchain ## Lint everything; warnings are errors
@@ -86,8 +87,8 @@ quickstart: release ## Start what `make run` starts, use it, end it, and see tha
 	@tests/quickstart/run.py --bin $(BIN)
 
 .PHONY: conformance
-conformance: release peers ## Run the official conformance suite, directly and through the gateway
-	@tests/conformance/run.py --bin $(BIN)
+conformance: release peers ## Run the official conformance suite, directly and through the gateway (ONLY=http,client …)
+	@tests/conformance/run.py --bin $(BIN) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: clients
 clients: release peers ## Point real MCP clients at the gateway
@@ -133,6 +134,7 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 .PHONY: generate
 generate: toolchain ## Refresh the reference files that are made from the code
 	@cargo run --quiet --locked --manifest-path docs/generate/Cargo.toml --target-dir target/generate -- docs/reference
+	@tests/conformance/limits.py --write
 
 .PHONY: clean-peers
 clean-peers: ## Remove the npm and PyPI packages that the tests and the quickstart installed

@@ -1,30 +1,81 @@
-"""Runs the official conformance suite against one URL and reads what it found.
+"""Runs the official conformance suite, as the client of a URL or as the server of a client, and reads what it found.
 
 Only the `checks.json` files count: the suite's own verdict calls a scenario passed when none of its checks ran, so a
 dead server passes some. Statuses other than SUCCESS, FAILURE and WARNING are remarks and are left out.
 """
 
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stage import NODE, PEERS
 
 LEGACY = "2025-11-25"
 MODERN = "2026-07-28"
 SKILLS = "skills"
-SCENARIOS = {LEGACY: 33, MODERN: 40, SKILLS: 3}
+TASKS = "tasks"
+
+_EXTENSIONS = {
+    SKILLS: ("sep-2640-skills-directory", "sep-2640-skills-enumeration", "sep-2640-skills-manifest"),
+    TASKS: (
+        "tasks-lifecycle",
+        "tasks-capability-negotiation",
+        "tasks-wire-fields",
+        "tasks-request-state-removal",
+        "tasks-mrtr-input",
+        "tasks-request-headers",
+        "tasks-dispatch-and-envelope",
+        "tasks-required-task-error",
+        "tasks-mrtr-composition",
+    ),
+}
+"""Scenarios of extensions belong to no version and are run by name. One more is listed and skips itself:
+`tasks-status-notifications`, which the suite has still to write."""
+
+SCENARIOS = {LEGACY: 33, MODERN: 40, **{name: len(scenarios) for name, scenarios in _EXTENSIONS.items()}}
 """How many scenarios there are for each version and extension: fewer results mean that the suite broke off."""
 
-_EXTENSIONS = {SKILLS: ("sep-2640-skills-directory", "sep-2640-skills-enumeration", "sep-2640-skills-manifest")}
-"""Scenarios of extensions belong to no version and are run by name."""
+_SKILLS_OF_CLIENTS = tuple(
+    f"sep-2640-client-{name}" for name in ("no-prefetch", "verify-digest", "verify-size", "verify-frontmatter")
+)
+CLIENT_SCENARIOS = {
+    LEGACY: (
+        "initialize",
+        "tools_call",
+        "elicitation-sep1034-client-defaults",
+        "sse-retry",
+        "json-schema-2020-12-preservation",
+        *_SKILLS_OF_CLIENTS,
+    ),
+    MODERN: (
+        "tools_call",
+        "request-metadata",
+        "sep-2322-client-request-state",
+        "http-standard-headers",
+        "http-custom-headers",
+        "http-invalid-tool-headers",
+        "json-schema-ref-no-deref",
+        "json-schema-2020-12-preservation",
+        *_SKILLS_OF_CLIENTS,
+    ),
+}
+"""The client scenarios that need no authorization. Those of the skills extension belong to no version: each is run in
+both."""
+
+EXIT = "client-exits-well"
+"""A check of our own: the suite fails a client that ends badly, and says so only in its exit code."""
 
 _SUITE = PEERS / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
-_RESULT = re.compile(r"^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
+_DRIVER = Path(__file__).resolve().parent / "driver.py"
+_RESULT = re.compile(r"^(?:server-)?(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$")
 _SCENARIO_MILLISECONDS = 20_000
+_CLIENT_MILLISECONDS = 30_000
 _RUN_SECONDS = 240
 
 
@@ -39,6 +90,18 @@ class Scenario:
     @property
     def ok(self):
         return self.succeeded.total()
+
+    @property
+    def whole(self):
+        return not self.failed
+
+    def add(self, check, message=None):
+        """Counts one check: a success, or a failure with what the suite says of it."""
+        if message is None:
+            self.succeeded[check] += 1
+        else:
+            self.failed[check] = message
+        self.total += 1
 
 
 @dataclass
@@ -56,14 +119,43 @@ class Run:
     def total(self):
         return sum(scenario.total for scenario in self.scenarios.values())
 
+    @property
+    def whole(self):
+        return sum(1 for scenario in self.scenarios.values() if scenario.whole)
+
 
 def run_suite(url, version, directory):
     """Runs all scenarios of a version or extension against `url`, leaving the raw results in `directory`."""
     started = time.monotonic()
     directory.mkdir()
     for choice in _choices(version):
-        _run_once(url, choice, directory)
+        options = ["--url", url, *choice, "-o", directory, "--timeout", _SCENARIO_MILLISECONDS]
+        _run("server", options, directory, os.environ)
     return Run(_read_results(directory), time.monotonic() - started)
+
+
+def run_client_suite(version, directory, gateway=None):
+    """Runs the client scenarios of a version against the driver, which starts `gateway` before each mock if there is one.
+
+    One after the other: some of them measure times.
+    """
+    started = time.monotonic()
+    directory.mkdir()
+    environment = {**os.environ, "DRIVER_LOGS": str(directory)}
+    if gateway is not None:
+        environment["DRIVER_GATEWAY"] = str(Path(gateway).resolve())
+    codes = {}
+    for name in CLIENT_SCENARIOS[version]:
+        options = ["--command", f"{sys.executable} {_DRIVER}", "--scenario", name, "--spec-version", version, "--force"]
+        options += ["-o", directory, "--timeout", _CLIENT_MILLISECONDS]
+        codes[name] = _run("client", options, directory, environment)
+    scenarios = _read_results(directory)
+    for name, scenario in scenarios.items():
+        if codes[name] == 0:
+            scenario.add(EXIT)
+        elif scenario.whole:
+            scenario.add(EXIT, f"exit code {codes[name]} of the suite, though no check failed")
+    return Run(scenarios, time.monotonic() - started)
 
 
 def _choices(version):
@@ -72,15 +164,15 @@ def _choices(version):
     return [["--suite", "all", "--spec-version", version]]
 
 
-def _run_once(url, choice, directory):
-    command = [NODE, _SUITE, "server", "--url", url, *choice, "-o", directory]
-    command += ["--timeout", str(_SCENARIO_MILLISECONDS)]
+def _run(mode, options, directory, environment):
+    """Runs the suite and returns its exit code; what it prints is added to `suite.log`."""
+    command = [str(part) for part in (NODE, _SUITE, mode, *options)]
     with open(directory / "suite.log", "a") as log:
         try:
-            # The exit code repeats the suite's own verdict, which is not used.
-            subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=_RUN_SECONDS)
+            done = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=_RUN_SECONDS, env=environment)
         except subprocess.TimeoutExpired:
-            pass  # the scenarios that are missing count as lost
+            return None  # the scenarios that are missing count as lost
+        return done.returncode
 
 
 def _read_results(directory):
@@ -98,10 +190,7 @@ def _read_checks(path):
     for check in json.loads(path.read_text()):
         status = check["status"]
         if status == "SUCCESS":
-            scenario.succeeded[check["id"]] += 1
+            scenario.add(check["id"])
         elif status in ("FAILURE", "WARNING"):
-            scenario.failed[check["id"]] = check.get("errorMessage", status)
-        else:
-            continue
-        scenario.total += 1
+            scenario.add(check["id"], check.get("errorMessage", status))
     return scenario

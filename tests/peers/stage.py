@@ -22,7 +22,12 @@ PEERS = Path(__file__).resolve().parent
 """Where the peers are installed."""
 NODE = PEERS / "node_modules" / ".bin" / "node"
 PYTHON = PEERS / ".venv" / "bin" / "python"
-REFERENCE_SERVER = PEERS / "reference-server" / "server.mjs"
+REFERENCE_SERVERS = {
+    "typescript": [NODE, PEERS / "reference-server" / "server.mjs"],
+    "python": [PYTHON, PEERS / "reference-server-python" / "server.py"],
+    "tasks": [PYTHON, PEERS / "tasks-server" / "server.py"],
+}
+"""How the reference servers are started, by the SDK they are built on; `tasks` is that of the Tasks extension."""
 
 START_SECONDS = 30
 STOP_SECONDS = 5
@@ -127,10 +132,11 @@ class Stage:
         child.wait_until_ready()
         return child
 
-    def start_reference_server(self, era):
-        """Starts the reference server over HTTP and returns its URL."""
-        command = [NODE, REFERENCE_SERVER, "--http", 0, "--era", era]
-        return self.start(f"reference-{era}", command, r"listening (http://\S+)").found[1]
+    def start_reference_server(self, kind, *options):
+        """Starts a reference server over HTTP and returns its URL."""
+        name = "-".join(["reference", kind, *(option.strip("-") for option in options)])
+        command = [*REFERENCE_SERVERS[kind], "--http", 0, *options]
+        return self.start(name, command, r"listening (http://\S+)").found[1]
 
     def start_gateway(self, binary, servers):
         """Starts the gateway in front of `servers` (name to settings) and returns its base URL, without a path."""

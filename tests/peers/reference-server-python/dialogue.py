@@ -1,9 +1,9 @@
 """Tools and prompts that need something from the client before they can answer: elicitation, sampling, roots.
 
-Each is written as one function that asks and goes on with the answer. `Call.ask` makes both eras of it. A legacy client is
-asked by real requests on the stream of its call, and the function waits. A modern client gets the questions as an
-`input_required` result; when it comes back the function runs again from the start, and what it asked before is
-answered from `requestState`, which the SDK seals with a key that dies with the process.
+Each is written as one function that asks and goes on with the answer; `Call.ask` makes both eras of it. A legacy client
+is asked by real requests on the stream of its call, whatever it declared, and the function waits. A modern client gets
+the questions as an `input_required` result; when it comes back the function runs again from the start, and what it
+asked before is answered from `requestState`, which the SDK seals with a key that dies with the process.
 """
 
 import json
@@ -62,10 +62,10 @@ class Call:
 
     async def ask(self, **questions):
         """Asks the client everything at once and returns the answers, each under the name of its question."""
-        for question in questions.values():
-            self._require(KINDS[question["method"]][0])
         if not self._modern:
             return await self._ask_now(questions)
+        for question in questions.values():
+            self._require(KINDS[question["method"]][0])
         answers = {**self._earlier, **self._latest}
         if missing := {key: question for key, question in questions.items() if key not in answers}:
             remember = self._feature.stateful or answers
@@ -78,12 +78,9 @@ class Call:
         return declared is not None and getattr(declared, capability) is not None
 
     def _require(self, capability):
-        if self.can(capability):
-            return
-        if not self._modern:
-            raise RuntimeError(f"the client does not do {capability}")
-        data = {"requiredCapabilities": {capability: {}}}
-        raise MCPError(code=MISSING_REQUIRED_CLIENT_CAPABILITY, message=f"{capability} is needed", data=data)
+        if not self.can(capability):
+            data = {"requiredCapabilities": {capability: {}}}
+            raise MCPError(code=MISSING_REQUIRED_CLIENT_CAPABILITY, message=f"{capability} is needed", data=data)
 
     async def _ask_now(self, questions):
         answers = {}

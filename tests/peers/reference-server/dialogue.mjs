@@ -25,8 +25,8 @@ const seal = payload => requestState.mint({ ...payload, nonce: randomUUID() });
 const form = (message, properties, required = Object.keys(properties)) =>
   inputRequired.elicit({ message, requestedSchema: { type: 'object', properties, required } });
 const askFor = (field, message, type = 'string') => form(message, { [field]: { type } });
-const sample = (prompt, maxTokens) =>
-  inputRequired.createMessage({ messages: [{ role: 'user', content: text(prompt) }], maxTokens });
+const prompting = (prompt, maxTokens) => ({ messages: [{ role: 'user', content: text(prompt) }], maxTokens });
+const sample = (prompt, maxTokens) => inputRequired.createMessage(prompting(prompt, maxTokens));
 
 const accepted = (ctx, key) => acceptedContent(ctx.mcpReq.inputResponses, key);
 const response = (ctx, key) => inputResponse(ctx.mcpReq.inputResponses, key);
@@ -104,7 +104,12 @@ const asking = [
   {
     name: 'test_missing_capability',
     description: 'Cannot answer a client that does not sample',
-    run: ctx => {
+    run: async ctx => {
+      if (isLegacy(ctx)) {
+        // As servers of that era do: they ask, whatever was declared, and see what comes back.
+        await ctx.mcpReq.requestSampling(prompting('Say pong.', 16), { relatedRequestId: ctx.mcpReq.id });
+        return answer(text('Sampled.'));
+      }
       if (sampled(ctx, 'reply') !== undefined) return answer(text('Sampled.'));
       return inputRequired({ inputRequests: { reply: sample('Say pong.', 16) } });
     },
@@ -221,6 +226,8 @@ function threeQuestions() {
     client_roots: inputRequired.listRoots(),
   };
 }
+
+const isLegacy = ctx => ctx.mcpReq.envelope === undefined;
 
 /** A modern request declares its own capabilities, a legacy session declared them when it opened. */
 function capabilitiesOf(ctx, server) {

@@ -1,0 +1,93 @@
+"""Says what was lost between two runs of the suite, and whether it may be."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from expected import LIMITS, NOT_YET
+from suite import CLIENT_SCENARIOS, SCENARIOS, Scenario
+
+
+@dataclass
+class Loss:
+    """A check id that succeeds directly and not through the gateway; `excuse` is why that may be."""
+
+    scenario: str
+    check: str
+    message: str
+    excuse: str | None
+
+
+def report_direct(trial, run):
+    """A comparison means something only if the direct run is whole: every scenario there, every check a success."""
+    broken = [(name, check) for name, scenario in run.scenarios.items() for check in scenario.failed]
+    print(f"direct   {trial.kind}, {trial.version}: {counts(trial, run)}, {run.seconds:.1f} s")
+    for name, check in broken:
+        print(f"  FAILS DIRECTLY  {name}: {check}: {shorten(run.scenarios[name].failed[check])}")
+    return run.whole == expected_scenarios(trial) and not broken
+
+
+def report_through(trial, direct, through):
+    losses = find_losses(trial, direct, through)
+    title = f"{trial.kind}, {trial.behind}, through the gateway, {trial.version}"
+    lost = f", {len(losses)} lost" if losses else ""
+    print(f"\n{title}: {counts(trial, through)}{lost}, {through.seconds:.1f} s")
+    width = max(map(len, direct.scenarios), default=0)
+    print(f"  {'scenario':{width}}  direct  through  lost")
+    for scenario, before in direct.scenarios.items():
+        after = through.scenarios.get(scenario, Scenario())
+        lost = [mark(loss) for loss in losses if loss.scenario == scenario]
+        numbers = f"{before.ok:3}/{before.total:<3} {after.ok:4}/{after.total:<3}"
+        print(f"  {scenario:{width}} {numbers}  {' '.join(lost)}".rstrip())
+    for loss in losses:
+        if loss.excuse is None:
+            print(f"  LOST  {loss.scenario}: {loss.check}: {shorten(loss.message)}")
+    for (scenario, excuse), count in Counter((loss.scenario, loss.excuse) for loss in losses if loss.excuse).items():
+        print(f"  excused  {scenario}, {count} checks, {excuse}")
+    for scenario in passing_already(trial, losses):
+        print(f"  PASSES ALREADY  {scenario}: take it off NOT_YET for '{trial.kind}, {trial.behind}'")
+    return all(loss.excuse is not None for loss in losses)
+
+
+def expected_scenarios(trial):
+    return len(CLIENT_SCENARIOS[trial.version]) if trial.kind == "client" else SCENARIOS[trial.version]
+
+
+def counts(trial, run):
+    return f"{run.whole}/{expected_scenarios(trial)} scenarios, {run.ok}/{run.total} checks"
+
+
+def find_losses(trial, direct, through):
+    """Ids that succeed less often than directly, and failures that the direct run does not have."""
+    losses = []
+    for scenario, before in direct.scenarios.items():
+        after = through.scenarios.get(scenario)
+        lost = before.succeeded - (after.succeeded if after else Counter())
+        failed = after.failed if after else {}
+        for check in dict.fromkeys([*lost, *(check for check in failed if check not in before.failed)]):
+            absent = "the check did not run" if after else "the scenario gave no result"
+            losses.append(Loss(scenario, check, failed.get(check, absent), find_excuse(trial, scenario, check)))
+    return losses
+
+
+def find_excuse(trial, scenario, check):
+    for kind, table in (("limit", LIMITS), ("not yet", NOT_YET)):
+        for excuse in table:
+            if excuse.covers(trial, scenario, check):
+                return f"{kind}: {excuse.reason}"
+    return None
+
+
+def passing_already(trial, losses):
+    for excuse in NOT_YET:
+        if excuse.applies(trial, excuse.scenario):
+            if not any(excuse.covers(trial, loss.scenario, loss.check) for loss in losses):
+                yield excuse.scenario
+
+
+def shorten(message):
+    line = message.partition("\n")[0]
+    return line if len(line) <= 300 else f"{line[:299]}…"
+
+
+def mark(loss):
+    return loss.check if loss.excuse is None else f"({loss.check})"
