@@ -83,7 +83,6 @@ _TASKS_SCENARIOS = (
     "tasks-mrtr-input",
     "tasks-request-headers",
     "tasks-dispatch-and-envelope",
-    "tasks-required-task-error",
     "tasks-mrtr-composition",
 )
 _SKILLS_SCENARIOS = ("sep-2640-skills-directory", "sep-2640-skills-enumeration", "sep-2640-skills-manifest")
