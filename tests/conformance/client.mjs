@@ -3,8 +3,8 @@
  *
  *   MCP_CONFORMANCE_SCENARIO=… MCP_CONFORMANCE_PROTOCOL_VERSION=… node client.mjs URL
  *
- * Built on the official TypeScript SDK, in the era of the version under test. It knows nothing of a gateway: run against the
- * suite's mock server it shows what the SDK itself does, run against a gateway before that mock it has to bring the
+ * Built on the official TypeScript SDK, in the era of the version under test. It knows nothing of a gateway: run against
+ * the suite's mock server it shows what the SDK itself does, run against a gateway before that mock it has to bring the
  * gateway to do the same. Scenarios that need authorization are not among these.
  */
 
@@ -114,7 +114,7 @@ function minimal({ properties = {}, required = [] }) {
   return Object.fromEntries(required.map(name => [name, examples[properties[name]?.type] ?? 'x']));
 }
 
-/** What this client answers when it is asked something: it accepts, and confirms where there is something to confirm. */
+/** What this client answers when it is asked: it accepts, and confirms where there is something to confirm. */
 function answerQuestions(client, capabilities) {
   if (capabilities.elicitation) {
     client.setRequestHandler('elicitation/create', async ({ params }) => {

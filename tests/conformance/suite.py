@@ -135,7 +135,7 @@ def run_suite(url, version, directory):
 
 
 def run_client_suite(version, directory, gateway=None):
-    """Runs the client scenarios of a version against the driver, which starts `gateway` before each mock if there is one.
+    """Runs the client scenarios of a version with the driver, which puts `gateway`, if there is one, before each mock.
 
     One after the other: some of them measure times.
     """

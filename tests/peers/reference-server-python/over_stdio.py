@@ -1,8 +1,8 @@
 """The reference server on stdin and stdout, in the era asked for.
 
-The SDK's entry looks at the first request and decides for the whole process. In the legacy era the loop of the handshake
-is run alone, as in servers written before 2026-07-28: it answers `server/discover` with -32601. In the modern era
-`initialize` is refused before it is handled.
+The SDK's entry looks at the first request and decides for the whole process. In the legacy era the loop of the
+handshake is run alone, as in servers written before 2026-07-28: it answers `server/discover` with -32601. In the modern
+era `initialize` is refused before it is handled.
 """
 
 from mcp.server.runner import serve_loop

@@ -3,8 +3,8 @@
     server.py --http PORT    prints `listening http://127.0.0.1:PORT/mcp`
     server.py --stdio
 
-The official TypeScript and Python SDKs do not implement the extension yet. `fastmcp-tasks` does, on an engine of its own;
-it keeps its tasks in memory here. Every tool is a few lines, since what counts is how its task is created, asked,
+The official TypeScript and Python SDKs do not implement the extension yet. `fastmcp-tasks` does, on an engine of its
+own; it keeps its tasks in memory here. Every tool is a few lines, since what counts is how its task is created, asked,
 cancelled and read. Listens on loopback only.
 """
 
