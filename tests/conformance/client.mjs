@@ -3,9 +3,9 @@
  *
  *   MCP_CONFORMANCE_SCENARIO=… MCP_CONFORMANCE_PROTOCOL_VERSION=… node client.mjs URL
  *
- * Built on the official TypeScript SDK, in the era of the version under test. It knows nothing of a gateway: run against
- * the suite's mock server it shows what the SDK itself does, run against a gateway before that mock it has to bring the
- * gateway to do the same. Scenarios that need authorization are not among these.
+ * Built on the official TypeScript SDK, in the era of the version under test. It knows nothing of a gateway: run
+ * against the suite's mock server it shows what the SDK itself does, run against a gateway before that mock it has to
+ * bring the gateway to do the same. Scenarios that need authorization are not among these.
  */
 
 import { createRequire } from 'node:module';

@@ -105,7 +105,8 @@ def wire(value):
 
 
 def form(message, properties, required=None):
-    schema = {"type": "object", "properties": properties, "required": required if required is not None else [*properties]}
+    required = list(properties) if required is None else required
+    schema = {"type": "object", "properties": properties, "required": required}
     return {"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}}
 
 
