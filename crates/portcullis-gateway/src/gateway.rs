@@ -10,7 +10,7 @@ use portcullis_hub::Supervisor;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_model::ServerId;
-use portcullis_telemetry::{Metrics, Tracer};
+use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +33,7 @@ pub struct Gateway {
     pub(crate) connections: Connections,
     pub(crate) views: Views,
     pub(crate) sealer: Sealer,
-    pub(crate) tracer: Tracer,
+    pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
     pub(crate) draining: CancellationToken,
@@ -87,7 +87,7 @@ impl Gateway {
             connections: Connections::default(),
             views: Views::default(),
             sealer: Sealer::new(),
-            tracer,
+            tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             draining: CancellationToken::new(),
             address: OnceLock::new(),
@@ -130,6 +130,16 @@ impl Gateway {
                 Err(error)
             }
         }
+    }
+
+    /// Traces with another tracer from now on. Spans under way go where they began.
+    pub fn trace_with(&self, tracer: Tracer) {
+        self.tracer.replace(tracer);
+    }
+
+    /// Sends the spans that still wait, for no longer than `within`.
+    pub async fn end_tracing(&self, within: Duration) {
+        self.tracer.shutdown(within).await;
     }
 
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {

@@ -57,7 +57,8 @@ fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
     // What a client makes up is no label.
     let method = if matches!(call.method, Method::Other(_)) { "_other" } else { call.method.as_str() };
     let series = gateway.metrics().call_series(server, method, "");
-    let mut span = gateway.tracer.start(SpanName::new(method, None), SpanKind::Server, call.trace.as_ref());
+    let tracer = gateway.tracer.load();
+    let mut span = tracer.start(SpanName::new(method, None), SpanKind::Server, call.trace.as_ref());
     span.set("mcp.protocol.version", call.caller.revision.as_str());
     Recorder::start(series, vec![span], call, server, None)
 }
@@ -149,11 +150,12 @@ fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
     let name = || SpanName::new(call.method.as_str(), route.target());
     let mut trace = call.trace.clone();
     let mut spans = Vec::new();
-    if gateway.tracer.enabled() {
-        let mut inner = gateway.tracer.start(name(), SpanKind::Server, trace.as_ref());
+    let tracer = gateway.tracer.load();
+    if tracer.enabled() {
+        let mut inner = tracer.start(name(), SpanKind::Server, trace.as_ref());
         inner.set("mcp.protocol.version", call.caller.revision.as_str());
         inner.set("rpc.jsonrpc.request_id", &*call.request_id);
-        let mut outer = gateway.tracer.start(name(), SpanKind::Client, inner.context().as_ref());
+        let mut outer = tracer.start(name(), SpanKind::Client, inner.context().as_ref());
         outer.set("portcullis.server.id", server.id().as_str());
         trace = outer.context();
         spans.extend([outer, inner]);

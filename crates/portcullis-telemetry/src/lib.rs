@@ -17,4 +17,6 @@ pub mod trace;
 
 pub use logs::{InitError, LogFormat, LogHandle, init_logs};
 pub use metrics::{CallSeries, InFlight, Metrics, Outcome};
-pub use trace::{OtlpProtocol, OtlpSettings, Span, SpanKind, SpanName, TraceContext, Tracer, Value};
+pub use trace::{
+    CurrentTracer, OtlpProtocol, OtlpSettings, Span, SpanKind, SpanName, TraceContext, Tracer, Value,
+};

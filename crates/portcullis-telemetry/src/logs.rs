@@ -10,16 +10,19 @@
 //! The subscriber is the one process-wide thing of this crate; `tracing` has no other way.
 
 use std::{
+    fmt,
     io::{self, IsTerminal},
     str::FromStr,
+    sync::Arc,
 };
 
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::ParseError,
-    fmt,
+    fmt::MakeWriter,
     layer::SubscriberExt,
+    registry::LookupSpan,
     reload,
     util::{SubscriberInitExt, TryInitError},
 };
@@ -81,10 +84,17 @@ pub struct ParseFilterError {
     source: ParseError,
 }
 
-/// Changes the filter of a log that is running.
-#[derive(Clone, Debug)]
+/// Changes the filter and the look of a log that is running.
+#[derive(Clone)]
 pub struct LogHandle {
     filter: reload::Handle<EnvFilter, Registry>,
+    format: Arc<dyn Fn(LogFormat) + Send + Sync>,
+}
+
+impl fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogHandle").finish_non_exhaustive()
+    }
 }
 
 impl LogHandle {
@@ -96,6 +106,11 @@ impl LogHandle {
         // It fails only when the subscriber is gone, and then nobody is left to filter for.
         drop(self.filter.reload(filter));
         Ok(())
+    }
+
+    /// Writes lines in another format, from the next event on. Fields of spans that began before are left out.
+    pub fn set_format(&self, format: LogFormat) {
+        (self.format)(format);
     }
 }
 
@@ -116,21 +131,37 @@ fn subscriber<W>(
     terminal: bool,
 ) -> Result<(impl Subscriber + Send + Sync + 'static, LogHandle), ParseFilterError>
 where
-    W: for<'w> fmt::MakeWriter<'w> + Send + Sync + 'static,
+    W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
-    let (filter, handle) = reload::Layer::new(parse_filter(filter)?);
+    let (filter, filter_handle) = reload::Layer::new(parse_filter(filter)?);
+    let lines = move |format| lines(format, writer.clone(), terminal);
+    let (layer, lines_handle) = reload::Layer::new(lines(format));
+    // As above, it fails only when nobody is left to write lines.
+    let format = Arc::new(move |format| drop(lines_handle.reload(lines(format))));
+    Ok((Registry::default().with(filter).with(layer), LogHandle { filter: filter_handle, format }))
+}
+
+/// What writes a line for each event.
+fn lines<S, W>(format: LogFormat, writer: W, terminal: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let pretty = match format {
         LogFormat::Auto => terminal,
         LogFormat::Json => false,
         LogFormat::Pretty => true,
     };
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = if pretty {
-        fmt::layer().with_writer(writer).with_ansi(colour).log_internal_errors(false).boxed()
+    if pretty {
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .with_ansi(colour)
+            .log_internal_errors(false)
+            .boxed()
     } else {
         JsonLayer::new(writer).boxed()
-    };
-    Ok((Registry::default().with(filter).with(lines), LogHandle { filter: handle }))
+    }
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, ParseFilterError> {

@@ -9,12 +9,14 @@
 
 pub mod attribute;
 mod context;
+mod current;
 mod export;
 mod otlp;
 mod span;
 mod tracer;
 
 pub use context::{ParseTraceparentError, SpanId, TraceContext, TraceId};
+pub use current::CurrentTracer;
 pub use otlp::{OtlpError, OtlpProtocol, OtlpSettings};
 pub use span::{Span, SpanKind, SpanName, Value};
 pub use tracer::Tracer;

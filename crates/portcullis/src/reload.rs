@@ -10,7 +10,7 @@ use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
 use crate::files::Files;
-use crate::serve::Tls;
+use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
 const LOOK: Duration = Duration::from_secs(1);
@@ -83,8 +83,6 @@ impl Reloader {
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
             ("workers", settings.workers != self.settings.workers),
-            ("telemetry.otlp", settings.telemetry.otlp != self.settings.telemetry.otlp),
-            ("telemetry.log.format", settings.telemetry.log.format != self.settings.telemetry.log.format),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("`{key}` has changed; that takes a restart");
@@ -95,21 +93,41 @@ impl Reloader {
         {
             tracing::error!(%error, "the listener keeps its old certificate");
         }
-        if let Err(error) = self.logs.set_filter(&settings.telemetry.log.filter) {
-            tracing::error!(%error, "the configuration was not taken up; the old one stays in force");
-            return;
-        }
-        match self.gateway.reload(settings.clone()) {
+        match self.put_in_force(&settings) {
             Ok(()) => {
                 tracing::info!(servers = settings.servers.len(), "took up the configuration");
-                self.settings =
-                    Settings { listen: self.settings.listen, tls: self.settings.tls.clone(), ..settings };
+                self.settings = Settings {
+                    listen: self.settings.listen,
+                    tls: self.settings.tls.clone(),
+                    workers: self.settings.workers,
+                    ..settings
+                };
             }
             Err(error) => {
-                tracing::error!(%error, "the configuration was not taken up; the old one stays in force");
-                let old = &self.settings.telemetry.log.filter;
-                self.logs.set_filter(old).expect("it was in force until now");
+                let error = format!("{error:#}");
+                tracing::error!(error, "the configuration was not taken up; the old one stays in force");
             }
         }
+    }
+
+    /// All of it or nothing: what can be refused comes first.
+    fn put_in_force(&self, settings: &Settings) -> anyhow::Result<()> {
+        let (new, old) = (&settings.telemetry, &self.settings.telemetry);
+        let tracer = match new.otlp != old.otlp {
+            true => Some(serve::tracer(settings, self.gateway.metrics())?),
+            false => None,
+        };
+        self.logs.set_filter(&new.log.filter)?;
+        if let Err(error) = self.gateway.reload(settings.clone()) {
+            self.logs.set_filter(&old.log.filter).expect("it was in force until now");
+            return Err(error.into());
+        }
+        if new.log.format != old.log.format {
+            self.logs.set_format(serve::log_format(new.log.format));
+        }
+        if let Some(tracer) = tracer {
+            self.gateway.trace_with(tracer);
+        }
+        Ok(())
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
         // What a value means to others, and what a file holds, only their use shows.
         start_logs(&loaded.settings)?;
         load_tls(&loaded.settings)?;
+        tracer(&loaded.settings, &Metrics::new())?;
         Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
@@ -74,9 +75,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let tls = load_tls(&settings)?;
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
-    let gateway =
-        Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer.clone())
-            .map_err(|error| Usage(error.to_string()))?;
+    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer)
+        .map_err(|error| Usage(error.to_string()))?;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
@@ -95,7 +95,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
-    tracer.shutdown(Duration::from_secs(3)).await;
+    gateway.end_tracing(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,7 +121,7 @@ fn worker_count(settings: &config::Settings) -> usize {
     settings.workers.map_or(cores, NonZeroUsize::get)
 }
 
-fn log_format(format: config::LogFormat) -> LogFormat {
+pub(crate) fn log_format(format: config::LogFormat) -> LogFormat {
     match format {
         config::LogFormat::Auto => LogFormat::Auto,
         config::LogFormat::Json => LogFormat::Json,
@@ -129,7 +129,8 @@ fn log_format(format: config::LogFormat) -> LogFormat {
     }
 }
 
-fn tracer(settings: &config::Settings, metrics: &Metrics) -> anyhow::Result<Tracer> {
+/// The tracer that the settings ask for.
+pub(crate) fn tracer(settings: &config::Settings, metrics: &Metrics) -> anyhow::Result<Tracer> {
     let Some(otlp) = &settings.telemetry.otlp else { return Ok(Tracer::disabled()) };
     let settings = OtlpSettings {
         endpoint: otlp.endpoint.clone(),

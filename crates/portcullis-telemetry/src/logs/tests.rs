@@ -135,6 +135,25 @@ fn the_filter_can_be_changed_while_running() {
 }
 
 #[test]
+fn the_format_can_be_changed_while_running() {
+    let lines = log(LogFormat::Json, "info", |handle| {
+        let _span = info_span!("around", n = 1).entered();
+        info!(target: "t", "first");
+        handle.set_format(LogFormat::Pretty);
+        info!(target: "t", "second");
+        info_span!("anew", m = 2).in_scope(|| info!(target: "t", "third"));
+        handle.set_format(LogFormat::Json);
+        info!(target: "t", "fourth");
+    });
+    let json = |nth: usize| object(&lines[nth]);
+    assert_eq!(json(0), json!({"level": "INFO", "target": "t", "message": "first", "n": 1}));
+    assert!(lines[1].ends_with("INFO around: t: second\n"), "{}", lines[1]);
+    assert!(lines[2].ends_with("INFO around:anew{m=2}: t: third\n"), "{}", lines[2]);
+    assert_eq!(json(3), json!({"level": "INFO", "target": "t", "message": "fourth", "n": 1}));
+    assert_eq!(lines.len(), 4);
+}
+
+#[test]
 fn a_filter_that_cannot_be_read_is_named() {
     let error = parse_filter("info,x=loud").expect_err("loud is no level");
     assert!(error.to_string().starts_with(r#"cannot read the log filter "info,x=loud": "#), "{error}");

@@ -46,23 +46,21 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// How often a failing collector is mentioned in the log.
 const LOG_EVERY: Duration = Duration::from_mins(1);
 
-/// The thread that exports. It ends when this is dropped.
+/// The thread that exports. It ends when it is told to, or when everything that puts spans into its queue is gone.
 #[derive(Debug)]
 pub(super) struct ExportThread {
-    /// Before `queue`, so that a drop tells the thread to end before its queue is gone.
     closing: watch::Sender<bool>,
-    queue: mpsc::Sender<SpanData>,
     done: watch::Receiver<bool>,
-    tally: Tally,
 }
 
 impl ExportThread {
-    /// Blocks until the thread has set itself up, which takes no network.
+    /// The thread, and what puts spans into its queue. Blocks until the thread has set itself up, which takes no
+    /// network.
     pub(super) fn start(
         settings: OtlpSettings,
         resource: Resource,
         metrics: &Metrics,
-    ) -> Result<Self, OtlpError> {
+    ) -> Result<(Self, QueueProcessor), OtlpError> {
         let (queue, spans) = mpsc::channel(QUEUE);
         let (closing, told_to_close) = watch::channel(false);
         let (tell_done, done) = watch::channel(false);
@@ -89,19 +87,22 @@ impl ExportThread {
             tell_done.send_replace(true);
         })?;
         is_ready.recv().expect("the thread reports before it ends")?;
-        Ok(Self { closing, queue, done, tally })
+        Ok((Self { closing, done }, QueueProcessor { queue, tally }))
     }
 
-    /// What puts spans into the queue.
-    pub(super) fn processor(&self) -> QueueProcessor {
-        QueueProcessor { queue: self.queue.clone(), tally: self.tally.clone() }
-    }
-
-    /// Closes the queue and waits until it is empty, or `within` has passed. Returns whether it is.
-    pub(super) async fn finish(&self, within: Duration) -> bool {
+    /// Tells the thread to end with what is queued now.
+    pub(super) fn close(&self) {
         self.closing.send_replace(true);
-        let mut done = self.done.clone();
-        matches!(timeout(within, done.wait_for(|done| *done)).await, Ok(Ok(_)))
+    }
+
+    /// Waits until the thread has ended.
+    pub(super) async fn ended(&self) {
+        // An error would mean that the thread is gone as well.
+        drop(self.done.clone().wait_for(|done| *done).await);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        *self.done.borrow()
     }
 }
 
@@ -163,7 +164,7 @@ impl SpanProcessor for QueueProcessor {
         }
     }
 
-    /// There is nothing to wait for on this side; [`ExportThread::finish`] waits on the other.
+    /// There is nothing to wait for on this side; [`ExportThread::ended`] waits on the other.
     fn force_flush(&self) -> OTelSdkResult {
         Ok(())
     }
@@ -190,9 +191,9 @@ impl Worker {
         loop {
             tokio::select! {
                 biased;
-                // An error means that the tracer was dropped, which closes as well.
-                _ = self.closing.wait_for(|closing| *closing) => break,
-                () = collect(&mut self.spans, &mut batch) => {}
+                // Nobody can tell it to end once the handle is gone. Then it ends with the last span under way.
+                Ok(_) = self.closing.wait_for(|closing| *closing) => break,
+                () = collect(&mut self.spans, &mut batch) => if batch.is_empty() { return },
             }
             self.export(mem::take(&mut batch)).await;
         }
@@ -230,12 +231,15 @@ impl Worker {
     }
 }
 
-/// Fills the batch, or takes what comes within [`LINGER`] of the first span.
+/// Fills the batch, or takes what comes within [`LINGER`] of the first span. It stays empty when none can come any
+/// more.
 ///
 /// # Cancel safety
 /// What was taken is in the batch.
 async fn collect(spans: &mut mpsc::Receiver<SpanData>, batch: &mut Vec<SpanData>) {
-    spans.recv_many(batch, BATCH).await;
+    if spans.recv_many(batch, BATCH).await == 0 {
+        return;
+    }
     let linger = sleep(LINGER);
     tokio::pin!(linger);
     while batch.len() < BATCH {

@@ -16,6 +16,7 @@ use opentelemetry_sdk::{
     Resource,
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
+use tokio::time::timeout;
 
 use super::{
     attribute,
@@ -35,7 +36,7 @@ pub struct Tracer {
 #[derive(Debug)]
 struct Exporting {
     tracer: SdkTracer,
-    thread: ExportThread,
+    thread: Arc<ExportThread>,
 }
 
 impl Tracer {
@@ -60,14 +61,14 @@ impl Tracer {
             .with_service_name(settings.service_name.clone())
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let thread = ExportThread::start(settings, resource.clone(), metrics)?;
+        let (thread, processor) = ExportThread::start(settings, resource.clone(), metrics)?;
         let provider = SdkTracerProvider::builder()
             .with_sampler(sampler)
             .with_resource(resource)
-            .with_span_processor(thread.processor())
+            .with_span_processor(processor)
             .build();
         let tracer = provider.tracer("portcullis");
-        Ok(Self { exporting: Some(Arc::new(Exporting { tracer, thread })) })
+        Ok(Self { exporting: Some(Arc::new(Exporting { tracer, thread: Arc::new(thread) })) })
     }
 
     /// Whether spans may be recorded.
@@ -100,15 +101,20 @@ impl Tracer {
     /// Sends what is still queued and ends the export thread, waiting no longer than `within`. Spans that end
     /// afterwards are dropped. Returns whether all that was queued has been dealt with.
     ///
-    /// Dropping the last clone does the same without waiting.
+    /// Dropping the last clone waits for nothing: the thread takes the spans that are still under way, and ends
+    /// with the last of them.
     ///
     /// # Cancel safety
     /// The thread goes on when the future is dropped; calling again waits again.
     pub async fn shutdown(&self, within: Duration) -> bool {
-        match &self.exporting {
-            Some(exporting) => exporting.thread.finish(within).await,
-            None => true,
-        }
+        let Some(thread) = self.thread() else { return true };
+        thread.close();
+        timeout(within, thread.ended()).await.is_ok()
+    }
+
+    /// What exports its spans.
+    pub(super) fn thread(&self) -> Option<&Arc<ExportThread>> {
+        self.exporting.as_ref().map(|exporting| &exporting.thread)
     }
 }
 

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{
     Span as Sent, Status, span::SpanKind as SentKind, status::StatusCode,
 };
 use portcullis_telemetry::{
-    Metrics, OtlpProtocol, OtlpSettings, SpanKind, SpanName, TraceContext, Tracer,
+    CurrentTracer, Metrics, OtlpProtocol, OtlpSettings, SpanKind, SpanName, TraceContext, Tracer,
     trace::{OtlpError, attribute},
 };
 use tokio::sync::Semaphore;
@@ -180,7 +180,38 @@ async fn dropping_the_tracer_sends_what_is_queued() {
         text(&export.spans().next().expect("a span").attributes, "gen_ai.prompt.name").as_deref(),
         Some("greet")
     );
+    // The thread waits for what is still under way.
     drop(late);
+    let export = collector.exports.recv().await.expect("the collector runs");
+    assert_eq!(export.spans().next().expect("a span").name, "tools/call files__read");
+}
+
+#[tokio::test]
+async fn a_replaced_tracer_gets_the_spans_that_it_began_and_ends_with_them() {
+    let (mut old, mut new) = (Collector::plain().await, Collector::plain().await);
+    let metrics = Metrics::new();
+    let otlp =
+        |collector| Tracer::otlp(settings(collector, OtlpProtocol::HttpProtobuf), &metrics).expect("valid");
+    let tracer = CurrentTracer::new(otlp(&old));
+    let before = tracer.load().start(SpanName::new("before", None), SpanKind::Server, None);
+    tracer.replace(otlp(&new));
+    drop(tracer.load().start(SpanName::new("after", None), SpanKind::Server, None));
+    let export = new.exports.recv().await.expect("the collector runs");
+    assert_eq!(export.spans().next().expect("a span").name, "after");
+    assert!(old.drain().is_empty());
+    drop(before);
+    let export = old.exports.recv().await.expect("the collector runs");
+    assert_eq!(export.spans().next().expect("a span").name, "before");
+
+    // Both ways of tracing nothing any more.
+    let held = tracer.load().start(SpanName::new("held", None), SpanKind::Server, None);
+    tracer.replace(Tracer::disabled());
+    assert!(!tracer.load().enabled());
+    assert!(tracer.shutdown(PATIENCE).await, "those that were replaced need not wait for their spans");
+    drop(held);
+    assert!(new.drain().is_empty());
+    assert_eq!(metric(&metrics, r#"portcullis_spans_dropped_total{reason="shut_down"}"#), 1);
+    assert_eq!(metric(&metrics, "portcullis_spans_exported_total"), 2);
 }
 
 #[test]

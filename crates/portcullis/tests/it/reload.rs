@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::harness::client::text_of;
+use crate::harness::collector::Collector;
 use crate::harness::http::Events;
 use crate::harness::pki::Authority;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream, signal, until};
@@ -226,6 +227,58 @@ async fn changes_what_is_logged() {
     // A filter that cannot be read is a problem of the file.
     gateway.rewrite_config(&config("nonsense=="));
     gateway.logged(KEPT).await;
+}
+
+#[tokio::test]
+async fn changes_how_a_log_line_looks() {
+    let config = |format: &str| json!({"telemetry": {"log": {"format": format}}});
+    let gateway = Gateway::start(&config("json"));
+    reload(&gateway, &config("pretty")).await;
+    let line = gateway.logged(TAKEN_UP).await;
+    assert!(line.contains(" INFO portcullis::reload: took up the configuration servers=0"), "{line}");
+    reload(&gateway, &config("json")).await;
+    gateway.logged(r#""message":"took up the configuration","servers":0}"#).await;
+    assert!(!gateway.log().contains("takes a restart"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn traces_go_to_another_collector_and_those_of_running_calls_where_they_began() {
+    let go_on = Arc::new(Notify::new());
+    let a = waiting(&go_on).await;
+    let (mut first, mut second) = (Collector::start().await, Collector::start().await);
+    let config = |otlp: &Value| json!({"servers": {"a": a.config()}, "telemetry": {"otlp": otlp}});
+    let to = |collector: &Collector| json!({"endpoint": format!("http://{}", collector.address), "protocol": "http"});
+    // None is there in the beginning.
+    let gateway = Gateway::start(&config(&Value::Null));
+    let session = Legacy::open(&gateway).await;
+    reload(&gateway, &config(&to(&first))).await;
+    let mut calling = gateway.connect().await;
+    let call = json!({"jsonrpc": "2.0", "id": "held", "method": "tools/call", "params": {"name": "a__echo"}});
+    session.write(&mut calling, &call).await;
+    a.nth("tools/call", 1).await;
+    reload(&gateway, &config(&to(&second))).await;
+
+    // What cannot be used changes nothing.
+    let mut broken = to(&first);
+    broken["headers"] = json!({"grpc-timeout": {"env": "PATH"}});
+    gateway.rewrite_config(&config(&broken));
+    signal(gateway.pid(), Signal::HUP);
+    let line = gateway.logged(KEPT).await;
+    assert!(line.contains("telemetry.otlp") && line.contains("grpc-timeout"), "{line}");
+    let _ = session.request(&gateway, "prompts/list", json!({})).await;
+    assert_eq!(second.take(1).await[0].name, "prompts/list");
+
+    go_on.notify_one();
+    assert_eq!(text_of(&calling.response().await.json()["result"]), "done");
+    let spans = first.take(2).await;
+    assert!(spans.iter().all(|span| span.name == "tools/call echo"), "{spans:?}");
+
+    // And nothing is traced any more.
+    reload(&gateway, &config(&Value::Null)).await;
+    let _ = session.request(&gateway, "prompts/list", json!({})).await;
+    let exported = "portcullis_spans_exported_total 3";
+    until(exported, async || gateway.get("/metrics").await.text().contains(exported)).await;
+    assert!(!gateway.log().contains("takes a restart"), "{}", gateway.log());
 }
 
 #[tokio::test]
