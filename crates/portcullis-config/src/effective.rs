@@ -105,12 +105,14 @@ fn http(http: &HttpUpstream) -> Value {
 fn limits(limits: &Limits) -> Value {
     json!({
         "body_bytes": limits.body_bytes,
+        "bodies_bytes": limits.bodies_bytes,
         "header_bytes": limits.header_bytes,
         "json_depth": limits.json_depth,
         "batch": limits.batch,
         "connections": limits.connections,
         "concurrent_calls": limits.concurrent_calls,
         "concurrent_per_client": limits.concurrent_per_client,
+        "replay_bytes": limits.replay_bytes,
         "sessions": limits.sessions,
         "session_idle": show_duration(limits.session_idle),
         "header_read": show_duration(limits.header_read),

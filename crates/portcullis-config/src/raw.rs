@@ -123,6 +123,10 @@ pub(crate) struct Limits {
     /// Largest request body.
     #[schemars(extend("default" = "4MiB"))]
     pub(crate) body_bytes: Option<Size>,
+    /// All request bodies together that do not come with their head, until their calls have ended; one beyond it is
+    /// refused with 503.
+    #[schemars(extend("default" = "256MiB"))]
+    pub(crate) bodies_bytes: Option<Size>,
     /// Largest request head: request line and headers together.
     #[schemars(extend("default" = "32KiB"))]
     pub(crate) header_bytes: Option<Size>,
@@ -141,6 +145,10 @@ pub(crate) struct Limits {
     /// Calls in flight for one client.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 128))]
     pub(crate) concurrent_per_client: Option<usize>,
+    /// Finished answer streams of all legacy sessions together that are kept for clients that come back for them; the
+    /// oldest go first.
+    #[schemars(extend("default" = "64MiB"))]
+    pub(crate) replay_bytes: Option<Size>,
     /// Sessions of legacy clients held at once.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
     pub(crate) sessions: Option<usize>,

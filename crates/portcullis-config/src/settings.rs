@@ -223,6 +223,8 @@ pub struct Http {
 pub struct Limits {
     /// Largest request body, in bytes.
     pub body_bytes: usize,
+    /// All request bodies together that did not come with their head, in bytes, until their calls have ended.
+    pub bodies_bytes: usize,
     /// Largest request head (request line and headers), in bytes.
     pub header_bytes: usize,
     /// Deepest nesting of a JSON message, in levels.
@@ -235,6 +237,8 @@ pub struct Limits {
     pub concurrent_calls: usize,
     /// Calls in flight for one client.
     pub concurrent_per_client: usize,
+    /// Finished answers of all legacy sessions that are kept for clients that come back, in bytes.
+    pub replay_bytes: usize,
     /// Legacy sessions held at once.
     pub sessions: usize,
     /// A legacy session is dropped after so long without a request or an open stream.
@@ -259,12 +263,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes: 4 << 20,
+            bodies_bytes: 256 << 20,
             header_bytes: 32 << 10,
             json_depth: 64,
             batch: 50,
             connections: 10_000,
             concurrent_calls: 1024,
             concurrent_per_client: 128,
+            replay_bytes: 64 << 20,
             sessions: 20_000,
             session_idle: Duration::from_mins(30),
             header_read: Duration::from_secs(10),

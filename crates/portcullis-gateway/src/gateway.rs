@@ -14,6 +14,7 @@ use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::listen::{Connections, Sessions};
 use crate::route::{Servers, Views};
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub(crate) settings: ArcSwap<Settings>,
     pub(crate) servers: ArcSwap<Servers>,
     pub(crate) sessions: Sessions,
+    /// What request bodies hold that did not come with their head.
+    pub(crate) bodies: Arc<Budget>,
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
     pub(crate) views: Views,
@@ -84,6 +87,7 @@ impl Gateway {
             settings: ArcSwap::from_pointee(settings),
             servers: ArcSwap::default(),
             sessions: Sessions::default(),
+            bodies: Arc::default(),
             connections: Connections::default(),
             views: Views::default(),
             sealer: Sealer::new(),
@@ -147,6 +151,7 @@ impl Gateway {
         let update = self.servers.load().update(&settings.servers, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError { server, cause })?;
         self.env.set_limits(settings.limits.clone());
+        self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.servers.store(Arc::new(update.servers));
         for server in update.changed {
             for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]

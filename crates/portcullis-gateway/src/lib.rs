@@ -13,6 +13,7 @@ mod admit;
 pub mod answer;
 mod bounded;
 pub mod bridge;
+mod budget;
 pub mod call;
 mod framing;
 mod gateway;

@@ -9,6 +9,12 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
     let path = |key: &str| Path::top("limits").key(key);
     let limits = Limits {
         body_bytes: check.size(&path("body_bytes"), raw.body_bytes.as_ref(), 1024, default.body_bytes),
+        bodies_bytes: check.size(
+            &path("bodies_bytes"),
+            raw.bodies_bytes.as_ref(),
+            1024,
+            default.bodies_bytes,
+        ),
         header_bytes: check.size(
             &path("header_bytes"),
             raw.header_bytes.as_ref(),
@@ -26,6 +32,12 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         connections: raw.connections.unwrap_or(default.connections),
         concurrent_calls: raw.concurrent_calls.unwrap_or(default.concurrent_calls),
         concurrent_per_client: raw.concurrent_per_client.unwrap_or(default.concurrent_per_client),
+        replay_bytes: check.size(
+            &path("replay_bytes"),
+            raw.replay_bytes.as_ref(),
+            1024,
+            default.replay_bytes,
+        ),
         sessions: raw.sessions.unwrap_or(default.sessions),
         session_idle: check.duration(&path("session_idle"), raw.session_idle.as_ref(), default.session_idle),
         header_read: check.duration(&path("header_read"), raw.header_read.as_ref(), default.header_read),
@@ -44,6 +56,13 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         check.error(
             &path(key),
             "`call_timeout` is longer than `call_max`; a call would end before it times out",
+        );
+    }
+    if limits.body_bytes > limits.bodies_bytes {
+        let key = if raw.body_bytes.is_some() { "body_bytes" } else { "bodies_bytes" };
+        check.error(
+            &path(key),
+            "`body_bytes` is more than `bodies_bytes`; such a body would always be refused",
         );
     }
     limits

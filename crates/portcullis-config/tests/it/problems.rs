@@ -210,6 +210,13 @@ p.yaml:3:55: error: servers.a.max_concurrent: expected a whole number from 1 to 
 }
 
 #[test]
+fn refuses_a_body_that_is_larger_than_all_together() {
+    let why = "`body_bytes` is more than `bodies_bytes`; such a body would always be refused";
+    refuses("limits: { body_bytes: 1GiB }", &format!("\np.yaml:1:11: error: limits.body_bytes: {why}"));
+    refuses("limits: { bodies_bytes: 1MiB }", &format!("\np.yaml:1:11: error: limits.bodies_bytes: {why}"));
+}
+
+#[test]
 fn refuses_origins_and_hosts_that_stand_for_everybody() {
     refuses(
         "http: { allowed_origins: ['*', 'null', 'https://a/b'], allowed_hosts: ['*', 'https://a', ''] }",

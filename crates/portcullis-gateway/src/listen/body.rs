@@ -1,6 +1,7 @@
 //! Bodies: bounded on the way in, whole or streamed on the way out.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use portcullis_config::Limits;
 use portcullis_model::ErrorKind;
 
 use crate::bounded::{self, Unread};
+use crate::budget::{Budget, Share};
 use crate::call::Refusal;
 
 /// What comes bit by bit.
@@ -74,14 +76,25 @@ impl http_body::Body for Body {
     }
 }
 
-/// Reads a request's body, within the limits on size and time.
-pub(super) async fn read<B>(body: B, limits: &Limits) -> Result<Bytes, Refusal>
+/// Reads a request's body, within the limits on size and time. What has to be waited for counts in `budget` until nobody
+/// holds on to any of it.
+pub(super) async fn read<B>(body: B, limits: &Limits, budget: &Arc<Budget>) -> Result<Bytes, Refusal>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     if body.size_hint().lower() > limits.body_bytes as u64 {
         return Err(too_large(limits));
     }
+    let mut share = Share::of(budget);
+    let waited = Waited { body, seen: 0, share: &mut share, limit: limits.bodies_bytes, waits: false };
+    let read = read_in_time(waited, limits).await?;
+    Ok(share.hold(read))
+}
+
+async fn read_in_time<B>(body: Waited<'_, B>, limits: &Limits) -> Result<Bytes, Refusal>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
     let mut reading = pin!(bounded::collect(body, limits.body_bytes));
     // Many bodies come with their head: a timer is only set for those that do not.
     let read = match reading.as_mut().now_or_never() {
@@ -91,11 +104,65 @@ where
     match read {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(Unread::TooLarge)) => Err(too_large(limits)),
-        Ok(Err(Unread::Broken(_))) => Err(broken()),
+        Ok(Err(Unread::Broken(Failed::Full))) => {
+            let message =
+                "this gateway holds as many request bodies as it may (limits.bodies_bytes); try again";
+            Err(Refusal::new(ErrorKind::Overloaded, message))
+        }
+        Ok(Err(Unread::Broken(Failed::Broken))) => Err(broken()),
         Err(_) => {
             let message = format!("the body did not arrive within {} s", limits.body_read.as_secs());
             Err(Refusal::new(ErrorKind::BodyTimeout, message))
         }
+    }
+}
+
+/// A body that counts once it has to be waited for: what comes in one go is gone again in one go.
+struct Waited<'a, B> {
+    body: B,
+    seen: usize,
+    share: &'a mut Share,
+    limit: usize,
+    waits: bool,
+}
+
+/// Why a body does not go on.
+enum Failed {
+    Broken,
+    /// The budget is used up.
+    Full,
+}
+
+impl<B> http_body::Body for Waited<'_, B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Failed;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(task);
+        let more = match &polled {
+            Poll::Pending if self.waits => return Poll::Pending,
+            Poll::Pending => {
+                self.waits = true;
+                self.seen
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                self.seen += length;
+                if self.waits { length } else { 0 }
+            }
+            Poll::Ready(_) => 0,
+        };
+        let limit = self.limit;
+        if more > 0 && !self.share.grow(more, limit) {
+            return Poll::Ready(Some(Err(Failed::Full)));
+        }
+        polled.map(|frame| frame.map(|frame| frame.map_err(|_| Failed::Broken)))
     }
 }
 
@@ -107,3 +174,6 @@ pub(super) fn too_large(limits: &Limits) -> Refusal {
     let message = format!("the body is larger than {} bytes (limits.body_bytes)", limits.body_bytes);
     Refusal::new(ErrorKind::BodyTooLarge, message)
 }
+
+#[cfg(test)]
+mod tests;

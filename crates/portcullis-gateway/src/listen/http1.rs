@@ -200,7 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let response = match router::route(context, &head) {
             Routed::Answer(response) => response,
             Routed::Post(post) => {
-                let body = self.read_body(&mut framing, expects, limits).await;
+                let budget = &context.gateway.bodies;
+                let body = self.read_body(&mut framing, expects, limits, budget).await;
                 let Some(response) = self.attend(router::post(context, &head, post, body)).await else {
                     return ControlFlow::Break(());
                 };

@@ -76,7 +76,8 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
     let mut response = match router::route(context, &head) {
         Routed::Answer(response) => response,
         Routed::Post(post) => {
-            let body = body::read(incoming, &context.gateway.env.limits()).await;
+            let gateway = &context.gateway;
+            let body = body::read(incoming, &gateway.env.limits(), &gateway.bodies).await;
             router::post(context, &head, post, body).await
         }
     };

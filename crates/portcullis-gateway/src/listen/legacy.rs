@@ -115,7 +115,7 @@ pub(super) async fn open_session(
     });
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
-    let session = Session::new(id, endpoint, caller);
+    let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone());
     let session = Arc::new(match wire {
         Some(wire) => session.on(wire),
         None => session,

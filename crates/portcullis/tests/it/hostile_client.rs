@@ -3,6 +3,7 @@
 mod http;
 mod json;
 mod limits;
+mod memory;
 mod modern;
 mod sessions;
 

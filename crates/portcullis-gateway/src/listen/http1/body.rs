@@ -1,6 +1,7 @@
 //! Reading the body of a request from its connection.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::io::poll_read_buf;
 
 use super::{Connection, READ};
+use crate::budget::Budget;
 use crate::call::Refusal;
 use crate::framing::{Framing, Progress};
 use crate::listen::body::{broken, read, too_large};
@@ -24,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         framing: &mut Framing,
         expects: bool,
         limits: &Limits,
+        budget: &Arc<Budget>,
     ) -> Result<Bytes, Refusal> {
         if let Framing::Length(left) = framing {
             let length = usize::try_from(*left).unwrap_or(usize::MAX);
@@ -43,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             told.await.map_err(|_: std::io::Error| broken())?;
         }
-        read(Incoming { stream: &mut self.stream, buffer: &mut self.buffer, framing }, limits).await
+        read(Incoming { stream: &mut self.stream, buffer: &mut self.buffer, framing }, limits, budget).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! what the older protocol keeps between requests: the revision, the client's capabilities, the log level, the calls
 //! that can be cancelled, and the streams that can be resumed. An idle session is a few hundred bytes.
 
+mod replay;
 mod store;
 mod stream;
 mod wire;
@@ -18,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::{Caller, Endpoint, LogLevel};
 
+pub(crate) use replay::Replay;
 pub(crate) use store::Sessions;
 pub(crate) use stream::{Place, Read, Reader, Stream};
 pub(crate) use wire::Wire;
 
-/// Finished streams that a session keeps for clients that come back, and for how long.
+/// Finished streams that a session keeps for clients that come back, and for how long. [`Replay`] bounds their size.
 const KEPT_STREAMS: usize = 8;
 const KEPT_FOR: Duration = Duration::from_mins(2);
 
@@ -36,6 +38,7 @@ pub(crate) struct Session {
     pub(crate) ended: CancellationToken,
     /// On HTTP+SSE, the one stream of the client; the session ends with it.
     wire: Option<Arc<Wire>>,
+    replay: Arc<Replay>,
     log_level: AtomicU8,
     opened: Instant,
     /// Milliseconds after `opened`.
@@ -61,13 +64,15 @@ pub(crate) struct Running {
 }
 
 impl Session {
-    pub(crate) fn new(id: Arc<str>, endpoint: Endpoint, caller: Arc<Caller>) -> Self {
+    /// A session whose finished streams are kept in `replay`.
+    pub(crate) fn new(id: Arc<str>, endpoint: Endpoint, caller: Arc<Caller>, replay: Arc<Replay>) -> Self {
         Self {
             id,
             endpoint,
             caller,
             ended: CancellationToken::new(),
             wire: None,
+            replay,
             // A client that never says which level it wants gets what is worth reading.
             log_level: AtomicU8::new(LogLevel::Info as u8),
             opened: Instant::now(),
@@ -140,11 +145,11 @@ impl Session {
     /// Opens a stream for a call; its client may leave it and come back to it, unless it has one for everything.
     pub(crate) fn open_stream(&self) -> Arc<Stream> {
         if let Some(wire) = &self.wire {
-            return Arc::new(Stream::on(wire.clone()));
+            return Stream::on(wire.clone());
         }
         let mut state = self.state();
         state.next_stream += 1;
-        let stream = Arc::new(Stream::new(state.next_stream));
+        let stream = Stream::new(state.next_stream, &self.replay);
         state.streams.push_back(stream.clone());
         while state.streams.len() > KEPT_STREAMS
             && let Some(over) = state.streams.iter().position(|stream| stream.is_over())
@@ -156,7 +161,9 @@ impl Session {
 
     /// The stream that an event id belongs to.
     pub(crate) fn find_stream(&self, number: u64) -> Option<Arc<Stream>> {
-        self.state().streams.iter().find(|stream| stream.number() == number).cloned()
+        let state = self.state();
+        let mut kept = state.streams.iter().filter(|stream| !stream.is_forgotten());
+        kept.find(|stream| stream.number() == number).cloned()
     }
 
     /// Forgets finished streams that nobody came back to.

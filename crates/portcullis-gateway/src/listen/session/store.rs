@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_model::Principal;
 
-use super::Session;
+use super::{Replay, Session};
 use crate::call::Endpoint;
 
 const SHARDS: usize = 16;
@@ -18,6 +18,7 @@ pub(crate) struct Sessions {
     shards: [Mutex<HashMap<Arc<str>, Arc<Session>>>; SHARDS],
     hasher: RandomState,
     count: AtomicUsize,
+    replay: Arc<Replay>,
 }
 
 /// As many sessions are open as are allowed.
@@ -25,7 +26,12 @@ pub(crate) struct Full;
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new(), count: AtomicUsize::new(0) }
+        Self {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            replay: Arc::default(),
+        }
     }
 }
 
@@ -47,6 +53,11 @@ impl Sessions {
     pub(crate) fn find(&self, id: &str, principal: &Principal, endpoint: &Endpoint) -> Option<Arc<Session>> {
         let session = self.shard(id).get(id).cloned()?;
         (session.caller.principal == *principal && session.endpoint == *endpoint).then_some(session)
+    }
+
+    /// The finished streams of all of them.
+    pub(crate) fn replay(&self) -> &Arc<Replay> {
+        &self.replay
     }
 
     /// Ends a session: its calls are cancelled, its streams close.

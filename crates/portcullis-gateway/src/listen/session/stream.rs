@@ -2,17 +2,19 @@
 //!
 //! The call writes, at most one connection reads; a second reader sends the first away. Events keep their ids, so that
 //! a client that comes back reads on where it left. What is kept is bounded: the oldest events go first, the answer
-//! itself stays.
+//! itself stays. Finished streams of all sessions share a budget: see `replay.rs`.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portcullis_mcp::sse;
 use tokio::sync::Notify;
 
+use super::replay::Replay;
 use super::wire::Wire;
+use crate::budget::Share;
 
 /// Bytes of events that a stream keeps besides the last one.
 const KEPT_BYTES: usize = 1 << 20;
@@ -40,6 +42,8 @@ pub(crate) struct Stream {
     number: u64,
     /// On HTTP+SSE everything goes to the connection's one stream, and nothing is kept here.
     wire: Option<Arc<Wire>>,
+    /// Where it is noted when it is finished, and itself, to be noted.
+    kept: Option<(Arc<Replay>, Weak<Self>)>,
     state: Mutex<State>,
     /// Something was written, or the reader has to go.
     written: Notify,
@@ -58,6 +62,12 @@ struct State {
     paused: bool,
     /// Which reader may read.
     reader: u64,
+    /// That one is still there.
+    is_read: bool,
+    /// Of the budget for finished streams.
+    share: Option<Share>,
+    /// It was finished, and its events had to go.
+    forgotten: bool,
 }
 
 /// What a reader gets.
@@ -69,13 +79,25 @@ pub(crate) enum Read {
 }
 
 impl Stream {
-    pub(super) fn new(number: u64) -> Self {
-        Self { number, wire: None, state: Mutex::default(), written: Notify::new(), read: Notify::new() }
+    /// A stream that its client can leave and come back to.
+    pub(super) fn new(number: u64, replay: &Arc<Replay>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { kept: Some((replay.clone(), me.clone())), ..Self::bare(number) })
     }
 
     /// A stream whose messages go to the client's one stream.
-    pub(super) fn on(wire: Arc<Wire>) -> Self {
-        Self { wire: Some(wire), ..Self::new(0) }
+    pub(super) fn on(wire: Arc<Wire>) -> Arc<Self> {
+        Arc::new(Self { wire: Some(wire), ..Self::bare(0) })
+    }
+
+    fn bare(number: u64) -> Self {
+        Self {
+            number,
+            wire: None,
+            kept: None,
+            state: Mutex::default(),
+            written: Notify::new(),
+            read: Notify::new(),
+        }
     }
 
     /// Whether the client can leave it and come back.
@@ -137,8 +159,30 @@ impl Stream {
     pub(crate) fn finish(&self) {
         let mut state = self.state();
         state.over = Some(Instant::now());
+        if let Some((replay, _)) = &self.kept {
+            state.share = Some(replay.share(state.bytes));
+        }
         drop(state);
         self.written.notify_waiters();
+        if let Some((replay, me)) = &self.kept {
+            replay.keep(me.clone());
+        }
+    }
+
+    /// Lets all events go.
+    pub(super) fn forget(&self) {
+        let mut state = self.state();
+        state.events = VecDeque::new();
+        (state.bytes, state.share, state.forgotten) = (0, None, true);
+    }
+
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.state().forgotten
+    }
+
+    /// Whether a connection reads it.
+    pub(super) fn is_read(&self) -> bool {
+        self.state().is_read
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -153,6 +197,7 @@ impl Stream {
     pub(crate) fn reader(self: &Arc<Self>, after: Option<u64>) -> Reader {
         let mut state = self.state();
         state.reader += 1;
+        state.is_read = true;
         if after.is_some() {
             state.paused = false;
             // A hint that has been heeded.
@@ -237,5 +282,14 @@ impl Reader {
             return Some(Read::Events(events));
         }
         (state.over.is_some() || state.paused).then_some(Read::End)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.stream.state();
+        if state.reader == self.ticket {
+            state.is_read = false;
+        }
     }
 }

@@ -7,6 +7,10 @@ use portcullis_model::Principal;
 use super::*;
 
 fn session(id: &str) -> Arc<Session> {
+    session_in(id, Arc::default())
+}
+
+fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
     let caller = Caller {
         principal: Principal::Anonymous,
         revision: Revision::NEWEST_LEGACY,
@@ -14,7 +18,7 @@ fn session(id: &str) -> Arc<Session> {
         conversation: id.into(),
         under_way: Arc::default(),
     };
-    Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller)))
+    Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller), replay))
 }
 
 async fn text(reader: &mut Reader) -> Option<String> {
@@ -121,6 +125,47 @@ async fn what_a_stream_keeps_is_bounded_but_the_last_event_stays() {
     assert!(read.starts_with("id: 1-5\ndata: 2") && read.len() > 3_000_000 && read.len() < 3_000_100);
 }
 
+#[tokio::test]
+async fn finished_streams_share_a_budget_and_the_oldest_goes_first() {
+    let replay = Arc::new(Replay::default());
+    replay.set_limit(2500);
+    let (ann, bob) = (session_in("ann", replay.clone()), session_in("bob", replay.clone()));
+    let finished = |session: &Arc<Session>| {
+        let stream = session.open_stream();
+        stream.push(&[b'1'; 1000]);
+        stream.finish();
+        stream.number()
+    };
+    let (one, two) = (finished(&ann), finished(&bob));
+    assert!(ann.find_stream(one).is_some() && bob.find_stream(two).is_some());
+    let three = finished(&bob);
+    assert!(ann.find_stream(one).is_none(), "another session's went for it");
+    assert!(bob.find_stream(two).is_some() && bob.find_stream(three).is_some());
+
+    // What is being read stays as long as something else can go.
+    let mut reader = bob.find_stream(two).unwrap().reader(None);
+    let four = finished(&ann);
+    assert!(bob.find_stream(two).is_some() && bob.find_stream(three).is_none());
+    assert!(text(&mut reader).await.unwrap().len() > 1000);
+    assert_eq!(text(&mut reader).await, None);
+    drop(reader);
+
+    // Whoever takes all the room with streams that he does not read loses them, but for the newest.
+    let unread = |number| ann.find_stream(number).unwrap().reader(None);
+    let mut readers: Vec<_> = (0..5).map(|_| unread(finished(&ann))).collect();
+    assert!(ann.find_stream(four).is_none() && bob.find_stream(two).is_none() && replay.held() <= 2500);
+    assert_eq!(text(&mut readers[0]).await, None, "forgotten before it was read");
+    assert!(text(&mut readers[4]).await.is_some());
+
+    // One that is larger than everything has the room to itself; all is given back with the sessions.
+    let huge = bob.open_stream();
+    huge.push(&[b'1'; 5000]);
+    huge.finish();
+    assert!(bob.find_stream(huge.number()).is_some() && replay.held() < 5100);
+    drop((ann, bob, huge, readers));
+    assert_eq!(replay.held(), 0);
+}
+
 #[test]
 fn event_ids_are_read_strictly() {
     assert_eq!(Place::parse("7-12"), Some(Place { stream: 7, event: 12 }));
@@ -134,7 +179,8 @@ fn event_ids_are_read_strictly() {
 #[tokio::test]
 async fn on_one_stream_everything_comes_in_order_and_nothing_is_kept() {
     let wire = Arc::new(Wire::new(Duration::from_secs(5)));
-    let session = Session::new("abc".into(), Endpoint::Aggregate, session("abc").caller.clone());
+    let session =
+        Session::new("abc".into(), Endpoint::Aggregate, session("abc").caller.clone(), Arc::default());
     let session = session.on(wire.clone());
     assert_eq!(session.idle(), None, "whoever reads is there");
     let call = session.open_stream();
