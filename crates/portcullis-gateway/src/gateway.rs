@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portcullis_config::Settings;
+use portcullis_config::{Anonymous, Settings};
 use portcullis_hub::Supervisor;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
@@ -150,6 +150,10 @@ impl Gateway {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError { server, cause })?;
+        // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
+        let listener = self.address.get().copied().unwrap_or(settings.listen);
+        let at_home = listener.ip().is_loopback() && settings.identity.anonymous == Anonymous::Allow;
+        self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.servers.store(Arc::new(update.servers));

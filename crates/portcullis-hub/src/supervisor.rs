@@ -28,7 +28,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub struct Supervisor {
 struct State {
     instance: Instance,
     started: AtomicU64,
+    /// Whether exits quote stderr.
+    quotes: Arc<AtomicBool>,
     /// The living children by their number; `None` once [`Supervisor::shutdown`] has begun.
     children: Mutex<Option<HashMap<u64, Entry>>>,
     keeper: Keeper,
@@ -77,11 +79,19 @@ impl Supervisor {
         let state = State {
             instance,
             started: AtomicU64::new(0),
+            quotes: Arc::default(),
             children: Mutex::new(Some(HashMap::new())),
             keeper,
             closing: tokio::sync::Mutex::new(()),
         };
         Ok(Supervisor { state: Arc::new(state) })
+    }
+
+    /// Whether the text of an [`Exit`] quotes the child's last line on stderr, from the next exit on; it does not as long
+    /// as this was never said. The text reaches whoever calls a server, and what a child writes there is for those who
+    /// run it: paths, addresses, sometimes a secret. The log has the line in any case.
+    pub fn quote_stderr(&self, yes: bool) {
+        self.state.quotes.store(yes, Ordering::Relaxed);
     }
 
     /// Starts `command` and returns its pipes.
@@ -101,7 +111,7 @@ impl Supervisor {
         }
         let number = self.state.started.fetch_add(1, Ordering::Relaxed);
         let marker = self.state.instance.child(&command.server, number);
-        let (child, entry, watcher) = child::start(command, marker)?;
+        let (child, entry, watcher) = child::start(command, marker, self.state.quotes.clone())?;
         // Into the table before anything can take it out, and watched in any case.
         let taken = self.state.children().as_mut().map(|children| children.insert(number, entry)).is_some();
         let slot = ChildSlot { state: self.state.clone(), number };

@@ -7,7 +7,10 @@
 use std::{
     env, fmt, io,
     process::{ExitStatus, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,7 +22,7 @@ use tokio::{
     task::{self, JoinHandle},
     time::{self, Instant},
 };
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     command::{Command, SpawnError},
@@ -70,6 +73,8 @@ pub struct Exit {
     pub ended: Ended,
     /// The last lines of its stderr (at most 40, of at most some 8 KiB), escaped, oldest first.
     pub stderr: Vec<String>,
+    /// Whether `Display` may quote them: see [`Supervisor::quote_stderr`](super::Supervisor::quote_stderr).
+    pub quotes: bool,
 }
 
 /// The two ways for a process to end.
@@ -97,10 +102,11 @@ impl fmt::Display for Ended {
 }
 
 impl fmt::Display for Exit {
-    /// One line: how it ended, and its last words if it had any.
+    /// One line: how it ended, and its last words if it had any and they may be told.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.stderr.last() {
-            Some(line) => write!(out, "{}; last line on stderr: {line}", self.ended),
+            Some(line) if self.quotes => write!(out, "{}; last line on stderr: {line}", self.ended),
+            Some(_) => write!(out, "{}; what it wrote to stderr is in the log", self.ended),
             None => write!(out, "{}; nothing on stderr", self.ended),
         }
     }
@@ -123,7 +129,8 @@ impl ChildHandle {
             Ok(Progress::Exited(exit) | Progress::Gone(exit)) => Exit::clone(exit),
             // The watcher is gone without a word: the runtime is being shut down, which kills the child.
             Ok(Progress::Running) | Err(_) => {
-                Exit { ended: Ended::Signal(Signal::KILL.as_raw()), stderr: Vec::new() }
+                let ended = Ended::Signal(Signal::KILL.as_raw());
+                Exit { ended, stderr: Vec::new(), quotes: false }
             }
         }
     }
@@ -169,7 +176,11 @@ impl Entry {
 }
 
 /// Starts `command` under `marker`. The watcher must run, or nobody heeds the handle.
-pub(super) fn start(command: &Command, marker: Marker) -> Result<(Child, Entry, Watcher), SpawnError> {
+pub(super) fn start(
+    command: &Command,
+    marker: Marker,
+    quotes: Arc<AtomicBool>,
+) -> Result<(Child, Entry, Watcher), SpawnError> {
     let (mut process, pid) = start_process(command, &marker)?;
     let asked_for = "all three pipes were asked for just now";
     let stdin = process.stdin.take().expect(asked_for);
@@ -183,8 +194,17 @@ pub(super) fn start(command: &Command, marker: Marker) -> Result<(Child, Entry, 
     let (requests, asked) = mpsc::unbounded_channel();
     let (progress, state) = watch::channel(Progress::Running);
     let entry = Entry { requests: requests.downgrade(), state: state.clone() };
-    let watcher =
-        Watcher { server: command.server.clone(), pid, process, asked, reader, tail, progress, marker };
+    let watcher = Watcher {
+        server: command.server.clone(),
+        pid,
+        process,
+        asked,
+        reader,
+        tail,
+        quotes,
+        progress,
+        marker,
+    };
     Ok((Child { stdin, stdout, handle: ChildHandle { pid: id, requests, state } }, entry, watcher))
 }
 
@@ -220,6 +240,7 @@ pub(super) struct Watcher {
     asked: mpsc::UnboundedReceiver<Duration>,
     reader: JoinHandle<()>,
     tail: Tail,
+    quotes: Arc<AtomicBool>,
     progress: watch::Sender<Progress>,
     marker: Marker,
 }
@@ -232,8 +253,13 @@ impl Watcher {
         self.signal(Signal::KILL);
         let mut reader = self.reader;
         let _ = time::timeout(LAST_WORDS, &mut reader).await;
-        let exit = Arc::new(Exit { ended: ended(status), stderr: self.tail.lines() });
-        debug!(server.id = %self.server, ended = %exit.ended, "exited");
+        let quotes = self.quotes.load(Ordering::Relaxed);
+        let exit = Arc::new(Exit { ended: ended(status), stderr: self.tail.lines(), quotes });
+        match exit.stderr.last() {
+            // The reader may have left it out, and nobody else will tell it.
+            Some(last) if !quotes => info!(server.id = %self.server, ended = %exit.ended, last, "exited"),
+            _ => debug!(server.id = %self.server, ended = %exit.ended, "exited"),
+        }
         self.progress.send_replace(Progress::Exited(exit.clone()));
         sweep(&self.server, &self.marker).await;
         reader.abort();

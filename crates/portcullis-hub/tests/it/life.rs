@@ -91,6 +91,7 @@ async fn works_in_the_directory_it_is_told() {
 #[tokio::test]
 async fn exit_tells_the_code_or_the_signal() {
     let supervisor = supervisor();
+    supervisor.quote_stderr(true);
     for (script, ended, text) in [
         ("exit 7", Ended::Code(7), "exit code 7; nothing on stderr"),
         ("echo no key >&2; exit 1", Ended::Code(1), "exit code 1; last line on stderr: no key"),

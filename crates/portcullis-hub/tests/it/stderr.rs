@@ -90,7 +90,27 @@ async fn a_line_without_end_neither_blocks_nor_grows() {
 #[tokio::test]
 async fn an_exit_does_not_wait_for_a_grandchild_that_holds_stderr() {
     let supervisor = supervisor();
+    supervisor.quote_stderr(true);
     let child = spawn(&supervisor, &sh("setsid sleep 1000 & echo last words >&2; exit 4")).await;
     let exit = within(child.handle.exited()).await;
     assert_eq!(exit.to_string(), "exit code 4; last line on stderr: last words");
+}
+
+#[tokio::test]
+async fn an_exit_quotes_nothing_unless_it_may_and_the_log_has_it() {
+    let log = Log::default();
+    let _caught = log.catch();
+    let supervisor = supervisor();
+    let script = sh("head -c 2000 /dev/zero | tr '\\0' '\\n' >&2; echo /home/ann/key >&2; exit 4");
+    for (may, text) in [
+        (false, "exit code 4; what it wrote to stderr is in the log"),
+        (true, "exit code 4; last line on stderr: /home/ann/key"),
+        (false, "exit code 4; what it wrote to stderr is in the log"),
+    ] {
+        supervisor.quote_stderr(may);
+        let child = spawn(&supervisor, &script).await;
+        assert_eq!(within(child.handle.exited()).await.to_string(), text);
+    }
+    let text = log.text();
+    assert!(text.contains(r#"exited server.id=files ended=exit code 4 last="/home/ann/key""#), "{text}");
 }

@@ -69,6 +69,29 @@ async fn admits_only_clients_with_a_certificate_of_the_client_ca() {
 }
 
 #[tokio::test]
+async fn what_a_server_writes_to_stderr_is_not_for_callers_with_certificates() {
+    let (ca, clients) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let mut tls = ca.issue("localhost").write(folder.path(), "own");
+    tls["client_ca"] = json!(clients.write(folder.path(), "clients.pem"));
+    let server = json!({"command": "sh", "args": ["-c", "echo no licence in /home/ann >&2; exit 3"]});
+    let config = json!({
+        "tls": tls, "identity": {"anonymous": "deny"}, "servers": {"x": server}, "telemetry": {"log": {"filter": "info"}},
+    });
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let ann = clients.issue("ann");
+    let mut client = Client::tls(gateway.address, ca.client(Some(&ann)), Offer::H1).await.unwrap();
+    let lists = client.modern("resources/read", json!({"uri": "mcp+x+file:///a"})).await.unwrap();
+    let ready = client.send("GET", "/readyz", &[], String::new()).await.unwrap().body;
+    assert_eq!(ready["servers"]["x"]["state"], "down");
+    for said in [lists.body.to_string(), ready.to_string()] {
+        assert!(said.contains("exit code 3; what it wrote to stderr is in the log"), "{said}");
+        assert!(!said.contains("licence"), "{said}");
+    }
+    gateway.logged("no licence in /home/ann").await;
+}
+
+#[tokio::test]
 async fn binds_sessions_to_the_certificate_that_opened_them() {
     let clients = Authority::new();
     let listener = listener(Some(&clients)).await;
