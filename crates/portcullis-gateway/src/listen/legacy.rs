@@ -1,4 +1,4 @@
-//! Clients up to 2025-11-25: sessions, batches, cancellation by message, streams that can be resumed.
+//! Clients up to 2025-11-25: sessions, cancellation by message, streams that can be resumed.
 //!
 //! A client that goes away has not cancelled anything: its call goes on, and its answer waits in a stream for a while.
 
@@ -409,7 +409,7 @@ impl Opened {
 }
 
 /// Reads a stream for one connection, with signs of life.
-fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = bytes::Bytes> + Send {
+pub(super) fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = bytes::Bytes> + Send {
     futures_util::stream::unfold(reader, move |mut reader| async move {
         match tokio::time::timeout(pause, reader.read()).await {
             Ok(Read::Events(bytes)) => Some((bytes, reader)),
@@ -424,7 +424,7 @@ fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = bytes::Byte
 }
 
 /// Work that a client cannot stop by going away: dropped unfinished, it goes on by itself.
-struct UntilDone<F: Future + Send + 'static>(Option<Pin<Box<F>>>)
+pub(super) struct UntilDone<F: Future + Send + 'static>(Option<Pin<Box<F>>>)
 where
     F::Output: Send;
 
@@ -432,7 +432,7 @@ impl<F: Future + Send + 'static> UntilDone<F>
 where
     F::Output: Send,
 {
-    fn new(work: F) -> Self {
+    pub(super) fn new(work: F) -> Self {
         Self(Some(Box::pin(work)))
     }
 }
@@ -466,30 +466,13 @@ where
     }
 }
 
-/// Answers a batch (2025-03-26 only): all its requests at once, their answers together, in their order.
-pub(super) async fn batch(
+/// Answers one request of a batch.
+pub(super) async fn answer_one(
     context: &Context,
     session: &Arc<Session>,
     fields: &Fields,
-    requests: Vec<Request>,
-) -> Response<Body> {
-    let answers = requests.into_iter().map(|request| {
-        let (context, session, fields) = (context.clone(), session.clone(), fields.clone());
-        UntilDone::new(async move { answer_one(&context, &session, &fields, request).await })
-    });
-    let answers = futures_util::future::join_all(answers).await;
-    let mut out = b"[".to_vec();
-    for answer in answers {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(&answer);
-    }
-    out.push(b']');
-    response::json(StatusCode::OK, out)
-}
-
-async fn answer_one(context: &Context, session: &Arc<Session>, fields: &Fields, request: Request) -> Vec<u8> {
+    request: Request,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let id = request.id.clone();
     let refused = |refusal: Refusal| reply(LEGACY, &Method::Ping, refusal.into());

@@ -1,12 +1,12 @@
 //! The edge toward clients: accept, secure, classify, and make calls of requests.
 //!
 //! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras, `sse/` is the oldest transport;
-//! `worker.rs` is the threads,
-//! `http1.rs` and `http2.rs` read requests from connections. One
-//! acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
+//! `batch.rs` is what one revision alone has; `worker.rs` is the threads, `http1.rs` and `http2.rs` read requests from
+//! connections. One acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
 //! between its client and an HTTP server behind.
 
 mod accept;
+mod batch;
 mod body;
 mod context;
 mod fields;

@@ -82,13 +82,24 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
 
 /// A refusal of a body that is no message.
 pub(crate) fn malformed(era: Era, error: Malformed) -> Response<Body> {
+    let (id, why) = no_message(error);
+    refusal(era, id.as_ref(), &why)
+}
+
+/// The error for one part of a batch that is no message (JSON-RPC 2.0 section 6).
+pub(crate) fn malformed_part(error: Malformed) -> Vec<u8> {
+    let (id, why) = no_message(error);
+    let mut message = Vec::new();
+    write_error(&mut message, id.as_ref(), &answer::error(Era::Legacy, &why));
+    message
+}
+
+fn no_message(error: Malformed) -> (Option<Id>, Refusal) {
     match error {
-        Malformed::Json(error) => {
-            refusal(era, None, &Refusal::new(ErrorKind::Unparsable, format!("the body is {error}")))
-        }
+        Malformed::Json(error) => (None, Refusal::new(ErrorKind::Unparsable, format!("the body is {error}"))),
         Malformed::Envelope { id, why } => {
             let why = format!("not a JSON-RPC 2.0 message: {why}");
-            refusal(era, id.as_ref(), &Refusal::new(ErrorKind::InvalidRequest, why))
+            (id, Refusal::new(ErrorKind::InvalidRequest, why))
         }
     }
 }

@@ -16,7 +16,7 @@ use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Object, Raw};
 use portcullis_mcp::message::{Malformed, Message};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::{Era, Revision, claims_modern};
+use portcullis_mcp::revision::{Era, claims_modern};
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 
@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{guard, legacy, modern, ops, sse};
+use super::{batch, guard, legacy, modern, ops, sse};
 use crate::call::{Endpoint, Refusal};
 
 /// What becomes of a request before its body is read.
@@ -238,7 +238,7 @@ async fn message(context: &Arc<Context>, endpoint: Endpoint, fields: &Fields, bo
     let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
     if body.trim_ascii_start().first() == Some(&b'[') {
         return match Raw::parse(body, depth) {
-            Ok(raw) => batch(context, &endpoint, fields, &raw).await,
+            Ok(raw) => batch::take(context, &endpoint, fields, &raw).await,
             Err(error) => response::malformed(era, Malformed::Json(error)),
         };
     }
@@ -289,50 +289,6 @@ fn header_era(fields: &Fields) -> Era {
 
 fn has_modern_metadata(params: Option<&Object>) -> bool {
     params.and_then(|params| params.find_object("_meta")?.find(key::PROTOCOL_VERSION)).is_some()
-}
-
-/// Batches exist in 2025-03-26 and nowhere else.
-async fn batch(
-    context: &Arc<Context>,
-    endpoint: &Endpoint,
-    fields: &Fields,
-    messages: &Raw,
-) -> Response<Body> {
-    let refuse =
-        |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
-    let session = match legacy::find_session(context, endpoint, fields) {
-        Ok(session) if session.caller.revision == Revision::V2025_03_26 => session,
-        Ok(_) => {
-            return refuse("batches exist in protocol revision 2025-03-26 only; send one message".to_owned());
-        }
-        Err(refusal) if refusal.kind == ErrorKind::SessionRequired => {
-            return refuse(
-                "batches exist in sessions of protocol revision 2025-03-26 only; send one message".to_owned(),
-            );
-        }
-        Err(refusal) => return response::refusal(Era::Legacy, None, &refusal),
-    };
-    let limit = context.gateway.env.limits().batch;
-    let messages: Vec<Raw> = messages.elements().take(limit + 1).collect();
-    if messages.is_empty() || messages.len() > limit {
-        return refuse(format!("a batch holds 1 to {limit} messages (limits.batch)"));
-    }
-    let mut requests = Vec::new();
-    for raw in &messages {
-        match Message::from_raw(raw) {
-            Ok(Message::Request(request)) if request.method == Method::Initialize => {
-                return refuse("`initialize` must not be part of a batch".to_owned());
-            }
-            Ok(Message::Request(request)) => requests.push(request),
-            Ok(Message::Notification(notification)) => legacy::notification(&session, &notification),
-            Ok(Message::Response(_)) => {}
-            Err(error) => return response::malformed(Era::Legacy, error),
-        }
-    }
-    if requests.is_empty() {
-        return response::empty(StatusCode::ACCEPTED);
-    }
-    legacy::batch(context, &session, fields, requests).await
 }
 
 /// A browser asks before it sends (Fetch standard, CORS); `Origin` was checked already.

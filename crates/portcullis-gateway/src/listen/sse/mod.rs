@@ -202,16 +202,19 @@ fn batch(
     if messages.is_empty() || messages.len() > limit {
         return Err(refuse(format!("a batch holds 1 to {limit} messages (limits.batch)")));
     }
-    let messages: Result<Vec<_>, _> = messages.iter().map(Message::from_raw).collect();
-    let messages = messages.map_err(|error| Box::new(response::malformed(LEGACY, error)))?;
+    let messages: Vec<_> = messages.iter().map(Message::from_raw).collect();
     if messages
         .iter()
-        .any(|message| matches!(message, Message::Request(it) if it.method == Method::Initialize))
+        .any(|message| matches!(message, Ok(Message::Request(it)) if it.method == Method::Initialize))
     {
         return Err(refuse("`initialize` must not be part of a batch".to_owned()));
     }
     for message in messages {
-        take(context, connection, fields, message);
+        match message {
+            Ok(message) => take(context, connection, fields, message),
+            // It is told so, and the others are carried out (JSON-RPC 2.0 section 6).
+            Err(error) => connection.wire.push(&response::malformed_part(error)),
+        }
     }
     Ok(())
 }

@@ -117,7 +117,7 @@ async fn batches_are_for_one_revision_only() {
         assert_eq!((answer.status(), answer.error_code()), (400, -32600), "{version}");
     }
     let session = Legacy::open_at(&gateway, "/mcp", "2025-03-26").await;
-    for bad in [pings(4), pings(0), json!([initialize("2025-03-26")]), json!([1]), json!([[]])] {
+    for bad in [pings(4), pings(0), json!([initialize("2025-03-26")])] {
         let answer = session.send(&gateway, &bad).await;
         assert_eq!((answer.status(), answer.error_code()), (400, -32600), "{bad}");
     }
@@ -126,4 +126,34 @@ async fn batches_are_for_one_revision_only() {
     let answer = session.send(&gateway, &pings(3)).await;
     let expected: Value = (0..3).map(|id| json!({"jsonrpc": "2.0", "id": id, "result": {}})).collect();
     assert_eq!((answer.status(), answer.json()), (200, expected));
+}
+
+#[tokio::test]
+async fn what_is_no_message_in_a_batch_is_told_so_in_its_place() {
+    let (gateway, _upstream) = gateway().await;
+    let session = Legacy::open_at(&gateway, "/mcp", "2025-03-26").await;
+    let batch = json!([
+        {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+        1,
+        {"jsonrpc": "1.0", "id": 2, "method": "ping"},
+        [],
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 3, "method": "ping"},
+    ]);
+    let answer = session.send(&gateway, &batch).await;
+    assert_eq!(answer.status(), 200);
+    let answers = answer.json();
+    let answers = answers.as_array().unwrap();
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [json!(1), json!(null), json!(2), json!(null), json!(3)]);
+    for (nth, answer) in answers.iter().enumerate() {
+        let code = answer["error"]["code"].as_i64();
+        assert_eq!(code, [1, 2, 3].contains(&nth).then_some(-32600), "{answer}");
+    }
+    // Even when nothing else is in it.
+    let answer = session.send(&gateway, &json!([1])).await;
+    assert_eq!((answer.status(), answer.json()[0]["error"]["code"].clone()), (200, json!(-32600)));
+    // Nothing of a batch that is refused as a whole is carried out.
+    let opening = json!([{"jsonrpc": "2.0", "id": 4, "method": "ping"}, initialize("2025-03-26")]);
+    assert_eq!(session.send(&gateway, &opening).await.status(), 400);
 }

@@ -127,3 +127,54 @@ async fn a_batch_is_answered_together_and_in_order() {
     assert_eq!(text_of(&answers[4]["result"]), "plain");
     assert_eq!(answers[5]["error"]["code"], -32600, "an id is used once at a time");
 }
+
+#[tokio::test]
+async fn a_batch_that_takes_long_shows_signs_of_life() {
+    let go_on = Arc::new(Notify::new());
+    let waits = go_on.clone();
+    let upstream = Fake::legacy().on(CALL, move |seen, answer| {
+        let waits = waits.clone();
+        async move {
+            if seen.rpc["params"]["arguments"]["slow"] == true {
+                waits.notified().await;
+            }
+            answer.result(text("done")).await;
+        }
+    });
+    let upstream = upstream.start().await;
+    let limits = json!({"keep_alive_interval": "100ms"});
+    let gateway = Gateway::start(&json!({"servers": {"x": upstream.config()}, "limits": limits}));
+    let session = Legacy::open_at(&gateway, "/mcp", "2025-03-26").await;
+    let call = |id: u32, slow: bool| json!({"jsonrpc": "2.0", "id": id, "method": CALL, "params": {"name": "x__echo", "arguments": {"slow": slow}}});
+    let batch = json!([call(1, true), {"jsonrpc": "2.0", "id": 2, "method": "ping"}, call(3, false), 4]);
+    let (_, mut events) = session.stream(&gateway, &batch).await;
+    for _ in 0..3 {
+        assert_eq!(events.next().await.unwrap().comment.as_deref(), Some("keep-alive"));
+    }
+    go_on.notify_one();
+    let answers = events.message().await.unwrap();
+    assert_eq!(text_of(&answers[0]["result"]), "done");
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|answer| answer["id"].clone()).collect();
+    assert_eq!(ids, [json!(1), json!(2), json!(3), json!(null)]);
+    assert_eq!(events.next().await, None);
+
+    // Who takes JSON alone waits, and who takes streams alone gets one at once.
+    let mut headers = session.headers();
+    let body = json!([call(5, true)]).to_string();
+    headers.retain(|(name, _)| *name != "accept");
+    headers.push(("accept", "application/json"));
+    let mut waiting = gateway.connect().await;
+    waiting.request("POST", "/mcp", &headers, body.as_bytes()).await;
+    upstream.nth(CALL, 3).await;
+    go_on.notify_one();
+    let answer = waiting.response().await;
+    assert_eq!(
+        (answer.header("content-type"), answer.json()[0]["id"].clone()),
+        (Some("application/json"), json!(5))
+    );
+    headers.pop();
+    headers.push(("accept", "text/event-stream"));
+    let answer = gateway.send("POST", "/mcp", &headers, json!([call(6, false)]).to_string().as_bytes()).await;
+    assert_eq!(answer.json()[0]["id"], 6, "{answer:?}");
+    assert!(answer.head.is_stream());
+}
