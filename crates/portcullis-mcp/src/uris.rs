@@ -6,10 +6,11 @@
 //! `https:` resources themselves, so these stay and the caller routes them by what it has seen.
 //!
 //! A URI template is mapped like a URI: the prefix stands before its first expression, so that expansion (RFC 6570)
-//! yields a mapped URI. [`rewrite`] finds the places in results where URIs stand. URIs inside texts and structured
+//! yields a mapped URI. [`template`] finds out whose template a web address comes from. [`rewrite`] finds the places in results where URIs stand. URIs inside texts and structured
 //! content stay as they are.
 
 pub mod rewrite;
+pub mod template;
 
 use portcullis_model::ServerId;
 

@@ -8,7 +8,7 @@ use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::{Mirror, strip_annotations};
 use portcullis_mcp::names;
-use portcullis_mcp::uris;
+use portcullis_mcp::uris::{self, template};
 use portcullis_model::ServerId;
 use portcullis_telemetry::{CallSeries, Metrics};
 
@@ -225,6 +225,11 @@ impl Listing {
     /// Where the item with this name or URI on the aggregate stands.
     pub(crate) fn position_exposed(&self, exposed: &str) -> Option<usize> {
         self.by_exposed.get(exposed).copied()
+    }
+
+    /// Whether one of its templates may have made a URI.
+    pub(crate) fn makes(&self, uri: &str) -> bool {
+        self.kind == ListKind::Templates && self.items.iter().any(|item| template::matches(&item.key, uri))
     }
 
     /// How long clients may keep it, from `now`.

@@ -206,7 +206,8 @@ async fn server_of_uri(
     {
         return Ok((catalogue.clone(), own));
     }
-    // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, the first by slug.
+    // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, else whose template makes
+    // it, the first by slug.
     let variant = Variant::of(&call.caller);
     let all: Vec<_> = servers.iter().cloned().collect();
     let kinds = [ListKind::Resources, ListKind::Templates];
@@ -216,10 +217,19 @@ async fn server_of_uri(
     if let Some(owner) = all.iter().find(|catalogue| kinds.iter().any(|kind| knows(catalogue, *kind))) {
         return Ok((owner.clone(), uri.to_owned()));
     }
+    let makes = |catalogue: &&Arc<Catalogue>| {
+        let known = catalogue.peek(ListKind::Templates, variant, Need::Known);
+        known.is_some_and(|listing| listing.makes(uri))
+    };
+    if let Some(owner) = all.iter().find(makes) {
+        return Ok((owner.clone(), uri.to_owned()));
+    }
     let asked = all.iter().flat_map(|catalogue| kinds.map(|kind| catalogue.list(kind, variant, UNKNOWN)));
     let listed = join_all(asked).await;
     let has = |found: &Found| found.listing.find(uri).is_some();
-    if let Some(place) = listed.iter().position(|found| found.as_ref().is_ok_and(has)) {
+    let makes = |found: &Found| found.listing.makes(uri);
+    let place = |is: &dyn Fn(&Found) -> bool| listed.iter().position(|found| found.as_ref().is_ok_and(is));
+    if let Some(place) = place(&has).or_else(|| place(&makes)) {
         return Ok((all[place / kinds.len()].clone(), uri.to_owned()));
     }
     let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);

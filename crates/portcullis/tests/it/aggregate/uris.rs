@@ -154,6 +154,44 @@ async fn a_web_resource_is_found_without_listing_first() {
     assert_eq!(plain.count("resources/read"), 0);
 }
 
+#[tokio::test]
+async fn a_web_resource_of_a_template_goes_to_the_first_server_that_makes_it() {
+    let with = async |name: &'static str, templates: &[&str], resources: &[&str]| {
+        let template = |uri: &&str| json!({"uriTemplate": uri, "name": "t"});
+        let resource = |uri: &&str| json!({"uri": uri, "name": "r"});
+        let fake = Fake::modern()
+            .list("resourceTemplates", templates.iter().map(template).collect())
+            .list("resources", resources.iter().map(resource).collect())
+            .on("resources/read", move |seen, answer| async move {
+                let contents = json!([{"uri": seen.rpc["params"]["uri"], "text": name}]);
+                answer.result(json!({"resultType": "complete", "contents": contents, "ttlMs": 0, "cacheScope": "private"})).await;
+            });
+        fake.start().await
+    };
+    let a = with("a", &["https://docs.example/{page}", "db://{table}"], &[]).await;
+    let b = with("b", &["https://docs.example/{+page}"], &["https://docs.example/index"]).await;
+    let gateway = Gateway::start(&json!({"servers": {"a": a.config(), "b": b.config()}}));
+    let (client, session) = (Modern::new(), Legacy::open(&gateway).await);
+    let reads = [
+        ("https://docs.example/intro", "a"),
+        // Only one of them makes it.
+        ("https://docs.example/deep/page?x", "b"),
+        // Who lists it goes before who makes it.
+        ("https://docs.example/index", "b"),
+    ];
+    for (uri, whose) in reads {
+        let params = json!({"uri": uri});
+        let modern = client.result(&gateway, "resources/read", params.clone()).await;
+        let legacy = session.result(&gateway, "resources/read", params).await;
+        for read in [modern, legacy] {
+            assert_eq!(read["contents"][0], json!({"uri": uri, "text": whose}));
+        }
+    }
+    let nobody =
+        client.request(&gateway, "resources/read", json!({"uri": "https://elsewhere.example/intro"})).await;
+    assert_eq!(nobody.error_code(), -32602);
+}
+
 /// RFC 4648 section 4, with padding.
 fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
