@@ -106,6 +106,39 @@ async fn gives_each_session_a_child_of_its_own_until_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn a_child_that_is_still_opening_when_its_session_ends_ends_too() {
+    let child = Child::new(
+        r#"
+welcome = handlers["initialize"]
+def when_told(request):
+    order()
+    welcome(request)
+handlers["initialize"] = when_told
+"#,
+    )
+    .await;
+    let mut config = child.config();
+    config["sharing"] = json!("session");
+    let gateway = Gateway::before(&config);
+    let (session, _catalogue) = tokio::join!(Legacy::open(&gateway), async {
+        let mut process = child.started().await;
+        process.tell(json!({})).await;
+        process
+    });
+    let mut calling = gateway.connect().await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x__echo"}});
+    session.write(&mut calling, &call).await;
+    let mut orphan = child.started().await;
+    orphan.message("initialize").await;
+    assert_eq!(session.delete(&gateway).await.status(), 204);
+    assert_eq!(calling.response().await.messages(), Vec::<Value>::new(), "its call was cancelled");
+    orphan.tell(json!({})).await;
+    while let Some(event) = orphan.event().await {
+        assert_ne!(event["method"], "tools/call", "nobody waits for it");
+    }
+}
+
+#[tokio::test]
 async fn clients_without_sessions_share_a_child_of_their_own() {
     let child = Child::new(TELLS_ITS_PID).await;
     let mut config = child.config();

@@ -52,6 +52,48 @@ async fn calls_under_way_are_limited_in_all_and_for_each_client() {
 }
 
 #[tokio::test]
+async fn as_many_calls_wait_for_a_busy_server_as_may_run() {
+    let go_on = Arc::new(Notify::new());
+    let waits = go_on.clone();
+    let upstream = Fake::modern().on("tools/call", move |_, answer| {
+        let waits = waits.clone();
+        async move {
+            waits.notified().await;
+            answer.result(crate::harness::fake::text("done")).await;
+        }
+    });
+    let upstream = upstream.start().await;
+    let mut server = upstream.config();
+    server["max_concurrent"] = json!(1);
+    let gateway = Arc::new(Gateway::before(&server));
+    let call = || {
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            Modern::new().request(&gateway, "tools/call", json!({"name": "x__echo"})).await
+        })
+    };
+    // Twice: the places of those who waited are given back.
+    for round in 0..2 {
+        let running = call();
+        upstream.nth("tools/call", 2 * round + 1).await;
+        let (mut one, mut two) = (call(), call());
+        let (refused, waiting) = within("a call too many", async {
+            tokio::select! { refused = &mut one => (refused, two), refused = &mut two => (refused, one) }
+        })
+        .await;
+        let refused = refused.unwrap();
+        assert_eq!((refused.status(), refused.header("retry-after")), (503, Some("1")));
+        assert!(refused.text().contains("server `x` is busy"), "{refused:?}");
+        assert_eq!(upstream.count("tools/call"), 2 * round + 1, "the other waits");
+        go_on.notify_one();
+        assert_eq!(running.await.unwrap().status(), 200);
+        upstream.nth("tools/call", 2 * round + 2).await;
+        go_on.notify_one();
+        assert_eq!(waiting.await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_costs_no_memory() {
     let written = Arc::new(Notify::new());
     let done = written.clone();

@@ -1,8 +1,10 @@
 //! Servers that send more than anybody wants.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::{ENOUGH, beside_good, good_is_unaffected};
 use crate::harness::client::text_of;
@@ -84,4 +86,52 @@ async fn a_flood_of_notifications_reaches_nobody_whose_it_is_not() {
     assert_eq!(messages.len(), 2, "{:?}", messages.first());
     assert_eq!(messages[0]["params"], json!({"progressToken": "mine", "progress": 1}));
     assert_eq!(text_of(&messages[1]["result"]), "done");
+}
+
+#[tokio::test]
+async fn a_server_that_asks_without_end_is_answered_on_a_few_connections() {
+    const ASIDES: usize = 16;
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let came = Arc::new(Semaphore::new(0));
+    let (taken, highest, answers) = (came.clone(), most.clone(), open.clone());
+    let upstream = Fake::legacy()
+        // What the gateway answers is taken and never acknowledged.
+        .on("POST", move |_, mut answer| {
+            let (taken, highest, open) = (taken.clone(), highest.clone(), answers.clone());
+            async move {
+                highest.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                taken.add_permits(1);
+                answer.closed().await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            }
+        })
+        .on("tools/call", move |seen, mut answer| {
+            let came = came.clone();
+            async move {
+                if seen.rpc["params"]["arguments"]["ask"] == true {
+                    answer.open_stream().await;
+                    for round in 0..2 {
+                        for id in 0..100 {
+                            answer
+                                .event(&json!({"jsonrpc": "2.0", "id": round * 100 + id, "method": "ping"}))
+                                .await;
+                        }
+                        if round == 0 {
+                            came.acquire_many(u32::try_from(ASIDES).unwrap()).await.unwrap().forget();
+                        }
+                    }
+                    return answer.result_event(text("asked")).await;
+                }
+                answer.result(text("done")).await;
+            }
+        })
+        .start()
+        .await;
+    let (gateway, _good) = beside_good(&upstream.config(), json!({})).await;
+    let client = Modern::new();
+    assert_eq!(text_of(&client.call(&gateway, "x__echo", json!({"ask": true})).await), "asked");
+    // Neither its own calls nor those of others wait for that.
+    assert_eq!(text_of(&client.call(&gateway, "x__echo", json!({})).await), "done");
+    good_is_unaffected(&gateway).await;
+    assert_eq!(most.load(Ordering::SeqCst), ASIDES);
 }

@@ -127,3 +127,43 @@ async fn log_levels_are_heeded_for_each_call_and_each_session() {
         -32602
     );
 }
+
+#[tokio::test]
+async fn what_a_child_logs_of_an_abandoned_call_is_told_to_nobody_else() {
+    let child = Child::new(
+        r#"
+capabilities["logging"] = {}
+left = []
+def log(words):
+    send({"method": "notifications/message", "params": {"level": "error", "data": words}})
+def call(request):
+    step = request["params"]["arguments"]["step"]
+    if step == "leave":
+        left.append(request)
+        return
+    if step == "answer":
+        text(left.pop(), "too late")
+    log(step)
+    text(request, step)
+handlers["tools/call"] = call
+"#,
+    )
+    .await;
+    let gateway = Gateway::before(&child.config());
+    let client = Modern::new().with_meta("io.modelcontextprotocol/logLevel", json!("debug"));
+    let params = |step: &str| json!({"name": "x__echo", "arguments": {"step": step}});
+    let mut leaving = gateway.connect().await;
+    client.write(&mut leaving, &client.body(CALL, params("leave")), &[]).await;
+    let mut process = child.started().await;
+    process.message(CALL).await;
+    drop(leaving);
+    process.message("notifications/cancelled").await;
+    // As long as the child may still be at work on it, nobody knows whose its words are.
+    let answer = client.request(&gateway, CALL, params("log")).await;
+    assert_eq!(text_of(&answer.json()["result"]), "log");
+    assert!(!answer.text().contains("notifications/message"), "{answer:?}");
+    // Once it has answered, they can only be the other's.
+    let answer = client.request(&gateway, CALL, params("answer")).await;
+    assert_eq!(levels(&answer.messages()), ["error"], "{answer:?}");
+    assert_eq!(answer.messages()[0]["params"]["data"], "answer");
+}
