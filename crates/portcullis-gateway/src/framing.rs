@@ -4,11 +4,14 @@
 //! follows on the connection would be guesswork, and guesswork is how requests are smuggled.
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::HeaderName;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use httparse::Status;
 
 /// Longest line in a chunked body: the size of a chunk with its extensions, or a trailer; in bytes.
-const LINE: usize = 64 * 1024;
+const LINE: usize = 8 * 1024;
+/// So many bytes of extensions and trailers one body may have. Nobody needs them, and without a bound a body of a few
+/// bytes could be wrapped in any number of them.
+const EXTRA: usize = 16 * 1024;
 
 /// The fields that say where the body ends.
 #[derive(Debug, Default)]
@@ -50,7 +53,7 @@ impl Lengths {
     pub(crate) fn framing(&self) -> Result<Option<Framing>, &'static str> {
         match (self.chunked, self.length) {
             (true, Some(_)) => Err("both a length and chunks"),
-            (true, None) => Ok(Some(Framing::Chunked(Chunk::Size))),
+            (true, None) => Ok(Some(Framing::Chunked(Chunks::default()))),
             (false, Some(length)) => Ok(Some(Framing::Length(length))),
             (false, None) => Ok(None),
         }
@@ -63,14 +66,23 @@ pub(crate) enum Framing {
     /// After so many bytes.
     Length(u64),
     /// After the last chunk.
-    Chunked(Chunk),
+    Chunked(Chunks),
     /// With the connection.
     UntilClose,
 }
 
+/// A chunked body.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Chunks {
+    next: Chunk,
+    /// Bytes of extensions and trailers so far.
+    extra: usize,
+}
+
 /// What comes next in a chunked body.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Chunk {
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Chunk {
+    #[default]
     Size,
     Data(u64),
     /// The line end after the data.
@@ -95,7 +107,7 @@ impl Framing {
             Self::Length(left) => Ok(take_data(left, buffer)),
             Self::UntilClose if buffer.is_empty() => Ok(Progress::NeedsMore),
             Self::UntilClose => Ok(Progress::Data(buffer.split().freeze())),
-            Self::Chunked(chunk) => chunk.take(buffer),
+            Self::Chunked(chunks) => chunks.take(buffer),
         }
     }
 }
@@ -109,44 +121,83 @@ fn take_data(left: &mut u64, buffer: &mut BytesMut) -> Progress {
     Progress::Data(buffer.split_to(take).freeze())
 }
 
-impl Chunk {
+impl Chunks {
     /// Whether the last trailer was read.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self, Self::Over)
+    pub(crate) fn are_over(&self) -> bool {
+        self.next == Chunk::Over
     }
 
     fn take(&mut self, buffer: &mut BytesMut) -> Result<Progress, &'static str> {
         loop {
-            match self {
-                Self::Size => match httparse::parse_chunk_size(buffer) {
-                    Ok(Status::Complete((line, size))) => {
-                        buffer.advance(line);
-                        *self = if size == 0 { Self::Trailer } else { Self::Data(size) };
-                    }
-                    Ok(Status::Partial) if buffer.len() <= LINE => return Ok(Progress::NeedsMore),
-                    _ => return Err("the size of a chunk cannot be read"),
-                },
-                Self::Data(0) => *self = Self::End,
-                Self::Data(left) => return Ok(take_data(left, buffer)),
-                Self::End if buffer.len() < 2 => return Ok(Progress::NeedsMore),
-                Self::End if buffer.starts_with(b"\r\n") => {
-                    buffer.advance(2);
-                    *self = Self::Size;
+            match &mut self.next {
+                Chunk::Size => {
+                    let Some(end) = line_end(buffer)? else { return Ok(Progress::NeedsMore) };
+                    let size = size(&buffer[..end]);
+                    let (size, extension) = size.ok_or("the size of a chunk cannot be read")?;
+                    buffer.advance(end + 2);
+                    self.next = if size == 0 { Chunk::Trailer } else { Chunk::Data(size) };
+                    self.pass(extension)?;
                 }
-                Self::End => return Err("a chunk is longer than its size"),
-                Self::Trailer => match memchr::memchr(b'\n', buffer) {
-                    Some(end) => {
-                        let is_last = matches!(&buffer[..end], b"\r" | b"");
-                        buffer.advance(end + 1);
-                        if is_last {
-                            *self = Self::Over;
-                        }
+                Chunk::Data(0) => self.next = Chunk::End,
+                Chunk::Data(left) => return Ok(take_data(left, buffer)),
+                Chunk::End if buffer.len() < 2 => return Ok(Progress::NeedsMore),
+                Chunk::End if buffer.starts_with(b"\r\n") => {
+                    buffer.advance(2);
+                    self.next = Chunk::Size;
+                }
+                Chunk::End => return Err("a chunk is longer than its size"),
+                Chunk::Trailer => {
+                    let Some(end) = line_end(buffer)? else { return Ok(Progress::NeedsMore) };
+                    if end == 0 {
+                        self.next = Chunk::Over;
+                    } else if !is_field(&buffer[..end]) {
+                        return Err("a trailer cannot be read");
                     }
-                    None if buffer.len() <= LINE => return Ok(Progress::NeedsMore),
-                    None => return Err("the trailer is too large"),
-                },
-                Self::Over => return Ok(Progress::End),
+                    buffer.advance(end + 2);
+                    self.pass(end)?;
+                }
+                Chunk::Over => return Ok(Progress::End),
             }
         }
     }
+
+    /// Counts what is passed over.
+    fn pass(&mut self, bytes: usize) -> Result<(), &'static str> {
+        self.extra += bytes;
+        if self.extra > EXTRA { Err("the extensions and trailers are too large") } else { Ok(()) }
+    }
 }
+
+/// Where the first line of `buffer` ends; `None` when it is not complete. It has to end with CR LF: a line feed alone ends
+/// a line for some and is a part of it for others, and so is a return.
+fn line_end(buffer: &[u8]) -> Result<Option<usize>, &'static str> {
+    match memchr::memchr2(b'\r', b'\n', buffer) {
+        Some(end) if end <= LINE && buffer[end..].starts_with(b"\r\n") => Ok(Some(end)),
+        Some(end) if end <= LINE && &buffer[end..] == b"\r" => Ok(None),
+        None if buffer.len() <= LINE => Ok(None),
+        Some(end) if end <= LINE => Err("a line between chunks does not end with CR LF"),
+        _ => Err("a line between chunks is too long"),
+    }
+}
+
+/// The size that a line gives for the next chunk, and how much of the line is something else. There must be a size: a
+/// parser that takes nothing for 0 ends the body where others do not.
+fn size(line: &[u8]) -> Option<(u64, usize)> {
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let rest = &line[digits..];
+    let extension = rest.trim_ascii_start();
+    if !(1..=16).contains(&digits) || !matches!(extension, [] | [b';', ..]) {
+        return None;
+    }
+    let text = std::str::from_utf8(&line[..digits]).ok()?;
+    Some((u64::from_str_radix(text, 16).ok()?, rest.len()))
+}
+
+/// Whether a trailer is one: after `0` and a line end, the next request is none.
+fn is_field(line: &[u8]) -> bool {
+    let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+    name.len() < line.len() && HeaderName::from_bytes(name).is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -261,7 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 _ => false,
             },
-            Framing::Chunked(chunk) => chunk.is_over(),
+            Framing::Chunked(chunks) => chunks.are_over(),
             Framing::UntilClose => false,
         }
     }
