@@ -4,7 +4,7 @@
 //! `docs/decisions/0007-own-http1-server.md`). A connection is one task. It reads a request, answers it, and reads the
 //! next; while it answers it watches for the client to leave, which drops the answer and so cancels what has to be
 //! cancelled. The grammar of heads is `httparse`'s, where a body ends is in `framing.rs`, how an answer is written in
-//! `http1/write.rs`.
+//! `http1/write.rs` and sent in `http1/send.rs`.
 //!
 //! One timer serves the whole connection: see `http1/alarm.rs`. Deliberately absent: upgrades, trailers, content codings,
 //! and pipelining beyond reading on: requests are answered one after the other, in their order.
@@ -12,6 +12,7 @@
 mod alarm;
 mod body;
 mod head;
+mod send;
 mod write;
 
 use std::future::poll_fn;
@@ -22,33 +23,32 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::response::Parts;
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::Method;
 use portcullis_config::Limits;
 use portcullis_mcp::message::{RpcError, code, write_error};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-use super::body::{Body, Stream};
+use super::body::Body;
 use super::context::Context;
-use super::response::{self, JSON};
+use super::response;
 use super::router::{self, Routed};
 use crate::framing::Framing;
 use alarm::Alarm;
-use head::{Parsed, Rejected, TOO_SLOW, parse};
-use write::{Follows, Manner, SMALL, Writer};
+use head::{BLANK, Parsed, Rejected, TOO_SLOW, parse};
+use write::{Manner, Writer};
 
 /// How much is read at once.
 const READ: usize = 8 * 1024;
 /// How much of the next requests is read while one is answered; a client that sends more waits.
-const AHEAD: usize = 64 * 1024;
+const AHEAD: usize = 16 * 1024;
+/// So many line ends may stand before a request.
+const BLANKS: usize = 64;
 /// How long a connection may wait for its next request.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client that has said nothing yet may take to do so when the gateway drains.
 pub(super) const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How long, and how many bytes, a client may go on sending what nobody reads any more, so that it gets to read the answer.
-const LINGER: (Duration, usize) = (Duration::from_secs(1), 8 << 20);
 /// What an HTTP/2 client says first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -67,17 +67,7 @@ where
 {
     let draining = context.gateway.draining.clone();
     let mut leave = pin!(draining.cancelled());
-    let limits = context.gateway.env.limits();
-    let mut connection = Connection {
-        stream,
-        buffer: BytesMut::new(),
-        looked: 0,
-        alarm: Alarm::at(Instant::now() + limits.header_read),
-        writer: Writer::default(),
-        answered: false,
-        leaving: false,
-        stall: limits.keep_alive_interval * 2,
-    };
+    let mut connection = Connection::new(stream, &context.gateway.env.limits());
     loop {
         let limits = context.gateway.env.limits();
         match connection.next(&limits, leave.as_mut()).await {
@@ -102,14 +92,18 @@ struct Connection<S> {
     buffer: BytesMut,
     /// How much of it the search for the end of a head has seen.
     looked: usize,
+    /// Line ends that stood before the next request.
+    blanks: usize,
+    /// The buffer has become larger than it is on a quiet connection.
+    grown: bool,
     alarm: Alarm,
+    /// How long the client may take nothing of what is sent.
+    patience: Duration,
     writer: Writer,
     /// At least one request was answered.
     answered: bool,
     /// The gateway drains, and the connection knows.
     leaving: bool,
-    /// A client that takes not one byte for so long is not there any more.
-    stall: Duration,
 }
 
 /// What comes next on a connection.
@@ -121,6 +115,22 @@ enum Next {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(stream: S, limits: &Limits) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+            looked: 0,
+            blanks: 0,
+            grown: false,
+            alarm: Alarm::at(Instant::now() + limits.header_read),
+            // A client that takes nothing while two signs of life are due is not there any more.
+            patience: limits.keep_alive_interval * 2,
+            writer: Writer::default(),
+            answered: false,
+            leaving: false,
+        }
+    }
+
     /// Waits for the next request's head.
     async fn next(&mut self, limits: &Limits, mut leave: Pin<&mut impl Future<Output = ()>>) -> Next {
         poll_fn(|task| {
@@ -147,6 +157,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         while let [b'\r' | b'\n', ..] = self.buffer[..] {
             // Some clients end a body with a line end too many (RFC 9112 section 2.2).
             self.buffer.advance(1);
+            self.blanks += 1;
+            if self.blanks > BLANKS {
+                return Some(Next::Rejected(BLANK));
+            }
         }
         if self.buffer.is_empty() {
             return None;
@@ -162,7 +176,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let limit = limits.header_bytes.max(READ);
         match parse(&mut self.buffer, limit, &mut self.looked) {
-            Ok(Some(parsed)) => Some(Next::Request(Box::new(parsed))),
+            Ok(Some(parsed)) => {
+                self.blanks = 0;
+                Some(Next::Request(Box::new(parsed)))
+            }
             Ok(None) => None,
             Err(rejected) => Some(Next::Rejected(rejected)),
         }
@@ -182,8 +199,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Its request is on its way, and is to be answered.
             self.alarm.set_no_later(Instant::now() + LAST_WORDS);
         }
-        let over = |()| if self.buffer.is_empty() { Next::End } else { Next::Rejected(TOO_SLOW) };
-        self.alarm.poll(task).map(over)
+        self.alarm.poll(task).map(|()| match self.buffer.is_empty() {
+            true => Next::End,
+            false => Next::Rejected(TOO_SLOW),
+        })
     }
 
     fn poll_fill(&mut self, task: &mut Task<'_>) -> Poll<std::io::Result<usize>> {
@@ -191,7 +210,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.buffer.capacity() - self.buffer.len() < READ / 4 {
             self.buffer.reserve(READ);
         }
-        poll_read_buf(Pin::new(&mut self.stream), task, &mut self.buffer)
+        let read = poll_read_buf(Pin::new(&mut self.stream), task, &mut self.buffer);
+        self.grown |= self.buffer.len() > 2 * READ;
+        read
+    }
+
+    /// Between two requests: a buffer that has grown is given back, and the next head has its time.
+    fn rest(&mut self, limits: &Limits) {
+        if self.grown && self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.grown = false;
+        }
+        let patience = if self.buffer.is_empty() { KEEP_ALIVE } else { limits.header_read };
+        self.alarm.set(Instant::now() + patience);
     }
 
     /// Answers a request; breaks off when the connection is of no use any more.
@@ -200,8 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let response = match router::route(context, &head) {
             Routed::Answer(response) => response,
             Routed::Post(post) => {
-                let budget = &context.gateway.bodies;
-                let body = self.read_body(&mut framing, expects, limits, budget).await;
+                let body = self.read_body(&mut framing, expects, limits).await;
                 let Some(response) = self.attend(router::post(context, &head, post, body)).await else {
                     return ControlFlow::Break(());
                 };
@@ -214,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         // What the fields hold on to is the buffer, which can be used again once they are gone.
         drop(head);
         let close = close || old && matches!(response.body(), Body::Stream(_));
-        self.stall = limits.keep_alive_interval * 2;
+        self.patience = limits.keep_alive_interval * 2;
         let sent = self.send(response, Manner { close, silent, old }).await;
         self.answered = true;
         if sent.is_err() {
@@ -224,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.close(unread).await;
             return ControlFlow::Break(());
         }
-        self.alarm.set(Instant::now() + KEEP_ALIVE);
+        self.rest(limits);
         ControlFlow::Continue(())
     }
 
@@ -266,104 +296,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    async fn send(&mut self, response: Response<Body>, manner: Manner) -> std::io::Result<()> {
-        let (parts, body) = response.into_parts();
-        match body {
-            Body::Whole(body) => self.send_whole(&parts, None, body.unwrap_or_default(), manner).await,
-            Body::Json(body) => self.send_whole(&parts, Some(&JSON), body, manner).await,
-            Body::Stream(stream) => {
-                let follows = if manner.old { Follows::Rest } else { Follows::Chunks };
-                self.writer.head(&parts, None, follows, manner);
-                self.flush().await?;
-                if manner.silent { Ok(()) } else { self.send_stream(stream, manner.old).await }
-            }
-        }
-    }
-
-    async fn send_whole(
-        &mut self,
-        parts: &Parts,
-        media: Option<&HeaderValue>,
-        body: Bytes,
-        manner: Manner,
-    ) -> std::io::Result<()> {
-        let follows = match parts.status {
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Follows::Nothing,
-            _ => Follows::Length(body.len()),
-        };
-        self.writer.head(parts, media, follows, manner);
-        let body = if manner.silent { Bytes::new() } else { body };
-        if body.len() <= SMALL {
-            self.writer.out.extend_from_slice(&body);
-            return self.flush().await;
-        }
-        self.flush().await?;
-        self.write(&body).await?;
-        self.patiently(AsyncWrite::poll_flush).await
-    }
-
-    async fn send_stream(&mut self, mut stream: Stream, old: bool) -> std::io::Result<()> {
-        loop {
-            let next = self.attend(poll_fn(|task| stream.as_mut().poll_next(task))).await;
-            match next.ok_or(std::io::ErrorKind::ConnectionReset)? {
-                // An empty chunk would be the last.
-                Some(data) if data.is_empty() => {}
-                Some(data) if old => {
-                    self.write(&data).await?;
-                    self.patiently(AsyncWrite::poll_flush).await?;
-                }
-                Some(data) => {
-                    self.writer.chunk(&data);
-                    self.flush().await?;
-                }
-                None if old => return Ok(()),
-                None => {
-                    self.writer.chunk(b"");
-                    return self.flush().await;
-                }
-            }
-        }
-    }
-
-    /// Sends what was written.
-    async fn flush(&mut self) -> std::io::Result<()> {
-        let out = std::mem::take(&mut self.writer.out);
-        let written = self.write(&out).await;
-        self.writer.out = out;
-        self.writer.sent();
-        written?;
-        self.patiently(AsyncWrite::poll_flush).await
-    }
-
-    /// Writes for as long as the client takes something.
-    async fn write(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
-        while !bytes.is_empty() {
-            match self.patiently(|stream, task| stream.poll_write(task, bytes)).await? {
-                0 => return Err(std::io::ErrorKind::WriteZero.into()),
-                count => bytes = &bytes[count..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Does what waits for the client, but not for one that takes nothing: it would keep what is behind its stream.
-    async fn patiently<T>(
-        &mut self,
-        mut act: impl FnMut(Pin<&mut S>, &mut Task<'_>) -> Poll<std::io::Result<T>>,
-    ) -> std::io::Result<T> {
-        let mut waits = false;
-        poll_fn(|task| match act(Pin::new(&mut self.stream), task) {
-            Poll::Pending => {
-                if !std::mem::replace(&mut waits, true) {
-                    self.alarm.set(Instant::now() + self.stall);
-                }
-                self.alarm.poll(task).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
-            }
-            done @ Poll::Ready(_) => done,
-        })
-        .await
-    }
-
     /// Answers a head that is not taken, and ends the connection.
     async fn reject(&mut self, context: &Context, rejected: &Rejected) {
         let mut message = Vec::new();
@@ -374,23 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.close(true).await;
         }
     }
-
-    /// Closes the connection. With bytes unread that would take the answer away from the client (RFC 9112 section 9.6),
-    /// so what it still sends is read for a moment.
-    async fn close(&mut self, unread: bool) {
-        if self.stream.shutdown().await.is_err() || !unread {
-            return;
-        }
-        let drain = async {
-            let mut read = 0;
-            while read < LINGER.1 {
-                self.buffer.clear();
-                match poll_fn(|task| self.poll_fill(task)).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(more) => read += more,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LINGER.0, drain).await;
-    }
 }
+
+#[cfg(test)]
+mod tests;

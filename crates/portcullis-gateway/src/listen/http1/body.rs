@@ -7,7 +7,7 @@ use std::task::{Context as Task, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 use portcullis_config::Limits;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
 use super::{Connection, READ};
@@ -40,11 +40,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         if expects && self.buffer.is_empty() {
-            let told = async {
-                self.stream.write_all(CONTINUE).await?;
-                self.stream.flush().await
-            };
-            told.await.map_err(|_: std::io::Error| broken())?;
+            self.put(CONTINUE).await.map_err(|_| broken())?;
         }
         read(Incoming { stream: &mut self.stream, buffer: &mut self.buffer, framing }, limits, budget).await
     }

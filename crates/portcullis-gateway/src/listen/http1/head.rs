@@ -44,6 +44,9 @@ const TOO_LARGE: Rejected = Rejected {
     why: "the head of the request is too large (limits.header_bytes)",
 };
 
+/// Line ends without end.
+pub(super) const BLANK: Rejected = bad("too many empty lines stand before the request");
+
 /// The client did not get to the end of a head.
 pub(super) const TOO_SLOW: Rejected = Rejected {
     status: StatusCode::REQUEST_TIMEOUT,

@@ -9,6 +9,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 /// A body up to this size is written together with its head.
 pub(super) const SMALL: usize = 64 * 1024;
 
+/// So much memory for writing is kept between two answers.
+const KEPT: usize = 16 * 1024;
+
 /// What follows the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follows {
@@ -93,7 +96,7 @@ impl Writer {
 
     /// What was written has been sent; a large piece's memory is given back.
     pub(super) fn sent(&mut self) {
-        if self.out.capacity() > 2 * SMALL {
+        if self.out.capacity() > KEPT {
             self.out = Vec::new();
         }
     }
