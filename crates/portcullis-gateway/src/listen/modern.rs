@@ -142,7 +142,7 @@ fn check_header(
     expected: &str,
     source: &str,
 ) -> Result<(), Refusal> {
-    match fields.get(name) {
+    match sole(fields, name)? {
         Some(value) if value == expected.as_bytes() => Ok(()),
         Some(_) => Err(mismatch(format!("the header {name} does not match `{source}`"))),
         None => Err(mismatch(format!("the header {name} is required and must equal `{source}`"))),
@@ -151,13 +151,22 @@ fn check_header(
 
 fn check_encoded(fields: &Fields, expected: &str, member: &str) -> Result<(), Refusal> {
     let name = header::NAME;
-    let value = fields.get(&name);
-    let value = value
+    let value = sole(fields, &name)?
         .ok_or_else(|| mismatch(format!("the header {name} is required and must equal `params.{member}`")))?;
     match header::decode_value(value) {
         Ok(decoded) if decoded == expected => Ok(()),
         Ok(_) => Err(mismatch(format!("the header {name} does not match `params.{member}`"))),
         Err(error) => Err(mismatch(format!("the header {name} is malformed: {error}"))),
+    }
+}
+
+/// The one value of a header that repeats what the body says. Of two, somebody on the way may have believed the other.
+fn sole<'a>(fields: &'a Fields, name: &'a http::HeaderName) -> Result<Option<&'a [u8]>, Refusal> {
+    let mut values = fields.all(name);
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(mismatch(format!("the header {name} is there twice"))),
     }
 }
 

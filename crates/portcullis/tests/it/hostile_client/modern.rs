@@ -35,6 +35,13 @@ async fn headers_that_do_not_fit_the_body_are_refused() {
         assert_eq!((answer.status(), answer.error_code()), (400, -32020), "{name}: {value:?}");
         assert_eq!(answer.json()["id"], 1, "the id is repeated");
     }
+    for (name, other) in [("mcp-name", "x__other"), ("mcp-name", "x__echo"), ("mcp-method", "tools/list")] {
+        let mut headers = Modern::headers(&body);
+        headers.push((name.to_owned(), other.to_owned()));
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = gateway.send("POST", "/mcp", &headers, body.to_string().as_bytes()).await;
+        assert_eq!((answer.status(), answer.error_code()), (400, -32020), "{name} twice, once as {other}");
+    }
     let mut headers = Modern::headers(&body);
     headers.retain(|(known, _)| known != "mcp-name");
     headers.push(("mcp-name".into(), "=?base64?eF9fZWNobw==?=".into()));
