@@ -1,5 +1,6 @@
 //! What a hostile, broken or merely old client can send, and what it gets for it.
 
+mod connection;
 mod http;
 mod json;
 mod limits;

@@ -125,6 +125,11 @@ impl Connection {
         within("room to write", self.stream.write_all(bytes)).await
     }
 
+    /// Says that nothing more comes. What comes back can still be read.
+    pub(crate) async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
     /// Writes a request's head; `Host` is filled in when it is missing.
     pub(crate) async fn write_head(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
