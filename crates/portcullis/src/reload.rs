@@ -113,10 +113,8 @@ impl Reloader {
     /// All of it or nothing: what can be refused comes first.
     fn put_in_force(&self, settings: &Settings) -> anyhow::Result<()> {
         let (new, old) = (&settings.telemetry, &self.settings.telemetry);
-        let tracer = match new.otlp != old.otlp {
-            true => Some(serve::tracer(settings, self.gateway.metrics())?),
-            false => None,
-        };
+        let tracer =
+            if new.otlp == old.otlp { None } else { Some(serve::tracer(settings, self.gateway.metrics())?) };
         self.logs.set_filter(&new.log.filter)?;
         if let Err(error) = self.gateway.reload(settings.clone()) {
             self.logs.set_filter(&old.log.filter).expect("it was in force until now");

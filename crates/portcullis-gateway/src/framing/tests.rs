@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A body, and what follows it.
+type Read = (Vec<u8>, Vec<u8>);
+
 /// Reads a chunked body that comes in pieces of `step` bytes; what it says, and what is left behind it.
-fn read(text: &[u8], step: usize) -> Result<Option<(Vec<u8>, Vec<u8>)>, &'static str> {
+fn read(text: &[u8], step: usize) -> Result<Option<Read>, &'static str> {
     let mut framing = Framing::Chunked(Chunks::default());
     let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
     let mut pieces = text.chunks(step);

@@ -102,10 +102,7 @@ async fn answer(
         return response::json(StatusCode::OK, all.await);
     }
     let pause = context.gateway.env.limits().keep_alive_interval;
-    let early = match accepts.json {
-        true => tokio::time::timeout(pause, &mut all).await.ok(),
-        false => None,
-    };
+    let early = if accepts.json { tokio::time::timeout(pause, &mut all).await.ok() } else { None };
     if let Some(answers) = early {
         return response::json(StatusCode::OK, answers);
     }

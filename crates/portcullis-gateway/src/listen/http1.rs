@@ -199,10 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Its request is on its way, and is to be answered.
             self.alarm.set_no_later(Instant::now() + LAST_WORDS);
         }
-        self.alarm.poll(task).map(|()| match self.buffer.is_empty() {
-            true => Next::End,
-            false => Next::Rejected(TOO_SLOW),
-        })
+        let over = |()| if self.buffer.is_empty() { Next::End } else { Next::Rejected(TOO_SLOW) };
+        self.alarm.poll(task).map(over)
     }
 
     fn poll_fill(&mut self, task: &mut Task<'_>) -> Poll<std::io::Result<usize>> {
@@ -231,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let response = match router::route(context, &head) {
             Routed::Answer(response) => response,
             Routed::Post(post) => {
-                let body = self.read_body(&mut framing, expects, limits).await;
+                let budget = &context.gateway.bodies;
+                let body = self.read_body(&mut framing, expects, limits, budget).await;
                 let Some(response) = self.attend(router::post(context, &head, post, body)).await else {
                     return ControlFlow::Break(());
                 };

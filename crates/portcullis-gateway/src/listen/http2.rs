@@ -4,6 +4,75 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::body::{self, Body};
+use super::context::Context;
+use super::fields::Fields;
+use super::http1::LAST_WORDS;
+use super::request::Head;
+use super::response::JSON;
+use super::router::{self, Routed};
+
+/// Streams of one connection at once.
+const STREAMS: u32 = 256;
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    context: &Arc<Context>,
+) {
+    let limits = context.gateway.env.limits();
+    let spoke = Arc::new(AtomicBool::new(false));
+    let silent = silent(limits.header_read, spoke.clone());
+    let leave = leave(context.gateway.draining.clone(), spoke.clone());
+    let service = {
+        let context = context.clone();
+        service_fn(move |request| {
+            spoke.store(true, Ordering::Relaxed);
+            let context = context.clone();
+            async move { Ok::<_, std::convert::Infallible>(answer(&context, request).await) }
+        })
+    };
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let header_bytes = limits.header_bytes.max(8 * 1024);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = silent => return tracing::debug!("closed a connection that made no request in time"),
+        () = leave => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+}
+
+async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<Body> {
+    let (parts, incoming) = request.into_parts();
+    let head = Head {
+        fields: Fields::from(&parts.headers),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        authority: parts.uri.authority().map(ToString::to_string),
+        method: parts.method,
+    };
     let mut response = match router::route(context, &head) {
         Routed::Answer(response) => response,
         Routed::Post(post) => {

@@ -218,8 +218,8 @@ async fn server_of_uri(
         return Ok((owner.clone(), uri.to_owned()));
     }
     let makes = |catalogue: &&Arc<Catalogue>| {
-        let known = catalogue.peek(ListKind::Templates, variant, Need::Known);
-        known.is_some_and(|listing| listing.makes(uri))
+        let templates = catalogue.peek(ListKind::Templates, variant, Need::Known);
+        templates.is_some_and(|listing| listing.makes(uri))
     };
     if let Some(owner) = all.iter().find(makes) {
         return Ok((owner.clone(), uri.to_owned()));

@@ -47,7 +47,9 @@ impl CurrentTracer {
     pub async fn shutdown(&self, within: Duration) -> bool {
         let mut threads = mem::take(&mut *self.replaced.lock().unwrap_or_else(PoisonError::into_inner));
         threads.extend(self.current.load().thread().cloned());
-        threads.iter().for_each(|thread| thread.close());
+        for thread in &*threads {
+            thread.close();
+        }
         let all = async {
             for thread in &threads {
                 thread.ended().await;

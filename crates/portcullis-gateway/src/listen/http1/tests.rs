@@ -42,7 +42,7 @@ fn requests(text: &[u8], step: usize) -> String {
         let mut told = String::new();
         while let Next::Request(parsed) = next(&mut connection, &limits).await {
             let Parsed { head, mut framing, expects, .. } = *parsed;
-            let body = connection.read_body(&mut framing, expects, &limits).await.ok();
+            let body = connection.read_body(&mut framing, expects, &limits, &Arc::default()).await.ok();
             let fields: Vec<_> = head.fields.all(&http::header::ACCEPT).collect();
             let _ = writeln!(told, "{} {} {:?} {fields:?} {body:?}", head.method, head.path, head.query);
             connection.answered = true;
@@ -123,10 +123,12 @@ async fn who_takes_nothing_of_an_answer_is_left() {
     let limits = Limits { keep_alive_interval: Duration::from_millis(20), ..limits() };
     for size in [1000, 200_000] {
         let (mut connection, theirs) = connection(64, &limits);
-        let sent = connection.send(answer(size), false, false, false).await;
+        let sent = connection.send(answer(size), Manner { close: false, silent: false, old: false }).await;
         assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::TimedOut, "{size} bytes");
         let stream = futures_util::stream::repeat(Bytes::from_static(b"data: 1\n\n"));
-        let sent = connection.send(response::stream(Body::stream(stream)), false, false, false).await;
+        let sent = connection
+            .send(response::stream(Body::stream(stream)), Manner { close: false, silent: false, old: false })
+            .await;
         assert_eq!(sent.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
         drop(theirs);
     }
@@ -140,7 +142,7 @@ async fn who_takes_it_in_small_pieces_gets_all_of_it() {
             let mut all = Vec::new();
             theirs.read_to_end(&mut all).await.map(|_| all)
         });
-        connection.send(answer(size), true, false, false).await.unwrap();
+        connection.send(answer(size), Manner { close: true, silent: false, old: false }).await.unwrap();
         connection.close(false).await;
         let all = client.await.unwrap().unwrap();
         let head = format!("content-length: {size}\r\n");
@@ -159,6 +161,6 @@ async fn what_is_read_ahead_is_bounded_and_given_back() {
     connection.rest(&limits());
     assert_eq!(connection.buffer.capacity(), 0);
     tokio::spawn(async move { tokio::io::copy(&mut theirs, &mut tokio::io::sink()).await });
-    connection.send(answer(60_000), false, false, false).await.unwrap();
+    connection.send(answer(60_000), Manner { close: false, silent: false, old: false }).await.unwrap();
     assert!(connection.writer.out.capacity() <= 16 * 1024);
 }
