@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use super::gateway_with;
 use crate::harness::fake::text;
 use crate::harness::gateway::JSON;
-use crate::harness::{Fake, Gateway, Legacy, Modern, until};
+use crate::harness::{Fake, Gateway, Legacy, Modern, until, within};
 
 const MIB: usize = 1 << 20;
 
@@ -32,10 +32,13 @@ async fn uploads_that_stall_are_bounded_together() {
         stalled.push(connection);
     }
     let large = json!({"name": "x__echo", "arguments": {"large": "x".repeat(3 * MIB)}});
-    let mut refused = client.request(&gateway, "tools/call", large.clone()).await;
-    until("a body too many", async || {
-        refused = client.request(&gateway, "tools/call", large.clone()).await;
-        refused.status() == 503
+    let refused = within("a body too many", async {
+        loop {
+            let answer = client.request(&gateway, "tools/call", large.clone()).await;
+            if answer.status() == 503 {
+                return answer;
+            }
+        }
     })
     .await;
     assert_eq!(refused.header("retry-after"), Some("1"));

@@ -143,10 +143,14 @@ async fn batches_belong_to_one_revision() {
         let answer = client.answer(&json!(id)).await;
         assert_eq!(text_of(&answer["result"]), json!({"n": id}).to_string());
     }
-    for bad in [json!([]), json!([initialize("2025-03-26")]), json!([7]), json!(vec![batch[0].clone(); 51])] {
+    for bad in [json!([]), json!([initialize("2025-03-26")]), json!(vec![batch[0].clone(); 51])] {
         let answer = client.post(&gateway, &bad).await;
         assert_eq!((answer.status(), answer.error_code()), (400, -32600), "{bad:.60}");
     }
+    let parts = json!([7, call(3, "x__echo", &json!({"n": 3}))]);
+    assert_eq!(client.post(&gateway, &parts).await.status(), 202);
+    assert_eq!(client.answer(&json!(null)).await["error"]["code"], -32600, "a part that is no message");
+    assert_eq!(text_of(&client.answer(&json!(3)).await["result"]), json!({"n": 3}).to_string());
     for revision in ["2024-11-05", "2025-06-18", "2025-11-25"] {
         let client = SseClient::open(&gateway, revision).await;
         let answer = client.post(&gateway, &batch).await;
