@@ -229,7 +229,8 @@ impl Listing {
 
     /// Whether one of its templates may have made a URI.
     pub(crate) fn makes(&self, uri: &str) -> bool {
-        self.kind == ListKind::Templates && self.items.iter().any(|item| template::matches(&item.key, uri))
+        let templates = self.items.iter().map(|item| item.key.as_str());
+        self.kind == ListKind::Templates && template::any_makes(templates, uri)
     }
 
     /// How long clients may keep it, from `now`.

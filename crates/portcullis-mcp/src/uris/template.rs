@@ -3,20 +3,34 @@
 //! Only the question is answered, not which values were put in: it decides who is asked for a resource that nobody lists
 //! by name. Of an expression counts what its operator lets it expand to: `{id}` is a piece of a path, `{+path}` anything,
 //! `{/a}`, `{.a}`, `{;a}`, `{?a}` and `{&a}` begin with their sign or are absent. Names, lengths and the number of values
-//! do not count, and nothing is decoded. The work is bounded by the product of both lengths, and both lengths are bounded.
+//! do not count, and nothing is decoded.
+//!
+//! Both sides may be hostile, and somebody else's call waits: the work for one template is bounded by the length of the
+//! URI times the number of pieces, and only so many templates are tried.
 
-/// The longest URI, and the longest template, that are looked at.
-const LONGEST: usize = 4096;
+/// The longest URI, and the longest template, that are looked at; in bytes.
+const LONGEST: usize = 2048;
 /// The most pieces of a template, literal texts and expressions together.
-const MOST: usize = 64;
+const PIECES: usize = 32;
+/// The most templates that are tried, of those whose first and last literal text fit.
+const TRIED: usize = 256;
 
-/// Whether `uri` may come from `template`. A template that is none, or is too long or too involved, makes no URI.
-pub fn matches(template: &str, uri: &str) -> bool {
-    let literal = template.find('{').unwrap_or(template.len());
-    // Nearly all fail here.
-    if !uri.starts_with(&template[..literal]) || uri.len() > LONGEST || template.len() > LONGEST {
+/// Whether `uri` may come from one of these templates. One that is none, or is too long or too involved, makes no URI.
+pub fn any_makes<'a>(templates: impl Iterator<Item = &'a str>, uri: &str) -> bool {
+    if uri.len() > LONGEST {
         return false;
     }
+    templates.filter(|template| frames(template, uri)).take(TRIED).any(|template| makes(template, uri))
+}
+
+/// Whether a template's literal texts at both ends fit, which nearly all fail.
+fn frames(template: &str, uri: &str) -> bool {
+    let literal = template.find('{').unwrap_or(template.len());
+    let last = template.rfind('}').map_or(0, |at| at + 1);
+    template.len() <= LONGEST && uri.starts_with(&template[..literal]) && uri.ends_with(&template[last..])
+}
+
+fn makes(template: &str, uri: &str) -> bool {
     let Some(pieces) = pieces(template) else { return false };
     let uri = uri.as_bytes();
     // Where in the URI the pieces so far may have ended.
@@ -53,7 +67,7 @@ fn pieces(template: &str) -> Option<Vec<Piece<'_>>> {
         let (expression, after) = after.split_once('}')?;
         pieces.extend((!literal.is_empty()).then_some(Piece::Literal(literal)));
         pieces.push(Piece::Expression(kind(expression)?));
-        if pieces.len() > MOST {
+        if pieces.len() > PIECES {
             return None;
         }
         rest = after;
