@@ -86,7 +86,7 @@ where
         return Err(too_large(limits));
     }
     let mut share = Share::of(budget);
-    let waited = Waited { body, seen: 0, share: &mut share, limit: limits.bodies_bytes, waits: false };
+    let waited = Waited { body, seen: 0, share: &mut share, limit: limits.bodies_bytes, counts: false };
     let read = read_in_time(waited, limits).await?;
     Ok(share.hold(read))
 }
@@ -117,13 +117,16 @@ where
     }
 }
 
-/// A body that counts once it has to be waited for: what comes in one go is gone again in one go.
+/// A body up to this size counts only once it has to be waited for.
+const QUICK: usize = 64 * 1024;
+
+/// A body that counts once it has to be waited for: what comes in one go is gone again in one go, unless it is large.
 struct Waited<'a, B> {
     body: B,
     seen: usize,
     share: &'a mut Share,
     limit: usize,
-    waits: bool,
+    counts: bool,
 }
 
 /// Why a body does not go on.
@@ -146,15 +149,22 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
         let polled = Pin::new(&mut self.body).poll_frame(task);
         let more = match &polled {
-            Poll::Pending if self.waits => return Poll::Pending,
+            Poll::Pending if self.counts => return Poll::Pending,
             Poll::Pending => {
-                self.waits = true;
+                self.counts = true;
                 self.seen
             }
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.seen += length;
-                if self.waits { length } else { 0 }
+                if self.counts {
+                    length
+                } else if self.seen > QUICK {
+                    self.counts = true;
+                    self.seen
+                } else {
+                    0
+                }
             }
             Poll::Ready(_) => 0,
         };

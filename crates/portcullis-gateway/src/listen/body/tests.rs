@@ -30,6 +30,19 @@ async fn a_body_that_is_there_does_not_count() {
 }
 
 #[tokio::test]
+async fn a_large_body_counts_however_it_comes() {
+    let budget = Arc::new(Budget::default());
+    let limits = Limits { body_bytes: 1 << 20, bodies_bytes: 150_000, ..Limits::default() };
+    let large = || Full::new(Bytes::from(vec![b'x'; 100_000]));
+    let first = read(large(), &limits, &budget).await;
+    assert_eq!((first.is_ok(), budget.used()), (true, 100_000));
+    let second = read(large(), &limits, &budget).await;
+    assert_eq!(second.err().map(|refusal| refusal.kind), Some(ErrorKind::Overloaded));
+    drop(first);
+    assert_eq!(budget.used(), 0);
+}
+
+#[tokio::test]
 async fn a_body_that_is_waited_for_counts_with_all_that_came_and_until_it_is_gone() {
     let budget = Arc::new(Budget::default());
     let (feed, from) = mpsc::unbounded_channel();
