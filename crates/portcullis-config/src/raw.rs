@@ -170,7 +170,7 @@ pub(crate) struct Limits {
     /// Largest message accepted from a server.
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) response_bytes: Option<Size>,
-    /// Pause between keep-alive comments on an open event stream.
+    /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     #[schemars(extend("default" = "15s"))]
     pub(crate) keep_alive_interval: Option<Duration>,
     /// Time given to calls in flight when the process is asked to stop. `0s` stops at once.

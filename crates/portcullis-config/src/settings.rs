@@ -253,7 +253,7 @@ pub struct Limits {
     pub call_max: Duration,
     /// Largest message accepted from an upstream, in bytes.
     pub response_bytes: usize,
-    /// Pause between keep-alive comments on an open event stream.
+    /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     pub keep_alive_interval: Duration,
     /// Time given to calls in flight when the process is asked to stop.
     pub drain: Duration,
