@@ -141,7 +141,7 @@ async fn http10_is_answered_in_its_way() {
     let client = Modern::new().with_meta("progressToken", json!(1));
     let body = client.body(CALL, json!({"name": "x__echo"}));
     let fields: String =
-        Modern::headers(&body).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        Modern::headers(&body).iter().map(|(name, value)| [name, ": ", value, "\r\n"].concat()).collect();
     let body = body.to_string();
     let head = format!(
         "POST /mcp HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\n{fields}content-length: {}\r\n\r\n",
