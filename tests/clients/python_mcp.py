@@ -1,8 +1,13 @@
-"""The official Python SDK, which finds out by itself which era the server speaks. `python python_mcp.py URL`"""
+"""The official Python SDK, which finds out by itself which era the server speaks. `python python_mcp.py URL [sse]`
 
+With `sse` the URL is that of an HTTP+SSE stream.
+"""
+
+import sys
 from contextlib import asynccontextmanager
 
 from mcp import Client, MCPError
+from mcp.client.sse import sse_client
 from mcp.types import PromptReference, ResourceTemplateReference
 
 from exercise import Adapter, run
@@ -10,7 +15,7 @@ from exercise import Adapter, run
 
 @asynccontextmanager
 async def connect(url):
-    async with Client(url) as client:
+    async with Client(sse_client(url) if sys.argv[2:] == ["sse"] else url) as client:
         yield Adapter(
             version=client.protocol_version,
             list_tools=lambda: all_pages(client.list_tools, "tools"),

@@ -4,8 +4,8 @@
     run.py --bin target/release/portcullis [--only NAME,…]
 
 Behind the gateway stand server-everything (`everything`, a child on stdio), server-filesystem (`files`),
-mcp-server-time (`time`) and server-everything again over Streamable HTTP (`remote`). One line per client tells the era
-it spoke, the number of checks and the outcome. Exit code 0 when all passed, 1 when one failed, 2 for wrong usage,
+mcp-server-time (`time`) and server-everything again over Streamable HTTP (`remote`) and over HTTP+SSE (`old`). One line
+per client tells the era it spoke, the number of checks and the outcome. Exit code 0 when all passed, 1 when one failed, 2 for wrong usage,
 3 when a program does not start.
 """
 
@@ -31,20 +31,23 @@ _FILESYSTEM = _SERVERS / "server-filesystem" / "dist" / "index.js"
 
 @dataclass(frozen=True)
 class Client:
-    """A program that takes the URL, then `arguments`; `version` is how the version it speaks must begin."""
+    """A program that takes the URL at `path`, then `arguments`; `version` is how the version it speaks must begin."""
 
     name: str
     program: tuple
     version: str
     arguments: tuple = ()
+    path: str = "/mcp"
 
 
 LEGACY, MODERN = "2025-", "2026-"
 CLIENTS = (
     Client("typescript-v1", (NODE, HERE / "typescript_v1.mjs"), LEGACY),
+    Client("typescript-v1-sse", (NODE, HERE / "typescript_v1.mjs"), LEGACY, ("sse",), "/sse"),
     Client("typescript-v2", (NODE, HERE / "typescript_v2.mjs"), LEGACY),
     Client("typescript-v2-auto", (NODE, HERE / "typescript_v2.mjs"), MODERN, ("auto",)),
     Client("python-mcp", (PYTHON, HERE / "python_mcp.py"), MODERN),
+    Client("python-mcp-sse", (PYTHON, HERE / "python_mcp.py"), LEGACY, ("sse",), "/sse"),
     Client("python-fastmcp", (PYTHON, HERE / "python_fastmcp.py"), MODERN),
     Client("inspector-legacy", (sys.executable, HERE / "inspector.py"), LEGACY, ("legacy",)),
     Client("inspector-auto", (sys.executable, HERE / "inspector.py"), MODERN, ("auto",)),
@@ -82,7 +85,7 @@ def run_clients(stage, options):
     files = stage.path / "files"
     files.mkdir()
     (files / "note.txt").write_text("Written for the test.\n")
-    url = stage.start_gateway(options.bin, start_servers(stage, files)) + "/mcp"
+    url = stage.start_gateway(options.bin, start_servers(stage, files))
     chosen = [client for client in CLIENTS if client.name in options.only]
     outcomes = [run_client(client, url, files) for client in chosen]
     passed = sum(outcomes)
@@ -94,14 +97,16 @@ def run_clients(stage, options):
 
 
 def start_servers(stage, files):
-    """Starts the remote server and names the others for the gateway to start."""
-    port = free_port()
+    """Starts the remote servers and names the others for the gateway to start."""
+    port, old_port = free_port(), free_port()
     stage.start("remote", [NODE, _EVERYTHING, "streamableHttp"], r"listening on port", PORT=str(port))
+    stage.start("old", [NODE, _EVERYTHING, "sse"], r"running on port", PORT=str(old_port))
     return {
         "everything": {"command": str(NODE), "args": [str(_EVERYTHING)]},
         "files": {"command": str(NODE), "args": [str(_FILESYSTEM), str(files)]},
         "time": {"command": str(PYTHON), "args": ["-m", "mcp_server_time"]},
         "remote": {"url": f"http://127.0.0.1:{port}/mcp"},
+        "old": {"url": f"http://127.0.0.1:{old_port}/sse"},
     }
 
 
@@ -124,7 +129,7 @@ def run_client(client, url, files):
 
 def ask_client(client, url, files):
     """The version spoken, the number of checks, and what failed; a client that breaks off has failed too."""
-    command = [str(part) for part in (*client.program, url, *client.arguments)]
+    command = [str(part) for part in (*client.program, url + client.path, *client.arguments)]
     environment = {**os.environ, "FILES": str(files)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=CLIENT_SECONDS)
