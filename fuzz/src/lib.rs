@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
+use portcullis_mcp::endpoint;
 use portcullis_mcp::header::{decode_value, encode_value};
 use portcullis_mcp::json::{Change, Limits, Object, Raw};
 use portcullis_mcp::message::{Message, write_error, write_notification, write_request, write_result};
@@ -19,7 +20,7 @@ use portcullis_model::ServerId;
 pub type Body = fn(&[u8]);
 
 /// Every body by its name, which is also its folder in `corpus/`.
-pub const BODIES: [(&str, Body); 7] = [
+pub const BODIES: [(&str, Body); 8] = [
     ("json", json),
     ("message", message),
     ("sse", sse),
@@ -27,6 +28,7 @@ pub const BODIES: [(&str, Body); 7] = [
     ("header", header),
     ("mirror", mirror),
     ("uris", uris),
+    ("endpoint", endpoint),
 ];
 
 fn parse(data: &[u8]) -> Option<Raw> {
@@ -208,4 +210,16 @@ pub fn uris(data: &[u8]) {
         let restored = rewrite(&mapped, &back).expect("what was mapped is mapped back");
         assert_eq!(rewrite(&restored, &out), Some(mapped));
     }
+}
+
+/// An `endpoint` event leads to a path of the stream's own server or nowhere; a path leads to itself.
+pub fn endpoint(data: &[u8]) {
+    let stream: http::Uri = "http://h:1/a/sse?k=1".parse().expect("a URL");
+    let Ok(path) = endpoint::resolve(&stream, data) else { return };
+    assert!(path.as_str().starts_with('/') && path.as_str().bytes().all(|byte| byte.is_ascii_graphic()));
+    if !path.as_str().starts_with("//") {
+        assert_eq!(endpoint::resolve(&stream, path.as_str().as_bytes()).as_ref(), Ok(&path));
+    }
+    let absolute = format!("http://H:1{path}");
+    assert_eq!(endpoint::resolve(&stream, absolute.as_bytes()), Ok(path));
 }

@@ -150,7 +150,7 @@ impl Channel {
         }
         match &*self.carrier {
             Carrier::Child { queue, .. } => self.enqueue(queue, message).await?,
-            Carrier::Posts(posts) => posts.request(self, id, message),
+            Carrier::Posts(posts) => posts.request(self, id, message).await,
         }
         Ok(ticket)
     }
@@ -234,6 +234,13 @@ impl Carrier {
                 }
             }
             Self::Posts(posts) => posts.aside(message),
+        }
+    }
+
+    /// A request has its answer.
+    fn answered(&self, id: u64) {
+        if let Self::Posts(posts) = self {
+            posts.answered(id);
         }
     }
 
@@ -330,7 +337,12 @@ impl Inbox {
     fn take_response(&self, response: Response) {
         let id = response.id.as_ref().and_then(Id::as_number);
         match id.and_then(|id| self.shared.calls().remove(&id)) {
-            Some(waiting) => drop(waiting.done.send(Ok(response))),
+            Some(waiting) => {
+                drop(waiting.done.send(Ok(response)));
+                if let (Some(id), Some(carrier)) = (id, self.carrier.upgrade()) {
+                    carrier.answered(id);
+                }
+            }
             None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id)) => {}
             None => {
                 tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");

@@ -5,7 +5,7 @@
 //! (`portcullis_mcp::endpoint`). Each message is a POST of its own, several at once, for a server may well take its
 //! time to accept one. All of it happens on the control runtime, as with a child.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ use crate::call::Refusal;
 const FIRST_EVENT: Duration = Duration::from_secs(10);
 /// How long the server may take to accept a message.
 const ACCEPT: Duration = Duration::from_mins(1);
+/// Requests at once that the server has not accepted; beyond that calls wait, within their time limit.
+const REQUESTS: usize = 256;
 /// Messages at once that nobody waits for; beyond that they are dropped.
 const ASIDES: usize = 16;
 /// So much of the answer to a POST is read, for a word on why it was refused.
@@ -62,6 +64,7 @@ pub(super) async fn open(
         path,
         env: env.clone(),
         in_flight: Mutex::default(),
+        requests: Arc::new(Semaphore::new(REQUESTS)),
         asides: Arc::new(Semaphore::new(ASIDES)),
         closed: CancellationToken::new(),
     });
@@ -135,8 +138,9 @@ pub(super) struct Posts {
     link: SharedLink,
     path: PathAndQuery,
     env: Arc<Surroundings>,
-    /// The requests whose POSTs are not answered yet.
-    in_flight: Mutex<HashSet<u64>>,
+    /// The requests whose POSTs are not accepted yet; the token fires when the call has its answer all the same.
+    in_flight: Mutex<HashMap<u64, CancellationToken>>,
+    requests: Arc<Semaphore>,
     asides: Arc<Semaphore>,
     /// Fires when the channel is closed: the reader lets the stream go.
     closed: CancellationToken,
@@ -144,12 +148,19 @@ pub(super) struct Posts {
 
 impl Posts {
     /// Begins to send a request. When it cannot be delivered, the call that waits on `channel` is told.
-    pub(super) fn request(self: &Arc<Self>, channel: &Arc<Channel>, id: u64, message: Raw) {
-        self.lock_in_flight().insert(id);
+    pub(super) async fn request(self: &Arc<Self>, channel: &Arc<Channel>, id: u64, message: Raw) {
+        let place = self.requests.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let answered = CancellationToken::new();
+        self.lock_in_flight().insert(id, answered.clone());
         let (posts, channel) = (self.clone(), Arc::downgrade(channel));
         self.env.control.spawn(async move {
-            let delivered = posts.post(message.bytes().clone()).await;
+            let delivered = tokio::select! {
+                delivered = posts.post(message.bytes().clone()) => delivered,
+                // It has the message, whatever it says to the POST, or does not say.
+                () = async { answered.cancelled().await; tokio::time::sleep(LAST_WORDS).await } => Ok(()),
+            };
             posts.lock_in_flight().remove(&id);
+            drop(place);
             let Some(channel) = channel.upgrade() else { return };
             match delivered {
                 Ok(()) => channel.cancel_if_abandoned(id),
@@ -160,7 +171,14 @@ impl Posts {
 
     /// Whether a request is still on its way, so that what concerns it has to wait.
     pub(super) fn is_in_flight(&self, id: u64) -> bool {
-        self.lock_in_flight().contains(&id)
+        self.lock_in_flight().contains_key(&id)
+    }
+
+    /// A request has its answer: nobody needs to know any more whether it was accepted.
+    pub(super) fn answered(&self, id: u64) {
+        if let Some(answered) = self.lock_in_flight().get(&id) {
+            answered.cancel();
+        }
     }
 
     /// Sends what nobody waits for.
@@ -221,7 +239,7 @@ impl Posts {
         self.closed.cancel();
     }
 
-    fn lock_in_flight(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn lock_in_flight(&self) -> MutexGuard<'_, HashMap<u64, CancellationToken>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

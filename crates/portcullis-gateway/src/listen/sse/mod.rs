@@ -122,7 +122,7 @@ async fn finished(gateway: &Gateway, connection: &Connection) {
 /// The connection that a POST names.
 ///
 /// # Errors
-/// It names none, or none that is this client's on this endpoint; or the client has to read first.
+/// It names none, or none that is this client's on this endpoint.
 pub(super) fn find(
     context: &Context,
     endpoint: &Endpoint,
@@ -135,15 +135,10 @@ pub(super) fn find(
         Refusal::new(ErrorKind::SessionRequired, message)
     })?;
     let connection = context.gateway.connections.find(id, &context.principal, endpoint);
-    let connection = connection.ok_or_else(|| {
+    connection.ok_or_else(|| {
         let message = "no such session; it ended with its event stream: open another";
         Refusal::new(ErrorKind::UnknownSession, message)
-    })?;
-    if connection.wire.is_behind() {
-        let message = "answers wait on your event stream; read them before you ask for more";
-        return Err(Refusal::new(ErrorKind::TooManyRequests, message));
-    }
-    Ok(connection)
+    })
 }
 
 /// POST: takes what the client says.
@@ -160,14 +155,30 @@ pub(super) fn post(
             Err(error) => Err(Box::new(response::malformed(LEGACY, Malformed::Json(error)))),
         }
     } else {
-        Message::parse(body, depth)
-            .map(|message| take(context, connection, fields, message))
-            .map_err(|error| Box::new(response::malformed(LEGACY, error)))
+        Message::parse(body, depth).map_err(|error| Box::new(response::malformed(LEGACY, error))).and_then(
+            |message| {
+                if let Message::Request(request) = &message {
+                    check_behind(connection, Some(&request.id))?;
+                }
+                take(context, connection, fields, message);
+                Ok(())
+            },
+        )
     };
     match taken {
         Ok(()) => response::empty(StatusCode::ACCEPTED),
         Err(refused) => *refused,
     }
+}
+
+/// A client that leaves its answers lying has to read before it asks for more. What it answers or cancels is taken.
+fn check_behind(connection: &Connection, id: Option<&Id>) -> Result<(), Box<Response<Body>>> {
+    if !connection.wire.is_behind() {
+        return Ok(());
+    }
+    let message = "answers wait on your event stream; read them before you ask for more";
+    let refusal = Refusal::new(ErrorKind::TooManyRequests, message);
+    Err(Box::new(response::refusal(LEGACY, id, &refusal)))
 }
 
 fn take(context: &Context, connection: &Arc<Connection>, fields: &Fields, message: Message) {
@@ -208,6 +219,10 @@ fn batch(
         .any(|message| matches!(message, Ok(Message::Request(it)) if it.method == Method::Initialize))
     {
         return Err(refuse("`initialize` must not be part of a batch".to_owned()));
+    }
+    // What is no message is answered as well.
+    if messages.iter().any(|message| matches!(message, Ok(Message::Request(_)) | Err(_))) {
+        check_behind(connection, None)?;
     }
     for message in messages {
         match message {

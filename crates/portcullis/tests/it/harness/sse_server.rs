@@ -75,7 +75,7 @@ impl SseServer {
         self
     }
 
-    /// Does not take a method's POST.
+    /// Does not take a method's POST; with 0 it takes it, but never says so.
     pub(crate) fn refuse(mut self, method: &'static str, status: u16) -> Self {
         self.refused = Some((method, status));
         self
@@ -135,16 +135,24 @@ impl SseServer {
         let number = seen.path.rsplit('=').next().and_then(|number| number.parse::<usize>().ok());
         let session = number.and_then(|number| all.lock().get(number - 1).cloned().flatten());
         let Some(session) = session else { return answer.send(404, &[], b"no such session").await };
-        if let Some((method, status)) = self.refused
-            && method == seen.method()
-        {
-            return answer.send(status, &[], b"not like this").await;
+        match self.refused.filter(|(method, _)| *method == seen.method()) {
+            Some((_, 0)) => {
+                self.handle(seen, session);
+                let mut held = answer;
+                held.closed().await;
+            }
+            Some((_, status)) => answer.send(status, &[], b"not like this").await,
+            None => {
+                answer.send(202, &[], b"Accepted").await;
+                self.handle(seen, session);
+            }
         }
-        answer.send(202, &[], b"Accepted").await;
-        let message = seen.rpc.clone();
+    }
+
+    fn handle(&self, seen: &Seen, session: Session) {
         match self.handlers.get(seen.method()) {
-            Some(handle) => handle(message, session),
-            None => self.serve(&message, &session),
+            Some(handle) => handle(seen.rpc.clone(), session),
+            None => self.serve(&seen.rpc, &session),
         }
     }
 

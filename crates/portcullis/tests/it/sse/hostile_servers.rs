@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::CALL;
 use crate::harness::client::text_of;
 use crate::harness::fake::text;
-use crate::harness::{Answer, Fake, Gateway, Modern, SseServer, Upstream, within};
+use crate::harness::{Answer, Fake, Gateway, Modern, SseServer, Upstream, until, within};
 
 const MOST: usize = 48 << 20;
 
@@ -166,6 +166,23 @@ async fn foreign_answers_and_nonsense_on_the_stream_are_nobodys() {
         let result = Modern::new().call(&gateway, "x__echo", json!({})).await;
         assert_eq!(text_of(&result), "right");
     }
+}
+
+#[tokio::test]
+async fn posts_that_are_never_answered_hold_up_neither_answers_nor_the_gateway() {
+    // 0: the POST stays without an answer, but what it says is heard.
+    let server = SseServer::new().refuse(CALL, 0).start().await;
+    let (gateway, _good) = beside_good(&server.config(), json!({})).await;
+    let client = Modern::new();
+    for n in 0..300 {
+        let result = client.call(&gateway, "x__echo", json!({"n": n})).await;
+        assert_eq!(text_of(&result), json!({"n": n}).to_string());
+    }
+    until("the end of the POSTs", async || open_files(&gateway) < 100).await;
+}
+
+fn open_files(gateway: &Gateway) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", gateway.pid())).unwrap().count()
 }
 
 #[tokio::test]

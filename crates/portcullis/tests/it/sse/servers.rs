@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::{CALL, call};
 use crate::harness::client::text_of;
 use crate::harness::fake::tool;
+use crate::harness::pki::Authority;
+use crate::harness::secure::Front;
 use crate::harness::sse_server::Running;
 use crate::harness::{Fake, Gateway, Legacy, Modern, SseClient, SseServer, until, within};
 
@@ -63,6 +65,22 @@ async fn messages_carry_the_configured_headers_and_the_clients_of_files_say_sse(
             _ => assert_eq!(seen.header("content-type"), Some("application/json")),
         }
     }
+}
+
+#[tokio::test]
+async fn is_reached_over_tls_with_an_authority_of_its_own() {
+    let ca = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let server = SseServer::new().start().await;
+    let front = Front::before(&server.upstream, ca.issue("localhost").server()).await;
+    let url = front.url("localhost").replace("/mcp", "/sse");
+    let tls = json!({"ca": ca.write(folder.path(), "ca.pem")});
+    let gateway = Gateway::before(&json!({"url": url, "tls": tls}));
+    let result = Modern::new().call(&gateway, "x__echo", json!({"a": 1})).await;
+    assert_eq!(text_of(&result), r#"{"a":1}"#);
+    let untrusting = Gateway::before(&json!({"url": url, "transport": "sse"}));
+    let failed = Modern::at("/mcp/s/x").call(&untrusting, "echo", json!({})).await;
+    assert!(text_of(&failed).contains("set `tls.ca`"), "{failed}");
 }
 
 /// A server whose calls are left open; the test answers them.
