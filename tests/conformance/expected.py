@@ -13,7 +13,7 @@ unless the entry names one.
 
 from dataclasses import dataclass
 
-from suite import LEGACY, MODERN, SKILLS, TASKS
+from suite import LEGACY, MODERN, TASKS
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Excuse:
 _SERVER_REQUESTS = "requests from the server to a legacy client are not carried yet"
 _SUBSCRIPTIONS = "subscriptions are not carried yet"
 _BRIDGED_ROUNDS = "requests of a legacy server are not yet turned into input_required results"
-_EXTENSIONS = "extensions of a server, their settings and their methods, are not passed on yet"
+_TASKS = "tasks are not carried yet"
 _FINGERPRINT = "nothing is asked of a server yet in the name of a client with these capabilities"
 
 _SERVER_REQUEST_SCENARIOS = (
@@ -85,11 +85,6 @@ _TASKS_SCENARIOS = (
     "tasks-dispatch-and-envelope",
     "tasks-mrtr-composition",
 )
-_SKILLS_SCENARIOS = ("sep-2640-skills-directory", "sep-2640-skills-enumeration", "sep-2640-skills-manifest")
-_SKILLS_OF_CLIENTS = tuple(
-    f"sep-2640-client-{name}" for name in ("no-prefetch", "verify-digest", "verify-size", "verify-frontmatter")
-)
-
 NOT_YET = (
     *(Excuse(_TO_LEGACY_CLIENTS, LEGACY, name, _SERVER_REQUESTS) for name in _SERVER_REQUEST_SCENARIOS),
     Excuse(_TO_LEGACY_CLIENTS, LEGACY, "resources-subscribe", _SUBSCRIPTIONS),
@@ -97,9 +92,7 @@ NOT_YET = (
     Excuse(_TO_MODERN_CLIENTS, MODERN, "server-stateless", _SUBSCRIPTIONS, _LISTEN_CHECKS),
     *(Excuse(_LEGACY_SERVERS, MODERN, name, _BRIDGED_ROUNDS) for name in _ROUNDS_SCENARIOS),
     Excuse(_LEGACY_SERVERS, MODERN, "server-stateless", _BRIDGED_ROUNDS, _UNDECLARED_CHECKS),
-    *(Excuse(("http", "stdio"), TASKS, name, _EXTENSIONS) for name in _TASKS_SCENARIOS),
-    *(Excuse(("http", "stdio"), SKILLS, name, _EXTENSIONS) for name in _SKILLS_SCENARIOS),
-    *(Excuse(("mock",), version, name, _EXTENSIONS) for version in (LEGACY, MODERN) for name in _SKILLS_OF_CLIENTS),
+    *(Excuse(("http", "stdio"), TASKS, name, _TASKS) for name in _TASKS_SCENARIOS),
     Excuse(("mock",), LEGACY, "elicitation-sep1034-client-defaults", _SERVER_REQUESTS),
     Excuse(
         ("mock",),

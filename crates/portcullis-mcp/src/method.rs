@@ -44,6 +44,9 @@ methods! {
     TasksCancel = "tasks/cancel";
     TasksResult = "tasks/result";
     TasksList = "tasks/list";
+    SkillsList = "skills/list";
+    SkillsGet = "skills/get";
+    DirectoryRead = "resources/directory/read";
     CreateMessage = "sampling/createMessage";
     CreateElicitation = "elicitation/create";
     RootsList = "roots/list";
@@ -80,7 +83,12 @@ impl Method {
                 | Self::ResourcesList
                 | Self::ResourcesTemplatesList
                 | Self::ResourcesRead
-        )
+        ) || self.is_of_skills()
+    }
+
+    /// Whether the skills extension has brought it (`io.modelcontextprotocol/skills`).
+    pub fn is_of_skills(&self) -> bool {
+        matches!(self, Self::SkillsList | Self::SkillsGet | Self::DirectoryRead)
     }
 }
 

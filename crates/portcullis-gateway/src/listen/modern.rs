@@ -120,7 +120,7 @@ fn is_served(method: &Method) -> bool {
             | Method::PromptsList
             | Method::PromptsGet
             | Method::Complete
-    )
+    ) || method.is_of_skills()
 }
 
 /// `-32022` names what is supported and what was asked for; both are required (2026-07-28, error codes).

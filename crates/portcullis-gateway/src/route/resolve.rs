@@ -63,6 +63,7 @@ pub(crate) async fn resolve(gateway: &Gateway, call: &Call) -> Result<Route, Ref
         Method::PromptsGet => by_name(gateway, call, ListKind::Prompts).await,
         Method::ResourcesRead => by_uri(gateway, call).await,
         Method::Complete => Box::pin(by_reference(gateway, call)).await,
+        method if method.is_of_skills() => of_one_server(gateway, call),
         other => Err(Refusal::new(ErrorKind::UnknownMethod, format!("there is no method `{other}` here"))),
     }
 }
@@ -178,6 +179,23 @@ async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> 
     };
     let params = params.with(&[("ref", Change::Set(reference.as_bytes()))]);
     Ok(reference_route(&catalogue, call, params.into()))
+}
+
+/// What only a server's own endpoint has. The server itself is the judge of whether it has it.
+fn of_one_server(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
+    let Endpoint::Server(id) = &call.endpoint else {
+        let message = format!("`{}` is asked of one server, at its own endpoint", call.method);
+        return Err(Refusal::new(ErrorKind::UnknownMethod, message));
+    };
+    let catalogue = find_server(gateway, id)?;
+    Ok(Route {
+        catalogue: catalogue.clone(),
+        params: call.params.clone(),
+        subject: None,
+        listed: None,
+        series: unlisted(&catalogue, call),
+        aggregate: false,
+    })
 }
 
 fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Object) -> Route {

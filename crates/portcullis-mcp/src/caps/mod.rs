@@ -146,5 +146,8 @@ impl std::ops::BitOr for ClientCaps {
 /// The extension id of MCP Apps.
 pub const UI_EXTENSION: &str = "io.modelcontextprotocol/ui";
 
+/// The extension id of skills (SEP-2640).
+pub const SKILLS_EXTENSION: &str = "io.modelcontextprotocol/skills";
+
 #[cfg(test)]
 mod tests;

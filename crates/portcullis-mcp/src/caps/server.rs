@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::caps::UI_EXTENSION;
+use crate::caps::{SKILLS_EXTENSION, UI_EXTENSION};
 use crate::json::{Kind, Raw};
 
 /// The capabilities of one server or of a merge, reduced to what the gateway carries today. Change notifications,
@@ -25,6 +25,8 @@ pub struct ServerCaps {
     pub ui: Option<Raw>,
     /// `experimental`, as the server wrote it.
     pub experimental: Option<Raw>,
+    /// Settings of the skills extension, as the server wrote them.
+    pub skills: Option<Raw>,
 }
 
 impl ServerCaps {
@@ -39,11 +41,13 @@ impl ServerCaps {
             logging: has("logging"),
             ui: capabilities.find_path(&["extensions", UI_EXTENSION]),
             experimental: capabilities.find("experimental").filter(|raw| raw.kind() == Kind::Object),
+            skills: capabilities.find_path(&["extensions", SKILLS_EXTENSION]),
         }
     }
 
     /// The union with another server's capabilities. Extension settings cannot be merged without understanding them:
-    /// the aggregate withholds MCP Apps (a view would call unprefixed tool names) and `experimental`.
+    /// the aggregate withholds MCP Apps (a view would call unprefixed tool names), skills (their files name each other
+    /// by URIs that it would have to map) and `experimental`.
     pub fn absorb(&mut self, other: &Self) {
         self.tools |= other.tools;
         self.resources |= other.resources;
@@ -75,8 +79,13 @@ impl ServerCaps {
         if let Some(experimental) = &self.experimental {
             member("experimental", experimental.as_str());
         }
-        if let Some(ui) = &self.ui {
-            member("extensions", &format!("{{\"{UI_EXTENSION}\":{ui}}}"));
+        let extensions = [(UI_EXTENSION, &self.ui), (SKILLS_EXTENSION, &self.skills)];
+        let extensions: Vec<_> = extensions
+            .iter()
+            .filter_map(|(id, settings)| Some(format!("\"{id}\":{}", settings.as_ref()?)))
+            .collect();
+        if !extensions.is_empty() {
+            member("extensions", &format!("{{{}}}", extensions.join(",")));
         }
         out.push('}');
         Raw::trusted(out)

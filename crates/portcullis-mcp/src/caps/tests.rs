@@ -41,6 +41,17 @@ fn merged_capabilities_are_the_union() {
 }
 
 #[test]
+fn settings_of_known_extensions_stay_and_others_go() {
+    let given = r#"{"extensions":{"x/y":{},"io.modelcontextprotocol/skills":{"directoryRead":true},"io.modelcontextprotocol/ui":{"a":1}}}"#;
+    let caps = ServerCaps::read(&raw(given));
+    let written = r#"{"extensions":{"io.modelcontextprotocol/ui":{"a":1},"io.modelcontextprotocol/skills":{"directoryRead":true}}}"#;
+    assert_eq!(caps.write(false).as_str(), written);
+    let mut merged = ServerCaps::default();
+    merged.absorb(&caps);
+    assert_eq!(merged.write(false).as_str(), "{}");
+}
+
+#[test]
 fn instructions_are_capped_per_server_and_in_total() {
     let long = "é".repeat(5000);
     let servers: Vec<(String, &str)> = (0..20).map(|n| (format!("s{n}"), long.as_str())).collect();

@@ -13,6 +13,7 @@ mod hostile_client;
 mod hostile_server;
 mod reload;
 mod sessions;
+mod skills;
 mod sse;
 mod tls;
 mod translation;
