@@ -25,9 +25,9 @@ def child(round_id, brood, **settings):
 class Gateway:
     """A running gateway; leaving the `with` block stops it, if it still runs."""
 
-    def __init__(self, program, folder, servers, marker):
+    def __init__(self, program, folder, servers, marker, **settings):
         config = Path(folder) / "portcullis.json"
-        config.write_text(json.dumps({"listen": "127.0.0.1:0", "servers": servers}))
+        config.write_text(json.dumps({"listen": "127.0.0.1:0", "servers": servers, **settings}))
         self.log = Path(folder) / "portcullis.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
