@@ -26,13 +26,14 @@ BENCH := target/release/portcullis-bench
 export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
-PARTS := format tidy clippy unit doc release examples quickstart conformance clients soak-short bench-quick
+PARTS := format tidy clippy unit doc release examples quickstart conformance clients sweep-short soak-short soak-clients-short \
+  bench-quick
 
 ##@ Use
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: release ## Start Portcullis with four real servers behind it (LISTEN=127.0.0.1:8080); Ctrl-C ends it
@@ -94,9 +95,17 @@ conformance: release peers ## Run the official conformance suite, directly and t
 clients: release peers ## Point real MCP clients at the gateway
 	@tests/clients/run.py --bin $(BIN)
 
+.PHONY: sweep-short
+sweep-short: release peers ## Compare a few published servers directly and through the gateway
+	@tests/sweep/run.py --bin $(BIN) --short
+
 .PHONY: soak-short
 soak-short: release ## Start, stop and kill for a minute; no process may be left over
 	@tests/soak/lifecycle.py --gateway $(BIN)
+
+.PHONY: soak-clients-short
+soak-clients-short: release ## 200 clients for half a minute while servers are killed under them
+	@tests/soak/clients.py --gateway $(BIN)
 
 .PHONY: bench-quick
 bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
@@ -119,6 +128,19 @@ soak: release ## 1,000 starts and stops, 50 kill -9; writes docs/soak.md
 	} | tee target/soak.md
 	@mv target/soak.md docs/soak.md
 
+.PHONY: soak-clients
+soak-clients: release ## 200 clients for ten minutes while servers are killed; writes docs/soak-clients.md
+	@{ \
+	  printf '# Soak: no call lost, doubled or mixed up\n\nMade by `make soak-clients` (`tests/soak/clients.py --long`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
+	  tests/soak/clients.py --gateway $(BIN) --long && printf '```\n'; \
+	} | tee target/soak-clients.md
+	@mv target/soak-clients.md docs/soak-clients.md
+
+.PHONY: sweep
+sweep: release peers ## Compare over 30 published servers directly and through the gateway; writes docs/compatibility.md
+	@tests/sweep/run.py --bin $(BIN) --out docs/compatibility.md
+
 .PHONY: fuzz
 fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	@[[ "$$(cargo fuzz --version 2>/dev/null)" == "cargo-fuzz "* ]] || cargo install --locked --quiet cargo-fuzz@$(CARGO_FUZZ_VERSION)
@@ -138,6 +160,7 @@ generate: toolchain ## Refresh the reference files that are made from the code
 
 .PHONY: clean-peers
 clean-peers: ## Remove the npm and PyPI packages that the tests and the quickstart installed
+	@rm -rf target/sweep
 	@for place in tests/peers examples/quickstart; do \
 	  rm -rf "$$place/node_modules" "$$place/.venv" "$$place/.installed"; \
 	done
