@@ -26,7 +26,7 @@ BENCH := target/release/portcullis-bench
 export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
-PARTS := format tidy clippy unit doc release examples quickstart conformance clients sweep-short soak-short soak-clients-short \
+PARTS := format tidy clippy unit doc release examples quickstart conformance clients matrix-short sweep-short soak-short soak-clients-short \
   bench-quick
 
 ##@ Use
@@ -95,6 +95,10 @@ conformance: release peers ## Run the official conformance suite, directly and t
 clients: release peers ## Point real MCP clients at the gateway
 	@tests/clients/run.py --bin $(BIN)
 
+.PHONY: matrix-short
+matrix-short: release peers ## Real clients of both eras against servers of every kind, through the gateway
+	@tests/matrix/run.py --bin $(BIN) --short
+
 .PHONY: sweep-short
 sweep-short: release peers ## Compare a few published servers directly and through the gateway
 	@tests/sweep/run.py --bin $(BIN) --short
@@ -136,6 +140,10 @@ soak-clients: release ## 200 clients for ten minutes while servers are killed; w
 	  tests/soak/clients.py --gateway $(BIN) --long && printf '```\n'; \
 	} | tee target/soak-clients.md
 	@mv target/soak-clients.md docs/soak-clients.md
+
+.PHONY: matrix
+matrix: release peers ## Every client with every kind of server, directly too; writes docs/compatibility.md
+	@tests/matrix/run.py --bin $(BIN) --out docs/compatibility.md
 
 .PHONY: sweep
 sweep: release peers ## Compare over 30 published servers directly and through the gateway; writes docs/compatibility.md

@@ -15,7 +15,6 @@ from wire import LEGACY, META, MODERN, canonical
 
 CACHED = ("resources/read", "tools/list", "resources/list", "resources/templates/list", "prompts/list")
 MODERN_CHILD = "as a child it is spoken to in its modern era, and answers as it does there"
-NOT_CARRIED = "the gateway does not declare"
 
 
 @dataclass
@@ -32,6 +31,13 @@ class Verdict:
     @property
     def compared(self):
         return self.same + self.translated + len(self.faults)
+
+    undeclared: list = field(default_factory=list)
+
+    def undeclare(self, word):
+        """Notes what the server declares and the gateway does not."""
+        if word not in self.undeclared:
+            self.undeclared.append(word)
 
     def note(self, text):
         if text not in self.notes:
@@ -50,7 +56,7 @@ def compare(seen, direct, again, plan):
         else:
             _same_names(key, seen.lists.get(key), theirs, verdict)
     for name, method in methods.items():
-        mine = seen.answers.get(name)
+        mine = _unmarked(seen.answers.get(name), verdict)
         theirs = {era: sight.answers[name] for era, sight in direct.items() if name in sight.answers}
         if not theirs or mine is None:
             continue
@@ -61,6 +67,21 @@ def compare(seen, direct, again, plan):
         else:
             _settle(name, method, mine, theirs, seen.era, direct, verdict)
     return verdict
+
+
+_MARK = re.compile(r'\s*"PORTCULLIS_CHILD": "[^"]*",?')
+
+
+def _unmarked(value, verdict):
+    """Without the mark by which the gateway finds its children again, where a tool prints its environment."""
+    if isinstance(value, dict):
+        return {key: _unmarked(item, verdict) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unmarked(item, verdict) for item in value]
+    if isinstance(value, str) and _MARK.search(value):
+        verdict.note("a tool that prints its environment shows the gateway's mark (docs/decisions/0004)")
+        return _MARK.sub("", value)
+    return value
 
 
 def _text(answer):
@@ -286,7 +307,7 @@ def _undeclared(name, value, verdict):
     if word is None:
         verdict.faults.append(f"capability {name} = {canonical(value)[:80]} is not declared")
     else:
-        verdict.note(f"{NOT_CARRIED} {word}")
+        verdict.undeclare(word)
 
 
 def first_difference(mine, theirs, path=""):

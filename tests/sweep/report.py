@@ -99,6 +99,9 @@ def _difference(row):
         notes.append(f"{silent} calls get no answer directly either")
     for verdict in row.verdicts.values():
         notes += [note for note in verdict.notes if note not in notes]
+    undeclared = sorted({word for verdict in row.verdicts.values() for word in verdict.undeclared})
+    if undeclared:
+        notes.append(f"the gateway does not declare {', '.join(undeclared)}")
     for era, verdict in row.verdicts.items():
         notes += [f"**{era}: {_plain(fault)}**" for fault in verdict.faults]
     return "; ".join(notes) or "none"
