@@ -110,8 +110,13 @@ def _names(items):
 
 
 def _settle(name, method, mine, theirs, era, direct, verdict):
-    """Equal to the direct run in its own era, or to the other one's after translation, or a fault."""
+    """Equal to the direct run in its own era, or to the other one's after translation, or a fault.
+
+    A child that speaks both eras is spoken to in the modern one, so a modern client has no excuse there.
+    """
     other = MODERN if era == LEGACY else LEGACY
+    if era == MODERN and MODERN in theirs:
+        theirs = {MODERN: theirs[MODERN]}
     if mine is None and all(value is None for value in theirs.values()):
         return
     if era in theirs and _text(_own(method, mine, era)) == _text(_own(method, theirs[era], era)):
@@ -135,14 +140,13 @@ def _settle(name, method, mine, theirs, era, direct, verdict):
         verdict.note(explained)
         verdict.translated += 1
         return
-    if era in theirs:
-        left, right = _own(method, mine, era), _own(method, theirs[era], era)
-    else:
-        left, right = _bare(method, mine, info, era), _bare(method, expected, info, era)
-    if _is_clock(left, right):
+    pairs = [(_own(method, mine, era), _own(method, theirs[era], era))] if era in theirs else []
+    if other in theirs:
+        pairs.append((_bare(method, mine, info, era), _bare(method, expected, info, era)))
+    if any(_is_clock(*pair) for pair in pairs):
         verdict.varying += 1
     else:
-        verdict.faults.append(f"{name}: {first_difference(left, right)}")
+        verdict.faults.append(f"{name}: {first_difference(*pairs[-1])}")
 
 
 def _explained(method, mine, theirs):
@@ -285,7 +289,8 @@ def _compare_capabilities(mine, theirs, direct, verdict):
             if key not in (mine[name] or {}) and value not in (False, None):
                 _undeclared(f"{name}.{key}", value, verdict)
     surplus = set(mine) - set(theirs)
-    if surplus and surplus <= {name for sight in direct.values() for name in sight.hello["capabilities"]}:
+    modern = direct.get(MODERN)
+    if surplus and modern and surplus <= set(modern.hello["capabilities"]):
         verdict.note(MODERN_CHILD)
     elif surplus:
         verdict.faults.append(f"capabilities that the server does not declare: {', '.join(sorted(surplus))}")

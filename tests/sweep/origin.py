@@ -48,16 +48,10 @@ def _npm_sdk(folder, server):
     name = server["npm"].rpartition("@")[0]
     for sdk in _NPM:
         for place in (modules / name / "node_modules" / sdk, modules / sdk):
-            if (place / "package.json").is_file() and _used(modules / name, sdk, place):
+            if (place / "package.json").is_file():
                 version = json.loads((place / "package.json").read_text())["version"]
                 return f"TypeScript {sdk.removeprefix('@modelcontextprotocol/')} {version}"
     return None
-
-
-def _used(package, sdk, place):
-    """Nested below the package, or named by it, or brought by what it depends on."""
-    del package, sdk
-    return place.is_dir()
 
 
 def _binary(server):
