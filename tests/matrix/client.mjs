@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 
 const requirePeer = createRequire(new URL('../peers/package.json', import.meta.url));
 const OPERATION_MS = 15_000;
+const UPDATE_MS = 8_000;
 const ROOTS = { roots: [{ uri: 'file:///matrix/root', name: 'root' }] };
 const CAPABILITIES = { roots: {}, sampling: {}, elicitation: { form: {} } };
 
@@ -84,12 +85,13 @@ const operations = {
     const subscription = versionOf() >= '2026'
       ? await client.listen({ resourceSubscriptions: [uri] })
       : void (await client.subscribeResource({ uri }));
-    await call(profile.subscribe);
-    const end = Date.now() + 8_000;
-    while (!updates.includes(uri)) {
-      if (Date.now() > end) throw new Error('no notifications/resources/updated');
-      await new Promise(resolve => setTimeout(resolve, 50));
+    for (let tries = profile.subscribe.tries ?? 1; tries > 0 && !updates.includes(uri); tries -= 1) {
+      await call(profile.subscribe);
+      for (const end = Date.now() + UPDATE_MS; !updates.includes(uri) && Date.now() < end; ) {
+        await new Promise(resolve => setTimeout(resolve, 50));
+      }
     }
+    if (!updates.includes(uri)) throw new Error('no notifications/resources/updated');
     await subscription?.close();
   },
 };
@@ -106,7 +108,7 @@ try {
   version = versionOf();
   for (const [name, act] of Object.entries(operations)) {
     if (profile[name] === undefined) continue;
-    results[name] = await within(OPERATION_MS + 2_000, act()).then(() => 'ok', error => String(error.message));
+    results[name] = await within(OPERATION_MS + 2 * UPDATE_MS, act()).then(() => 'ok', error => String(error.message));
   }
 } catch (error) {
   for (const name of Object.keys(profile)) results[name] = `cannot connect: ${error.message}`;

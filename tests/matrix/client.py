@@ -6,6 +6,7 @@
 import asyncio
 import json
 import sys
+import time
 from contextlib import asynccontextmanager
 
 OPERATION_SECONDS = 15
@@ -166,10 +167,14 @@ async def operate(peer, profile):
 
     async def subscribe():
         async with peer.subscribe(profile["subscribe"]["uri"]):
-            await call(profile["subscribe"])
-            async with asyncio.timeout(UPDATE_SECONDS):
-                while profile["subscribe"]["uri"] not in peer.updates:
+            for _ in range(profile["subscribe"].get("tries", 1)):
+                await call(profile["subscribe"])
+                end = time.monotonic() + UPDATE_SECONDS
+                while time.monotonic() < end:
+                    if profile["subscribe"]["uri"] in peer.updates:
+                        return
                     await asyncio.sleep(0.05)
+        raise Failed("no notifications/resources/updated")
 
     operations = {"list": list_tools, "progress": progress}
     operations |= {name: (lambda name=name: call(profile[name])) for name in ("call", "elicitation", "sampling", "roots")}
@@ -179,7 +184,7 @@ async def operate(peer, profile):
     for name in ("list", "call", "progress", "elicitation", "sampling", "roots", "subscribe"):
         if name in profile and name in operations:
             try:
-                async with asyncio.timeout(OPERATION_SECONDS):
+                async with asyncio.timeout(OPERATION_SECONDS + 2 * UPDATE_SECONDS):
                     await operations[name]()
                 results[name] = "ok"
             except Exception as error:  # whatever it is, the operation failed

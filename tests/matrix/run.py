@@ -15,7 +15,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +46,8 @@ SERVERS = {
     "modern": "modern only",
     "push": "Python, push-style `ctx.elicit`",
 }
+
+_everything = threading.Lock()
 
 SETTINGS = {"push": {"era": "legacy"}}
 """A push-style server speaks both eras but can ask in one only; nothing on the wire tells, so the operator has to."""
@@ -148,7 +152,9 @@ def run_cells(options, directly, through):
 
     def run(cell):
         way, client, server = cell
-        version, results = run_client(CLIENTS[client], profile_of(server), ways[way][server])
+        # Its switch for updates belongs to a session, and modern clients share one: they must not switch at once.
+        with _everything if server == "everything" else nullcontext():
+            version, results = run_client(CLIENTS[client], profile_of(server), ways[way][server])
         short = " ".join(f"{name}:{'ok' if result == 'ok' else 'no'}" for name, result in results.items())
         print(f"{way:8} {client:20} {server:11} {version:10} {short}", flush=True)
         return cell, (version, results)
