@@ -59,6 +59,7 @@ methods! {
     PromptsListChanged = "notifications/prompts/list_changed";
     ResourcesListChanged = "notifications/resources/list_changed";
     ResourceUpdated = "notifications/resources/updated";
+    ElicitationComplete = "notifications/elicitation/complete";
     SubscriptionsAcknowledged = "notifications/subscriptions/acknowledged";
 }
 
@@ -71,6 +72,11 @@ impl Method {
             Self::TasksGet | Self::TasksUpdate | Self::TasksCancel => Some("taskId"),
             _ => None,
         }
+    }
+
+    /// Whether a request may be answered with `input_required` (2026-07-28, multi round-trip requests).
+    pub fn has_rounds(&self) -> bool {
+        matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
     }
 
     /// Whether a complete result carries `ttlMs` and `cacheScope` in 2026-07-28.

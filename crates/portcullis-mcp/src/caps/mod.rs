@@ -10,6 +10,7 @@ mod server;
 use std::sync::OnceLock;
 
 use crate::json::{Kind, Raw};
+use crate::method::Method;
 use crate::revision::Revision;
 
 pub use server::{ServerCaps, merge_instructions};
@@ -83,6 +84,48 @@ impl ClientCaps {
     /// Whether all of `other` is in this set.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub fn only(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What a client of `revision` can have meant: what came with a later one is not in the set.
+    #[must_use]
+    pub fn known_in(self, revision: Revision) -> Self {
+        let mut unknown = Self::NONE;
+        if revision < Revision::V2025_06_18 {
+            unknown = unknown | Self::ELICIT_FORM;
+        }
+        if revision < Revision::V2025_11_25 {
+            unknown = unknown | Self::ELICIT_URL | Self::SAMPLING_TOOLS | Self::SAMPLING_CONTEXT;
+        }
+        Self(self.0 & !unknown.0)
+    }
+
+    /// Whether a client that declared this can be asked anything.
+    pub fn answers(self) -> bool {
+        let asking = Self::ROOTS | Self::SAMPLING | Self::ELICIT_FORM | Self::ELICIT_URL;
+        self.only(asking) != Self::NONE
+    }
+
+    /// What a client has to declare to be asked this; `None` when no client can be asked it.
+    pub fn needed(method: &Method, params: Option<&Raw>) -> Option<Self> {
+        let has = |key: &str| params.is_some_and(|params| params.find(key).is_some());
+        match method {
+            Method::RootsList => Some(Self::ROOTS),
+            Method::CreateMessage if has("tools") || has("toolChoice") => {
+                Some(Self::SAMPLING | Self::SAMPLING_TOOLS)
+            }
+            Method::CreateMessage => Some(Self::SAMPLING),
+            Method::CreateElicitation => {
+                let mode = params.and_then(|params| params.find_string("mode"));
+                Some(if mode.as_deref() == Some("url") { Self::ELICIT_URL } else { Self::ELICIT_FORM })
+            }
+            _ => None,
+        }
     }
 
     /// The set as `ClientCapabilities` of the newest revision. Every call to a modern server says it, and there are only

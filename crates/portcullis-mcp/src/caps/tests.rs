@@ -29,6 +29,31 @@ fn client_capabilities_round_trip() {
 }
 
 #[test]
+fn a_revision_knows_no_later_capabilities() {
+    let all = ClientCaps::read(&raw(
+        r#"{"roots":{},"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}}}"#,
+    ));
+    let older = ClientCaps::ROOTS | ClientCaps::SAMPLING;
+    assert_eq!(all.known_in(Revision::V2024_11_05), older);
+    assert_eq!(all.known_in(Revision::V2025_06_18), older | ClientCaps::ELICIT_FORM);
+    assert_eq!(all.known_in(Revision::V2025_11_25), all);
+    assert_eq!(all.known_in(Revision::V2026_07_28), all);
+    assert!(all.answers() && !ClientCaps::UI.answers() && !ClientCaps::NONE.answers());
+}
+
+#[test]
+fn each_question_needs_its_capability() {
+    let needed = |method: &str, params: &str| ClientCaps::needed(&Method::parse(method), Some(&raw(params)));
+    assert_eq!(needed("roots/list", "{}"), Some(ClientCaps::ROOTS));
+    assert_eq!(needed("sampling/createMessage", "{}"), Some(ClientCaps::SAMPLING));
+    let with_tools = ClientCaps::SAMPLING | ClientCaps::SAMPLING_TOOLS;
+    assert_eq!(needed("sampling/createMessage", r#"{"tools":[]}"#), Some(with_tools));
+    assert_eq!(needed("elicitation/create", "{}"), Some(ClientCaps::ELICIT_FORM));
+    assert_eq!(needed("elicitation/create", r#"{"mode":"url"}"#), Some(ClientCaps::ELICIT_URL));
+    assert_eq!(needed("tools/call", "{}"), None);
+}
+
+#[test]
 fn merged_capabilities_are_the_union() {
     let mut merged = ServerCaps::read(&raw(r#"{"tools":{"listChanged":true},"experimental":{"x":{}}}"#));
     assert_eq!(merged.write(false).as_str(), r#"{"tools":{},"experimental":{"x":{}}}"#);

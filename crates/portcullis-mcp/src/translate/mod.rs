@@ -6,10 +6,12 @@
 
 mod error;
 mod params;
+mod question;
 mod result;
 
 pub use error::{error_for, upstream_error};
 pub use params::{Hop, key, legacy_params, modern_params};
+pub use question::{Asked, answer_for, cancelled, question_for, refused};
 pub use result::{Payload, list_item_for, result_for};
 
 #[cfg(test)]
