@@ -167,6 +167,16 @@ pub(crate) struct Limits {
     /// How long a call may last in all, whatever progress it reports.
     #[schemars(extend("default" = "10m"))]
     pub(crate) call_max: Option<Duration>,
+    /// How long a client may take to answer what a server asks it in the middle of a call. A call that asks may last
+    /// so much longer in all than `call_max`.
+    #[schemars(extend("default" = "10m"))]
+    pub(crate) ask_timeout: Option<Duration>,
+    /// Calls that wait for a client of 2026-07-28 to come back with answers.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
+    pub(crate) parked_calls: Option<usize>,
+    /// The same for one client.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
+    pub(crate) parked_per_client: Option<usize>,
     /// Largest message accepted from a server.
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) response_bytes: Option<Size>,

@@ -251,6 +251,12 @@ pub struct Limits {
     pub call_timeout: Duration,
     /// How long a call may last in all, whatever progress it reports.
     pub call_max: Duration,
+    /// How long a client may take to answer what a server asks it; a call that asks may last so much longer.
+    pub ask_timeout: Duration,
+    /// Calls that wait for a client of 2026-07-28 to come back with answers.
+    pub parked_calls: usize,
+    /// The same for one client.
+    pub parked_per_client: usize,
     /// Largest message accepted from an upstream, in bytes.
     pub response_bytes: usize,
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
@@ -277,6 +283,9 @@ impl Default for Limits {
             body_read: Duration::from_secs(30),
             call_timeout: Duration::from_mins(1),
             call_max: Duration::from_mins(10),
+            ask_timeout: Duration::from_mins(10),
+            parked_calls: 1024,
+            parked_per_client: 64,
             response_bytes: 64 << 20,
             keep_alive_interval: Duration::from_secs(15),
             drain: Duration::from_secs(25),

@@ -44,6 +44,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         body_read: check.duration(&path("body_read"), raw.body_read.as_ref(), default.body_read),
         call_timeout: check.duration(&path("call_timeout"), raw.call_timeout.as_ref(), default.call_timeout),
         call_max: check.duration(&path("call_max"), raw.call_max.as_ref(), default.call_max),
+        ask_timeout: check.duration(&path("ask_timeout"), raw.ask_timeout.as_ref(), default.ask_timeout),
+        parked_calls: raw.parked_calls.unwrap_or(default.parked_calls),
+        parked_per_client: raw.parked_per_client.unwrap_or(default.parked_per_client),
         keep_alive_interval: check.duration(
             &path("keep_alive_interval"),
             raw.keep_alive_interval.as_ref(),

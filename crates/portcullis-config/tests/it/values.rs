@@ -13,7 +13,7 @@ fn the_defaults_of_the_schema_are_those_of_the_settings() {
     let properties = schema["$defs"]["Limits"]["properties"].as_object().expect("limits are in the schema");
     let written: Vec<_> =
         properties.iter().map(|(key, schema)| format!("  {key}: {}", schema["default"])).collect();
-    assert_eq!(written.len(), 18);
+    assert_eq!(written.len(), 21);
     assert_eq!(settings(&format!("limits:\n{}", written.join("\n"))).limits, Limits::default());
 
     let explicit = "\
