@@ -4,6 +4,8 @@
 //! one [`Outcome`]. Both are the modern protocol's shape; a legacy peer is an adapter at its own edge. There is no
 //! session here, and nothing here knows a transport.
 
+mod question;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -19,6 +21,8 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::Payload;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 use portcullis_telemetry::trace::TraceContext;
+
+pub(crate) use question::{OpenQuestions, Question};
 
 /// What the client connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -169,10 +173,13 @@ impl From<Refusal> for Outcome {
 }
 
 /// What an exchange yields.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Event {
     /// Belongs to this request: progress or a log message.
     Notification(Notification),
+    /// A server with sessions asks the client something before it goes on (sampling, elicitation, roots). Whoever drops
+    /// the question has cancelled it.
+    Asked(Question),
     /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). Asking the exchange for
     /// the next event fetches it at once; whoever can lets `retry` pass first.
     Paused {

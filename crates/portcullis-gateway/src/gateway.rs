@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::listen::{Connections, Sessions};
+use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
 use crate::upstream::{Change, Server, ServerState, Surroundings, TlsError};
@@ -35,7 +36,9 @@ pub struct Gateway {
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
     pub(crate) views: Views,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: Arc<Sealer>,
+    /// Calls that wait for their clients to come back.
+    pub(crate) lot: Arc<Lot>,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
@@ -90,7 +93,8 @@ impl Gateway {
             bodies: Arc::default(),
             connections: Connections::default(),
             views: Views::default(),
-            sealer: Sealer::new(),
+            sealer: Arc::default(),
+            lot: Arc::default(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             draining: CancellationToken::new(),
@@ -200,12 +204,13 @@ impl Gateway {
         self.servers.load().iter().map(|catalogue| catalogue.report()).collect()
     }
 
-    /// Ends sessions that nobody uses any more; runs for as long as the gateway serves.
+    /// Ends sessions that nobody uses any more and renews keys; runs for as long as the gateway serves.
     pub async fn look_after_sessions(self: Arc<Self>) {
         while !self.draining.is_cancelled() {
             // A session that may idle for a moment only is not to stay for much longer.
             let pause = SWEEP.min(self.env.limits().session_idle / 2).max(Duration::from_millis(50));
             tokio::time::sleep(pause).await;
+            self.sealer.rotate_in_time();
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);
@@ -216,6 +221,8 @@ impl Gateway {
     /// Stops taking new work: `/readyz` says so, new calls are refused. Returns how long running calls may take.
     pub fn drain(&self) -> Duration {
         self.draining.cancel();
+        // Their clients cannot come back any more.
+        self.lot.clear();
         self.env.limits().drain
     }
 

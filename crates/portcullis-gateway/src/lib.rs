@@ -20,6 +20,7 @@ mod gateway;
 pub mod listen;
 mod pipeline;
 mod record;
+mod rounds;
 mod route;
 mod seal;
 mod upstream;

@@ -3,23 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Change, Object, Raw};
-use portcullis_mcp::message::RpcError;
+use portcullis_mcp::message::{RpcError, code};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
-use portcullis_mcp::translate::{Payload, error_for, result_for};
+use portcullis_mcp::translate::{Payload, error_for, result_for, upstream_error};
 use portcullis_mcp::uris::{self, rewrite};
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_telemetry::{SpanKind, SpanName};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 use crate::admit::{Permitted, Places, admit};
-use crate::call::{Call, Caller, Endpoint, Event, Exchange, Outcome, Refusal};
+use crate::call::{Call, Caller, Endpoint, Event, Exchange, OpenQuestions, Outcome, Question, Refusal};
 use crate::gateway::Gateway;
 use crate::record::Recorder;
+use crate::rounds::{self, Identity, Wrapping};
 use crate::route::{self, ListKind, Route, Variant, resolve};
-use crate::upstream::Outgoing;
+use crate::upstream::{Asker, Outgoing};
 
 /// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
 /// edges'. The outcome is in the caller's era.
@@ -63,7 +66,8 @@ fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
     Recorder::start(series, vec![span], call, server, None)
 }
 
-fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchange {
+/// A refusal of a call that goes no further, on the record.
+pub(crate) fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchange {
     let outcome = Outcome::Refused(refusal);
     record_own(gateway, call).finish(&outcome);
     Exchange::done(outcome)
@@ -75,10 +79,13 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
 }
 
 async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
-    let route = match resolve(gateway, &permitted).await {
+    let mut route = match resolve(gateway, &permitted).await {
         Ok(route) => route,
         Err(refusal) => return refuse(gateway, &permitted, refusal),
     };
+    if let Err(refusal) = reopen(gateway, &permitted, &mut route) {
+        return refuse(gateway, &permitted, refusal);
+    }
     if let Some(outcome) = nothing_to_complete(&permitted, &route) {
         return Exchange::done(outcome);
     }
@@ -88,7 +95,8 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
     let (call, places) = permitted.into_parts();
     let server = route.catalogue.server.clone();
     let settings = server.settings();
-    let timing = Timing::new(settings.call_timeout, gateway.env.limits().call_max);
+    let limits = gateway.env.limits();
+    let timing = Timing::new(settings.call_timeout, limits.call_max, limits.ask_timeout);
     let (recorder, out) = open(gateway, &call, &route);
     let sent = tokio::time::timeout(timing.quiet, async {
         match server.admit().await {
@@ -105,9 +113,12 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
                 server_info: gateway.server_info(&call.endpoint),
                 aggregate: route.aggregate.then(|| server.id().clone()),
                 recorder: Some(recorder),
+                timing,
+                open: OpenQuestions::default(),
+                rounds: rounds(gateway, &call, server.id(), limits.ask_timeout),
                 _held: (places, permit),
             };
-            way_back.carry(exchange, timing).await
+            way_back.carry(exchange).await
         }
         Err(_) => {
             let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
@@ -115,6 +126,30 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
             Exchange::done(outcome)
         }
     }
+}
+
+/// A modern client that comes back brings the state that it was given, and the server gets its own.
+fn reopen(gateway: &Gateway, call: &Call, route: &mut Route) -> Result<(), Refusal> {
+    if let Some(params) = &route.params
+        && speaks_of_rounds(call)
+        && let Some(params) = rounds::reopen(&gateway.sealer, call, route.catalogue.server.id(), params)?
+    {
+        route.params = Some(params.into());
+    }
+    Ok(())
+}
+
+fn speaks_of_rounds(call: &Call) -> bool {
+    call.caller.revision.era() == Era::Modern && call.method.has_rounds()
+}
+
+fn rounds(gateway: &Gateway, call: &Call, server: &ServerId, patience: Duration) -> Option<Wrapping> {
+    speaks_of_rounds(call).then(|| Wrapping {
+        sealer: gateway.sealer.clone(),
+        identity: Identity::of(call),
+        server: server.clone(),
+        patience,
+    })
 }
 
 /// The aggregate declares `completions` when any server has them; one that has none completes nothing.
@@ -168,12 +203,20 @@ fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
         params: route.params.clone(),
         subject: route.subject.clone(),
         caps: variant.caps,
+        asker: asker(call, variant.caps),
         log_level: call.log_level,
         progress_token: call.progress_token.clone(),
         trace,
         mirrored: mirrored_headers(route),
     };
     (recorder, out)
+}
+
+/// Whom the server can ask in the middle of a call. A modern client is asked by `input_required`, which not every method
+/// has.
+fn asker(call: &Call, caps: ClientCaps) -> Option<Asker> {
+    let can_be = caps.answers() && (call.caller.revision.era() == Era::Legacy || call.method.has_rounds());
+    can_be.then(|| Asker { owner: call.caller.conversation.clone() })
 }
 
 fn mirrored_headers(route: &Route) -> http::HeaderMap {
@@ -209,20 +252,34 @@ fn timed_out(server: &ServerId, after: Duration) -> Refusal {
     Refusal::new(ErrorKind::UpstreamTimeout, message)
 }
 
-/// How long a call may take: `quiet` without a sign of life, and never beyond `last` (2026-07-28, timeouts).
+/// How long a call may take: `quiet` without a sign of life, and never beyond `last` (2026-07-28, timeouts). Time in
+/// which the client thinks about a question is not the server's, up to `thinking` in all.
 #[derive(Clone, Copy)]
 struct Timing {
     quiet: Duration,
     last: Instant,
+    thinking: Duration,
 }
 
 impl Timing {
-    fn new(quiet: Duration, longest: Duration) -> Self {
-        Self { quiet, last: Instant::now() + longest }
+    fn new(quiet: Duration, longest: Duration, thinking: Duration) -> Self {
+        Self { quiet, last: Instant::now() + longest, thinking }
     }
 
     fn next(self) -> Instant {
         self.last.min(Instant::now() + self.quiet)
+    }
+
+    /// As long as a question is open.
+    fn thinking(self) -> Instant {
+        self.last + self.thinking
+    }
+
+    /// The client has thought for `spent`.
+    fn thought(&mut self, spent: Duration) {
+        let spent = spent.min(self.thinking);
+        self.thinking -= spent;
+        self.last += spent;
     }
 }
 
@@ -236,37 +293,42 @@ struct WayBack {
     /// The server's slug when its names and URIs have to be mapped.
     aggregate: Option<ServerId>,
     recorder: Option<Recorder>,
+    timing: Timing,
+    open: OpenQuestions,
+    /// For clients that are asked by `input_required`.
+    rounds: Option<Wrapping>,
     _held: (Places, Option<OwnedSemaphorePermit>),
 }
 
 impl WayBack {
-    async fn carry(mut self, mut exchange: Exchange, timing: Timing) -> Exchange {
+    async fn carry(mut self, mut exchange: Exchange) -> Exchange {
         let streamed = exchange.is_streamed();
         if !exchange.is_ready() {
             let events =
-                futures_util::stream::unfold((self, exchange), move |(mut back, mut exchange)| async move {
-                    let event = back.next(&mut exchange, timing).await?;
+                futures_util::stream::unfold((self, exchange), |(mut back, mut exchange)| async move {
+                    let event = back.next(&mut exchange).await?;
                     Some((event, (back, exchange)))
                 });
             return Exchange::live(events, streamed);
         }
-        match self.next(&mut exchange, timing).await {
+        match self.next(&mut exchange).await {
             Some(Event::Done(outcome)) => Exchange::done(outcome),
             _ => Exchange::done(Refusal::new(ErrorKind::Internal, "an answer was there and then was not")),
         }
     }
 
-    async fn next(&mut self, exchange: &mut Exchange, timing: Timing) -> Option<Event> {
+    async fn next(&mut self, exchange: &mut Exchange) -> Option<Event> {
         // The record is written with the outcome; nothing comes after it.
         self.recorder.as_ref()?;
         // What is there already needs no timer.
-        let event = if exchange.is_ready() {
-            Ok(exchange.next().await)
-        } else {
-            tokio::time::timeout_at(timing.next(), exchange.next()).await
-        };
+        let event =
+            if exchange.is_ready() { Ok(exchange.next().await) } else { self.in_time(exchange).await };
         let outcome = match event {
             Ok(Some(Event::Done(outcome))) => self.translate(outcome),
+            Ok(Some(Event::Asked(mut question))) => {
+                self.open.count(&mut question);
+                return Some(Event::Asked(self.expose_question(question)));
+            }
             Ok(Some(event)) => return Some(event),
             Ok(None) => Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
             Err(_) => Refusal::new(ErrorKind::UpstreamTimeout, "the server gave no answer in time").into(),
@@ -277,6 +339,22 @@ impl WayBack {
         Some(Event::Done(outcome))
     }
 
+    /// The next event, unless the server takes too long. While the client is asked something it does not.
+    async fn in_time(&mut self, exchange: &mut Exchange) -> Result<Option<Event>, Elapsed> {
+        while self.open.any() {
+            let began = Instant::now();
+            let event = tokio::select! {
+                event = tokio::time::timeout_at(self.timing.thinking(), exchange.next()) => Some(event),
+                () = self.open.settled() => None,
+            };
+            self.timing.thought(began.elapsed());
+            if let Some(event) = event {
+                return event;
+            }
+        }
+        tokio::time::timeout_at(self.timing.next(), exchange.next()).await
+    }
+
     fn translate(&self, outcome: Outcome) -> Outcome {
         let to = self.caller.revision;
         match outcome {
@@ -284,12 +362,52 @@ impl WayBack {
                 let result = result_for(to, &self.method, &payload, &self.server_info);
                 Outcome::Complete(Payload { result: self.expose(result), era: to.era() })
             }
-            Outcome::Failed { error, era } => {
-                let error = error_for(to.era(), era, &self.method, self.uri.as_deref(), &error);
-                Outcome::Failed { error: self.expose_error(error), era: to.era() }
+            Outcome::InputRequired(result) => {
+                let result = self.expose_requests(result);
+                Outcome::InputRequired(match &self.rounds {
+                    Some(wrapping) => rounds::wrap(wrapping, &result),
+                    None => result,
+                })
             }
+            Outcome::Failed { error, era } => self.translate_error(&error, era),
             other => other,
         }
+    }
+
+    fn translate_error(&self, error: &RpcError, era: Era) -> Outcome {
+        let to = self.caller.revision;
+        match (era, error.code(), &self.rounds) {
+            (Era::Legacy, code::URL_ELICITATION_REQUIRED, Some(wrapping)) => {
+                if let Some(outcome) = rounds::wrap_url_elicitation(wrapping, error) {
+                    return outcome;
+                }
+            }
+            // What the server misses is missing in what the gateway sent: what the client can, and no more.
+            (Era::Modern, code::MISSING_CLIENT_CAPABILITY, _) => {
+                return missing_capability(&self.caller, error);
+            }
+            _ => {}
+        }
+        let error = error_for(to.era(), era, &self.method, self.uri.as_deref(), error);
+        Outcome::Failed { error: self.expose_error(error), era: to.era() }
+    }
+
+    /// What a server asks by `input_required`, as [`WayBack::expose_question`].
+    fn expose_requests(&self, result: Raw) -> Raw {
+        let (Some(server), Some(requests)) = (&self.aggregate, result.find("inputRequests")) else {
+            return result;
+        };
+        let changed = requests.members().filter_map(|member| {
+            let request = member.value();
+            let method = Method::parse(&request.find("method")?.string()?);
+            let params = expose_asked(server, &method, &request.find("params")?)?;
+            let request = request.with(&[("params", Change::Set(params.as_bytes()))]);
+            Some((member.key().into_owned(), request))
+        });
+        let requests = changed.take(MOST_EXPOSED).fold(requests.clone(), |requests, (key, request)| {
+            requests.with(&[(key.as_str(), Change::Set(request.as_bytes()))])
+        });
+        result.with(&[("inputRequests", Change::Set(requests.as_bytes()))])
     }
 
     /// The URIs of a result as the aggregate names them.
@@ -305,6 +423,17 @@ impl WayBack {
         mapped.map_or(result, Object::from)
     }
 
+    /// A question as the aggregate asks it: the client can only show that the gateway asks, so the text says which server
+    /// does.
+    fn expose_question(&self, mut question: Question) -> Question {
+        if let (Some(server), Some(params)) = (&self.aggregate, &question.params)
+            && let Some(params) = expose_asked(server, &question.method, params)
+        {
+            question.params = Some(params);
+        }
+        question
+    }
+
     fn expose_error(&self, error: RpcError) -> RpcError {
         let (Some(_), Some(uri), Some(data)) = (&self.aggregate, &self.uri, error.data()) else {
             return error;
@@ -314,5 +443,42 @@ impl WayBack {
         }
         let data = data.with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
         RpcError::new(error.code(), &error.message(), Some(&data))
+    }
+}
+
+/// So many entries of `inputRequests` name their server; nobody shows more at once.
+const MOST_EXPOSED: usize = 32;
+
+/// -32021 of a modern server: which capabilities it misses is told to a modern client that did not declare them. One that
+/// did gets no answer to that, nor does a legacy client, which has no such code.
+fn missing_capability(caller: &Caller, error: &RpcError) -> Outcome {
+    let required = error.data().and_then(|data| data.find("requiredCapabilities"));
+    let required = required.unwrap_or_else(|| Raw::from_static("{}"));
+    let told = ClientCaps::read(&required);
+    match caller.revision.era() {
+        Era::Modern if told != ClientCaps::NONE && caller.caps.has(told) => {
+            Outcome::Failed { error: upstream_error(error), era: Era::Modern }
+        }
+        Era::Modern => Outcome::Failed { error: error.clone(), era: Era::Modern },
+        Era::Legacy => {
+            let required: String = required.as_str().chars().take(200).collect();
+            let message = format!("the server needs a client with other capabilities: {required}");
+            Refusal::new(ErrorKind::InputRefused, message).into()
+        }
+    }
+}
+
+/// The params of a question of `server` on the aggregate; `None` when they stay as they are.
+fn expose_asked(server: &ServerId, method: &Method, params: &Raw) -> Option<Raw> {
+    match method {
+        Method::CreateElicitation => {
+            let message = format!("[{server}] {}", params.find_string("message")?);
+            Some(params.with(&[("message", Change::Set(Raw::from_text(&message).as_bytes()))]))
+        }
+        Method::CreateMessage => {
+            let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
+            rewrite::prompt_result(params, &map)
+        }
+        _ => None,
     }
 }

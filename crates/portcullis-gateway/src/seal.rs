@@ -1,78 +1,180 @@
 //! Sealed handles: what the gateway gives a client to bring back.
 //!
 //! A handle is AES-256-GCM over its content, with the purpose and the principal as associated data, in base64url.
-//! The client can neither read nor change it, nobody else can use it, and a cursor is no session id. Handles are
-//! never credentials: whoever presents one has been authenticated before it is opened.
+//! The client can neither read nor change it, nobody else can use it, and a cursor is no request state. What has an end
+//! carries it inside. Handles are never credentials: whoever presents one has been authenticated before it is opened.
 //!
-//! The key is made at start and lives in this process: handles die with it. (Replicas will share keys through the
-//! store; the format has room for a key id.)
+//! Keys are made in this process and die with it, and so do the handles. A key seals for a day and opens for another,
+//! so that a rotation takes nothing away from clients; the second byte of a handle says which key it was. (Replicas will
+//! share keys through the store.)
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_model::Principal;
 
+/// A key seals for so long, and opens for as long again. No handle lives longer than that.
+pub(crate) const ROTATION: Duration = Duration::from_hours(24);
+
 /// What a handle is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose {
     /// A page of a list.
     Cursor,
+    /// Where a request stands that waits for input from the client.
+    RequestState,
 }
 
-/// A handle that was not made here, for this caller, for this purpose.
+/// A handle that does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a handle of this gateway, for this caller and purpose")]
-pub(crate) struct Unsealable;
+pub(crate) enum Unsealable {
+    /// Without saying why: the difference would only help a forger.
+    #[error("not a handle of this gateway, for this caller and purpose")]
+    Foreign,
+    /// It was one, and its time is over.
+    #[error("expired")]
+    Expired,
+}
 
 /// Seals and opens handles.
 pub(crate) struct Sealer {
-    key: RandomizedNonceKey,
+    keys: ArcSwap<Keys>,
+    /// Ends are counted from here.
+    born: Instant,
 }
 
-/// The first byte of a handle: format and key id.
-const FORMAT: u8 = 1;
+#[derive(Clone)]
+struct Keys {
+    current: Key,
+    previous: Option<Key>,
+    since: Instant,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: u8,
+    key: Arc<RandomizedNonceKey>,
+}
+
+/// The first byte of a handle.
+const FORMAT: u8 = 2;
+
+impl Key {
+    fn new(id: u8) -> Self {
+        let mut key = [0u8; 32];
+        rand::fill(&mut key).expect("the operating system has randomness");
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes are an AES-256 key");
+        Self { id, key: Arc::new(key) }
+    }
+}
 
 impl Sealer {
     /// With a fresh key.
     pub(crate) fn new() -> Self {
-        let mut key = [0u8; 32];
-        rand::fill(&mut key).expect("the operating system has randomness");
-        Self { key: RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes are an AES-256 key") }
+        let now = Instant::now();
+        let keys = Keys { current: Key::new(0), previous: None, since: now };
+        Self { keys: ArcSwap::from_pointee(keys), born: now }
+    }
+
+    /// Makes a new key. What was sealed with the last one still opens; what was sealed with the one before does not.
+    pub(crate) fn rotate(&self) {
+        self.keys.rcu(|keys| Keys {
+            current: Key::new(keys.current.id.wrapping_add(1)),
+            previous: Some(keys.current.clone()),
+            since: Instant::now(),
+        });
+    }
+
+    /// Makes a new key when the last one has served its time.
+    pub(crate) fn rotate_in_time(&self) {
+        if self.keys.load().since.elapsed() >= ROTATION {
+            self.rotate();
+        }
     }
 
     /// Makes a handle.
     pub(crate) fn seal(&self, purpose: Purpose, principal: &Principal, content: &[u8]) -> String {
-        let mut sealed = content.to_vec();
-        let nonce = self
-            .key
-            .seal_in_place_append_tag(Aad::from(binding(purpose, principal)), &mut sealed)
-            .expect("a handle is far below AES-GCM's length limit");
-        let mut out = Vec::with_capacity(1 + NONCE_LEN + sealed.len());
-        out.push(FORMAT);
+        self.write(purpose, principal, content.to_vec())
+    }
+
+    /// Makes a handle that opens for so long only.
+    pub(crate) fn seal_for(
+        &self,
+        lifetime: Duration,
+        purpose: Purpose,
+        principal: &Principal,
+        content: &[u8],
+    ) -> String {
+        let end = self.born.elapsed() + lifetime.min(ROTATION);
+        let end = u64::try_from(end.as_millis()).unwrap_or(u64::MAX);
+        let mut dated = Vec::with_capacity(content.len() + 8);
+        dated.extend_from_slice(&end.to_be_bytes());
+        dated.extend_from_slice(content);
+        self.write(purpose, principal, dated)
+    }
+
+    fn write(&self, purpose: Purpose, principal: &Principal, mut content: Vec<u8>) -> String {
+        let keys = self.keys.load();
+        let aad = Aad::from(binding(purpose, principal));
+        let sealed = keys.current.key.seal_in_place_append_tag(aad, &mut content);
+        let nonce = sealed.expect("a handle is far below AES-GCM's length limit");
+        let mut out = Vec::with_capacity(2 + NONCE_LEN + content.len());
+        out.extend_from_slice(&[FORMAT, keys.current.id]);
         out.extend_from_slice(nonce.as_ref());
-        out.append(&mut sealed);
+        out.append(&mut content);
         URL_SAFE_NO_PAD.encode(out)
     }
 
     /// Opens a handle.
     ///
     /// # Errors
-    /// [`Unsealable`], without saying why: the difference would only help a forger.
+    /// [`Unsealable::Foreign`].
     pub(crate) fn open(
         &self,
         purpose: Purpose,
         principal: &Principal,
         handle: &str,
     ) -> Result<Vec<u8>, Unsealable> {
-        let bytes = URL_SAFE_NO_PAD.decode(handle).map_err(|_| Unsealable)?;
-        let (&FORMAT, rest) = bytes.split_first().ok_or(Unsealable)? else { return Err(Unsealable) };
-        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or(Unsealable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unsealable)?;
+        self.read(purpose, principal, handle).ok_or(Unsealable::Foreign)
+    }
+
+    /// Opens a handle of [`Sealer::seal_for`].
+    ///
+    /// # Errors
+    /// As [`Sealer::open`], and when its time is over.
+    pub(crate) fn open_in_time(
+        &self,
+        purpose: Purpose,
+        principal: &Principal,
+        handle: &str,
+    ) -> Result<Vec<u8>, Unsealable> {
+        let mut content = self.open(purpose, principal, handle)?;
+        let (end, _) = content.split_first_chunk::<8>().ok_or(Unsealable::Foreign)?;
+        let end = Duration::from_millis(u64::from_be_bytes(*end));
+        if self.born.elapsed() > end {
+            return Err(Unsealable::Expired);
+        }
+        content.drain(..8);
+        Ok(content)
+    }
+
+    fn read(&self, purpose: Purpose, principal: &Principal, handle: &str) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(handle).ok()?;
+        let [FORMAT, id, rest @ ..] = bytes.as_slice() else { return None };
+        let keys = self.keys.load();
+        let key =
+            [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten().find(|key| key.id == *id)?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
         let aad = Aad::from(binding(purpose, principal));
-        let content = self.key.open_in_place(nonce, aad, &mut sealed).map_err(|_| Unsealable)?;
-        Ok(content.to_vec())
+        let content = key.key.open_in_place(nonce, aad, &mut sealed).ok()?;
+        Some(content.to_vec())
     }
 }
 
@@ -85,15 +187,21 @@ impl Default for Sealer {
 fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
     let purpose = match purpose {
         Purpose::Cursor => "cursor",
+        Purpose::RequestState => "request-state",
     };
     format!("{purpose}\0{principal}").into_bytes()
 }
 
-/// 128 random bits in base64url: a session id's entropy (2025-11-25, session security).
-pub(crate) fn random_id() -> String {
+/// 128 random bits.
+pub(crate) fn random_bytes() -> [u8; 16] {
     let mut id = [0u8; 16];
     rand::fill(&mut id).expect("the operating system has randomness");
-    URL_SAFE_NO_PAD.encode(id)
+    id
+}
+
+/// 128 random bits in base64url: a session id's entropy (2025-11-25, session security).
+pub(crate) fn random_id() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes())
 }
 
 /// A random number from 0 to 1, for jitter.

@@ -78,6 +78,8 @@ kinds! {
     BodyTimeout = "body_timeout", Caller;
     /// The caller cancelled.
     Cancelled = "cancelled", Caller;
+    /// The caller did not give what the server asked it for.
+    InputRefused = "input_refused", Caller;
     /// The caller has too much under way.
     TooManyRequests = "too_many_requests", Caller;
     /// The gateway has too much under way, or is about to stop.

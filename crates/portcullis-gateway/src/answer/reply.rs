@@ -37,10 +37,8 @@ pub(crate) fn reply(era: Era, method: &Method, outcome: Outcome) -> Reply {
     let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: false };
     match outcome {
         Outcome::Complete(payload) => ok(Ok(payload.result.into_raw())),
-        Outcome::InputRequired(result) if era == Era::Modern => ok(Ok(result)),
-        Outcome::InputRequired(_) => {
-            untranslatable(era, method, "the server needs input from the client before it can answer")
-        }
+        // A legacy client's rounds are driven before this.
+        Outcome::InputRequired(result) => ok(Ok(result)),
         Outcome::Task(_) => untranslatable(era, method, "the server made a task of the call"),
         Outcome::Failed { error, .. } => failed(era, error),
         Outcome::Refused(refusal) => refused(era, method, &refusal),
@@ -66,9 +64,10 @@ fn untranslatable(era: Era, method: &Method, why: &str) -> Reply {
     refused(era, method, &Refusal::new(ErrorKind::Untranslatable, message))
 }
 
-/// A tool whose server failed is a tool that failed: said in the result, so that the model reads it.
+/// A tool whose server failed, or did not get what it asked for, is a tool that failed: said in the result, so that the model reads it.
 fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
-    if *method == Method::ToolsCall && refusal.kind.fault() == Fault::Upstream {
+    let is_failure = refusal.kind.fault() == Fault::Upstream || refusal.kind == ErrorKind::InputRefused;
+    if *method == Method::ToolsCall && is_failure {
         return Reply {
             status: StatusCode::OK,
             answer: Ok(tool_error(era, &refusal.message)),

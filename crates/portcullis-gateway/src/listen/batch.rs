@@ -64,12 +64,17 @@ pub(super) async fn take(
     {
         return refuse("`initialize` must not be part of a batch".to_owned());
     }
+    if let Err(refusal) = legacy::stopping(context)
+        && messages.iter().any(|message| matches!(message, Ok(Message::Request(_))))
+    {
+        return response::refusal(Era::Legacy, None, &refusal);
+    }
     let mut parts = Vec::new();
     for message in messages {
         match message {
             Ok(Message::Request(request)) => parts.push(Part::Request(request)),
             Ok(Message::Notification(notification)) => legacy::notification(&session, &notification),
-            Ok(Message::Response(_)) => {}
+            Ok(Message::Response(answer)) => legacy::response(&session, answer),
             // It is told so in its place, and the others are carried out (JSON-RPC 2.0 section 6).
             Err(error) => parts.push(Part::Answer(response::malformed_part(error))),
         }

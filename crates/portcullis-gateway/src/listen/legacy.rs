@@ -8,18 +8,22 @@ use std::task;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt as _, Stream as FutureStream};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, Stream as FutureStream, StreamExt as _};
 use http::{HeaderValue, Response, StatusCode};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Kind, Raw};
-use portcullis_mcp::message::{Id, Notification, Request, write_error, write_notification, write_result};
+use portcullis_mcp::message::{Id, Notification, Request, Response as RpcResponse};
+use portcullis_mcp::message::{write_error, write_notification, write_result};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
 use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
+use tokio_util::sync::CancellationToken;
 
+use super::asking;
 use super::body::Body;
 use super::context::{Context, trace_context};
 use super::fields::Fields;
@@ -30,7 +34,7 @@ use super::standalone::standalone;
 use crate::answer::{self, Reply, reply};
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
 use crate::gateway::Gateway;
-use crate::pipeline;
+use crate::rounds;
 use crate::route;
 use crate::seal::random_id;
 
@@ -139,6 +143,11 @@ pub(super) fn notification(session: &Session, notification: &Notification) {
     }
 }
 
+/// An answer to something that the client was asked.
+pub(super) fn response(session: &Session, response: RpcResponse) {
+    session.answer(response);
+}
+
 /// Ends a session.
 pub(super) fn delete(gateway: &Gateway, session: &Session) {
     gateway.sessions.end(session);
@@ -162,6 +171,9 @@ pub(super) async fn request(
 ) -> Response<Body> {
     let accepts = Accepts::of(fields);
     let id = request.id.clone();
+    if let Err(refusal) = stopping(context) {
+        return response::refusal(LEGACY, Some(&id), &refusal);
+    }
     match local(session, &request) {
         Some(Ok(result)) => {
             let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
@@ -207,6 +219,14 @@ pub(super) fn write_answer(id: &Id, answer: Result<&Raw, &Refusal>) -> Vec<u8> {
     message
 }
 
+/// New work is refused when the gateway is about to stop; what is under way may still be answered.
+pub(super) fn stopping(context: &Context) -> Result<(), Refusal> {
+    match context.gateway.draining.is_cancelled() {
+        true => Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again")),
+        false => Ok(()),
+    }
+}
+
 /// What the gateway answers itself.
 fn local(session: &Session, request: &Request) -> Option<Result<Raw, Refusal>> {
     match &request.method {
@@ -241,11 +261,30 @@ struct Work {
     id: Id,
     method: Method,
     source: Source,
+    /// What the client is asked on the way.
+    asking: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Fires when the call has ended, for what is still asked then.
+    over: CancellationToken,
+    patience: Duration,
 }
 
 enum Source {
     Opening(BoxFuture<'static, Exchange>),
     Open(Exchange),
+    /// The client cancelled.
+    Over,
+}
+
+impl Source {
+    async fn next(&mut self) -> Option<Event> {
+        if let Self::Opening(opening) = self {
+            *self = Self::Open(opening.await);
+        }
+        match self {
+            Self::Open(exchange) => exchange.next().await,
+            Self::Opening(_) | Self::Over => None,
+        }
+    }
 }
 
 impl Work {
@@ -284,25 +323,31 @@ impl Work {
             params: request.params,
         };
         let gateway = context.gateway.clone();
-        let source = Source::Opening(async move { pipeline::run(&gateway, call).await }.boxed());
-        Ok(Self { session: session.clone(), running, id: request.id, method: request.method, source })
+        let patience = gateway.env.limits().ask_timeout;
+        let source = Source::Opening(async move { rounds::drive(&gateway, call).await }.boxed());
+        Ok(Self {
+            session: session.clone(),
+            running,
+            id: request.id,
+            method: request.method,
+            source,
+            asking: FuturesUnordered::new(),
+            over: CancellationToken::new(),
+            patience,
+        })
     }
 
     /// The next event; `None` when the client cancelled, which gets no answer.
     async fn event(&mut self) -> Option<Event> {
-        let cancelled = self.running.cancelled.clone();
-        let next = async {
-            if let Source::Opening(opening) = &mut self.source {
-                self.source = Source::Open(opening.await);
+        let Self { source, asking, running, .. } = self;
+        let next = source.next();
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                event = &mut next => return event,
+                () = running.cancelled.cancelled() => return None,
+                Some(()) = asking.next(), if !asking.is_empty() => {}
             }
-            match &mut self.source {
-                Source::Open(exchange) => exchange.next().await,
-                Source::Opening(_) => None,
-            }
-        };
-        tokio::select! {
-            event = next => event,
-            () = cancelled.cancelled() => None,
         }
     }
 
@@ -354,19 +399,35 @@ impl Work {
         while !stream.is_over() {
             match self.event().await {
                 Some(event) => self.write(&stream, event).await,
-                None => stream.finish(),
+                None => {
+                    // The server is told first that the call is cancelled, then that nobody answers its questions.
+                    self.source = Source::Over;
+                    self.ask_no_more().await;
+                    stream.finish();
+                }
             }
         }
     }
 
-    async fn write(&mut self, stream: &Stream, event: Event) {
+    /// The call is over: whatever the client is still asked, it is told to forget.
+    async fn ask_no_more(&mut self) {
+        self.over.cancel();
+        while self.asking.next().await.is_some() {}
+    }
+
+    async fn write(&mut self, stream: &Arc<Stream>, event: Event) {
         match event {
+            Event::Asked(question) => {
+                let (session, stream, over) = (self.session.clone(), stream.clone(), self.over.clone());
+                self.asking.push(asking::ask(session, stream, question, over, self.patience).boxed());
+            }
             Event::Notification(notification) => {
                 let mut message = Vec::new();
                 write_notification(&mut message, &notification.method, notification.params.as_ref());
                 stream.send(&message).await;
             }
             Event::Done(outcome) => {
+                self.ask_no_more().await;
                 let mut message = Vec::new();
                 self.reply(outcome).write(&mut message, &self.id);
                 stream.send(&message).await;

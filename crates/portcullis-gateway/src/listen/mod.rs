@@ -6,6 +6,7 @@
 //! between its client and an HTTP server behind.
 
 mod accept;
+mod asking;
 mod batch;
 mod body;
 mod context;

@@ -24,7 +24,7 @@ use super::fields::Fields;
 use super::response::{self, Accepts};
 use crate::answer::reply;
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Refusal};
-use crate::pipeline;
+use crate::rounds;
 
 const MODERN: Era = Era::Modern;
 
@@ -192,7 +192,7 @@ pub(super) fn checked_token(token: Raw) -> Result<Raw, Refusal> {
 async fn answer(context: &Context, call: Call, id: Id, method: Method, accepts: Accepts) -> Response<Body> {
     let gateway = context.gateway.clone();
     let pause = gateway.env.limits().keep_alive_interval;
-    let opening = async move { pipeline::run(&gateway, call).await }.boxed();
+    let opening = async move { rounds::run(&gateway, call).await }.boxed();
     let mut streaming =
         Streaming { source: Source::Opening(opening), first: None, id, method, pause, over: false };
     let first = if accepts.stream {
@@ -246,6 +246,8 @@ impl Streaming {
                 write_notification(&mut message, &notification.method, notification.params.as_ref());
                 sse::event(&mut out, None, None, None, &message);
             }
+            // Requests that can be answered by `input_required` have none of these left; others have nobody to ask.
+            Ok(Some(Event::Asked(_))) => sse::comment(&mut out, "keep-alive"),
             // Streams of this era cannot be left and resumed: the client waits while the gateway fetches the rest.
             Ok(Some(Event::Paused { retry })) => {
                 tokio::time::sleep(retry.unwrap_or(self.pause).min(self.pause)).await;
@@ -266,7 +268,7 @@ impl Streaming {
     async fn last_event(&mut self) -> Option<Event> {
         loop {
             match self.event().await {
-                Some(Event::Notification(_) | Event::Paused { .. }) => {}
+                Some(Event::Notification(_) | Event::Paused { .. } | Event::Asked(_)) => {}
                 last => return last,
             }
         }

@@ -145,7 +145,7 @@ fn http_sse(context: &Context, endpoint: Endpoint, leg: Leg, head: &Head) -> Rou
         (Leg::Stream, &HttpMethod::GET) => Ok(Routed::Answer(sse::open(context, endpoint, &head.fields)?)),
         (Leg::Messages, &HttpMethod::POST) => {
             let connection = sse::find(context, &endpoint, head.query.as_deref())?;
-            takes(context, &head.fields)?;
+            takes(context, &head.fields, true)?;
             Ok(Routed::Post(Post::Connection(connection)))
         }
         (Leg::Stream, _) => {
@@ -167,7 +167,7 @@ fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
     }
     let fields = &head.fields;
     let answer = match head.method {
-        HttpMethod::POST => match takes(context, fields) {
+        HttpMethod::POST => match takes(context, fields, fields.has(&header::SESSION_ID)) {
             Ok(()) => return Routed::Post(Post::Endpoint(endpoint)),
             Err(refusal) => response::refusal(Era::Modern, None, &refusal),
         },
@@ -217,9 +217,9 @@ fn not_allowed(message: &'static str, allowed: &'static str) -> Response<Body> {
     answer
 }
 
-/// Whether a message may be sent now, and in this form.
-fn takes(context: &Context, fields: &Fields) -> Result<(), Refusal> {
-    if context.gateway.draining.is_cancelled() {
+/// Whether a message may be sent now, and in this form. In a session, answers may be sent for as long as calls run.
+fn takes(context: &Context, fields: &Fields, in_session: bool) -> Result<(), Refusal> {
+    if context.gateway.draining.is_cancelled() && !in_session {
         return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
     }
     let media = fields.get(&CONTENT_TYPE).unwrap_or_default();
@@ -271,8 +271,11 @@ async fn message(context: &Arc<Context>, endpoint: Endpoint, fields: &Fields, bo
             let message = "clients send no responses in 2026-07-28; put answers into `inputResponses`";
             response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::InvalidRequest, message))
         }
-        Ok(Message::Response(_)) => match legacy::find_session(context, &endpoint, fields) {
-            Ok(_) => response::empty(StatusCode::ACCEPTED),
+        Ok(Message::Response(answer)) => match legacy::find_session(context, &endpoint, fields) {
+            Ok(session) => {
+                legacy::response(&session, answer);
+                response::empty(StatusCode::ACCEPTED)
+            }
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
     }

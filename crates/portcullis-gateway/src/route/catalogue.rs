@@ -41,12 +41,9 @@ pub(crate) struct Variant {
 }
 
 impl Variant {
-    /// What `caller` is shown. A legacy client's answers cannot yet be brought to a server, so nothing is declared for it.
+    /// What `caller` is shown.
     pub(crate) fn of(caller: &Caller) -> Self {
-        match caller.revision.era() {
-            Era::Modern => Self { era: Era::Modern, caps: caller.caps },
-            Era::Legacy => Self { era: Era::Legacy, caps: ClientCaps::NONE },
-        }
+        Self { era: caller.revision.era(), caps: caller.caps.known_in(caller.revision) }
     }
 }
 
@@ -236,16 +233,14 @@ impl Catalogue {
 
     async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
         let conversation: Arc<str> = Arc::from("catalogue");
-        let connection = self.server.connection(variant.era, &conversation).await?;
+        let connection = self.server.connection_with(variant.era, &conversation, variant.caps).await?;
         let era = connection.era();
         let mut load = Load::new(kind, era, self.server.settings().list_ttl);
         if connection.peer().capabilities.find(kind.capability()).is_some() {
             let env = self.server.env();
             while let Some(params) = load.next_params()? {
                 let mut out = Outgoing::internal(env.control_worker(), kind.method(), params);
-                if era == Era::Modern {
-                    out.caps = variant.caps;
-                }
+                out.caps = variant.caps;
                 let exchange = self.server.call(variant.era, &conversation, &out).await;
                 let outcome = match exchange {
                     Ok(exchange) => {

@@ -13,12 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_hub::ChildHandle;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{Id, Message, Notification, Request, Response, RpcError, code};
-use portcullis_mcp::message::{write_error, write_notification, write_result};
+use portcullis_mcp::message::{Id, Message, Notification, Response, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_model::{ErrorKind, ServerId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::questions::{Questions, Respond};
 use super::sse::Posts;
 use crate::call::Refusal;
 
@@ -31,6 +33,13 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Told about notifications that belong to no call.
 pub(super) type OnNotice = Box<dyn Fn(&Method) + Send + Sync>;
+
+/// What becomes of what the server says by itself.
+pub(super) struct Told {
+    pub(super) on_notice: OnNotice,
+    /// Takes its requests.
+    pub(super) questions: Arc<Questions>,
+}
 
 /// An open channel.
 pub(crate) struct Channel {
@@ -46,6 +55,8 @@ pub(super) enum Carrier {
         queue: Mutex<Option<mpsc::Sender<Raw>>>,
         /// The child.
         handle: ChildHandle,
+        /// Where its I/O is done.
+        runtime: Handle,
     },
     /// A POST for each message.
     Posts(Arc<Posts>),
@@ -108,12 +119,7 @@ pub(super) struct Wants {
 
 impl Channel {
     /// A channel over `carrier`, and the place for what the server says.
-    pub(super) fn new(
-        server: ServerId,
-        carrier: Carrier,
-        depth: usize,
-        on_notice: OnNotice,
-    ) -> (Arc<Self>, Inbox) {
+    pub(super) fn new(server: ServerId, carrier: Carrier, depth: usize, told: Told) -> (Arc<Self>, Inbox) {
         let shared = Arc::new(Shared {
             server,
             calls: Mutex::default(),
@@ -121,7 +127,14 @@ impl Channel {
             broken: OnceLock::new(),
         });
         let carrier = Arc::new(carrier);
-        let inbox = Inbox { shared: shared.clone(), carrier: Arc::downgrade(&carrier), depth, on_notice };
+        let to = Arc::downgrade(&carrier);
+        let respond: Respond = Arc::new(move |message, place| match (to.upgrade(), place) {
+            (Some(carrier), Some(place)) => carrier.respond(message, place),
+            (Some(carrier), None) => carrier.aside(message),
+            (None, _) => {}
+        });
+        let carrier_of = Arc::downgrade(&carrier);
+        let inbox = Inbox { shared: shared.clone(), carrier: carrier_of, respond, depth, told };
         (Arc::new(Self { shared, carrier }), inbox)
     }
 
@@ -176,7 +189,7 @@ impl Channel {
     pub(super) async fn close(&self) {
         self.shared.break_with("the server was stopped");
         match &*self.carrier {
-            Carrier::Child { queue, handle } => {
+            Carrier::Child { queue, handle, .. } => {
                 drop(queue.lock().unwrap_or_else(PoisonError::into_inner).take());
                 handle.stop(GRACE).await;
             }
@@ -241,6 +254,23 @@ impl Carrier {
     fn answered(&self, id: u64) {
         if let Self::Posts(posts) = self {
             posts.answered(id);
+        }
+    }
+
+    /// Sends the answer to a request of the server, which must not get lost: one that finds no room waits for it.
+    fn respond(&self, message: Raw, place: OwnedSemaphorePermit) {
+        match self {
+            Self::Child { queue, handle: _, runtime } => {
+                let queue = queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let Some(queue) = queue else { return };
+                if let Err(TrySendError::Full(message)) = queue.try_send(message) {
+                    runtime.spawn(async move {
+                        let _ = queue.send(message).await;
+                        drop(place);
+                    });
+                }
+            }
+            Self::Posts(posts) => posts.respond(message, place),
         }
     }
 
@@ -311,8 +341,9 @@ pub(super) struct Inbox {
     shared: Arc<Shared>,
     /// Weak, so that a channel that is dropped lets its server go even while somebody still reads.
     carrier: Weak<Carrier>,
+    respond: Respond,
     depth: usize,
-    on_notice: OnNotice,
+    told: Told,
 }
 
 impl Inbox {
@@ -327,7 +358,7 @@ impl Inbox {
         match Message::parse(message, JsonLimits { depth: self.depth }) {
             Ok(Message::Response(response)) => self.take_response(response),
             Ok(Message::Notification(notification)) => self.take_notification(notification),
-            Ok(Message::Request(request)) => self.refuse(&request),
+            Ok(Message::Request(request)) => self.told.questions.take(request, &self.respond),
             Err(error) => {
                 tracing::debug!(server.id = %self.shared.server, bytes = size, %error, "what the server sent is no MCP message");
             }
@@ -367,7 +398,8 @@ impl Inbox {
                     let _ = notes.try_send(notification);
                 }
             }
-            ref method => (self.on_notice)(method),
+            Method::Cancelled => self.told.questions.withdraw(notification.params.as_ref()),
+            ref method => (self.told.on_notice)(method),
         }
     }
 
@@ -382,26 +414,5 @@ impl Inbox {
             (Some(only), None) if only.wants_logs => only.notes.clone(),
             _ => None,
         }
-    }
-
-    /// Answers a request of the server: `ping`, and nothing else, for there is nobody to hand it to yet.
-    fn refuse(&self, request: &Request) {
-        let mut message = Vec::new();
-        write_answer(&mut message, request);
-        if let Some(carrier) = self.carrier.upgrade() {
-            carrier.aside(Raw::trusted(message));
-        }
-    }
-}
-
-/// The gateway's answer to a server's own request: `ping` is answered, the rest is not offered, so a server that asks
-/// is told that the method does not exist.
-pub(super) fn write_answer(out: &mut Vec<u8>, request: &Request) {
-    if request.method == Method::Ping {
-        write_result(out, &request.id, &Raw::from_static("{}"));
-    } else {
-        let error =
-            RpcError::new(code::METHOD_NOT_FOUND, "this client did not declare that capability", None);
-        write_error(out, Some(&request.id), &error);
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use portcullis_mcp::json::{Kind, Raw};
-use portcullis_mcp::message::{Id, write_request};
+use portcullis_mcp::message::{Id, Request, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::{key, legacy_params, modern_params};
@@ -22,7 +22,8 @@ use super::Surroundings;
 use super::channel::Channel;
 use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
-use crate::call::{Exchange, LogLevel, Outcome, Worker};
+use super::questions::{Questions, Respond, Turn};
+use crate::call::{Exchange, LogLevel, Outcome, Question, Worker};
 
 /// What the server said about itself when the connection was opened.
 #[derive(Clone, Debug)]
@@ -67,6 +68,8 @@ pub(crate) struct Connection {
     pub(super) link: Link,
     pub(super) env: Arc<Surroundings>,
     ids: AtomicU64,
+    /// What the server asks of its client.
+    pub(super) questions: Arc<Questions>,
     /// Places for messages that nobody waits for.
     pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
@@ -98,12 +101,20 @@ pub(crate) enum Stale {
 }
 
 impl Connection {
-    pub(super) fn new(server: ServerId, peer: Peer, link: Link, env: Arc<Surroundings>) -> Self {
+    pub(super) fn new(
+        server: ServerId,
+        peer: Peer,
+        link: Link,
+        questions: Arc<Questions>,
+        env: Arc<Surroundings>,
+    ) -> Self {
+        questions.agreed(peer.revision);
         Self {
             server,
             peer,
             link,
             env,
+            questions,
             // Ids below are taken by the handshake.
             ids: AtomicU64::new(16),
             asides: Arc::new(Semaphore::new(16)),
@@ -143,6 +154,9 @@ impl Connection {
         {
             return Duration::ZERO;
         }
+        if self.questions.is_busy() {
+            return Duration::ZERO;
+        }
         self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
     }
 
@@ -167,6 +181,11 @@ impl Connection {
 
     /// Sends a request.
     pub(crate) async fn exchange(self: &Arc<Self>, out: &Outgoing) -> Sent {
+        self.exchange_in_turn(out, None).await
+    }
+
+    /// Sends a request whose turn it is.
+    pub(super) async fn exchange_in_turn(self: &Arc<Self>, out: &Outgoing, turn: Option<Turn>) -> Sent {
         self.touch();
         if self.era() == Era::Legacy
             && let Some(level) = self.log_level(out)
@@ -174,10 +193,35 @@ impl Connection {
             self.raise_log_level(level, out.worker).await;
         }
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        match self.questions.enter(id, out, turn) {
+            Some(floor) => self.exchange_asked(id, out, floor).await,
+            None => self.send(id, out).await,
+        }
+    }
+
+    /// Sends a request over whatever link there is.
+    pub(super) async fn send(self: &Arc<Self>, id: u64, out: &Outgoing) -> Sent {
         match &self.link {
             Link::Http { link, session } => self.exchange_http(link, session.as_ref(), id, out).await,
             Link::Channel(channel) => self.exchange_channel(channel, id, out).await,
         }
+    }
+
+    /// The server asks something on the stream of a call.
+    pub(super) fn asked(self: &Arc<Self>, request: Request, asker: bool) -> Option<Question> {
+        let question = self.questions.take_own(request, &self.respond())?;
+        // Without anybody to ask it is dropped, and so answered.
+        asker.then_some(question)
+    }
+
+    /// How a server behind a URL gets the answers to what it asks: by a POST for each.
+    pub(super) fn respond(self: &Arc<Self>) -> Respond {
+        let connection = Arc::downgrade(self);
+        Arc::new(move |message, place| match (connection.upgrade(), place) {
+            (Some(connection), Some(place)) => connection.post_answer(message, place),
+            (Some(connection), None) => connection.post_aside(message.as_bytes().to_vec()),
+            (None, _) => {}
+        })
     }
 
     /// The log level that a call wants and the server can heed.

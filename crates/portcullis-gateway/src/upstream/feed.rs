@@ -1,4 +1,4 @@
-//! The standalone stream of a legacy server behind a URL: list changes arrive there.
+//! The standalone stream of a legacy server behind a URL: list changes arrive there, and now and then a question.
 //!
 //! Optional for the server (405 means that it has none) and for us: without it, lists are refreshed by age alone.
 
@@ -9,6 +9,7 @@ use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use portcullis_mcp::json::Limits as JsonLimits;
 use portcullis_mcp::message::Message;
+use portcullis_mcp::method::Method;
 use portcullis_mcp::sse;
 
 use super::connection::{Connection, Link};
@@ -63,9 +64,18 @@ async fn read(connection: &Weak<Connection>, last_event_id: &mut Option<String>)
             let Ok(event) = event else { return Some(true) };
             *last_event_id = decoder.last_event_id().map(str::to_owned);
             let depth = JsonLimits { depth: limits.json_depth };
-            if let Ok(Message::Notification(notification)) = Message::parse(event.data, depth) {
-                let connection = connection.upgrade()?;
-                connection.env.notice(&connection.server, &notification.method);
+            let connection = connection.upgrade()?;
+            match Message::parse(event.data, depth) {
+                Ok(Message::Request(request)) => {
+                    connection.questions.take(request, &connection.respond());
+                }
+                Ok(Message::Notification(notification)) if notification.method == Method::Cancelled => {
+                    connection.questions.withdraw(notification.params.as_ref());
+                }
+                Ok(Message::Notification(notification)) => {
+                    connection.env.notice(&connection.server, &notification.method);
+                }
+                _ => {}
             }
         }
     }

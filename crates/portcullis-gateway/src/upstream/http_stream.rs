@@ -10,12 +10,12 @@ use futures_util::Stream;
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{Message, Request, Response};
+use portcullis_mcp::message::{Message, Response};
+use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 
-use super::channel::write_answer;
 use super::connection::{Connection, Link};
 use super::http::{Answer, Head};
 use super::incoming::{outcome, relevant};
@@ -35,6 +35,8 @@ pub(super) struct HttpStream {
     worker: Worker,
     progress_token: Option<Raw>,
     log_level: Option<LogLevel>,
+    /// Somebody is there to be asked.
+    asker: bool,
     depth: usize,
     empty_resumes: u32,
     over: bool,
@@ -59,6 +61,7 @@ impl HttpStream {
             worker: out.worker,
             progress_token: out.progress_token.clone(),
             log_level: out.log_level,
+            asker: out.asker.is_some(),
             empty_resumes: 0,
             over: false,
         }
@@ -148,15 +151,16 @@ impl HttpStream {
             Ok(Message::Response(_)) => {
                 Some(self.end(ErrorKind::UpstreamProtocol, "an answer with an id that was not asked for"))
             }
+            Ok(Message::Notification(notification)) if notification.method == Method::Cancelled => {
+                self.connection.questions.withdraw(notification.params.as_ref());
+                None
+            }
             Ok(Message::Notification(notification)) => {
                 self.connection.env.notice(&self.connection.server, &notification.method);
                 relevant(notification, self.id, self.progress_token.as_ref(), self.log_level)
                     .map(Event::Notification)
             }
-            Ok(Message::Request(request)) => {
-                self.refuse(&request);
-                None
-            }
+            Ok(Message::Request(request)) => self.connection.asked(request, self.asker).map(Event::Asked),
             Err(error) => Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string())),
         }
     }
@@ -175,15 +179,5 @@ impl HttpStream {
             kind,
             format!("server `{}`: {why}", self.connection.server),
         )))
-    }
-
-    /// Answers a request of a legacy server by a POST of its own. A modern server must not ask.
-    fn refuse(&self, request: &Request) {
-        if self.connection.era() == Era::Modern {
-            return;
-        }
-        let mut message = Vec::new();
-        write_answer(&mut message, request);
-        self.connection.post_aside(message);
     }
 }

@@ -5,6 +5,7 @@
 //! (`stdio.rs`) or a stream (`sse.rs`) share, and `incoming.rs` reads what comes back. Nothing
 //! here knows who called or what an aggregate is.
 
+mod asked;
 mod channel;
 mod connection;
 mod feed;
@@ -12,13 +13,16 @@ mod h1;
 mod http;
 mod http_stream;
 mod incoming;
+mod lanes;
 mod opening;
 mod outgoing;
 mod over_channel;
 mod over_http;
 mod pool;
+mod questions;
 mod reply;
 mod server;
+mod slots;
 mod sse;
 mod stdio;
 mod surroundings;
@@ -26,7 +30,7 @@ pub(crate) mod tls;
 
 pub(crate) use connection::Peer;
 pub(crate) use http::{Answer, Head, HttpLink, read_body};
-pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::{Asker, Outgoing};
 pub(crate) use reply::{HttpReply, Media};
 pub(crate) use server::Server;
 pub use server::ServerState;

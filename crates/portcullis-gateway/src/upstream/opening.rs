@@ -24,9 +24,10 @@ use portcullis_mcp::translate::{Hop, modern_params};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::Surroundings;
-use super::channel::{Channel, Lost, OnNotice, Wants};
+use super::channel::{Channel, Lost, Told, Wants};
 use super::connection::{Peer, encode};
 use super::http::{Answer, Head, HttpError, HttpLink, SharedLink, read_body};
+use super::questions::Questions;
 use super::sse::{self, NoStream};
 use crate::call::Refusal;
 
@@ -82,7 +83,7 @@ pub(super) async fn probe_http(
     let looks_like_sse = transport == HttpTransport::Auto && link.url().path().ends_with("/sse");
     if transport == HttpTransport::Sse
         // A stream that is opened and left is a session that nobody used; it ends with the stream.
-        || looks_like_sse && pin != EraPin::Modern && sse::open(server, link, env, ignore()).await.is_ok()
+        || looks_like_sse && pin != EraPin::Modern && sse::open(server, link, env, ignore(server)).await.is_ok()
     {
         return Ok(Verdict { modern: None, legacy: Handshake::Sse });
     }
@@ -186,8 +187,9 @@ fn any_legacy(versions: &Raw) -> bool {
     revisions(versions).any(|revision| revision < Revision::V2026_07_28)
 }
 
-fn ignore() -> OnNotice {
-    Box::new(|_| {})
+fn ignore(server: &ServerId) -> Told {
+    let questions = Questions::new(server.clone(), ClientCaps::NONE, Arc::default());
+    Told { on_notice: Box::new(|_| {}), questions }
 }
 
 /// A legacy conversation that was opened over HTTP.
@@ -205,15 +207,16 @@ pub(super) async fn initialize_http(
     link: &SharedLink,
     transport: HttpTransport,
     env: &Arc<Surroundings>,
-    on_notice: OnNotice,
+    told: Told,
 ) -> Result<Opened, Refusal> {
-    match initialize_streamable(server, link, env).await {
+    let caps = told.questions.caps();
+    match initialize_streamable(server, link, caps, env).await {
         Ok((peer, session)) => Ok(Opened::Streamable(peer, session)),
         Err(Refused::Otherwise(refusal)) => Err(refusal),
         Err(Refused::Post(refusal)) if transport == HttpTransport::Streamable => Err(refusal),
-        Err(Refused::Post(refusal)) => match sse::open(server, link, env, on_notice).await {
+        Err(Refused::Post(refusal)) => match sse::open(server, link, env, told).await {
             Ok(channel) => {
-                let peer = initialize_or_close(server, &channel, env).await?;
+                let peer = initialize_or_close(server, &channel, caps, env).await?;
                 Ok(Opened::Sse(peer, channel))
             }
             // It has no such stream either: the first answer says more.
@@ -227,9 +230,10 @@ pub(super) async fn initialize_sse(
     server: &ServerId,
     link: &SharedLink,
     env: &Arc<Surroundings>,
-    on_notice: OnNotice,
+    told: Told,
 ) -> Result<(Peer, Arc<Channel>), Refusal> {
-    let channel = sse::open(server, link, env, on_notice).await.map_err(|error| match error {
+    let caps = told.questions.caps();
+    let channel = sse::open(server, link, env, told).await.map_err(|error| match error {
         NoStream::Unreachable(error) => unreachable(server, &error),
         NoStream::Answered(status) => match status.as_u16() {
             401 | 403 => unclear(server, ErrorKind::UpstreamDenied, status),
@@ -246,16 +250,17 @@ pub(super) async fn initialize_sse(
             Refusal::new(ErrorKind::UpstreamProtocol, format!("server `{server}`: {why}"))
         }
     })?;
-    let peer = initialize_or_close(server, &channel, env).await?;
+    let peer = initialize_or_close(server, &channel, caps, env).await?;
     Ok((peer, channel))
 }
 
 async fn initialize_or_close(
     server: &ServerId,
     channel: &Arc<Channel>,
+    caps: ClientCaps,
     env: &Surroundings,
 ) -> Result<Peer, Refusal> {
-    let greeted = initialize_channel(server, channel, env).await;
+    let greeted = initialize_channel(server, channel, caps, env).await;
     if greeted.is_err() {
         channel.close().await;
     }
@@ -278,9 +283,10 @@ impl From<Refusal> for Refused {
 async fn initialize_streamable(
     server: &ServerId,
     link: &HttpLink,
+    caps: ClientCaps,
     env: &Surroundings,
 ) -> Result<(Peer, Option<HeaderValue>), Refused> {
-    let reply = ask(link, env, initialize(env), Head::default())
+    let reply = ask(link, env, initialize(caps, env), Head::default())
         .await
         .map_err(|error| unreachable(server, &error))?;
     let hello = match reply.response.map(|response| response.answer) {
@@ -367,11 +373,12 @@ pub(super) async fn greet(
     server: &ServerId,
     channel: &Arc<Channel>,
     pin: EraPin,
+    caps: ClientCaps,
     env: &Surroundings,
 ) -> Result<Greeting, Refusal> {
     let broken = |lost: Lost| opening_lost(server, lost);
     if pin == EraPin::Legacy {
-        return initialize_channel(server, channel, env).await.map(Greeting::Peer);
+        return initialize_channel(server, channel, caps, env).await.map(Greeting::Peer);
     }
     let mut question =
         channel.begin(DISCOVER, discover(Revision::NEWEST, env), Wants::default()).await.map_err(broken)?;
@@ -379,17 +386,17 @@ pub(super) async fn greet(
     match tokio::time::timeout(wait, question.answer()).await {
         Ok(Ok(response)) => match take_discovery(server, pin, response)? {
             Some(peer) => Ok(Greeting::Peer(peer)),
-            None => initialize_channel(server, channel, env).await.map(Greeting::Peer),
+            None => initialize_channel(server, channel, caps, env).await.map(Greeting::Peer),
         },
         Ok(Err(_)) if pin == EraPin::Auto => Ok(Greeting::LeftDuringProbe),
         Ok(Err(why)) => Err(broken(why)),
         Err(_) if pin == EraPin::Modern => Err(silent(server)),
         Err(_) => {
             tokio::select! {
-                peer = initialize_channel(server, channel, env) => peer.map(Greeting::Peer),
+                peer = initialize_channel(server, channel, caps, env) => peer.map(Greeting::Peer),
                 Ok(response) = question.answer() => match take_discovery(server, pin, response)? {
                     Some(peer) => Ok(Greeting::Peer(peer)),
-                    None => initialize_channel(server, channel, env).await.map(Greeting::Peer),
+                    None => initialize_channel(server, channel, caps, env).await.map(Greeting::Peer),
                 },
             }
         }
@@ -408,10 +415,12 @@ fn take_discovery(server: &ServerId, pin: EraPin, response: Response) -> Result<
 async fn initialize_channel(
     server: &ServerId,
     channel: &Arc<Channel>,
+    caps: ClientCaps,
     env: &Surroundings,
 ) -> Result<Peer, Refusal> {
     let lost = |lost: Lost| opening_lost(server, lost);
-    let mut ticket = channel.begin(INITIALIZE, initialize(env), Wants::default()).await.map_err(lost)?;
+    let mut ticket =
+        channel.begin(INITIALIZE, initialize(caps, env), Wants::default()).await.map_err(lost)?;
     let answer = tokio::time::timeout(START, ticket.answer()).await.map_err(|_| silent(server))?;
     let hello = answer.map_err(lost)?.answer.map_err(|error| initialize_refused(server, &error))?;
     let peer = legacy_peer(server, &hello)?;
@@ -442,10 +451,11 @@ fn discover(revision: Revision, env: &Surroundings) -> Raw {
     encode(DISCOVER, &Method::Discover, Some(&modern_params(None, &hop)))
 }
 
-fn initialize(env: &Surroundings) -> Raw {
+fn initialize(caps: ClientCaps, env: &Surroundings) -> Raw {
     let params = format!(
-        "{{\"protocolVersion\":\"{}\",\"capabilities\":{{}},\"clientInfo\":{}}}",
+        "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"clientInfo\":{}}}",
         Revision::NEWEST_LEGACY,
+        caps.write(Revision::NEWEST_LEGACY),
         env.client_info
     );
     encode(INITIALIZE, &Method::Initialize, Some(&Raw::trusted(params)))

@@ -1,5 +1,7 @@
 //! One request on its way to a server, still without an era.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Object, Raw};
@@ -9,6 +11,13 @@ use portcullis_mcp::translate::Hop;
 use portcullis_telemetry::trace::TraceContext;
 
 use crate::call::{LogLevel, Worker};
+
+/// Who can be asked in the middle of a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    /// Tells callers apart: what is asked for one must not reach another.
+    pub(crate) owner: Arc<str>,
+}
 
 /// What is sent, in the server's own names.
 #[derive(Clone, Debug)]
@@ -23,6 +32,8 @@ pub(crate) struct Outgoing {
     pub(crate) subject: Option<String>,
     /// What the client at the other end can be asked.
     pub(crate) caps: ClientCaps,
+    /// Present when somebody is there to answer what the server asks.
+    pub(crate) asker: Option<Asker>,
     /// Log messages wanted from this level up.
     pub(crate) log_level: Option<LogLevel>,
     /// The client's token, put into progress notifications in place of the gateway's own.
@@ -42,6 +53,7 @@ impl Outgoing {
             params: params.map(Into::into),
             subject: None,
             caps: ClientCaps::NONE,
+            asker: None,
             log_level: None,
             progress_token: None,
             trace: None,

@@ -10,6 +10,7 @@ use portcullis_mcp::message::{Message, Response, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_model::ErrorKind;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::{Connection, Link, Sent, Stale, encode};
 use super::http::{Answer, Head, HttpError, HttpLink, read_body};
@@ -151,17 +152,29 @@ impl Connection {
         self.post_aside(message);
     }
 
+    /// Posts the answer to a request of the server.
+    pub(super) fn post_answer(self: &Arc<Self>, message: Raw, place: OwnedSemaphorePermit) {
+        let connection = self.clone();
+        self.env.control.spawn(async move {
+            connection.post_in_session(message.bytes().clone()).await;
+            drop(place);
+        });
+    }
+
+    async fn post_in_session(&self, message: Bytes) {
+        let Link::Http { link, session } = &self.link else { return };
+        let head = Head { revision: self.version_header(), session: session.as_ref(), ..Head::default() };
+        let post = link.post(self.env.control_worker(), head, message);
+        let _ = tokio::time::timeout(ASIDE, post).await;
+    }
+
     /// Posts what nobody waits for. A few at a time: a server that asks without end, or a client that cancels without
     /// end, must not make connections without end. What is beyond that is dropped.
     pub(super) fn post_aside(self: &Arc<Self>, message: Vec<u8>) {
         let Ok(place) = self.asides.clone().try_acquire_owned() else { return };
         let connection = self.clone();
         self.env.control.spawn(async move {
-            let Link::Http { link, session } = &connection.link else { return };
-            let revision = connection.version_header();
-            let head = Head { revision, session: session.as_ref(), ..Head::default() };
-            let post = link.post(connection.env.control_worker(), head, message.into());
-            let _ = tokio::time::timeout(ASIDE, post).await;
+            connection.post_in_session(message.into()).await;
             drop(place);
         });
     }

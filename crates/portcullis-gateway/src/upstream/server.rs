@@ -4,7 +4,6 @@
 //! does not take a half-open one along. A failure is remembered for the time of the backoff: who calls meanwhile is
 //! told why and when to come back, and the server is left in peace.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,19 +11,23 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, EraPin, HttpTransport, Sharing, Transport};
 use portcullis_hub::{Backoff, Command, Next};
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
-use super::channel::{Channel, OnNotice};
+use super::channel::{Channel, Told};
 use super::connection::{Connection, Link, Peer, Sent, Stale};
 use super::feed;
 use super::http::{HttpLink, SharedLink};
+use super::lanes::Asks;
 use super::opening::{
     Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
 };
 use super::outgoing::Outgoing;
+use super::questions::Questions;
+use super::slots::{Slot, Slots, Wanted};
 use super::stdio;
 use super::tls::{TlsError, fingerprint};
 use crate::call::{Exchange, Outcome, Refusal};
@@ -32,6 +35,9 @@ use crate::seal::random_unit;
 
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// A conversation in which something was declared is ended after so long without a call.
+const DECLARED_IDLE: Duration = Duration::from_mins(10);
 
 /// A configured server.
 pub(crate) struct Server {
@@ -45,10 +51,9 @@ pub(crate) struct Server {
     /// What probing found behind the URL.
     verdict: ArcSwapOption<Verdict>,
     probing: tokio::sync::Mutex<()>,
-    /// Conversations that everybody shares: legacy, modern.
-    shared: [Arc<Slot>; 2],
-    /// Conversations that belong to one client.
-    own: Mutex<Slots>,
+    conversations: Slots,
+    /// What is known of what it asks its clients.
+    asks: Arc<Asks>,
     /// What it last said about itself.
     about: ArcSwapOption<Peer>,
     health: Mutex<Health>,
@@ -57,9 +62,6 @@ pub(crate) struct Server {
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
 }
-
-/// By conversation and place.
-type Slots = HashMap<(Arc<str>, usize), Arc<Slot>>;
 
 /// A place among those who wait; given back when dropped.
 struct Waiting(Arc<AtomicUsize>);
@@ -75,14 +77,6 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-#[derive(Default)]
-struct Slot {
-    current: ArcSwapOption<Connection>,
-    opening: tokio::sync::Mutex<()>,
-    /// Its child ended by itself, and no other has taken its place yet.
-    lost: AtomicBool,
 }
 
 struct Health {
@@ -143,8 +137,8 @@ impl Server {
             certificates,
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
-            shared: Default::default(),
-            own: Mutex::default(),
+            conversations: Slots::default(),
+            asks: Arc::default(),
             about: ArcSwapOption::empty(),
             health: Mutex::new(health),
             calls,
@@ -166,6 +160,10 @@ impl Server {
     /// Whether a server made of `settings` would be no other than this one.
     pub(crate) fn is_as(&self, settings: &config::Server) -> bool {
         self.settings == *settings && self.certificates == certificates(settings)
+    }
+
+    pub(super) fn asks(&self) -> &Asks {
+        &self.asks
     }
 
     pub(crate) fn env(&self) -> &Arc<Surroundings> {
@@ -215,11 +213,11 @@ impl Server {
     ) -> Result<Exchange, Outcome> {
         let mut last = String::new();
         for _ in 0..2 {
-            let connection = match self.connection(era, conversation).await {
-                Ok(connection) => connection,
+            let (connection, turn) = match self.conversation(era, conversation, out).await {
+                Ok(found) => found,
                 Err(refusal) => return Ok(Exchange::done(refusal)),
             };
-            match connection.exchange(out).await {
+            match connection.exchange_in_turn(out, turn).await {
                 Sent::Answered(exchange) => return Ok(exchange),
                 Sent::Stale(Stale::Headers(outcome)) => return Err(outcome),
                 Sent::Stale(Stale::Gone(why)) => {
@@ -239,19 +237,40 @@ impl Server {
         Ok(Exchange::done(Refusal::new(ErrorKind::UpstreamUnavailable, message)))
     }
 
-    /// The conversation for a client of `era`, opened if there is none.
+    /// The conversation for a client of `era` that cannot be asked anything, opened if there is none.
     pub(crate) async fn connection(
         self: &Arc<Self>,
         era: Era,
         conversation: &Arc<str>,
     ) -> Result<Arc<Connection>, Refusal> {
-        if let Some(place) = self.place(era)
-            && let Some(connection) = self.slot(place, conversation).usable()
+        self.connection_with(era, conversation, ClientCaps::NONE).await
+    }
+
+    /// The conversation for a client of `era` with these capabilities, opened if there is none.
+    pub(crate) async fn connection_with(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+        caps: ClientCaps,
+    ) -> Result<Arc<Connection>, Refusal> {
+        self.connection_in(era, conversation, caps, 0).await
+    }
+
+    /// One of several such conversations.
+    pub(super) async fn connection_in(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+        caps: ClientCaps,
+        lane: u8,
+    ) -> Result<Arc<Connection>, Refusal> {
+        if let (Some(place), Some(caps)) = (self.place(era), self.declared(era, caps))
+            && let Some(connection) = self.slot(place, conversation, caps, lane)?.usable()
         {
             return Ok(connection);
         }
         let (server, conversation) = (self.clone(), conversation.clone());
-        let opened = self.env.control.spawn(async move { server.open(era, &conversation).await });
+        let opened = self.env.control.spawn(async move { server.open(era, &conversation, caps, lane).await });
         opened.await.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping")))
     }
 
@@ -270,28 +289,78 @@ impl Server {
         })
     }
 
-    fn slot(&self, place: usize, conversation: &Arc<str>) -> Arc<Slot> {
-        match self.settings.sharing {
-            Sharing::Shared => self.shared[place].clone(),
-            Sharing::Session => self.lock_own().entry((conversation.clone(), place)).or_default().clone(),
+    /// What is declared of `caps` in the conversation for a client of `era`: a modern server is told with every call.
+    /// `None` as long as nobody has found out what a child speaks.
+    fn declared(&self, era: Era, caps: ClientCaps) -> Option<ClientCaps> {
+        if caps == ClientCaps::NONE {
+            return Some(caps);
         }
+        let modern = match (&self.http, self.settings.era) {
+            (Some(_), _) => self.place(era)? == 1,
+            (None, EraPin::Legacy) => false,
+            (None, EraPin::Modern) => true,
+            (None, EraPin::Auto) => self.about.load().as_ref()?.revision.era() == Era::Modern,
+        };
+        Some(if modern { ClientCaps::NONE } else { caps })
     }
 
-    /// Whether a slot is one of the shared ones or belongs to a conversation that goes on.
-    fn owns(&self, slot: &Arc<Slot>) -> bool {
-        self.shared.iter().any(|shared| Arc::ptr_eq(shared, slot))
-            || self.lock_own().values().any(|own| Arc::ptr_eq(own, slot))
+    fn slot(
+        self: &Arc<Self>,
+        place: usize,
+        conversation: &Arc<str>,
+        caps: ClientCaps,
+        lane: u8,
+    ) -> Result<Arc<Slot>, Refusal> {
+        let owner = match self.settings.sharing {
+            Sharing::Shared => None,
+            Sharing::Session => Some(conversation.clone()),
+        };
+        // What nobody can be asked in, all calls share.
+        let lane = if caps == ClientCaps::NONE { 0 } else { lane };
+        let found = self.conversations.find(&Wanted { owner, place, caps, lane }).map_err(|_| {
+            let message = format!(
+                "server `{}` is in use by clients with other capabilities, as many as may be; try again",
+                self.id
+            );
+            Refusal::new(ErrorKind::Overloaded, message)
+        })?;
+        if let Some(evicted) = found.evicted {
+            self.env.control.spawn(async move { evicted.close().await });
+        }
+        Ok(found.slot)
     }
 
-    async fn open(self: &Arc<Self>, era: Era, conversation: &Arc<str>) -> Result<Arc<Connection>, Refusal> {
+    async fn open(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+        caps: ClientCaps,
+        lane: u8,
+    ) -> Result<Arc<Connection>, Refusal> {
         if let (None, Some(link)) = (self.place(era), &self.http) {
             self.verdict(link).await?;
         }
-        let slot = self.slot(self.place(era).unwrap_or(0), conversation);
-        self.open_slot(&slot, era).await
+        let place = self.place(era).unwrap_or(0);
+        let declared = if let Some(declared) = self.declared(era, caps) {
+            declared
+        } else {
+            // A child that turns out to be modern is the same for everybody.
+            let plain = self.slot(place, conversation, ClientCaps::NONE, 0)?;
+            let first = self.open_slot(&plain, era, ClientCaps::NONE).await?;
+            if first.era() == Era::Modern {
+                return Ok(first);
+            }
+            caps
+        };
+        self.open_slot(&self.slot(place, conversation, declared, lane)?, era, declared).await
     }
 
-    async fn open_slot(self: &Arc<Self>, slot: &Arc<Slot>, era: Era) -> Result<Arc<Connection>, Refusal> {
+    async fn open_slot(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        era: Era,
+        caps: ClientCaps,
+    ) -> Result<Arc<Connection>, Refusal> {
         let _opening = slot.opening.lock().await;
         if let Some(connection) = slot.usable() {
             return Ok(connection);
@@ -301,7 +370,7 @@ impl Server {
             self.note_down(lost.broken().unwrap_or("the server exited"));
         }
         self.wait_or_refuse().await?;
-        match self.establish(era).await {
+        match self.establish(era, caps).await {
             Ok(connection) => {
                 let connection = Arc::new(connection);
                 self.note_up(&connection);
@@ -309,8 +378,8 @@ impl Server {
                     self.env.metrics.child_restarted(self.id.as_str());
                 }
                 slot.current.store(Some(connection.clone()));
-                self.watch(slot, &connection);
-                if !self.owns(slot) {
+                self.watch(slot, &connection, caps);
+                if !self.conversations.has(slot) {
                     // Its client has left meanwhile.
                     slot.close().await;
                     let message = format!("server `{}`: the session has ended", self.id);
@@ -325,30 +394,35 @@ impl Server {
         }
     }
 
-    async fn establish(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
+    async fn establish(self: &Arc<Self>, era: Era, caps: ClientCaps) -> Result<Connection, Refusal> {
         match &self.settings.transport {
-            Transport::Stdio(stdio) => self.establish_stdio(stdio).await,
+            Transport::Stdio(stdio) => self.establish_stdio(stdio, caps).await,
             // A server that takes the connection and then says nothing must not hold up everybody for ever.
             Transport::Http(_) => {
                 let limit = self.settings.call_timeout;
-                let established = tokio::time::timeout(limit, self.establish_http(era)).await;
+                let established = tokio::time::timeout(limit, self.establish_http(era, caps)).await;
                 established.unwrap_or_else(|_| Err(self.silent(limit)))
             }
         }
     }
 
-    async fn establish_http(self: &Arc<Self>, era: Era) -> Result<Connection, Refusal> {
+    async fn establish_http(self: &Arc<Self>, era: Era, caps: ClientCaps) -> Result<Connection, Refusal> {
         let link = self.http.clone().expect("a server behind a URL has a link");
         let verdict = self.verdict(&link).await?;
-        let connection = |peer, session| self.connect(peer, Link::Http { link: link.clone(), session });
+        let told = self.told(caps);
+        let questions = told.questions.clone();
+        let connection = |peer| {
+            let link = Link::Http { link: link.clone(), session: None };
+            self.connect(peer, link, questions.clone())
+        };
         let transport = self.transport();
         match (verdict.modern.clone(), verdict.legacy) {
-            (Some(peer), Handshake::No) => Ok(connection(peer, None)),
-            (Some(peer), _) if era == Era::Modern => Ok(connection(peer, None)),
+            (Some(peer), Handshake::No) => Ok(connection(peer)),
+            (Some(peer), _) if era == Era::Modern => Ok(connection(peer)),
             (Some(peer), Handshake::Untried) => {
                 // Who is modern has no older transport than Streamable HTTP.
                 let transport = HttpTransport::Streamable;
-                let greeted = initialize_http(&self.id, &link, transport, &self.env, self.on_notice()).await;
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
                 let legacy = match &greeted {
                     Ok(_) => Handshake::Yes,
                     Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol => Handshake::No,
@@ -358,39 +432,39 @@ impl Server {
                 tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
                 self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 Ok(match greeted {
-                    Ok(opened) => self.opened(opened, &link),
-                    Err(_) => connection(peer, None),
+                    Ok(opened) => self.opened(opened, &link, questions),
+                    Err(_) => connection(peer),
                 })
             }
             (_, Handshake::Sse) => {
-                let greeted = initialize_sse(&self.id, &link, &self.env, self.on_notice()).await;
+                let greeted = initialize_sse(&self.id, &link, &self.env, told).await;
                 let (peer, channel) = greeted.inspect_err(|_| self.verdict.store(None))?;
-                Ok(self.opened(Opened::Sse(peer, channel), &link))
+                Ok(self.opened(Opened::Sse(peer, channel), &link, questions))
             }
             (None, _) | (Some(_), Handshake::Yes) => {
-                let greeted = initialize_http(&self.id, &link, transport, &self.env, self.on_notice()).await;
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
                 // What was found out is not so, or no longer: ask again the next time.
                 let opened = greeted.inspect_err(|_| self.verdict.store(None))?;
                 if let Opened::Sse(..) = &opened {
                     let legacy = Handshake::Sse;
                     self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 }
-                Ok(self.opened(opened, &link))
+                Ok(self.opened(opened, &link, questions))
             }
         }
     }
 
-    fn opened(&self, opened: Opened, link: &SharedLink) -> Connection {
+    fn opened(&self, opened: Opened, link: &SharedLink, questions: Arc<Questions>) -> Connection {
         match opened {
             Opened::Streamable(peer, session) => {
-                self.connect(peer, Link::Http { link: link.clone(), session })
+                self.connect(peer, Link::Http { link: link.clone(), session }, questions)
             }
-            Opened::Sse(peer, channel) => self.connect(peer, Link::Channel(channel)),
+            Opened::Sse(peer, channel) => self.connect(peer, Link::Channel(channel), questions),
         }
     }
 
-    fn connect(&self, peer: Peer, link: Link) -> Connection {
-        Connection::new(self.id.clone(), peer, link, self.env.clone())
+    fn connect(&self, peer: Peer, link: Link, questions: Arc<Questions>) -> Connection {
+        Connection::new(self.id.clone(), peer, link, questions, self.env.clone())
     }
 
     fn transport(&self) -> HttpTransport {
@@ -400,10 +474,11 @@ impl Server {
         }
     }
 
-    /// What is done with notifications on a channel that belong to no call.
-    fn on_notice(&self) -> OnNotice {
+    /// What becomes of what the server says by itself in a conversation in which `caps` are declared.
+    fn told(&self, caps: ClientCaps) -> Told {
         let (env, id) = (self.env.clone(), self.id.clone());
-        Box::new(move |method| env.notice(&id, method))
+        let on_notice = Box::new(move |method: &_| env.notice(&id, method));
+        Told { on_notice, questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
     }
 
     fn silent(&self, limit: Duration) -> Refusal {
@@ -441,13 +516,19 @@ impl Server {
         Ok(verdict)
     }
 
-    async fn establish_stdio(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Connection, Refusal> {
+    async fn establish_stdio(
+        self: &Arc<Self>,
+        stdio: &config::Stdio,
+        caps: ClientCaps,
+    ) -> Result<Connection, Refusal> {
         let mut pin = self.settings.era;
         loop {
-            let channel = self.start_child(stdio).await?;
-            match greet(&self.id, &channel, pin, &self.env).await {
+            let told = self.told(caps);
+            let questions = told.questions.clone();
+            let channel = self.start_child(stdio, told).await?;
+            match greet(&self.id, &channel, pin, caps, &self.env).await {
                 Ok(Greeting::Peer(peer)) => {
-                    return Ok(self.connect(peer, Link::Channel(channel)));
+                    return Ok(self.connect(peer, Link::Channel(channel), questions));
                 }
                 Ok(Greeting::LeftDuringProbe) => {
                     channel.close().await;
@@ -461,7 +542,11 @@ impl Server {
         }
     }
 
-    async fn start_child(self: &Arc<Self>, stdio: &config::Stdio) -> Result<Arc<Channel>, Refusal> {
+    async fn start_child(
+        self: &Arc<Self>,
+        stdio: &config::Stdio,
+        told: Told,
+    ) -> Result<Arc<Channel>, Refusal> {
         let configured = stdio.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
         let inherited = stdio
             .inherit_env
@@ -478,24 +563,22 @@ impl Server {
         let child = self.env.supervisor.spawn(&command).await;
         let child = child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
         let limits = self.env.limits();
-        let on_notice = self.on_notice();
-        Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, on_notice))
+        Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, told))
     }
 
     /// What has to be looked after while a conversation is open.
-    fn watch(self: &Arc<Self>, slot: &Arc<Slot>, connection: &Arc<Connection>) {
-        match &connection.link {
-            Link::Http { .. } if connection.era() == Era::Legacy => feed::follow(connection),
-            Link::Http { .. } => {}
-            Link::Channel(_) => {
-                let idle = match (&self.settings.transport, self.settings.sharing) {
-                    (Transport::Stdio(config::Stdio { idle_stop: Some(idle), .. }), _) => *idle,
-                    (_, Sharing::Session) => self.env.limits().session_idle,
-                    _ => return,
-                };
-                tokio::spawn(stop_when_idle(self.clone(), slot.clone(), connection.clone(), idle));
-            }
+    fn watch(self: &Arc<Self>, slot: &Arc<Slot>, connection: &Arc<Connection>, caps: ClientCaps) {
+        if matches!(connection.link, Link::Http { .. }) && connection.era() == Era::Legacy {
+            feed::follow(connection);
         }
+        let is_child = matches!(connection.link, Link::Channel(_));
+        let idle = match (&self.settings.transport, self.settings.sharing) {
+            (Transport::Stdio(config::Stdio { idle_stop: Some(idle), .. }), _) => *idle,
+            (_, Sharing::Session) if is_child => self.env.limits().session_idle,
+            _ if caps != ClientCaps::NONE => DECLARED_IDLE,
+            _ => return,
+        };
+        tokio::spawn(stop_when_idle(self.clone(), slot.clone(), connection.clone(), idle));
     }
 
     /// A client's conversation has ended: what belongs to it alone ends too.
@@ -503,10 +586,7 @@ impl Server {
         if self.settings.sharing == Sharing::Shared {
             return;
         }
-        let mut own = self.lock_own();
-        let ended: Vec<_> =
-            own.extract_if(|(owner, _), _| **owner == *conversation).map(|(_, slot)| slot).collect();
-        drop(own);
+        let ended = self.conversations.end(conversation);
         for slot in ended {
             self.env.control.spawn(async move { slot.close().await });
         }
@@ -517,17 +597,13 @@ impl Server {
         self.retired.store(true, Ordering::Relaxed);
         let all = u32::try_from(self.settings.max_concurrent.max(1)).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(patience, self.calls.acquire_many(all)).await;
-        let own: Vec<_> = self.lock_own().drain().map(|(_, slot)| slot).collect();
-        for slot in own.iter().chain(&self.shared) {
+        for slot in self.conversations.take_all() {
             slot.close().await;
         }
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
-        let own: Vec<_> = self.lock_own().values().cloned().collect();
-        for slot in own.iter().chain(&self.shared) {
-            slot.forget(connection);
-        }
+        self.conversations.forget(connection);
         let connection = connection.clone();
         self.env.control.spawn(async move { connection.close().await });
     }
@@ -574,43 +650,24 @@ impl Server {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn lock_own(&self) -> MutexGuard<'_, Slots> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Slot {
-    fn usable(&self) -> Option<Arc<Connection>> {
-        self.current.load_full().filter(|connection| connection.is_open())
-    }
-
-    fn forget(&self, connection: &Arc<Connection>) {
-        let current = self.current.load();
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
-            self.current.store(None);
-        }
-    }
-
-    async fn close(&self) {
-        if let Some(connection) = self.current.swap(None) {
-            connection.close().await;
-        }
-    }
-}
-
-/// Stops a child that nobody has used for `idle`, and notices one that has gone by itself.
+/// Ends a conversation that nobody has used for `idle`, and notices one that has gone by itself.
 async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Connection>, idle: Duration) {
     loop {
         let unused = connection.idle();
         if unused >= idle || !connection.is_open() {
             break;
         }
+        if !slot.holds(&connection) {
+            // Whoever took it from there closes it.
+            return;
+        }
         tokio::time::sleep(idle.saturating_sub(unused).max(Duration::from_millis(10))).await;
     }
     slot.forget(&connection);
     connection.close().await;
-    tracing::debug!(server.id = %server.id, "stopped an idle child");
+    tracing::debug!(server.id = %server.id, "ended an idle conversation");
 }
 
 fn certificates(settings: &config::Server) -> Option<Vec<u8>> {

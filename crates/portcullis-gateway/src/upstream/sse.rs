@@ -17,11 +17,11 @@ use portcullis_mcp::endpoint;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::sse;
 use portcullis_model::{ErrorKind, ServerId};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
-use super::channel::{Carrier, Channel, Inbox, Lost, OnNotice};
+use super::channel::{Carrier, Channel, Inbox, Lost, Told};
 use super::http::{Answer, Head, HttpError, SharedLink, read_body};
 use crate::call::Refusal;
 
@@ -53,7 +53,7 @@ pub(super) async fn open(
     server: &ServerId,
     link: &SharedLink,
     env: &Arc<Surroundings>,
-    on_notice: OnNotice,
+    told: Told,
 ) -> Result<Arc<Channel>, NoStream> {
     let opening = tokio::time::timeout(FIRST_EVENT, open_stream(link, env)).await;
     let silent = || NoStream::Other("it opens no event stream, or says nothing on it".to_owned());
@@ -69,7 +69,7 @@ pub(super) async fn open(
         closed: CancellationToken::new(),
     });
     let (closed, depth) = (posts.closed.clone(), env.limits().json_depth);
-    let (channel, inbox) = Channel::new(server.clone(), Carrier::Posts(posts), depth, on_notice);
+    let (channel, inbox) = Channel::new(server.clone(), Carrier::Posts(posts), depth, told);
     tokio::spawn(stream.read(inbox, closed));
     Ok(channel)
 }
@@ -184,6 +184,15 @@ impl Posts {
     /// Sends what nobody waits for.
     pub(super) fn aside(self: &Arc<Self>, message: Raw) {
         let Ok(place) = self.asides.clone().try_acquire_owned() else { return };
+        let posts = self.clone();
+        self.env.control.spawn(async move {
+            let _ = posts.post(message.bytes().clone()).await;
+            drop(place);
+        });
+    }
+
+    /// Sends the answer to a request of the server.
+    pub(super) fn respond(self: &Arc<Self>, message: Raw, place: OwnedSemaphorePermit) {
         let posts = self.clone();
         self.env.control.spawn(async move {
             let _ = posts.post(message.bytes().clone()).await;

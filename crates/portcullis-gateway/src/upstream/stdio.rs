@@ -12,24 +12,23 @@ use portcullis_mcp::line;
 use portcullis_model::ServerId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::channel::{Carrier, Channel, GRACE, Inbox, OnNotice};
+use super::channel::{Carrier, Channel, GRACE, Inbox, Told};
 
 /// Messages that wait for the child to read its stdin; a call that finds the queue full waits within its time limit.
 const QUEUE: usize = 256;
 
 /// Takes over a child. Must run on the runtime that is to do its I/O.
-pub(super) fn start(
-    server: ServerId,
-    child: Child,
-    limit: usize,
-    depth: usize,
-    on_notice: OnNotice,
-) -> Arc<Channel> {
+pub(super) fn start(server: ServerId, child: Child, limit: usize, depth: usize, told: Told) -> Arc<Channel> {
     let (queue, messages) = mpsc::channel(QUEUE);
-    let carrier = Carrier::Child { queue: Mutex::new(Some(queue)), handle: child.handle.clone() };
-    let (channel, inbox) = Channel::new(server, carrier, depth, on_notice);
+    let carrier = Carrier::Child {
+        queue: Mutex::new(Some(queue)),
+        handle: child.handle.clone(),
+        runtime: Handle::current(),
+    };
+    let (channel, inbox) = Channel::new(server, carrier, depth, told);
     tokio::spawn(write(child.stdin, messages));
     let reader = Reader { inbox, handle: child.handle, limit };
     tokio::spawn(reader.run(child.stdout));

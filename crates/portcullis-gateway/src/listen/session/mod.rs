@@ -2,8 +2,9 @@
 //!
 //! A session belongs to the principal and the endpoint that opened it; to everybody else it does not exist. It holds
 //! what the older protocol keeps between requests: the revision, the client's capabilities, the log level, the calls
-//! that can be cancelled, and the streams that can be resumed. An idle session is a few hundred bytes.
+//! that can be cancelled, what the client has been asked, and the streams that can be resumed. An idle session is a few hundred bytes.
 
+mod questions;
 mod replay;
 mod store;
 mod stream;
@@ -14,7 +15,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_mcp::message::Id;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Id, RpcError};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Caller, Endpoint, LogLevel};
@@ -51,6 +54,9 @@ struct State {
     calls: HashMap<Id, CancellationToken>,
     streams: VecDeque<Arc<Stream>>,
     next_stream: u64,
+    /// What the client has been asked.
+    asked: HashMap<u64, oneshot::Sender<Result<Raw, RpcError>>>,
+    next_question: u64,
     /// The standalone stream, if a client listens on one.
     standalone: Option<CancellationToken>,
 }

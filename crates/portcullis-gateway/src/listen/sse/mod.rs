@@ -155,20 +155,28 @@ pub(super) fn post(
             Err(error) => Err(Box::new(response::malformed(LEGACY, Malformed::Json(error)))),
         }
     } else {
-        Message::parse(body, depth).map_err(|error| Box::new(response::malformed(LEGACY, error))).and_then(
-            |message| {
-                if let Message::Request(request) = &message {
-                    check_behind(connection, Some(&request.id))?;
-                }
-                take(context, connection, fields, message);
-                Ok(())
-            },
-        )
+        match Message::parse(body, depth) {
+            Ok(message) => takes(context, connection, &message)
+                .map(|()| take(context, connection, fields, message)),
+            Err(error) => Err(Box::new(response::malformed(LEGACY, error))),
+        }
     };
     match taken {
         Ok(()) => response::empty(StatusCode::ACCEPTED),
         Err(refused) => *refused,
     }
+}
+
+/// Whether a message may be sent now: answers and cancellations may be for as long as calls run.
+fn takes(
+    context: &Context,
+    connection: &Connection,
+    message: &Message,
+) -> Result<(), Box<Response<Body>>> {
+    let Message::Request(request) = message else { return Ok(()) };
+    legacy::stopping(context)
+        .map_err(|refusal| Box::new(response::refusal(LEGACY, Some(&request.id), &refusal)))?;
+    check_behind(connection, Some(&request.id))
 }
 
 /// A client that leaves its answers lying has to read before it asks for more. What it answers or cancels is taken.
@@ -187,7 +195,8 @@ fn take(context: &Context, connection: &Arc<Connection>, fields: &Fields, messag
         (Message::Request(request), Some(session)) => legacy::start(context, &session, fields, request),
         (Message::Request(request), None) => before_session(context, connection, request),
         (Message::Notification(notification), Some(session)) => legacy::notification(&session, &notification),
-        // Nobody has been asked anything yet, and nothing can be cancelled before a session.
+        (Message::Response(response), Some(session)) => legacy::response(&session, response),
+        // Nobody has been asked anything, and nothing can be cancelled, before there is a session.
         (Message::Notification(_) | Message::Response(_), _) => {}
     }
 }
@@ -221,8 +230,11 @@ fn batch(
         return Err(refuse("`initialize` must not be part of a batch".to_owned()));
     }
     // What is no message is answered as well.
-    if messages.iter().any(|message| matches!(message, Ok(Message::Request(_)) | Err(_))) {
+    if messages.iter().any(Result::is_err) {
         check_behind(connection, None)?;
+    }
+    for message in messages.iter().flatten() {
+        takes(context, connection, message)?;
     }
     for message in messages {
         match message {

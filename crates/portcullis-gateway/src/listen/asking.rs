@@ -1,0 +1,62 @@
+//! Asking the client of a session: a server's question becomes a request on the stream of the call that it is about, and
+//! the answer comes by a POST of its own.
+//!
+//! A question ends in one of four ways: the client answers, the server does not want the answer any more, the call is
+//! over, or the client takes too long. In all but the first the client is told to forget it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Id, write_notification, write_request};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::translate::{Asked, question_for};
+use tokio_util::sync::CancellationToken;
+
+use super::session::{Session, Stream};
+use crate::call::Question;
+use crate::seal::random_id;
+
+/// Asks one thing and brings the answer back. `over` fires when the call has ended.
+pub(super) async fn ask(
+    session: Arc<Session>,
+    stream: Arc<Stream>,
+    question: Question,
+    over: CancellationToken,
+    patience: Duration,
+) {
+    let revision = session.caller.revision;
+    let asked = question_for(revision, &question.method, question.params.as_ref(), &random_id());
+    let params = match asked {
+        Asked::With(params) => params,
+        Asked::Answered(answer) => return question.answer(Ok(answer)),
+    };
+    // A client that is asked too much at once gives no answer: dropping the question says that.
+    let Some(mut pending) = session.ask() else { return };
+    let id = pending.id();
+    let mut message = Vec::new();
+    write_request(&mut message, &id, &question.method, params.as_ref());
+    stream.send(&message).await;
+    let withdrawn = question.withdrawn().clone();
+    let why = tokio::select! {
+        biased;
+        answer = pending.answer() => {
+            if let Some(answer) = answer {
+                question.answer(answer);
+            }
+            return;
+        }
+        () = withdrawn.cancelled() => "the server does not need the answer any more",
+        () = over.cancelled() => "the request is over",
+        () = tokio::time::sleep(patience) => "no answer in time",
+    };
+    drop(pending);
+    stream.send(&cancelled(&id, why)).await;
+}
+
+fn cancelled(id: &Id, why: &str) -> Vec<u8> {
+    let params = Raw::trusted(format!("{{\"requestId\":{},\"reason\":\"{why}\"}}", id.raw()));
+    let mut message = Vec::new();
+    write_notification(&mut message, &Method::Cancelled, Some(&params));
+    message
+}

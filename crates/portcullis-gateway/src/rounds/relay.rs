@@ -1,0 +1,101 @@
+//! Modern clients before modern servers, and the one thing that a legacy server says like them.
+//!
+//! The server's `requestState` goes to the client inside a sealed one and comes back byte for byte; a server that gives
+//! none gets none. Answers pass as they are. A legacy server that sends the user to a web page first (-32042) has ended the
+//! call: the client is told in its own era, and when it comes back the call is made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::{Change, Object, Raw, write_string};
+use portcullis_mcp::message::RpcError;
+use portcullis_model::{ErrorKind, ServerId};
+
+use super::state::{Identity, State, refuse};
+use super::{RESPONSES, STATE};
+use crate::call::{Call, Outcome, Refusal};
+use crate::seal::{ROTATION, Sealer};
+
+/// The params to send to `server` for a call that brings a state back.
+///
+/// # Errors
+/// The state is of no use here, or the user did not agree.
+pub(crate) fn reopen(
+    sealer: &Sealer,
+    call: &Call,
+    server: &ServerId,
+    params: &Object,
+) -> Result<Option<Raw>, Refusal> {
+    let Some(state) = params.find(STATE) else { return Ok(None) };
+    let elsewhere = || refuse("was given for another server");
+    match Identity::of(call).open(sealer, &state)? {
+        State::Relayed { server: of, inner } if of == *server => {
+            Ok(Some(params.with(&[(STATE, Change::Set(inner.as_bytes()))])))
+        }
+        State::Visited { server: of } if of == *server => {
+            if !agreed(params) {
+                let message = "the user did not agree to open the page that the server needs";
+                return Err(Refusal::new(ErrorKind::InputRefused, message));
+            }
+            Ok(Some(params.with(&[(STATE, Change::Remove), (RESPONSES, Change::Remove)])))
+        }
+        State::Parked(_) => Err(refuse("was used already")),
+        State::Relayed { .. } | State::Visited { .. } => Err(elsewhere()),
+    }
+}
+
+/// Whether no answer says anything but yes.
+fn agreed(params: &Object) -> bool {
+    let Some(responses) = params.find(RESPONSES) else { return true };
+    responses
+        .members()
+        .all(|member| member.value().find("action").is_none_or(|action| action.is_text("accept")))
+}
+
+/// What is needed to speak of rounds to a modern client.
+pub(crate) struct Wrapping {
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) identity: Identity,
+    pub(crate) server: ServerId,
+    /// How long a user may take for a web page.
+    pub(crate) patience: Duration,
+}
+
+/// An `input_required` result of a modern server for the client.
+pub(crate) fn wrap(wrapping: &Wrapping, result: &Raw) -> Raw {
+    let Some(inner) = result.find(STATE) else { return result.clone() };
+    let state = State::Relayed { server: wrapping.server.clone(), inner };
+    let sealed = wrapping.identity.seal(&wrapping.sealer, ROTATION, &state);
+    result.with(&[(STATE, Change::Set(Raw::from_text(&sealed).as_bytes()))])
+}
+
+/// `-32042` of a legacy server for the client: `None` when it does not say where to go.
+pub(crate) fn wrap_url_elicitation(wrapping: &Wrapping, error: &RpcError) -> Option<Outcome> {
+    let pages: Vec<Raw> = error.data()?.find("elicitations")?.elements().collect();
+    if pages.is_empty() || pages.len() > super::MOST_ASKED {
+        return None;
+    }
+    if !wrapping.identity.caller().caps.has(ClientCaps::ELICIT_URL) {
+        let data = Raw::from_static(r#"{"requiredCapabilities":{"elicitation":{"url":{}}}}"#);
+        let message = "the server needs the user to open a page, which this client did not say it can show";
+        return Some(Refusal::new(ErrorKind::MissingCapability, message).with_data(data).into());
+    }
+    let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
+    for (number, page) in pages.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        write_string(&mut out, &format!("q{}", number + 1));
+        out.extend_from_slice(b":{\"method\":\"elicitation/create\",\"params\":");
+        let page = page.with(&[("mode", Change::Set(b"\"url\"")), ("elicitationId", Change::Remove)]);
+        out.extend_from_slice(page.as_bytes());
+        out.push(b'}');
+    }
+    let state = State::Visited { server: wrapping.server.clone() };
+    let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
+    out.extend_from_slice(b"},\"requestState\":");
+    write_string(&mut out, &sealed);
+    out.push(b'}');
+    Some(Outcome::InputRequired(Raw::trusted(out)))
+}

@@ -1,0 +1,362 @@
+//! What a server with sessions asks of its client, and whose call that is for.
+//!
+//! On the stream of a POST nothing is in doubt: what is asked there belongs to that call. On a channel that all calls
+//! share, and on the standalone stream, nothing says so. There a question goes to the only call that it can belong to; while
+//! there are several, it waits until all but one were answered. A call that was cancelled a moment ago counts, for the
+//! server may still be at work on it, and another caller must not see its question. What cannot be told apart in time is
+//! refused. And a server that asks like this gets one call at a time from then on in each conversation (`lanes.rs`).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Id, Request, RpcError, code, write_error, write_result};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::{answer_for, refused};
+use portcullis_model::ServerId;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::Asks;
+use super::outgoing::Outgoing;
+use crate::call::Question;
+
+/// Questions of one conversation that are open at once; a server that asks more is refused.
+const MOST_OPEN: usize = 64;
+/// Questions that wait until it is clear whose they are, and for how long.
+const MOST_HELD: usize = 16;
+const HOLD: Duration = Duration::from_secs(30);
+/// So long after a call was cancelled a question may still be its.
+const AFTERMATH: Duration = Duration::from_secs(5);
+const MOST_LEFT: usize = 64;
+
+/// Sends one message to the server. With a place it is the answer to an open question and must not get lost: the place
+/// is given back when it was sent. Without, it may be dropped when there are too many.
+pub(super) type Respond = Arc<dyn Fn(Raw, Option<OwnedSemaphorePermit>) + Send + Sync>;
+
+/// The questions of one conversation.
+pub(super) struct Questions {
+    server: ServerId,
+    /// What the handshake declared.
+    caps: ClientCaps,
+    revision: OnceLock<Revision>,
+    /// Shared with the other conversations.
+    asks: Arc<Asks>,
+    turn: Arc<Semaphore>,
+    /// Places for open questions.
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The calls under way whose client can be asked.
+    calls: HashMap<u64, Listener>,
+    /// Calls that were cancelled a moment ago, with their owners.
+    left: VecDeque<(Instant, Arc<str>)>,
+    held: Vec<Held>,
+    /// What a client has been asked, by the server's id.
+    open: HashMap<Id, CancellationToken>,
+    /// Somebody looks after what is held.
+    sweeping: bool,
+}
+
+struct Listener {
+    owner: Arc<str>,
+    asked: mpsc::Sender<Question>,
+}
+
+struct Held {
+    since: Instant,
+    question: Question,
+    /// The calls that it may belong to.
+    of: Vec<u64>,
+}
+
+/// The place of a call among those that can be asked.
+pub(super) struct Floor {
+    questions: Arc<Questions>,
+    id: u64,
+    asked: mpsc::Receiver<Question>,
+    answered: bool,
+    turn: Option<Turn>,
+}
+
+/// The turn of one call.
+pub(super) struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+
+/// It is somebody else's turn.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl Questions {
+    /// For a conversation in which `caps` are declared. `asks` is what all conversations with the server know of it.
+    pub(super) fn new(server: ServerId, caps: ClientCaps, asks: Arc<Asks>) -> Arc<Self> {
+        Arc::new(Self {
+            server,
+            caps,
+            revision: OnceLock::new(),
+            asks,
+            turn: Arc::new(Semaphore::new(1)),
+            places: Arc::new(Semaphore::new(MOST_OPEN)),
+            state: Mutex::default(),
+        })
+    }
+
+    /// What the handshake declared, or is to declare.
+    pub(super) fn caps(&self) -> ClientCaps {
+        self.caps
+    }
+
+    /// Whether a call that can be asked is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.state().calls.is_empty()
+    }
+
+    /// The handshake has agreed on a revision.
+    pub(super) fn agreed(&self, revision: Revision) {
+        let _ = self.revision.set(revision);
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision.get().copied().unwrap_or(Revision::NEWEST_LEGACY)
+    }
+
+    fn can_ask(&self) -> bool {
+        self.revision().era() == Era::Legacy && self.caps.answers()
+    }
+
+    /// The turn of a call of `owner`; `Ok(None)` where none is needed.
+    ///
+    /// # Errors
+    /// Another call is under way, or another caller's was cancelled a moment ago.
+    pub(super) fn try_turn(&self, owner: &Arc<str>) -> Result<Option<Turn>, Busy> {
+        if !self.can_ask() {
+            return Ok(None);
+        }
+        let mut state = self.state();
+        state.forget_left();
+        if !state.calls.is_empty() || state.left.iter().any(|(_, left)| left != owner) {
+            return Err(Busy);
+        }
+        self.turn.clone().try_acquire_owned().map(|permit| Some(Turn(permit))).map_err(|_| Busy)
+    }
+
+    /// A place for a call whose client can be asked; `None` for all others.
+    pub(super) fn enter(self: &Arc<Self>, id: u64, out: &Outgoing, turn: Option<Turn>) -> Option<Floor> {
+        let asker = out.asker.as_ref()?;
+        if !self.can_ask() {
+            return None;
+        }
+        let (questions, asked) = mpsc::channel(MOST_OPEN);
+        self.state().calls.insert(id, Listener { owner: asker.owner.clone(), asked: questions });
+        Some(Floor { questions: self.clone(), id, asked, answered: false, turn })
+    }
+
+    /// A request of the server that names no call. Must run where tasks can be spawned.
+    pub(super) fn take(self: &Arc<Self>, request: Request, respond: &Respond) {
+        let Some(question) = self.take_own(request, respond) else { return };
+        self.asks.note();
+        let mut state = self.state();
+        let owners = state.owners();
+        let of: Vec<u64> = state.calls.keys().copied().collect();
+        let left_over = match of.as_slice() {
+            // Outside any call, or maybe for one that is over: there is nobody to ask.
+            [] => Some(question),
+            [only] if owners == 1 => state.deliver(*only, question),
+            [_] => Some(question),
+            _ if state.held.len() >= MOST_HELD || owners > 1 && !state.left.is_empty() => Some(question),
+            _ => {
+                state.held.push(Held { since: Instant::now(), question, of });
+                if !std::mem::replace(&mut state.sweeping, true) {
+                    tokio::spawn(sweep(Arc::downgrade(self)));
+                }
+                None
+            }
+        };
+        // Dropping a question answers it, which takes the lock.
+        drop(state);
+        drop(left_over);
+    }
+
+    /// A request of the server in the middle of a call: a question for the client of that call, unless it is answered
+    /// here.
+    pub(super) fn take_own(self: &Arc<Self>, request: Request, respond: &Respond) -> Option<Question> {
+        if self.revision().era() == Era::Modern {
+            tracing::debug!(server.id = %self.server, "a server of 2026-07-28 sent a request, which it must not");
+            return None;
+        }
+        let params = request.params.map(Raw::from);
+        let needed = ClientCaps::needed(&request.method, params.as_ref());
+        let refusal = match needed {
+            _ if request.method == Method::Ping => Some(Ok(Raw::from_static("{}"))),
+            None => Some(Err(RpcError::new(code::METHOD_NOT_FOUND, "this client has no such method", None))),
+            Some(needed) if !self.caps.has(needed) => Some(refused(&request.method)),
+            Some(_) => None,
+        };
+        if let Some(refusal) = refusal {
+            respond(response(&request.id, refusal), None);
+            return None;
+        }
+        let withdrawn = CancellationToken::new();
+        let place = self.places.clone().try_acquire_owned().ok();
+        let place = place.filter(|_| self.state().note(&request.id, &withdrawn));
+        let Some(place) = place else {
+            let error = RpcError::new(code::INVALID_REQUEST, "too many open requests, or one id twice", None);
+            respond(response(&request.id, Err(error)), None);
+            return None;
+        };
+        let (questions, respond, id) = (Arc::downgrade(self), respond.clone(), request.id);
+        let (revision, method) = (self.revision(), request.method.clone());
+        let gone = withdrawn.clone();
+        let answer = move |answer: Result<Raw, RpcError>| {
+            if let Some(questions) = questions.upgrade() {
+                questions.state().open.remove(&id);
+            }
+            if !gone.is_cancelled() {
+                let answer = answer.map(|result| answer_for(revision, &method, &result));
+                respond(response(&id, answer), Some(place));
+            }
+        };
+        Some(Question::new(request.method, params, withdrawn, answer))
+    }
+
+    /// The server does not want the answer to one of its requests any more.
+    pub(super) fn withdraw(&self, params: Option<&Raw>) {
+        let id = params.and_then(|params| params.find("requestId")).and_then(|id| Id::from_raw(&id));
+        let withdrawn = id.and_then(|id| self.state().open.remove(&id));
+        if let Some(withdrawn) = withdrawn {
+            withdrawn.cancel();
+            let over = self.state().unhold(|held| held.question.withdrawn().is_cancelled());
+            drop(over);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes an open question; `false` when its id is taken.
+    fn note(&mut self, id: &Id, withdrawn: &CancellationToken) -> bool {
+        let fresh = !self.open.contains_key(id);
+        if fresh {
+            self.open.insert(id.clone(), withdrawn.clone());
+        }
+        fresh
+    }
+
+    /// How many different callers a question may be for.
+    fn owners(&mut self) -> usize {
+        self.forget_left();
+        let mut owners: Vec<&Arc<str>> = self.calls.values().map(|call| &call.owner).collect();
+        owners.extend(self.left.iter().map(|(_, owner)| owner));
+        owners.sort_unstable();
+        owners.dedup();
+        owners.len()
+    }
+
+    fn forget_left(&mut self) {
+        self.left.retain(|(since, _)| since.elapsed() < AFTERMATH);
+    }
+
+    /// Gives a question to its call; comes back when that cannot take it.
+    fn deliver(&self, id: u64, question: Question) -> Option<Question> {
+        match self.calls.get(&id) {
+            Some(call) => call.asked.try_send(question).err().map(TrySendError::into_inner),
+            None => Some(question),
+        }
+    }
+
+    fn unhold(&mut self, which: impl Fn(&Held) -> bool) -> Vec<Held> {
+        self.held.extract_if(.., |held| which(held)).collect()
+    }
+
+    /// A call was answered: what is held is none of its business any more. What could not be given to its call after
+    /// all comes back.
+    fn settle(&mut self, id: u64) -> Vec<Question> {
+        for held in &mut self.held {
+            held.of.retain(|call| *call != id);
+        }
+        let clear = self.unhold(|held| held.of.len() == 1);
+        clear.into_iter().filter_map(|held| self.deliver(held.of[0], held.question)).collect()
+    }
+}
+
+impl Floor {
+    /// The next question for this call; waits for ever when there is none.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(super) async fn asked(&mut self) -> Question {
+        match self.asked.recv().await {
+            Some(question) => question,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The call was answered.
+    pub(super) fn answered(&mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Floor {
+    fn drop(&mut self) {
+        let mut state = self.questions.state();
+        let listener = state.calls.remove(&self.id);
+        let over = if self.answered {
+            state.settle(self.id)
+        } else {
+            // Whatever is held may have been this call's.
+            if let Some(listener) = &listener {
+                if state.left.len() >= MOST_LEFT {
+                    state.left.pop_front();
+                }
+                state.left.push_back((Instant::now(), listener.owner.clone()));
+            }
+            let over = state.unhold(|held| held.of.contains(&self.id));
+            over.into_iter().map(|held| held.question).collect()
+        };
+        drop(state);
+        // Dropping questions answers them, which takes the lock.
+        drop(over);
+        drop(self.turn.take());
+        self.questions.asks.free();
+    }
+}
+
+/// Gives up what has been held for too long, until nothing is held.
+async fn sweep(questions: Weak<Questions>) {
+    loop {
+        let (over, next) = {
+            let Some(questions) = questions.upgrade() else { return };
+            let mut state = questions.state();
+            let over = state.unhold(|held| held.since.elapsed() >= HOLD);
+            let oldest = state.held.iter().map(|held| held.since.elapsed()).max();
+            state.sweeping = oldest.is_some();
+            (over, oldest.map(|age| HOLD.saturating_sub(age)))
+        };
+        drop(over);
+        let Some(next) = next else { return };
+        tokio::time::sleep(next).await;
+    }
+}
+
+/// A response to a request of the server.
+fn response(id: &Id, answer: Result<Raw, RpcError>) -> Raw {
+    let mut message = Vec::new();
+    match answer {
+        Ok(result) => write_result(&mut message, id, &result),
+        Err(error) => write_error(&mut message, Some(id), &error),
+    }
+    Raw::trusted(message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Whose a question is, when nothing says so.
+
+use portcullis_mcp::json::Limits;
+use portcullis_mcp::message::Message;
+
+use super::*;
+use crate::call::Worker;
+use crate::upstream::outgoing::Asker;
+
+type Said = Arc<Mutex<Vec<String>>>;
+
+fn questions(caps: ClientCaps) -> (Arc<Questions>, Respond, Said) {
+    let questions = Questions::new(ServerId::parse("x").unwrap(), caps, Arc::default());
+    questions.agreed(Revision::V2025_11_25);
+    let said = Said::default();
+    let log = said.clone();
+    let respond: Respond = Arc::new(move |message, _place| log.lock().unwrap().push(message.to_string()));
+    (questions, respond, said)
+}
+
+fn request(id: u64, method: &str) -> Request {
+    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"message":"m"}}}}"#);
+    match Message::parse(text.into(), Limits::default()).unwrap() {
+        Message::Request(request) => request,
+        _ => panic!("a request"),
+    }
+}
+
+fn floor(questions: &Arc<Questions>, id: u64, owner: &str) -> Floor {
+    let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
+    out.asker = Some(Asker { owner: owner.into() });
+    questions.enter(id, &out, None).unwrap()
+}
+
+const ELICIT: &str = "elicitation/create";
+const CANCEL: &str = r#""result":{"action":"cancel"}"#;
+
+#[tokio::test]
+async fn a_question_goes_to_the_only_call_under_way() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    questions.take(request(1, ELICIT), &respond);
+    assert!(said.lock().unwrap()[0].contains(CANCEL), "outside any call there is nobody to ask");
+    let mut floor = floor(&questions, 7, "a");
+    questions.take(request(2, ELICIT), &respond);
+    floor.asked().await.answer(Ok(Raw::from_static(r#"{"action":"accept"}"#)));
+    assert_eq!(said.lock().unwrap()[1], r#"{"jsonrpc":"2.0","id":2,"result":{"action":"accept"}}"#);
+}
+
+#[tokio::test]
+async fn one_of_many_waits_until_the_others_are_answered() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let (mut one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "b"));
+    questions.take(request(9, ELICIT), &respond);
+    assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err());
+    one.answered();
+    drop(one);
+    assert_eq!(other.asked().await.method, Method::CreateElicitation);
+    assert!(said.lock().unwrap()[0].contains(CANCEL), "dropped, so answered");
+}
+
+#[tokio::test]
+async fn the_question_of_a_cancelled_call_reaches_nobody_else() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let (one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "b"));
+    questions.take(request(9, ELICIT), &respond);
+    drop(one);
+    assert!(other.asked.try_recv().is_err() && said.lock().unwrap()[0].contains(CANCEL));
+    questions.take(request(10, ELICIT), &respond);
+    assert!(other.asked.try_recv().is_err() && said.lock().unwrap()[1].contains(CANCEL));
+    drop(other);
+    // Its own next call may have it.
+    let (questions, respond, _) = self::questions(ClientCaps::ELICIT_FORM);
+    drop(floor(&questions, 1, "a"));
+    let mut again = floor(&questions, 2, "a");
+    questions.take(request(9, ELICIT), &respond);
+    assert!(again.asked.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn who_asks_like_this_gets_one_call_at_a_time() {
+    let (questions, respond, _) = questions(ClientCaps::ELICIT_FORM);
+    let mut one = floor(&questions, 1, "a");
+    questions.take(request(9, ELICIT), &respond);
+    one.answered();
+    drop(one);
+    assert!(questions.asks.any());
+    let turn = questions.try_turn(&"a".into()).unwrap();
+    assert!(questions.try_turn(&"b".into()).is_err());
+    let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
+    out.asker = Some(Asker { owner: "a".into() });
+    let mut first = questions.enter(2, &out, turn).unwrap();
+    assert!(questions.try_turn(&"b".into()).is_err());
+    first.answered();
+    drop(first);
+    drop(questions.try_turn(&"b".into()).unwrap());
+    // After a cancelled call its own caller may go on at once; others, when it is forgotten.
+    drop(floor(&questions, 3, "a"));
+    assert!(questions.try_turn(&"b".into()).is_err() && questions.try_turn(&"a".into()).is_ok());
+}
+
+#[tokio::test]
+async fn so_much_is_held_and_what_is_withdrawn_is_not_answered() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let (one, other) = (floor(&questions, 1, "a"), floor(&questions, 2, "a"));
+    for id in 0..20 {
+        questions.take(request(id, ELICIT), &respond);
+    }
+    let cancelled = said.lock().unwrap().len();
+    assert_eq!(cancelled, 20 - MOST_HELD, "only so many are held");
+    questions.withdraw(Some(&Raw::from_static(r#"{"requestId":3}"#)));
+    assert_eq!(questions.state().held.len(), MOST_HELD - 1);
+    assert_eq!(said.lock().unwrap().len(), cancelled, "a withdrawn question gets no answer");
+    drop((one, other));
+    assert_eq!(said.lock().unwrap().len(), 19);
+}
+
+#[tokio::test]
+async fn what_was_not_declared_is_declined_or_unknown_and_ping_is_answered() {
+    let (questions, respond, said) = questions(ClientCaps::ROOTS);
+    let mut floor = floor(&questions, 1, "a");
+    for (id, method) in [(1, ELICIT), (2, "sampling/createMessage"), (3, "ping"), (4, "tasks/get")] {
+        questions.take(request(id, method), &respond);
+    }
+    let said = said.lock().unwrap();
+    assert!(said[0].contains(r#""result":{"action":"decline"}"#));
+    assert!(said[1].contains("-32601") && said[3].contains("-32601"));
+    assert_eq!(said[2], r#"{"jsonrpc":"2.0","id":3,"result":{}}"#);
+    assert!(floor.asked.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn open_questions_are_bounded_and_their_ids_are_used_once() {
+    let (questions, respond, said) = questions(ClientCaps::ROOTS);
+    let mut floor = floor(&questions, 1, "a");
+    questions.take(request(1, "roots/list"), &respond);
+    questions.take(request(1, "roots/list"), &respond);
+    assert!(said.lock().unwrap()[0].contains("-32600"));
+    for id in 2..200 {
+        questions.take(request(id, "roots/list"), &respond);
+    }
+    let mut open = Vec::new();
+    while let Ok(question) = floor.asked.try_recv() {
+        open.push(question);
+    }
+    assert_eq!(open.len(), MOST_OPEN);
+    drop(open);
+    questions.take(request(1, "roots/list"), &respond);
+    assert!(floor.asked.try_recv().is_ok(), "places come back");
+}

@@ -1,0 +1,158 @@
+//! The conversations with one server: the one that everybody shares, those of single clients, and those in which more was
+//! declared.
+//!
+//! A server with sessions learns once, in the handshake, what its client can be asked. So clients that can be asked
+//! different things have conversations of their own, one for each set of capabilities. Clients can make up many sets: so
+//! many conversations are kept, and a new one takes the place of the one that was idle longest.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use portcullis_mcp::caps::ClientCaps;
+
+use super::connection::Connection;
+
+/// Conversations in which something was declared, for each owner.
+const MOST_DECLARED: usize = 24;
+/// One that was used more recently is not taken from its clients.
+const AT_REST: Duration = Duration::from_secs(1);
+
+/// The place of one conversation.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) current: ArcSwapOption<Connection>,
+    pub(super) opening: tokio::sync::Mutex<()>,
+    /// Its child ended by itself, and no other has taken its place yet.
+    pub(super) lost: AtomicBool,
+}
+
+/// Which conversation is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Wanted {
+    /// The client that it belongs to, where servers are not shared.
+    pub(super) owner: Option<Arc<str>>,
+    /// 0 for the legacy one, 1 for the modern one; children have one.
+    pub(super) place: usize,
+    /// What is declared in it.
+    pub(super) caps: ClientCaps,
+    /// Which of several that are alike.
+    pub(super) lane: u8,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Slots {
+    /// Of everybody, with nothing declared.
+    shared: [Arc<Slot>; 2],
+    others: Mutex<HashMap<Wanted, Arc<Slot>>>,
+}
+
+/// There are as many conversations as may be, and all of them are in use.
+#[derive(Debug)]
+pub(super) struct Full;
+
+/// A conversation's place, and one that had to make room and is to be closed.
+pub(super) struct Found {
+    pub(super) slot: Arc<Slot>,
+    pub(super) evicted: Option<Arc<Slot>>,
+}
+
+impl Slots {
+    /// The place of a conversation, made if there is none.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub(super) fn find(&self, wanted: &Wanted) -> Result<Found, Full> {
+        if wanted.owner.is_none() && wanted.caps == ClientCaps::NONE {
+            return Ok(Found { slot: self.shared[wanted.place].clone(), evicted: None });
+        }
+        let mut others = self.lock();
+        if let Some(slot) = others.get(wanted) {
+            return Ok(Found { slot: slot.clone(), evicted: None });
+        }
+        let evicted = make_room(&mut others, wanted)?;
+        let slot = others.entry(wanted.clone()).or_default().clone();
+        Ok(Found { slot, evicted })
+    }
+
+    /// Whether a place is one of these.
+    pub(super) fn has(&self, slot: &Arc<Slot>) -> bool {
+        self.shared.iter().any(|shared| Arc::ptr_eq(shared, slot))
+            || self.lock().values().any(|other| Arc::ptr_eq(other, slot))
+    }
+
+    /// Takes out what belongs to one client alone.
+    pub(super) fn end(&self, owner: &str) -> Vec<Arc<Slot>> {
+        let is_its = |wanted: &Wanted| wanted.owner.as_deref() == Some(owner);
+        self.lock().extract_if(|wanted, _| is_its(wanted)).map(|(_, slot)| slot).collect()
+    }
+
+    /// All places; those of single clients and sets are forgotten.
+    pub(super) fn take_all(&self) -> Vec<Arc<Slot>> {
+        let others = std::mem::take(&mut *self.lock());
+        others.into_values().chain(self.shared.iter().cloned()).collect()
+    }
+
+    /// A connection is of no use any more.
+    pub(super) fn forget(&self, connection: &Arc<Connection>) {
+        let others: Vec<_> = self.lock().values().cloned().collect();
+        for slot in others.iter().chain(&self.shared) {
+            slot.forget(connection);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Wanted, Arc<Slot>>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes out the declared conversation of the same owner that was idle longest, when there are too many.
+fn make_room(others: &mut HashMap<Wanted, Arc<Slot>>, wanted: &Wanted) -> Result<Option<Arc<Slot>>, Full> {
+    if wanted.caps == ClientCaps::NONE {
+        return Ok(None);
+    }
+    let alike = |other: &Wanted| other.owner == wanted.owner && other.caps != ClientCaps::NONE;
+    if others.keys().filter(|other| alike(other)).count() < MOST_DECLARED {
+        return Ok(None);
+    }
+    let idle = others.iter().filter(|(other, _)| alike(other));
+    let idle = idle.filter_map(|(other, slot)| Some((slot.idle()?, other.clone())));
+    let (_, longest) = idle.max_by_key(|(idle, _)| *idle).ok_or(Full)?;
+    Ok(others.remove(&longest))
+}
+
+impl Slot {
+    pub(super) fn usable(&self) -> Option<Arc<Connection>> {
+        self.current.load_full().filter(|connection| connection.is_open())
+    }
+
+    /// How long nobody has used it; `None` while somebody does.
+    fn idle(&self) -> Option<Duration> {
+        match &*self.current.load() {
+            Some(connection) => Some(connection.idle()).filter(|idle| *idle >= AT_REST),
+            None => self.opening.try_lock().is_ok().then_some(Duration::MAX),
+        }
+    }
+
+    pub(super) fn holds(&self, connection: &Arc<Connection>) -> bool {
+        self.current.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, connection))
+    }
+
+    pub(super) fn forget(&self, connection: &Arc<Connection>) {
+        if self.holds(connection) {
+            self.current.store(None);
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Some(connection) = self.current.swap(None) {
+            connection.close().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
