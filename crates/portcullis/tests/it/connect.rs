@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::client::text_of;
 use crate::harness::fake::tool;
-use crate::harness::{Fake, Gateway, Modern};
+use crate::harness::{Child as Server, Fake, Gateway, Modern};
 
 /// The bridge as a host starts it.
 struct Bridge {
@@ -102,5 +102,39 @@ async fn a_modern_host_gets_the_headers_that_stdio_does_not_have() {
     assert!(answers[1]["result"]["supportedVersions"].is_array());
     let seen = server.nth("tools/call", 1).await;
     assert_eq!(seen.header("mcp-param-region"), Some("=?base64?w5xsbQ==?="));
+    bridge.leave();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_host_on_stdio_is_asked_and_answers() {
+    let server = Server::new(
+        r#"
+def call(request):
+    waiting.append(request)
+    send({"id": "q", "method": "elicitation/create", "params": {"message": "who?"}})
+def answered(message):
+    text(waiting.pop(), json.dumps(message["result"]))
+waiting = []
+handlers["tools/call"] = call
+handlers[None] = answered
+"#,
+    )
+    .await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    let mut bridge = Bridge::start(&gateway, "/mcp/s/x");
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}, "clientInfo": {"name": "host", "version": "1"},
+    }}));
+    bridge.hear();
+    bridge.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "echo"}}));
+    let question = bridge.hear();
+    assert_eq!(question["method"], "elicitation/create", "{question}");
+    assert_eq!(question["params"]["message"], "who?");
+    let answer = json!({"action": "accept", "content": {"name": "Ann"}});
+    bridge.say(&json!({"jsonrpc": "2.0", "id": question["id"], "result": answer}));
+    let result = bridge.hear();
+    assert_eq!(result["id"], 2);
+    assert_eq!(serde_json::from_str::<Value>(text_of(&result["result"])).unwrap(), answer);
     bridge.leave();
 }

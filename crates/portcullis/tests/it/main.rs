@@ -11,6 +11,7 @@ mod connect;
 mod drain;
 mod hostile_client;
 mod hostile_server;
+mod interactive;
 mod reload;
 mod sessions;
 mod skills;

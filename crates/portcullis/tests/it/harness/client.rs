@@ -138,7 +138,14 @@ impl Legacy {
 
     /// Opens a session.
     pub(crate) async fn open_at(gateway: &Gateway, path: &str, version: &str) -> Self {
-        let response = gateway.post(path, initialize(version).to_string()).await;
+        Self::open_with(gateway, path, version, json!({})).await
+    }
+
+    /// Opens a session of a client with these capabilities.
+    pub(crate) async fn open_with(gateway: &Gateway, path: &str, version: &str, capabilities: Value) -> Self {
+        let mut hello = initialize(version);
+        hello["params"]["capabilities"] = capabilities;
+        let response = gateway.post(path, hello.to_string()).await;
         assert_eq!(response.status(), 200, "{response:?}");
         let session = response.header("mcp-session-id").expect("a session id").to_owned();
         let welcome = result_of(&response);

@@ -53,7 +53,7 @@ pub(crate) async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 }
 
 /// Asks until the answer is yes, for what announces itself to nobody.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+pub(crate) async fn until(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     within(what, async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
