@@ -156,8 +156,9 @@ pub(super) fn post(
         }
     } else {
         match Message::parse(body, depth) {
-            Ok(message) => takes(context, connection, &message)
-                .map(|()| take(context, connection, fields, message)),
+            Ok(message) => {
+                takes(context, connection, &message).map(|()| take(context, connection, fields, message))
+            }
             Err(error) => Err(Box::new(response::malformed(LEGACY, error))),
         }
     };
@@ -168,11 +169,7 @@ pub(super) fn post(
 }
 
 /// Whether a message may be sent now: answers and cancellations may be for as long as calls run.
-fn takes(
-    context: &Context,
-    connection: &Connection,
-    message: &Message,
-) -> Result<(), Box<Response<Body>>> {
+fn takes(context: &Context, connection: &Connection, message: &Message) -> Result<(), Box<Response<Body>>> {
     let Message::Request(request) = message else { return Ok(()) };
     legacy::stopping(context)
         .map_err(|refusal| Box::new(response::refusal(LEGACY, Some(&request.id), &refusal)))?;
