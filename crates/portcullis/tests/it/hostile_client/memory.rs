@@ -2,15 +2,33 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::gateway_with;
 use crate::harness::fake::text;
 use crate::harness::gateway::JSON;
+use crate::harness::http::Head;
 use crate::harness::{Fake, Gateway, Legacy, Modern, until, within};
 
 const MIB: usize = 1 << 20;
+
+/// How a large call is answered. A client that is refused while it still sends may find its connection closed before it
+/// has read why; then it asks again.
+async fn answered(gateway: &Gateway, params: &Value) -> Head {
+    let client = Modern::new();
+    let body = client.body("tools/call", params.clone());
+    within("an answer", async {
+        loop {
+            let mut connection = gateway.connect().await;
+            client.write(&mut connection, &body, &[]).await;
+            if let Some(head) = connection.head().await {
+                return head;
+            }
+        }
+    })
+    .await
+}
 
 #[tokio::test]
 async fn uploads_that_stall_are_bounded_together() {
@@ -34,21 +52,19 @@ async fn uploads_that_stall_are_bounded_together() {
     let large = json!({"name": "x__echo", "arguments": {"large": "x".repeat(3 * MIB)}});
     let refused = within("a body too many", async {
         loop {
-            let answer = client.request(&gateway, "tools/call", large.clone()).await;
-            if answer.status() == 503 {
-                return answer;
+            let head = answered(&gateway, &large).await;
+            if head.status == 503 {
+                return head;
             }
         }
     })
     .await;
     assert_eq!(refused.header("retry-after"), Some("1"));
-    assert!(refused.text().contains("limits.bodies_bytes"), "{refused:?}");
     assert_eq!(client.call(&gateway, "x__echo", json!({})).await, before, "what is small goes through");
     let held = gateway.memory().peak.saturating_sub(memory.now);
     assert!(held < 80 * MIB, "{held} bytes for 120 MiB of uploads");
     drop(stalled);
-    until("room again", async || client.request(&gateway, "tools/call", large.clone()).await.status() == 200)
-        .await;
+    until("room again", async || answered(&gateway, &large).await.status == 200).await;
 }
 
 #[tokio::test]
@@ -75,13 +91,9 @@ async fn a_body_counts_until_its_call_has_ended() {
     session.write(&mut calling, &call).await;
     upstream.nth("tools/call", 1).await;
     drop(calling);
-    let client = Modern::new();
-    assert_eq!(client.request(&gateway, "tools/call", large(false)).await.status(), 503);
+    assert_eq!(answered(&gateway, &large(false)).await.status, 503);
     go_on.notify_one();
-    until("the end of the call", async || {
-        client.request(&gateway, "tools/call", large(false)).await.status() == 200
-    })
-    .await;
+    until("the end of the call", async || answered(&gateway, &large(false)).await.status == 200).await;
 }
 
 #[tokio::test]
