@@ -110,4 +110,12 @@ LIMITS = (
         "answers to questions that it has not asked.",
         ("sep-2322-ignore-unexpected-params",),
     ),
+    Excuse(
+        ("legacy-stdio",),
+        MODERN,
+        "server-stateless",
+        "A legacy child learns once what its client can be asked, so the first client with other capabilities gets "
+        "another child. The suite waits 600 ms, and Node.js takes longer to start.",
+        ("sep-2575-http-server-no-independent-requests-on-stream",),
+    ),
 )
