@@ -221,10 +221,10 @@ pub(super) fn write_answer(id: &Id, answer: Result<&Raw, &Refusal>) -> Vec<u8> {
 
 /// New work is refused when the gateway is about to stop; what is under way may still be answered.
 pub(super) fn stopping(context: &Context) -> Result<(), Refusal> {
-    match context.gateway.draining.is_cancelled() {
-        true => Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again")),
-        false => Ok(()),
+    if context.gateway.draining.is_cancelled() {
+        return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
     }
+    Ok(())
 }
 
 /// What the gateway answers itself.

@@ -79,9 +79,12 @@ enum Leg {
     Over,
 }
 
+/// What was asked under which key, and the answer.
+type Answered = (String, Method, Result<Raw, RpcError>);
+
 struct Asking {
     to_ask: VecDeque<Question>,
-    waiting: FuturesUnordered<BoxFuture<'static, (String, Method, Result<Raw, RpcError>)>>,
+    waiting: FuturesUnordered<BoxFuture<'static, Answered>>,
     answers: Vec<(String, Raw)>,
     state: Option<Raw>,
 }

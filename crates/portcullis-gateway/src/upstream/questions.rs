@@ -152,9 +152,9 @@ impl Questions {
         if !self.can_ask() {
             return None;
         }
-        let (questions, asked) = mpsc::channel(MOST_OPEN);
-        self.state().calls.insert(id, Listener { owner: asker.owner.clone(), asked: questions });
-        Some(Floor { questions: self.clone(), id, asked, answered: false, turn })
+        let (give, take) = mpsc::channel(MOST_OPEN);
+        self.state().calls.insert(id, Listener { owner: asker.owner.clone(), asked: give });
+        Some(Floor { questions: self.clone(), id, asked: take, answered: false, turn })
     }
 
     /// A request of the server that names no call. Must run where tasks can be spawned.
@@ -165,10 +165,9 @@ impl Questions {
         let owners = state.owners();
         let of: Vec<u64> = state.calls.keys().copied().collect();
         let left_over = match of.as_slice() {
-            // Outside any call, or maybe for one that is over: there is nobody to ask.
-            [] => Some(question),
             [only] if owners == 1 => state.deliver(*only, question),
-            [_] => Some(question),
+            // Outside any call, or maybe for one that is over: there is nobody to ask.
+            [] | [_] => Some(question),
             _ if state.held.len() >= MOST_HELD || owners > 1 && !state.left.is_empty() => Some(question),
             _ => {
                 state.held.push(Held { since: Instant::now(), question, of });

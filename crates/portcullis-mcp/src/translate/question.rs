@@ -57,7 +57,7 @@ fn elicitation(to: Revision, params: &Raw, elicitation_id: &str) -> Asked {
 fn plain_form(params: &Raw) -> Option<Raw> {
     let params = params.with(&[("mode", Change::Remove)]);
     let Some(properties) = params.find_path(&["requestedSchema", "properties"]) else { return Some(params) };
-    let mut changed: Vec<(String, Raw)> = Vec::new();
+    let mut edited: Vec<(String, Raw)> = Vec::new();
     for member in properties.members() {
         let property = member.value();
         if property.find("type").is_some_and(|kind| kind.is_text("array")) {
@@ -72,13 +72,13 @@ fn plain_form(params: &Raw) -> Option<Raw> {
                 ("enum", Change::Set(values.as_bytes())),
                 ("enumNames", Change::Set(names.as_bytes())),
             ];
-            changed.push((member.key().into_owned(), property.with(&changes)));
+            edited.push((member.key().into_owned(), property.with(&changes)));
         }
     }
-    if changed.is_empty() {
+    if edited.is_empty() {
         return Some(params);
     }
-    let properties = changed.iter().fold(properties, |properties, (key, property)| {
+    let properties = edited.iter().fold(properties, |properties, (key, property)| {
         properties.with(&[(key, Change::Set(property.as_bytes()))])
     });
     let schema = params.find("requestedSchema")?.with(&[("properties", Change::Set(properties.as_bytes()))]);

@@ -58,7 +58,7 @@ fn progress(values: &[f64]) -> Vec<Event> {
 
 /// A driver over `legs`, and the params of each attempt after the first.
 fn drive(caps: ClientCaps, legs: Vec<Exchange>) -> (Exchange, Arc<Mutex<Vec<String>>>) {
-    drive_for(Duration::from_secs(60), caps, legs)
+    drive_for(Duration::from_mins(1), caps, legs)
 }
 
 fn drive_for(limit: Duration, caps: ClientCaps, legs: Vec<Exchange>) -> (Exchange, Arc<Mutex<Vec<String>>>) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::call::Event;
 
-const BOUNDS: Bounds = Bounds { all: 3, each: 2, patience: Duration::from_secs(60) };
+const BOUNDS: Bounds = Bounds { all: 3, each: 2, patience: Duration::from_mins(1) };
 
 /// Counts the questions that were answered as cancelled, and the calls that were dropped after that.
 #[derive(Default)]

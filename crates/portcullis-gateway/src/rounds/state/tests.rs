@@ -40,22 +40,22 @@ fn states() -> [State; 3] {
 
 #[test]
 fn a_state_comes_back_as_it_was_given() {
-    let sealer = Sealer::new();
+    let keys = Sealer::new();
     for state in states() {
-        let sealed = Raw::from_text(&call(PARAMS).seal(&sealer, ROTATION, &state));
-        assert_eq!(call(PARAMS).open(&sealer, &sealed).unwrap(), state);
+        let sealed = Raw::from_text(&call(PARAMS).seal(&keys, ROTATION, &state));
+        assert_eq!(call(PARAMS).open(&keys, &sealed).unwrap(), state);
         // However the client writes the same arguments down, and whatever else it says.
         let again =
             r#"{ "arguments": {"b":["\u0078",{"d":2.50,"c":null}], "a" : 1}, "name":"t", "_meta":{} }"#;
-        assert_eq!(call(again).open(&sealer, &sealed).unwrap(), state);
+        assert_eq!(call(again).open(&keys, &sealed).unwrap(), state);
     }
 }
 
 #[test]
 fn a_state_is_bound_to_its_request_and_caller() {
-    let sealer = Sealer::new();
+    let keys = Sealer::new();
     let state = &states()[0];
-    let sealed = Raw::from_text(&call(PARAMS).seal(&sealer, ROTATION, state));
+    let sealed = Raw::from_text(&call(PARAMS).seal(&keys, ROTATION, state));
     let endpoint = Endpoint::Server(ServerId::parse("x").unwrap());
     let somebody = Principal::Certificate { fingerprint: "00".into() };
     let others = [
@@ -68,23 +68,23 @@ fn a_state_is_bound_to_its_request_and_caller() {
         identity(somebody, Endpoint::Aggregate, Method::ToolsCall, PARAMS),
     ];
     for other in others {
-        let refusal = other.open(&sealer, &sealed).unwrap_err();
+        let refusal = other.open(&keys, &sealed).unwrap_err();
         assert_eq!(refusal.kind, ErrorKind::InvalidParams, "{}", refusal.message);
     }
-    let expired = call(PARAMS).seal(&sealer, Duration::ZERO, state);
+    let expired = call(PARAMS).seal(&keys, Duration::ZERO, state);
     std::thread::sleep(Duration::from_millis(5));
-    let refusal = call(PARAMS).open(&sealer, &Raw::from_text(&expired)).unwrap_err();
+    let refusal = call(PARAMS).open(&keys, &Raw::from_text(&expired)).unwrap_err();
     assert!(refusal.message.contains("expired"), "{}", refusal.message);
     for wrong in [r#""""#, "7", r#""AgAAAA""#] {
         let wrong = Raw::parse(Bytes::copy_from_slice(wrong.as_bytes()), Limits::default()).unwrap();
-        assert!(call(PARAMS).open(&sealer, &wrong).is_err());
+        assert!(call(PARAMS).open(&keys, &wrong).is_err());
     }
 }
 
 #[test]
 fn a_state_survives_a_rotation() {
-    let sealer = Sealer::new();
-    let sealed = Raw::from_text(&call(PARAMS).seal(&sealer, ROTATION, &states()[1]));
-    sealer.rotate();
-    assert_eq!(call(PARAMS).open(&sealer, &sealed).unwrap(), states()[1]);
+    let keys = Sealer::new();
+    let sealed = Raw::from_text(&call(PARAMS).seal(&keys, ROTATION, &states()[1]));
+    keys.rotate();
+    assert_eq!(call(PARAMS).open(&keys, &sealed).unwrap(), states()[1]);
 }

@@ -90,12 +90,11 @@ async fn an_elicitation_by_url_gets_an_id() {
             let page = page.clone();
             async move {
                 let responses = &seen.rpc["params"]["inputResponses"];
-                let result = match responses.is_null() {
-                    true => wants(&json!({"p": page}), None),
-                    false => {
-                        assert!(seen.rpc["params"].get("requestState").is_none());
-                        text(&responses.to_string())
-                    }
+                let result = if responses.is_null() {
+                    wants(&json!({"p": page}), None)
+                } else {
+                    assert!(seen.rpc["params"].get("requestState").is_none());
+                    text(&responses.to_string())
                 };
                 answer.result(result).await;
             }
@@ -121,10 +120,10 @@ async fn refused_elicitations_are_answers_and_refused_sampling_ends_the_call() {
     for _ in 0..3 {
         let question = events.message().await.unwrap();
         let error = json!({"code": -1, "message": "User rejected sampling request"});
-        let response = match question["method"] == "roots/list" {
-            true => continue,
-            false => json!({"jsonrpc": "2.0", "id": question["id"], "error": error}),
-        };
+        if question["method"] == "roots/list" {
+            continue;
+        }
+        let response = json!({"jsonrpc": "2.0", "id": question["id"], "error": error});
         session.send(&gateway, &response).await;
     }
     // The question that nobody answered is taken back.

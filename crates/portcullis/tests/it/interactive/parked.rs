@@ -1,5 +1,7 @@
 //! A legacy server and a modern client: the call waits in the gateway until the client comes back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 
 use super::{
@@ -8,6 +10,9 @@ use super::{
 };
 use crate::harness::fake::text;
 use crate::harness::{Child, Fake, Gateway, Modern, Upstream};
+
+/// Calls of the server that wants a page opened.
+static VISITS: AtomicUsize = AtomicUsize::new(0);
 
 fn params(arguments: &Value) -> Value {
     json!({"name": "echo", "arguments": arguments})
@@ -249,8 +254,7 @@ async fn a_page_that_a_legacy_server_wants_opened_is_a_round() {
             if seen.rpc["params"].get("visited").is_some() {
                 return answer.result(text("never")).await;
             }
-            static VISITS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-            if VISITS.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 2 == 1 {
+            if VISITS.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
                 return answer.result(text("welcome")).await;
             }
             let page =

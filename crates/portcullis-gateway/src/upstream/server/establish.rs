@@ -1,0 +1,204 @@
+//! Opening a conversation with one server: over HTTP in the era that it was found to speak, or with a child of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_config::{self as config, EraPin, HttpTransport, Transport};
+use portcullis_hub::Command;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::revision::Era;
+use portcullis_model::ErrorKind;
+
+use super::Server;
+use crate::call::Refusal;
+use crate::upstream::channel::{Channel, Told};
+use crate::upstream::connection::{Connection, Link, Peer};
+use crate::upstream::http::SharedLink;
+use crate::upstream::opening::{
+    Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
+};
+use crate::upstream::questions::Questions;
+use crate::upstream::stdio;
+
+impl Server {
+    pub(super) async fn establish(
+        self: &Arc<Self>,
+        era: Era,
+        caps: ClientCaps,
+    ) -> Result<Connection, Refusal> {
+        match &self.settings.transport {
+            Transport::Stdio(stdio) => self.establish_stdio(stdio, caps).await,
+            // A server that takes the connection and then says nothing must not hold up everybody for ever.
+            Transport::Http(_) => {
+                let limit = self.settings.call_timeout;
+                let established = tokio::time::timeout(limit, self.establish_http(era, caps)).await;
+                established.unwrap_or_else(|_| Err(self.silent(limit)))
+            }
+        }
+    }
+
+    async fn establish_http(self: &Arc<Self>, era: Era, caps: ClientCaps) -> Result<Connection, Refusal> {
+        let link = self.http.clone().expect("a server behind a URL has a link");
+        let verdict = self.verdict(&link).await?;
+        let told = self.told(caps);
+        let questions = told.questions.clone();
+        let connection = |peer| {
+            let link = Link::Http { link: link.clone(), session: None };
+            self.connect(peer, link, questions.clone())
+        };
+        let transport = self.transport();
+        match (verdict.modern.clone(), verdict.legacy) {
+            (Some(peer), Handshake::No) => Ok(connection(peer)),
+            (Some(peer), _) if era == Era::Modern => Ok(connection(peer)),
+            (Some(peer), Handshake::Untried) => {
+                // Who is modern has no older transport than Streamable HTTP.
+                let transport = HttpTransport::Streamable;
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
+                let legacy = match &greeted {
+                    Ok(_) => Handshake::Yes,
+                    Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol => Handshake::No,
+                    // It could not be asked; the next legacy client finds out.
+                    Err(_) => Handshake::Untried,
+                };
+                tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
+                self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
+                Ok(match greeted {
+                    Ok(opened) => self.opened(opened, &link, questions),
+                    Err(_) => connection(peer),
+                })
+            }
+            (_, Handshake::Sse) => {
+                let greeted = initialize_sse(&self.id, &link, &self.env, told).await;
+                let (peer, channel) = greeted.inspect_err(|_| self.verdict.store(None))?;
+                Ok(self.opened(Opened::Sse(peer, channel), &link, questions))
+            }
+            (None, _) | (Some(_), Handshake::Yes) => {
+                let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
+                // What was found out is not so, or no longer: ask again the next time.
+                let opened = greeted.inspect_err(|_| self.verdict.store(None))?;
+                if let Opened::Sse(..) = &opened {
+                    let legacy = Handshake::Sse;
+                    self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
+                }
+                Ok(self.opened(opened, &link, questions))
+            }
+        }
+    }
+
+    fn opened(&self, opened: Opened, link: &SharedLink, questions: Arc<Questions>) -> Connection {
+        match opened {
+            Opened::Streamable(peer, session) => {
+                self.connect(peer, Link::Http { link: link.clone(), session }, questions)
+            }
+            Opened::Sse(peer, channel) => self.connect(peer, Link::Channel(channel), questions),
+        }
+    }
+
+    fn connect(&self, peer: Peer, link: Link, questions: Arc<Questions>) -> Connection {
+        Connection::new(self.id.clone(), peer, link, questions, self.env.clone())
+    }
+
+    fn transport(&self) -> HttpTransport {
+        match &self.settings.transport {
+            Transport::Http(http) => http.transport,
+            Transport::Stdio(_) => HttpTransport::Auto,
+        }
+    }
+
+    /// What becomes of what the server says by itself in a conversation in which `caps` are declared.
+    fn told(&self, caps: ClientCaps) -> Told {
+        let (env, id) = (self.env.clone(), self.id.clone());
+        let on_notice = Box::new(move |method: &_| env.notice(&id, method));
+        Told { on_notice, questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
+    }
+
+    fn silent(&self, limit: Duration) -> Refusal {
+        let message = format!("server `{}` did not answer the handshake within {limit:?}", self.id);
+        Refusal::new(ErrorKind::UpstreamTimeout, message)
+    }
+
+    /// What the server speaks, asked once for all who want to know; a failure holds up its server as any other does.
+    pub(super) async fn verdict(&self, link: &SharedLink) -> Result<Arc<Verdict>, Refusal> {
+        let _probing = self.probing.lock().await;
+        if let Some(verdict) = self.verdict.load_full() {
+            return Ok(verdict);
+        }
+        self.wait_or_refuse().await?;
+        let limit = self.settings.call_timeout;
+        let probed = tokio::time::timeout(
+            limit,
+            probe_http(&self.id, link, self.settings.era, self.transport(), &self.env),
+        )
+        .await;
+        let verdict = match probed.unwrap_or_else(|_| Err(self.silent(limit))) {
+            Ok(verdict) => Arc::new(verdict),
+            Err(refusal) => {
+                self.note_down(&refusal.message);
+                return Err(refusal);
+            }
+        };
+        tracing::info!(
+            server.id = %self.id,
+            modern = verdict.modern.as_ref().map(|peer| peer.revision.as_str()),
+            legacy = ?verdict.legacy,
+            "found out what the server speaks"
+        );
+        self.verdict.store(Some(verdict.clone()));
+        Ok(verdict)
+    }
+
+    async fn establish_stdio(
+        self: &Arc<Self>,
+        stdio: &config::Stdio,
+        caps: ClientCaps,
+    ) -> Result<Connection, Refusal> {
+        let mut pin = self.settings.era;
+        loop {
+            let told = self.told(caps);
+            let questions = told.questions.clone();
+            let channel = self.start_child(stdio, told).await?;
+            match greet(&self.id, &channel, pin, caps, &self.env).await {
+                Ok(Greeting::Peer(peer)) => {
+                    return Ok(self.connect(peer, Link::Channel(channel), questions));
+                }
+                Ok(Greeting::LeftDuringProbe) => {
+                    channel.close().await;
+                    pin = EraPin::Legacy;
+                }
+                Err(refusal) => {
+                    channel.close().await;
+                    return Err(refusal);
+                }
+            }
+        }
+    }
+
+    async fn start_child(
+        self: &Arc<Self>,
+        stdio: &config::Stdio,
+        told: Told,
+    ) -> Result<Arc<Channel>, Refusal> {
+        let configured = stdio.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let inherited = stdio
+            .inherit_env
+            .iter()
+            .filter(|name| !stdio.env.contains_key(*name))
+            .filter_map(|name| Some((name.clone(), inherited_variable(name)?)));
+        let command = Command {
+            server: self.id.clone(),
+            program: stdio.command.clone(),
+            args: stdio.args.clone(),
+            env: configured.chain(inherited).collect(),
+            cwd: stdio.cwd.clone(),
+        };
+        let child = self.env.supervisor.spawn(&command).await;
+        let child = child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
+        let limits = self.env.limits();
+        Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, told))
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the operator listed the variable to be inherited")]
+fn inherited_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
