@@ -200,6 +200,14 @@ pub(super) enum Opened {
     Sse(Peer, Arc<Channel>),
 }
 
+impl Opened {
+    /// Whether each legacy request stands alone: then the server can neither ask nor notify in this era, and nothing is
+    /// lost by speaking the modern one to it where it speaks that too.
+    pub(super) fn keeps_no_session(&self) -> bool {
+        matches!(self, Self::Streamable(_, None))
+    }
+}
+
 /// The handshake over HTTP. A server that does not take it by POST is tried for a stream of HTTP+SSE (2026-07-28,
 /// streamable HTTP, "Backward compatibility").
 pub(super) async fn initialize_http(

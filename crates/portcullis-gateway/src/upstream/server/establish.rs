@@ -55,6 +55,7 @@ impl Server {
                 let transport = HttpTransport::Streamable;
                 let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
                 let legacy = match &greeted {
+                    Ok(opened) if opened.keeps_no_session() => Handshake::No,
                     Ok(_) => Handshake::Yes,
                     Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol => Handshake::No,
                     // It could not be asked; the next legacy client finds out.
@@ -63,8 +64,8 @@ impl Server {
                 tracing::info!(server.id = %self.id, both_eras = greeted.is_ok(), "tried the handshake of a modern server");
                 self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
                 Ok(match greeted {
-                    Ok(opened) => self.opened(opened, &link, questions),
-                    Err(_) => connection(peer),
+                    Ok(opened) if !opened.keeps_no_session() => self.opened(opened, &link, questions),
+                    _ => connection(peer),
                 })
             }
             (_, Handshake::Sse) => {
@@ -76,6 +77,11 @@ impl Server {
                 let greeted = initialize_http(&self.id, &link, transport, &self.env, told).await;
                 // What was found out is not so, or no longer: ask again the next time.
                 let opened = greeted.inspect_err(|_| self.verdict.store(None))?;
+                if let (Some(peer), true) = (verdict.modern.clone(), opened.keeps_no_session()) {
+                    let legacy = Handshake::No;
+                    self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
+                    return Ok(connection(peer));
+                }
                 if let Opened::Sse(..) = &opened {
                     let legacy = Handshake::Sse;
                     self.verdict.store(Some(Arc::new(Verdict { legacy, ..Verdict::clone(&verdict) })));
