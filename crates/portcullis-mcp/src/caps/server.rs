@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use crate::caps::{SKILLS_EXTENSION, UI_EXTENSION};
 use crate::json::{Kind, Raw};
+use crate::subscription::Lists;
 
-/// The capabilities of one server or of a merge, reduced to what the gateway carries today. Change notifications,
-/// subscriptions and tasks need a channel from server to client beyond one request; they are not declared until that
-/// channel exists.
+/// The capabilities of one server or of a merge, reduced to what the gateway carries today. Tasks are not yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a capability of the protocol")]
 pub struct ServerCaps {
@@ -15,6 +14,8 @@ pub struct ServerCaps {
     pub tools: bool,
     /// `resources/list`, `resources/templates/list` and `resources/read`.
     pub resources: bool,
+    /// Updates of single resources can be subscribed to.
+    pub subscribe: bool,
     /// `prompts/list` and `prompts/get`.
     pub prompts: bool,
     /// `completion/complete`.
@@ -36,6 +37,8 @@ impl ServerCaps {
         Self {
             tools: has("tools"),
             resources: has("resources"),
+            subscribe: capabilities.find_path(&["resources", "subscribe"]).and_then(|raw| raw.bool())
+                == Some(true),
             prompts: has("prompts"),
             completions: has("completions"),
             logging: has("logging"),
@@ -51,15 +54,24 @@ impl ServerCaps {
     pub fn absorb(&mut self, other: &Self) {
         self.tools |= other.tools;
         self.resources |= other.resources;
+        self.subscribe |= other.subscribe;
         self.prompts |= other.prompts;
         self.completions |= other.completions;
         self.logging |= other.logging;
     }
 
-    /// As `ServerCapabilities`. `list_changed` is declared for all three lists when the caller has a stream that can
-    /// carry it.
-    pub fn write(&self, list_changed: bool) -> Raw {
-        let changes = if list_changed { "{\"listChanged\":true}" } else { "{}" };
+    /// The lists that there are, and whose changes are therefore told: the gateway changes lists itself, whatever the
+    /// servers announce.
+    pub fn lists(&self) -> Lists {
+        let all =
+            [(self.tools, Lists::TOOLS), (self.prompts, Lists::PROMPTS), (self.resources, Lists::RESOURCES)];
+        all.iter().filter(|(present, _)| *present).fold(Lists::NONE, |lists, (_, list)| lists | *list)
+    }
+
+    /// As `ServerCapabilities`.
+    pub fn write(&self) -> Raw {
+        let changes = "{\"listChanged\":true}";
+        let resources = if self.subscribe { "{\"subscribe\":true,\"listChanged\":true}" } else { changes };
         let mut out = String::from("{");
         let mut member = |key: &str, value: &str| {
             let comma = if out.len() > 1 { "," } else { "" };
@@ -67,7 +79,7 @@ impl ServerCaps {
         };
         for (present, key, value) in [
             (self.tools, "tools", changes),
-            (self.resources, "resources", changes),
+            (self.resources, "resources", resources),
             (self.prompts, "prompts", changes),
             (self.completions, "completions", "{}"),
             (self.logging, "logging", "{}"),

@@ -56,13 +56,18 @@ fn each_question_needs_its_capability() {
 #[test]
 fn merged_capabilities_are_the_union() {
     let mut merged = ServerCaps::read(&raw(r#"{"tools":{"listChanged":true},"experimental":{"x":{}}}"#));
-    assert_eq!(merged.write(false).as_str(), r#"{"tools":{},"experimental":{"x":{}}}"#);
+    assert_eq!(merged.write().as_str(), r#"{"tools":{"listChanged":true},"experimental":{"x":{}}}"#);
     merged = ServerCaps { experimental: None, ..merged };
     merged.absorb(&ServerCaps::read(&raw(r#"{"prompts":{},"completions":{},"tasks":{}}"#)));
     assert_eq!(
-        merged.write(true).as_str(),
+        merged.write().as_str(),
         r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"completions":{}}"#
     );
+    merged.absorb(&ServerCaps::read(&raw(r#"{"resources":{"subscribe":true}}"#)));
+    merged.absorb(&ServerCaps::read(&raw(r#"{"resources":{"subscribe":false}}"#)));
+    let resources = merged.write().find("resources").unwrap();
+    assert_eq!(resources.as_str(), r#"{"subscribe":true,"listChanged":true}"#);
+    assert_eq!(merged.lists(), crate::subscription::Lists::ALL);
 }
 
 #[test]
