@@ -35,21 +35,11 @@ class Excuse:
         return here and (trial.version, scenario) == (self.version, self.scenario)
 
 
-_SUBSCRIPTIONS = "subscriptions are not carried yet"
 _TASKS = "tasks are not carried yet"
 _UNDECLARED = "a call whose server asked what the client did not declare is not failed with -32021 yet"
 _FINGERPRINT = "nothing is asked of a server yet in the name of a client with these capabilities"
 
-_LISTEN_CHECKS = (
-    "sep-2575-server-sends-subscription-ack",
-    "sep-2575-server-tags-subscription-id",
-    "sep-2575-server-honors-notification-filter",
-    "sep-2575-server-sends-prompts-list-changed-on-subscription",
-    "sep-2575-server-sends-tools-list-changed-on-subscription",
-)
 _UNDECLARED_CHECKS = ("sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400")
-_TO_LEGACY_CLIENTS = ("http", "stdio", "modern", "modern-stdio")
-_TO_MODERN_CLIENTS = ("http", "stdio", "legacy", "legacy-stdio")
 _LEGACY_SERVERS = ("legacy", "legacy-stdio")
 _TASKS_SCENARIOS = (
     "tasks-lifecycle",
@@ -62,9 +52,6 @@ _TASKS_SCENARIOS = (
     "tasks-mrtr-composition",
 )
 NOT_YET = (
-    Excuse(_TO_LEGACY_CLIENTS, LEGACY, "resources-subscribe", _SUBSCRIPTIONS),
-    Excuse(_TO_LEGACY_CLIENTS, LEGACY, "resources-unsubscribe", _SUBSCRIPTIONS),
-    Excuse(_TO_MODERN_CLIENTS, MODERN, "server-stateless", _SUBSCRIPTIONS, _LISTEN_CHECKS),
     Excuse(_LEGACY_SERVERS, MODERN, "server-stateless", _UNDECLARED, _UNDECLARED_CHECKS),
     *(Excuse(("http", "stdio"), TASKS, name, _TASKS) for name in _TASKS_SCENARIOS),
     Excuse(

@@ -9,6 +9,7 @@ use portcullis_config::{Anonymous, Settings};
 use portcullis_hub::Supervisor;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
+use portcullis_mcp::subscription::Lists;
 use portcullis_model::ServerId;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
@@ -20,7 +21,8 @@ use crate::listen::{Connections, Sessions};
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
-use crate::upstream::{Change, Server, ServerState, Surroundings, TlsError};
+use crate::subscribe::Subscribers;
+use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
 
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -35,6 +37,7 @@ pub struct Gateway {
     pub(crate) bodies: Arc<Budget>,
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
+    pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) views: Views,
     pub(crate) sealer: Arc<Sealer>,
     /// Calls that wait for their clients to come back.
@@ -92,6 +95,7 @@ impl Gateway {
             sessions: Sessions::default(),
             bodies: Arc::default(),
             connections: Connections::default(),
+            subscribers: Arc::default(),
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
@@ -103,10 +107,8 @@ impl Gateway {
         });
         let weak = Arc::downgrade(&gateway);
         gateway.env.on_change(move |change| {
-            if let Some(gateway) = weak.upgrade()
-                && let Some(catalogue) = gateway.servers.load().find(change.server.as_str())
-            {
-                catalogue.invalidate(&change.method);
+            if let Some(gateway) = weak.upgrade() {
+                gateway.take_change(change);
             }
         });
         gateway.put_in_service()?;
@@ -150,6 +152,25 @@ impl Gateway {
         self.tracer.shutdown(within).await;
     }
 
+    /// A list has changed, or may have: what is kept of it is doubted first, so that whoever is told and asks again gets
+    /// the new one.
+    fn take_change(&self, change: Change) {
+        let Change { server, method, known } = change;
+        let servers = self.servers.load();
+        let catalogue = servers.find(server.as_str());
+        match (known, catalogue) {
+            (Known::Assumed, Some(catalogue)) => {
+                return catalogue.doubt(&method, self.subscribers.listen_to(&server));
+            }
+            (Known::Assumed, None) => return,
+            (Known::Announced, Some(catalogue)) => catalogue.invalidate(&method),
+            (Known::Announced, None) | (Known::Seen, _) => {}
+        }
+        if let Some(list) = Lists::of(&method) {
+            self.subscribers.announce(&self.env.control, server, list);
+        }
+    }
+
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &self.env);
@@ -161,10 +182,12 @@ impl Gateway {
         self.env.set_limits(settings.limits.clone());
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.servers.store(Arc::new(update.servers));
+        self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
             for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
             {
-                self.env.announce(Change { server: server.clone(), method });
+                let server = server.clone();
+                self.env.announce(Change { server, method, known: Known::Announced });
             }
         }
         for server in update.retired {

@@ -2,7 +2,8 @@
 //!
 //! The modules are the steps in their order. `listen` accepts bytes and knows the eras of clients; `admit` lets a call
 //! in; `route` finds its server and merges what servers list; `upstream` speaks to servers; `answer` holds the one
-//! table from kinds of failure to what clients see; `record` keeps what has to be kept. `pipeline` walks them on one
+//! table from kinds of failure to what clients see; `record` keeps what has to be kept; `subscribe` is for those who want
+//! to be told of changes. `pipeline` walks them on one
 //! screen, `call` is the waist between the edges, and `gateway` is what all calls share. `bridge` is the other end of
 //! the wire: stdio on this side, a gateway on the other.
 //!
@@ -23,6 +24,7 @@ mod record;
 mod rounds;
 mod route;
 mod seal;
+mod subscribe;
 mod upstream;
 
 pub use gateway::{Gateway, ServerReport, UpdateError};

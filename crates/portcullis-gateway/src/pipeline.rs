@@ -52,7 +52,7 @@ pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
 const ALL_SERVERS: &str = "_all";
 
 /// Starts the record of a call that no server is asked for.
-fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
+pub(crate) fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
     let server = match &call.endpoint {
         Endpoint::Aggregate => ALL_SERVERS,
         Endpoint::Server(id) => id.as_str(),

@@ -45,8 +45,8 @@ impl Lists {
         let declares = |capability| {
             capabilities.find_path(&[capability, "listChanged"]).and_then(|declared| declared.bool())
         };
-        let declared = Self::NAMES.iter().filter(|(.., capability)| declares(capability) == Some(true));
-        declared.fold(Self::NONE, |all, (list, ..)| all | *list)
+        let these = Self::NAMES.iter().filter(|(.., capability)| declares(capability) == Some(true));
+        these.fold(Self::NONE, |all, (list, ..)| all | *list)
     }
 
     /// Their list-changed notifications, in a fixed order.

@@ -2,7 +2,7 @@
 //!
 //! The bridge is era-blind where it can be: each message says itself which era it belongs to, and is posted with the
 //! headers of that era. It keeps what HTTP needs and stdio does not have: the session of a legacy host (opened again
-//! when the endpoint has lost it), its standalone stream, and which arguments a modern tool mirrors into headers.
+//! when the endpoint has lost it, with what it was subscribed to), its standalone stream, an end for streams of changes, and which arguments a modern tool mirrors into headers.
 //! Answers pass through as they come.
 
 mod relay;
@@ -82,6 +82,7 @@ pub async fn run(
     if let Some(line) = decoder.finish() {
         bridge.take(line, &mut tasks);
     }
+    bridge.stop_listening();
     while tasks.join_next().await.is_some() {}
     bridge.end_session().await;
     drop(bridge);
@@ -109,9 +110,17 @@ struct Bridge {
     host: mpsc::Sender<Raw>,
     session: Session,
     /// The requests under way.
-    running: Mutex<HashMap<Id, AbortHandle>>,
+    running: Mutex<HashMap<Id, Running>>,
     /// Which arguments the tools mirror into headers, as last listed.
     mirrors: Mutex<HashMap<String, Mirror>>,
+}
+
+/// A request under way.
+struct Running {
+    task: AbortHandle,
+    is_modern: bool,
+    /// It is answered when it ends, which may be never.
+    listens: bool,
 }
 
 impl Bridge {
@@ -121,8 +130,10 @@ impl Bridge {
             Ok(Message::Request(request)) => {
                 let (bridge, id) = (self.clone(), request.id.clone());
                 let raw = Raw::trusted(line);
+                let (is_modern, listens) = (is_modern(&request), request.method == Method::Listen);
                 let task = tasks.spawn(async move { bridge.request(request, raw).await });
-                self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, task);
+                let running = Running { task, is_modern, listens };
+                self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, running);
             }
             Ok(Message::Notification(notification)) if self.cancels_modern(&notification) => {}
             Ok(Message::Notification(notification)) => {
@@ -143,27 +154,32 @@ impl Bridge {
     /// A modern host cancels by a notification; over HTTP that is said by closing the connection (2026-07-28,
     /// cancellation). A legacy session carries the notification itself.
     fn cancels_modern(&self, notification: &Notification) -> bool {
-        if notification.method != Method::Cancelled || self.session.is_open() {
+        if notification.method != Method::Cancelled {
             return false;
         }
         let id = notification.params.as_ref().and_then(|params| params.find("requestId"));
-        let task = id.and_then(|id| Id::from_raw(&id)).and_then(|id| self.forget(&id));
-        if let Some(task) = task {
-            task.abort();
+        let Some(id) = id.and_then(|id| Id::from_raw(&id)) else { return !self.session.is_open() };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match running.get(&id) {
+            Some(request) if request.is_modern => request.task.abort(),
+            _ => return !self.session.is_open(),
         }
+        running.remove(&id);
         true
     }
 
-    fn forget(&self, id: &Id) -> Option<AbortHandle> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    /// The host hears nothing more: what would wait for changes for ever ends.
+    fn stop_listening(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().filter(|request| request.listens).for_each(|request| request.task.abort());
+    }
+
+    fn forget(&self, id: &Id) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     async fn request(self: Arc<Self>, request: Request, raw: Raw) {
-        let is_modern = request
-            .params
-            .as_ref()
-            .is_some_and(|params| params.find_path(&["_meta", key::PROTOCOL_VERSION]).is_some());
-        let failed = if is_modern {
+        let failed = if is_modern(&request) {
             self.modern_request(&request, &raw).await.err()
         } else {
             self.legacy_request(&request, &raw).await.err()
@@ -194,6 +210,11 @@ impl Bridge {
         // An error says that the host has gone; the loop notices by itself.
         let _ = self.host.send(message).await;
     }
+}
+
+fn is_modern(request: &Request) -> bool {
+    let params = request.params.as_ref();
+    params.is_some_and(|params| params.find_path(&["_meta", key::PROTOCOL_VERSION]).is_some())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt as _;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Change, Raw};
-use portcullis_mcp::message::{Id, Message, Request, code};
+use portcullis_mcp::message::{Id, Message, Request, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
 use portcullis_mcp::sse;
@@ -44,7 +44,12 @@ impl Bridge {
                 self.link.post(HERE, head, raw.bytes().clone()).await.map_err(|error| error.to_string())?;
             if reply.media() == Media::EventStream {
                 return match self.stream(reply.into_body(), request, None).await {
-                    Ended::Answered => Ok(()),
+                    Ended::Answered => {
+                        if request.method == Method::Listen {
+                            self.end_stream(&request.id).await;
+                        }
+                        Ok(())
+                    }
                     Ended::Broken(_) => Err("the connection broke before the answer".to_owned()),
                 };
             }
@@ -62,6 +67,14 @@ impl Bridge {
             return self.hand_over(request, status, answer).await;
         }
         Ok(())
+    }
+
+    /// Over stdio a stream ends with a notification besides its result (2026-07-28, cancellation).
+    async fn end_stream(&self, id: &Id) {
+        let params = Raw::from_static("{}").with(&[("requestId", Change::Set(id.raw().as_bytes()))]);
+        let mut message = Vec::new();
+        write_notification(&mut message, &Method::Cancelled, Some(&params));
+        self.tell(Raw::trusted(message)).await;
     }
 
     fn modern_headers(&self, request: &Request) -> HeaderMap {
@@ -159,6 +172,7 @@ impl Bridge {
         match request.method {
             Method::ToolsList => self.learn_tools(&result),
             Method::Initialize => self.session.agreed(&result),
+            Method::ResourcesSubscribe | Method::ResourcesUnsubscribe => self.session.subscribed(request),
             _ => {}
         }
     }

@@ -1,12 +1,13 @@
 //! The session of a legacy host.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use http_body_util::BodyExt as _;
-use portcullis_mcp::json::Raw;
-use portcullis_mcp::message::{Request, write_notification};
+use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::message::{Id, Request, write_notification, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::sse;
@@ -17,6 +18,8 @@ use crate::upstream::{Answer, Head, Media};
 
 /// A broken stream is resumed so often.
 const RESUMES: u32 = 5;
+/// Most subscriptions that are made again in a new session.
+const MOST_SUBSCRIBED: usize = 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What was agreed, and how to agree on it again.
@@ -34,6 +37,8 @@ struct State {
     initialize: Option<Raw>,
     /// Counts sessions.
     number: u32,
+    /// What the host is subscribed to.
+    subscribed: BTreeSet<String>,
 }
 
 impl Session {
@@ -50,6 +55,19 @@ impl Session {
     pub(super) fn agreed(&self, result: &Raw) {
         self.state().revision =
             result.find_string("protocolVersion").and_then(|version| Revision::parse(&version));
+    }
+}
+
+impl Session {
+    /// A subscription was accepted or ended.
+    pub(super) fn subscribed(&self, request: &Request) {
+        let Some(uri) = request.params.as_ref().and_then(|params| params.find_string("uri")) else { return };
+        let mut state = self.state();
+        if request.method == Method::ResourcesUnsubscribe {
+            state.subscribed.remove(&uri);
+        } else if state.subscribed.len() < MOST_SUBSCRIBED {
+            state.subscribed.insert(uri);
+        }
     }
 }
 
@@ -145,8 +163,21 @@ impl Bridge {
         write_notification(&mut initialized, &Method::Initialized, None);
         let state = self.session.state().clone();
         let _ = self.link.post(HERE, state.head(), initialized.into()).await;
+        for uri in &state.subscribed {
+            self.subscribe_again(&state, uri).await;
+        }
         self.listen();
         Ok(())
+    }
+
+    async fn subscribe_again(&self, state: &State, uri: &str) {
+        let params = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
+        let id = Id::from_raw(&Raw::from_static("\"portcullis-subscribe\"")).expect("a string is an id");
+        let mut message = Vec::new();
+        write_request(&mut message, &id, &Method::ResourcesSubscribe, Some(&params));
+        if let Ok(reply) = self.link.post(HERE, state.head(), message.into()).await {
+            let _ = read_answer(reply).await;
+        }
     }
 
     /// A notification of a legacy host. With `initialized` begins the standalone stream.
@@ -171,9 +202,10 @@ impl Bridge {
     fn listen(self: &Arc<Self>) {
         let (bridge, number) = (Arc::downgrade(self), self.session.state().number);
         tokio::spawn(async move {
+            let mut last = None;
             while let Some(bridge) = bridge.upgrade() {
                 let state = bridge.session.state().clone();
-                if state.number != number || !bridge.follow(&state).await {
+                if state.number != number || !bridge.follow(&state, &mut last).await {
                     return;
                 }
                 drop(bridge);
@@ -182,11 +214,18 @@ impl Bridge {
         });
     }
 
-    /// Hands over one standalone stream; says whether there is a point in another.
-    async fn follow(&self, state: &State) -> bool {
-        let mut body = match self.link.get(HERE, state.head()).await {
+    /// Hands over one standalone stream, from after the last event of the one before; says whether there is a point in
+    /// another.
+    async fn follow(&self, state: &State, last: &mut Option<String>) -> bool {
+        let last_event_id = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok());
+        let resumed = last_event_id.is_some();
+        let mut body = match self.link.get(HERE, Head { last_event_id, ..state.head() }).await {
             Ok(reply) if reply.media() == Media::EventStream => reply.into_body(),
-            Ok(reply) => return reply.status().is_server_error(),
+            // What was to be read on is not kept any more; a stream from now on may be.
+            Ok(reply) => {
+                *last = None;
+                return resumed || reply.status().is_server_error();
+            }
             Err(_) => return true,
         };
         let mut decoder = sse::Decoder::new(MESSAGE);
@@ -201,6 +240,7 @@ impl Bridge {
                 decoder.push(data);
             }
             while let Some(Ok(event)) = decoder.next() {
+                *last = decoder.last_event_id().map(str::to_owned).or(last.take());
                 if let Ok(message) = Raw::parse(event.data, DEPTH) {
                     self.tell(message).await;
                 }

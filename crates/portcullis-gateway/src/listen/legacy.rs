@@ -19,6 +19,7 @@ use portcullis_mcp::message::{write_error, write_notification, write_result};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
+use portcullis_mcp::subscription::Lists;
 use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ use crate::gateway::Gateway;
 use crate::rounds;
 use crate::route;
 use crate::seal::random_id;
+use crate::subscribe::session_request;
 
 const LEGACY: Era = Era::Legacy;
 /// How soon a client whose stream broke may come back.
@@ -119,7 +121,9 @@ pub(super) async fn open_session(
     });
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
-    let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone());
+    let lists = result.find("capabilities").map_or(Lists::NONE, |declared| Lists::declared(&declared));
+    let subscriber = gateway.subscribers.add(&endpoint, &caller, lists);
+    let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone()).told(subscriber);
     let session = Arc::new(match wire {
         Some(wire) => session.on(wire),
         None => session,
@@ -324,7 +328,13 @@ impl Work {
         };
         let gateway = context.gateway.clone();
         let patience = gateway.env.limits().ask_timeout;
-        let source = Source::Opening(async move { rounds::drive(&gateway, call).await }.boxed());
+        let source = match (&call.method, session.subscriber().cloned()) {
+            (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe, Some(subscriber)) => {
+                async move { session_request(&gateway, &subscriber, call).await }.boxed()
+            }
+            _ => async move { rounds::drive(&gateway, call).await }.boxed(),
+        };
+        let source = Source::Opening(source);
         Ok(Self {
             session: session.clone(),
             running,
@@ -559,9 +569,12 @@ pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields)
     }
     let pause = context.gateway.env.limits().keep_alive_interval;
     let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
-        return response::stream(Body::stream(standalone(context, session.clone(), pause)));
+        return response::stream(Body::stream(standalone(context, session, None, pause)));
     };
     let place = Place::parse(last);
+    if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
+        return response::stream(Body::stream(standalone(context, session, Some(place.event), pause)));
+    }
     match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
         Some((stream, event)) => response::stream(Body::stream(read(stream.reader(Some(event)), pause))),
         None => {

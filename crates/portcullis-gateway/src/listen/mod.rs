@@ -15,6 +15,7 @@ mod guard;
 mod http1;
 mod http2;
 mod legacy;
+mod listening;
 mod modern;
 mod ops;
 mod request;

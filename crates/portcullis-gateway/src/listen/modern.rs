@@ -21,6 +21,7 @@ use portcullis_model::ErrorKind;
 use super::body::Body;
 use super::context::{Context, trace_context};
 use super::fields::Fields;
+use super::listening::listen;
 use super::response::{self, Accepts};
 use crate::answer::reply;
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Refusal};
@@ -39,6 +40,7 @@ pub(super) async fn request(
     let id = request.id.clone();
     let method = request.method.clone();
     match read(context, endpoint, fields, request) {
+        Ok(call) if call.method == Method::Listen => listen(context, call, id, accepts).await,
         Ok(call) => answer(context, call, id, method, accepts).await,
         Err(refusal) => response::refusal(MODERN, Some(&id), &refusal),
     }
@@ -120,6 +122,7 @@ fn is_served(method: &Method) -> bool {
             | Method::PromptsList
             | Method::PromptsGet
             | Method::Complete
+            | Method::Listen
     ) || method.is_of_skills()
 }
 

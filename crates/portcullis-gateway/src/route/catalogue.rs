@@ -23,7 +23,7 @@ use portcullis_model::ErrorKind;
 use super::listing::{Freshness, ListKind, Listing, Origin};
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
-use crate::upstream::{Outgoing, Server, ServerState};
+use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
 /// Bounds on what a server may list.
 const MAX_PAGES: usize = 1_000;
@@ -170,6 +170,39 @@ impl Catalogue {
         }
     }
 
+    /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
+    /// now, if `somebody` wants to be told in case they have changed.
+    pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
+        for ((kind, variant), cell) in self.lock().iter() {
+            let old = cell.current.load_full();
+            if !kind.is_changed_by(method) || (old.is_none() && !cell.is_fetching()) {
+                continue;
+            }
+            cell.invalidate();
+            if let (true, Some(old)) = (somebody, old) {
+                self.compare(*kind, *variant, old, method.clone());
+            }
+        }
+    }
+
+    fn compare(self: &Arc<Self>, kind: ListKind, variant: Variant, old: Arc<Listing>, method: Method) {
+        let (catalogue, env) = (self.clone(), self.server.env().clone());
+        env.control.clone().spawn(async move {
+            let need = Need::Fresh(catalogue.server.settings().call_timeout);
+            let found = catalogue.list(kind, variant, need).await;
+            if found.is_ok_and(|found| !found.stale && !found.listing.lists_as(&old)) {
+                env.announce(Change { server: catalogue.server.id().clone(), method, known: Known::Seen });
+            }
+        });
+    }
+
+    /// Somebody wants to be told of changes of the lists. A server that is not reached now has nothing to tell.
+    pub(crate) fn follow(&self, era: Era) {
+        if let Some(feed) = self.server.open_feed(era, &conversation()) {
+            feed.want_lists();
+        }
+    }
+
     /// The server as the operator sees it.
     pub(crate) fn report(&self) -> ServerReport {
         let cells = self.lock();
@@ -232,8 +265,11 @@ impl Catalogue {
     }
 
     async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
-        let conversation: Arc<str> = Arc::from("catalogue");
+        let conversation = conversation();
         let connection = self.server.connection_with(variant.era, &conversation, variant.caps).await?;
+        if let Some(feed) = connection.feed() {
+            feed.want_lists();
+        }
         let era = connection.era();
         let mut load = Load::new(kind, era, self.server.settings().list_ttl);
         if connection.peer().capabilities.find(kind.capability()).is_some() {
@@ -268,7 +304,16 @@ impl Catalogue {
     }
 }
 
+/// What the gateway asks for everybody belongs to a conversation of its own.
+pub(super) fn conversation() -> Arc<str> {
+    Arc::from("catalogue")
+}
+
 impl Cell {
+    fn is_fetching(&self) -> bool {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     fn is_fresh(&self, listing: &Listing) -> bool {
         !self.invalid.load(Ordering::Acquire) && listing.freshness.expires > Instant::now()
     }

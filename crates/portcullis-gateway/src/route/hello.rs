@@ -14,7 +14,7 @@ use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::key;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, conversation};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::upstream::Peer;
@@ -39,7 +39,7 @@ pub(crate) async fn discover(
     let mut out = format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[{}],\"capabilities\":{}",
         versions.join(","),
-        hello.capabilities.write(false)
+        hello.capabilities.write()
     )
     .into_bytes();
     write_instructions(&mut out, hello.instructions.as_deref());
@@ -66,13 +66,22 @@ pub(crate) async fn initialize_result(
     let mut out = format!(
         "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}",
         caller.revision,
-        hello.capabilities.write(true),
+        hello.capabilities.write(),
         gateway.server_info(endpoint)
     )
     .into_bytes();
     write_instructions(&mut out, hello.instructions.as_deref());
     out.push(b'}');
     Ok(Raw::trusted(out))
+}
+
+/// What the endpoint offers.
+pub(crate) async fn offered(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    caller: &Caller,
+) -> Result<ServerCaps, Refusal> {
+    Ok(greet(gateway, endpoint, caller).await?.capabilities)
 }
 
 fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
@@ -111,6 +120,7 @@ fn everything() -> ServerCaps {
     ServerCaps {
         tools: true,
         resources: true,
+        subscribe: true,
         prompts: true,
         completions: true,
         logging: true,
@@ -134,7 +144,6 @@ async fn peer_of(catalogue: &Arc<Catalogue>, era: Era) -> Result<Arc<Peer>, Refu
     if let Some(peer) = catalogue.server.about() {
         return Ok(peer);
     }
-    let conversation: Arc<str> = Arc::from("catalogue");
-    let connection = catalogue.server.connection(era, &conversation).await?;
+    let connection = catalogue.server.connection(era, &conversation()).await?;
     Ok(Arc::new(connection.peer().clone()))
 }

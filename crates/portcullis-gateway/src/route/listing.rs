@@ -217,6 +217,12 @@ impl Listing {
         self.position(key).map(|index| &self.items[index])
     }
 
+    /// Whether it says the same as another.
+    pub(crate) fn lists_as(&self, other: &Self) -> bool {
+        let all = self.items.iter().zip(&other.items);
+        self.items.len() == other.items.len() && all.into_iter().all(|(one, two)| one.raw == two.raw)
+    }
+
     /// Where the item with the server's own name or URI stands.
     pub(crate) fn position(&self, key: &str) -> Option<usize> {
         self.by_key.get(key).copied()

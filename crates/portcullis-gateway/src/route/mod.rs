@@ -11,8 +11,8 @@ mod servers;
 mod view;
 
 pub(crate) use catalogue::{Variant, warm_up};
-pub(crate) use hello::{discover, initialize_result};
+pub(crate) use hello::{discover, initialize_result, offered};
 pub(crate) use listing::ListKind;
-pub(crate) use resolve::{Route, resolve};
+pub(crate) use resolve::{Route, resolve, server_of_uri};
 pub(crate) use servers::Servers;
 pub(crate) use view::{Views, list};

@@ -14,7 +14,7 @@ use portcullis_telemetry::CallSeries;
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
 use super::servers::unknown_server;
-use crate::call::{Call, Endpoint, Refusal};
+use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 
 /// Where a call goes.
@@ -142,7 +142,7 @@ fn unlisted(catalogue: &Catalogue, call: &Call) -> Arc<CallSeries> {
 
 async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
     let uri = subject(call, "uri")?;
-    let (catalogue, own) = Box::pin(server_of_uri(gateway, call, uri)).await?;
+    let (catalogue, own) = Box::pin(server_of_uri(gateway, &call.endpoint, &call.caller, uri)).await?;
     let mut route = route(&catalogue, call, own, None);
     if let (true, Some(own)) = (route.aggregate, &route.subject) {
         let own = Raw::from_text(own);
@@ -172,7 +172,7 @@ async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> 
         }
         Some("ref/resource") => {
             let uri = reference.find_string("uri").ok_or_else(wrong)?;
-            let (catalogue, own) = server_of_uri(gateway, call, &uri).await?;
+            let (catalogue, own) = server_of_uri(gateway, &call.endpoint, &call.caller, &uri).await?;
             (catalogue, set(&reference, "uri", &own))
         }
         _ => return Err(wrong()),
@@ -210,12 +210,13 @@ fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Object) -> R
 }
 
 /// The server that has a URI, and its own form of it.
-async fn server_of_uri(
+pub(crate) async fn server_of_uri(
     gateway: &Gateway,
-    call: &Call,
+    endpoint: &Endpoint,
+    caller: &Caller,
     uri: &str,
 ) -> Result<(Arc<Catalogue>, String), Refusal> {
-    if let Endpoint::Server(id) = &call.endpoint {
+    if let Endpoint::Server(id) = endpoint {
         return Ok((find_server(gateway, id)?, uri.to_owned()));
     }
     let servers = gateway.servers.load_full();
@@ -226,7 +227,7 @@ async fn server_of_uri(
     }
     // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, else whose template makes
     // it, the first by slug.
-    let variant = Variant::of(&call.caller);
+    let variant = Variant::of(caller);
     let all: Vec<_> = servers.iter().cloned().collect();
     let kinds = [ListKind::Resources, ListKind::Templates];
     let knows = |catalogue: &Arc<Catalogue>, kind| {

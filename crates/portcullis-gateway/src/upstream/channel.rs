@@ -15,11 +15,15 @@ use portcullis_hub::ChildHandle;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Notification, Response, write_notification};
 use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::subscription::subscription_id;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio_util::sync::CancellationToken;
 
+use super::feed::{Ear, Feed};
 use super::questions::{Questions, Respond};
 use super::sse::Posts;
 use crate::call::Refusal;
@@ -31,12 +35,8 @@ const MOST_ABANDONED: usize = 1024;
 /// How long a child may take to leave after its stdin was closed, and again after SIGTERM.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
-/// Told about notifications that belong to no call.
-pub(super) type OnNotice = Box<dyn Fn(&Method) + Send + Sync>;
-
 /// What becomes of what the server says by itself.
 pub(super) struct Told {
-    pub(super) on_notice: OnNotice,
     /// Takes its requests.
     pub(super) questions: Arc<Questions>,
 }
@@ -91,7 +91,19 @@ struct Shared {
     calls: Mutex<HashMap<u64, Waiting>>,
     /// Calls that were cancelled and not answered since: the server may still be at work on them, and say so.
     abandoned: Mutex<HashSet<u64>>,
+    /// Open `subscriptions/listen` requests: their messages name them.
+    listeners: Mutex<HashMap<u64, Arc<Ear>>>,
+    /// Who is told what belongs to no call, and the era that the server speaks.
+    feed: OnceLock<(Era, Arc<Feed>)>,
     broken: OnceLock<String>,
+    /// Fires when the channel has broken.
+    over: CancellationToken,
+}
+
+/// An open `subscriptions/listen`. Dropping it tells the server that it was cancelled.
+pub(super) struct Listener {
+    channel: Arc<Channel>,
+    id: u64,
 }
 
 struct Waiting {
@@ -124,7 +136,10 @@ impl Channel {
             server,
             calls: Mutex::default(),
             abandoned: Mutex::default(),
+            listeners: Mutex::default(),
+            feed: OnceLock::new(),
             broken: OnceLock::new(),
+            over: CancellationToken::new(),
         });
         let carrier = Arc::new(carrier);
         let to = Arc::downgrade(&carrier);
@@ -161,11 +176,47 @@ impl Channel {
         if let Some(why) = self.broken() {
             return Err(Lost::Unsent(why.to_owned()));
         }
-        match &*self.carrier {
-            Carrier::Child { queue, .. } => self.enqueue(queue, message).await?,
-            Carrier::Posts(posts) => posts.request(self, id, message).await,
-        }
+        self.request(id, message).await?;
         Ok(ticket)
+    }
+
+    /// Sends `subscriptions/listen`; what belongs to it is heard by `ear`.
+    ///
+    /// # Errors
+    /// As [`Channel::begin`].
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        id: u64,
+        message: Raw,
+        ear: Arc<Ear>,
+    ) -> Result<Listener, Lost> {
+        self.shared.listeners().insert(id, ear);
+        let listener = Listener { channel: self.clone(), id };
+        if let Some(why) = self.broken() {
+            return Err(Lost::Unsent(why.to_owned()));
+        }
+        self.request(id, message).await?;
+        Ok(listener)
+    }
+
+    /// From now on `feed` is told what belongs to no call.
+    pub(super) fn feed(&self, era: Era, feed: &Arc<Feed>) {
+        let _ = self.shared.feed.set((era, feed.clone()));
+    }
+
+    /// Waits until the channel has broken.
+    pub(super) async fn over(&self) {
+        self.shared.over.cancelled().await;
+    }
+
+    async fn request(self: &Arc<Self>, id: u64, message: Raw) -> Result<(), Lost> {
+        match &*self.carrier {
+            Carrier::Child { queue, .. } => self.enqueue(queue, message).await,
+            Carrier::Posts(posts) => {
+                posts.request(self, id, message).await;
+                Ok(())
+            }
+        }
     }
 
     /// Sends a notification that what follows depends on.
@@ -300,6 +351,14 @@ impl Ticket {
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.channel.shared.listeners().remove(&self.id).is_some() {
+            self.channel.cancel(self.id);
+        }
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         let waiting = self.channel.shared.calls().remove(&self.id).is_some();
@@ -315,6 +374,10 @@ impl Drop for Ticket {
 impl Shared {
     fn calls(&self) -> MutexGuard<'_, HashMap<u64, Waiting>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, HashMap<u64, Arc<Ear>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a call that the server may still be at work on. One that never answers what was cancelled would make this
@@ -333,6 +396,8 @@ impl Shared {
     fn break_with(&self, why: &str) {
         let _ = self.broken.set(why.to_owned());
         self.calls().clear();
+        self.listeners().clear();
+        self.over.cancel();
     }
 }
 
@@ -375,6 +440,9 @@ impl Inbox {
                 }
             }
             None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id)) => {}
+            None if let Some(ear) = id.and_then(|id| self.shared.listeners().remove(&id)) => {
+                ear.hear(Message::Response(response));
+            }
             None => {
                 tracing::debug!(server.id = %self.shared.server, "an answer to no open request was dropped");
             }
@@ -398,8 +466,31 @@ impl Inbox {
                     let _ = notes.try_send(notification);
                 }
             }
-            Method::Cancelled => self.told.questions.withdraw(notification.params.as_ref()),
-            ref method => (self.told.on_notice)(method),
+            Method::Cancelled => {
+                self.told.questions.withdraw(notification.params.as_ref());
+                self.take_cancelled(&notification);
+            }
+            _ => self.take_notice(notification),
+        }
+    }
+
+    /// What names a stream goes there or nowhere.
+    fn take_notice(&self, notification: Notification) {
+        if let Some(named) = subscription_id(notification.params.as_ref()) {
+            let ear = named.u64().and_then(|id| self.shared.listeners().get(&id).cloned());
+            if let Some(ear) = ear {
+                ear.hear(Message::Notification(notification));
+            }
+        } else if let Some((era, feed)) = self.shared.feed.get() {
+            feed.take(*era, &notification);
+        }
+    }
+
+    /// A server ends a stream of its own accord (2026-07-28, cancellation).
+    fn take_cancelled(&self, notification: &Notification) {
+        let id = notification.params.as_ref().and_then(|params| params.find("requestId")?.u64());
+        if let Some(id) = id {
+            self.shared.listeners().remove(&id);
         }
     }
 

@@ -5,8 +5,8 @@
 //! ended, another era) comes back as [`Sent::Stale`]: the request provably was not carried out, and the owner may open
 //! a new connection and send it again.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::Surroundings;
 use super::channel::Channel;
+use super::feed::Feed;
 use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
 use super::questions::{Questions, Respond, Turn};
@@ -70,6 +71,8 @@ pub(crate) struct Connection {
     ids: AtomicU64,
     /// What the server asks of its client.
     pub(super) questions: Arc<Questions>,
+    /// Who is told what belongs to no call; set by the owner of the connection.
+    pub(super) feed: OnceLock<Arc<Feed>>,
     /// Places for messages that nobody waits for.
     pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
@@ -117,6 +120,7 @@ impl Connection {
             questions,
             // Ids below are taken by the handshake.
             ids: AtomicU64::new(16),
+            feed: OnceLock::new(),
             asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
             opened: Instant::now(),
@@ -147,8 +151,11 @@ impl Connection {
         }
     }
 
-    /// How long nobody has used it; zero while a call is under way.
+    /// How long nobody has used it; zero while a call is under way or a resource is watched.
     pub(super) fn idle(&self) -> Duration {
+        if self.feed().is_some_and(|feed| feed.needs(self)) {
+            return Duration::ZERO;
+        }
         if let Link::Channel(channel) = &self.link
             && !channel.is_idle()
         {
@@ -167,6 +174,9 @@ impl Connection {
 
     /// Ends the conversation: stops a child, deletes a session.
     pub(crate) async fn close(&self) {
+        if let Some(feed) = self.feed() {
+            feed.detach(self);
+        }
         match &self.link {
             Link::Channel(channel) => channel.close().await,
             Link::Http { link, session: session @ Some(_) } => {
@@ -192,7 +202,7 @@ impl Connection {
         {
             self.raise_log_level(level, out.worker).await;
         }
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let id = self.next_id();
         match self.questions.enter(id, out, turn) {
             Some(floor) => self.exchange_asked(id, out, floor).await,
             None => self.send(id, out).await,
@@ -222,6 +232,10 @@ impl Connection {
             (Some(connection), None) => connection.post_aside(message.as_bytes().to_vec()),
             (None, _) => {}
         })
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The log level that a call wants and the server can heed.

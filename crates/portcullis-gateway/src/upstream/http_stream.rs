@@ -156,7 +156,7 @@ impl HttpStream {
                 None
             }
             Ok(Message::Notification(notification)) => {
-                self.connection.env.notice(&self.connection.server, &notification.method);
+                self.connection.notice(&notification);
                 relevant(notification, self.id, self.progress_token.as_ref(), self.log_level)
                     .map(Event::Notification)
             }

@@ -2,8 +2,8 @@
 //!
 //! `server.rs` is one configured server with its conversations; `opening.rs` finds its era and shakes hands;
 //! `connection.rs` with `over_http.rs` and `over_channel.rs` carries a call; `channel.rs` is what calls on a child
-//! (`stdio.rs`) or a stream (`sse.rs`) share, and `incoming.rs` reads what comes back. Nothing
-//! here knows who called or what an aggregate is.
+//! (`stdio.rs`) or a stream (`sse.rs`) share, and `incoming.rs` reads what comes back; `feed/` is what servers tell of
+//! themselves. Nothing here knows who called or what an aggregate is.
 
 mod asked;
 mod channel;
@@ -29,10 +29,11 @@ mod surroundings;
 pub(crate) mod tls;
 
 pub(crate) use connection::Peer;
+pub(crate) use feed::{Subscription, Watcher};
 pub(crate) use http::{Answer, Head, HttpLink, read_body};
 pub(crate) use outgoing::{Asker, Outgoing};
 pub(crate) use reply::{HttpReply, Media};
 pub(crate) use server::Server;
 pub use server::ServerState;
-pub(crate) use surroundings::{Change, Surroundings};
+pub(crate) use surroundings::{Change, Known, Surroundings};
 pub use tls::TlsError;

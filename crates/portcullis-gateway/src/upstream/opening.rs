@@ -188,8 +188,7 @@ fn any_legacy(versions: &Raw) -> bool {
 }
 
 fn ignore(server: &ServerId) -> Told {
-    let questions = Questions::new(server.clone(), ClientCaps::NONE, Arc::default());
-    Told { on_notice: Box::new(|_| {}), questions }
+    Told { questions: Questions::new(server.clone(), ClientCaps::NONE, Arc::default()) }
 }
 
 /// A legacy conversation that was opened over HTTP.

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
-use super::feed;
+use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
 use super::opening::{Handshake, Verdict};
@@ -49,6 +49,8 @@ pub(crate) struct Server {
     verdict: ArcSwapOption<Verdict>,
     probing: tokio::sync::Mutex<()>,
     conversations: Slots,
+    /// What it tells of changes, for each conversation.
+    pub(super) feeds: Feeds,
     /// What is known of what it asks its clients.
     asks: Arc<Asks>,
     /// What it last said about itself.
@@ -135,6 +137,7 @@ impl Server {
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
             conversations: Slots::default(),
+            feeds: Feeds::default(),
             asks: Arc::default(),
             about: ArcSwapOption::empty(),
             health: Mutex::new(health),
@@ -273,7 +276,7 @@ impl Server {
 
     /// Which of a server's two conversations serves clients of `era`: one, where it speaks only one era; `None` as long as
     /// nobody has found out what it speaks.
-    fn place(&self, era: Era) -> Option<usize> {
+    pub(super) fn place(&self, era: Era) -> Option<usize> {
         if self.http.is_none() {
             return Some(0);
         }
@@ -344,12 +347,16 @@ impl Server {
             // A child that turns out to be modern is the same for everybody.
             let plain = self.slot(place, conversation, ClientCaps::NONE, 0)?;
             let first = self.open_slot(&plain, era, ClientCaps::NONE).await?;
+            self.feeds.attach(self, era, conversation, &first, ClientCaps::NONE);
             if first.era() == Era::Modern {
                 return Ok(first);
             }
             caps
         };
-        self.open_slot(&self.slot(place, conversation, declared, lane)?, era, declared).await
+        let slot = self.slot(place, conversation, declared, lane)?;
+        let connection = self.open_slot(&slot, era, declared).await?;
+        self.feeds.attach(self, era, conversation, &connection, declared);
+        Ok(connection)
     }
 
     async fn open_slot(
@@ -393,8 +400,9 @@ impl Server {
 
     /// What has to be looked after while a conversation is open.
     fn watch(self: &Arc<Self>, slot: &Arc<Slot>, connection: &Arc<Connection>, caps: ClientCaps) {
-        if matches!(connection.link, Link::Http { .. }) && connection.era() == Era::Legacy {
-            feed::follow(connection);
+        let is_http = matches!(connection.link, Link::Http { .. });
+        if is_http && connection.era() == Era::Legacy && caps != ClientCaps::NONE {
+            feed::follow_sibling(connection);
         }
         let is_child = matches!(connection.link, Link::Channel(_));
         let idle = match (&self.settings.transport, self.settings.sharing) {
@@ -411,6 +419,7 @@ impl Server {
         if self.settings.sharing == Sharing::Shared {
             return;
         }
+        self.feeds.end(conversation);
         let ended = self.conversations.end(conversation);
         for slot in ended {
             self.env.control.spawn(async move { slot.close().await });
@@ -420,6 +429,7 @@ impl Server {
     /// Takes the server out of service: calls under way may end within `patience`, then everything is closed.
     pub(crate) async fn retire(self: Arc<Self>, patience: Duration) {
         self.retired.store(true, Ordering::Relaxed);
+        self.feeds.end_all();
         let all = u32::try_from(self.settings.max_concurrent.max(1)).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(patience, self.calls.acquire_many(all)).await;
         for slot in self.conversations.take_all() {
@@ -427,7 +437,7 @@ impl Server {
         }
     }
 
-    fn forget(&self, connection: &Arc<Connection>) {
+    pub(super) fn forget(&self, connection: &Arc<Connection>) {
         self.conversations.forget(connection);
         let connection = connection.clone();
         self.env.control.spawn(async move { connection.close().await });

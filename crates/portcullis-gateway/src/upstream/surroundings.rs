@@ -9,9 +9,19 @@ use portcullis_mcp::method::Method;
 use portcullis_model::ServerId;
 use portcullis_telemetry::Metrics;
 use tokio::runtime::Handle;
-use tokio::sync::broadcast;
 
 use crate::call::Worker;
+
+/// How a change is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The server said so, or its settings changed.
+    Announced,
+    /// Nobody said so, but it may have been missed.
+    Assumed,
+    /// The new list is there already and differs from the old one.
+    Seen,
+}
 
 /// A server's list has changed, or may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +30,8 @@ pub(crate) struct Change {
     pub(crate) server: ServerId,
     /// The list-changed notification that says which.
     pub(crate) method: Method,
+    /// How that is known.
+    pub(crate) known: Known,
 }
 
 /// What a server needs of the gateway around it.
@@ -33,15 +45,11 @@ pub(crate) struct Surroundings {
     pub(crate) client_info: String,
     pub(crate) metrics: Metrics,
     limits: ArcSwap<Limits>,
-    changes: broadcast::Sender<Change>,
-    /// Called before anybody hears of a change, so that who hears of it and asks again gets the new list.
-    invalidate: OnceLock<Invalidate>,
+    /// Called with every change.
+    on_change: OnceLock<OnChange>,
 }
 
-type Invalidate = Box<dyn Fn(&Change) + Send + Sync>;
-
-/// A listener that falls further behind than this has missed some and has to assume that everything changed.
-const CHANGES: usize = 1024;
+type OnChange = Box<dyn Fn(Change) + Send + Sync>;
 
 impl Surroundings {
     pub(crate) fn new(
@@ -52,7 +60,6 @@ impl Surroundings {
         metrics: Metrics,
         limits: Limits,
     ) -> Self {
-        let (changes, _) = broadcast::channel(CHANGES);
         Self {
             control,
             supervisor,
@@ -60,8 +67,7 @@ impl Surroundings {
             client_info,
             metrics,
             limits: ArcSwap::from_pointee(limits),
-            changes,
-            invalidate: OnceLock::new(),
+            on_change: OnceLock::new(),
         }
     }
 
@@ -79,32 +85,26 @@ impl Surroundings {
         Worker(self.workers)
     }
 
-    /// Tells whoever listens that a server announced a change of a list; other notifications are nobody's business.
+    /// Takes a notification of a server that belongs to nobody's call: a change of a list is announced, others are
+    /// nobody's business.
     pub(crate) fn notice(&self, server: &ServerId, method: &Method) {
         if matches!(
             method,
             Method::ToolsListChanged | Method::PromptsListChanged | Method::ResourcesListChanged
         ) {
-            self.announce(Change { server: server.clone(), method: method.clone() });
+            self.announce(Change { server: server.clone(), method: method.clone(), known: Known::Announced });
         }
     }
 
-    /// Tells whoever listens that a list has changed.
+    /// A list has changed, or may have.
     pub(crate) fn announce(&self, change: Change) {
-        if let Some(invalidate) = self.invalidate.get() {
-            invalidate(&change);
+        if let Some(on_change) = self.on_change.get() {
+            on_change(change);
         }
-        // An error only says that nobody listens.
-        let _ = self.changes.send(change);
     }
 
-    /// Sets, once, who forgets what a change makes stale.
-    pub(crate) fn on_change(&self, invalidate: impl Fn(&Change) + Send + Sync + 'static) {
-        let _ = self.invalidate.set(Box::new(invalidate));
-    }
-
-    /// From now on, every change.
-    pub(crate) fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+    /// Sets, once, who is told of changes.
+    pub(crate) fn on_change(&self, on_change: impl Fn(Change) + Send + Sync + 'static) {
+        let _ = self.on_change.set(Box::new(on_change));
     }
 }

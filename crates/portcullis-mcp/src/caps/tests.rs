@@ -75,10 +75,10 @@ fn settings_of_known_extensions_stay_and_others_go() {
     let given = r#"{"extensions":{"x/y":{},"io.modelcontextprotocol/skills":{"directoryRead":true},"io.modelcontextprotocol/ui":{"a":1}}}"#;
     let caps = ServerCaps::read(&raw(given));
     let written = r#"{"extensions":{"io.modelcontextprotocol/ui":{"a":1},"io.modelcontextprotocol/skills":{"directoryRead":true}}}"#;
-    assert_eq!(caps.write(false).as_str(), written);
+    assert_eq!(caps.write().as_str(), written);
     let mut merged = ServerCaps::default();
     merged.absorb(&caps);
-    assert_eq!(merged.write(false).as_str(), "{}");
+    assert_eq!(merged.write().as_str(), "{}");
 }
 
 #[test]

@@ -2,22 +2,23 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::harness::client::text_of;
 use crate::harness::fake::tool;
-use crate::harness::{Child as Server, Fake, Gateway, Modern};
+use crate::harness::{Child as Server, DEADLINE, Fake, Gateway, Modern};
 
 /// The bridge as a host starts it.
-struct Bridge {
-    process: Child,
+pub(crate) struct Bridge {
+    process: Arc<Mutex<Child>>,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
 
 impl Bridge {
-    fn start(gateway: &Gateway, path: &str) -> Self {
+    pub(crate) fn start(gateway: &Gateway, path: &str) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .args(["connect", &format!("http://{}{path}", gateway.address)])
             .stdin(Stdio::piped())
@@ -25,16 +26,25 @@ impl Bridge {
             .spawn()
             .unwrap();
         let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take().unwrap()));
+        let process = Arc::new(Mutex::new(process));
+        // What is heard is read without a deadline: a bridge that says nothing ends instead.
+        let silent = Arc::downgrade(&process);
+        std::thread::spawn(move || {
+            std::thread::sleep(2 * DEADLINE);
+            if let Some(process) = silent.upgrade() {
+                let _ = process.lock().unwrap().kill();
+            }
+        });
         Self { process, input, output }
     }
 
-    fn say(&mut self, message: &Value) {
+    pub(crate) fn say(&mut self, message: &Value) {
         let input = self.input.as_mut().unwrap();
         writeln!(input, "{message}").unwrap();
         input.flush().unwrap();
     }
 
-    fn hear(&mut self) -> Value {
+    pub(crate) fn hear(&mut self) -> Value {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
@@ -48,16 +58,17 @@ impl Bridge {
     }
 
     /// Closes the host's end; the bridge leaves by itself.
-    fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         drop(self.input.take());
-        assert!(self.process.wait().unwrap().success());
+        assert!(self.process.lock().unwrap().wait().unwrap().success());
     }
 }
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
 

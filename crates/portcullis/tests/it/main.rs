@@ -16,6 +16,7 @@ mod reload;
 mod sessions;
 mod skills;
 mod sse;
+mod subscriptions;
 mod tls;
 mod translation;
 mod watching;

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Caller, Endpoint, LogLevel};
+use crate::subscribe::Subscriber;
 
 pub(crate) use replay::Replay;
 pub(crate) use store::Sessions;
@@ -30,6 +31,8 @@ pub(crate) use wire::Wire;
 /// Finished streams that a session keeps for clients that come back, and for how long. [`Replay`] bounds their size.
 const KEPT_STREAMS: usize = 8;
 const KEPT_FOR: Duration = Duration::from_mins(2);
+/// The number of the standalone stream; the others count from 1.
+const STANDALONE: u64 = 0;
 
 /// A session.
 pub(crate) struct Session {
@@ -42,6 +45,8 @@ pub(crate) struct Session {
     /// On HTTP+SSE, the one stream of the client; the session ends with it.
     wire: Option<Arc<Wire>>,
     replay: Arc<Replay>,
+    /// What it is told outside its requests.
+    subscriber: Option<Arc<Subscriber>>,
     log_level: AtomicU8,
     opened: Instant,
     /// Milliseconds after `opened`.
@@ -57,8 +62,10 @@ struct State {
     /// What the client has been asked.
     asked: HashMap<u64, oneshot::Sender<Result<Raw, RpcError>>>,
     next_question: u64,
-    /// The standalone stream, if a client listens on one.
-    standalone: Option<CancellationToken>,
+    /// The stream for what belongs to no request, once a client has listened on it.
+    standalone: Option<Arc<Stream>>,
+    /// Connections that read it now.
+    listeners: usize,
 }
 
 /// A call that can be cancelled; forgotten by its session when dropped.
@@ -79,6 +86,7 @@ impl Session {
             ended: CancellationToken::new(),
             wire: None,
             replay,
+            subscriber: None,
             // A client that never says which level it wants gets what is worth reading.
             log_level: AtomicU8::new(LogLevel::Info as u8),
             opened: Instant::now(),
@@ -105,6 +113,25 @@ impl Session {
         !self.state().calls.is_empty()
     }
 
+    /// The same, with somebody who is told of changes.
+    #[must_use]
+    pub(crate) fn told(self, subscriber: Arc<Subscriber>) -> Self {
+        Self { subscriber: Some(subscriber), ..self }
+    }
+
+    /// Everything of the session ends.
+    fn end(&self) {
+        self.ended.cancel();
+        if let Some(subscriber) = &self.subscriber {
+            subscriber.end();
+        }
+    }
+
+    /// Who is told of changes for it.
+    pub(crate) fn subscriber(&self) -> Option<&Arc<Subscriber>> {
+        self.subscriber.as_ref()
+    }
+
     /// The session is in use.
     pub(crate) fn touch(&self) {
         let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -114,7 +141,7 @@ impl Session {
     /// How long nobody has used it; `None` while a call runs or a stream is open.
     pub(crate) fn idle(&self) -> Option<Duration> {
         let state = self.state();
-        if !state.calls.is_empty() || state.standalone.is_some() || self.wire.is_some() {
+        if !state.calls.is_empty() || state.listeners > 0 || self.wire.is_some() {
             return None;
         }
         Some(self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed))))
@@ -181,22 +208,25 @@ impl Session {
         }
     }
 
-    /// Takes the place of the standalone stream; whoever held it is sent away. The token fires when the next one comes.
-    pub(crate) fn take_standalone(&self) -> CancellationToken {
-        let token = self.ended.child_token();
-        if let Some(old) = self.state().standalone.replace(token.clone()) {
-            old.cancel();
-        }
-        token
+    /// The stream for what belongs to no request.
+    pub(crate) fn standalone(&self) -> Arc<Stream> {
+        let new = || Stream::standalone(STANDALONE);
+        self.state().standalone.get_or_insert_with(new).clone()
     }
 
-    /// The standalone stream that held `token` is closed.
-    pub(crate) fn leave_standalone(&self, token: &CancellationToken) {
-        let mut state = self.state();
-        if !token.is_cancelled() {
-            state.standalone = None;
-        }
-        drop(state);
+    /// Whether that is the stream with this number, and something has been sent on it.
+    pub(crate) fn is_standalone(&self, number: u64) -> bool {
+        number == STANDALONE && self.state().standalone.is_some()
+    }
+
+    /// A connection reads the standalone stream.
+    pub(crate) fn listener_came(&self) {
+        self.state().listeners += 1;
+    }
+
+    /// It reads no more.
+    pub(crate) fn listener_left(&self) {
+        self.state().listeners -= 1;
         self.touch();
     }
 

@@ -65,7 +65,7 @@ impl Sessions {
         if self.shard(&session.id).remove(&session.id).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
-        session.ended.cancel();
+        session.end();
     }
 
     /// How many there are.

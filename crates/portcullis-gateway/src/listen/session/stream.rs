@@ -16,8 +16,9 @@ use super::replay::Replay;
 use super::wire::Wire;
 use crate::budget::Share;
 
-/// Bytes of events that a stream keeps besides the last one.
+/// Bytes of events that an answer's stream keeps besides the last one, and a standalone stream.
 const KEPT_BYTES: usize = 1 << 20;
+const STANDALONE_BYTES: usize = 64 << 10;
 
 /// A place in a stream, as event ids name it: `<stream>-<event>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) struct Stream {
     wire: Option<Arc<Wire>>,
     /// Where it is noted when it is finished, and itself, to be noted.
     kept: Option<(Arc<Replay>, Weak<Self>)>,
+    /// Bytes of events that are kept besides the last one.
+    room: usize,
     state: Mutex<State>,
     /// Something was written, or the reader has to go.
     written: Notify,
@@ -89,11 +92,17 @@ impl Stream {
         Arc::new(Self { wire: Some(wire), ..Self::bare(0) })
     }
 
+    /// The stream of a session that is never finished.
+    pub(super) fn standalone(number: u64) -> Arc<Self> {
+        Arc::new(Self { room: STANDALONE_BYTES, ..Self::bare(number) })
+    }
+
     fn bare(number: u64) -> Self {
         Self {
             number,
             wire: None,
             kept: None,
+            room: KEPT_BYTES,
             state: Mutex::default(),
             written: Notify::new(),
             read: Notify::new(),
@@ -216,6 +225,15 @@ impl Stream {
         reader
     }
 
+    /// Reads on from a place, or what comes from now on.
+    pub(crate) fn reader_on(self: &Arc<Self>, after: Option<u64>) -> Reader {
+        let mut reader = self.reader(after);
+        if after.is_none() {
+            reader.next = self.state().next;
+        }
+        reader
+    }
+
     fn write(&self, encode: impl FnOnce(&mut Vec<u8>, &str)) {
         let mut state = self.state();
         let event = state.next;
@@ -224,7 +242,7 @@ impl Stream {
         encode(&mut text, &Place { stream: self.number, event }.text());
         state.bytes += text.len();
         state.events.push_back((event, text.into()));
-        while state.bytes > KEPT_BYTES && state.events.len() > 1 {
+        while state.bytes > self.room && state.events.len() > 1 {
             if let Some((_, gone)) = state.events.pop_front() {
                 state.bytes -= gone.len();
             }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{Response, StatusCode};
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
-use portcullis_mcp::message::{Id, Malformed, Message, Request, write_notification};
+use portcullis_mcp::message::{Id, Malformed, Message, Request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
@@ -27,12 +27,13 @@ use self::connections::Held;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
+use super::legacy;
 use super::response::{self, Accepts};
 use super::session::{Session, Wire};
-use super::{legacy, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::seal::random_id;
+use crate::subscribe::follow;
 
 pub(crate) use self::connections::{Connection, Connections};
 
@@ -266,8 +267,6 @@ fn tell(connection: &Connection, id: &Id, answer: Result<&Raw, &Refusal>) {
 async fn initialize(context: &Context, connection: &Arc<Connection>, request: Request) {
     let gateway = &context.gateway;
     let id = request.id.clone();
-    // What changes from here on is told.
-    let changes = gateway.env.changes();
     let wire = Some(connection.wire.clone());
     match legacy::open_session(context, connection.endpoint.clone(), request, wire).await {
         Ok((session, result)) => {
@@ -275,7 +274,7 @@ async fn initialize(context: &Context, connection: &Arc<Connection>, request: Re
                 return legacy::delete(gateway, &session);
             }
             tell(connection, &id, Ok(&result));
-            announce(session, changes).await;
+            announce(gateway, session, &connection.wire).await;
         }
         Err(refusal) => {
             connection.failed_opening();
@@ -285,16 +284,17 @@ async fn initialize(context: &Context, connection: &Arc<Connection>, request: Re
 }
 
 /// Tells the client what belongs to no request of its own, for as long as its session lives.
-async fn announce(session: Arc<Session>, mut changes: standalone::Changes) {
+async fn announce(gateway: &Gateway, session: Arc<Session>, wire: &Wire) {
+    let Some(subscriber) = session.subscriber() else { return };
+    follow(gateway, subscriber);
     loop {
-        let lists = tokio::select! {
-            lists = standalone::changed(&mut changes, &session.endpoint) => lists,
+        let batch = tokio::select! {
+            batch = subscriber.mailbox.next() => batch,
             () = session.ended.cancelled() => return,
         };
-        for method in lists.into_iter().flatten() {
-            let mut message = Vec::new();
-            write_notification(&mut message, &method, None);
-            session.tell(&message);
+        for message in batch.messages(None) {
+            // Where there is no room, what else is to be told waits in the mailbox, each thing once.
+            wire.send(&message).await;
         }
     }
 }

@@ -113,9 +113,7 @@ impl Server {
 
     /// What becomes of what the server says by itself in a conversation in which `caps` are declared.
     fn told(&self, caps: ClientCaps) -> Told {
-        let (env, id) = (self.env.clone(), self.id.clone());
-        let on_notice = Box::new(move |method: &_| env.notice(&id, method));
-        Told { on_notice, questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
+        Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
     }
 
     fn silent(&self, limit: Duration) -> Refusal {

@@ -99,7 +99,8 @@ fn what_no_step_changes_is_passed_on_byte_for_byte() {
                 let headers = Modern::headers(&client.body("tools/call", json!({"name": "echo"})));
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 let got = gateway.send("POST", "/mcp/s/new", &headers, message.as_bytes()).await;
-                let sent = String::from_utf8(new.seen().pop().unwrap().body).unwrap();
+                let sent = new.seen().into_iter().rfind(|seen| seen.method() == "tools/call").unwrap();
+                let sent = String::from_utf8(sent.body).unwrap();
                 prop_assert!(sent.contains(&format!("\"params\":{{{params},\"_meta\":{{")), "{sent}");
                 let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"resultType\":\"complete\",{answer},\"_meta\":{{");
                 prop_assert!(got.text().starts_with(&start), "{}", got.text());

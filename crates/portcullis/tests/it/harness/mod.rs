@@ -2,8 +2,8 @@
 //!
 //! `gateway.rs` starts the real binary; `http.rs` is a client that can also send what no client should; `client.rs`
 //! speaks MCP of both eras with it; `upstream.rs` is an HTTP server whose every answer a test writes; `fake.rs` fills
-//! in what a decent server would say; `child.rs` is a stdio server that a test steers over a socket of its own;
-//! `sse_client.rs` and `sse_server.rs` are the two ends of HTTP+SSE.
+//! in what a decent server would say; `teller.rs` has servers that tell of changes; `child.rs` is a stdio server that a
+//! test steers over a socket of its own; `sse_client.rs` and `sse_server.rs` are the two ends of HTTP+SSE.
 //! `secure.rs` has clients for TLS and HTTP/2 and a TLS front for servers, `pki.rs` the certificates for both,
 //! `collector.rs` takes traces.
 
@@ -17,6 +17,7 @@ pub(crate) mod pki;
 pub(crate) mod secure;
 pub(crate) mod sse_client;
 pub(crate) mod sse_server;
+pub(crate) mod teller;
 pub(crate) mod upstream;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) use gateway::Gateway;
 pub(crate) use http::Connection;
 pub(crate) use sse_client::SseClient;
 pub(crate) use sse_server::SseServer;
+pub(crate) use teller::Teller;
 pub(crate) use upstream::{Answer, Upstream};
 
 /// No event takes as long as this unless it never comes.

@@ -1,6 +1,7 @@
-//! The standalone stream of a legacy server behind a URL: list changes arrive there, and now and then a question.
+//! The standalone stream of a legacy conversation that carries no feed: one in which clients' capabilities were declared.
 //!
-//! Optional for the server (405 means that it has none) and for us: without it, lists are refreshed by age alone.
+//! Now and then a question arrives there, and changes of lists do too. Optional for the server (405 means that it has none)
+//! and for us.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,14 +13,14 @@ use portcullis_mcp::message::Message;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::sse;
 
-use super::connection::{Connection, Link};
-use super::http::Head;
+use crate::upstream::connection::{Connection, Link};
+use crate::upstream::http::Head;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Follows the stream for as long as the connection lives. Must run on the control runtime.
-pub(super) fn follow(connection: &Arc<Connection>) {
+pub(in crate::upstream) fn follow_sibling(connection: &Arc<Connection>) {
     let connection = Arc::downgrade(connection);
     tokio::spawn(async move {
         let mut pause = SHORTEST_PAUSE;
@@ -73,7 +74,7 @@ async fn read(connection: &Weak<Connection>, last_event_id: &mut Option<String>)
                     connection.questions.withdraw(notification.params.as_ref());
                 }
                 Ok(Message::Notification(notification)) => {
-                    connection.env.notice(&connection.server, &notification.method);
+                    connection.notice(&notification);
                 }
                 _ => {}
             }

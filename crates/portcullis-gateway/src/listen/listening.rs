@@ -1,0 +1,131 @@
+//! `subscriptions/listen` (2026-07-28, subscriptions): a stream that tells of changes until its client leaves.
+//!
+//! The first message acknowledges what is accepted, and everything names the request that opened the stream. When the
+//! gateway stops, or a server that the stream tells about is replaced, the request is answered, which says that the end is
+//! meant, and the client opens another stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Id, write_result};
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::sse;
+use portcullis_mcp::subscription::{Filter, closing_result, write_acknowledged};
+use portcullis_mcp::translate::Payload;
+use portcullis_model::ErrorKind;
+use portcullis_telemetry::metrics::Held;
+
+use super::body::Body;
+use super::context::Context;
+use super::response::{self, Accepts};
+use crate::call::{Call, Outcome, Refusal};
+use crate::gateway::Gateway;
+use crate::pipeline::record_own;
+use crate::subscribe::{MOST_URIS, StreamPlace, Subscriber, accept};
+
+const MODERN: Era = Era::Modern;
+
+/// Answers the request.
+pub(super) async fn listen(context: &Context, call: Call, id: Id, accepts: Accepts) -> Response<Body> {
+    let recorder = record_own(&context.gateway, &call);
+    match open(context, &call, &id, accepts).await {
+        Ok(stream) => {
+            let done = Payload { result: Raw::from_static("{}").into(), era: MODERN };
+            recorder.finish(&Outcome::Complete(done));
+            response::stream(Body::stream(stream.into_bytes()))
+        }
+        Err(refusal) => {
+            let answer = response::refusal(MODERN, Some(&id), &refusal);
+            recorder.finish(&Outcome::Refused(refusal));
+            answer
+        }
+    }
+}
+
+async fn open(context: &Context, call: &Call, id: &Id, accepts: Accepts) -> Result<Listening, Refusal> {
+    if !accepts.stream {
+        let message = "subscriptions/listen answers with text/event-stream; accept it";
+        return Err(Refusal::new(ErrorKind::NotAcceptable, message));
+    }
+    let filter = Filter::read(call.params.as_deref())
+        .map_err(|error| Refusal::new(ErrorKind::InvalidParams, error.to_string()))?;
+    if filter.uris.len() > MOST_URIS {
+        let message = format!("a stream tells about at most {MOST_URIS} resources; open several");
+        return Err(Refusal::new(ErrorKind::InvalidParams, message));
+    }
+    let gateway = &context.gateway;
+    let place = gateway.subscribers.take_place(&call.caller.principal)?;
+    let subscriber = gateway.subscribers.add(&call.endpoint, &call.caller, filter.lists);
+    let accepted = accept(gateway, &subscriber, filter).await?;
+    Ok(Listening {
+        stage: Stage::Acknowledge(accepted),
+        id: id.clone(),
+        pause: gateway.env.limits().keep_alive_interval,
+        gateway: gateway.clone(),
+        subscriber,
+        _place: place,
+        _open: gateway.metrics().streams().hold(),
+    })
+}
+
+/// An open stream. The client that drops it has unsubscribed.
+struct Listening {
+    stage: Stage,
+    id: Id,
+    pause: Duration,
+    gateway: Arc<Gateway>,
+    subscriber: Arc<Subscriber>,
+    _place: StreamPlace,
+    _open: Held,
+}
+
+enum Stage {
+    Acknowledge(Filter),
+    Open,
+    /// There is nothing to tell, or not here any more.
+    Close,
+    Over,
+}
+
+impl Listening {
+    fn into_bytes(self) -> impl futures_util::Stream<Item = Bytes> + Send {
+        futures_util::stream::unfold(self, |mut listening| async {
+            listening.next().await.map(|bytes| (bytes, listening))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        let mut tell = |message: &[u8]| sse::event(&mut out, None, None, None, message);
+        match &self.stage {
+            Stage::Acknowledge(accepted) => {
+                let mut message = Vec::new();
+                write_acknowledged(&mut message, &self.id, accepted);
+                tell(&message);
+                self.stage = if accepted.is_empty() { Stage::Close } else { Stage::Open };
+            }
+            Stage::Open => tokio::select! {
+                () = self.gateway.draining.cancelled() => self.close(&mut tell),
+                () = self.subscriber.ended.cancelled() => self.close(&mut tell),
+                batch = self.subscriber.mailbox.next() => {
+                    batch.messages(Some(&self.id)).for_each(|message| tell(&message));
+                }
+                () = tokio::time::sleep(self.pause) => sse::comment(&mut out, "keep-alive"),
+            },
+            Stage::Close => self.close(&mut tell),
+            Stage::Over => return None,
+        }
+        Some(out.into())
+    }
+
+    fn close(&mut self, tell: &mut impl FnMut(&[u8])) {
+        let info = self.gateway.server_info(&self.subscriber.endpoint);
+        let mut message = Vec::new();
+        write_result(&mut message, &self.id, &closing_result(&self.id, &info));
+        tell(&message);
+        self.stage = Stage::Over;
+    }
+}

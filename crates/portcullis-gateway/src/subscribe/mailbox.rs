@@ -1,0 +1,153 @@
+//! What waits to be told to one subscriber.
+//!
+//! A change that is told twice says no more than one that is told once, so a mailbox is a set: a client that reads slowly
+//! finds each change once, and what a server sends without end fills nothing. The clock is handed in.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use portcullis_mcp::message::Id;
+use portcullis_mcp::subscription::{Lists, write_list_changed, write_updated};
+use tokio::sync::Notify;
+
+/// The least time between two batches.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Sub-resources that wait one by one; of more, only that the subscribed resource has changed is told.
+const MOST_PARTS: usize = 256;
+/// URIs in one batch.
+const BATCH: usize = 64;
+
+/// What is told at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Batch {
+    lists: Lists,
+    uris: Vec<Arc<str>>,
+}
+
+impl Batch {
+    /// The messages, each a JSON-RPC notification; `id` is the request that opened the stream, where there was one.
+    pub(crate) fn messages<'a>(&'a self, id: Option<&'a Id>) -> impl Iterator<Item = Vec<u8>> + 'a {
+        let lists = self.lists.methods().map(move |method| {
+            let mut message = Vec::new();
+            write_list_changed(&mut message, &method, id);
+            message
+        });
+        let uris = self.uris.iter().map(move |uri| {
+            let mut message = Vec::new();
+            write_updated(&mut message, uri, id);
+            message
+        });
+        lists.chain(uris)
+    }
+}
+
+/// Pure bookkeeping.
+#[derive(Default)]
+struct Pending {
+    lists: Lists,
+    uris: Vec<Arc<str>>,
+    known: HashSet<Arc<str>>,
+    /// Nothing is told before.
+    not_before: Option<Instant>,
+}
+
+/// What is there to be told.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Later(Instant),
+    Now(Batch),
+}
+
+impl Pending {
+    fn put_uri(&mut self, updated: &str, subscribed: &Arc<str>) {
+        let uri = if self.known.contains(updated) {
+            return;
+        } else if self.uris.len() < MOST_PARTS && updated != &**subscribed {
+            Arc::from(updated)
+        } else {
+            subscribed.clone()
+        };
+        if self.known.insert(uri.clone()) {
+            self.uris.push(uri);
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> Due {
+        if self.lists.is_empty() && self.uris.is_empty() {
+            return Due::Nothing;
+        }
+        if let Some(at) = self.not_before.filter(|at| *at > now) {
+            return Due::Later(at);
+        }
+        self.not_before = Some(now + PAUSE);
+        let uris: Vec<_> = self.uris.drain(..self.uris.len().min(BATCH)).collect();
+        for uri in &uris {
+            self.known.remove(uri);
+        }
+        if self.uris.is_empty() {
+            (self.uris, self.known) = Default::default();
+        }
+        Due::Now(Batch { lists: std::mem::take(&mut self.lists), uris })
+    }
+}
+
+/// The mailbox of one subscriber.
+pub(crate) struct Mailbox {
+    wanted: Mutex<Lists>,
+    pending: Mutex<Pending>,
+    filled: Notify,
+}
+
+impl Mailbox {
+    /// One that takes changes of these lists.
+    pub(super) fn new(wanted: Lists) -> Self {
+        Self { wanted: Mutex::new(wanted), pending: Mutex::default(), filled: Notify::new() }
+    }
+
+    /// Takes changes of these lists from now on.
+    pub(super) fn want(&self, lists: Lists) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = lists;
+    }
+
+    /// Lists have changed.
+    pub(super) fn put_lists(&self, lists: Lists) {
+        let lists = lists & *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lists.is_empty() {
+            self.lock().lists |= lists;
+            self.filled.notify_waiters();
+        }
+    }
+
+    /// A resource has changed: the subscribed one or a part of it.
+    pub(super) fn put_uri(&self, updated: &str, subscribed: &Arc<str>) {
+        self.lock().put_uri(updated, subscribed);
+        self.filled.notify_waiters();
+    }
+
+    /// What is to be told next, as soon as there is something.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub(crate) async fn next(&self) -> Batch {
+        loop {
+            let filled = self.filled.notified();
+            tokio::pin!(filled);
+            filled.as_mut().enable();
+            let due = self.lock().take(Instant::now());
+            match due {
+                Due::Now(batch) => return batch,
+                Due::Later(at) => tokio::time::sleep_until(at.into()).await,
+                Due::Nothing => filled.await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Clients that are told of changes: who listens where, for what, and what waits for them.
+//!
+//! A [`Subscriber`] is a `subscriptions/listen` stream of a 2026-07-28 client or the session of an older one. It has a
+//! mailbox of bounded size, into which servers' feeds (`upstream/feed`) and the announcements of changed lists
+//! (`announce.rs`) put what its filter lets through; its connection empties the mailbox when it can write. `accept.rs`
+//! finds out how much of a filter the servers behind an endpoint can fulfil, `session.rs` answers `resources/subscribe`.
+//!
+//! Nothing here speaks HTTP; the streams are written by `listen/listening.rs` and `listen/standalone.rs`.
+
+mod accept;
+mod announce;
+mod mailbox;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::subscription::Lists;
+use portcullis_model::{ErrorKind, Principal, ServerId};
+use tokio_util::sync::CancellationToken;
+
+use crate::call::{Caller, Endpoint, Refusal};
+use crate::gateway::Gateway;
+use crate::upstream::Subscription;
+use announce::Announced;
+
+pub(crate) use accept::{accept, follow};
+pub(crate) use mailbox::{Batch, Mailbox};
+pub(crate) use session::session_request;
+
+/// Most URIs that one stream or session is subscribed to.
+pub(crate) const MOST_URIS: usize = 512;
+/// Most `subscriptions/listen` streams of one principal. Everybody on loopback is one.
+const MOST_STREAMS: usize = 1024;
+
+/// Everybody who listens.
+#[derive(Default)]
+pub(crate) struct Subscribers {
+    next: AtomicU64,
+    all: Mutex<HashMap<Endpoint, HashMap<u64, Weak<Subscriber>>>>,
+    announced: Mutex<Announced>,
+    streams: Mutex<HashMap<Principal, usize>>,
+}
+
+/// One stream or session.
+pub(crate) struct Subscriber {
+    id: u64,
+    registry: Arc<Subscribers>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// By URI, as the endpoint names it.
+    held: Mutex<BTreeMap<String, Held>>,
+    /// Fires when the stream has to end, so that its client opens another.
+    pub(crate) ended: CancellationToken,
+}
+
+struct Held {
+    server: ServerId,
+    _subscription: Subscription,
+}
+
+/// A place among the streams of a principal, given back when dropped.
+pub(crate) struct StreamPlace {
+    registry: Arc<Subscribers>,
+    principal: Principal,
+}
+
+impl Subscribers {
+    /// Adds somebody who is told of changes of `lists` behind `endpoint`.
+    pub(crate) fn add(
+        self: &Arc<Self>,
+        endpoint: &Endpoint,
+        caller: &Arc<Caller>,
+        lists: Lists,
+    ) -> Arc<Subscriber> {
+        let subscriber = Arc::new(Subscriber {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            registry: self.clone(),
+            endpoint: endpoint.clone(),
+            caller: caller.clone(),
+            mailbox: Arc::new(Mailbox::new(lists)),
+            held: Mutex::default(),
+            ended: CancellationToken::new(),
+        });
+        let mut all = self.lock();
+        all.entry(endpoint.clone()).or_default().insert(subscriber.id, Arc::downgrade(&subscriber));
+        drop(all);
+        subscriber
+    }
+
+    /// Takes one of a principal's places for streams.
+    ///
+    /// # Errors
+    /// All are taken.
+    pub(crate) fn take_place(self: &Arc<Self>, principal: &Principal) -> Result<StreamPlace, Refusal> {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = streams.entry(principal.clone()).or_default();
+        if *open >= MOST_STREAMS {
+            let message = format!("{MOST_STREAMS} subscription streams are open; close one first");
+            return Err(Refusal::new(ErrorKind::TooManyRequests, message));
+        }
+        *open += 1;
+        Ok(StreamPlace { registry: self.clone(), principal: principal.clone() })
+    }
+
+    /// Whether anybody is told of changes of a server's lists.
+    pub(crate) fn listen_to(&self, server: &ServerId) -> bool {
+        let all = self.lock();
+        [Endpoint::Aggregate, Endpoint::Server(server.clone())]
+            .iter()
+            .any(|endpoint| all.get(endpoint).is_some_and(|there| !there.is_empty()))
+    }
+
+    /// Servers were added, replaced or removed. Streams that were told about resources of one of them end, so that their
+    /// clients open others; sessions, which have no such way, are subscribed again.
+    pub(crate) fn servers_changed(&self, gateway: &Arc<Gateway>, changed: &BTreeSet<ServerId>) {
+        let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
+        let servers = gateway.servers.load();
+        for subscriber in all {
+            let lost = subscriber.release(changed);
+            let modern = subscriber.caller.revision.era() == Era::Modern;
+            let gone =
+                matches!(&subscriber.endpoint, Endpoint::Server(id) if servers.find(id.as_str()).is_none());
+            if modern && (gone || !lost.is_empty()) {
+                subscriber.ended.cancel();
+            } else if !lost.is_empty() {
+                let gateway = gateway.clone();
+                gateway.env.control.clone().spawn(async move {
+                    for uri in lost {
+                        if let Err(refusal) = accept::subscribe(&gateway, &subscriber, &uri).await {
+                            tracing::info!(why = refusal.message, "a subscription ended with its server");
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, HashMap<u64, Weak<Subscriber>>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Subscriber {
+    /// Keeps a subscription; one that is there already stays.
+    ///
+    /// # Errors
+    /// There are as many as may be.
+    fn keep(&self, uri: &str, server: &ServerId, subscription: Subscription) -> Result<(), Refusal> {
+        let mut held = self.held();
+        if held.len() >= MOST_URIS && !held.contains_key(uri) {
+            return Err(too_many());
+        }
+        held.entry(uri.to_owned())
+            .or_insert_with(|| Held { server: server.clone(), _subscription: subscription });
+        Ok(())
+    }
+
+    fn has(&self, uri: &str) -> bool {
+        self.held().contains_key(uri)
+    }
+
+    fn is_full(&self) -> bool {
+        self.held().len() >= MOST_URIS
+    }
+
+    fn unsubscribe(&self, uri: &str) {
+        let gone = self.held().remove(uri);
+        // Not under the lock: it takes the feed's.
+        drop(gone);
+    }
+
+    /// Ends the subscriptions at these servers; says which URIs they were.
+    fn release(&self, servers: &BTreeSet<ServerId>) -> Vec<String> {
+        let mut held = self.held();
+        let released: Vec<_> = held.extract_if(.., |_, held| servers.contains(&held.server)).collect();
+        drop(held);
+        released.into_iter().map(|(uri, _)| uri).collect()
+    }
+
+    /// Ends everything that a session was told.
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+        let all = std::mem::take(&mut *self.held());
+        drop(all);
+        self.leave();
+    }
+
+    fn leave(&self) {
+        let mut all = self.registry.lock();
+        if let Some(there) = all.get_mut(&self.endpoint) {
+            there.remove(&self.id);
+            if there.is_empty() {
+                all.remove(&self.endpoint);
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::new(ErrorKind::TooManyRequests, format!("at most {MOST_URIS} resources can be subscribed to"))
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut streams = self.registry.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = streams.get_mut(&self.principal) {
+            *open -= 1;
+            if *open == 0 {
+                streams.remove(&self.principal);
+            }
+        }
+    }
+}
