@@ -438,6 +438,7 @@ impl Work {
             }
             Event::Done(outcome) => {
                 self.ask_no_more().await;
+                self.running.end();
                 let mut message = Vec::new();
                 self.reply(outcome).write(&mut message, &self.id);
                 stream.send(&message).await;

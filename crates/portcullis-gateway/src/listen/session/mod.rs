@@ -74,6 +74,8 @@ pub(crate) struct Running {
     id: Id,
     /// Fires when the client cancels the call.
     pub(crate) cancelled: CancellationToken,
+    /// It is forgotten already.
+    over: bool,
 }
 
 impl Session {
@@ -165,7 +167,7 @@ impl Session {
         let cancelled = self.ended.child_token();
         state.calls.insert(id.clone(), cancelled.clone());
         drop(state);
-        Some(Running { session: self.clone(), id: id.clone(), cancelled })
+        Some(Running { session: self.clone(), id: id.clone(), cancelled, over: false })
     }
 
     /// Cancels a call; one that is unknown or over is nobody's business.
@@ -235,8 +237,13 @@ impl Session {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    /// The call is about to be answered: a client that has its answer may use the id again at once, and what is dropped
+    /// later is not the new call's.
+    pub(crate) fn end(&mut self) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
         let mut state = self.session.state();
         state.calls.remove(&self.id);
         if state.calls.is_empty() && state.calls.capacity() > 64 {
@@ -244,6 +251,12 @@ impl Drop for Running {
         }
         drop(state);
         self.session.touch();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

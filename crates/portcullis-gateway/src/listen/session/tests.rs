@@ -59,6 +59,19 @@ fn an_id_under_way_is_not_taken_twice_and_can_be_cancelled() {
 }
 
 #[test]
+fn an_id_that_was_answered_is_free_and_its_next_call_stands_alone() {
+    let session = session("abc");
+    let id = Id::number(1);
+    let mut first = session.begin(&id).unwrap();
+    first.end();
+    let second = session.begin(&id).expect("the client has its answer");
+    drop(first);
+    assert!(session.begin(&id).is_none(), "the second call is under way");
+    session.cancel(&id);
+    assert!(second.cancelled.is_cancelled());
+}
+
+#[test]
 fn only_idle_sessions_are_swept() {
     let sessions = Sessions::default();
     let (busy, idle) = (session("busy"), session("idle"));
