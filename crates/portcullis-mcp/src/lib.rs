@@ -2,10 +2,11 @@
 //!
 //! No I/O and no async: bytes in, values out. `json` keeps documents as the bytes they were, `message` reads the
 //! JSON-RPC envelope, `sse`, `line`, `header` and `endpoint` are the framings, `translate` turns one era's words into the
-//! other's, `subscription` is what is told outside of requests, `names`, `uris` and `caps` make one server out of many.
-//! What it deliberately does not do: validate
-//! `params` or `result` against the schema (they belong to the two ends), or know who may call what.
+//! other's, `subscription` is what is told outside of requests, `names`, `uris` and `caps` make one server out of many,
+//! `apps` knows what views may ask for. What it deliberately does not do: validate `params` or `result` against the schema
+//! (they belong to the two ends), or know who may call what.
 
+pub mod apps;
 pub mod caps;
 pub mod endpoint;
 pub mod header;

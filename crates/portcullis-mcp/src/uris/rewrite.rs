@@ -4,7 +4,7 @@
 //! when nothing changed: what the map leaves alone keeps its bytes. A map returns `None` for a URI that stays.
 //! A value of an unexpected shape is left alone; whether it is valid is for others to say.
 
-use crate::json::{Change, Kind, Raw};
+use crate::json::{Kind, Raw};
 
 /// From URI to new URI; `None` leaves it.
 pub type UriMap<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -67,19 +67,21 @@ pub fn text(value: &Raw, map: &UriMap<'_>) -> Option<Raw> {
 }
 
 /// How a member's value changes; `None` leaves it.
-type Edit<'a> = &'a dyn Fn(&Raw) -> Option<Raw>;
+pub(crate) type Edit<'a> = &'a dyn Fn(&Raw) -> Option<Raw>;
 
-fn edit(object: &Raw, edits: &[(&str, Edit<'_>)]) -> Option<Raw> {
-    let edited: Vec<(&str, Raw)> =
-        edits.iter().filter_map(|(key, edit)| Some((*key, edit(&object.find(key)?)?))).collect();
-    if edited.is_empty() {
-        return None;
+/// The object with some members edited, all bytes around them kept; `None` when nothing changes.
+pub(crate) fn edit(object: &Raw, edits: &[(&str, Edit<'_>)]) -> Option<Raw> {
+    let mut edited = None;
+    for (key, edit) in edits {
+        if let Some(value) = object.find(key).and_then(|value| edit(&value)) {
+            edited = Some(edited.as_ref().unwrap_or(object).map_member(key, |_| value));
+        }
     }
-    let changes: Vec<_> = edited.iter().map(|(key, value)| (*key, Change::Set(value.as_bytes()))).collect();
-    Some(object.with(&changes))
+    edited
 }
 
-fn each(array: &Raw, edit: Edit<'_>) -> Option<Raw> {
+/// The array with each element edited; `None` when nothing changes.
+pub(crate) fn each(array: &Raw, edit: Edit<'_>) -> Option<Raw> {
     let mut edited = array.elements().map(|element| edit(&element)).collect::<Vec<_>>().into_iter();
     if edited.as_slice().iter().all(Option::is_none) {
         return None;
