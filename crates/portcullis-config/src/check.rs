@@ -3,6 +3,7 @@
 //! A check that fails reports and goes on with a stand-in: the settings made here are only handed out when the
 //! report holds no error.
 
+mod apps;
 mod http;
 mod limits;
 mod listener;
@@ -40,7 +41,7 @@ pub(crate) fn check(
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
         tls,
         identity: Identity { anonymous },
-        servers: server::servers(&mut check, &file.servers, &limits),
+        servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, EraPin, HttpTransport, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret, Server,
-    Settings, Sharing, Stdio, Transport,
+    Anonymous, Apps, EraPin, HttpTransport, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret,
+    Server, Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -67,8 +67,22 @@ fn server(server: &Server) -> Value {
     shown["call_timeout"] = json!(show_duration(server.call_timeout));
     shown["list_ttl"] = json!(show_duration(server.list_ttl));
     shown["max_concurrent"] = json!(server.max_concurrent);
+    shown["apps"] = apps(&server.apps);
     shown["description"] = json!(server.description);
     shown
+}
+
+fn apps(apps: &Apps) -> Value {
+    if *apps == Apps::default() {
+        return Value::Null;
+    }
+    json!({
+        "connect_domains": apps.connect_domains,
+        "resource_domains": apps.resource_domains,
+        "frame_domains": apps.frame_domains,
+        "base_uri_domains": apps.base_uri_domains,
+        "permissions": apps.permissions,
+    })
 }
 
 fn stdio(stdio: &Stdio) -> Value {

@@ -36,6 +36,6 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
-    Anonymous, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
+    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
     OtlpProtocol, Server, Settings, Sharing, Stdio, Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl,
 };

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use server::{ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
+pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, Secret, Size};
 
 /// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.
@@ -45,6 +45,8 @@ pub(crate) struct File {
     #[serde(rename = "mcpServers")]
     #[schemars(with = "BTreeMap<String, ClientServer>")]
     pub(crate) _mcp_servers: serde::de::IgnoredAny,
+    /// What views of MCP Apps may ask for, whichever server they come from.
+    pub(crate) apps: Apps,
     /// Who may call.
     pub(crate) identity: Identity,
     /// What browsers and proxies may send in `Origin` and `Host`.

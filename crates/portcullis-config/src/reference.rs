@@ -18,6 +18,7 @@ pub fn reference() -> String {
         ("`servers.<name>`", "Server"),
         ("`servers.<name>.tls`", "UpstreamTls"),
         ("`mcpServers.<name>`", "ClientServer"),
+        ("`apps` and `servers.<name>.apps`", "Apps"),
         ("`identity`", "Identity"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),

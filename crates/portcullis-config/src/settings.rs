@@ -83,8 +83,25 @@ pub struct Server {
     pub list_ttl: Duration,
     /// Calls in flight to it at once; more wait.
     pub max_concurrent: usize,
+    /// What views of its MCP Apps may ask for.
+    pub apps: Apps,
     /// What it is for, shown to people.
     pub description: Option<String>,
+}
+
+/// What views of MCP Apps may ask for; `None` restricts nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Apps {
+    /// Where views may send requests, `scheme://[*.]host[:port]`.
+    pub connect_domains: Option<Vec<String>>,
+    /// Where views may load from.
+    pub resource_domains: Option<Vec<String>>,
+    /// What views may embed.
+    pub frame_domains: Option<Vec<String>>,
+    /// What views may set as the base of their document.
+    pub base_uri_domains: Option<Vec<String>>,
+    /// What views may use of the device.
+    pub permissions: Option<Vec<String>>,
 }
 
 /// Which protocol era an upstream speaks.

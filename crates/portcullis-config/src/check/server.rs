@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport, UpstreamTls,
-    UpstreamUrl, raw, slug,
+    Apps, EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport,
+    UpstreamTls, UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -37,8 +37,10 @@ const RESERVED: &[&str] = &[
 pub(super) fn servers(
     check: &mut Check<'_>,
     raw: &BTreeMap<String, raw::Server>,
+    apps: &raw::Apps,
     limits: &Limits,
 ) -> BTreeMap<ServerId, Server> {
+    let everywhere = super::apps::apps(check, &Path::top("apps"), apps, &Apps::default());
     let mut servers = BTreeMap::new();
     for (name, entry) in raw {
         let path = Path::top("servers").key(name);
@@ -53,14 +55,20 @@ pub(super) fn servers(
             );
             id
         });
-        if let Some(server) = server(check, &path, entry, limits) {
+        if let Some(server) = server(check, &path, entry, &everywhere, limits) {
             servers.insert(id, server);
         }
     }
     servers
 }
 
-fn server(check: &mut Check<'_>, path: &Path, raw: &raw::Server, limits: &Limits) -> Option<Server> {
+fn server(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &raw::Server,
+    apps: &Apps,
+    limits: &Limits,
+) -> Option<Server> {
     let call_timeout =
         check.duration(&path.key("call_timeout"), raw.call_timeout.as_ref(), limits.call_timeout);
     if raw.call_timeout.is_some() && call_timeout > limits.call_max {
@@ -98,6 +106,10 @@ fn server(check: &mut Check<'_>, path: &Path, raw: &raw::Server, limits: &Limits
         call_timeout,
         list_ttl: check.duration_or_zero(&path.key("list_ttl"), raw.list_ttl.as_ref(), LIST_TTL),
         max_concurrent: raw.max_concurrent.unwrap_or(MAX_CONCURRENT),
+        apps: match &raw.apps {
+            Some(own) => super::apps::apps(check, &path.key("apps"), own, apps),
+            None => apps.clone(),
+        },
         description: raw.description.clone(),
     })
 }

@@ -55,8 +55,27 @@ pub(crate) struct Server {
     /// Calls in flight to it at once; more wait.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(crate) max_concurrent: Option<usize>,
+    /// What views of its MCP Apps may ask for; a key given here counts instead of the same key of the top-level `apps`.
+    pub(crate) apps: Option<Apps>,
     /// What it is for, shown to people.
     pub(crate) description: Option<String>,
+}
+
+/// What views of MCP Apps may ask for. Each list tightens what servers ask for and never adds to it; one that is not
+/// given restricts nothing, an empty one takes everything away.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Apps {
+    /// Where views may send requests: `https://api.example.com`, or `https://*.example.com` for all that is below.
+    pub(crate) connect_domains: Option<Vec<String>>,
+    /// Where views may load images, scripts, styles, fonts and media from.
+    pub(crate) resource_domains: Option<Vec<String>>,
+    /// What views may embed in frames.
+    pub(crate) frame_domains: Option<Vec<String>>,
+    /// What views may set as the base of their document.
+    pub(crate) base_uri_domains: Option<Vec<String>>,
+    /// What views may use of the device: `camera`, `microphone`, `geolocation`, `clipboardWrite`.
+    pub(crate) permissions: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

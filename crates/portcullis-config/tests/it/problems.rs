@@ -37,6 +37,24 @@ p.yaml:12:29: error: telemetry.log.format: expected `auto`, `json`, `pretty` (di
 }
 
 #[test]
+fn refuses_domains_and_permissions_that_are_none() {
+    refuses(
+        "\
+apps:
+  connect_domains: ['*', 'https://*', 'a.example', 'https://*.a.example', 'https://a.example/x']
+servers:
+  a: { command: x, apps: { permissions: [camera, usb] } }
+",
+        "
+p.yaml:2:21: error: apps.connect_domains[0]: `*` is not a domain; expected `scheme://host`, `scheme://*.domain`, or either with a port
+p.yaml:2:26: error: apps.connect_domains[1]: `https://*` is not a domain; expected `scheme://host`, `scheme://*.domain`, or either with a port
+p.yaml:2:39: error: apps.connect_domains[2]: `a.example` is not a domain; expected `scheme://host`, `scheme://*.domain`, or either with a port
+p.yaml:2:75: error: apps.connect_domains[4]: `https://a.example/x` is not a domain; expected `scheme://host`, `scheme://*.domain`, or either with a port
+p.yaml:4:50: error: servers.a.apps.permissions[1]: no such permission; there are camera, microphone, geolocation, clipboardWrite",
+    );
+}
+
+#[test]
 fn refuses_malformed_text_with_its_place() {
     refuses(
         "listen: [",

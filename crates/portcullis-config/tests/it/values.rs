@@ -93,6 +93,23 @@ servers:
 }
 
 #[test]
+fn a_server_overrides_single_keys_of_apps() {
+    let settings = settings(
+        "\
+apps: { connect_domains: ['https://*.example.com'], permissions: [] }
+servers:
+  a: { command: x }
+  b: { command: x, apps: { connect_domains: [], frame_domains: ['https://v.example:8443'] } }
+",
+    );
+    let list = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+    let (a, b) = (&server(&settings, "a").apps, &server(&settings, "b").apps);
+    assert_eq!((&a.connect_domains, &a.frame_domains), (&list(&["https://*.example.com"]), &None));
+    assert_eq!((&b.connect_domains, &b.frame_domains), (&list(&[]), &list(&["https://v.example:8443"])));
+    assert_eq!((&a.permissions, &b.permissions), (&list(&[]), &list(&[])));
+}
+
+#[test]
 fn fills_in_the_environment_anywhere() {
     let text = "\
 limits: { json_depth: '${DEPTH}' }
