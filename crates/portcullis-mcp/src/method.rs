@@ -60,6 +60,8 @@ methods! {
     ResourcesListChanged = "notifications/resources/list_changed";
     ResourceUpdated = "notifications/resources/updated";
     ElicitationComplete = "notifications/elicitation/complete";
+    TaskStatus = "notifications/tasks/status";
+    TaskChanged = "notifications/tasks";
     SubscriptionsAcknowledged = "notifications/subscriptions/acknowledged";
 }
 
@@ -77,6 +79,22 @@ impl Method {
     /// Whether a request may be answered with `input_required` (2026-07-28, multi round-trip requests).
     pub fn has_rounds(&self) -> bool {
         matches!(self, Self::ToolsCall | Self::PromptsGet | Self::ResourcesRead)
+    }
+
+    /// The member of `params` that says what a request is about, mirrored or not.
+    pub fn subject_member(&self) -> Option<&'static str> {
+        match self {
+            Self::TasksResult => Some("taskId"),
+            _ => self.name_member(),
+        }
+    }
+
+    /// Whether it asks about a task, in either era.
+    pub fn is_about_tasks(&self) -> bool {
+        matches!(
+            self,
+            Self::TasksGet | Self::TasksResult | Self::TasksList | Self::TasksUpdate | Self::TasksCancel
+        )
     }
 
     /// Whether a complete result carries `ttlMs` and `cacheScope` in 2026-07-28.

@@ -40,10 +40,12 @@ flags! {
     ELICIT_URL = 5;
     /// MCP Apps (`io.modelcontextprotocol/ui`).
     UI = 6;
+    /// Tasks (`io.modelcontextprotocol/tasks`), 2026-07-28 alone.
+    TASKS = 7;
 }
 
 /// How many flags there are.
-const FLAGS: u32 = 7;
+const FLAGS: u32 = 8;
 
 impl ClientCaps {
     /// Nothing declared.
@@ -78,7 +80,20 @@ impl ClientCaps {
         if declared(capabilities.find_path(&["extensions", UI_EXTENSION])).is_some() {
             caps = caps | Self::UI;
         }
+        if declared(capabilities.find_path(&["extensions", TASKS_EXTENSION])).is_some() {
+            caps = caps | Self::TASKS;
+        }
         caps
+    }
+
+    /// The set as a number, for handles that the gateway seals.
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set that has this number.
+    pub fn from_bits(bits: u8) -> Self {
+        Self(bits)
     }
 
     /// Whether all of `other` is in this set.
@@ -128,6 +143,12 @@ impl ClientCaps {
         }
     }
 
+    /// The set without what is in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The set as `ClientCapabilities` of the newest revision. Every call to a modern server says it, and there are only
     /// so many sets: each is written once.
     pub fn modern(self) -> &'static str {
@@ -154,10 +175,16 @@ impl ClientCaps {
         if let Some(elicitation) = self.write_elicitation(revision) {
             members.push(elicitation);
         }
+        let mut extensions = Vec::new();
         if self.has(Self::UI) {
-            members.push(format!(
-                "\"extensions\":{{\"{UI_EXTENSION}\":{{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}}}"
-            ));
+            extensions.push(format!("\"{UI_EXTENSION}\":{{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}}"));
+        }
+        // Under an older revision the extension counts as not declared (SEP-2663).
+        if self.has(Self::TASKS) && revision >= Revision::V2026_07_28 {
+            extensions.push(format!("\"{TASKS_EXTENSION}\":{{}}"));
+        }
+        if !extensions.is_empty() {
+            members.push(format!("\"extensions\":{{{}}}", extensions.join(",")));
         }
         format!("{{{}}}", members.join(","))
     }
@@ -191,6 +218,9 @@ pub const UI_EXTENSION: &str = "io.modelcontextprotocol/ui";
 
 /// The extension id of skills (SEP-2640).
 pub const SKILLS_EXTENSION: &str = "io.modelcontextprotocol/skills";
+
+/// The extension id of tasks.
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::caps::{SKILLS_EXTENSION, UI_EXTENSION};
-use crate::json::{Kind, Raw};
+use crate::caps::{SKILLS_EXTENSION, TASKS_EXTENSION, UI_EXTENSION};
+use crate::json::{Change, Kind, Raw};
+use crate::revision::Revision;
 use crate::subscription::Lists;
 
 /// The capabilities of one server or of a merge, reduced to what the gateway carries today. Tasks are not yet.
@@ -22,6 +23,8 @@ pub struct ServerCaps {
     pub completions: bool,
     /// Log messages on the stream of a request.
     pub logging: bool,
+    /// Calls of tools as tasks, by the core of 2025-11-25 or by the extension.
+    pub tasks: bool,
     /// Settings of the MCP Apps extension, as the server wrote them.
     pub ui: Option<Raw>,
     /// `experimental`, as the server wrote it.
@@ -42,15 +45,16 @@ impl ServerCaps {
             prompts: has("prompts"),
             completions: has("completions"),
             logging: has("logging"),
+            tasks: has_tasks(capabilities),
             ui: capabilities.find_path(&["extensions", UI_EXTENSION]),
             experimental: capabilities.find("experimental").filter(|raw| raw.kind() == Kind::Object),
             skills: capabilities.find_path(&["extensions", SKILLS_EXTENSION]),
         }
     }
 
-    /// The union with another server's capabilities. Extension settings cannot be merged without understanding them:
-    /// the aggregate withholds MCP Apps (a view would call unprefixed tool names), skills (their files name each other
-    /// by URIs that it would have to map) and `experimental`.
+    /// The union with another server's capabilities. Settings cannot be merged without understanding them: the aggregate
+    /// withholds skills (their files name each other by URIs that it would have to map) and `experimental`, and of MCP Apps
+    /// it says what all servers that have them say, or only that it has them.
     pub fn absorb(&mut self, other: &Self) {
         self.tools |= other.tools;
         self.resources |= other.resources;
@@ -58,6 +62,11 @@ impl ServerCaps {
         self.prompts |= other.prompts;
         self.completions |= other.completions;
         self.logging |= other.logging;
+        self.tasks |= other.tasks;
+        self.ui = match (self.ui.take(), other.ui.clone()) {
+            (Some(one), Some(other)) if one != other => Some(Raw::from_static("{}")),
+            (one, other) => one.or(other),
+        };
     }
 
     /// The lists that there are, and whose changes are therefore told: the gateway changes lists itself, whatever the
@@ -102,6 +111,29 @@ impl ServerCaps {
         out.push('}');
         Raw::trusted(out)
     }
+}
+
+impl ServerCaps {
+    /// Capabilities that [`ServerCaps::write`] wrote, with what clients of `revision` are to know of tasks. What the
+    /// gateway says of tasks is its own: it lists and cancels those of any server.
+    pub fn declare_tasks(&self, written: Raw, revision: Revision) -> Raw {
+        if !self.tasks || revision < Revision::V2025_11_25 {
+            return written;
+        }
+        if revision == Revision::V2025_11_25 {
+            let tasks = br#"{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}"#;
+            return written.with(&[("tasks", Change::Set(tasks))]);
+        }
+        let extensions = written.find("extensions").unwrap_or_else(|| Raw::from_static("{}"));
+        let extensions = extensions.with(&[(TASKS_EXTENSION, Change::Set(b"{}"))]);
+        written.with(&[("extensions", Change::Set(extensions.as_bytes()))])
+    }
+}
+
+/// Whether a server of either era makes tasks of tool calls.
+fn has_tasks(capabilities: &Raw) -> bool {
+    let paths: [&[&str]; 2] = [&["tasks", "requests", "tools", "call"], &["extensions", TASKS_EXTENSION]];
+    paths.iter().any(|path| capabilities.find_path(path).is_some_and(|raw| raw.kind() == Kind::Object))
 }
 
 /// Longest text kept of one server's instructions and of all together, in bytes.

@@ -19,6 +19,10 @@ fn client_capabilities_round_trip() {
             r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#,
         ),
         (r#"{"extensions":{"x/y":{}},"sampling":null}"#, "{}"),
+        (
+            r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#,
+            r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#,
+        ),
     ];
     for (given, written) in cases {
         assert_eq!(ClientCaps::read(&raw(given)).write(Revision::V2026_07_28), written, "{given}");
@@ -26,6 +30,14 @@ fn client_capabilities_round_trip() {
     let all = ClientCaps::read(&raw(r#"{"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}}}"#));
     assert_eq!(all.write(Revision::V2025_06_18), r#"{"sampling":{},"elicitation":{}}"#);
     assert_eq!(all.write(Revision::V2025_03_26), r#"{"sampling":{}}"#);
+    let both = raw(r#"{"extensions":{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{}}}"#);
+    let both = ClientCaps::read(&both);
+    assert_eq!(
+        both.modern(),
+        r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]},"io.modelcontextprotocol/tasks":{}}}"#
+    );
+    assert!(!both.write(Revision::V2025_11_25).contains("tasks"), "the extension is of 2026-07-28 alone");
+    assert_eq!(both.without(ClientCaps::TASKS), ClientCaps::UI);
 }
 
 #[test]
@@ -78,7 +90,50 @@ fn settings_of_known_extensions_stay_and_others_go() {
     assert_eq!(caps.write().as_str(), written);
     let mut merged = ServerCaps::default();
     merged.absorb(&caps);
+    assert_eq!(merged.write().as_str(), r#"{"extensions":{"io.modelcontextprotocol/ui":{"a":1}}}"#);
+}
+
+#[test]
+fn apps_are_declared_when_any_server_has_them() {
+    let read = |settings: &str| {
+        ServerCaps::read(&raw(&format!(r#"{{"extensions":{{"{UI_EXTENSION}":{settings},"x/y":{{}}}}}}"#)))
+    };
+    let mut merged = ServerCaps::default();
+    merged.absorb(&ServerCaps::default());
     assert_eq!(merged.write().as_str(), "{}");
+    merged.absorb(&read(r#"{"mimeTypes":["a"]}"#));
+    merged.absorb(&ServerCaps::default());
+    merged.absorb(&read(r#"{"mimeTypes":["a"]}"#));
+    assert_eq!(merged.ui.as_ref().unwrap().as_str(), r#"{"mimeTypes":["a"]}"#);
+    merged.absorb(&read("{}"));
+    assert_eq!(merged.write().as_str(), r#"{"extensions":{"io.modelcontextprotocol/ui":{}}}"#);
+}
+
+#[test]
+fn tasks_are_declared_in_the_words_of_the_client() {
+    for capabilities in [
+        r#"{"tasks":{"requests":{"tools":{"call":{}}}}}"#,
+        r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#,
+    ] {
+        let caps = ServerCaps::read(&raw(capabilities));
+        let declared =
+            |revision| caps.declare_tasks(Raw::from_static(r#"{"tools":{}}"#), revision).to_string();
+        assert_eq!(
+            declared(Revision::V2026_07_28),
+            r#"{"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}"#
+        );
+        assert_eq!(
+            declared(Revision::V2025_11_25),
+            r#"{"tools":{},"tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}}"#
+        );
+        assert_eq!(declared(Revision::V2025_06_18), r#"{"tools":{}}"#);
+        let with_ui =
+            caps.declare_tasks(Raw::from_static(r#"{"extensions":{"x/y":{}}}"#), Revision::V2026_07_28);
+        assert_eq!(with_ui.as_str(), r#"{"extensions":{"x/y":{},"io.modelcontextprotocol/tasks":{}}}"#);
+    }
+    for none in ["{}", r#"{"tasks":{}}"#, r#"{"tasks":{"requests":{"tools":{}}}}"#] {
+        assert!(!ServerCaps::read(&raw(none)).tasks, "{none}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod error;
 mod params;
 mod question;
 mod result;
+pub mod task;
 
 pub use error::{error_for, upstream_error};
 pub use params::{Hop, key, legacy_params, modern_params};
