@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures_util::Stream;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::message::{Notification, RpcError};
@@ -216,6 +216,16 @@ impl Exchange {
     /// An answer under way. The stream must yield [`Event::Done`] once; what comes after it is not asked for.
     pub fn live(events: impl Stream<Item = Event> + Send + 'static, streamed: bool) -> Self {
         Self { events: Events::Live(Box::pin(events)), streamed }
+    }
+
+    /// An answer that is still to be asked for, which happens when the first event is.
+    pub(crate) fn later(opening: impl Future<Output = Self> + Send + 'static) -> Self {
+        let opening = Box::pin(opening).into_stream();
+        let events = opening.flat_map(|exchange: Self| match exchange.events {
+            Events::Ready(outcome) => futures_util::stream::iter(outcome.map(Event::Done)).boxed(),
+            Events::Live(events) => events,
+        });
+        Self::live(events, false)
     }
 
     /// Whether the server answered with an event stream, so that a client which can should see one too.

@@ -22,6 +22,7 @@ use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
+use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
 
 /// How often idle sessions are looked for, at the least.
@@ -42,6 +43,7 @@ pub struct Gateway {
     pub(crate) sealer: Arc<Sealer>,
     /// Calls that wait for their clients to come back.
     pub(crate) lot: Arc<Lot>,
+    pub(crate) tasks: Tasks,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
@@ -99,6 +101,7 @@ impl Gateway {
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
+            tasks: Tasks::default(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             draining: CancellationToken::new(),
@@ -227,13 +230,15 @@ impl Gateway {
         self.servers.load().iter().map(|catalogue| catalogue.report()).collect()
     }
 
-    /// Ends sessions that nobody uses any more and renews keys; runs for as long as the gateway serves.
+    /// Ends sessions that nobody uses any more, forgets tasks whose time is over, and renews keys; runs for as long as the
+    /// gateway serves.
     pub async fn look_after_sessions(self: Arc<Self>) {
         while !self.draining.is_cancelled() {
             // A session that may idle for a moment only is not to stay for much longer.
             let pause = SWEEP.min(self.env.limits().session_idle / 2).max(Duration::from_millis(50));
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
+            self.tasks.sweep();
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);

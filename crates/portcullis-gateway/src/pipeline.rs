@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::{Change, Object, Raw};
-use portcullis_mcp::message::{RpcError, code};
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::code;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
-use portcullis_mcp::translate::{Payload, error_for, result_for, upstream_error};
-use portcullis_mcp::uris::{self, rewrite};
+use portcullis_mcp::translate::Payload;
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_telemetry::{SpanKind, SpanName};
 use tokio::sync::OwnedSemaphorePermit;
@@ -17,21 +16,27 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
 use crate::admit::{Permitted, Places, admit};
-use crate::call::{Call, Caller, Endpoint, Event, Exchange, OpenQuestions, Outcome, Question, Refusal};
+use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
+use crate::crossing::Crossing;
 use crate::gateway::Gateway;
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
 use crate::route::{self, ListKind, Route, Variant, resolve};
-use crate::upstream::{Asker, Outgoing};
+use crate::tasks::{self, Plan};
+use crate::upstream::{Asker, Outgoing, Server};
 
 /// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
 /// edges'. The outcome is in the caller's era.
-pub(crate) async fn run(gateway: &Gateway, call: Call) -> Exchange {
+pub(crate) async fn run(gateway: &Arc<Gateway>, call: Call) -> Exchange {
     let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
         Ok(permitted) => permitted,
         Err((call, refusal)) => return refuse(gateway, &call, refusal),
     };
     let kind = ListKind::of(&permitted.method);
+    if permitted.method.is_about_tasks() {
+        return Box::pin(tasks::answer(gateway, permitted, |call, server| record_for(gateway, call, server)))
+            .await;
+    }
     if kind.is_none() && permitted.method != Method::Discover {
         return forward(gateway, permitted).await;
     }
@@ -53,9 +58,14 @@ const ALL_SERVERS: &str = "_all";
 
 /// Starts the record of a call that no server is asked for.
 pub(crate) fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
-    let server = match &call.endpoint {
-        Endpoint::Aggregate => ALL_SERVERS,
-        Endpoint::Server(id) => id.as_str(),
+    record_for(gateway, call, None)
+}
+
+/// Starts the record of a call that is about nothing a server lists.
+fn record_for(gateway: &Gateway, call: &Call, server: Option<&ServerId>) -> Recorder {
+    let server = match (server, &call.endpoint) {
+        (Some(id), _) | (None, Endpoint::Server(id)) => id.as_str(),
+        (None, Endpoint::Aggregate) => ALL_SERVERS,
     };
     // What a client makes up is no label.
     let method = if matches!(call.method, Method::Other(_)) { "_other" } else { call.method.as_str() };
@@ -78,7 +88,7 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
     Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era: Era::Modern })))
 }
 
-async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
+async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     let mut route = match resolve(gateway, &permitted).await {
         Ok(route) => route,
         Err(refusal) => return refuse(gateway, &permitted, refusal),
@@ -97,32 +107,55 @@ async fn forward(gateway: &Gateway, permitted: Permitted) -> Exchange {
     let settings = server.settings();
     let limits = gateway.env.limits();
     let timing = Timing::new(settings.call_timeout, limits.call_max, limits.ask_timeout);
-    let (recorder, out) = open(gateway, &call, &route);
+    let plan = tasks::plan(gateway, &call, &route);
+    let (recorder, out) = open(gateway, &call, &route, &plan);
+    let crossing = crossing(gateway, &call, &server);
+    let (places, shared) = if plan.may_become_task() {
+        let places = Arc::new(places);
+        (Held::Together(places.clone()), Some(places))
+    } else {
+        (Held::Alone(places), None)
+    };
+    let way_back = WayBack {
+        crossing: crossing.clone(),
+        recorder: Some(recorder),
+        timing,
+        open: OpenQuestions::default(),
+        rounds: rounds(gateway, &call, server.id(), limits.ask_timeout),
+        tasked: plan.task.is_some(),
+        _places: places,
+        permit: None,
+    };
+    if plan.wants_task() {
+        // Whoever wants a task need not wait until the server begins to answer.
+        let owned = call.clone();
+        let exchange = Exchange::later(async move { carry_out(&owned, &route, out, way_back).await });
+        return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, ())).await;
+    }
+    let exchange = carry_out(&call, &route, out, way_back).await;
+    if plan.is_plain(&exchange) {
+        return exchange;
+    }
+    Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, shared)).await
+}
+
+/// Waits for a place at the server, sends the call, and sees the answer on its way back.
+async fn carry_out(call: &Call, route: &Route, out: Outgoing, mut way_back: WayBack) -> Exchange {
+    let (server, timing) = (&route.catalogue.server, way_back.timing);
     let sent = tokio::time::timeout(timing.quiet, async {
         match server.admit().await {
-            Ok(permit) => (send(&call, &route, out).await, Some(permit)),
+            Ok(permit) => (send(call, route, out).await, Some(permit)),
             Err(refusal) => (Exchange::done(refusal), None),
         }
     });
     match sent.await {
         Ok((exchange, permit)) => {
-            let way_back = WayBack {
-                method: call.method.clone(),
-                uri: if call.method == Method::ResourcesRead { call.subject.clone() } else { None },
-                caller: call.caller.clone(),
-                server_info: gateway.server_info(&call.endpoint),
-                aggregate: route.aggregate.then(|| server.id().clone()),
-                recorder: Some(recorder),
-                timing,
-                open: OpenQuestions::default(),
-                rounds: rounds(gateway, &call, server.id(), limits.ask_timeout),
-                _held: (places, permit),
-            };
+            way_back.permit = permit;
             way_back.carry(exchange).await
         }
         Err(_) => {
             let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
-            recorder.finish(&outcome);
+            way_back.finish(&outcome);
             Exchange::done(outcome)
         }
     }
@@ -150,6 +183,11 @@ fn rounds(gateway: &Gateway, call: &Call, server: &ServerId, patience: Duration)
         server: server.clone(),
         patience,
     })
+}
+
+fn crossing(gateway: &Gateway, call: &Call, server: &Server) -> Crossing {
+    let uri = if call.method == Method::ResourcesRead { call.subject.clone() } else { None };
+    Crossing::new(gateway, server, &call.endpoint, &call.caller, call.method.clone(), uri)
 }
 
 /// The aggregate declares `completions` when any server has them; one that has none completes nothing.
@@ -180,7 +218,7 @@ fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
 }
 
 /// Starts the record of a call and writes its outgoing form.
-fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
+fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder, Outgoing) {
     let server = &route.catalogue.server;
     let name = || SpanName::new(call.method.as_str(), route.target());
     let mut trace = call.trace.clone();
@@ -196,14 +234,16 @@ fn open(gateway: &Gateway, call: &Call, route: &Route) -> (Recorder, Outgoing) {
         spans.extend([outer, inner]);
     }
     let recorder = Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
-    let variant = Variant::of(&call.caller);
     let out = Outgoing {
         worker: call.worker,
         method: call.method.clone(),
-        params: route.params.clone(),
+        params: plan.params.clone().or_else(|| route.params.clone()),
         subject: route.subject.clone(),
-        caps: variant.caps,
-        asker: asker(call, variant.caps),
+        caps: plan.caps,
+        // A task that is made of a call asks when it is asked for its result.
+        asker: asker(call, plan.caps).filter(|_| plan.task.is_none() || !server.has_tasks()),
+        task: plan.task.clone(),
+        pinned: plan.task.is_some(),
         log_level: call.log_level,
         progress_token: call.progress_token.clone(),
         trace,
@@ -285,19 +325,23 @@ impl Timing {
 
 /// What is done to an answer on its way back, and what is held until it is there.
 struct WayBack {
-    method: Method,
-    /// As the client asked for it.
-    uri: Option<String>,
-    caller: Arc<Caller>,
-    server_info: Raw,
-    /// The server's slug when its names and URIs have to be mapped.
-    aggregate: Option<ServerId>,
+    crossing: Crossing,
     recorder: Option<Recorder>,
     timing: Timing,
     open: OpenQuestions,
     /// For clients that are asked by `input_required`.
     rounds: Option<Wrapping>,
-    _held: (Places, Option<OwnedSemaphorePermit>),
+    /// A task was asked for.
+    tasked: bool,
+    _places: Held,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The call's place among those under way; what may become a task goes on holding it after the server's first word.
+#[allow(dead_code, reason = "held, not read")]
+enum Held {
+    Alone(Places),
+    Together(Arc<Places>),
 }
 
 impl WayBack {
@@ -324,18 +368,16 @@ impl WayBack {
         let event =
             if exchange.is_ready() { Ok(exchange.next().await) } else { self.in_time(exchange).await };
         let outcome = match event {
-            Ok(Some(Event::Done(outcome))) => self.translate(outcome),
+            Ok(Some(Event::Done(outcome))) => self.translate(tasks::recognise(self.tasked, outcome)),
             Ok(Some(Event::Asked(mut question))) => {
                 self.open.count(&mut question);
-                return Some(Event::Asked(self.expose_question(question)));
+                return Some(Event::Asked(self.crossing.question(question)));
             }
             Ok(Some(event)) => return Some(event),
             Ok(None) => Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
             Err(_) => Refusal::new(ErrorKind::UpstreamTimeout, "the server gave no answer in time").into(),
         };
-        if let Some(recorder) = self.recorder.take() {
-            recorder.finish(&outcome);
-        }
+        self.finish(&outcome);
         Some(Event::Done(outcome))
     }
 
@@ -356,129 +398,22 @@ impl WayBack {
     }
 
     fn translate(&self, outcome: Outcome) -> Outcome {
-        let to = self.caller.revision;
-        match outcome {
-            Outcome::Complete(payload) => {
-                let result = result_for(to, &self.method, &payload, &self.server_info);
-                Outcome::Complete(Payload { result: self.expose(result), era: to.era() })
-            }
-            Outcome::InputRequired(result) => {
-                let result = self.expose_requests(result);
-                Outcome::InputRequired(match &self.rounds {
-                    Some(wrapping) => rounds::wrap(wrapping, &result),
-                    None => result,
-                })
-            }
-            Outcome::Failed { error, era } => self.translate_error(&error, era),
-            other => other,
-        }
-    }
-
-    fn translate_error(&self, error: &RpcError, era: Era) -> Outcome {
-        let to = self.caller.revision;
-        match (era, error.code(), &self.rounds) {
-            (Era::Legacy, code::URL_ELICITATION_REQUIRED, Some(wrapping)) => {
-                if let Some(outcome) = rounds::wrap_url_elicitation(wrapping, error) {
-                    return outcome;
-                }
-            }
-            // What the server misses is missing in what the gateway sent: what the client can, and no more.
-            (Era::Modern, code::MISSING_CLIENT_CAPABILITY, _) => {
-                return missing_capability(&self.caller, error);
-            }
-            _ => {}
-        }
-        let error = error_for(to.era(), era, &self.method, self.uri.as_deref(), error);
-        Outcome::Failed { error: self.expose_error(error), era: to.era() }
-    }
-
-    /// What a server asks by `input_required`, as [`WayBack::expose_question`].
-    fn expose_requests(&self, result: Raw) -> Raw {
-        let (Some(server), Some(requests)) = (&self.aggregate, result.find("inputRequests")) else {
-            return result;
-        };
-        let changed = requests.members().filter_map(|member| {
-            let request = member.value();
-            let method = Method::parse(&request.find("method")?.string()?);
-            let params = expose_asked(server, &method, &request.find("params")?)?;
-            let request = request.with(&[("params", Change::Set(params.as_bytes()))]);
-            Some((member.key().into_owned(), request))
-        });
-        let requests = changed.take(MOST_EXPOSED).fold(requests.clone(), |requests, (key, request)| {
-            requests.with(&[(key.as_str(), Change::Set(request.as_bytes()))])
-        });
-        result.with(&[("inputRequests", Change::Set(requests.as_bytes()))])
-    }
-
-    /// The URIs of a result as the aggregate names them.
-    fn expose(&self, result: Object) -> Object {
-        let Some(server) = &self.aggregate else { return result };
-        let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
-        let mapped = match self.method {
-            Method::ToolsCall => rewrite::tool_result(&result, &map),
-            Method::PromptsGet => rewrite::prompt_result(&result, &map),
-            Method::ResourcesRead => rewrite::read_result(&result, &map),
-            _ => None,
-        };
-        mapped.map_or(result, Object::from)
-    }
-
-    /// A question as the aggregate asks it: the client can only show that the gateway asks, so the text says which server
-    /// does.
-    fn expose_question(&self, mut question: Question) -> Question {
-        if let (Some(server), Some(params)) = (&self.aggregate, &question.params)
-            && let Some(params) = expose_asked(server, &question.method, params)
+        let Some(wrapping) = &self.rounds else { return self.crossing.outcome(outcome) };
+        if let Outcome::Failed { error, era: Era::Legacy } = &outcome
+            && error.code() == code::URL_ELICITATION_REQUIRED
+            && let Some(outcome) = rounds::wrap_url_elicitation(wrapping, error)
         {
-            question.params = Some(params);
+            return outcome;
         }
-        question
-    }
-
-    fn expose_error(&self, error: RpcError) -> RpcError {
-        let (Some(_), Some(uri), Some(data)) = (&self.aggregate, &self.uri, error.data()) else {
-            return error;
-        };
-        if data.find("uri").is_none() {
-            return error;
-        }
-        let data = data.with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
-        RpcError::new(error.code(), &error.message(), Some(&data))
-    }
-}
-
-/// So many entries of `inputRequests` name their server; nobody shows more at once.
-const MOST_EXPOSED: usize = 32;
-
-/// -32021 of a modern server: which capabilities it misses is told to a modern client that did not declare them. One that
-/// did gets no answer to that, nor does a legacy client, which has no such code.
-fn missing_capability(caller: &Caller, error: &RpcError) -> Outcome {
-    let required = error.data().and_then(|data| data.find("requiredCapabilities"));
-    let required = required.unwrap_or_else(|| Raw::from_static("{}"));
-    let told = ClientCaps::read(&required);
-    match caller.revision.era() {
-        Era::Modern if told != ClientCaps::NONE && caller.caps.has(told) => {
-            Outcome::Failed { error: upstream_error(error), era: Era::Modern }
-        }
-        Era::Modern => Outcome::Failed { error: error.clone(), era: Era::Modern },
-        Era::Legacy => {
-            let required: String = required.as_str().chars().take(200).collect();
-            let message = format!("the server needs a client with other capabilities: {required}");
-            Refusal::new(ErrorKind::InputRefused, message).into()
+        match self.crossing.outcome(outcome) {
+            Outcome::InputRequired(result) => Outcome::InputRequired(rounds::wrap(wrapping, &result)),
+            outcome => outcome,
         }
     }
-}
 
-/// The params of a question of `server` on the aggregate; `None` when they stay as they are.
-fn expose_asked(server: &ServerId, method: &Method, params: &Raw) -> Option<Raw> {
-    match method {
-        Method::CreateElicitation => {
-            let message = format!("[{server}] {}", params.find_string("message")?);
-            Some(params.with(&[("message", Change::Set(Raw::from_text(&message).as_bytes()))]))
+    fn finish(&mut self, outcome: &Outcome) {
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(outcome);
         }
-        Method::CreateMessage => {
-            let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
-            rewrite::prompt_result(params, &map)
-        }
-        _ => None,
     }
 }

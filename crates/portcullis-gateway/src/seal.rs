@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Cursor,
     /// Where a request stands that waits for input from the client.
     RequestState,
+    /// A task.
+    Task,
 }
 
 /// A handle that does not open.
@@ -188,6 +190,7 @@ fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
     let purpose = match purpose {
         Purpose::Cursor => "cursor",
         Purpose::RequestState => "request-state",
+        Purpose::Task => "task",
     };
     format!("{purpose}\0{principal}").into_bytes()
 }

@@ -92,6 +92,8 @@ pub struct Filter {
     pub lists: Lists,
     /// Updates of these resources, each once, in the order given.
     pub uris: Vec<String>,
+    /// Changes of these tasks (`io.modelcontextprotocol/tasks`), each once, in the order given.
+    pub tasks: Vec<String>,
 }
 
 /// `params` that hold no filter.
@@ -118,24 +120,15 @@ impl Filter {
             }
         }
         let wrong = BadFilter(".resourceSubscriptions` must be an array of strings");
-        if let Some(uris) = given.find("resourceSubscriptions") {
-            if uris.kind() != Kind::Array {
-                return Err(wrong);
-            }
-            let mut seen = std::collections::HashSet::new();
-            for uri in uris.elements() {
-                let uri = uri.string().ok_or(wrong)?.into_owned();
-                if seen.insert(uri.clone()) {
-                    filter.uris.push(uri);
-                }
-            }
-        }
+        filter.uris = strings(&given, "resourceSubscriptions", wrong)?;
+        let wrong = BadFilter(".taskIds` must be an array of strings");
+        filter.tasks = strings(&given, "taskIds", wrong)?;
         Ok(filter)
     }
 
     /// Whether it lets nothing through.
     pub fn is_empty(&self) -> bool {
-        self.lists.is_empty() && self.uris.is_empty()
+        self.lists.is_empty() && self.uris.is_empty() && self.tasks.is_empty()
     }
 
     /// As the member `notifications`.
@@ -143,9 +136,11 @@ impl Filter {
         let names = Lists::NAMES.iter().filter(|(list, ..)| self.lists.has(*list));
         let mut members: Vec<(&str, Raw)> =
             names.map(|(_, _, member, _)| (*member, Raw::from_static("true"))).collect();
-        if !self.uris.is_empty() {
-            let uris: Vec<String> = self.uris.iter().map(|uri| Raw::from_text(uri).to_string()).collect();
-            members.push(("resourceSubscriptions", Raw::trusted(format!("[{}]", uris.join(",")))));
+        for (member, strings) in [("resourceSubscriptions", &self.uris), ("taskIds", &self.tasks)] {
+            if !strings.is_empty() {
+                let strings: Vec<_> = strings.iter().map(|text| Raw::from_text(text).to_string()).collect();
+                members.push((member, Raw::trusted(format!("[{}]", strings.join(",")))));
+            }
         }
         let changes: Vec<_> =
             members.iter().map(|(name, raw)| (*name, Change::Set(raw.as_bytes()))).collect();
@@ -156,6 +151,22 @@ impl Filter {
     pub fn params(&self) -> Raw {
         Raw::from_static("{}").with(&[("notifications", Change::Set(self.write().as_bytes()))])
     }
+}
+
+/// The strings in an array, each once; none when there is no such member.
+fn strings(object: &Raw, member: &str, wrong: BadFilter) -> Result<Vec<String>, BadFilter> {
+    let Some(array) = object.find(member) else { return Ok(Vec::new()) };
+    if array.kind() != Kind::Array {
+        return Err(wrong);
+    }
+    let (mut seen, mut found) = (std::collections::HashSet::new(), Vec::new());
+    for element in array.elements() {
+        let text = element.string().ok_or(wrong)?.into_owned();
+        if seen.insert(text.clone()) {
+            found.push(text);
+        }
+    }
+    Ok(found)
 }
 
 /// The first message of a stream: the part of its filter that is accepted.
@@ -177,6 +188,12 @@ pub fn write_updated(out: &mut Vec<u8>, uri: &str, id: Option<&Id>) {
     let mut changes = vec![("uri", Change::Set(uri.as_bytes()))];
     changes.extend(stamp.as_ref().map(|stamp| ("_meta", Change::Set(stamp.as_bytes()))));
     write_notification(out, &Method::ResourceUpdated, Some(&Raw::from_static("{}").with(&changes)));
+}
+
+/// A task stands otherwise: `task` is the whole of it.
+pub fn write_task(out: &mut Vec<u8>, task: &Raw, id: &Id) {
+    let params = task.with(&[("_meta", Change::Set(stamp(id).as_bytes()))]);
+    write_notification(out, &Method::TaskChanged, Some(&params));
 }
 
 /// The result that ends a stream in order. `server_info` is the JSON of an `Implementation`.

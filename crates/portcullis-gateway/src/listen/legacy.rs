@@ -115,7 +115,8 @@ pub(super) async fn open_session(
     let caller = Arc::new(Caller {
         principal: context.principal.clone(),
         revision: asked.unwrap_or(Revision::NEWEST_LEGACY),
-        caps: ClientCaps::read(&capabilities),
+        // Under an older revision the extension counts as not declared (SEP-2663).
+        caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),
         conversation: id.clone(),
         under_way: Arc::default(),
     });
@@ -321,7 +322,7 @@ impl Work {
             request_id: request.id.raw().as_str().into(),
             subject: request
                 .method
-                .name_member()
+                .subject_member()
                 .and_then(|member| request.params.as_ref()?.find_string(member)),
             method: request.method.clone(),
             params: request.params,

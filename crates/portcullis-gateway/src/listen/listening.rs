@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::{BoxStream, SelectAll};
 use http::Response;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, write_result};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
-use portcullis_mcp::subscription::{Filter, closing_result, write_acknowledged};
+use portcullis_mcp::subscription::{Filter, closing_result, write_acknowledged, write_task};
 use portcullis_mcp::translate::Payload;
 use portcullis_model::ErrorKind;
 use portcullis_telemetry::metrics::Held;
@@ -25,6 +27,7 @@ use crate::call::{Call, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::pipeline::record_own;
 use crate::subscribe::{MOST_URIS, StreamPlace, Subscriber, accept};
+use crate::tasks::watch;
 
 const MODERN: Era = Era::Modern;
 
@@ -59,8 +62,11 @@ async fn open(context: &Context, call: &Call, id: &Id, accepts: Accepts) -> Resu
     let gateway = &context.gateway;
     let place = gateway.subscribers.take_place(&call.caller.principal)?;
     let subscriber = gateway.subscribers.add(&call.endpoint, &call.caller, filter.lists);
-    let accepted = accept(gateway, &subscriber, filter).await?;
+    let tasks = watch::known(gateway, call, &filter.tasks)?;
+    let accepted = Filter { tasks, ..accept(gateway, &subscriber, filter).await? };
+    let tasks = accepted.tasks.iter().map(|id| watch::follow(gateway, call, id).boxed());
     Ok(Listening {
+        tasks: tasks.collect(),
         stage: Stage::Acknowledge(accepted),
         id: id.clone(),
         pause: gateway.env.limits().keep_alive_interval,
@@ -78,6 +84,8 @@ struct Listening {
     pause: Duration,
     gateway: Arc<Gateway>,
     subscriber: Arc<Subscriber>,
+    /// Tasks that it tells about.
+    tasks: SelectAll<BoxStream<'static, Raw>>,
     _place: StreamPlace,
     _open: Held,
 }
@@ -112,6 +120,11 @@ impl Listening {
                 () = self.subscriber.ended.cancelled() => self.close(&mut tell),
                 batch = self.subscriber.mailbox.next() => {
                     batch.messages(Some(&self.id)).for_each(|message| tell(&message));
+                }
+                Some(task) = self.tasks.next(), if !self.tasks.is_empty() => {
+                    let mut message = Vec::new();
+                    write_task(&mut message, &task, &self.id);
+                    tell(&message);
                 }
                 () = tokio::time::sleep(self.pause) => sse::comment(&mut out, "keep-alive"),
             },

@@ -123,6 +123,9 @@ fn is_served(method: &Method) -> bool {
             | Method::PromptsGet
             | Method::Complete
             | Method::Listen
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
     ) || method.is_of_skills()
 }
 

@@ -41,6 +41,11 @@ pub(crate) async fn drive(gateway: &Arc<Gateway>, call: Call) -> Exchange {
     if exchange.ready().is_some_and(|outcome| !matches!(outcome, Outcome::InputRequired(_))) {
         return exchange;
     }
+    resume(gateway, call, exchange)
+}
+
+/// Goes on with an exchange of a legacy client's call that may end, or has ended, in a server's wish for input.
+pub(crate) fn resume(gateway: &Arc<Gateway>, call: Call, exchange: Exchange) -> Exchange {
     let limits = gateway.env.limits();
     let again = gateway.clone();
     let drive = Drive {

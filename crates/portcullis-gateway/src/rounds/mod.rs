@@ -16,7 +16,7 @@ mod state;
 use portcullis_mcp::json::{Kind, Raw};
 use portcullis_mcp::method::Method;
 
-pub(crate) use drive::drive;
+pub(crate) use drive::{drive, resume};
 pub(crate) use lot::Lot;
 pub(crate) use park::run;
 pub(crate) use relay::{Wrapping, reopen, wrap, wrap_url_elicitation};

@@ -13,6 +13,7 @@ use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use portcullis_config::Transport;
+use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Change as Edit, Raw};
 use portcullis_mcp::message::code;
@@ -142,6 +143,11 @@ impl Catalogue {
                 self.any(kind).map(|listing| Found { listing, stale: true }).ok_or(refusal)
             }
         }
+    }
+
+    /// The list as `variant` was last shown it, else as anybody was.
+    pub(crate) fn last(&self, kind: ListKind, variant: Variant) -> Option<Arc<Listing>> {
+        self.peek(kind, variant, Need::Known).or_else(|| self.any(kind))
     }
 
     /// The list as anybody was ever shown it.
@@ -296,10 +302,14 @@ impl Catalogue {
         let (raws, extra, freshness) = load.finish();
         let (id, metrics) = (self.server.id().clone(), self.server.env().metrics.clone());
         // Reading many schemas takes its time, and this thread has connections to accept.
-        let read = move || Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
+        let apps = self.server.apps().cloned();
+        let read = move || {
+            Listing::new(kind, &id, origin, tightened(raws, apps.as_deref()), extra, freshness, &metrics)
+        };
         let built = tokio::task::spawn_blocking(read).await;
         let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
         listing.streamed = streamed;
+        listing.tasks = era == Era::Modern && connection.peer().has_tasks;
         Ok(listing)
     }
 }
@@ -356,6 +366,12 @@ impl Cell {
         }
         *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
+}
+
+/// The items as the operator lets views ask for things.
+fn tightened(raws: Vec<Raw>, apps: Option<&Policy>) -> Vec<Raw> {
+    let Some(apps) = apps else { return raws };
+    raws.into_iter().map(|raw| apps.tighten_item(&raw).unwrap_or(raw)).collect()
 }
 
 /// The pages of one list as they come in.

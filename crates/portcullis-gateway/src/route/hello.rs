@@ -39,7 +39,7 @@ pub(crate) async fn discover(
     let mut out = format!(
         "{{\"resultType\":\"complete\",\"supportedVersions\":[{}],\"capabilities\":{}",
         versions.join(","),
-        hello.capabilities.write()
+        hello.capabilities.declare_tasks(hello.capabilities.write(), Revision::NEWEST)
     )
     .into_bytes();
     write_instructions(&mut out, hello.instructions.as_deref());
@@ -66,7 +66,7 @@ pub(crate) async fn initialize_result(
     let mut out = format!(
         "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}",
         caller.revision,
-        hello.capabilities.write(),
+        hello.capabilities.declare_tasks(hello.capabilities.write(), caller.revision),
         gateway.server_info(endpoint)
     )
     .into_bytes();

@@ -1,13 +1,15 @@
 //! One list of one server, complete, as the server wrote it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::{Mirror, strip_annotations};
 use portcullis_mcp::names;
+use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris::{self, template};
 use portcullis_model::ServerId;
 use portcullis_telemetry::{CallSeries, Metrics};
@@ -96,6 +98,8 @@ pub(crate) struct Item {
     pub(crate) exposed: String,
     /// The arguments that 2026-07-28 HTTP clients mirror into headers; tools only.
     pub(crate) mirror: Option<Mirror>,
+    /// Whether it can or must be called as a task; tools of 2025-11-25 only.
+    pub(crate) task_support: TaskSupport,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
 }
@@ -126,8 +130,12 @@ pub(crate) struct Listing {
     pub(crate) freshness: Freshness,
     /// The server answered with an event stream.
     pub(crate) streamed: bool,
+    /// The server has the extension for tasks: any of its tools may become one.
+    pub(crate) tasks: bool,
     by_key: HashMap<String, usize>,
     by_exposed: HashMap<String, usize>,
+    /// The views that its tools name: they need not be listed as resources.
+    views: HashSet<String>,
 }
 
 /// Where a tool with a broken `x-mcp-header` came from decides what becomes of it (2026-07-28, tools).
@@ -165,8 +173,10 @@ impl Listing {
             extra,
             freshness,
             streamed: false,
+            tasks: false,
             by_key: HashMap::with_capacity(keyed.len()),
             by_exposed: HashMap::with_capacity(keyed.len()),
+            views: HashSet::new(),
         };
         for (key, raw) in keyed {
             let exposed = exposed.get(&key).cloned().unwrap_or_else(|| uris::map_out(server, &key));
@@ -187,10 +197,17 @@ impl Listing {
             ListKind::Resources | ListKind::Templates => "",
         };
         let series = metrics.call_series(self.server.as_str(), self.kind.call().as_str(), label);
+        if self.kind == ListKind::Tools {
+            self.views.extend(apps::view_of(&raw));
+        }
         let index = self.items.len();
         self.by_key.insert(key.clone(), index);
         self.by_exposed.insert(exposed.clone(), index);
-        self.items.push(Item { raw, key, exposed, mirror, series });
+        let task_support = match self.kind {
+            ListKind::Tools => TaskSupport::of(&raw),
+            _ => TaskSupport::Forbidden,
+        };
+        self.items.push(Item { raw, key, exposed, mirror, task_support, series });
     }
 
     fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {
@@ -237,6 +254,11 @@ impl Listing {
     pub(crate) fn makes(&self, uri: &str) -> bool {
         let templates = self.items.iter().map(|item| item.key.as_str());
         self.kind == ListKind::Templates && template::any_makes(templates, uri)
+    }
+
+    /// Whether one of its tools names this view.
+    pub(crate) fn has_view(&self, uri: &str) -> bool {
+        self.views.contains(uri)
     }
 
     /// How long clients may keep it, from `now`.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
+use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris;
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_telemetry::CallSeries;
@@ -40,6 +42,11 @@ impl Route {
     /// The tool's or prompt's own name, if the server lists it: fit for labels.
     pub(crate) fn target(&self) -> Option<&str> {
         self.item().map(|item| item.key.as_str())
+    }
+
+    /// Whether the tool can or must be called as a task of 2025-11-25.
+    pub(crate) fn task_support(&self) -> TaskSupport {
+        self.item().map_or(TaskSupport::Forbidden, |item| item.task_support)
     }
 
     /// Which arguments are mirrored into headers.
@@ -95,8 +102,11 @@ async fn by_exposed_name(
     let unknown =
         || Refusal::new(ErrorKind::InvalidParams, format!("there is no {} `{name:.128}` here", noun(kind)));
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
-    let slug = name.split_once("__").ok_or_else(unknown)?.0;
-    let catalogue = gateway.servers.load().find(slug).ok_or_else(unknown)?.clone();
+    let slug = name.split_once("__").map(|(slug, _)| slug);
+    let Some(catalogue) = slug.and_then(|slug| gateway.servers.load().find(slug).cloned()) else {
+        let (catalogue, listing, index) = by_view(gateway, variant, kind, name).ok_or_else(unknown)?;
+        return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
+    };
     let known = catalogue.list(kind, variant, Need::Known).await?.listing;
     let listing = match known.position_exposed(name) {
         Some(_) => known,
@@ -108,6 +118,28 @@ async fn by_exposed_name(
     let mut route = route(&catalogue, call, original, Some((listing, index)));
     route.params = route.params.map(|params| params.map_member("name", |_| own).into());
     Ok(route)
+}
+
+/// A tool by its server's own name: views hard-code the names that they were written with, and the aggregate cannot see
+/// which view calls. So a name goes through when only one server has it among the tools that views may call. Only what
+/// is known already is looked at: a made-up name costs no listing.
+fn by_view(
+    gateway: &Gateway,
+    variant: Variant,
+    kind: ListKind,
+    name: &str,
+) -> Option<(Arc<Catalogue>, Arc<Listing>, usize)> {
+    if kind != ListKind::Tools {
+        return None;
+    }
+    let servers = gateway.servers.load();
+    let mut found = servers.iter().filter_map(|catalogue| {
+        let listing = catalogue.last(kind, variant)?;
+        let index = listing.position(name)?;
+        apps::is_linked(&listing.items[index].raw).then(|| (catalogue.clone(), listing, index))
+    });
+    let only = found.next()?;
+    found.next().is_none().then_some(only)
 }
 
 fn noun(kind: ListKind) -> &'static str {
@@ -225,10 +257,17 @@ pub(crate) async fn server_of_uri(
     {
         return Ok((catalogue.clone(), own));
     }
-    // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, else whose template makes
-    // it, the first by slug.
     let variant = Variant::of(caller);
     let all: Vec<_> = servers.iter().cloned().collect();
+    // A view that loads another by the name that it was written with.
+    let mut with_view = all.iter().filter(|catalogue| {
+        catalogue.last(ListKind::Tools, variant).is_some_and(|listing| listing.has_view(uri))
+    });
+    if let (Some(only), None) = (with_view.next(), with_view.next()) {
+        return Ok((only.clone(), uri.to_owned()));
+    }
+    // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, else whose template makes
+    // it, the first by slug.
     let kinds = [ListKind::Resources, ListKind::Templates];
     let knows = |catalogue: &Arc<Catalogue>, kind| {
         catalogue.peek(kind, variant, Need::Known).is_some_and(|listing| listing.find(uri).is_some())

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::task::tool_with_tasks;
 use portcullis_mcp::translate::{Payload, key, list_item_for};
 use portcullis_mcp::uris::{self, rewrite};
 use portcullis_model::ErrorKind;
@@ -121,6 +122,11 @@ impl View {
                 page.push(b',');
             }
             let raw = list_item_for(revision, &item.raw);
+            let raw = if listing.tasks && listing.kind == ListKind::Tools && revision.era() == Era::Legacy {
+                tool_with_tasks(&raw)
+            } else {
+                raw
+            };
             let raw = if self.aggregate { expose(listing, item, raw) } else { raw };
             page.extend_from_slice(raw.as_bytes());
         }

@@ -43,7 +43,8 @@ pub(crate) async fn accept(
             None
         }
     });
-    Ok(Filter { lists, uris: accepted.collect() })
+    // Tasks are looked after elsewhere.
+    Ok(Filter { lists, uris: accepted.collect(), tasks: filter.tasks })
 }
 
 /// Sees to it that the servers behind the endpoint are asked for changes of their lists.

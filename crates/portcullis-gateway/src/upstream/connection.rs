@@ -10,7 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use portcullis_mcp::json::{Kind, Raw};
+use portcullis_mcp::caps::ServerCaps;
+use portcullis_mcp::json::{Change, Kind, Raw};
 use portcullis_mcp::message::{Id, Request, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
@@ -37,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) server_info: Option<Raw>,
     /// Meant for the model.
     pub(crate) instructions: Option<String>,
+    /// It makes tasks of tool calls.
+    pub(crate) has_tasks: bool,
     /// It sends log messages.
     has_logging: bool,
 }
@@ -49,6 +52,7 @@ impl Peer {
         let server_info = hello.find("serverInfo").or_else(|| hello.find_path(&["_meta", key::SERVER_INFO]));
         Self {
             revision,
+            has_tasks: ServerCaps::read(&capabilities).tasks,
             has_logging: capabilities.find("logging").is_some(),
             capabilities,
             server_info: server_info.filter(|info| info.kind() == Kind::Object),
@@ -246,7 +250,12 @@ impl Connection {
     pub(super) fn params(&self, id: u64, out: &Outgoing) -> Option<Raw> {
         out.with_hop(self.peer.revision, id, &self.env.client_info, |hop| match self.era() {
             Era::Modern => Some(modern_params(out.params.as_ref(), hop)),
-            Era::Legacy => legacy_params(out.params.as_ref(), hop),
+            Era::Legacy => match (legacy_params(out.params.as_ref(), hop), &out.task) {
+                (Some(params), Some(task)) if self.peer.has_tasks => {
+                    Some(params.with(&[("task", Change::Set(task.as_bytes()))]))
+                }
+                (params, _) => params,
+            },
         })
     }
 

@@ -56,12 +56,13 @@ impl Server {
         let Some(asker) = out.asker.as_ref().filter(|_| self.asks().any()) else {
             return Ok((self.connection_in(era, conversation, out.caps, 0).await?, None));
         };
+        let lanes = if out.pinned { 1 } else { MOST_LANES };
         loop {
             let freed = self.asks().freed.notified();
             tokio::pin!(freed);
             // Before looking: a turn that ends between the look and the wait must not be missed.
             freed.as_mut().enable();
-            for lane in 0..MOST_LANES {
+            for lane in 0..lanes {
                 let connection = match self.connection_in(era, conversation, out.caps, lane).await {
                     Ok(connection) => connection,
                     Err(refusal) if lane == 0 => return Err(refusal),

@@ -27,6 +27,7 @@ mod sse;
 mod stdio;
 mod surroundings;
 pub(crate) mod tls;
+mod views;
 
 pub(crate) use connection::Peer;
 pub(crate) use feed::{Subscription, Watcher};

@@ -34,6 +34,10 @@ pub(crate) struct Outgoing {
     pub(crate) caps: ClientCaps,
     /// Present when somebody is there to answer what the server asks.
     pub(crate) asker: Option<Asker>,
+    /// It is about a task, or makes one: a server may know its tasks in the conversation alone in which they were made.
+    pub(crate) pinned: bool,
+    /// `params.task` for servers of 2025-11-25 that have tasks: they make one only of what asks for it.
+    pub(crate) task: Option<Raw>,
     /// Log messages wanted from this level up.
     pub(crate) log_level: Option<LogLevel>,
     /// The client's token, put into progress notifications in place of the gateway's own.
@@ -54,6 +58,8 @@ impl Outgoing {
             subject: None,
             caps: ClientCaps::NONE,
             asker: None,
+            pinned: false,
+            task: None,
             log_level: None,
             progress_token: None,
             trace: None,

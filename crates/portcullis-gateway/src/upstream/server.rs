@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
+use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId};
@@ -27,6 +28,7 @@ use super::opening::{Handshake, Verdict};
 use super::outgoing::Outgoing;
 use super::slots::{Slot, Slots, Wanted};
 use super::tls::{TlsError, fingerprint};
+use super::views;
 use crate::call::{Exchange, Outcome, Refusal};
 use crate::seal::random_unit;
 
@@ -41,6 +43,8 @@ pub(crate) struct Server {
     id: ServerId,
     settings: config::Server,
     env: Arc<Surroundings>,
+    /// What views of its apps may ask for, when the operator restricts that.
+    apps: Option<Arc<Policy>>,
     /// Present when it is behind a URL.
     http: Option<SharedLink>,
     /// Which certificates the settings named when they were read.
@@ -128,9 +132,11 @@ impl Server {
         };
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
+        let apps = Some(views::policy(&settings.apps)).filter(|apps| !apps.is_open()).map(Arc::new);
         Ok(Arc::new(Self {
             id,
             settings,
+            apps,
             env,
             http,
             certificates,
@@ -155,6 +161,11 @@ impl Server {
     /// As configured.
     pub(crate) fn settings(&self) -> &config::Server {
         &self.settings
+    }
+
+    /// What views of its apps may ask for; `None` when that is not restricted.
+    pub(crate) fn apps(&self) -> Option<&Arc<Policy>> {
+        self.apps.as_ref()
     }
 
     /// Whether a server made of `settings` would be no other than this one.
@@ -183,6 +194,11 @@ impl Server {
     /// What it last said about itself: the revision and the `DiscoverResult` or `InitializeResult`.
     pub(crate) fn about(&self) -> Option<Arc<Peer>> {
         self.about.load_full()
+    }
+
+    /// Whether it makes tasks of tool calls, as far as is known.
+    pub(crate) fn has_tasks(&self) -> bool {
+        self.about.load().as_ref().is_some_and(|peer| peer.has_tasks)
     }
 
     /// Waits for one of the server's places for calls.
@@ -264,6 +280,8 @@ impl Server {
         caps: ClientCaps,
         lane: u8,
     ) -> Result<Arc<Connection>, Refusal> {
+        // No handshake declares the extension.
+        let caps = caps.without(ClientCaps::TASKS);
         if let (Some(place), Some(caps)) = (self.place(era), self.declared(era, caps))
             && let Some(connection) = self.slot(place, conversation, caps, lane)?.usable()
         {

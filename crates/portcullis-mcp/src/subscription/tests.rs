@@ -18,7 +18,7 @@ fn filters_round_trip_and_unknown_kinds_are_absent() {
         (r#"{"toolsListChanged":true,"promptsListChanged":false}"#, r#"{"toolsListChanged":true}"#),
         (
             r#"{"resourceSubscriptions":["a://b","a://b","c:d"],"resourcesListChanged":true,"taskIds":["t"],"x":1}"#,
-            r#"{"resourcesListChanged":true,"resourceSubscriptions":["a://b","c:d"]}"#,
+            r#"{"resourcesListChanged":true,"resourceSubscriptions":["a://b","c:d"],"taskIds":["t"]}"#,
         ),
         (r#"{"resourceSubscriptions":[]}"#, "{}"),
     ];
@@ -36,6 +36,7 @@ fn refuses_filters_of_the_wrong_shape() {
         r#"{"toolsListChanged":null}"#,
         r#"{"resourceSubscriptions":"a"}"#,
         r#"{"resourceSubscriptions":["a",1]}"#,
+        r#"{"taskIds":{}}"#,
     ] {
         assert!(read(bad).is_err(), "{bad}");
     }
@@ -60,7 +61,7 @@ fn everything_names_the_stream_in_the_type_of_its_id() {
         write_list_changed(&mut out, &Method::ToolsListChanged, Some(&id));
         assert!(String::from_utf8(out).unwrap().ends_with(&format!("\"params\":{{{stamp}}}}}")));
         let mut out = Vec::new();
-        write_acknowledged(&mut out, &id, &Filter { lists: Lists::PROMPTS, uris: Vec::new() });
+        write_acknowledged(&mut out, &id, &Filter { lists: Lists::PROMPTS, ..Filter::default() });
         let expected = format!("\"params\":{{\"notifications\":{{\"promptsListChanged\":true}},{stamp}}}}}");
         assert!(String::from_utf8(out).unwrap().ends_with(&expected));
         let result = closing_result(&id, &raw("{\"name\":\"g\"}"));

@@ -97,8 +97,11 @@ impl Listening {
         takes_over: bool,
     ) -> Result<Self, Unheard> {
         let id = connection.next_id();
-        let filter =
-            Filter { lists: asked.lists, uris: asked.uris.iter().map(ToString::to_string).collect() };
+        let filter = Filter {
+            lists: asked.lists,
+            uris: asked.uris.iter().map(ToString::to_string).collect(),
+            tasks: Vec::new(),
+        };
         let worker = connection.env.control_worker();
         let out = Outgoing::internal(worker, Method::Listen, Some(filter.params()));
         let message = encode(id, &Method::Listen, connection.params(id, &out).as_ref());

@@ -1,0 +1,189 @@
+//! From a server's answer to its client's: the other era's words, the aggregate's URIs, what the operator takes away.
+//!
+//! Every result that a client reads goes through here, whether it comes as the answer to a call or later, in a task.
+
+use std::sync::Arc;
+
+use portcullis_mcp::apps::Policy;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::{Change, Object, Raw};
+use portcullis_mcp::message::{RpcError, code};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::{Payload, error_for, result_for, upstream_error};
+use portcullis_mcp::uris::{self, rewrite};
+use portcullis_model::{ErrorKind, ServerId};
+
+use crate::call::{Caller, Endpoint, Outcome, Question, Refusal};
+use crate::gateway::Gateway;
+use crate::upstream::Server;
+
+/// The way from one server to one client.
+#[derive(Clone)]
+pub(crate) struct Crossing {
+    /// What was asked.
+    pub(crate) method: Method,
+    /// The URI that the client asked for, as it wrote it.
+    pub(crate) uri: Option<String>,
+    /// Who asked.
+    caller: Arc<Caller>,
+    /// What the client speaks.
+    pub(crate) to: Revision,
+    /// Who answers, where the server itself could not say.
+    pub(crate) server_info: Raw,
+    /// The server's slug when its names and URIs have to be mapped.
+    aggregate: Option<ServerId>,
+    /// What views of the server may ask for, when that is restricted.
+    apps: Option<Arc<Policy>>,
+}
+
+impl Crossing {
+    /// From `server` to a client of `endpoint`.
+    pub(crate) fn new(
+        gateway: &Gateway,
+        server: &Server,
+        endpoint: &Endpoint,
+        caller: &Arc<Caller>,
+        method: Method,
+        uri: Option<String>,
+    ) -> Self {
+        Self {
+            method,
+            uri,
+            caller: caller.clone(),
+            to: caller.revision,
+            server_info: gateway.server_info(endpoint),
+            aggregate: (*endpoint == Endpoint::Aggregate).then(|| server.id().clone()),
+            apps: server.apps().cloned(),
+        }
+    }
+
+    /// An outcome as the client reads it.
+    pub(crate) fn outcome(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Complete(payload) => Outcome::Complete(self.payload(&payload)),
+            Outcome::InputRequired(result) => Outcome::InputRequired(self.input_required(result)),
+            // What the server misses is missing in what the gateway sent: what the client can, and no more.
+            Outcome::Failed { error, era: Era::Modern }
+                if error.code() == code::MISSING_CLIENT_CAPABILITY =>
+            {
+                missing_capability(&self.caller, &error)
+            }
+            Outcome::Failed { error, era } => {
+                let error = error_for(self.to.era(), era, &self.method, self.uri.as_deref(), &error);
+                Outcome::Failed { error: self.expose_error(error), era: self.to.era() }
+            }
+            other => other,
+        }
+    }
+
+    /// A complete result as the client reads it.
+    pub(crate) fn payload(&self, payload: &Payload) -> Payload {
+        let result = result_for(self.to, &self.method, payload, &self.server_info);
+        Payload { result: self.expose(result), era: self.to.era() }
+    }
+
+    /// A question as the aggregate asks it: the client can only show that the gateway asks, so the text says which server
+    /// does.
+    pub(crate) fn question(&self, mut question: Question) -> Question {
+        question.params = self.asked(&question.method, question.params.as_ref());
+        question
+    }
+
+    /// The params of a question as [`Crossing::question`].
+    pub(crate) fn asked(&self, method: &Method, params: Option<&Raw>) -> Option<Raw> {
+        let params = params?;
+        let changed = self.aggregate.as_ref().and_then(|server| expose_asked(server, method, params));
+        Some(changed.unwrap_or_else(|| params.clone()))
+    }
+
+    /// What a server asks in a result, as [`Crossing::question`].
+    pub(crate) fn input_required(&self, result: Raw) -> Raw {
+        let (Some(server), Some(requests)) = (&self.aggregate, result.find("inputRequests")) else {
+            return result;
+        };
+        let changed = requests.members().filter_map(|member| {
+            let request = member.value();
+            let method = Method::parse(&request.find("method")?.string()?);
+            let params = expose_asked(server, &method, &request.find("params")?)?;
+            let request = request.with(&[("params", Change::Set(params.as_bytes()))]);
+            Some((member.key().into_owned(), request))
+        });
+        let requests = changed.take(MOST_EXPOSED).fold(requests.clone(), |requests, (key, request)| {
+            requests.with(&[(key.as_str(), Change::Set(request.as_bytes()))])
+        });
+        result.with(&[("inputRequests", Change::Set(requests.as_bytes()))])
+    }
+
+    /// A result as the operator lets views ask for things.
+    fn tighten(&self, result: Object) -> Object {
+        let Some(apps) = &self.apps else { return result };
+        let tightened = match self.method {
+            Method::ToolsCall => apps.tighten_tool_result(&result),
+            Method::PromptsGet => apps.tighten_prompt_result(&result),
+            Method::ResourcesRead => apps.tighten_read_result(&result),
+            _ => None,
+        };
+        tightened.map_or(result, Object::from)
+    }
+
+    /// The URIs of a result as the aggregate names them.
+    pub(crate) fn expose(&self, result: Object) -> Object {
+        let result = self.tighten(result);
+        let Some(server) = &self.aggregate else { return result };
+        let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
+        let mapped = match self.method {
+            Method::ToolsCall => rewrite::tool_result(&result, &map),
+            Method::PromptsGet => rewrite::prompt_result(&result, &map),
+            Method::ResourcesRead => rewrite::read_result(&result, &map),
+            _ => None,
+        };
+        mapped.map_or(result, Object::from)
+    }
+
+    /// The URI in an error, as the aggregate names it.
+    pub(crate) fn expose_error(&self, error: RpcError) -> RpcError {
+        let (Some(server), Some(data)) = (&self.aggregate, error.data()) else { return error };
+        let Some(named) = data.find_string("uri") else { return error };
+        let uri = self.uri.clone().unwrap_or_else(|| uris::map_out(server, &named));
+        let data = data.with(&[("uri", Change::Set(Raw::from_text(&uri).as_bytes()))]);
+        RpcError::new(error.code(), &error.message(), Some(&data))
+    }
+}
+
+/// So many entries of `inputRequests` name their server; nobody shows more at once.
+const MOST_EXPOSED: usize = 32;
+
+/// -32021 of a modern server: which capabilities it misses is told to a modern client that did not declare them. One that
+/// did gets no answer to that, nor does a legacy client, which has no such code.
+fn missing_capability(caller: &Caller, error: &RpcError) -> Outcome {
+    let required = error.data().and_then(|data| data.find("requiredCapabilities"));
+    let required = required.unwrap_or_else(|| Raw::from_static("{}"));
+    let told = ClientCaps::read(&required);
+    match caller.revision.era() {
+        Era::Modern if told != ClientCaps::NONE && caller.caps.has(told) => {
+            Outcome::Failed { error: upstream_error(error), era: Era::Modern }
+        }
+        Era::Modern => Outcome::Failed { error: error.clone(), era: Era::Modern },
+        Era::Legacy => {
+            let required: String = required.as_str().chars().take(200).collect();
+            let message = format!("the server needs a client with other capabilities: {required}");
+            Refusal::new(ErrorKind::InputRefused, message).into()
+        }
+    }
+}
+
+/// The params of a question of `server` on the aggregate; `None` when they stay as they are.
+fn expose_asked(server: &ServerId, method: &Method, params: &Raw) -> Option<Raw> {
+    match method {
+        Method::CreateElicitation => {
+            let message = format!("[{server}] {}", params.find_string("message")?);
+            Some(params.with(&[("message", Change::Set(Raw::from_text(&message).as_bytes()))]))
+        }
+        Method::CreateMessage => {
+            let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
+            rewrite::prompt_result(params, &map)
+        }
+        _ => None,
+    }
+}

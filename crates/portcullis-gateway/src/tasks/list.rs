@@ -1,0 +1,77 @@
+//! `tasks/list` of 2025-11-25, from the gateway's own records: no era's servers list tasks across all of them.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::translate::task::Status;
+use portcullis_model::ErrorKind;
+
+use super::requests::Request;
+use super::store::{Owner, Record};
+use crate::call::Refusal;
+use crate::seal::Purpose;
+
+/// Tasks on one page.
+const PAGE: usize = 50;
+/// How long a list waits for servers to say how their tasks go.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a cursor of this list begins with inside.
+const CURSOR: &str = "tasks ";
+
+/// Answers it. Those that have not ended, as far as is known, are asked for; what does not answer in time is listed as it
+/// stood last.
+pub(super) async fn list(request: &Request<'_>) -> Result<Raw, Refusal> {
+    let call = request.call;
+    let owner = Owner::of(&call.caller);
+    let sealer = &request.gateway.sealer;
+    let after = match call.params.as_ref().and_then(|params| params.find("cursor")) {
+        Some(cursor) => Some(read(request, &cursor)?),
+        None => None,
+    };
+    let mut records = request.gateway.tasks.of(&owner, &call.endpoint, after, PAGE + 1);
+    let more = records.len() > PAGE;
+    records.truncate(PAGE);
+    let shown = records.iter().map(|record| show(request, record));
+    let tasks = join_all(shown).await;
+    let tasks: Vec<&str> = tasks.iter().map(Raw::as_str).collect();
+    let mut out = format!("{{\"tasks\":[{}]", tasks.join(","));
+    if let (true, Some(last)) = (more, records.last()) {
+        let place = format!("{CURSOR}{}", last.number);
+        let cursor = sealer.seal(Purpose::Cursor, &call.caller.principal, place.as_bytes());
+        let _ = write!(out, ",\"nextCursor\":\"{cursor}\"");
+    }
+    out.push('}');
+    Ok(Raw::trusted(out))
+}
+
+fn read(request: &Request<'_>, cursor: &Raw) -> Result<u64, Refusal> {
+    let opened = cursor.string().and_then(|cursor| {
+        request.gateway.sealer.open(Purpose::Cursor, &request.call.caller.principal, &cursor).ok()
+    });
+    let place = opened.and_then(|opened| String::from_utf8(opened).ok());
+    let number = place.and_then(|place| place.strip_prefix(CURSOR)?.parse().ok());
+    number.ok_or_else(|| {
+        let message = "the cursor is not one of this list; ask for the list from its beginning";
+        Refusal::new(ErrorKind::InvalidParams, message)
+    })
+}
+
+/// A task as it stands.
+async fn show(request: &Request<'_>, record: &Arc<Record>) -> Raw {
+    let known = record.task();
+    if record.is_cancelled() || Status::of(&known).is_none_or(Status::is_terminal) {
+        return known;
+    }
+    let asked = tokio::time::timeout(PATIENCE, request.describe(&record.handle, &record.id)).await;
+    match asked {
+        Ok(Ok(task)) => {
+            record.note(&task);
+            task
+        }
+        _ => known,
+    }
+}

@@ -1,0 +1,234 @@
+//! What became of a call of a tool, as its client is prepared for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::{Change, Raw};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Era;
+use portcullis_mcp::translate::Payload;
+use portcullis_mcp::translate::task::{self, Ending};
+use portcullis_model::ErrorKind;
+use tokio::time::Instant;
+
+use super::drive::{Way, drive};
+use super::handle::{Handle, Place};
+use super::hop::Hop;
+use super::plan::{Plan, Wish};
+use super::store::{New, Owner, kept_for};
+use super::work::{Next, Work};
+use crate::answer::reply;
+use crate::call::{Call, Event, Exchange, Outcome, Question, Refusal};
+use crate::crossing::Crossing;
+use crate::gateway::Gateway;
+use crate::rounds;
+use crate::upstream::Server;
+
+/// How long a client that wants a task waits for its server to make one, or to answer, before the gateway hosts one.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A task that a server made of a call, told from a result: a server of 2025-11-25 marks it by nothing but its shape,
+/// and only where one was asked for.
+pub(crate) fn recognise(asked: bool, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Complete(payload)
+            if asked
+                && payload.era == Era::Legacy
+                && task::created(Era::Legacy, &payload.result).is_some() =>
+        {
+            Outcome::Task(payload.result.into_raw())
+        }
+        other => other,
+    }
+}
+
+/// Makes of an exchange what the client is prepared for. `held` is what the call holds until it has been answered.
+pub(crate) async fn receive<H: Send + 'static>(
+    gateway: &Arc<Gateway>,
+    call: Call,
+    server: Arc<Server>,
+    crossing: Crossing,
+    plan: &Plan,
+    exchange: Exchange,
+    held: H,
+) -> Exchange {
+    let reception = Reception { gateway: gateway.clone(), call, server, crossing, caps: plan.caps };
+    match plan.wish {
+        Wish::Task(ttl) => reception.into_task(exchange, ttl).await,
+        Wish::Either => reception.follow(exchange, true, held),
+        Wish::Answer => reception.follow(exchange, false, held),
+    }
+}
+
+#[derive(Clone)]
+struct Reception {
+    gateway: Arc<Gateway>,
+    call: Call,
+    server: Arc<Server>,
+    crossing: Crossing,
+    /// What the server was told of the client.
+    caps: ClientCaps,
+}
+
+impl Reception {
+    /// Passes an exchange on; should it end in a task, the client gets the task if it knows what that is, else what comes
+    /// of it.
+    fn follow<H: Send + 'static>(self, exchange: Exchange, knows: bool, held: H) -> Exchange {
+        let streamed = exchange.is_streamed();
+        match exchange.ready() {
+            Some(Outcome::Task(made)) if knows => return Exchange::done(self.adopt(&made.clone())),
+            Some(Outcome::Task(_)) | None => {}
+            Some(_) => return exchange,
+        }
+        let start = (Some(self), exchange, held);
+        let events =
+            futures_util::stream::unfold(start, move |(mut reception, mut exchange, held)| async move {
+                loop {
+                    match (exchange.next().await?, reception.take()) {
+                        (Event::Done(Outcome::Task(made)), Some(reception)) if knows => {
+                            let outcome = reception.adopt(&made);
+                            return Some((Event::Done(outcome), (None, exchange, held)));
+                        }
+                        (Event::Done(Outcome::Task(made)), Some(reception)) => {
+                            exchange = reception.drive(&made);
+                        }
+                        (event, reception) => return Some((event, (reception, exchange, held))),
+                    }
+                }
+            });
+        Exchange::live(events, streamed)
+    }
+
+    /// Makes a task of an exchange: the server's, if it makes one, else the gateway's.
+    async fn into_task(self, mut exchange: Exchange, ttl: Option<u64>) -> Exchange {
+        let deadline = Instant::now() + GRACE;
+        let mut asked = None;
+        let outcome = loop {
+            match tokio::time::timeout_at(deadline, exchange.next()).await {
+                Ok(Some(Event::Done(outcome))) => break outcome,
+                Ok(Some(Event::Asked(question))) => asked = Some(question),
+                // Progress has no request to come with once the task is made.
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    break Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into();
+                }
+                Err(_) => {}
+            }
+            return Exchange::done(self.host(exchange, asked, ttl));
+        };
+        let ending = match outcome {
+            Outcome::Task(made) => return Exchange::done(self.adopt(&made)),
+            // What a server wants to know before it makes a task is asked before there is one.
+            Outcome::InputRequired(_) => return Exchange::done(outcome),
+            other => reply(Era::Legacy, &Method::ToolsCall, other.clone()).answer.map_err(|_| other),
+        };
+        match ending {
+            Ok(result) => Exchange::done(self.host_ended(Ok(result), ttl)),
+            // No task was made, and the client is told why.
+            Err(outcome) => Exchange::done(outcome),
+        }
+    }
+
+    /// Tells the client of a task that its server made.
+    fn adopt(&self, made: &Raw) -> Outcome {
+        let Some((era, id, task)) = Self::read(made) else { return no_task() };
+        let to = self.crossing.to.era();
+        let handle =
+            Handle { server: self.server.id().clone(), place: Place::There { era, caps: self.caps, id } };
+        let ours = handle.seal(&self.gateway, &self.call.caller.principal);
+        let legacy = task::reshape(era, Era::Legacy, &task, &ours);
+        let ttl = legacy.find("ttl").and_then(|ttl| ttl.u64());
+        self.record(&ours, handle, legacy, ttl, None);
+        let task = task::reshape(era, to, &task, &ours);
+        let result = match (era, to) {
+            (Era::Legacy, Era::Legacy) => made.with(&[("task", Change::Set(task.as_bytes()))]),
+            (Era::Modern, Era::Modern) => {
+                made.with(&[("taskId", Change::Set(Raw::from_text(&ours).as_bytes()))])
+            }
+            _ => task::create_result(to, &task, self.crossing.server_info.as_str()),
+        };
+        Outcome::Complete(Payload { result: result.into(), era: to })
+    }
+
+    /// Waits for what comes of a task, for a client that is to know of no task.
+    fn drive(self, made: &Raw) -> Exchange {
+        let Some((era, id, task)) = Self::read(made) else { return Exchange::done(no_task()) };
+        let hop = Hop::new(self.server, era, id, &self.call);
+        drive(hop, Way { era, crossing: self.crossing, related: None, ours: true }, Some(&task))
+    }
+
+    fn read(made: &Raw) -> Option<(Era, String, Raw)> {
+        let era = if made.find("task").is_some() { Era::Legacy } else { Era::Modern };
+        let (id, task) = task::created(era, made)?;
+        Handle::is_fit(&id).then_some((era, id, task))
+    }
+
+    /// A task of the gateway's own that goes on.
+    fn host(self, exchange: Exchange, asked: Option<Question>, ttl: Option<u64>) -> Outcome {
+        let work = Work::new();
+        let outcome = self.create(&work, ttl);
+        if let Outcome::Complete(_) = &outcome {
+            let next = move |outcome| match outcome {
+                Outcome::Task(made) => Next::Goes(self.clone().drive(&made)),
+                Outcome::InputRequired(_) => Next::Goes(self.ask(outcome)),
+                outcome => Next::Ended(reply(Era::Legacy, &Method::ToolsCall, outcome).answer),
+            };
+            tokio::spawn(work.run(exchange, asked, next));
+        }
+        outcome
+    }
+
+    /// Goes on with a call whose server wants input first.
+    fn ask(&self, wanted: Outcome) -> Exchange {
+        let mut call = self.call.clone();
+        // It is a task already.
+        call.params = call.params.map(|params| params.with(&[("task", Change::Remove)]).into());
+        rounds::resume(&self.gateway, call, Exchange::done(wanted))
+    }
+
+    /// A task of the gateway's own that is over already.
+    fn host_ended(&self, ending: Ending, ttl: Option<u64>) -> Outcome {
+        let work = Work::new();
+        work.end(ending);
+        self.create(&work, ttl)
+    }
+
+    fn create(&self, work: &Arc<Work>, ttl: Option<u64>) -> Outcome {
+        let number = self.gateway.tasks.number();
+        let handle = Handle { server: self.server.id().clone(), place: Place::Here(number) };
+        let ours = handle.seal(&self.gateway, &self.call.caller.principal);
+        let ttl = kept_for(ttl);
+        let legacy = work.describe(&ours, ttl);
+        if !self.record(&ours, handle, legacy.clone(), Some(ttl), Some(work)) {
+            let message = "as many tasks are under way for this client as may; wait for one to end";
+            return Refusal::new(ErrorKind::TooManyRequests, message).into();
+        }
+        let result = task::create_result(Era::Legacy, &legacy, self.crossing.server_info.as_str());
+        Outcome::Complete(Payload { result: result.into(), era: Era::Legacy })
+    }
+
+    fn record(
+        &self,
+        id: &str,
+        handle: Handle,
+        task: Raw,
+        ttl: Option<u64>,
+        work: Option<&Arc<Work>>,
+    ) -> bool {
+        let new = New {
+            id: id.into(),
+            owner: Owner::of(&self.call.caller),
+            endpoint: self.call.endpoint.clone(),
+            handle,
+            task,
+            ttl,
+            work: work.cloned(),
+        };
+        self.gateway.tasks.add(new).is_some()
+    }
+}
+
+fn no_task() -> Outcome {
+    Refusal::new(ErrorKind::UpstreamProtocol, "the server made a task without a usable id or status").into()
+}
