@@ -6,6 +6,7 @@
 mod harness;
 
 mod aggregate;
+mod apps;
 mod cli;
 mod connect;
 mod drain;
@@ -17,6 +18,7 @@ mod sessions;
 mod skills;
 mod sse;
 mod subscriptions;
+mod tasks;
 mod tls;
 mod translation;
 mod watching;

@@ -61,6 +61,9 @@ impl Modern {
         match body["method"].as_str() {
             Some("tools/call" | "prompts/get") => add("mcp-name", body["params"]["name"].as_str()),
             Some("resources/read") => add("mcp-name", body["params"]["uri"].as_str()),
+            Some("tasks/get" | "tasks/update" | "tasks/cancel") => {
+                add("mcp-name", body["params"]["taskId"].as_str());
+            }
             _ => {}
         }
         headers
