@@ -13,7 +13,7 @@ unless the entry names one.
 
 from dataclasses import dataclass
 
-from suite import LEGACY, MODERN, TASKS
+from suite import LEGACY, MODERN
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,13 @@ class Excuse:
         return here and (trial.version, scenario) == (self.version, self.scenario)
 
 
-_TASKS = "tasks are not carried yet"
 _UNDECLARED = "a call whose server asked what the client did not declare is not failed with -32021 yet"
 _FINGERPRINT = "nothing is asked of a server yet in the name of a client with these capabilities"
 
 _UNDECLARED_CHECKS = ("sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400")
 _LEGACY_SERVERS = ("legacy", "legacy-stdio")
-_TASKS_SCENARIOS = (
-    "tasks-lifecycle",
-    "tasks-capability-negotiation",
-    "tasks-wire-fields",
-    "tasks-request-state-removal",
-    "tasks-mrtr-input",
-    "tasks-request-headers",
-    "tasks-dispatch-and-envelope",
-    "tasks-mrtr-composition",
-)
 NOT_YET = (
     Excuse(_LEGACY_SERVERS, MODERN, "server-stateless", _UNDECLARED, _UNDECLARED_CHECKS),
-    *(Excuse(("http", "stdio"), TASKS, name, _TASKS) for name in _TASKS_SCENARIOS),
     Excuse(
         ("mock",),
         MODERN,
