@@ -30,6 +30,9 @@ use crate::upstream::Server;
 /// How long `tasks/get` waits for the questions of a task that is said to have some.
 const QUESTIONS: Duration = Duration::from_millis(500);
 
+/// How long it waits for the result of a task that has ended, where that is on its way already.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// Answers a request about tasks.
 pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
@@ -212,10 +215,18 @@ impl Request<'_> {
             return Ok(pass(&payload.result, id, &crossing));
         }
         let task = task::reshape(Era::Legacy, Era::Modern, &payload.result, id);
+        let status = Status::of(&payload.result);
+        let has_ended = matches!(status, Some(Status::Completed | Status::Failed));
         if let Some(work) = record.as_ref().and_then(|record| record.work()).filter(|work| !work.is_over()) {
-            return Ok(self.of_work(&work, &task));
+            // The server may say that the task has ended before it hands out what came of it.
+            if has_ended && work.is_running() {
+                let _ = tokio::time::timeout(ENDING, work.stopped()).await;
+            }
+            if !has_ended || work.ending().is_some() {
+                return Ok(self.of_work(&work, &task));
+            }
         }
-        match Status::of(&payload.result) {
+        match status {
             Some(Status::InputRequired) => {
                 let work = self.listen(handle, id, &payload.result, hop, &crossing).await?;
                 Ok(self.of_work(&work, &task))

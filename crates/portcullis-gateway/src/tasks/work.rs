@@ -261,6 +261,15 @@ impl Work {
         self.state().questions.pop_first().map(|(_, question)| question)
     }
 
+    /// Waits until it does not go on any more.
+    pub(super) async fn stopped(&self) {
+        let mut changes = self.watch();
+        while self.is_running() {
+            // The sender is this one's own.
+            let _ = changes.changed().await;
+        }
+    }
+
     /// Tells of changes from now on.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

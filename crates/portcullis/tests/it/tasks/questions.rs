@@ -58,6 +58,8 @@ async fn asking(course: &Course) -> Upstream {
                     got[message["id"].as_str().unwrap()] = message["result"]["action"].clone();
                 }
                 course.complete(&got.to_string(), false);
+                // Servers that keep tasks apart from requests know of the end before their streams do.
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 let mut result = course.get()["result"].clone();
                 result["_meta"] = json!({RELATED: {"taskId": OWN}});
                 answer.result_event(result).await;
@@ -99,8 +101,15 @@ async fn a_modern_client_finds_the_questions_in_its_task() {
     assert_eq!(task["status"], "input_required");
     assert_eq!(task["inputRequests"].as_object().unwrap().keys().collect::<Vec<_>>(), [&second]);
     update(json!({first: {"action": "decline"}, second: {"action": "cancel"}})).await;
-    until("the end", || async { get().await["status"] == "completed" }).await;
-    let result = get().await["result"].clone();
+    let result = crate::harness::within("the end", async {
+        loop {
+            let task = get().await;
+            if task["status"] == "completed" {
+                break task["result"].clone();
+            }
+        }
+    })
+    .await;
     let said: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
     let actions: Vec<_> = said.as_object().unwrap().values().cloned().collect();
     assert!(actions.contains(&json!("accept")) && actions.contains(&json!("cancel")), "{said}");
