@@ -4,6 +4,8 @@
 //! one [`Outcome`]. Both are the modern protocol's shape; a legacy peer is an adapter at its own edge. There is no
 //! session here, and nothing here knows a transport.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod question;
 
 use std::pin::Pin;

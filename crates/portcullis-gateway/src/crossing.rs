@@ -102,16 +102,17 @@ impl Crossing {
         let (Some(server), Some(requests)) = (&self.aggregate, result.find("inputRequests")) else {
             return result;
         };
-        let changed = requests.members().filter_map(|member| {
+        let exposed = requests.members().filter_map(|member| {
             let request = member.value();
             let method = Method::parse(&request.find("method")?.string()?);
             let params = expose_asked(server, &method, &request.find("params")?)?;
             let request = request.with(&[("params", Change::Set(params.as_bytes()))]);
             Some((member.key().into_owned(), request))
         });
-        let requests = changed.take(MOST_EXPOSED).fold(requests.clone(), |requests, (key, request)| {
-            requests.with(&[(key.as_str(), Change::Set(request.as_bytes()))])
-        });
+        let exposed: Vec<_> = exposed.take(MOST_EXPOSED).collect();
+        let changes: Vec<_> =
+            exposed.iter().map(|(key, request)| (key.as_str(), Change::Set(request.as_bytes()))).collect();
+        let requests = requests.with(&changes);
         result.with(&[("inputRequests", Change::Set(requests.as_bytes()))])
     }
 

@@ -27,7 +27,7 @@ use crate::upstream::{Asker, Outgoing, Server};
 
 /// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
 /// edges'. The outcome is in the caller's era.
-pub(crate) async fn run(gateway: &Arc<Gateway>, call: Call) -> Exchange {
+pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
         Ok(permitted) => permitted,
         Err((call, refusal)) => return refuse(gateway, &call, refusal),
@@ -93,7 +93,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
         Ok(route) => route,
         Err(refusal) => return refuse(gateway, &permitted, refusal),
     };
-    if let Err(refusal) = reopen(gateway, &permitted, &mut route) {
+    if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
         return refuse(gateway, &permitted, refusal);
     }
     if let Some(outcome) = nothing_to_complete(&permitted, &route) {
@@ -109,7 +109,6 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     let timing = Timing::new(settings.call_timeout, limits.call_max, limits.ask_timeout);
     let plan = tasks::plan(gateway, &call, &route);
     let (recorder, out) = open(gateway, &call, &route, &plan);
-    let crossing = crossing(gateway, &call, &server);
     let (places, shared) = if plan.may_become_task() {
         let places = Arc::new(places);
         (Held::Together(places.clone()), Some(places))
@@ -117,10 +116,10 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
         (Held::Alone(places), None)
     };
     let way_back = WayBack {
-        crossing: crossing.clone(),
+        crossing: crossing(gateway, &call, &server),
         recorder: Some(recorder),
         timing,
-        open: OpenQuestions::default(),
+        open: None,
         rounds: rounds(gateway, &call, server.id(), limits.ask_timeout),
         tasked: plan.task.is_some(),
         _places: places,
@@ -128,7 +127,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     };
     if plan.wants_task() {
         // Whoever wants a task need not wait until the server begins to answer.
-        let owned = call.clone();
+        let (owned, crossing) = (call.clone(), way_back.crossing.clone());
         let exchange = Exchange::later(async move { carry_out(&owned, &route, out, way_back).await });
         return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, ())).await;
     }
@@ -136,6 +135,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     if plan.is_plain(&exchange) {
         return exchange;
     }
+    let crossing = crossing(gateway, &call, &server);
     Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, shared)).await
 }
 
@@ -162,7 +162,7 @@ async fn carry_out(call: &Call, route: &Route, out: Outgoing, mut way_back: WayB
 }
 
 /// A modern client that comes back brings the state that it was given, and the server gets its own.
-fn reopen(gateway: &Gateway, call: &Call, route: &mut Route) -> Result<(), Refusal> {
+fn reopen(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Result<(), Refusal> {
     if let Some(params) = &route.params
         && speaks_of_rounds(call)
         && let Some(params) = rounds::reopen(&gateway.sealer, call, route.catalogue.server.id(), params)?
@@ -176,7 +176,7 @@ fn speaks_of_rounds(call: &Call) -> bool {
     call.caller.revision.era() == Era::Modern && call.method.has_rounds()
 }
 
-fn rounds(gateway: &Gateway, call: &Call, server: &ServerId, patience: Duration) -> Option<Wrapping> {
+fn rounds(gateway: &Gateway, call: &Arc<Call>, server: &ServerId, patience: Duration) -> Option<Wrapping> {
     speaks_of_rounds(call).then(|| Wrapping {
         sealer: gateway.sealer.clone(),
         identity: Identity::of(call),
@@ -328,7 +328,8 @@ struct WayBack {
     crossing: Crossing,
     recorder: Option<Recorder>,
     timing: Timing,
-    open: OpenQuestions,
+    /// Once anything has been asked.
+    open: Option<OpenQuestions>,
     /// For clients that are asked by `input_required`.
     rounds: Option<Wrapping>,
     /// A task was asked for.
@@ -370,7 +371,7 @@ impl WayBack {
         let outcome = match event {
             Ok(Some(Event::Done(outcome))) => self.translate(tasks::recognise(self.tasked, outcome)),
             Ok(Some(Event::Asked(mut question))) => {
-                self.open.count(&mut question);
+                self.open.get_or_insert_default().count(&mut question);
                 return Some(Event::Asked(self.crossing.question(question)));
             }
             Ok(Some(event)) => return Some(event),
@@ -383,11 +384,11 @@ impl WayBack {
 
     /// The next event, unless the server takes too long. While the client is asked something it does not.
     async fn in_time(&mut self, exchange: &mut Exchange) -> Result<Option<Event>, Elapsed> {
-        while self.open.any() {
+        while let Some(open) = self.open.as_ref().filter(|open| open.any()) {
             let began = Instant::now();
             let event = tokio::select! {
                 event = tokio::time::timeout_at(self.timing.thinking(), exchange.next()) => Some(event),
-                () = self.open.settled() => None,
+                () = open.settled() => None,
             };
             self.timing.thought(began.elapsed());
             if let Some(event) = event {

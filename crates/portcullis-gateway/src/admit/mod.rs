@@ -14,7 +14,7 @@ use crate::call::{Call, Refusal};
 
 /// A call that may be carried out. Made by [`admit`] alone.
 pub(crate) struct Permitted {
-    call: Call,
+    call: Arc<Call>,
     places: Places,
 }
 
@@ -47,8 +47,13 @@ impl Deref for Permitted {
 }
 
 impl Permitted {
+    /// The call, to be kept.
+    pub(crate) fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
     /// The call, and its place, to be held until it has been answered.
-    pub(crate) fn into_parts(self) -> (Call, Places) {
+    pub(crate) fn into_parts(self) -> (Arc<Call>, Places) {
         (self.call, self.places)
     }
 }
@@ -58,19 +63,19 @@ impl Permitted {
 /// # Errors
 /// Too much is under way, here or for this client; the call comes back, to be recorded.
 pub(crate) fn admit(
-    call: Call,
+    call: Arc<Call>,
     under_way: &Arc<AtomicUsize>,
     limits: &Limits,
-) -> Result<Permitted, (Box<Call>, Refusal)> {
+) -> Result<Permitted, (Arc<Call>, Refusal)> {
     let Some(all) = Place::take(under_way, limits.concurrent_calls) else {
         let message =
             format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
-        return Err((Box::new(call), Refusal::new(ErrorKind::Overloaded, message)));
+        return Err((call, Refusal::new(ErrorKind::Overloaded, message)));
     };
     let Some(client) = Place::take(&call.caller.under_way, limits.concurrent_per_client) else {
         let limit = limits.concurrent_per_client;
         let message = format!("this client has {limit} calls under way; wait for one to end");
-        return Err((Box::new(call), Refusal::new(ErrorKind::TooManyRequests, message)));
+        return Err((call, Refusal::new(ErrorKind::TooManyRequests, message)));
     };
     Ok(Permitted { call, places: Places { _all: all, _client: client } })
 }

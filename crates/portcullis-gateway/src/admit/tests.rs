@@ -1,34 +1,15 @@
 //! Limits hold, and places are given back.
 
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_model::Principal;
 
 use super::*;
-use crate::call::{Caller, Endpoint, Worker};
+use crate::call::{Caller, fixture};
 
-fn call(under_way: &Arc<AtomicUsize>) -> Call {
-    let caller = Caller {
-        principal: Principal::Anonymous,
-        revision: Revision::NEWEST,
-        caps: ClientCaps::NONE,
-        conversation: "test".into(),
-        under_way: under_way.clone(),
-    };
-    Call {
-        endpoint: Endpoint::Aggregate,
-        caller: Arc::new(caller),
-        worker: Worker(0),
-        method: Method::ToolsCall,
-        params: None,
-        subject: None,
-        log_level: None,
-        progress_token: None,
-        trace: None,
-        mirrored: None,
-        request_id: "1".into(),
-    }
+fn call(under_way: &Arc<AtomicUsize>) -> Arc<Call> {
+    let mut call = fixture::call(Revision::NEWEST, ClientCaps::NONE, "{}");
+    call.caller = Arc::new(Caller { under_way: under_way.clone(), ..Caller::clone(&call.caller) });
+    Arc::new(call)
 }
 
 #[test]

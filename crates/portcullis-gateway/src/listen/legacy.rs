@@ -266,11 +266,25 @@ struct Work {
     id: Id,
     method: Method,
     source: Source,
-    /// What the client is asked on the way.
-    asking: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Once the client has been asked anything.
+    asking: Option<Asking>,
+    patience: Duration,
+}
+
+/// What the client is asked on the way of a call.
+#[derive(Default)]
+struct Asking {
+    open: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Fires when the call has ended, for what is still asked then.
     over: CancellationToken,
-    patience: Duration,
+}
+
+/// Ends when one question has ended; never where none is open.
+async fn one_ended(asking: &mut Option<Asking>) {
+    match asking {
+        Some(asking) if !asking.open.is_empty() => drop(asking.open.next().await),
+        _ => std::future::pending().await,
+    }
 }
 
 enum Source {
@@ -311,7 +325,7 @@ impl Work {
                 "a request with this id is still under way in this session",
             )
         })?;
-        let call = Call {
+        let call = Arc::new(Call {
             endpoint: session.endpoint.clone(),
             caller: session.caller.clone(),
             worker: context.worker,
@@ -326,7 +340,7 @@ impl Work {
                 .and_then(|member| request.params.as_ref()?.find_string(member)),
             method: request.method.clone(),
             params: request.params,
-        };
+        });
         let gateway = context.gateway.clone();
         let patience = gateway.env.limits().ask_timeout;
         let source = match (&call.method, session.subscriber().cloned()) {
@@ -342,8 +356,7 @@ impl Work {
             id: request.id,
             method: request.method,
             source,
-            asking: FuturesUnordered::new(),
-            over: CancellationToken::new(),
+            asking: None,
             patience,
         })
     }
@@ -357,7 +370,7 @@ impl Work {
             tokio::select! {
                 event = &mut next => return event,
                 () = running.cancelled.cancelled() => return None,
-                Some(()) = asking.next(), if !asking.is_empty() => {}
+                () = one_ended(asking) => {}
             }
         }
     }
@@ -422,15 +435,18 @@ impl Work {
 
     /// The call is over: whatever the client is still asked, it is told to forget.
     async fn ask_no_more(&mut self) {
-        self.over.cancel();
-        while self.asking.next().await.is_some() {}
+        if let Some(mut asking) = self.asking.take() {
+            asking.over.cancel();
+            while asking.open.next().await.is_some() {}
+        }
     }
 
     async fn write(&mut self, stream: &Arc<Stream>, event: Event) {
         match event {
             Event::Asked(question) => {
-                let (session, stream, over) = (self.session.clone(), stream.clone(), self.over.clone());
-                self.asking.push(asking::ask(session, stream, question, over, self.patience).boxed());
+                let asking = self.asking.get_or_insert_default();
+                let (session, stream, over) = (self.session.clone(), stream.clone(), asking.over.clone());
+                asking.open.push(asking::ask(session, stream, question, over, self.patience).boxed());
             }
             Event::Notification(notification) => {
                 let mut message = Vec::new();

@@ -41,7 +41,7 @@ pub(super) async fn request(
     let method = request.method.clone();
     match read(context, endpoint, fields, request) {
         Ok(call) if call.method == Method::Listen => listen(context, call, id, accepts).await,
-        Ok(call) => answer(context, call, id, method, accepts).await,
+        Ok(call) => answer(context, call.into(), id, method, accepts).await,
         Err(refusal) => response::refusal(MODERN, Some(&id), &refusal),
     }
 }
@@ -195,7 +195,13 @@ pub(super) fn checked_token(token: Raw) -> Result<Raw, Refusal> {
 
 /// Carries the call out and answers as late as possible: in plain JSON when the outcome is the first thing that comes,
 /// with a stream when something precedes it or it takes longer than a keep-alive.
-async fn answer(context: &Context, call: Call, id: Id, method: Method, accepts: Accepts) -> Response<Body> {
+async fn answer(
+    context: &Context,
+    call: Arc<Call>,
+    id: Id,
+    method: Method,
+    accepts: Accepts,
+) -> Response<Body> {
     let gateway = context.gateway.clone();
     let pause = gateway.env.limits().keep_alive_interval;
     let opening = async move { rounds::run(&gateway, call).await }.boxed();

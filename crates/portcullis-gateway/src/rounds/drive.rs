@@ -33,7 +33,7 @@ const MOST_ROUNDS: u32 = 10;
 const PACE: Duration = Duration::from_millis(250);
 
 /// Carries out a call of a legacy client.
-pub(crate) async fn drive(gateway: &Arc<Gateway>, call: Call) -> Exchange {
+pub(crate) async fn drive(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     if !call.method.has_rounds() {
         return pipeline::run(gateway, call).await;
     }
@@ -45,7 +45,7 @@ pub(crate) async fn drive(gateway: &Arc<Gateway>, call: Call) -> Exchange {
 }
 
 /// Goes on with an exchange of a legacy client's call that may end, or has ended, in a server's wish for input.
-pub(crate) fn resume(gateway: &Arc<Gateway>, call: Call, exchange: Exchange) -> Exchange {
+pub(crate) fn resume(gateway: &Arc<Gateway>, call: Arc<Call>, exchange: Exchange) -> Exchange {
     let limits = gateway.env.limits();
     let again = gateway.clone();
     let drive = Drive {
@@ -63,11 +63,11 @@ pub(crate) fn resume(gateway: &Arc<Gateway>, call: Call, exchange: Exchange) -> 
     drive.into_exchange()
 }
 
-type Again = Box<dyn Fn(Call) -> BoxFuture<'static, Exchange> + Send>;
+type Again = Box<dyn Fn(Arc<Call>) -> BoxFuture<'static, Exchange> + Send>;
 
 struct Drive {
     again: Again,
-    call: Call,
+    call: Arc<Call>,
     streamed: bool,
     leg: Leg,
     round: u32,
@@ -201,13 +201,13 @@ impl Drive {
 
     /// Begins the next attempt.
     fn send(&mut self, answers: &[(String, Raw)], state: Option<&Raw>) {
-        let mut call = self.call.clone();
+        let mut call = Call::clone(&self.call);
         let params = call.params.take().unwrap_or_else(|| Raw::from_static("{}").into());
         let responses = write(answers);
         let responses = if answers.is_empty() { Change::Remove } else { Change::Set(&responses) };
         let state = state.map_or(Change::Remove, |state| Change::Set(state.as_bytes()));
         call.params = Some(params.with(&[(RESPONSES, responses), (STATE, state)]).into());
-        self.leg = Leg::Sending((self.again)(call));
+        self.leg = Leg::Sending((self.again)(Arc::new(call)));
     }
 }
 

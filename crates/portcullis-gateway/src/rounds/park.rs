@@ -31,7 +31,7 @@ const MOST_MISSED: usize = 10_000;
 const MOST_ROUNDS: u32 = 100;
 
 /// Carries out a call of a modern client.
-pub(crate) async fn run(gateway: &Arc<Gateway>, call: Call) -> Exchange {
+pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     if !call.method.has_rounds() {
         return pipeline::run(gateway, call).await;
     }

@@ -23,7 +23,7 @@ use crate::seal::{ROTATION, Sealer};
 /// The state is of no use here, or the user did not agree.
 pub(crate) fn reopen(
     sealer: &Sealer,
-    call: &Call,
+    call: &Arc<Call>,
     server: &ServerId,
     params: &Object,
 ) -> Result<Option<Raw>, Refusal> {

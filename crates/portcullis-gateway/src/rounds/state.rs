@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use portcullis_mcp::json::{Kind, Object, Raw, write_string};
-use portcullis_mcp::method::Method;
+use portcullis_mcp::json::{Kind, Raw, write_string};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::lot::Place;
@@ -17,12 +16,7 @@ use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::seal::{Purpose, Sealer, Unsealable};
 
 /// A request, as far as the next one with its state must be the same.
-pub(crate) struct Identity {
-    endpoint: Endpoint,
-    caller: Arc<Caller>,
-    method: Method,
-    params: Option<Object>,
-}
+pub(crate) struct Identity(Arc<Call>);
 
 /// Where a request stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,32 +32,27 @@ pub(super) enum State {
 const DIGEST: usize = 32;
 
 impl Identity {
-    pub(crate) fn of(call: &Call) -> Self {
-        Self {
-            endpoint: call.endpoint.clone(),
-            caller: call.caller.clone(),
-            method: call.method.clone(),
-            params: call.params.clone(),
-        }
+    pub(crate) fn of(call: &Arc<Call>) -> Self {
+        Self(call.clone())
     }
 
     pub(super) fn caller(&self) -> &Arc<Caller> {
-        &self.caller
+        &self.0.caller
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.0.endpoint
     }
 
     fn digest(&self) -> [u8; DIGEST] {
-        let endpoint = match &self.endpoint {
+        let endpoint = match &self.0.endpoint {
             Endpoint::Aggregate => "",
             Endpoint::Server(id) => id.as_str(),
         };
-        let member = self.method.name_member().unwrap_or_default();
-        let find = |key: &str| self.params.as_ref().and_then(|params| params.find(key));
+        let member = self.0.method.name_member().unwrap_or_default();
+        let find = |key: &str| self.0.params.as_ref().and_then(|params| params.find(key));
         let mut text = Vec::new();
-        for part in [endpoint, self.method.as_str()] {
+        for part in [endpoint, self.0.method.as_str()] {
             write_string(&mut text, part);
         }
         for part in [find(member), find("arguments")] {
@@ -96,7 +85,7 @@ impl Identity {
             }
             State::Visited { server: id } => server(&mut content, b'v', id),
         }
-        sealer.seal_for(lifetime, Purpose::RequestState, &self.caller.principal, &content)
+        sealer.seal_for(lifetime, Purpose::RequestState, &self.0.caller.principal, &content)
     }
 
     /// Opens what this request brings back.
@@ -105,7 +94,7 @@ impl Identity {
     /// It is not one of this gateway's for this caller, its time is over, or it belongs to another request.
     pub(super) fn open(&self, sealer: &Sealer, state: &Raw) -> Result<State, Refusal> {
         let text = state.string().ok_or_else(|| refuse("must be a string"))?;
-        let content = sealer.open_in_time(Purpose::RequestState, &self.caller.principal, &text);
+        let content = sealer.open_in_time(Purpose::RequestState, &self.0.caller.principal, &text);
         let content = content.map_err(|error| match error {
             Unsealable::Foreign => refuse("was not given to this caller by this gateway, or is damaged"),
             Unsealable::Expired => refuse("has expired"),

@@ -16,7 +16,11 @@ use crate::pipeline::record_own;
 use crate::route;
 
 /// Answers either method.
-pub(crate) async fn session_request(gateway: &Gateway, subscriber: &Arc<Subscriber>, call: Call) -> Exchange {
+pub(crate) async fn session_request(
+    gateway: &Gateway,
+    subscriber: &Arc<Subscriber>,
+    call: Arc<Call>,
+) -> Exchange {
     let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
         Ok(permitted) => permitted,
         Err((call, refusal)) => {

@@ -46,7 +46,7 @@ pub(crate) fn recognise(asked: bool, outcome: Outcome) -> Outcome {
 /// Makes of an exchange what the client is prepared for. `held` is what the call holds until it has been answered.
 pub(crate) async fn receive<H: Send + 'static>(
     gateway: &Arc<Gateway>,
-    call: Call,
+    call: Arc<Call>,
     server: Arc<Server>,
     crossing: Crossing,
     plan: &Plan,
@@ -64,7 +64,7 @@ pub(crate) async fn receive<H: Send + 'static>(
 #[derive(Clone)]
 struct Reception {
     gateway: Arc<Gateway>,
-    call: Call,
+    call: Arc<Call>,
     server: Arc<Server>,
     crossing: Crossing,
     /// What the server was told of the client.
@@ -181,10 +181,10 @@ impl Reception {
 
     /// Goes on with a call whose server wants input first.
     fn ask(&self, wanted: Outcome) -> Exchange {
-        let mut call = self.call.clone();
+        let mut call = Call::clone(&self.call);
         // It is a task already.
         call.params = call.params.map(|params| params.with(&[("task", Change::Remove)]).into());
-        rounds::resume(&self.gateway, call, Exchange::done(wanted))
+        rounds::resume(&self.gateway, call.into(), Exchange::done(wanted))
     }
 
     /// A task of the gateway's own that is over already.

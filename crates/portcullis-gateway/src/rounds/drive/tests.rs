@@ -1,42 +1,17 @@
 //! The rounds of a modern server, driven with a server that is a list of outcomes.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use portcullis_mcp::json::Limits;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::Payload;
-use portcullis_model::Principal;
 
 use super::*;
-use crate::call::{Caller, Endpoint, Worker};
+use crate::call::fixture;
 
 fn raw(text: &str) -> Raw {
     Raw::parse(Bytes::copy_from_slice(text.as_bytes()), Limits::default()).unwrap()
-}
-
-fn call(caps: ClientCaps) -> Call {
-    let caller = Caller {
-        principal: Principal::Anonymous,
-        revision: Revision::V2025_11_25,
-        caps,
-        conversation: "test".into(),
-        under_way: Arc::new(AtomicUsize::new(0)),
-    };
-    Call {
-        endpoint: Endpoint::Aggregate,
-        caller: Arc::new(caller),
-        worker: Worker(0),
-        method: Method::ToolsCall,
-        params: Some(raw(r#"{"name":"t"}"#).into()),
-        subject: Some("t".to_owned()),
-        log_level: None,
-        progress_token: None,
-        trace: None,
-        mirrored: None,
-        request_id: "1".into(),
-    }
 }
 
 fn wants(text: &str) -> Exchange {
@@ -67,13 +42,13 @@ fn drive_for(limit: Duration, caps: ClientCaps, legs: Vec<Exchange>) -> (Exchang
     let (legs, sent) = (Arc::new(Mutex::new(legs)), Arc::new(Mutex::new(Vec::new())));
     let log = sent.clone();
     let again: Again = Box::new(move |call| {
-        log.lock().unwrap().push(call.params.unwrap().raw().to_string());
+        log.lock().unwrap().push(call.params.as_ref().unwrap().raw().to_string());
         let leg = legs.lock().unwrap().pop_front();
         async move { leg.expect("no more attempts") }.boxed()
     });
     let drive = Drive {
         again,
-        call: call(caps),
+        call: Arc::new(fixture::call(Revision::V2025_11_25, caps, r#"{"name":"t"}"#)),
         streamed: false,
         leg: Leg::Open(first),
         round: 0,

@@ -1,28 +1,22 @@
 //! A state opens for the request that it was given for, and no other.
 
-use std::sync::atomic::AtomicUsize;
-
 use bytes::Bytes;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Limits;
+use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_model::Principal;
 
 use super::*;
+use crate::call::fixture;
 use crate::seal::ROTATION;
 
 const PARAMS: &str = r#"{"name":"t","arguments":{"a":1,"b":["x",{"c":null,"d":2.50}]},"_meta":{"x":1}}"#;
 
 fn identity(principal: Principal, endpoint: Endpoint, method: Method, params: &str) -> Identity {
-    let caller = Caller {
-        principal,
-        revision: Revision::NEWEST,
-        caps: ClientCaps::NONE,
-        conversation: "test".into(),
-        under_way: Arc::new(AtomicUsize::new(0)),
-    };
-    let params = Object::parse(Bytes::copy_from_slice(params.as_bytes()), Limits::default()).unwrap();
-    Identity { endpoint, caller: Arc::new(caller), method, params: Some(params) }
+    let call = fixture::call(Revision::NEWEST, ClientCaps::NONE, params);
+    let caller = Arc::new(Caller { principal, ..Caller::clone(&call.caller) });
+    Identity::of(&Arc::new(Call { endpoint, caller, method, ..call }))
 }
 
 fn call(params: &str) -> Identity {

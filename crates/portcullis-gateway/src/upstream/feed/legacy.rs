@@ -101,6 +101,7 @@ async fn subscribe_all(
                 }
             }
         }
+        let wanted: HashSet<_> = wanted.into_iter().collect();
         for uri in here.extract_if(|uri| !wanted.contains(uri)).collect::<Vec<_>>() {
             // Whether the server minds is its own matter: nobody is told any more.
             let _ = ask(connection, Method::ResourcesUnsubscribe, &uri).await;

@@ -1,0 +1,36 @@
+//! Calls for tests.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::{Limits, Object};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_model::Principal;
+
+use super::{Call, Caller, Endpoint, Worker};
+
+/// A call of a tool on the aggregate, by an anonymous caller.
+pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
+    let caller = Caller {
+        principal: Principal::Anonymous,
+        revision,
+        caps,
+        conversation: "test".into(),
+        under_way: Arc::default(),
+    };
+    Call {
+        endpoint: Endpoint::Aggregate,
+        caller: caller.into(),
+        worker: Worker(0),
+        method: Method::ToolsCall,
+        params: Some(Object::parse(Bytes::copy_from_slice(params.as_bytes()), Limits::default()).unwrap()),
+        subject: Some("t".to_owned()),
+        log_level: None,
+        progress_token: None,
+        trace: None,
+        mirrored: None,
+        request_id: "1".into(),
+    }
+}
