@@ -248,6 +248,17 @@ impl Exchange {
         matches!(self.events, Events::Ready(_))
     }
 
+    /// The outcome, if it is already there.
+    ///
+    /// # Errors
+    /// The exchange goes on.
+    pub fn into_ready(self) -> Result<Outcome, Self> {
+        match self.events {
+            Events::Ready(Some(outcome)) => Ok(outcome),
+            events => Err(Self { events, ..self }),
+        }
+    }
+
     /// The next event; `None` after the outcome.
     ///
     /// # Cancel safety

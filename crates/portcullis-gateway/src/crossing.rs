@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 
-use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::message::{RpcError, code};
@@ -29,19 +28,18 @@ pub(crate) struct Crossing {
     caller: Arc<Caller>,
     /// What the client speaks.
     pub(crate) to: Revision,
-    /// Who answers, where the server itself could not say.
-    pub(crate) server_info: Raw,
-    /// The server's slug when its names and URIs have to be mapped.
-    aggregate: Option<ServerId>,
-    /// What views of the server may ask for, when that is restricted.
-    apps: Option<Arc<Policy>>,
+    gateway: Arc<Gateway>,
+    /// Who answers.
+    server: Arc<Server>,
+    /// Its names and URIs have to be mapped.
+    aggregate: bool,
 }
 
 impl Crossing {
     /// From `server` to a client of `endpoint`.
     pub(crate) fn new(
-        gateway: &Gateway,
-        server: &Server,
+        gateway: &Arc<Gateway>,
+        server: &Arc<Server>,
         endpoint: &Endpoint,
         caller: &Arc<Caller>,
         method: Method,
@@ -52,10 +50,20 @@ impl Crossing {
             uri,
             caller: caller.clone(),
             to: caller.revision,
-            server_info: gateway.server_info(endpoint),
-            aggregate: (*endpoint == Endpoint::Aggregate).then(|| server.id().clone()),
-            apps: server.apps().cloned(),
+            gateway: gateway.clone(),
+            server: server.clone(),
+            aggregate: *endpoint == Endpoint::Aggregate,
         }
+    }
+
+    /// Who answers, where the server itself could not say: an `Implementation`.
+    pub(crate) fn server_info(&self) -> Raw {
+        self.gateway.info_of(self.mapped().is_none().then_some(&self.server))
+    }
+
+    /// The server's slug when its names and URIs have to be mapped.
+    fn mapped(&self) -> Option<&ServerId> {
+        self.aggregate.then(|| self.server.id())
     }
 
     /// An outcome as the client reads it.
@@ -79,7 +87,7 @@ impl Crossing {
 
     /// A complete result as the client reads it.
     pub(crate) fn payload(&self, payload: &Payload) -> Payload {
-        let result = result_for(self.to, &self.method, payload, &self.server_info);
+        let result = result_for(self.to, &self.method, payload, || self.server_info());
         Payload { result: self.expose(result), era: self.to.era() }
     }
 
@@ -93,13 +101,13 @@ impl Crossing {
     /// The params of a question as [`Crossing::question`].
     pub(crate) fn asked(&self, method: &Method, params: Option<&Raw>) -> Option<Raw> {
         let params = params?;
-        let changed = self.aggregate.as_ref().and_then(|server| expose_asked(server, method, params));
+        let changed = self.mapped().and_then(|server| expose_asked(server, method, params));
         Some(changed.unwrap_or_else(|| params.clone()))
     }
 
     /// What a server asks in a result, as [`Crossing::question`].
     pub(crate) fn input_required(&self, result: Raw) -> Raw {
-        let (Some(server), Some(requests)) = (&self.aggregate, result.find("inputRequests")) else {
+        let (Some(server), Some(requests)) = (self.mapped(), result.find("inputRequests")) else {
             return result;
         };
         let exposed = requests.members().filter_map(|member| {
@@ -118,7 +126,7 @@ impl Crossing {
 
     /// A result as the operator lets views ask for things.
     fn tighten(&self, result: Object) -> Object {
-        let Some(apps) = &self.apps else { return result };
+        let Some(apps) = self.server.apps() else { return result };
         let tightened = match self.method {
             Method::ToolsCall => apps.tighten_tool_result(&result),
             Method::PromptsGet => apps.tighten_prompt_result(&result),
@@ -131,7 +139,7 @@ impl Crossing {
     /// The URIs of a result as the aggregate names them.
     pub(crate) fn expose(&self, result: Object) -> Object {
         let result = self.tighten(result);
-        let Some(server) = &self.aggregate else { return result };
+        let Some(server) = self.mapped() else { return result };
         let map = |uri: &str| Some(uris::map_out(server, uri)).filter(|mapped| mapped != uri);
         let mapped = match self.method {
             Method::ToolsCall => rewrite::tool_result(&result, &map),
@@ -144,7 +152,7 @@ impl Crossing {
 
     /// The URI in an error, as the aggregate names it.
     pub(crate) fn expose_error(&self, error: RpcError) -> RpcError {
-        let (Some(server), Some(data)) = (&self.aggregate, error.data()) else { return error };
+        let (Some(server), Some(data)) = (self.mapped(), error.data()) else { return error };
         let Some(named) = data.find_string("uri") else { return error };
         let uri = self.uri.clone().unwrap_or_else(|| uris::map_out(server, &named));
         let data = data.with(&[("uri", Change::Set(Raw::from_text(&uri).as_bytes()))]);

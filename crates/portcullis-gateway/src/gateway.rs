@@ -209,13 +209,16 @@ impl Gateway {
 
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
     pub(crate) fn server_info(&self, endpoint: &Endpoint) -> Raw {
-        let own = match endpoint {
+        let servers = self.servers.load();
+        self.info_of(match endpoint {
             Endpoint::Aggregate => None,
-            Endpoint::Server(id) => {
-                let servers = self.servers.load();
-                servers.find(id.as_str()).and_then(|catalogue| catalogue.server.about()?.server_info.clone())
-            }
-        };
+            Endpoint::Server(id) => servers.find(id.as_str()).map(|catalogue| &catalogue.server),
+        })
+    }
+
+    /// Who a server is, or the gateway, where that is not known.
+    pub(crate) fn info_of(&self, server: Option<&Arc<Server>>) -> Raw {
+        let own = server.and_then(|server| server.about()?.server_info.clone());
         own.unwrap_or_else(|| self.info.clone())
     }
 

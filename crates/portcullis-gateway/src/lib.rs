@@ -21,6 +21,7 @@ mod crossing;
 mod framing;
 mod gateway;
 pub mod listen;
+mod moment;
 mod pipeline;
 mod record;
 mod rounds;

@@ -1,5 +1,6 @@
 //! The life of a call, on one screen.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,9 +107,10 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     let server = route.catalogue.server.clone();
     let settings = server.settings();
     let limits = gateway.env.limits();
-    let timing = Timing::new(settings.call_timeout, limits.call_max, limits.ask_timeout);
     let plan = tasks::plan(gateway, &call, &route);
-    let (recorder, out) = open(gateway, &call, &route, &plan);
+    let (recorder, mut out) = open(gateway, &call, &route, &plan);
+    let began = recorder.started().into();
+    let timing = Timing::new(began, settings.call_timeout, limits.call_max, limits.ask_timeout);
     let (places, shared) = if plan.may_become_task() {
         let places = Arc::new(places);
         (Held::Together(places.clone()), Some(places))
@@ -128,10 +130,10 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     if plan.wants_task() {
         // Whoever wants a task need not wait until the server begins to answer.
         let (owned, crossing) = (call.clone(), way_back.crossing.clone());
-        let exchange = Exchange::later(async move { carry_out(&owned, &route, out, way_back).await });
+        let exchange = Exchange::later(async move { carry_out(&owned, &route, &mut out, way_back).await });
         return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, ())).await;
     }
-    let exchange = carry_out(&call, &route, out, way_back).await;
+    let exchange = carry_out(&call, &route, &mut out, way_back).await;
     if plan.is_plain(&exchange) {
         return exchange;
     }
@@ -140,19 +142,18 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
 }
 
 /// Waits for a place at the server, sends the call, and sees the answer on its way back.
-async fn carry_out(call: &Call, route: &Route, out: Outgoing, mut way_back: WayBack) -> Exchange {
+async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back: WayBack) -> Exchange {
     let (server, timing) = (&route.catalogue.server, way_back.timing);
-    let sent = tokio::time::timeout(timing.quiet, async {
-        match server.admit().await {
-            Ok(permit) => (send(call, route, out).await, Some(permit)),
-            Err(refusal) => (Exchange::done(refusal), None),
-        }
-    });
-    match sent.await {
-        Ok((exchange, permit)) => {
-            way_back.permit = permit;
-            way_back.carry(exchange).await
-        }
+    let sent = {
+        // Pinned here, lest the timer moves it.
+        let sending = pin!(async {
+            way_back.permit = Some(server.admit().await?);
+            Ok(send(call, route, out).await)
+        });
+        tokio::time::timeout_at(timing.first, sending).await
+    };
+    match sent {
+        Ok(sent) => way_back.carry(sent.unwrap_or_else(|refusal: Refusal| Exchange::done(refusal))),
         Err(_) => {
             let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
             way_back.finish(&outcome);
@@ -185,7 +186,7 @@ fn rounds(gateway: &Gateway, call: &Arc<Call>, server: &ServerId, patience: Dura
     })
 }
 
-fn crossing(gateway: &Gateway, call: &Call, server: &Server) -> Crossing {
+fn crossing(gateway: &Arc<Gateway>, call: &Call, server: &Arc<Server>) -> Crossing {
     let uri = if call.method == Method::ResourcesRead { call.subject.clone() } else { None };
     Crossing::new(gateway, server, &call.endpoint, &call.caller, call.method.clone(), uri)
 }
@@ -267,10 +268,10 @@ fn mirrored_headers(route: &Route) -> http::HeaderMap {
 
 /// Sends the call; when the server finds that the mirrored headers do not fit its schema, the schema is fetched again
 /// and the call sent once more (the first was refused before it was carried out).
-async fn send(call: &Call, route: &Route, mut out: Outgoing) -> Exchange {
+async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
     let server = &route.catalogue.server;
     let era = call.caller.revision.era();
-    let refused = match server.call(era, &call.caller.conversation, &out).await {
+    let refused = match server.call(era, &call.caller.conversation, out).await {
         Ok(exchange) => return exchange,
         Err(outcome) => outcome,
     };
@@ -284,7 +285,7 @@ async fn send(call: &Call, route: &Route, mut out: Outgoing) -> Exchange {
     } else {
         out.mirrored.clear();
     }
-    server.call(era, &call.caller.conversation, &out).await.unwrap_or_else(Exchange::done)
+    server.call(era, &call.caller.conversation, out).await.unwrap_or_else(Exchange::done)
 }
 
 fn timed_out(server: &ServerId, after: Duration) -> Refusal {
@@ -297,13 +298,15 @@ fn timed_out(server: &ServerId, after: Duration) -> Refusal {
 #[derive(Clone, Copy)]
 struct Timing {
     quiet: Duration,
+    /// When the server's first word is due.
+    first: Instant,
     last: Instant,
     thinking: Duration,
 }
 
 impl Timing {
-    fn new(quiet: Duration, longest: Duration, thinking: Duration) -> Self {
-        Self { quiet, last: Instant::now() + longest, thinking }
+    fn new(began: Instant, quiet: Duration, longest: Duration, thinking: Duration) -> Self {
+        Self { quiet, first: began + quiet, last: began + longest, thinking }
     }
 
     fn next(self) -> Instant {
@@ -346,30 +349,27 @@ enum Held {
 }
 
 impl WayBack {
-    async fn carry(mut self, mut exchange: Exchange) -> Exchange {
+    fn carry(mut self, exchange: Exchange) -> Exchange {
         let streamed = exchange.is_streamed();
-        if !exchange.is_ready() {
-            let events =
-                futures_util::stream::unfold((self, exchange), |(mut back, mut exchange)| async move {
-                    let event = back.next(&mut exchange).await?;
-                    Some((event, (back, exchange)))
-                });
-            return Exchange::live(events, streamed);
-        }
-        match self.next(&mut exchange).await {
-            Some(Event::Done(outcome)) => Exchange::done(outcome),
-            _ => Exchange::done(Refusal::new(ErrorKind::Internal, "an answer was there and then was not")),
+        match exchange.into_ready() {
+            // What is there already needs no timer.
+            Ok(outcome) => Exchange::done(self.end(outcome)),
+            Err(exchange) => {
+                let events =
+                    futures_util::stream::unfold((self, exchange), |(mut back, mut exchange)| async move {
+                        let event = back.next(&mut exchange).await?;
+                        Some((event, (back, exchange)))
+                    });
+                Exchange::live(events, streamed)
+            }
         }
     }
 
     async fn next(&mut self, exchange: &mut Exchange) -> Option<Event> {
         // The record is written with the outcome; nothing comes after it.
         self.recorder.as_ref()?;
-        // What is there already needs no timer.
-        let event =
-            if exchange.is_ready() { Ok(exchange.next().await) } else { self.in_time(exchange).await };
-        let outcome = match event {
-            Ok(Some(Event::Done(outcome))) => self.translate(tasks::recognise(self.tasked, outcome)),
+        let outcome = match self.in_time(exchange).await {
+            Ok(Some(Event::Done(outcome))) => return Some(Event::Done(self.end(outcome))),
             Ok(Some(Event::Asked(mut question))) => {
                 self.open.get_or_insert_default().count(&mut question);
                 return Some(Event::Asked(self.crossing.question(question)));
@@ -380,6 +380,13 @@ impl WayBack {
         };
         self.finish(&outcome);
         Some(Event::Done(outcome))
+    }
+
+    /// The server's outcome as the client's, on the record.
+    fn end(&mut self, outcome: Outcome) -> Outcome {
+        let outcome = self.translate(tasks::recognise(self.tasked, outcome));
+        self.finish(&outcome);
+        outcome
     }
 
     /// The next event, unless the server takes too long. While the client is asked something it does not.

@@ -29,13 +29,17 @@ impl Fields {
     }
 
     /// The values of a field, in their order.
-    pub(crate) fn all<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        self.places.iter().filter(|place| self.is_named(place, name)).map(|place| self.slice(place.value))
+    pub(crate) fn all<'a>(&'a self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_str().as_bytes();
+        self.places
+            .iter()
+            .filter(move |place| self.is_named(place, name))
+            .map(|place| self.slice(place.value))
     }
 
     /// The first value of a field.
     pub(crate) fn get(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.places.iter().find(|place| self.is_named(place, name)).map(|place| self.slice(place.value))
+        self.all(name).next()
     }
 
     /// The first value of a field, when it is visible ASCII, blanks and tabs.
@@ -67,8 +71,9 @@ impl Fields {
         found
     }
 
-    fn is_named(&self, place: &Place, name: &HeaderName) -> bool {
-        self.slice(place.name).eq_ignore_ascii_case(name.as_str().as_bytes())
+    fn is_named(&self, place: &Place, name: &[u8]) -> bool {
+        // Most are told apart by their length.
+        place.name.1 - place.name.0 == name.len() && self.slice(place.name).eq_ignore_ascii_case(name)
     }
 
     fn slice(&self, (start, end): (usize, usize)) -> &[u8] {

@@ -133,18 +133,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Waits for the next request's head.
     async fn next(&mut self, limits: &Limits, mut leave: Pin<&mut impl Future<Output = ()>>) -> Next {
+        // The first bytes of a request were read.
+        let mut began = false;
         poll_fn(|task| {
             loop {
                 if let Some(next) = self.take_head(limits) {
                     return Poll::Ready(next);
                 }
+                if std::mem::take(&mut began) {
+                    self.alarm.set_no_later(Instant::now() + limits.header_read);
+                }
                 match self.poll_fill(task) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::End),
-                    Poll::Ready(Ok(read)) => {
-                        if read == self.buffer.len() && self.answered {
-                            self.alarm.set_no_later(Instant::now() + limits.header_read);
-                        }
-                    }
+                    Poll::Ready(Ok(read)) => began |= read == self.buffer.len() && self.answered,
                     Poll::Pending => return self.poll_patience(task, leave.as_mut()),
                 }
             }

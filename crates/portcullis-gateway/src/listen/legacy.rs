@@ -369,7 +369,7 @@ impl Work {
         loop {
             tokio::select! {
                 event = &mut next => return event,
-                () = running.cancelled.cancelled() => return None,
+                _ = &mut running.cancelled => return None,
                 () = one_ended(asking) => {}
             }
         }

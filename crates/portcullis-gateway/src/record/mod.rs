@@ -47,6 +47,11 @@ impl Recorder {
         Self { _in_flight: series.start(), series, started: Instant::now(), spans, log, finished: false }
     }
 
+    /// When the call began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The call has ended.
     pub(crate) fn finish(mut self, outcome: &Outcome) {
         self.write(label(outcome), reason(outcome).as_deref());

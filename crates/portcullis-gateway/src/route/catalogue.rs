@@ -4,12 +4,13 @@
 //! when its time is over (the server's `ttlMs`, else the configured age) or when the server announces a change. When
 //! that fails, the last good list is served and marked stale: one dead server must not fail the lists of the others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use foldhash::HashMap;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
 use portcullis_config::Transport;
@@ -110,7 +111,7 @@ impl Catalogue {
             Need::Known => Some(listing),
             Need::Fresh(_) => cell.is_fresh(&listing).then_some(listing),
             Need::Recent { age, .. } => {
-                (cell.is_fresh(&listing) || cell.is_recent(&listing, age)).then_some(listing)
+                (cell.is_recent(&listing, age) || cell.is_fresh(&listing)).then_some(listing)
             }
         }
     }
@@ -329,7 +330,8 @@ impl Cell {
     }
 
     fn is_recent(&self, listing: &Listing, age: Duration) -> bool {
-        !self.invalid.load(Ordering::Acquire) && listing.freshness.fetched.elapsed() < age
+        !self.invalid.load(Ordering::Acquire)
+            && (age == Duration::MAX || listing.freshness.fetched.elapsed() < age)
     }
 
     fn invalidate(&self) {

@@ -146,7 +146,7 @@ impl Reception {
             (Era::Modern, Era::Modern) => {
                 made.with(&[("taskId", Change::Set(Raw::from_text(&ours).as_bytes()))])
             }
-            _ => task::create_result(to, &task, self.crossing.server_info.as_str()),
+            _ => task::create_result(to, &task, self.crossing.server_info().as_str()),
         };
         Outcome::Complete(Payload { result: result.into(), era: to })
     }
@@ -204,7 +204,7 @@ impl Reception {
             let message = "as many tasks are under way for this client as may; wait for one to end";
             return Refusal::new(ErrorKind::TooManyRequests, message).into();
         }
-        let result = task::create_result(Era::Legacy, &legacy, self.crossing.server_info.as_str());
+        let result = task::create_result(Era::Legacy, &legacy, self.crossing.server_info().as_str());
         Outcome::Complete(Payload { result: result.into(), era: Era::Legacy })
     }
 

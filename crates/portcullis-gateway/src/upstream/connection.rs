@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::HeaderValue;
 use portcullis_mcp::caps::ServerCaps;
@@ -26,6 +26,7 @@ use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
 use super::questions::{Questions, Respond, Turn};
 use crate::call::{Exchange, LogLevel, Outcome, Question, Worker};
+use crate::moment::LastUse;
 
 /// What the server said about itself when the connection was opened.
 #[derive(Clone, Debug)]
@@ -81,9 +82,7 @@ pub(crate) struct Connection {
     pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
     level: AtomicU8,
-    opened: Instant,
-    /// Milliseconds after `opened`.
-    used: AtomicU64,
+    used: LastUse,
 }
 
 const UNSET: u8 = u8::MAX;
@@ -127,8 +126,7 @@ impl Connection {
             feed: OnceLock::new(),
             asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
-            opened: Instant::now(),
-            used: AtomicU64::new(0),
+            used: LastUse::now(),
         }
     }
 
@@ -168,12 +166,11 @@ impl Connection {
         if self.questions.is_busy() {
             return Duration::ZERO;
         }
-        self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed)))
+        self.used.elapsed()
     }
 
     pub(super) fn touch(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.used.store(now, Ordering::Relaxed);
+        self.used.touch();
     }
 
     /// Ends the conversation: stops a child, deletes a session.

@@ -9,7 +9,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -27,6 +27,7 @@ use tokio_rustls::TlsConnector;
 use super::h1::{self, Failure, Line, More};
 use super::http::{HttpError, explain};
 use super::reply::{HttpReply, Kept};
+use crate::moment::Moment;
 
 /// Node closes idle connections after 5 s; a connection is not used again when that may just be happening.
 const IDLE: Duration = Duration::from_secs(4);
@@ -103,7 +104,7 @@ pub(crate) struct Pool {
 
 struct Idle {
     line: Line,
-    since: Instant,
+    since: Moment,
 }
 
 enum Opened {
@@ -248,9 +249,9 @@ impl Pool {
 
     fn give_back(&self, line: Line) {
         let mut idle = self.lock_idle();
-        let since = Instant::now();
-        if idle.first().is_some_and(|first| since - first.since >= IDLE) {
-            idle.retain(|idle| since - idle.since < IDLE);
+        let since = Moment::now();
+        if idle.first().is_some_and(|first| since.since(first.since) >= IDLE) {
+            idle.retain(|idle| since.since(idle.since) < IDLE);
         }
         if idle.len() < MOST_IDLE {
             idle.push(Idle { line, since });

@@ -13,15 +13,20 @@ pub struct Payload {
     pub era: Era,
 }
 
-/// A complete result for a client that speaks `to`. `server_info` is the JSON of the `Implementation` to name when
-/// the server itself could not (a legacy server's result has no place for it).
+/// A complete result for a client that speaks `to`. `server_info` gives the JSON of the `Implementation` to name
+/// when the server itself could not (a legacy server's result has no place for it).
 ///
 /// Toward 2026-07-28: `resultType`, and on cacheable results `ttlMs` 0 and `cacheScope` `private` where the writer
 /// did not know them. Toward older revisions: those members go, and what the revision cannot read is replaced.
-pub fn result_for(to: Revision, method: &Method, payload: &Payload, server_info: &Raw) -> Object {
+pub fn result_for(
+    to: Revision,
+    method: &Method,
+    payload: &Payload,
+    server_info: impl FnOnce() -> Raw,
+) -> Object {
     match (payload.era, to.era()) {
         (Era::Modern, Era::Modern) => payload.result.clone(),
-        (Era::Legacy, Era::Modern) => up(method, &payload.result, server_info).into(),
+        (Era::Legacy, Era::Modern) => up(method, &payload.result, &server_info()).into(),
         (era, Era::Legacy) => down(to, method, &payload.result, era),
     }
 }

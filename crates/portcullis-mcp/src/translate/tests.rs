@@ -123,7 +123,7 @@ fn results_cross_the_eras() {
     for (to, method, era, given, expected) in cases {
         let payload = Payload { result: raw(given).into(), era };
         assert_eq!(
-            result_for(to, &method, &payload, &raw(r#"{"name":"s"}"#)).as_str(),
+            result_for(to, &method, &payload, || raw(r#"{"name":"s"}"#)).as_str(),
             expected,
             "{to} {method} {given}"
         );

@@ -1,10 +1,12 @@
 //! Writing the head of an answer, and a body that is all there, in one piece.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRANSFER_ENCODING};
 use http::response::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::moment::Moment;
 
 /// A body up to this size is written together with its head.
 pub(super) const SMALL: usize = 64 * 1024;
@@ -40,9 +42,8 @@ pub(super) struct Manner {
 #[derive(Default)]
 pub(super) struct Writer {
     pub(super) out: Vec<u8>,
-    /// The second that `date` says, since 1970.
-    second: u64,
-    date: String,
+    /// The time of day, and when it was written.
+    date: Option<(Moment, String)>,
 }
 
 impl Writer {
@@ -108,16 +109,15 @@ impl Writer {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// RFC 9110 section 6.6.1. Written anew once a second.
+    /// RFC 9110 section 6.6.1. Written anew after a second.
     fn date(&mut self) {
-        let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        if self.second != second || self.date.is_empty() {
-            self.second = second;
-            self.date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
-        }
+        let now = Moment::now();
+        let kept = self.date.take().filter(|(written, _)| now.since(*written) < Duration::from_secs(1));
+        let (_, date) =
+            self.date.insert(kept.unwrap_or_else(|| (now, httpdate::fmt_http_date(SystemTime::now()))));
         self.out.extend_from_slice(DATE.as_str().as_bytes());
         self.out.extend_from_slice(b": ");
-        self.out.extend_from_slice(self.date.as_bytes());
+        self.out.extend_from_slice(date.as_bytes());
         self.out.extend_from_slice(b"\r\n");
     }
 }

@@ -10,17 +10,20 @@ mod store;
 mod stream;
 mod wire;
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt as _};
+use futures_util::future::{AbortHandle, Abortable, Pending, pending};
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, RpcError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Caller, Endpoint, LogLevel};
+use crate::moment::LastUse;
 use crate::subscribe::Subscriber;
 
 pub(crate) use replay::Replay;
@@ -48,15 +51,13 @@ pub(crate) struct Session {
     /// What it is told outside its requests.
     subscriber: Option<Arc<Subscriber>>,
     log_level: AtomicU8,
-    opened: Instant,
-    /// Milliseconds after `opened`.
-    used: AtomicU64,
+    used: LastUse,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    calls: HashMap<Id, CancellationToken>,
+    calls: HashMap<Id, AbortHandle>,
     streams: VecDeque<Arc<Stream>>,
     next_stream: u64,
     /// What the client has been asked.
@@ -72,8 +73,8 @@ struct State {
 pub(crate) struct Running {
     session: Arc<Session>,
     id: Id,
-    /// Fires when the client cancels the call.
-    pub(crate) cancelled: CancellationToken,
+    /// Ready when the client cancels the call, or its session ends.
+    pub(crate) cancelled: Abortable<Pending<()>>,
     /// It is forgotten already.
     over: bool,
 }
@@ -91,8 +92,7 @@ impl Session {
             subscriber: None,
             // A client that never says which level it wants gets what is worth reading.
             log_level: AtomicU8::new(LogLevel::Info as u8),
-            opened: Instant::now(),
-            used: AtomicU64::new(0),
+            used: LastUse::now(),
             state: Mutex::default(),
         }
     }
@@ -124,6 +124,7 @@ impl Session {
     /// Everything of the session ends.
     fn end(&self) {
         self.ended.cancel();
+        self.state().calls.values().for_each(AbortHandle::abort);
         if let Some(subscriber) = &self.subscriber {
             subscriber.end();
         }
@@ -136,8 +137,7 @@ impl Session {
 
     /// The session is in use.
     pub(crate) fn touch(&self) {
-        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.used.store(now, Ordering::Relaxed);
+        self.used.touch();
     }
 
     /// How long nobody has used it; `None` while a call runs or a stream is open.
@@ -146,7 +146,7 @@ impl Session {
         if !state.calls.is_empty() || state.listeners > 0 || self.wire.is_some() {
             return None;
         }
-        Some(self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Relaxed))))
+        Some(self.used.elapsed())
     }
 
     /// The log level in force.
@@ -164,16 +164,20 @@ impl Session {
         if state.calls.contains_key(id) {
             return None;
         }
-        let cancelled = self.ended.child_token();
-        state.calls.insert(id.clone(), cancelled.clone());
+        let (cancel, cancelled) = AbortHandle::new_pair();
+        if self.ended.is_cancelled() {
+            cancel.abort();
+        }
+        state.calls.insert(id.clone(), cancel);
         drop(state);
+        let cancelled = Abortable::new(pending(), cancelled);
         Some(Running { session: self.clone(), id: id.clone(), cancelled, over: false })
     }
 
     /// Cancels a call; one that is unknown or over is nobody's business.
     pub(crate) fn cancel(&self, id: &Id) {
         if let Some(call) = self.state().calls.get(id) {
-            call.cancel();
+            call.abort();
         }
     }
 

@@ -1,11 +1,12 @@
 //! All sessions, found by id.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use portcullis_model::Principal;
 
 use super::{Replay, Session};
@@ -28,7 +29,7 @@ impl Default for Sessions {
     fn default() -> Self {
         Self {
             shards: Default::default(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             count: AtomicUsize::new(0),
             replay: Arc::default(),
         }

@@ -53,7 +53,7 @@ fn an_id_under_way_is_not_taken_twice_and_can_be_cancelled() {
     assert!(session.begin(&id).is_none());
     assert_eq!(session.idle(), None);
     session.cancel(&id);
-    assert!(running.cancelled.is_cancelled());
+    assert!(running.cancelled.is_aborted());
     drop(running);
     assert!(session.begin(&id).is_some());
 }
@@ -68,7 +68,7 @@ fn an_id_that_was_answered_is_free_and_its_next_call_stands_alone() {
     drop(first);
     assert!(session.begin(&id).is_none(), "the second call is under way");
     session.cancel(&id);
-    assert!(second.cancelled.is_cancelled());
+    assert!(second.cancelled.is_aborted());
 }
 
 #[test]
