@@ -117,7 +117,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
     } else {
         (Held::Alone(places), None)
     };
-    let way_back = WayBack {
+    let way_back = Box::new(WayBack {
         crossing: crossing(gateway, &call, &server),
         recorder: Some(recorder),
         timing,
@@ -126,7 +126,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
         tasked: plan.task.is_some(),
         _places: places,
         permit: None,
-    };
+    });
     if plan.wants_task() {
         // Whoever wants a task need not wait until the server begins to answer.
         let (owned, crossing) = (call.clone(), way_back.crossing.clone());
@@ -142,7 +142,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
 }
 
 /// Waits for a place at the server, sends the call, and sees the answer on its way back.
-async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back: WayBack) -> Exchange {
+async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back: Box<WayBack>) -> Exchange {
     let (server, timing) = (&route.catalogue.server, way_back.timing);
     let sent = {
         // Pinned here, lest the timer moves it.
@@ -349,7 +349,7 @@ enum Held {
 }
 
 impl WayBack {
-    fn carry(mut self, exchange: Exchange) -> Exchange {
+    fn carry(mut self: Box<Self>, exchange: Exchange) -> Exchange {
         let streamed = exchange.is_streamed();
         match exchange.into_ready() {
             // What is there already needs no timer.

@@ -22,6 +22,8 @@ use portcullis_mcp::sse;
 use portcullis_mcp::subscription::Lists;
 use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
+use tokio::runtime::Handle;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use super::asking;
@@ -195,7 +197,7 @@ pub(super) async fn request(
     if !accepts.stream {
         return response::one(&UntilDone::new(work.outcome()).await, &id, accepts);
     }
-    UntilDone::new(work.open(pause)).await.answer(accepts, pause)
+    work.open(pause).await.answer(accepts, pause)
 }
 
 /// Answers one request of a client that has one stream for everything.
@@ -266,6 +268,8 @@ struct Work {
     id: Id,
     method: Method,
     source: Source,
+    /// What has come already and is still to be told.
+    first: Option<Event>,
     /// Once the client has been asked anything.
     asking: Option<Asking>,
     patience: Duration,
@@ -356,6 +360,7 @@ impl Work {
             id: request.id,
             method: request.method,
             source,
+            first: None,
             asking: None,
             patience,
         })
@@ -363,6 +368,9 @@ impl Work {
 
     /// The next event; `None` when the client cancelled, which gets no answer.
     async fn event(&mut self) -> Option<Event> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         let Self { source, asking, running, .. } = self;
         let next = source.next();
         tokio::pin!(next);
@@ -394,25 +402,28 @@ impl Work {
         }
     }
 
-    /// Waits for the first event, or as long as a connection may be silent.
-    async fn open(mut self, pause: Duration) -> Opened {
-        match tokio::time::timeout(pause, self.event()).await {
+    /// Waits for the first event, or as long as a connection may be silent. When the client leaves meanwhile, the call
+    /// goes on by itself.
+    async fn open(self, pause: Duration) -> Opened {
+        let mut waiting = Waiting { work: Some(self), pause };
+        let first = tokio::time::timeout(pause, waiting.work().event()).await;
+        waiting.stayed().opened(first)
+    }
+
+    fn opened(mut self, first: Result<Option<Event>, Elapsed>) -> Opened {
+        match first {
             Ok(Some(Event::Done(outcome))) if !self.is_streamed() => {
-                Opened::Plain(Box::new(self.reply(outcome)), self.id)
+                Opened::Plain(self.reply(outcome), self.id)
             }
             Ok(None) => Opened::Cancelled,
             first => {
+                self.first = first.unwrap_or(None);
                 let stream = self.session.open_stream();
                 if self.session.caller.revision >= Revision::V2025_11_25 {
                     stream.prime(RETRY);
                 }
                 let reader = stream.reader(None);
-                if let Ok(Some(first)) = first {
-                    self.write(&stream, first).await;
-                }
-                if !stream.is_over() {
-                    tokio::spawn(self.pump(stream));
-                }
+                tokio::spawn(self.pump(stream));
                 Opened::Stream(reader)
             }
         }
@@ -479,9 +490,37 @@ fn cancelled() -> Outcome {
     Refusal::new(ErrorKind::Cancelled, "the client cancelled this request").into()
 }
 
+/// A call whose client waits for its first sign of life.
+struct Waiting {
+    work: Option<Work>,
+    pause: Duration,
+}
+
+impl Waiting {
+    fn work(&mut self) -> &mut Work {
+        self.work.as_mut().expect("it is there until the client has stayed")
+    }
+
+    /// The client has waited.
+    fn stayed(mut self) -> Work {
+        self.work.take().expect("a client stays once")
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let pause = self.pause;
+            runtime.spawn(async move { drop(work.open(pause).await) });
+        }
+    }
+}
+
 /// A call's first sign of life.
 enum Opened {
-    Plain(Box<Reply>, Id),
+    Plain(Reply, Id),
     Stream(Reader),
     Cancelled,
 }
@@ -548,7 +587,7 @@ where
 {
     fn drop(&mut self) {
         if let Some(work) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(async move { drop(work.await) });
         }

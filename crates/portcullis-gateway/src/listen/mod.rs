@@ -18,6 +18,7 @@ mod legacy;
 mod listening;
 mod modern;
 mod ops;
+mod processors;
 mod request;
 mod response;
 mod router;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::http1::{self, Ended};
 use super::http2;
+use super::processors;
 use super::tls::ListenerTls;
 use crate::call::Worker;
 use crate::gateway::Gateway;
@@ -61,13 +62,20 @@ impl Workers {
     ) -> std::io::Result<Arc<Self>> {
         let mut lanes = Vec::with_capacity(count);
         let mut threads = Vec::with_capacity(count);
+        let processors = processors::for_each(count);
         for number in 0..count {
             let (connections, queue) = mpsc::unbounded_channel();
             let open = Arc::new(AtomicUsize::new(0));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let lane = Serve { gateway: gateway.clone(), worker: Worker(number), tls: tls.cloned() };
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-            threads.push(thread.spawn(move || runtime.block_on(lane.run(queue)))?);
+            let processor = processors.as_ref().map(|processors| processors[number]);
+            threads.push(thread.spawn(move || {
+                if let Some(processor) = processor {
+                    processors::stay_on(processor);
+                }
+                runtime.block_on(lane.run(queue));
+            })?);
             lanes.push(Lane { connections, open });
         }
         Ok(Arc::new(Self { lanes, threads: Mutex::new(threads), draining: gateway.draining.clone() }))

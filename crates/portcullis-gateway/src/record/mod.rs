@@ -16,7 +16,7 @@ pub(crate) struct Recorder {
     _in_flight: InFlight,
     started: Instant,
     spans: Vec<Span>,
-    log: Option<LogFields>,
+    log: Option<Box<LogFields>>,
     finished: bool,
 }
 
@@ -37,12 +37,14 @@ impl Recorder {
         target: Option<&str>,
     ) -> Self {
         // The texts are only worth their copies when somebody reads them.
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| LogFields {
-            server: server.to_owned(),
-            method: call.method.as_str().to_owned(),
-            target: target.map(str::to_owned),
-            principal: call.caller.principal.to_string(),
-            request_id: call.request_id.clone(),
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            Box::new(LogFields {
+                server: server.to_owned(),
+                method: call.method.as_str().to_owned(),
+                target: target.map(str::to_owned),
+                principal: call.caller.principal.to_string(),
+                request_id: call.request_id.clone(),
+            })
         });
         Self { _in_flight: series.start(), series, started: Instant::now(), spans, log, finished: false }
     }

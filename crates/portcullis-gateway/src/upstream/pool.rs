@@ -128,18 +128,21 @@ impl Pool {
                 done => return done,
             }
         }
-        while let Some(line) = self.take_idle() {
+        loop {
+            let idle = self.take_idle();
+            let was_idle = idle.is_some();
+            let line = match idle {
+                Some(line) => line,
+                // Boxed, for its handshakes are large and every call would carry the room for them.
+                None => match Box::pin(self.open()).await? {
+                    Opened::One(line) => line,
+                    Opened::Shared(sender) => return Box::pin(self.send_shared(sender, request)).await,
+                },
+            };
             match self.send_on(line, request).await {
-                Err(HttpError::NotSent) => {}
+                Err(HttpError::NotSent) if was_idle => {}
                 done => return done,
             }
-        }
-        // Boxed, for its handshakes are large and every call would carry the room for them.
-        let opened = tokio::time::timeout(CONNECT, Box::pin(self.open())).await;
-        let opened = opened.map_err(|_| HttpError::Connect("no connection within 10 s".to_owned()))??;
-        match opened {
-            Opened::One(line) => self.send_on(line, request).await,
-            Opened::Shared(sender) => Box::pin(self.send_shared(sender, request)).await,
         }
     }
 
@@ -207,6 +210,11 @@ impl Pool {
     }
 
     async fn open(&self) -> Result<Opened, HttpError> {
+        let opened = tokio::time::timeout(CONNECT, self.connect()).await;
+        opened.unwrap_or_else(|_| Err(HttpError::Connect("no connection within 10 s".to_owned())))
+    }
+
+    async fn connect(&self) -> Result<Opened, HttpError> {
         let connect = |error: std::io::Error| HttpError::Connect(explain(&error));
         let stream =
             TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(connect)?;
