@@ -243,6 +243,7 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
         caps: plan.caps,
         // A task that is made of a call asks when it is asked for its result.
         asker: asker(call, plan.caps).filter(|_| plan.task.is_none() || !server.has_tasks()),
+        strict: call.caller.revision.era() == Era::Modern,
         task: plan.task.clone(),
         pinned: plan.task.is_some(),
         log_level: call.log_level,

@@ -6,12 +6,13 @@
 //! says whose they are. What the server sends beyond that is dropped, never guessed at. A server that floods, breaks
 //! the framing or goes away ends this channel and the calls on it, and nothing else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portcullis_hub::ChildHandle;
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Notification, Response, write_notification};
 use portcullis_mcp::method::Method;
@@ -24,7 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Ear, Feed};
-use super::questions::{Questions, Respond};
+use super::incoming::undeclared;
+use super::questions::{AFTERMATH, Questions, Respond};
 use super::sse::Posts;
 use crate::call::Refusal;
 
@@ -90,7 +92,7 @@ struct Shared {
     server: ServerId,
     calls: Mutex<HashMap<u64, Waiting>>,
     /// Calls that were cancelled and not answered since: the server may still be at work on them, and say so.
-    abandoned: Mutex<HashSet<u64>>,
+    abandoned: Mutex<HashMap<u64, Instant>>,
     /// Open `subscriptions/listen` requests: their messages name them.
     listeners: Mutex<HashMap<u64, Arc<Ear>>>,
     /// Who is told what belongs to no call, and the era that the server speaks.
@@ -110,6 +112,7 @@ struct Waiting {
     done: oneshot::Sender<Result<Response, Lost>>,
     notes: Option<mpsc::Sender<Notification>>,
     wants_logs: bool,
+    strict: bool,
 }
 
 /// A call under way on the channel. Dropping it before the answer tells the server that it was cancelled.
@@ -127,6 +130,8 @@ pub(super) struct Ticket {
 pub(super) struct Wants {
     pub(super) progress: bool,
     pub(super) logs: bool,
+    /// It fails when the server asks what its client did not declare.
+    pub(super) strict: bool,
 }
 
 impl Channel {
@@ -171,7 +176,8 @@ impl Channel {
         let (done, answer) = oneshot::channel();
         let (notes_in, notes) =
             if wants.progress || wants.logs { Some(mpsc::channel(NOTES)).unzip() } else { (None, None) };
-        self.shared.calls().insert(id, Waiting { done, notes: notes_in, wants_logs: wants.logs });
+        let waiting = Waiting { done, notes: notes_in, wants_logs: wants.logs, strict: wants.strict };
+        self.shared.calls().insert(id, waiting);
         let ticket = Ticket { channel: self.clone(), id, notes, done: answer, answered: false };
         if let Some(why) = self.broken() {
             return Err(Lost::Unsent(why.to_owned()));
@@ -231,11 +237,6 @@ impl Channel {
         }
     }
 
-    /// Sends a notification; it is lost when the server does not read.
-    pub(super) fn notify(&self, method: &Method, params: Option<&Raw>) {
-        self.carrier.aside(notification(method, params));
-    }
-
     /// Ends the channel and sees the server off.
     pub(super) async fn close(&self) {
         self.shared.break_with("the server was stopped");
@@ -269,14 +270,13 @@ impl Channel {
 
     /// A request was delivered whose caller may have left meanwhile.
     pub(super) fn cancel_if_abandoned(&self, id: u64) {
-        if self.shared.abandoned().contains(&id) {
+        if self.shared.abandoned().contains_key(&id) {
             self.cancel(id);
         }
     }
 
     fn cancel(&self, id: u64) {
-        let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
-        self.notify(&Method::Cancelled, Some(&params));
+        self.carrier.aside(cancellation(id));
     }
 }
 
@@ -329,6 +329,11 @@ impl Carrier {
     fn is_sending(&self, id: u64) -> bool {
         matches!(self, Self::Posts(posts) if posts.is_in_flight(id))
     }
+}
+
+fn cancellation(id: u64) -> Raw {
+    let params = Raw::trusted(format!("{{\"requestId\":{id},\"reason\":\"the client cancelled\"}}"));
+    notification(&Method::Cancelled, Some(&params))
 }
 
 fn notification(method: &Method, params: Option<&Raw>) -> Raw {
@@ -385,10 +390,10 @@ impl Shared {
     fn abandon(&self, id: u64) {
         let mut abandoned = self.abandoned();
         let full = abandoned.len() >= MOST_ABANDONED;
-        abandoned.insert(if full { u64::MAX } else { id });
+        abandoned.insert(if full { u64::MAX } else { id }, Instant::now());
     }
 
-    fn abandoned(&self) -> MutexGuard<'_, HashSet<u64>> {
+    fn abandoned(&self) -> MutexGuard<'_, HashMap<u64, Instant>> {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -423,7 +428,11 @@ impl Inbox {
         match Message::parse(message, JsonLimits { depth: self.depth }) {
             Ok(Message::Response(response)) => self.take_response(response),
             Ok(Message::Notification(notification)) => self.take_notification(notification),
-            Ok(Message::Request(request)) => self.told.questions.take(request, &self.respond),
+            Ok(Message::Request(request)) => {
+                if let Some(needed) = self.told.questions.take(request, &self.respond) {
+                    self.fail_undeclared(needed);
+                }
+            }
             Err(error) => {
                 tracing::debug!(server.id = %self.shared.server, bytes = size, %error, "what the server sent is no MCP message");
             }
@@ -439,7 +448,7 @@ impl Inbox {
                     carrier.answered(id);
                 }
             }
-            None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id)) => {}
+            None if id.is_some_and(|id| id != u64::MAX && self.shared.abandoned().remove(&id).is_some()) => {}
             None if let Some(ear) = id.and_then(|id| self.shared.listeners().remove(&id)) => {
                 ear.hear(Message::Response(response));
             }
@@ -492,6 +501,29 @@ impl Inbox {
         if let Some(id) = id {
             self.shared.listeners().remove(&id);
         }
+    }
+
+    /// The server asked what its client did not declare: the only call that this can be about fails, if it is one of those
+    /// that do, and is cancelled at the server.
+    fn fail_undeclared(&self, needed: ClientCaps) {
+        if self.shared.abandoned().values().any(|since| since.elapsed() < AFTERMATH) {
+            return;
+        }
+        let mut calls = self.shared.calls();
+        let id = match (calls.len(), calls.iter().next()) {
+            (1, Some((id, only))) if only.strict => *id,
+            _ => return,
+        };
+        let waiting = calls.remove(&id);
+        drop(calls);
+        self.shared.abandon(id);
+        if let Some(carrier) = self.carrier.upgrade()
+            && !carrier.is_sending(id)
+        {
+            carrier.aside(cancellation(id));
+        }
+        let refusal = undeclared(&self.shared.server, needed);
+        let _ = waiting.map(|waiting| waiting.done.send(Err(Lost::Refused(refusal))));
     }
 
     /// The notes of the one call under way, if it is the only one and wants log messages.

@@ -24,8 +24,8 @@ use super::channel::Channel;
 use super::feed::Feed;
 use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
-use super::questions::{Questions, Respond, Turn};
-use crate::call::{Exchange, LogLevel, Outcome, Question, Worker};
+use super::questions::{Questions, Respond, Taken, Turn};
+use crate::call::{Exchange, LogLevel, Outcome, Worker};
 use crate::moment::LastUse;
 
 /// What the server said about itself when the connection was opened.
@@ -219,10 +219,8 @@ impl Connection {
     }
 
     /// The server asks something on the stream of a call.
-    pub(super) fn asked(self: &Arc<Self>, request: Request, asker: bool) -> Option<Question> {
-        let question = self.questions.take_own(request, &self.respond())?;
-        // Without anybody to ask it is dropped, and so answered.
-        asker.then_some(question)
+    pub(super) fn asked(self: &Arc<Self>, request: Request) -> Taken {
+        self.questions.take_own(request, &self.respond())
     }
 
     /// How a server behind a URL gets the answers to what it asks: by a POST for each.

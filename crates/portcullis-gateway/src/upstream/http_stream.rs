@@ -18,9 +18,10 @@ use portcullis_model::ErrorKind;
 
 use super::connection::{Connection, Link};
 use super::http::{Answer, Head};
-use super::incoming::{outcome, relevant};
+use super::incoming::{outcome, relevant, undeclared};
 use super::outgoing::Outgoing;
 use super::over_http::CancelOnDrop;
+use super::questions::Taken;
 use crate::call::{Event, LogLevel, Outcome, Refusal, Worker};
 
 /// So often in a row a stream is resumed without bringing anything.
@@ -37,6 +38,8 @@ pub(super) struct HttpStream {
     log_level: Option<LogLevel>,
     /// Somebody is there to be asked.
     asker: bool,
+    /// It fails when the server asks what its client did not declare.
+    strict: bool,
     depth: usize,
     empty_resumes: u32,
     over: bool,
@@ -62,6 +65,7 @@ impl HttpStream {
             progress_token: out.progress_token.clone(),
             log_level: out.log_level,
             asker: out.asker.is_some(),
+            strict: out.strict,
             empty_resumes: 0,
             over: false,
         }
@@ -160,7 +164,15 @@ impl HttpStream {
                 relevant(notification, self.id, self.progress_token.as_ref(), self.log_level)
                     .map(Event::Notification)
             }
-            Ok(Message::Request(request)) => self.connection.asked(request, self.asker).map(Event::Asked),
+            Ok(Message::Request(request)) => match self.connection.asked(request) {
+                // Without anybody to ask it is dropped, and so answered.
+                Taken::Question(question) => self.asker.then_some(Event::Asked(question)),
+                Taken::Undeclared(needed) if self.strict => {
+                    self.over = true;
+                    Some(Event::Done(undeclared(&self.connection.server, needed).into()))
+                }
+                Taken::Undeclared(_) | Taken::Answered => None,
+            },
             Err(error) => Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string())),
         }
     }

@@ -1,11 +1,12 @@
 //! What a server's messages mean for a call: the one place where both transports read answers.
 
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::message::{Notification, Response};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::Era;
+use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::Payload;
-use portcullis_model::ErrorKind;
+use portcullis_model::{ErrorKind, ServerId};
 
 use crate::call::{LogLevel, Outcome, Refusal};
 
@@ -54,4 +55,11 @@ pub(super) fn relevant(
         }
         _ => None,
     }
+}
+
+/// The server asked in the middle of a call what its client had not declared (2026-07-28, -32021).
+pub(super) fn undeclared(server: &ServerId, needed: ClientCaps) -> Refusal {
+    let message = format!("server `{server}` needs a client that declares other capabilities; see `data`");
+    let needed = format!("{{\"requiredCapabilities\":{}}}", needed.write(Revision::NEWEST));
+    Refusal::new(ErrorKind::MissingCapability, message).with_data(Raw::trusted(needed))
 }

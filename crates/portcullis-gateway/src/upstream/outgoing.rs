@@ -34,6 +34,9 @@ pub(crate) struct Outgoing {
     pub(crate) caps: ClientCaps,
     /// Present when somebody is there to answer what the server asks.
     pub(crate) asker: Option<Asker>,
+    /// It fails when the server asks what its client did not declare, as calls of modern clients do (2026-07-28,
+    /// -32021). Others go on with what the server makes of the refusal.
+    pub(crate) strict: bool,
     /// It is about a task, or makes one: a server may know its tasks in the conversation alone in which they were made.
     pub(crate) pinned: bool,
     /// `params.task` for servers of 2025-11-25 that have tasks: they make one only of what asks for it.
@@ -58,6 +61,7 @@ impl Outgoing {
             subject: None,
             caps: ClientCaps::NONE,
             asker: None,
+            strict: false,
             pinned: false,
             task: None,
             log_level: None,

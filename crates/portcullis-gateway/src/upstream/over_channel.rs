@@ -20,7 +20,8 @@ impl Connection {
         out: &Outgoing,
     ) -> Sent {
         let message = encode(id, &out.method, self.params(id, out).as_ref());
-        let wants = Wants { progress: out.progress_token.is_some(), logs: self.log_level(out).is_some() };
+        let logs = self.log_level(out).is_some();
+        let wants = Wants { progress: out.progress_token.is_some(), logs, strict: out.strict };
         let mut ticket = match channel.begin(id, message, wants).await {
             Ok(ticket) => ticket,
             Err(lost) => return self.lost(lost),

@@ -31,7 +31,7 @@ const MOST_OPEN: usize = 64;
 const MOST_HELD: usize = 16;
 const HOLD: Duration = Duration::from_secs(30);
 /// So long after a call was cancelled a question may still be its.
-const AFTERMATH: Duration = Duration::from_secs(5);
+pub(super) const AFTERMATH: Duration = Duration::from_secs(5);
 const MOST_LEFT: usize = 64;
 
 /// Sends one message to the server. With a place it is the answer to an open question and must not get lost: the place
@@ -88,6 +88,16 @@ pub(super) struct Floor {
 
 /// The turn of one call.
 pub(super) struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+
+/// What became of a request of the server.
+pub(super) enum Taken {
+    /// A client has to be asked.
+    Question(Question),
+    /// It was refused: the client did not declare that it can be asked this.
+    Undeclared(ClientCaps),
+    /// It was answered here.
+    Answered,
+}
 
 /// It is somebody else's turn.
 #[derive(Debug)]
@@ -157,9 +167,14 @@ impl Questions {
         Some(Floor { questions: self.clone(), id, asked: take, answered: false, turn })
     }
 
-    /// A request of the server that names no call. Must run where tasks can be spawned.
-    pub(super) fn take(self: &Arc<Self>, request: Request, respond: &Respond) {
-        let Some(question) = self.take_own(request, respond) else { return };
+    /// A request of the server that names no call. Comes back with what was asked although no client declared it. Must
+    /// run where tasks can be spawned.
+    pub(super) fn take(self: &Arc<Self>, request: Request, respond: &Respond) -> Option<ClientCaps> {
+        let question = match self.take_own(request, respond) {
+            Taken::Question(question) => question,
+            Taken::Undeclared(needed) => return Some(needed),
+            Taken::Answered => return None,
+        };
         self.asks.note();
         let mut state = self.state();
         let owners = state.owners();
@@ -180,14 +195,15 @@ impl Questions {
         // Dropping a question answers it, which takes the lock.
         drop(state);
         drop(left_over);
+        None
     }
 
     /// A request of the server in the middle of a call: a question for the client of that call, unless it is answered
     /// here.
-    pub(super) fn take_own(self: &Arc<Self>, request: Request, respond: &Respond) -> Option<Question> {
+    pub(super) fn take_own(self: &Arc<Self>, request: Request, respond: &Respond) -> Taken {
         if self.revision().era() == Era::Modern {
             tracing::debug!(server.id = %self.server, "a server of 2026-07-28 sent a request, which it must not");
-            return None;
+            return Taken::Answered;
         }
         let params = request.params.map(Raw::from);
         let needed = ClientCaps::needed(&request.method, params.as_ref());
@@ -199,7 +215,10 @@ impl Questions {
         };
         if let Some(refusal) = refusal {
             respond(response(&request.id, refusal), None);
-            return None;
+            return match needed {
+                Some(needed) if !self.caps.has(needed) => Taken::Undeclared(needed),
+                _ => Taken::Answered,
+            };
         }
         let withdrawn = CancellationToken::new();
         let place = self.places.clone().try_acquire_owned().ok();
@@ -207,7 +226,7 @@ impl Questions {
         let Some(place) = place else {
             let error = RpcError::new(code::INVALID_REQUEST, "too many open requests, or one id twice", None);
             respond(response(&request.id, Err(error)), None);
-            return None;
+            return Taken::Answered;
         };
         let (questions, respond, id) = (Arc::downgrade(self), respond.clone(), request.id);
         let (revision, method) = (self.revision(), request.method.clone());
@@ -221,7 +240,7 @@ impl Questions {
                 respond(response(&id, answer), Some(place));
             }
         };
-        Some(Question::new(request.method, params, withdrawn, answer))
+        Taken::Question(Question::new(request.method, params, withdrawn, answer))
     }
 
     /// The server does not want the answer to one of its requests any more.

@@ -6,6 +6,7 @@ mod driven;
 mod parked;
 mod relayed;
 mod requests;
+mod undeclared;
 
 use serde_json::{Value, json};
 

@@ -156,7 +156,9 @@ impl Server {
         stdio: &config::Stdio,
         caps: ClientCaps,
     ) -> Result<Connection, Refusal> {
-        let mut pin = self.settings.era;
+        // Only a child that was found to be legacy is told in the handshake, so no other needs to be asked.
+        let mut known = caps != ClientCaps::NONE && self.settings.era == EraPin::Auto;
+        let mut pin = if known { EraPin::Legacy } else { self.settings.era };
         loop {
             let told = self.told(caps);
             let questions = told.questions.clone();
@@ -168,6 +170,11 @@ impl Server {
                 Ok(Greeting::LeftDuringProbe) => {
                     channel.close().await;
                     pin = EraPin::Legacy;
+                }
+                // Or it was, and is another one now.
+                Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol && std::mem::take(&mut known) => {
+                    channel.close().await;
+                    pin = self.settings.era;
                 }
                 Err(refusal) => {
                     channel.close().await;

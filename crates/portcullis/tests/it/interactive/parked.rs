@@ -283,11 +283,3 @@ async fn a_page_that_a_legacy_server_wants_opened_is_a_round() {
     let required = &answer.json()["error"]["data"]["requiredCapabilities"];
     assert_eq!(*required, json!({"elicitation": {"url": {}}}));
 }
-
-#[tokio::test]
-async fn a_client_that_offers_nothing_is_asked_nothing() {
-    let server = asking_over_http(vec![form("who?"), sampling(), json!({"method": "roots/list"})]).await;
-    let gateway = Gateway::before(&server.config());
-    let result = Modern::at("/mcp/s/x").result(&gateway, CALL, params(&json!({}))).await;
-    assert_eq!(got(&result), json!([{"action": "decline"}, {"error": -32601}, {"error": -32601}]));
-}
