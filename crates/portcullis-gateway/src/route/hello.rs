@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use portcullis_mcp::caps::{ServerCaps, merge_instructions};
+use portcullis_mcp::caps::{ClientCaps, ServerCaps, merge_instructions};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::key;
 
-use super::catalogue::{Catalogue, conversation};
+use super::catalogue::{Catalogue, Variant, conversation};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::upstream::Peer;
@@ -93,13 +93,13 @@ fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
 
 async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Hello, Refusal> {
     let catalogues = gateway.servers.load().behind(endpoint)?;
-    let era = caller.revision.era();
+    let Variant { era, caps } = Variant::of(caller);
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
-        let peer = peer_of(only, era).await?;
+        let peer = peer_of(only, era, caps).await?;
         let capabilities = ServerCaps::read(&peer.capabilities);
         return Ok(Hello { capabilities, instructions: peer.instructions.clone() });
     }
-    let peers = join_all(catalogues.iter().map(|catalogue| peer_in_time(catalogue, era))).await;
+    let peers = join_all(catalogues.iter().map(|catalogue| peer_in_time(catalogue, era, caps))).await;
     let mut capabilities = ServerCaps::default();
     let mut instructions = Vec::new();
     for (catalogue, peer) in catalogues.iter().zip(&peers) {
@@ -130,17 +130,20 @@ fn everything() -> ServerCaps {
 
 /// The same, within [`PATIENCE`]. A server that hangs holds up one greeting, not every one: until it has been reached
 /// after all, nobody waits for it again.
-async fn peer_in_time(catalogue: &Arc<Catalogue>, era: Era) -> Option<Arc<Peer>> {
+async fn peer_in_time(catalogue: &Arc<Catalogue>, era: Era, caps: ClientCaps) -> Option<Arc<Peer>> {
     if catalogue.server.about().is_none() && catalogue.awaited.load(Ordering::Relaxed) {
         return None;
     }
-    let peer = tokio::time::timeout(PATIENCE, peer_of(catalogue, era)).await;
+    let peer = tokio::time::timeout(PATIENCE, peer_of(catalogue, era, caps)).await;
     catalogue.awaited.fetch_or(peer.is_err(), Ordering::Relaxed);
     peer.ok()?.ok()
 }
 
-/// What a server says of itself, asked now if nobody has yet.
-async fn peer_of(catalogue: &Arc<Catalogue>, era: Era) -> Result<Arc<Peer>, Refusal> {
+/// What a server says of itself to such a client, asked now if nobody has yet.
+async fn peer_of(catalogue: &Arc<Catalogue>, era: Era, caps: ClientCaps) -> Result<Arc<Peer>, Refusal> {
+    if let Some(peer) = catalogue.server.about_to(era, &conversation(), caps).await {
+        return Ok(peer);
+    }
     if let Some(peer) = catalogue.server.about() {
         return Ok(peer);
     }

@@ -4,8 +4,10 @@
 //! does not take a half-open one along. A failure is remembered for the time of the backoff: who calls meanwhile is
 //! told why and when to come back, and the server is left in peace.
 
+mod about;
 mod establish;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,6 +61,8 @@ pub(crate) struct Server {
     asks: Arc<Asks>,
     /// What it last said about itself.
     about: ArcSwapOption<Peer>,
+    /// The same to clients with capabilities, where the server is modern.
+    about_to: Mutex<HashMap<ClientCaps, Arc<Peer>>>,
     health: Mutex<Health>,
     calls: Arc<Semaphore>,
     /// Calls that wait for a place.
@@ -146,6 +150,7 @@ impl Server {
             feeds: Feeds::default(),
             asks: Arc::default(),
             about: ArcSwapOption::empty(),
+            about_to: Mutex::default(),
             health: Mutex::new(health),
             calls,
             waiting: Arc::default(),
@@ -309,7 +314,7 @@ impl Server {
 
     /// What is declared of `caps` in the conversation for a client of `era`: a modern server is told with every call.
     /// `None` as long as nobody has found out what a child speaks.
-    fn declared(&self, era: Era, caps: ClientCaps) -> Option<ClientCaps> {
+    pub(super) fn declared(&self, era: Era, caps: ClientCaps) -> Option<ClientCaps> {
         if caps == ClientCaps::NONE {
             return Some(caps);
         }
@@ -480,6 +485,7 @@ impl Server {
 
     fn note_up(&self, connection: &Connection) {
         self.about.store(Some(Arc::new(connection.peer.clone())));
+        self.about_to.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut health = self.health();
         health.backoff.started(Instant::now());
         health.down = None;

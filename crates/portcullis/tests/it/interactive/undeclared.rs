@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ASKING_CHILD, CALL, CAPABILITIES, asking_over_http, call, form, got, sampling};
-use crate::harness::{Child, Gateway, Legacy, Modern};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern};
 
 const MISSING: i64 = -32021;
 
@@ -87,4 +87,19 @@ async fn a_legacy_client_gets_what_the_server_makes_of_the_refusal() {
     let session = Legacy::open_with(&gateway, "/mcp/s/x", "2025-11-25", json!({})).await;
     let result = session.result(&gateway, CALL, echo(&json!({"ask": [form("who?")]}))).await;
     assert_eq!(got(&result), json!([{"action": "decline"}]));
+}
+
+#[tokio::test]
+async fn a_modern_server_is_asked_what_it_is_in_the_name_of_whoever_asks() {
+    let server = Fake::modern().start().await;
+    let gateway = Gateway::before(&server.config());
+    let declared = json!({"roots": {}, "sampling": {}, "elicitation": {"form": {}}});
+    let client = Modern::at("/mcp/s/x").with_meta(CAPABILITIES, declared.clone());
+    for _ in 0..2 {
+        let hello = client.result(&gateway, "server/discover", json!({})).await;
+        assert!(hello["capabilities"].get("tools").is_some(), "{hello}");
+    }
+    let seen = server.seen().into_iter().filter(|seen| seen.method() == "server/discover");
+    let seen: Vec<_> = seen.map(|seen| seen.rpc["params"]["_meta"][CAPABILITIES].clone()).collect();
+    assert_eq!(seen.iter().filter(|caps| **caps == declared).count(), 1, "once for each set: {seen:?}");
 }
