@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::subscription::Filter;
 use portcullis_model::ErrorKind;
 
 use super::{Subscriber, too_many};
 use crate::call::{Endpoint, Refusal};
 use crate::gateway::Gateway;
-use crate::route;
+use crate::route::{self, Variant};
 use crate::upstream::Watcher;
 
 /// How long a server may take to say whether it will tell.
@@ -75,8 +76,11 @@ pub(super) async fn subscribe(
         let (catalogue, own) = route::server_of_uri(gateway, endpoint, caller, uri).await?;
         let server = &catalogue.server;
         let feed = server.feed(caller.revision.era(), &caller.conversation).await?;
-        let subscription = feed.subscribe(&own, watcher(subscriber, uri, own.len()))?;
+        // What the conversation of its calls declares.
+        let caps = Variant::of(caller).caps.without(ClientCaps::TASKS);
+        let subscription = feed.subscribe(&own, caps, watcher(subscriber, uri, own.len()))?;
         subscription.settled().await?;
+        subscription.shared().await;
         subscriber.keep(uri, server.id(), subscription)
     };
     tokio::time::timeout(PATIENCE, subscribing).await.unwrap_or_else(|_| {

@@ -18,6 +18,7 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::{key, legacy_params, modern_params};
 use portcullis_model::ServerId;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::channel::Channel;
@@ -78,6 +79,8 @@ pub(crate) struct Connection {
     pub(super) questions: Arc<Questions>,
     /// Who is told what belongs to no call; set by the owner of the connection.
     pub(super) feed: OnceLock<Arc<Feed>>,
+    /// Fires when the server has answered for the standalone stream of a conversation that carries no feed.
+    pub(super) listens: CancellationToken,
     /// Places for messages that nobody waits for.
     pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
@@ -124,6 +127,7 @@ impl Connection {
             // Ids below are taken by the handshake.
             ids: AtomicU64::new(16),
             feed: OnceLock::new(),
+            listens: CancellationToken::new(),
             asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
             used: LastUse::now(),

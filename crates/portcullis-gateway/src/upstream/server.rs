@@ -379,6 +379,10 @@ impl Server {
         let slot = self.slot(place, conversation, declared, lane)?;
         let connection = self.open_slot(&slot, era, declared).await?;
         self.feeds.attach(self, era, conversation, &connection, declared);
+        // Before the first call: what it changes may be told in this conversation alone.
+        if let (Some(feed), false) = (connection.feed(), declared == ClientCaps::NONE) {
+            feed.join(&connection, declared).await;
+        }
         Ok(connection)
     }
 
@@ -514,7 +518,8 @@ impl Server {
 /// Ends a conversation that nobody has used for `idle`, and notices one that has gone by itself.
 async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Connection>, idle: Duration) {
     loop {
-        let unused = connection.idle();
+        let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
+        let unused = if shared { Duration::ZERO } else { connection.idle() };
         if unused >= idle || !connection.is_open() {
             break;
         }

@@ -10,6 +10,7 @@ mod cells;
 mod ends;
 mod feeds;
 mod hostile;
+mod own_session;
 mod standalone;
 mod stdio;
 

@@ -33,9 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long the server may take to answer for one URI.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Some servers say nothing on their stream before there is something to say: they are asked all the same.
-const HEAD: Duration = Duration::from_secs(2);
+pub(super) const HEAD: Duration = Duration::from_secs(2);
 /// So many URIs are asked about at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Whether there is a stream to be told on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,11 @@ fn unsupported(feed: &Feed, why: &str) -> Refusal {
 }
 
 /// Asks for one URI. The outer error says that the connection is of no use.
-async fn ask(connection: &Arc<Connection>, method: Method, uri: &str) -> Result<Result<(), Refusal>, Stale> {
+pub(super) async fn ask(
+    connection: &Arc<Connection>,
+    method: Method,
+    uri: &str,
+) -> Result<Result<(), Refusal>, Stale> {
     let params = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
     let out = Outgoing::internal(connection.env.control_worker(), method, Some(params));
     let asked = async {

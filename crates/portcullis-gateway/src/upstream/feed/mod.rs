@@ -15,6 +15,7 @@ mod legacy;
 mod listening;
 mod modern;
 mod sibling;
+mod siblings;
 mod throttle;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use portcullis_hub::{Backoff, Next};
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::message::Notification;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
@@ -39,6 +41,7 @@ use super::surroundings::{Change, Known, Surroundings};
 use crate::call::Refusal;
 use crate::seal::random_unit;
 use interests::{Interests, Status};
+use siblings::Siblings;
 
 pub(super) use feeds::Feeds;
 pub(super) use listening::Ear;
@@ -75,6 +78,7 @@ pub(crate) struct Feed {
 #[derive(Default)]
 struct State {
     interests: Interests<Watcher, Refusal>,
+    siblings: Siblings<Connection>,
     /// Changes of lists matter to somebody.
     lists: bool,
     connection: Weak<Connection>,
@@ -110,6 +114,8 @@ enum End {
 pub(crate) struct Subscription {
     feed: Arc<Feed>,
     uri: Arc<str>,
+    /// What its client can be asked: its calls run in conversations with these.
+    caps: ClientCaps,
     id: u64,
     _counted: Held,
 }
@@ -131,7 +137,12 @@ impl Feed {
     }
 
     /// Watches a resource. Whether the server will tell about it, [`Subscription::settled`] says.
-    pub(crate) fn subscribe(self: &Arc<Self>, uri: &str, watcher: Watcher) -> Result<Subscription, Refusal> {
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        uri: &str,
+        caps: ClientCaps,
+        watcher: Watcher,
+    ) -> Result<Subscription, Refusal> {
         if uri.len() > LONGEST_URI {
             let message = format!("a URI to subscribe to may have {LONGEST_URI} bytes");
             return Err(Refusal::new(ErrorKind::InvalidParams, message));
@@ -147,8 +158,9 @@ impl Feed {
             "Resources that clients are subscribed to.",
             &[("server_id", self.server.as_str())],
         );
+        self.want_shared(caps, &uri);
         self.start();
-        Ok(Subscription { feed: self.clone(), uri, id, _counted: counted.hold() })
+        Ok(Subscription { feed: self.clone(), uri, caps, id, _counted: counted.hold() })
     }
 
     fn is_idle(&self) -> bool {
@@ -190,6 +202,7 @@ impl Feed {
         if std::ptr::eq(state.connection.as_ptr(), connection) {
             state.connection = Weak::new();
         }
+        state.siblings.leave(connection);
         drop(state);
         self.wake.notify_one();
     }
@@ -453,6 +466,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.feed.lock().interests.remove(&self.uri, self.id, Instant::now());
+        self.feed.unwant_shared(self.caps, &self.uri);
         self.feed.wake.notify_one();
     }
 }

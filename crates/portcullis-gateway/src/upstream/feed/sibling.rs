@@ -43,7 +43,9 @@ async fn read(connection: &Weak<Connection>, last_event_id: &mut Option<String>)
             last_event_id: last_event_id.as_ref().and_then(|id| HeaderValue::try_from(id.as_str()).ok()),
             ..Head::default()
         };
-        match link.get(connection.env.control_worker(), head).await {
+        let reply = link.get(connection.env.control_worker(), head).await;
+        connection.listens.cancel();
+        match reply {
             Ok(reply) if reply.is_stream() => (reply.into_body(), connection.env.limits()),
             // No such stream (405), or no such session any more.
             Ok(reply) if reply.status().is_client_error() || reply.status().is_success() => return None,
