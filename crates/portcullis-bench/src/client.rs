@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod blocking;
+pub(crate) mod question;
 pub(crate) mod request;
 pub(crate) mod response;
 

@@ -6,6 +6,9 @@
 //!
 //! The digest covers the meaning of the arguments, not their bytes, so that a proxy which re-serialises JSON
 //! is slow but not wrong. It is no cryptographic digest: nobody here is an adversary.
+//!
+//! A tool that asks is told a word that belongs to the call, and its answer is that of the arguments and the word
+//! together: what was asked or answered in another call shows in the text.
 
 use std::fmt::Write as _;
 
@@ -50,6 +53,21 @@ impl Arguments {
             let wanted = (TEXT_BYTES - text.len()).min(FILL.len());
             text.push_str(&FILL[..wanted]);
         }
+    }
+
+    /// What a tool asks in the middle of the call with these arguments.
+    pub(crate) fn question(&self) -> String {
+        format!("What is the word of call {}?", self.serial)
+    }
+
+    /// What the client says when it is asked that.
+    pub(crate) fn word(&self) -> String {
+        format!("{:016x}", scramble(!self.serial))
+    }
+
+    /// The arguments whose answer a tool gives that was told `word`.
+    pub(crate) fn with_word(&self, word: &str) -> Self {
+        Self { serial: self.serial, note: format!("{}{word}", self.note) }
     }
 
     /// FNV-1a over the serial (little endian) and the note.

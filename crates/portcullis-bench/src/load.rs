@@ -7,6 +7,7 @@
 
 mod engine;
 mod latencies;
+mod slot;
 mod timeline;
 
 use std::time::Duration;
@@ -34,8 +35,10 @@ pub(crate) struct Plan {
     pub(crate) warmup: Duration,
     /// Time that is measured.
     pub(crate) measured: Duration,
-    /// The tool to call; the upstream's are `tool_01`, `tool_02` …
+    /// The tool to call; the upstream's are `tool_01`, `tool_02` …, and `ask`.
     pub(crate) tool: String,
+    /// The tool asks in the middle of each call, and is answered.
+    pub(crate) asks: bool,
 }
 
 /// When the next call is sent.
@@ -94,6 +97,9 @@ pub(crate) struct Options {
     /// Tool to call; it must answer as the bench upstream does.
     #[arg(long, default_value = "tool_01")]
     tool: String,
+    /// Call the tool that asks, and answer what it asks.
+    #[arg(long, conflicts_with = "tool")]
+    asks: bool,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -128,7 +134,8 @@ fn plan(options: &Options) -> anyhow::Result<Plan> {
         pace,
         warmup: Duration::try_from_secs_f64(options.warmup)?,
         measured: Duration::try_from_secs_f64(options.seconds)?,
-        tool: options.tool.clone(),
+        tool: if options.asks { "ask".to_owned() } else { options.tool.clone() },
+        asks: options.asks,
     })
 }
 

@@ -1,8 +1,8 @@
 //! `portcullis-bench`: measures Portcullis from outside.
 //!
 //! Three verbs: `upstream` is a minimal MCP server to stand behind whatever is measured, `load` sends calls at
-//! one endpoint, and `run` starts everything, compares the direct way, nginx and the gateway side by side, and
-//! prints the figures of `docs/performance.md`. The crate knows none of the gateway's own crates and talks to
+//! one endpoint, and `run` starts everything, compares the direct way, nginx and the gateway side by side, measures
+//! what an elicitation costs between clients and servers of both eras, and prints the figures of `docs/performance.md`. The crate knows none of the gateway's own crates and talks to
 //! the released binary only, so that it measures what a user gets.
 
 mod client;

@@ -4,6 +4,7 @@
 //! by round, because figures from a shared machine only mean something beside each other. What is judged are
 //! ratios where a ratio is promised and absolute figures where those are.
 
+mod elicitation;
 mod gateway;
 mod listing;
 mod machine;
@@ -12,6 +13,7 @@ mod memory;
 mod nginx;
 mod proc;
 mod report;
+mod sample;
 mod scale;
 mod service;
 mod targets;
@@ -22,9 +24,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use self::elicitation::Elicitations;
 use self::gateway::Gateway;
+use self::listing::Lists;
 use self::machine::Machine;
-use self::matrix::{Target, Way};
+use self::matrix::{Matrix, Target, Way};
+use self::memory::Memory;
 use self::scale::Scale;
 use self::service::Service;
 use crate::client::Endpoint;
@@ -42,7 +47,7 @@ pub(crate) struct Options {
     /// The short form: under 90 seconds, with loose floors that catch a collapse.
     #[arg(long)]
     quick: bool,
-    /// Rounds over the matrix; the medians count.
+    /// Rounds over all cells; the medians count.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// Also write the report to this Markdown file.
@@ -56,32 +61,45 @@ pub(crate) struct Options {
 /// Measures, prints, writes; `false` when the run counts as failed.
 pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let mut scale = if options.quick { Scale::quick() } else { Scale::full() };
-    scale.rounds = options.rounds.unwrap_or(scale.rounds).max(1);
+    if let Some(rounds) = options.rounds {
+        scale = scale.with_rounds(rounds.max(1));
+    }
     let scratch = tempfile::Builder::new().prefix("portcullis-bench-").tempdir()?;
     let machine = Machine::read(options.nginx.as_deref(), options.gateway.as_deref());
 
-    let upstream = start_upstream(0)?;
+    let upstream = start_upstream(&[])?;
     let matrix = measure_matrix(options, &scale, scratch.path(), &upstream.endpoint)?;
-    let mut memory = None;
-    let mut lists = Vec::new();
+    let mut found = Found { matrix, ..Found::default() };
     if let Some(program) = &options.gateway {
-        memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
-        let many = start_upstream(listing::SERVERS)?;
-        lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
+        let asking = start_upstream(&["--asks"])?;
+        found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
+        found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
+        let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
+        found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
     }
 
-    let verdicts = targets::judge(&matrix, memory.as_ref(), &lists, &scale);
-    let report = report::render(&machine, &scale, &matrix, memory.as_ref(), &lists, &verdicts);
+    let verdicts = targets::judge(&found, &scale);
+    let report = report::render(&machine, &scale, &found, &verdicts);
     println!("{report}");
     if let Some(file) = &options.out {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let wrong = matrix.wrong();
-    if let Some((count, first)) = &wrong {
+    let wrong = [found.matrix.wrong(), found.elicitations.wrong()];
+    for (count, first) in wrong.iter().flatten() {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
     }
     let held = targets::held(&verdicts, options.quick, options.strict);
-    Ok(wrong.is_none() && held)
+    Ok(wrong == [None, None] && held)
+}
+
+/// All that a run found.
+#[derive(Debug, Default)]
+struct Found {
+    matrix: Matrix,
+    elicitations: Elicitations,
+    /// `None` without a gateway.
+    memory: Option<Memory>,
+    lists: Vec<Lists>,
 }
 
 /// Starts nginx and the gateway beside the upstream and takes them through the matrix.
@@ -90,13 +108,13 @@ fn measure_matrix(
     scale: &Scale,
     scratch: &Path,
     upstream: &Endpoint,
-) -> anyhow::Result<matrix::Matrix> {
+) -> anyhow::Result<Matrix> {
     let nginx =
         options.nginx.as_deref().map(|program| nginx::start(program, scratch, upstream)).transpose()?;
     let gateway = options
         .gateway
         .as_deref()
-        .map(|program| Gateway::start(program, scratch, upstream, 0))
+        .map(|program| Gateway::start(program, scratch, &gateway::either_era(upstream)))
         .transpose()?;
     let mut targets = vec![Target::new(Way::Direct, upstream, upstream, None)];
     if let Some(nginx) = &nginx {
@@ -114,9 +132,9 @@ fn measure_matrix(
     matrix::measure(&targets, scale)
 }
 
-/// Starts this program as the upstream, with `many` servers beside the one at `/mcp`.
-fn start_upstream(many: usize) -> anyhow::Result<Service> {
+/// Starts this program as the upstream, with these options.
+fn start_upstream(options: &[&str]) -> anyhow::Result<Service> {
     let mut command = Command::new(std::env::current_exe().context("cannot find this program again")?);
-    command.args(["upstream", "--serve-many", &many.to_string()]);
+    command.arg("upstream").args(options);
     Service::start("the upstream", command, None, Duration::from_secs(10))
 }

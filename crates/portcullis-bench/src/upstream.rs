@@ -3,8 +3,11 @@
 //! One current-thread runtime, keep-alive connections, `TCP_NODELAY`, and answers whose constant parts are
 //! rendered once: the upstream must not be what limits a run. It speaks both eras on one endpoint, and it is
 //! strict where a careless gateway would slip: modern headers are compared with the body, a legacy session
-//! that it minted is required back. What it leaves out: paging, notifications, SSE answers, authorization.
+//! that it minted is required back. One tool, offered on demand, asks its client in the middle of the call. What it
+//! leaves out: paging, notifications, standalone streams, authorization.
 
+mod asking;
+mod body;
 mod catalogue;
 mod rpc;
 
@@ -14,8 +17,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
@@ -23,6 +25,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
+use self::body::Body;
 use self::catalogue::Catalogue;
 use self::rpc::{Headers, Reply, Server};
 use crate::wire::SESSION_HEADER;
@@ -48,6 +51,9 @@ pub(crate) struct Options {
     /// Give every legacy client a session id at `initialize` and require it afterwards.
     #[arg(long)]
     sessions: bool,
+    /// Offer one more tool, `ask`, which asks its client for a value. Implies --sessions: answers need one.
+    #[arg(long)]
+    asks: bool,
 }
 
 /// Serves until the process is ended.
@@ -65,8 +71,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Every server by the path of its endpoint.
 fn servers(options: &Options) -> HashMap<String, Server> {
-    let catalogue = Catalogue::new(options.tools);
-    let server = |name: &str| Server::new(name, catalogue.clone(), options.sessions);
+    let catalogue = Catalogue::new(options.tools, options.asks);
+    let server = |name: &str| Server::new(name, catalogue.clone(), options.sessions || options.asks);
     let many = (1..=options.serve_many)
         .map(|number| (format!("/s{number}/mcp"), server(&format!("{}-{number}", options.name))));
     many.chain([("/mcp".to_owned(), server(&options.name))]).collect()
@@ -95,7 +101,7 @@ async fn serve(stream: TcpStream, servers: Arc<HashMap<String, Server>>) {
     }
 }
 
-async fn handle(request: Request<Incoming>, servers: &HashMap<String, Server>) -> Response<Full<Bytes>> {
+async fn handle(request: Request<Incoming>, servers: &HashMap<String, Server>) -> Response<Body> {
     let Some(server) = servers.get(request.uri().path()) else {
         return empty(StatusCode::NOT_FOUND);
     };
@@ -121,11 +127,12 @@ fn headers(map: &HeaderMap) -> Headers<'_> {
     }
 }
 
-fn respond(reply: Reply) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+fn respond(reply: Reply) -> Response<Body> {
+    let media = if reply.then.is_some() { "text/event-stream" } else { "application/json" };
+    let mut response = Response::new(Body::new(reply.body, reply.then));
     *response.status_mut() = reply.status;
     if reply.status != StatusCode::ACCEPTED {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     }
     if let Some(session) = reply.session {
         let value = HeaderValue::from_str(&session).expect("session ids are ASCII letters and digits");
@@ -134,8 +141,8 @@ fn respond(reply: Reply) -> Response<Full<Bytes>> {
     response
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::new(String::new(), None));
     *response.status_mut() = status;
     response
 }

@@ -43,6 +43,17 @@ pub(crate) enum WrongAnswer {
     /// A text other than the one that these arguments give.
     #[error("the answer's text is not that of call {0}")]
     Text(u64),
+    /// A question that is not this call's.
+    #[error("call {call} was asked: {asked}")]
+    Question {
+        /// The call's serial.
+        call: u64,
+        /// What it was asked.
+        asked: String,
+    },
+    /// The tool was to ask, and did not.
+    #[error("call {0} was answered without a question")]
+    NotAsked(u64),
 }
 
 #[derive(Deserialize)]
@@ -69,10 +80,11 @@ struct Block<'a> {
     text: Cow<'a, str>,
 }
 
-/// Compares `response` with what the call with `arguments` must give; `scratch` is kept for its capacity.
+/// Compares `response` with what the request `id` with `arguments` must give; `scratch` is kept for its capacity.
 pub(crate) fn check(
     response: &Response<'_>,
     era: Era,
+    id: u64,
     arguments: &Arguments,
     scratch: &mut String,
 ) -> Result<(), WrongAnswer> {
@@ -81,8 +93,8 @@ pub(crate) fn check(
         return Err(WrongAnswer::Status { status: response.status, body });
     }
     let message: Message<'_> = serde_json::from_slice(&response.message)?;
-    if message.id != arguments.serial {
-        return Err(WrongAnswer::Id { got: message.id, expected: arguments.serial });
+    if message.id != id {
+        return Err(WrongAnswer::Id { got: message.id, expected: id });
     }
     let Some(result) = message.result else {
         return Err(WrongAnswer::Failed(message.error.unwrap_or_default().to_string()));

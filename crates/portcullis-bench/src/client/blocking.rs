@@ -52,8 +52,12 @@ impl Connection {
 
     /// Opens a session where the era has one, and returns the client that goes with it.
     pub(crate) fn handshake(&mut self, era: Era, endpoint: &Endpoint) -> anyhow::Result<Speaker> {
-        let mut speaker = Speaker::new(era, endpoint.clone());
-        if era == Era::Modern {
+        self.handshake_of(Speaker::new(era, endpoint.clone()))
+    }
+
+    /// The same for a client that has something to declare.
+    pub(crate) fn handshake_of(&mut self, mut speaker: Speaker) -> anyhow::Result<Speaker> {
+        if speaker.era == Era::Modern {
             return Ok(speaker);
         }
         let hello = self.exchange(&speaker.initialize(0)).context("initialize")?;

@@ -1,10 +1,12 @@
 //! The requests of an MCP client of either era, as bytes ready to send.
 //!
 //! A `tools/call` is sent tens of thousands of times a second, so everything that stays the same between two
-//! calls is rendered once, in [`CallTemplate`]. The rest is built in the plain way.
+//! calls is rendered once, in [`CallTemplate`], which also writes what else a client says in the course of a call. The rest
+//! is built in the plain way.
 
 use std::io::Write as _;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Endpoint;
@@ -19,17 +21,24 @@ pub(crate) struct Speaker {
     /// Legacy only: the session that `initialize` opened, if the server gave one.
     pub(crate) session: Option<String>,
     endpoint: Endpoint,
+    /// Whether it says that it can be asked, by form elicitation.
+    asked: bool,
 }
 
 impl Speaker {
-    /// A client without a session.
+    /// A client without a session, which cannot be asked anything.
     pub(crate) fn new(era: Era, endpoint: Endpoint) -> Self {
-        Self { era, session: None, endpoint }
+        Self { era, session: None, endpoint, asked: false }
+    }
+
+    /// The same client, which says that it can be asked.
+    pub(crate) fn declaring_elicitation(self) -> Self {
+        Self { asked: true, ..self }
     }
 
     /// Legacy: the first request of a session.
     pub(crate) fn initialize(&self, id: u64) -> Vec<u8> {
-        let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": identity() });
+        let params = json!({ "protocolVersion": LEGACY, "capabilities": self.capabilities(), "clientInfo": identity() });
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": params });
         self.post(None, &message)
     }
@@ -47,7 +56,7 @@ impl Speaker {
         }
         let version = match self.era {
             Era::Modern => {
-                params["_meta"] = meta();
+                params["_meta"] = self.meta();
                 MODERN
             }
             Era::Legacy => LEGACY,
@@ -63,11 +72,23 @@ impl Speaker {
         let mut head = self.head(Some(version), "tools/call", name.as_str());
         head.push_str("Content-Length: ");
         let tail = match self.era {
-            Era::Modern => format!(r#","_meta":{}}}}}"#, meta()),
+            Era::Modern => format!(r#","_meta":{}}}}}"#, self.meta()),
             Era::Legacy => "}}".to_owned(),
         };
         let middle = format!(r#","method":"tools/call","params":{{"name":{name},"arguments":"#);
         CallTemplate { head, middle, tail, body: Vec::new() }
+    }
+
+    fn capabilities(&self) -> Value {
+        if self.asked { json!({ "elicitation": {} }) } else { json!({}) }
+    }
+
+    fn meta(&self) -> Value {
+        json!({
+            META_VERSION: MODERN,
+            "io.modelcontextprotocol/clientCapabilities": self.capabilities(),
+            "io.modelcontextprotocol/clientInfo": identity(),
+        })
     }
 
     /// Request line and headers, without the length and the empty line.
@@ -114,28 +135,70 @@ pub(crate) struct CallTemplate {
 impl CallTemplate {
     /// Writes the request of the call with these arguments over `request`; the serial is also its id.
     pub(crate) fn write(&mut self, arguments: &Arguments, request: &mut Vec<u8>) {
+        self.write_call(arguments.serial, arguments, format_args!(""), request);
+    }
+
+    /// Modern: writes the same call again, under another id, with what the client was asked: its answer under `key`, and
+    /// the `state` that came with the question, as it came.
+    pub(crate) fn write_again(
+        &mut self,
+        arguments: &Arguments,
+        key: &str,
+        state: Option<&RawValue>,
+        request: &mut Vec<u8>,
+    ) {
+        let (key, answer) = (Value::from(key), elicited(arguments));
+        let state = state.map(|state| format!(r#","requestState":{state}"#)).unwrap_or_default();
+        let rest = format_args!(r#","inputResponses":{{{key}:{answer}}}{state}"#);
+        self.write_call(second_id(arguments.serial), arguments, rest, request);
+    }
+
+    /// Legacy: writes the answer to the question with this `id`.
+    pub(crate) fn write_answer(&mut self, arguments: &Arguments, id: &RawValue, request: &mut Vec<u8>) {
+        let answer = elicited(arguments);
+        self.body.clear();
+        write!(self.body, r#"{{"jsonrpc":"2.0","id":{id},"result":{answer}}}"#)
+            .expect("writing to a Vec cannot fail");
+        self.finish(request);
+    }
+
+    fn write_call(
+        &mut self,
+        id: u64,
+        arguments: &Arguments,
+        rest: std::fmt::Arguments<'_>,
+        request: &mut Vec<u8>,
+    ) {
         let Arguments { serial, note } = arguments;
         let (middle, tail) = (&self.middle, &self.tail);
         self.body.clear();
-        request.clear();
         write!(
             self.body,
-            r#"{{"jsonrpc":"2.0","id":{serial}{middle}{{"serial":{serial},"note":"{note}"}}{tail}"#
+            r#"{{"jsonrpc":"2.0","id":{id}{middle}{{"serial":{serial},"note":"{note}"}}{rest}{tail}"#
         )
-        .and_then(|()| write!(request, "{}{}\r\n\r\n", self.head, self.body.len()))
         .expect("writing to a Vec cannot fail");
+        self.finish(request);
+    }
+
+    /// Puts the head before the body.
+    fn finish(&self, request: &mut Vec<u8>) {
+        request.clear();
+        write!(request, "{}{}\r\n\r\n", self.head, self.body.len()).expect("writing to a Vec cannot fail");
         request.extend_from_slice(&self.body);
     }
 }
 
-fn identity() -> Value {
-    json!({ "name": "portcullis-bench", "version": env!("CARGO_PKG_VERSION") })
+/// The id of the second request of a modern call that is asked something. Serials are below 2^52, so that both ids are
+/// JSON numbers that are sure to survive.
+pub(crate) fn second_id(serial: u64) -> u64 {
+    serial + (1 << 52)
 }
 
-fn meta() -> Value {
-    json!({
-        META_VERSION: MODERN,
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "io.modelcontextprotocol/clientInfo": identity(),
-    })
+/// `ElicitResult`
+fn elicited(arguments: &Arguments) -> Value {
+    json!({ "action": "accept", "content": { "word": arguments.word() } })
+}
+
+fn identity() -> Value {
+    json!({ "name": "portcullis-bench", "version": env!("CARGO_PKG_VERSION") })
 }

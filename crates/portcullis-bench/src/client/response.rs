@@ -42,6 +42,18 @@ pub(crate) enum InvalidResponse {
     Length(String),
 }
 
+/// What a response's head says.
+struct Head<'b> {
+    status: u16,
+    session: Option<&'b str>,
+    close: bool,
+    /// Whether the body is an event stream.
+    events: bool,
+    framing: Framing,
+    /// Where the body begins.
+    length: usize,
+}
+
 /// How the head says that the body is framed.
 #[derive(Default)]
 struct Framing {
@@ -51,9 +63,31 @@ struct Framing {
 
 /// Reads the response at the start of `received`; `None` means that more bytes have to arrive.
 pub(crate) fn parse(received: &[u8]) -> Result<Option<Response<'_>>, InvalidResponse> {
+    let Some(Head { status, session, close, events, framing, length }) = head(received)? else {
+        return Ok(None);
+    };
+    let Some((body, taken)) = body(&received[length..], status, &framing)? else {
+        return Ok(None);
+    };
+    let message = if events { Cow::Owned(self::events(&body).pop().unwrap_or_default()) } else { body };
+    Ok(Some(Response { status, message, session, close, length: length + taken }))
+}
+
+/// The data of the events that have arrived whole, of a response that has not ended; none when it is no event stream.
+pub(crate) fn events_so_far(received: &[u8]) -> Result<Vec<Vec<u8>>, InvalidResponse> {
+    match head(received)? {
+        Some(Head { events: true, framing: Framing { chunked: true, .. }, length, .. }) => {
+            let (joined, _) = chunks(&received[length..])?;
+            Ok(events(&joined))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn head(received: &[u8]) -> Result<Option<Head<'_>>, InvalidResponse> {
     let mut slots = [httparse::EMPTY_HEADER; HEADERS];
     let mut head = httparse::Response::new(&mut slots);
-    let httparse::Status::Complete(start) = head.parse(received)? else {
+    let httparse::Status::Complete(length) = head.parse(received)? else {
         return Ok(None);
     };
     let status = head.code.expect("a complete head has a status");
@@ -70,11 +104,7 @@ pub(crate) fn parse(received: &[u8]) -> Result<Option<Response<'_>>, InvalidResp
             _ => {}
         }
     }
-    let Some((body, taken)) = body(&received[start..], status, &framing)? else {
-        return Ok(None);
-    };
-    let message = if events { Cow::Owned(last_event(&body)) } else { body };
-    Ok(Some(Response { status, message, session, close, length: start + taken }))
+    Ok(Some(Head { status, session, close, events, framing, length }))
 }
 
 fn is(header: &httparse::Header<'_>, name: &str) -> bool {
@@ -90,7 +120,8 @@ type Body<'b> = Option<(Cow<'b, [u8]>, usize)>;
 
 fn body<'b>(rest: &'b [u8], status: u16, framing: &Framing) -> Result<Body<'b>, InvalidResponse> {
     if framing.chunked {
-        return chunks(rest);
+        let (joined, end) = chunks(rest)?;
+        return Ok(end.map(|end| (Cow::Owned(joined), end)));
     }
     let length = match framing.length {
         Some(length) => length,
@@ -100,12 +131,12 @@ fn body<'b>(rest: &'b [u8], status: u16, framing: &Framing) -> Result<Body<'b>, 
     Ok(rest.get(..length).map(|body| (Cow::Borrowed(body), length)))
 }
 
-/// Joins a chunked body; trailers are skipped.
-fn chunks(rest: &[u8]) -> Result<Body<'_>, InvalidResponse> {
+/// Joins the chunks that have arrived whole, and says where the body ends once it has; trailers are skipped.
+fn chunks(rest: &[u8]) -> Result<(Vec<u8>, Option<usize>), InvalidResponse> {
     let mut joined = Vec::with_capacity(rest.len());
     let mut at = 0;
     loop {
-        let Some(line) = line(&rest[at..]) else { return Ok(None) };
+        let Some(line) = line(&rest[at..]) else { return Ok((joined, None)) };
         at += line.len() + 2;
         let text = std::str::from_utf8(line).unwrap_or_default();
         let size = number(text.split(';').next().unwrap_or_default().trim(), 16)?;
@@ -115,16 +146,16 @@ fn chunks(rest: &[u8]) -> Result<Body<'_>, InvalidResponse> {
         // Room for the chunk and the line end after it.
         let end = at.saturating_add(size);
         let Some(chunk) = rest.get(at..end).filter(|_| rest.len() >= end.saturating_add(2)) else {
-            return Ok(None);
+            return Ok((joined, None));
         };
         joined.extend_from_slice(chunk);
         at = end + 2;
     }
     loop {
-        let Some(trailer) = line(&rest[at..]) else { return Ok(None) };
+        let Some(trailer) = line(&rest[at..]) else { return Ok((joined, None)) };
         at += trailer.len() + 2;
         if trailer.is_empty() {
-            return Ok(Some((Cow::Owned(joined), at)));
+            return Ok((joined, Some(at)));
         }
     }
 }
@@ -134,20 +165,22 @@ fn line(bytes: &[u8]) -> Option<&[u8]> {
     memmem::find(bytes, b"\r\n").map(|end| &bytes[..end])
 }
 
-/// The data of the last event that has any: where a server puts the response, after its notifications.
-fn last_event(body: &[u8]) -> Vec<u8> {
-    let (mut last, mut current) = (Vec::new(), Vec::new());
-    for line in body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
+/// The data of the events that have any; the last one is where a server puts the response, after what else it tells.
+/// What is not closed by a blank line is not read.
+fn events(body: &[u8]) -> Vec<Vec<u8>> {
+    let (mut all, mut current) = (Vec::new(), Vec::new());
+    let lines = memchr::memrchr(b'\n', body).map_or(&[][..], |end| &body[..end]);
+    for line in lines.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)) {
         if let Some(data) = line.strip_prefix(b"data:") {
             if !current.is_empty() {
                 current.push(b'\n');
             }
             current.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
         } else if line.is_empty() && !current.is_empty() {
-            last = std::mem::take(&mut current);
+            all.push(std::mem::take(&mut current));
         }
     }
-    last
+    all
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 //! because an open loop needs finer ticks than the millisecond of `epoll_wait` or of an async runtime. A
 //! connection carries one call at a time: HTTP/1.1 pipelining is not what MCP clients do.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,13 +14,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use super::slot::{self, Ended, Leg, Progress, Slot};
 use super::timeline::Timeline;
 use super::{Latencies, Outcome, Plan};
-use crate::client::answer;
-use crate::client::blocking::Connection;
-use crate::client::request::CallTemplate;
-use crate::client::response;
-use crate::echo::Arguments;
 
 /// How long after the end of the window answers are still waited for.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -30,18 +24,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// A server with so many wrong answers is not worth measuring to the end.
 const HOPELESS: u64 = 1_000;
 
-/// epoll's mark for the timer; connections are marked with their index.
+/// epoll's mark for the timer; connections have marks of their own.
 const TIMER: u64 = u64::MAX;
-
-/// One connection and the call on it.
-struct Slot {
-    stream: TcpStream,
-    template: CallTemplate,
-    received: Vec<u8>,
-    arguments: Arguments,
-    /// When the call in flight was due; `None` when the connection is free.
-    due: Option<Instant>,
-}
 
 struct Engine<'p> {
     plan: &'p Plan,
@@ -64,7 +48,7 @@ struct Engine<'p> {
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Outcome> {
     let mut engine = Engine::new(plan)?;
     for index in 0..plan.connections {
-        let slot = connect(plan, &engine.epoll, index)?;
+        let slot = Slot::connect(plan, &engine.epoll, index)?;
         engine.slots.push(slot);
     }
     // Handshakes took time: the schedule starts only now.
@@ -121,8 +105,8 @@ impl<'p> Engine<'p> {
             for event in &events {
                 let mark = event.data.u64();
                 if mark != TIMER {
-                    let index = usize::try_from(mark).expect("marks are slot indices");
-                    self.receive(index)?;
+                    let (index, leg) = slot::marked(mark);
+                    self.receive(index, leg)?;
                 }
             }
         }
@@ -154,50 +138,34 @@ impl<'p> Engine<'p> {
     }
 
     fn send(&mut self, index: usize, due: Instant) -> anyhow::Result<()> {
-        let slot = &mut self.slots[index];
-        slot.arguments.renumber(self.serial);
+        let serial = self.serial;
         self.serial += 1;
-        slot.due = Some(due);
-        slot.template.write(&slot.arguments, &mut self.request);
-        // The only call in flight is far smaller than the socket's buffer, so this never blocks.
-        match slot.stream.write_all(&self.request) {
+        match self.slots[index].send(serial, due, &mut self.request) {
             Ok(()) => Ok(()),
             Err(error) => self.broken(index, &format!("cannot send: {error}")),
         }
     }
 
-    /// Takes what has arrived on a connection, and the answer if it is complete.
-    fn receive(&mut self, index: usize) -> anyhow::Result<()> {
+    /// Takes what has arrived on a connection, and the call's end if it has come.
+    fn receive(&mut self, index: usize, leg: Leg) -> anyhow::Result<()> {
         let slot = &mut self.slots[index];
-        let mut chunk = [0; 16 * 1024];
-        match slot.stream.read(&mut chunk) {
-            Ok(0) => return self.broken(index, "the connection ended"),
-            Ok(count) => slot.received.extend_from_slice(&chunk[..count]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(());
+        let Ended { at, verdict, close } = match slot.receive(leg, &mut self.request, &mut self.scratch) {
+            Ok(Progress::Waiting) => return Ok(()),
+            Ok(Progress::Ended(ended)) => ended,
+            Ok(Progress::Surplus) => {
+                self.release(index);
+                self.count_wrong("bytes that belong to no call")?;
+                return self.reconnect(index);
             }
-            Err(error) => return self.broken(index, &format!("cannot receive: {error}")),
-        }
-        let response = match response::parse(&slot.received) {
-            Ok(None) => return Ok(()),
-            Ok(Some(response)) => response,
-            Err(error) => return self.broken(index, &error.to_string()),
+            Err(why) => return self.broken(index, &why),
         };
-        let done = Instant::now();
-        let (close, surplus) = (response.close, slot.received.len() - response.length);
-        let verdict = answer::check(&response, self.plan.era, &slot.arguments, &mut self.scratch);
-        let Some(due) = slot.due.filter(|_| surplus == 0) else {
-            self.release(index);
-            self.count_wrong("bytes that belong to no call")?;
-            return self.reconnect(index);
-        };
-        slot.received.clear();
+        let due = slot.due.unwrap_or(at);
         self.release(index);
         self.outcome.answered += 1;
         match verdict {
             Err(wrong) => self.count_wrong(&wrong.to_string())?,
             Ok(()) => {
-                if let Some(latency) = self.timeline.measured(due, done) {
+                if let Some(latency) = self.timeline.measured(due, at) {
                     self.latencies.push(latency);
                     self.finished += 1;
                 }
@@ -226,7 +194,7 @@ impl<'p> Engine<'p> {
     fn reconnect(&mut self, index: usize) -> anyhow::Result<()> {
         self.outcome.reconnects += 1;
         // Dropping the old stream takes it out of the epoll set.
-        self.slots[index] = connect(self.plan, &self.epoll, index)?;
+        self.slots[index] = Slot::connect(self.plan, &self.epoll, index)?;
         Ok(())
     }
 
@@ -261,17 +229,6 @@ impl<'p> Engine<'p> {
         self.outcome.latencies = self.latencies.into_iter().collect();
         self.outcome
     }
-}
-
-fn connect(plan: &Plan, epoll: &OwnedFd, index: usize) -> anyhow::Result<Slot> {
-    let mut connection = Connection::open(&plan.endpoint)?;
-    let speaker = connection.handshake(plan.era, &plan.endpoint)?;
-    let stream = connection.into_stream();
-    stream.set_nonblocking(true)?;
-    let mark = epoll::EventData::new_u64(u64::try_from(index).expect("a slot index"));
-    epoll::add(epoll, &stream, mark, epoll::EventFlags::IN)?;
-    let template = speaker.call_template(&plan.tool);
-    Ok(Slot { stream, template, received: Vec::new(), arguments: Arguments::numbered(0), due: None })
 }
 
 /// A start that no earlier run used, so that arguments stay distinct between runs; far below 2^53, which is

@@ -10,21 +10,16 @@ use anyhow::Context as _;
 
 use super::service::Service;
 use crate::client::Endpoint;
+use crate::wire::Era;
 
 /// A running gateway.
 pub(crate) struct Gateway(Service);
 
 impl Gateway {
-    /// Starts `program` in front of `upstream`: with one server `up` and the same one again as `old`, pinned to
-    /// the legacy era; or, with `many` above zero, with the upstream's servers `s1`, `s2` … instead.
-    pub(crate) fn start(
-        program: &Path,
-        scratch: &Path,
-        upstream: &Endpoint,
-        many: usize,
-    ) -> anyhow::Result<Self> {
+    /// Starts `program` with these `servers`, as its configuration names them.
+    pub(crate) fn start(program: &Path, scratch: &Path, servers: &str) -> anyhow::Result<Self> {
         let config = scratch.join("portcullis.yaml");
-        fs::write(&config, configuration(upstream, many))?;
+        fs::write(&config, format!("listen: 127.0.0.1:0\nservers:\n{servers}"))?;
         // A working folder of its own, so that a store, if it keeps one, is fresh.
         let folder = tempfile::Builder::new().prefix("gateway-").tempdir_in(scratch)?.keep();
         let program =
@@ -51,15 +46,26 @@ impl Gateway {
     }
 }
 
-fn configuration(upstream: &Endpoint, many: usize) -> String {
+/// One server `up`, and the same one again as `old`, pinned to the legacy era.
+pub(crate) fn either_era(upstream: &Endpoint) -> String {
     let authority = &upstream.authority;
-    let mut yaml = "listen: 127.0.0.1:0\nservers:\n".to_owned();
-    if many == 0 {
-        let _ = writeln!(yaml, "  up: {{ url: \"http://{authority}/mcp\" }}");
-        let _ = writeln!(yaml, "  old: {{ url: \"http://{authority}/mcp\", era: legacy }}");
+    format!(
+        "  up: {{ url: \"http://{authority}/mcp\" }}\n  old: {{ url: \"http://{authority}/mcp\", era: legacy }}\n"
+    )
+}
+
+/// One server twice, pinned to the era that it is named after.
+pub(crate) fn pinned(upstream: &Endpoint) -> String {
+    let server =
+        |era: Era| format!("  {era}: {{ url: \"http://{}/mcp\", era: {era} }}\n", upstream.authority);
+    [Era::Modern, Era::Legacy].map(server).concat()
+}
+
+/// The servers `s1`, `s2` … of an upstream.
+pub(crate) fn many(upstream: &Endpoint, count: usize) -> String {
+    let mut servers = String::new();
+    for number in 1..=count {
+        let _ = writeln!(servers, "  s{number}: {{ url: \"http://{}/s{number}/mcp\" }}", upstream.authority);
     }
-    for number in 1..=many {
-        let _ = writeln!(yaml, "  s{number}: {{ url: \"http://{authority}/s{number}/mcp\" }}");
-    }
-    yaml
+    servers
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-use super::gateway::Gateway;
+use super::gateway::{self, Gateway};
 use super::scale::Scale;
 use crate::client::Endpoint;
 use crate::client::blocking::Connection;
@@ -80,7 +80,7 @@ pub(crate) fn measure(
     upstream: &Endpoint,
     scale: &Scale,
 ) -> anyhow::Result<Vec<Lists>> {
-    let gateway = Gateway::start(program, scratch, upstream, SERVERS)?;
+    let gateway = Gateway::start(program, scratch, &gateway::many(upstream, SERVERS))?;
     let mut found = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
         eprintln!("aggregate list: {era} era");

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-use super::proc::{Usage, usage};
+use anyhow::Context as _;
+
+use super::proc::usage;
+use super::sample::{Sample, median, sample};
 use super::scale::Scale;
 use crate::client::Endpoint;
-use crate::load::{Outcome, Pace, Plan, generate};
+use crate::load::{Outcome, Pace, Plan};
 use crate::wire::Era;
 
 /// Connections of the two columns; the targets are judged at the second.
@@ -76,21 +78,6 @@ pub(crate) struct Cell {
     pub(crate) connections: usize,
 }
 
-/// What one load found.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sample {
-    /// Answered calls per second.
-    pub(crate) per_second: f64,
-    /// Median latency, in milliseconds.
-    pub(crate) p50_ms: f64,
-    /// 99th percentile, in milliseconds.
-    pub(crate) p99_ms: f64,
-    /// CPU time of the hop for each call, in microseconds.
-    pub(crate) cpu_us: Option<f64>,
-    /// Calls that were due and never answered.
-    pub(crate) unfinished: u64,
-}
-
 /// All samples of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Matrix {
@@ -137,7 +124,8 @@ pub(crate) fn measure(targets: &[Target], scale: &Scale) -> anyhow::Result<Matri
                 let pace = if open { Pace::Open(rate(&matrix, cell)) } else { Pace::Closed };
                 for turn in 0..targets.len() {
                     let target = &targets[(turn + round) % targets.len()];
-                    let (sample, outcome) = sample(target, cell, pace, scale)?;
+                    let (sample, outcome) = sample(&plan(target, cell, pace, scale), target.pid)
+                        .with_context(|| format!("{}, {cell}", target.way))?;
                     matrix.add(cell, target.way, sample, outcome);
                 }
             }
@@ -174,8 +162,8 @@ fn rate(matrix: &Matrix, cell: Cell) -> f64 {
     (capacity * OPEN_SHARE / 100.0).floor().max(1.0) * 100.0
 }
 
-fn sample(target: &Target, cell: Cell, pace: Pace, scale: &Scale) -> anyhow::Result<(Sample, Outcome)> {
-    let plan = Plan {
+fn plan(target: &Target, cell: Cell, pace: Pace, scale: &Scale) -> Plan {
+    Plan {
         endpoint: target.endpoint(cell.era).clone(),
         era: cell.era,
         connections: cell.connections,
@@ -183,36 +171,8 @@ fn sample(target: &Target, cell: Cell, pace: Pace, scale: &Scale) -> anyhow::Res
         warmup: scale.warmup,
         measured: scale.measured,
         tool: "tool_01".to_owned(),
-    };
-    let before = target.pid.map(usage);
-    let outcome = generate(&plan).map_err(|error| error.context(format!("{}, {cell}", target.way)))?;
-    let after = target.pid.map(usage);
-    let ms = |quantile| outcome.latencies.quantile(quantile).as_secs_f64() * 1e3;
-    let sample = Sample {
-        per_second: outcome.per_second,
-        p50_ms: ms(0.5),
-        p99_ms: ms(0.99),
-        cpu_us: before.zip(after).map(|(before, after)| per_call(before, after, outcome.answered)),
-        unfinished: outcome.unfinished,
-    };
-    Ok((sample, outcome))
-}
-
-/// Microseconds of CPU time for each of `calls`.
-fn per_call(before: Usage, after: Usage, calls: u64) -> f64 {
-    let spent: Duration = after.cpu.saturating_sub(before.cpu);
-    #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
-    let calls = calls.max(1) as f64;
-    spent.as_secs_f64() * 1e6 / calls
-}
-
-/// The middle value; of an even number, the mean of the two in the middle.
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let upper = *sorted.get(sorted.len() / 2)?;
-    let lower = sorted[(sorted.len() - 1) / 2];
-    Some(f64::midpoint(lower, upper))
+        asks: false,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use super::gateway::Gateway;
+use super::gateway::{self, Gateway};
 use super::proc::usage;
 use super::scale::Scale;
 use super::service::await_first_answer;
@@ -52,7 +52,7 @@ pub(crate) fn measure(
     scale: &Scale,
 ) -> anyhow::Result<Memory> {
     eprintln!("memory: {} legacy sessions", scale.sessions);
-    let gateway = Gateway::start(program, scratch, upstream, 0)?;
+    let gateway = Gateway::start(program, scratch, &gateway::either_era(upstream))?;
     await_first_answer(&gateway.server("up"), Era::Modern)?;
     await_first_answer(&gateway.server("old"), Era::Legacy)?;
     std::thread::sleep(SETTLE);

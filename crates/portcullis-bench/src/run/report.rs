@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::Found;
+use super::elicitation::{self, Elicitations};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::machine::Machine;
-use super::matrix::{Matrix, Sample, Way, cells, median};
+use super::matrix::{Matrix, Way, cells};
 use super::memory::Memory;
+use super::sample::{Sample, median};
 use super::scale::Scale;
 use super::targets::Verdict;
 
@@ -24,22 +27,17 @@ was due. CPU per call is user and system time of the hop's processes.
 ";
 
 /// Renders everything that was found.
-pub(crate) fn render(
-    machine: &Machine,
-    scale: &Scale,
-    matrix: &Matrix,
-    memory: Option<&Memory>,
-    lists: &[Lists],
-    verdicts: &[Verdict],
-) -> String {
+pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: &[Verdict]) -> String {
+    let Found { matrix, elicitations, memory, lists } = found;
     let sections = [
         INTRODUCTION.to_owned(),
         circumstances(machine, scale),
         targets(verdicts),
         calls(matrix, false),
         calls(matrix, true),
-        resident(matrix, memory),
+        resident(matrix, memory.as_ref()),
         aggregate(lists),
+        asking(elicitations, scale),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
@@ -95,6 +93,57 @@ fn calls(matrix: &Matrix, open: bool) -> String {
                     figure(|sample| sample.p99_ms, 3),
                     ratio(|sample| sample.p99_ms),
                     number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
+                    unfinished.to_string(),
+                ],
+            );
+        }
+    }
+    text
+}
+
+const ELICITATION: &str = "## Elicitation
+
+A tool asks its client for one value (a form elicitation) and is answered at once. What is measured is the whole call, in a
+closed loop, from its first request to its answer, which has to contain the value. A modern client is told `input_required`
+and calls again on the same connection; a legacy client reads the question from the call's event stream and posts the value
+on a second connection, so that one call keeps two of them busy. What a legacy server asks is collected for a moment before a
+modern client is told: that moment is in the figures. *direct* is the same client with the same server and nothing between,
+where they speak the same era.
+
+";
+
+fn asking(elicitations: &Elicitations, scale: &Scale) -> String {
+    if elicitations.samples.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{ELICITATION}Rounds: {}; medians.\n\n| client | server | connections | way | calls/s | of direct | p50 ms | p99 ms | \
+         CPU µs/call | unfinished |\n|---|---|---:|---|---:|---:|---:|---:|---:|---:|\n",
+        scale.elicitations
+    );
+    for cell in elicitation::cells() {
+        let (pair, connections) = cell;
+        let per_second = |way| elicitations.median(cell, way, |sample| Some(sample.per_second));
+        let direct = per_second(Way::Direct);
+        for way in [Way::Direct, Way::Portcullis] {
+            let Some(samples) = elicitations.samples.get(&(cell, way)) else { continue };
+            let figure = |figure: fn(&Sample) -> Option<f64>, digits| {
+                number(elicitations.median(cell, way, figure), digits)
+            };
+            let unfinished: u64 = samples.iter().map(|sample| sample.unfinished).sum();
+            let share = per_second(way).zip(direct).map(|(ours, direct)| ours / direct);
+            row(
+                &mut text,
+                &[
+                    pair.client.to_string(),
+                    pair.server.to_string(),
+                    connections.to_string(),
+                    way.to_string(),
+                    number(per_second(way), 0),
+                    number(share, 2),
+                    figure(|sample| Some(sample.p50_ms), 3),
+                    figure(|sample| Some(sample.p99_ms), 3),
+                    figure(|sample| sample.cpu_us, 1),
                     unfinished.to_string(),
                 ],
             );

@@ -7,6 +7,8 @@ use std::time::Duration;
 pub(crate) struct Scale {
     /// Rounds over the matrix; medians over rounds are reported.
     pub(crate) rounds: usize,
+    /// Rounds over the cells of elicitation; the same.
+    pub(crate) elicitations: usize,
     /// Unmeasured time at the start of each load.
     pub(crate) warmup: Duration,
     /// Measured time of each load.
@@ -37,10 +39,16 @@ pub(crate) struct Bounds {
 }
 
 impl Scale {
+    /// The same run with so many rounds of everything.
+    pub(crate) fn with_rounds(self, rounds: usize) -> Self {
+        Self { rounds, elicitations: rounds, ..self }
+    }
+
     /// The run whose figures are published, with the project's targets.
     pub(crate) fn full() -> Self {
         Self {
             rounds: 5,
+            elicitations: 5,
             warmup: Duration::from_millis(500),
             measured: Duration::from_secs(3),
             sessions: 10_000,
@@ -60,6 +68,7 @@ impl Scale {
     pub(crate) fn quick() -> Self {
         Self {
             rounds: 3,
+            elicitations: 1,
             warmup: Duration::from_millis(150),
             measured: Duration::from_millis(500),
             sessions: 10_000,

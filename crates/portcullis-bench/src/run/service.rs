@@ -119,7 +119,7 @@ fn first_answer(endpoint: &Endpoint, era: Era) -> anyhow::Result<()> {
     let mut request = Vec::new();
     connection.handshake(era, endpoint)?.call_template("tool_01").write(&arguments, &mut request);
     let response = connection.exchange(&request)?;
-    Ok(answer::check(&response, era, &arguments, &mut String::new())?)
+    Ok(answer::check(&response, era, arguments.serial, &arguments, &mut String::new())?)
 }
 
 fn redirect(command: &mut Command, log: Option<&Path>) -> anyhow::Result<()> {

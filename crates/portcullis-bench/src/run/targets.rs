@@ -1,8 +1,11 @@
 //! The project's performance targets, held against what was measured.
 
+use super::Found;
+use super::elicitation::{Elicitations, PAIRS, Pair};
 use super::listing::{Lists, SERVERS, TOOLS};
-use super::matrix::{CONNECTIONS, Cell, Matrix, Sample, Way};
+use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
 use super::memory::Memory;
+use super::sample::Sample;
 use super::scale::{Bounds, Scale};
 use crate::wire::Era;
 
@@ -31,13 +34,9 @@ impl Verdict {
 }
 
 /// All targets in the report's order.
-pub(crate) fn judge(
-    matrix: &Matrix,
-    memory: Option<&Memory>,
-    lists: &[Lists],
-    scale: &Scale,
-) -> Vec<Verdict> {
-    let bounds = &scale.bounds;
+pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
+    let Found { matrix, elicitations, memory, lists } = found;
+    let (bounds, memory) = (&scale.bounds, memory.as_ref());
     let mut verdicts = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
         verdicts.push(throughput(matrix, era, bounds));
@@ -45,6 +44,7 @@ pub(crate) fn judge(
             verdicts.push(tail(matrix, era, open, bounds));
         }
     }
+    verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(
         "resident memory, idle",
         memory.map(|memory| memory.idle),
@@ -93,6 +93,20 @@ fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
         bound: format!("at most {}{or_floor}", bounds.p99),
         figure: ratio.map(|ratio| format!("{ratio:.2}")),
         met: fine || ratio.is_some_and(|ratio| ratio <= bounds.p99),
+    }
+}
+
+/// Every call that asks has to be answered, with what was elicited.
+fn answers(elicitations: &Elicitations, pair: Pair) -> Verdict {
+    let tally = elicitations.tallies.get(&pair);
+    Verdict {
+        what: format!("calls that ask, {pair}: answered with the elicited value"),
+        bound: "all".to_owned(),
+        figure: tally.map(|tally| {
+            let right = tally.answered.saturating_sub(tally.wrong);
+            format!("{right}, {} wrong, {} lost", tally.wrong, tally.lost)
+        }),
+        met: tally.is_some_and(|tally| tally.answered > 0 && tally.wrong == 0 && tally.lost == 0),
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::asking::TOOL;
+
 /// A list of tools as the wire shows it, shared by all servers of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
@@ -17,9 +19,10 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// `count` tools named `tool_01`, `tool_02` …
-    pub(crate) fn new(count: usize) -> Self {
-        let names: Vec<String> = (1..=count).map(|number| format!("tool_{number:02}")).collect();
+    /// `count` tools named `tool_01`, `tool_02` …, and with `asks` the one that asks.
+    pub(crate) fn new(count: usize, asks: bool) -> Self {
+        let plain = (1..=count).map(|number| format!("tool_{number:02}"));
+        let names: Vec<String> = plain.chain(asks.then(|| TOOL.to_owned())).collect();
         let tools: Vec<_> = names.iter().map(|name| tool(name)).collect();
         Self {
             rendered: serde_json::Value::from(tools).to_string().into(),

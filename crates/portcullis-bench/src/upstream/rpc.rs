@@ -5,14 +5,16 @@
 //! that probes, falls back or forgets a header meets what it would meet in the field.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
+use super::asking::{self, Step, Waiting};
 use super::catalogue::Catalogue;
 use crate::echo::Arguments;
 use crate::wire::{ACCEPTED, LEGACY, META_VERSION, MODERN};
@@ -25,11 +27,14 @@ const TTL_MS: u64 = 3_600_000;
 pub(crate) struct Server {
     /// The `Implementation` object, rendered.
     identity: String,
-    /// What every modern result ends with, rendered.
+    /// The `_meta` of every modern result, rendered.
+    meta: String,
+    /// What every complete modern result ends with, rendered.
     trailer: String,
     catalogue: Catalogue,
-    /// `None` when legacy clients get no session id.
-    sessions: Option<Mutex<HashSet<String>>>,
+    /// Each with whether its client can be asked; `None` when legacy clients get no session id.
+    sessions: Option<Mutex<HashMap<String, bool>>>,
+    waiting: Waiting,
 }
 
 /// The request headers that matter here.
@@ -50,20 +55,35 @@ pub(crate) struct Headers<'a> {
 pub(crate) struct Reply {
     /// 202 carries no body.
     pub(crate) status: StatusCode,
-    /// One JSON-RPC response, or nothing.
+    /// One JSON-RPC message, or nothing.
     pub(crate) body: String,
     /// Value for the session header.
     pub(crate) session: Option<String>,
+    /// The message that follows, which makes the answer an event stream.
+    pub(crate) then: Option<oneshot::Receiver<String>>,
 }
 
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
-    #[serde(borrow)]
+    /// Empty in a response.
+    #[serde(borrow, default)]
     method: Cow<'a, str>,
     #[serde(borrow, default)]
     params: Params<'a>,
+    /// Of a response, as is the next.
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Message<'a> {
+    /// What a response brings, be it a result or an error.
+    fn outcome(&self) -> Option<&'a RawValue> {
+        self.result.or(self.error)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -74,6 +94,11 @@ struct Params<'a> {
     arguments: Option<&'a RawValue>,
     #[serde(rename = "protocolVersion")]
     version: Option<String>,
+    capabilities: Option<Capabilities>,
+    #[serde(borrow, rename = "inputResponses")]
+    responses: Option<&'a RawValue>,
+    #[serde(borrow, rename = "requestState")]
+    state: Option<Cow<'a, str>>,
     #[serde(rename = "_meta", default)]
     meta: Meta,
 }
@@ -83,19 +108,25 @@ struct Meta {
     #[serde(rename = "io.modelcontextprotocol/protocolVersion")]
     version: Option<String>,
     #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-    capabilities: Option<serde::de::IgnoredAny>,
+    capabilities: Option<Capabilities>,
+}
+
+#[derive(Default, Deserialize)]
+struct Capabilities {
+    elicitation: Option<serde::de::IgnoredAny>,
 }
 
 /// A JSON-RPC error with the HTTP status that the modern era prescribes for it.
-struct Refusal {
-    status: StatusCode,
-    code: i32,
-    message: String,
-    data: Option<Value>,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: i32,
+    pub(crate) message: String,
+    pub(crate) data: Option<Value>,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: i32, message: impl Into<String>) -> Self {
+    /// One without data.
+    pub(crate) fn new(status: StatusCode, code: i32, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), data: None }
     }
 }
@@ -104,14 +135,17 @@ impl Server {
     /// A server called `name`; with `sessions` it gives out legacy session ids.
     pub(crate) fn new(name: &str, catalogue: Catalogue, sessions: bool) -> Self {
         let identity = json!({ "name": name, "version": env!("CARGO_PKG_VERSION") }).to_string();
-        let trailer =
-            format!(r#""resultType":"complete","_meta":{{"io.modelcontextprotocol/serverInfo":{identity}}}"#);
-        Self { identity, trailer, catalogue, sessions: sessions.then(Mutex::default) }
+        let meta = format!(r#""_meta":{{"io.modelcontextprotocol/serverInfo":{identity}}}"#);
+        let trailer = format!(r#""resultType":"complete",{meta}"#);
+        let sessions = sessions.then(Mutex::default);
+        Self { identity, meta, trailer, catalogue, sessions, waiting: Waiting::default() }
     }
 
     /// Answers one POST.
     pub(crate) fn answer(&self, headers: &Headers<'_>, body: &[u8]) -> Reply {
-        let Ok(message) = serde_json::from_slice::<Message<'_>>(body) else {
+        let message = serde_json::from_slice::<Message<'_>>(body).ok();
+        let is_message = |message: &Message<'_>| message.method.is_empty() == message.outcome().is_some();
+        let Some(message) = message.filter(is_message) else {
             let refusal =
                 Refusal::new(StatusCode::BAD_REQUEST, -32700, "the body is not one JSON-RPC message");
             return error(None, refusal);
@@ -119,8 +153,18 @@ impl Server {
         let claims = message.params.meta.version.as_deref().or(headers.version);
         let modern = message.params.meta.version.is_some() || claims.is_some_and(|version| version >= MODERN);
         let Some(id) = message.id else {
-            return Reply { status: StatusCode::ACCEPTED, body: String::new(), session: None };
+            return accepted();
         };
+        if let Some(outcome) = message.outcome() {
+            self.waiting.take(headers.session, id, outcome, |id, arguments| {
+                let reply = match arguments {
+                    Ok(arguments) => success(id, &format!(r#"{{"content":[{}]}}"#, text(&arguments))),
+                    Err(refusal) => error(Some(id), refusal),
+                };
+                reply.body
+            });
+            return accepted();
+        }
         if !modern {
             return self.legacy(headers, &message, id);
         }
@@ -140,9 +184,26 @@ impl Server {
                 json!(ACCEPTED)
             )),
             "tools/list" => Ok(format!(r#"{{"tools":{},{hints},{trailer}}}"#, self.catalogue.rendered())),
-            "tools/call" => Ok(format!(r#"{{"content":[{}],{trailer}}}"#, self.call(&message.params)?)),
+            "tools/call" => {
+                let arguments = self.called(&message.params)?;
+                if message.params.name.as_deref() != Some(asking::TOOL) {
+                    return Ok(format!(r#"{{"content":[{}],{trailer}}}"#, text(&arguments)));
+                }
+                self.ask_modern(&message.params, &arguments)
+            }
             unknown => Err(Refusal::new(StatusCode::NOT_FOUND, -32601, format!("no method {unknown}"))),
         }
+    }
+
+    fn ask_modern(&self, params: &Params<'_>, arguments: &Arguments) -> Result<String, Refusal> {
+        if !can_be_asked(params.meta.capabilities.as_ref()) {
+            return Err(asking::cannot_be_asked());
+        }
+        let Self { meta, trailer, .. } = self;
+        Ok(match asking::modern(arguments, params.responses, params.state.as_deref())? {
+            Step::Ask(members) => format!(r#"{{"resultType":"input_required",{members},{meta}}}"#),
+            Step::Answer(arguments) => format!(r#"{{"content":[{}],{trailer}}}"#, text(&arguments)),
+        })
     }
 
     fn legacy(&self, headers: &Headers<'_>, message: &Message<'_>, id: &RawValue) -> Reply {
@@ -152,16 +213,33 @@ impl Server {
         if let Some(status) = self.session_fault(headers.session) {
             return error(Some(id), Refusal::new(status, -32000, "no such session"));
         }
+        let params = &message.params;
         let outcome = match &*message.method {
-            "ping" => Ok("{}".to_owned()),
-            "tools/list" => Ok(format!(r#"{{"tools":{}}}"#, self.catalogue.rendered())),
-            "tools/call" => self.call(&message.params).map(|content| format!(r#"{{"content":[{content}]}}"#)),
+            "ping" => Ok(success(id, "{}")),
+            "tools/list" => Ok(success(id, &format!(r#"{{"tools":{}}}"#, self.catalogue.rendered()))),
+            "tools/call" => self.called(params).and_then(|arguments| match params.name.as_deref() {
+                Some(asking::TOOL) => self.ask_legacy(headers.session, id, arguments),
+                _ => Ok(success(id, &format!(r#"{{"content":[{}]}}"#, text(&arguments)))),
+            }),
             unknown => Err(Refusal::new(StatusCode::OK, -32601, format!("no method {unknown}"))),
         };
-        match outcome {
-            Ok(result) => success(id, &result),
-            Err(refusal) => error(Some(id), Refusal { status: StatusCode::OK, ..refusal }),
+        outcome.unwrap_or_else(|refusal| error(Some(id), Refusal { status: StatusCode::OK, ..refusal }))
+    }
+
+    fn ask_legacy(
+        &self,
+        session: Option<&str>,
+        id: &RawValue,
+        arguments: Arguments,
+    ) -> Result<Reply, Refusal> {
+        match session.filter(|session| self.sessions().is_some_and(|all| all.get(*session) == Some(&true))) {
+            Some(session) => self.waiting.ask(session, id, arguments),
+            None => Err(asking::cannot_be_asked()),
         }
+    }
+
+    fn sessions(&self) -> Option<MutexGuard<'_, HashMap<String, bool>>> {
+        Some(self.sessions.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn initialize(&self, params: &Params<'_>, id: &RawValue) -> Reply {
@@ -171,10 +249,9 @@ impl Server {
             asked.unwrap_or(LEGACY),
             self.identity
         );
-        let session = self.sessions.as_ref().map(|sessions| {
-            let mut sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = self.sessions().map(|mut sessions| {
             let session = format!("bench{:08}", sessions.len() + 1);
-            sessions.insert(session.clone());
+            sessions.insert(session.clone(), can_be_asked(params.capabilities.as_ref()));
             session
         });
         Reply { session, ..success(id, &result) }
@@ -182,29 +259,37 @@ impl Server {
 
     /// 400 for a missing and 404 for an unknown session id, where this server gives them out.
     fn session_fault(&self, presented: Option<&str>) -> Option<StatusCode> {
-        let sessions = self.sessions.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.sessions()?;
         match presented {
             None => Some(StatusCode::BAD_REQUEST),
-            Some(id) if !sessions.contains(id) => Some(StatusCode::NOT_FOUND),
+            Some(id) if !sessions.contains_key(id) => Some(StatusCode::NOT_FOUND),
             Some(_) => None,
         }
     }
 
-    /// The content block that answers a call.
-    fn call(&self, params: &Params<'_>) -> Result<String, Refusal> {
+    /// The arguments of a call of one of the tools.
+    fn called(&self, params: &Params<'_>) -> Result<Arguments, Refusal> {
         let invalid = |message: &str| Refusal::new(StatusCode::BAD_REQUEST, -32602, message);
         let name = params.name.as_deref().ok_or_else(|| invalid("params.name is missing"))?;
         if !self.catalogue.has(name) {
             return Err(invalid("no tool of that name"));
         }
-        let arguments: Arguments = params
+        params
             .arguments
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
-            .ok_or_else(|| invalid("arguments are not { serial: integer, note: string }"))?;
-        let mut text = String::with_capacity(crate::echo::TEXT_BYTES);
-        arguments.answer_into(&mut text);
-        Ok(format!(r#"{{"type":"text","text":"{text}"}}"#))
+            .ok_or_else(|| invalid("arguments are not { serial: integer, note: string }"))
     }
+}
+
+/// The content block that answers a call.
+fn text(arguments: &Arguments) -> String {
+    let mut text = String::with_capacity(crate::echo::TEXT_BYTES);
+    arguments.answer_into(&mut text);
+    format!(r#"{{"type":"text","text":"{text}"}}"#)
+}
+
+fn can_be_asked(capabilities: Option<&Capabilities>) -> bool {
+    capabilities.is_some_and(|capabilities| capabilities.elicitation.is_some())
 }
 
 /// The checks of the modern Streamable HTTP page, in its order: `_meta`, header against body, support, names.
@@ -231,9 +316,14 @@ fn check_modern(headers: &Headers<'_>, message: &Message<'_>) -> Result<(), Refu
     Ok(())
 }
 
+/// To what wants no answer.
+fn accepted() -> Reply {
+    Reply { status: StatusCode::ACCEPTED, body: String::new(), session: None, then: None }
+}
+
 fn success(id: &RawValue, result: &str) -> Reply {
     let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
-    Reply { status: StatusCode::OK, body, session: None }
+    Reply { status: StatusCode::OK, body, session: None, then: None }
 }
 
 fn error(id: Option<&RawValue>, refusal: Refusal) -> Reply {
@@ -243,7 +333,7 @@ fn error(id: Option<&RawValue>, refusal: Refusal) -> Reply {
     }
     let id = id.map_or("null", RawValue::get);
     let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#);
-    Reply { status: refusal.status, body, session: None }
+    Reply { status: refusal.status, body, session: None, then: None }
 }
 
 #[cfg(test)]

@@ -57,6 +57,40 @@ fn closed_loop_gets_right_answers_in_both_eras() {
 }
 
 #[test]
+fn a_tool_that_asks_is_answered_in_both_eras() {
+    let upstream = Upstream::start(&["--asks"]);
+    for era in ["modern", "legacy"] {
+        for connections in ["1", "32"] {
+            let found =
+                figures(&load(&upstream.url, era, &["--asks", "--closed", "--connections", connections]));
+            assert_eq!(found["wrong"], 0, "{era}: {found}");
+            assert_eq!(found["unfinished"], 0, "{era}: {found}");
+            assert!(found["calls"].as_u64() > Some(50), "{era}: {found}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_without_the_question_fails_the_run() {
+    let upstream = Upstream::start(&["--sessions"]);
+    // There is no such tool.
+    let output = load(&upstream.url, "legacy", &["--asks", "--closed", "--connections", "1"]);
+    assert!(!output.status.success());
+    // It answers without asking.
+    let liar = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", liar.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in liar.incoming().flatten() {
+            answer_with_a_constant(stream);
+        }
+    });
+    let output = load(&url, "modern", &["--asks", "--closed", "--connections", "1"]);
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("was answered without a question"), "{error}");
+}
+
+#[test]
 fn open_loop_keeps_to_its_schedule() {
     let upstream = Upstream::start(&[]);
     let found = figures(&load(&upstream.url, "modern", &["--rate", "200", "--connections", "4"]));

@@ -12,7 +12,7 @@ use crate::wire::Era;
 fn judge(status: u16, era: Era, message: &Value) -> Result<(), WrongAnswer> {
     let message = Cow::Owned(message.to_string().into_bytes());
     let response = Response { status, message, session: None, close: false, length: 0 };
-    check(&response, era, &Arguments::numbered(7), &mut String::new())
+    check(&response, era, 7, &Arguments::numbered(7), &mut String::new())
 }
 
 fn answer(id: u64, text_of: u64) -> Value {

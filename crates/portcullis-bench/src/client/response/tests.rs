@@ -1,6 +1,6 @@
 //! Responses in every framing, cut at every byte.
 
-use super::{InvalidResponse, parse};
+use super::{InvalidResponse, events_so_far, parse};
 
 /// `bytes` must give `message`, and every proper prefix must ask for more.
 fn check(bytes: &str, message: &str) {
@@ -35,6 +35,27 @@ fn reads_the_last_event_of_a_stream() {
         events.len()
     );
     check(&format!("{head}{events}"), "{\"id\":1,\n\"x\":2}");
+}
+
+#[test]
+fn reads_the_events_that_are_there_of_a_stream_that_goes_on() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let whole = format!("{head}8\r\ndata: a\n\r\n9\r\n\ndata: b\n\r\n1\r\n\n\r\n0\r\n\r\n");
+    let found = |length: usize| events_so_far(&whole.as_bytes()[..length]).unwrap();
+    let mut most = 0;
+    for length in 0..=whole.len() {
+        let events = found(length);
+        assert!(
+            events.len() >= most
+                && [&b"a"[..], b"b"].starts_with(&events.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        );
+        most = events.len();
+    }
+    assert_eq!(most, 2);
+    let first = whole.find("\n\r\n9").unwrap();
+    assert!(found(first + 3).is_empty(), "its blank line is not there yet");
+    let plain = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(events_so_far(plain), Ok(Vec::new()));
 }
 
 #[test]

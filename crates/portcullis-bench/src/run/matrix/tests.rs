@@ -1,19 +1,12 @@
-//! Medians and ratios.
+//! Ratios and cells.
 
-use super::{Cell, Matrix, Sample, Way, cells, median};
+use super::{Cell, Matrix, Sample, Way, cells};
 use crate::wire::Era;
 
 const CELL: Cell = Cell { era: Era::Modern, open: false, connections: 32 };
 
 fn rounds(per_second: &[f64]) -> Vec<Sample> {
     per_second.iter().map(|&per_second| Sample { per_second, ..Sample::default() }).collect()
-}
-
-#[test]
-fn median_is_the_middle() {
-    assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
-    assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), Some(2.5));
-    assert_eq!(median(std::iter::empty()), None);
 }
 
 #[test]

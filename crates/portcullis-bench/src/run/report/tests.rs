@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::render;
+use crate::run::Found;
+use crate::run::elicitation::{Elicitations, PAIRS, Tally};
 use crate::run::listing::Lists;
 use crate::run::machine::Machine;
-use crate::run::matrix::{Cell, Matrix, Sample, Way};
+use crate::run::matrix::{Cell, Matrix, Way};
 use crate::run::memory::Memory;
+use crate::run::sample::Sample;
 use crate::run::scale::Scale;
 use crate::run::targets::judge;
 use crate::wire::Era;
@@ -22,11 +25,18 @@ fn shows_figures_ratios_and_verdicts() {
     let memory =
         Memory { idle: 20_000_000, sessions: 10_000, loaded: 80_000_000, opening: Duration::from_secs(2) };
     let times = [Duration::from_micros(2500)].into_iter().collect();
-    let lists = [Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
+    let mut elicitations = Elicitations::default();
+    elicitations.samples.insert(((PAIRS[0], 32), Way::Direct), vec![nginx]);
+    let asked = Sample { per_second: 5_000.0, cpu_us: Some(71.26), ..nginx };
+    elicitations.samples.insert(((PAIRS[0], 32), Way::Portcullis), vec![asked]);
+    elicitations.samples.insert(((PAIRS[1], 1), Way::Portcullis), vec![asked]);
+    elicitations.tallies.insert(PAIRS[0], Tally { answered: 12, wrong: 0, lost: 1 });
+    let lists = vec![Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
+    let found = Found { matrix, elicitations, memory: Some(memory), lists };
     let scale = Scale::full();
-    let verdicts = judge(&matrix, Some(&memory), &lists, &scale);
+    let verdicts = judge(&found, &scale);
     let machine = Machine { facts: vec![("kernel", "6.1".into())] };
-    let report = render(&machine, &scale, &matrix, Some(&memory), &lists, &verdicts);
+    let report = render(&machine, &scale, &found, &verdicts);
     for line in [
         "| kernel | 6.1 |",
         "| modern | 32 | nginx | 20000 | 1.00 | 1.000 | 2.000 | 1.00 | 20.0 | 0 |",
@@ -36,6 +46,10 @@ fn shows_figures_ratios_and_verdicts() {
         "| resident memory for each idle legacy session, of 10000 | under 10 KB | 6.00 KB | PASS |",
         "| portcullis with 10000 idle legacy sessions, opened in 2.0s | 80.0 |",
         "| modern | 1 | 4 | 500 | 2.50 | 2.50 |",
+        "| calls that ask, modern client, modern server: answered with the elicited value | all | 12, 0 wrong, 1 lost | MISS |",
+        "| modern | modern | 32 | direct | 20000 | 1.00 | 1.000 | 2.000 | 20.0 | 0 |",
+        "| modern | modern | 32 | portcullis | 5000 | 0.25 | 1.000 | 2.000 | 71.3 | 0 |",
+        "| modern | legacy | 1 | portcullis | 5000 | – | 1.000 | 2.000 | 71.3 | 0 |",
     ] {
         assert!(report.lines().any(|found| found == line), "{line}\nis not in\n{report}");
     }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use super::{Verdict, held, judge};
 use crate::load::Latencies;
+use crate::run::Found;
+use crate::run::elicitation::{Elicitations, PAIRS, Tally};
 use crate::run::listing::Lists;
-use crate::run::matrix::{Matrix, Sample, Way, cells};
+use crate::run::matrix::{Matrix, Way, cells};
 use crate::run::memory::Memory;
+use crate::run::sample::Sample;
 use crate::run::scale::Scale;
 use crate::wire::Era;
 
@@ -25,11 +28,23 @@ fn memory(idle: u64, per_session: u64) -> Memory {
     Memory { idle, sessions: 10_000, loaded: idle + per_session * 10_000, opening: Duration::ZERO }
 }
 
-fn lists(ms: u64) -> [Lists; 2] {
-    [Era::Modern, Era::Legacy].map(|era| {
+fn lists(ms: u64) -> Vec<Lists> {
+    let list = |era| {
         let times: Latencies = [Duration::from_millis(ms)].into_iter().collect();
         Lists { era, times, pages: 1, bytes: 1 }
-    })
+    };
+    [Era::Modern, Era::Legacy].map(list).into()
+}
+
+/// Calls that ask, the same in all cells.
+fn asked(answered: u64, wrong: u64, lost: u64) -> Elicitations {
+    let mut elicitations = Elicitations::default();
+    elicitations.tallies = PAIRS.map(|pair| (pair, Tally { answered, wrong, lost })).into();
+    elicitations
+}
+
+fn found(matrix: Matrix, memory: Memory, lists: Vec<Lists>) -> Found {
+    Found { matrix, elicitations: asked(1, 0, 0), memory: Some(memory), lists }
 }
 
 fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
@@ -38,15 +53,16 @@ fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
 
 #[test]
 fn everything_within_its_bound_passes() {
-    let verdicts = judge(&matrix(0.9, 2.0), Some(&memory(49_999_999, 9_999)), &lists(4), &Scale::full());
-    assert_eq!(words(&verdicts), ["PASS"; 10]);
+    let verdicts = judge(&found(matrix(0.9, 2.0), memory(49_999_999, 9_999), lists(4)), &Scale::full());
+    assert_eq!(words(&verdicts), ["PASS"; 14]);
     assert!(held(&verdicts, false, true));
 }
 
 #[test]
 fn everything_beyond_its_bound_misses() {
-    let verdicts = judge(&matrix(0.89, 2.1), Some(&memory(50_000_000, 10_000)), &lists(5), &Scale::full());
-    assert_eq!(words(&verdicts), ["MISS"; 10]);
+    let within = found(matrix(0.89, 2.1), memory(50_000_000, 10_000), lists(5));
+    let verdicts = judge(&Found { elicitations: asked(9, 0, 1), ..within }, &Scale::full());
+    assert_eq!(words(&verdicts), ["MISS"; 14]);
     assert!(held(&verdicts, false, false));
     assert!(!held(&verdicts, false, true));
 }
@@ -54,18 +70,33 @@ fn everything_beyond_its_bound_misses() {
 #[test]
 fn quick_run_forgives_noise_and_not_a_collapse() {
     let quick = Scale::quick();
-    let noisy = judge(&matrix(0.6, 30.0), Some(&memory(60_000_000, 11_000)), &lists(20), &quick);
+    let noisy = judge(&found(matrix(0.6, 30.0), memory(60_000_000, 11_000), lists(20)), &quick);
     assert!(held(&noisy, true, false), "{noisy:?}");
-    let collapsed = judge(&matrix(0.3, 1.0), Some(&memory(1, 1)), &lists(1), &quick);
+    let collapsed = judge(&found(matrix(0.3, 1.0), memory(1, 1), lists(1)), &quick);
     assert!(!held(&collapsed, true, false));
-    let stalled = judge(&matrix(1.0, 300.0), Some(&memory(1, 1)), &lists(1), &quick);
+    let stalled = judge(&found(matrix(1.0, 300.0), memory(1, 1), lists(1)), &quick);
     assert!(!held(&stalled, true, false));
 }
 
 #[test]
+fn one_call_that_is_not_answered_with_what_was_elicited_fails_a_quick_run() {
+    let judged = |elicitations| {
+        let verdicts = judge(
+            &Found { elicitations, ..found(matrix(1.0, 1.0), memory(1, 1), lists(1)) },
+            &Scale::quick(),
+        );
+        held(&verdicts, true, false)
+    };
+    assert!(judged(asked(100, 0, 0)));
+    assert!(!judged(asked(100, 1, 0)));
+    assert!(!judged(asked(100, 0, 1)));
+    assert!(!judged(asked(0, 0, 0)));
+}
+
+#[test]
 fn what_was_not_measured_fails_only_a_strict_run() {
-    let verdicts = judge(&Matrix::default(), None, &[], &Scale::full());
-    assert_eq!(words(&verdicts), ["not measured"; 10]);
+    let verdicts = judge(&Found::default(), &Scale::full());
+    assert_eq!(words(&verdicts), ["not measured"; 14]);
     assert!(held(&verdicts, true, false));
     assert!(!held(&verdicts, false, true));
 }

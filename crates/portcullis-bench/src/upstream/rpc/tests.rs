@@ -23,7 +23,7 @@ fn send(server: &Server, headers: &Headers<'_>, message: &Value) -> (u16, Option
 }
 
 fn server(sessions: bool) -> Server {
-    Server::new("bench", Catalogue::new(2), sessions)
+    Server::new("bench", Catalogue::new(2, false), sessions)
 }
 
 #[test]
