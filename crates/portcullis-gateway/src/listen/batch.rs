@@ -64,7 +64,7 @@ pub(super) async fn take(
     {
         return refuse("`initialize` must not be part of a batch".to_owned());
     }
-    if let Err(refusal) = legacy::stopping(context)
+    if let Err(refusal) = context.refuse_when_stopping()
         && messages.iter().any(|message| matches!(message, Ok(Message::Request(_))))
     {
         return response::refusal(Era::Legacy, None, &refusal);

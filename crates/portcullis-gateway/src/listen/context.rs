@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicUsize;
 use http::HeaderName;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::translate::key;
-use portcullis_model::Principal;
+use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
 
 use super::fields::Fields;
-use crate::call::Worker;
+use crate::call::{Refusal, Worker};
 use crate::gateway::Gateway;
 
 const PARENT: HeaderName = HeaderName::from_static(key::TRACEPARENT);
@@ -31,6 +31,17 @@ impl Context {
     pub(crate) fn new(gateway: Arc<Gateway>, worker: Worker, principal: Principal) -> Self {
         let conversation = principal.to_string().into();
         Self { gateway, worker, principal, conversation, under_way: Arc::default() }
+    }
+
+    /// New work is refused when the gateway is about to stop; what is under way may still be answered.
+    ///
+    /// # Errors
+    /// It is about to stop.
+    pub(super) fn refuse_when_stopping(&self) -> Result<(), Refusal> {
+        if self.gateway.draining.is_cancelled() {
+            return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
+        }
+        Ok(())
     }
 }
 

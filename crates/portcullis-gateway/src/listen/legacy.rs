@@ -178,7 +178,7 @@ pub(super) async fn request(
 ) -> Response<Body> {
     let accepts = Accepts::of(fields);
     let id = request.id.clone();
-    if let Err(refusal) = stopping(context) {
+    if let Err(refusal) = context.refuse_when_stopping() {
         return response::refusal(LEGACY, Some(&id), &refusal);
     }
     match local(session, &request) {
@@ -224,14 +224,6 @@ pub(super) fn write_answer(id: &Id, answer: Result<&Raw, &Refusal>) -> Vec<u8> {
         Err(refusal) => write_error(&mut message, Some(id), &answer::error(LEGACY, refusal)),
     }
     message
-}
-
-/// New work is refused when the gateway is about to stop; what is under way may still be answered.
-pub(super) fn stopping(context: &Context) -> Result<(), Refusal> {
-    if context.gateway.draining.is_cancelled() {
-        return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
-    }
-    Ok(())
 }
 
 /// What the gateway answers itself.

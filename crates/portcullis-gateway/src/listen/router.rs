@@ -219,8 +219,8 @@ fn not_allowed(message: &'static str, allowed: &'static str) -> Response<Body> {
 
 /// Whether a message may be sent now, and in this form. In a session, answers may be sent for as long as calls run.
 fn takes(context: &Context, fields: &Fields, in_session: bool) -> Result<(), Refusal> {
-    if context.gateway.draining.is_cancelled() && !in_session {
-        return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
+    if !in_session {
+        context.refuse_when_stopping()?;
     }
     let media = fields.get(&CONTENT_TYPE).unwrap_or_default();
     let essence = || media.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();

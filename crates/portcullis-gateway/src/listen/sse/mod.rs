@@ -60,9 +60,7 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
         let message = "GET answers with text/event-stream; accept it";
         return Err(Refusal::new(ErrorKind::NotAcceptable, message));
     }
-    if gateway.draining.is_cancelled() {
-        return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
-    }
+    context.refuse_when_stopping()?;
     let limits = gateway.env.limits();
     // A client that takes nothing while two signs of life are due is not there any more.
     let wire = Arc::new(Wire::new(limits.keep_alive_interval * 2));
@@ -172,7 +170,8 @@ pub(super) fn post(
 /// Whether a message may be sent now: answers and cancellations may be for as long as calls run.
 fn takes(context: &Context, connection: &Connection, message: &Message) -> Result<(), Box<Response<Body>>> {
     let Message::Request(request) = message else { return Ok(()) };
-    legacy::stopping(context)
+    context
+        .refuse_when_stopping()
         .map_err(|refusal| Box::new(response::refusal(LEGACY, Some(&request.id), &refusal)))?;
     check_behind(connection, Some(&request.id))
 }
