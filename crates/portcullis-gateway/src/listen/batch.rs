@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use http::{Response, StatusCode};
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::message::{Message, Request};
+use portcullis_mcp::message::{Malformed, Message, Request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_model::ErrorKind;
@@ -18,7 +18,7 @@ use portcullis_model::ErrorKind;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
-use super::legacy::{self, UntilDone, answer_one, read};
+use super::legacy::{self, UntilDone, answer_one};
 use super::response::{self, Accepts};
 use super::session::Session;
 use crate::call::{Endpoint, Refusal};
@@ -31,39 +31,52 @@ enum Part {
     Answer(Vec<u8>),
 }
 
-/// Takes a batch, which exists in 2025-03-26 and nowhere else.
-pub(super) async fn take(
-    context: &Arc<Context>,
-    endpoint: &Endpoint,
-    fields: &Fields,
-    messages: &Raw,
-) -> Response<Body> {
-    let refuse =
-        |why: String| response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidRequest, why));
-    let session = match legacy::find_session(context, endpoint, fields) {
-        Ok(session) if session.caller.revision == Revision::V2025_03_26 => session,
-        Ok(_) => {
-            return refuse("batches exist in protocol revision 2025-03-26 only; send one message".to_owned());
-        }
-        Err(refusal) if refusal.kind == ErrorKind::SessionRequired => {
-            return refuse(
-                "batches exist in sessions of protocol revision 2025-03-26 only; send one message".to_owned(),
-            );
-        }
-        Err(refusal) => return response::refusal(Era::Legacy, None, &refusal),
-    };
+/// The messages of a batch, and the session in which it is sent.
+///
+/// # Errors
+/// The client may not send batches, or not this one.
+pub(super) fn read(
+    context: &Context,
+    session: Option<Arc<Session>>,
+    batch: &Raw,
+) -> Result<(Arc<Session>, Vec<Result<Message, Malformed>>), Refusal> {
+    let refuse = |why: String| Refusal::new(ErrorKind::InvalidRequest, why);
+    let session = session.filter(|session| session.caller.revision == Revision::V2025_03_26);
+    let session = session.ok_or_else(|| {
+        let why = "batches exist in sessions of protocol revision 2025-03-26 only; send one message";
+        refuse(why.to_owned())
+    })?;
     let limit = context.gateway.env.limits().batch;
-    let messages: Vec<Raw> = messages.elements().take(limit + 1).collect();
+    let messages: Vec<Raw> = batch.elements().take(limit + 1).collect();
     if messages.is_empty() || messages.len() > limit {
-        return refuse(format!("a batch holds 1 to {limit} messages (limits.batch)"));
+        return Err(refuse(format!("a batch holds 1 to {limit} messages (limits.batch)")));
     }
     let messages: Vec<_> = messages.iter().map(Message::from_raw).collect();
     if messages
         .iter()
         .any(|message| matches!(message, Ok(Message::Request(it)) if it.method == Method::Initialize))
     {
-        return refuse("`initialize` must not be part of a batch".to_owned());
+        return Err(refuse("`initialize` must not be part of a batch".to_owned()));
     }
+    Ok((session, messages))
+}
+
+/// Takes a batch of Streamable HTTP.
+pub(super) async fn take(
+    context: &Arc<Context>,
+    endpoint: &Endpoint,
+    fields: &Fields,
+    batch: &Raw,
+) -> Response<Body> {
+    let session = match legacy::find_session(context, endpoint, fields) {
+        Ok(session) => Ok(Some(session)),
+        Err(refusal) if refusal.kind == ErrorKind::SessionRequired => Ok(None),
+        Err(refusal) => Err(refusal),
+    };
+    let (session, messages) = match session.and_then(|session| read(context, session, batch)) {
+        Ok(read) => read,
+        Err(refusal) => return response::refusal(Era::Legacy, None, &refusal),
+    };
     if let Err(refusal) = context.refuse_when_stopping()
         && messages.iter().any(|message| matches!(message, Ok(Message::Request(_))))
     {
@@ -117,7 +130,7 @@ async fn answer(
         stream.send(&all.await).await;
         stream.finish();
     });
-    response::stream(Body::stream(read(reader, pause)))
+    response::stream(Body::stream(legacy::read(reader, pause)))
 }
 
 fn array(answers: &[Vec<u8>]) -> Vec<u8> {

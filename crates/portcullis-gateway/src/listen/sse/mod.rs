@@ -18,12 +18,13 @@ use http::{Response, StatusCode};
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Malformed, Message, Request};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 use tokio::time::Instant;
 
 use self::connections::Held;
+use super::batch;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
@@ -205,27 +206,8 @@ fn batch(
     fields: &Fields,
     messages: &Raw,
 ) -> Result<(), Box<Response<Body>>> {
-    let refuse = |why: String| {
-        let refusal = Refusal::new(ErrorKind::InvalidRequest, why);
-        Box::new(response::refusal(LEGACY, None, &refusal))
-    };
-    let revision = connection.session().map(|session| session.caller.revision);
-    if revision != Some(Revision::V2025_03_26) {
-        let why = "batches exist in sessions of protocol revision 2025-03-26 only; send one message";
-        return Err(refuse(why.to_owned()));
-    }
-    let limit = context.gateway.env.limits().batch;
-    let messages: Vec<Raw> = messages.elements().take(limit + 1).collect();
-    if messages.is_empty() || messages.len() > limit {
-        return Err(refuse(format!("a batch holds 1 to {limit} messages (limits.batch)")));
-    }
-    let messages: Vec<_> = messages.iter().map(Message::from_raw).collect();
-    if messages
-        .iter()
-        .any(|message| matches!(message, Ok(Message::Request(it)) if it.method == Method::Initialize))
-    {
-        return Err(refuse("`initialize` must not be part of a batch".to_owned()));
-    }
+    let (_, messages) = batch::read(context, connection.session(), messages)
+        .map_err(|refusal| Box::new(response::refusal(LEGACY, None, &refusal)))?;
     // What is no message is answered as well.
     if messages.iter().any(Result::is_err) {
         check_behind(connection, None)?;
