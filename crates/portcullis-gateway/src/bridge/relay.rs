@@ -2,18 +2,16 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use http_body_util::BodyExt as _;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::message::{Id, Message, Request, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
-use portcullis_mcp::sse;
 use portcullis_mcp::translate::key;
 
 use super::{Bridge, DEPTH, MESSAGE};
 use crate::call::Worker;
-use crate::upstream::{Answer, Head, HttpReply, Media, read_body};
+use crate::upstream::{Answer, EventStream, Head, HttpReply, Media, read_body};
 use std::sync::PoisonError;
 
 /// The bridge has one thread's worth of connections.
@@ -178,27 +176,20 @@ impl Bridge {
     }
 
     /// Hands over a stream, message by message, up to the answer.
-    pub(super) async fn stream(&self, mut body: Answer, request: &Request, last: Option<String>) -> Ended {
-        let mut decoder = sse::Decoder::new(MESSAGE);
-        let last_id = |decoder: &sse::Decoder| decoder.last_event_id().map(str::to_owned).or(last.clone());
-        while let Some(Ok(frame)) = body.frame().await {
-            if let Some(data) = frame.data_ref() {
-                decoder.push(data);
+    pub(super) async fn stream(&self, body: Answer, request: &Request, last: Option<String>) -> Ended {
+        let mut events = EventStream::new(body, MESSAGE);
+        while let Ok(event) = events.next().await {
+            let Some(message) = parse(event.data) else { continue };
+            let answered = answers(&message, &request.id);
+            if answered {
+                self.note(request, &message);
             }
-            while let Some(event) = decoder.next() {
-                let Ok(event) = event else { return Ended::Broken(last_id(&decoder)) };
-                let Some(message) = parse(event.data) else { continue };
-                let answered = answers(&message, &request.id);
-                if answered {
-                    self.note(request, &message);
-                }
-                self.tell(message).await;
-                if answered {
-                    return Ended::Answered;
-                }
+            self.tell(message).await;
+            if answered {
+                return Ended::Answered;
             }
         }
-        Ended::Broken(last_id(&decoder))
+        Ended::Broken(events.last_event_id().map(str::to_owned).or(last))
     }
 }
 

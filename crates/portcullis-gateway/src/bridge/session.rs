@@ -5,16 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
-use http_body_util::BodyExt as _;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::message::{Id, Request, write_notification, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_mcp::sse;
 
 use super::relay::{Ended, HERE, read_answer};
 use super::{Bridge, DEPTH, MESSAGE};
-use crate::upstream::{Answer, Head, Media};
+use crate::upstream::{Answer, EventStream, Head, Media};
 
 /// A broken stream is resumed so often.
 const RESUMES: u32 = 5;
@@ -219,8 +217,8 @@ impl Bridge {
     async fn follow(&self, state: &State, last: &mut Option<String>) -> bool {
         let last_event_id = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok());
         let resumed = last_event_id.is_some();
-        let mut body = match self.link.get(HERE, Head { last_event_id, ..state.head() }).await {
-            Ok(reply) if reply.media() == Media::EventStream => reply.into_body(),
+        let mut events = match self.link.get(HERE, Head { last_event_id, ..state.head() }).await {
+            Ok(reply) if reply.media() == Media::EventStream => EventStream::new(reply.into_body(), MESSAGE),
             // What was to be read on is not kept any more; a stream from now on may be.
             Ok(reply) => {
                 *last = None;
@@ -228,22 +226,16 @@ impl Bridge {
             }
             Err(_) => return true,
         };
-        let mut decoder = sse::Decoder::new(MESSAGE);
         loop {
             // The host has closed its end: nobody reads any more, and the bridge is about to go.
-            let frame = tokio::select! {
-                frame = body.frame() => frame,
+            let event = tokio::select! {
+                event = events.next() => event,
                 () = self.host.closed() => return false,
             };
-            let Some(Ok(frame)) = frame else { return true };
-            if let Some(data) = frame.data_ref() {
-                decoder.push(data);
-            }
-            while let Some(Ok(event)) = decoder.next() {
-                *last = decoder.last_event_id().map(str::to_owned).or(last.take());
-                if let Ok(message) = Raw::parse(event.data, DEPTH) {
-                    self.tell(message).await;
-                }
+            let Ok(event) = event else { return true };
+            *last = events.last_event_id().map(str::to_owned).or(last.take());
+            if let Ok(message) = Raw::parse(event.data, DEPTH) {
+                self.tell(message).await;
             }
         }
     }

@@ -7,17 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use http::HeaderValue;
-use http_body_util::BodyExt as _;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Message, Response};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
-use portcullis_mcp::sse;
 use portcullis_model::ErrorKind;
 
 use super::connection::{Connection, Link};
-use super::http::{Answer, Head};
+use super::event_stream::{EventStream, StreamEnd};
+use super::http::Answer;
 use super::incoming::{outcome, relevant, undeclared};
 use super::outgoing::Outgoing;
 use super::over_http::CancelOnDrop;
@@ -29,8 +27,9 @@ const MAX_EMPTY_RESUMES: u32 = 5;
 
 pub(super) struct HttpStream {
     connection: Arc<Connection>,
-    body: Option<Answer>,
-    decoder: sse::Decoder,
+    events: EventStream,
+    /// It broke off, and is to be resumed.
+    broken: bool,
     cancel: Option<CancelOnDrop>,
     id: u64,
     worker: Worker,
@@ -55,10 +54,10 @@ impl HttpStream {
     ) -> Self {
         let limits = connection.env.limits();
         Self {
-            decoder: sse::Decoder::new(limits.response_bytes),
+            events: EventStream::new(body, limits.response_bytes),
+            broken: false,
             depth: limits.json_depth,
             connection,
-            body: Some(body),
             cancel: Some(cancel),
             id,
             worker: out.worker,
@@ -79,61 +78,46 @@ impl HttpStream {
 
     async fn next(&mut self) -> Option<Event> {
         while !self.over {
-            match self.decoder.next() {
-                Some(Ok(event)) => {
-                    if let Some(event) = self.read(event.data) {
-                        return Some(event);
+            let event = if self.broken {
+                self.resume().await
+            } else {
+                match self.events.next().await {
+                    Ok(event) => self.read(event.data),
+                    Err(StreamEnd::Unreadable(error)) => {
+                        Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string()))
                     }
+                    Err(StreamEnd::Closed | StreamEnd::Broken(_)) => Some(self.break_off()),
                 }
-                Some(Err(error)) => return Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string())),
-                None => {
-                    if let Some(event) = self.fill().await {
-                        return Some(event);
-                    }
-                }
+            };
+            if event.is_some() {
+                return event;
             }
         }
         None
     }
 
-    /// Reads more of the body, or resumes the stream when it has ended.
-    async fn fill(&mut self) -> Option<Event> {
-        let Some(body) = &mut self.body else { return self.resume().await };
-        match body.frame().await {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.decoder.push(data);
-                }
-                None
-            }
-            Some(Err(_)) | None => {
-                self.body = None;
-                let resumable =
-                    self.connection.era() == Era::Legacy && self.decoder.last_event_id().is_some();
-                if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
-                    self.empty_resumes += 1;
-                    return Some(Event::Paused { retry: self.decoder.retry() });
-                }
-                Some(self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer"))
-            }
+    /// The stream has ended before the answer: it is resumed after a pause, where that can be.
+    fn break_off(&mut self) -> Event {
+        let resumable = self.connection.era() == Era::Legacy && self.events.last_event_id().is_some();
+        if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
+            self.empty_resumes += 1;
+            self.broken = true;
+            return Event::Paused { retry: self.events.retry() };
         }
+        self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer")
     }
 
     /// 2025-11-25, "Resumability and redelivery": GET with the last event id replays that stream.
     async fn resume(&mut self) -> Option<Event> {
         let connection = self.connection.clone();
-        let Link::Http { link, session } = &connection.link else { return None };
-        let last = self.decoder.last_event_id().and_then(|id| HeaderValue::try_from(id).ok());
-        let head = Head {
-            revision: connection.version_header(),
-            session: session.as_ref(),
-            last_event_id: last,
-            ..Head::default()
+        let Link::Http { link, session } = &connection.link else {
+            return Some(self.end(ErrorKind::UpstreamClosed, "the stream broke off"));
         };
+        let head = connection.stream_head(session.as_ref(), self.events.last_event_id());
         match link.get(self.worker, head).await {
             Ok(reply) if reply.is_stream() => {
-                self.decoder = self.decoder.resumed();
-                self.body = Some(reply.into_body());
+                self.events.resume(reply.into_body());
+                self.broken = false;
                 None
             }
             Ok(reply) => {

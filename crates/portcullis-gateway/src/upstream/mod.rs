@@ -8,6 +8,7 @@
 mod asked;
 mod channel;
 mod connection;
+mod event_stream;
 mod feed;
 mod h1;
 mod http;
@@ -30,6 +31,7 @@ pub(crate) mod tls;
 mod views;
 
 pub(crate) use connection::Peer;
+pub(crate) use event_stream::EventStream;
 pub(crate) use feed::{Subscription, Watcher};
 pub(crate) use http::{Answer, Head, HttpLink, read_body};
 pub(crate) use outgoing::{Asker, Outgoing};

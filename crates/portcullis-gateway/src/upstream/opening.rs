@@ -12,21 +12,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
-use http_body_util::BodyExt as _;
 use portcullis_config::{EraPin, HttpTransport};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Message, Response, RpcError, code, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_mcp::sse::Decoder;
 use portcullis_mcp::translate::{Hop, modern_params};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::Surroundings;
 use super::channel::{Channel, Lost, Told, Wants};
 use super::connection::{Peer, encode};
-use super::http::{Answer, Head, HttpError, HttpLink, SharedLink, read_body};
+use super::event_stream::{EventStream, StreamEnd};
+use super::http::{Head, HttpError, HttpLink, SharedLink, read_body};
 use super::questions::Questions;
 use super::sse::{self, NoStream};
 use crate::call::Refusal;
@@ -333,28 +332,30 @@ async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) 
     let (status, session, is_stream) = (reply.status(), reply.session().cloned(), reply.is_stream());
     let (limit, depth) = (limits.response_bytes, limits.json_depth);
     let response = if is_stream {
-        first_response(reply.into_body(), limit, depth).await?
+        first_response(EventStream::new(reply.into_body(), limit), limit, depth).await?
     } else {
         parse(read_body(reply.into_body(), limit).await?, depth)
     };
     Ok(Reply { status, session, response })
 }
 
-async fn first_response(mut body: Answer, limit: usize, depth: usize) -> Result<Option<Response>, HttpError> {
-    let mut decoder = Decoder::new(limit);
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| HttpError::Broken(error.to_string()))?;
-        if let Some(data) = frame.data_ref() {
-            decoder.push(data);
-        }
-        while let Some(event) = decoder.next() {
-            let event = event.map_err(|_| HttpError::TooLarge(limit))?;
-            if let Some(response) = parse(event.data, depth) {
-                return Ok(Some(response));
+async fn first_response(
+    mut events: EventStream,
+    limit: usize,
+    depth: usize,
+) -> Result<Option<Response>, HttpError> {
+    loop {
+        match events.next().await {
+            Ok(event) => {
+                if let Some(response) = parse(event.data, depth) {
+                    return Ok(Some(response));
+                }
             }
+            Err(StreamEnd::Closed) => return Ok(None),
+            Err(StreamEnd::Broken(error)) => return Err(error),
+            Err(StreamEnd::Unreadable(_)) => return Err(HttpError::TooLarge(limit)),
         }
     }
-    Ok(None)
 }
 
 fn parse(body: Bytes, depth: usize) -> Option<Response> {

@@ -66,6 +66,21 @@ impl Connection {
         sent
     }
 
+    /// The head of a GET for an event stream: the standalone one, or the one in which an event was the last (2025-11-25,
+    /// "Resumability and redelivery").
+    pub(super) fn stream_head<'a>(
+        &self,
+        session: Option<&'a HeaderValue>,
+        last_event_id: Option<&str>,
+    ) -> Head<'a> {
+        Head {
+            revision: self.version_header(),
+            session,
+            last_event_id: last_event_id.and_then(|id| HeaderValue::try_from(id).ok()),
+            ..Head::default()
+        }
+    }
+
     /// 2025-06-18 brought the version header; a server of 2025-03-26 may not know it.
     pub(super) fn version_header(&self) -> Option<Revision> {
         (self.peer.revision >= Revision::V2025_06_18).then_some(self.peer.revision)

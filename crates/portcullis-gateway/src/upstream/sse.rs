@@ -12,17 +12,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::uri::PathAndQuery;
-use http_body_util::BodyExt as _;
 use portcullis_mcp::endpoint;
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::sse;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::channel::{Carrier, Channel, Inbox, Lost, Told};
-use super::http::{Answer, Head, HttpError, SharedLink, read_body};
+use super::event_stream::EventStream;
+use super::http::{Head, HttpError, SharedLink, read_body};
 use crate::call::Refusal;
 
 /// A stream that has not said by now where to post is no such stream.
@@ -70,7 +69,7 @@ pub(super) async fn open(
     });
     let (closed, depth) = (posts.closed.clone(), env.limits().json_depth);
     let (channel, inbox) = Channel::new(server.clone(), Carrier::Posts(posts), depth, told);
-    tokio::spawn(stream.read(inbox, closed));
+    tokio::spawn(read(stream, inbox, closed));
     Ok(channel)
 }
 
@@ -79,9 +78,8 @@ async fn open_stream(link: &SharedLink, env: &Surroundings) -> Result<(EventStre
     if !reply.is_stream() {
         return Err(NoStream::Answered(reply.status()));
     }
-    let decoder = sse::Decoder::new(env.limits().response_bytes);
-    let mut stream = EventStream { body: reply.into_body(), decoder };
-    let first = stream.next().await.map_err(NoStream::Other)?;
+    let mut stream = EventStream::new(reply.into_body(), env.limits().response_bytes);
+    let first = stream.next().await.map_err(|end| NoStream::Other(end.to_string()))?;
     if first.name() != "endpoint" {
         return Err(NoStream::Other("its event stream does not begin with an `endpoint` event".to_owned()));
     }
@@ -90,46 +88,21 @@ async fn open_stream(link: &SharedLink, env: &Surroundings) -> Result<(EventStre
     Ok((stream, path))
 }
 
-struct EventStream {
-    body: Answer,
-    decoder: sse::Decoder,
-}
-
-impl EventStream {
-    /// The next event, or why there is none.
-    async fn next(&mut self) -> Result<sse::Event, String> {
-        loop {
-            if let Some(event) = self.decoder.next() {
-                return event.map_err(|error| format!("the server broke the protocol: {error}"));
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.decoder.push(data);
-                    }
-                }
-                Some(Err(error)) => return Err(format!("its event stream broke: {error}")),
-                None => return Err("the server closed its event stream".to_owned()),
-            }
-        }
-    }
-
-    /// Hands in what the server says until the stream ends or the channel is closed.
-    async fn read(mut self, inbox: Inbox, closed: CancellationToken) {
-        let why = loop {
-            let event = tokio::select! {
-                event = self.next() => event,
-                () = closed.cancelled() => return,
-            };
-            match event {
-                Ok(event) if event.name() == "message" => inbox.take(event.data),
-                // Another endpoint in the middle of a session is not followed; other events mean nothing to us.
-                Ok(_) => {}
-                Err(why) => break why,
-            }
+/// Hands in what the server says until the stream ends or the channel is closed.
+async fn read(mut stream: EventStream, inbox: Inbox, closed: CancellationToken) {
+    let end = loop {
+        let event = tokio::select! {
+            event = stream.next() => event,
+            () = closed.cancelled() => return,
         };
-        inbox.end(&why);
-    }
+        match event {
+            Ok(event) if event.name() == "message" => inbox.take(event.data),
+            // Another endpoint in the middle of a session is not followed; other events mean nothing to us.
+            Ok(_) => {}
+            Err(end) => break end,
+        }
+    };
+    inbox.end(&end.to_string());
 }
 
 /// The way to the server.

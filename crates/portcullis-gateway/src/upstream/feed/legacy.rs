@@ -9,23 +9,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
-use http::HeaderValue;
-use http_body_util::BodyExt as _;
-use portcullis_mcp::json::{Change, Limits as JsonLimits, Raw};
-use portcullis_mcp::message::Message;
+use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::sse;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::ErrorKind;
 use tokio::sync::watch;
 
 use super::interests::Status;
+use super::standalone::{Opened, hear, open};
 use super::throttle::Throttle;
 use super::{End, Feed, STEADY};
 use crate::call::{Outcome, Refusal};
 use crate::seal::random_unit;
 use crate::upstream::connection::{Connection, Link, Sent, Stale};
-use crate::upstream::http::Head;
 use crate::upstream::outgoing::Outgoing;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -203,19 +199,10 @@ async fn read(
     stream: &watch::Sender<Stream>,
     last_event_id: &mut Option<String>,
 ) -> Attempt {
-    let Link::Http { link, session } = &connection.link else { return Attempt::Failed };
-    let head = Head {
-        revision: connection.version_header(),
-        session: session.as_ref(),
-        last_event_id: last_event_id.as_ref().and_then(|id| HeaderValue::try_from(id.as_str()).ok()),
-        ..Head::default()
-    };
-    let mut body = match link.get(connection.env.control_worker(), head).await {
-        Ok(reply) if reply.is_stream() => reply.into_body(),
-        Ok(reply) if reply.status().is_client_error() || reply.status().is_success() => {
-            return Attempt::Refused { maybe_gone: reply.status() == 404 && session.is_some() };
-        }
-        Ok(_) | Err(_) => return Attempt::Failed,
+    let mut events = match open(connection, last_event_id.as_deref()).await {
+        Opened::Stream(events) => events,
+        Opened::Refused { maybe_gone } => return Attempt::Refused { maybe_gone },
+        Opened::Failed => return Attempt::Failed,
     };
     let _open = feed.count_open();
     // A stream that goes on where the last one broke off has missed nothing.
@@ -226,30 +213,12 @@ async fn read(
         }
     }
     stream.send_replace(Stream::Open);
-    let limits = connection.env.limits();
-    let mut decoder = sse::Decoder::new(limits.response_bytes);
     let mut throttle = Throttle::new(Instant::now());
-    let depth = JsonLimits { depth: limits.json_depth };
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Some(data) = frame.data_ref() {
-            decoder.push(data);
-        }
-        while let Some(event) = decoder.next() {
-            let Ok(event) = event else { return Attempt::Read };
-            *last_event_id = decoder.last_event_id().map(str::to_owned);
-            match Message::parse(event.data, depth) {
-                Ok(Message::Request(request)) => {
-                    connection.questions.take(request, &connection.respond());
-                }
-                Ok(Message::Notification(notification)) if notification.method == Method::Cancelled => {
-                    connection.questions.withdraw(notification.params.as_ref());
-                }
-                Ok(Message::Notification(notification)) => connection.notice(&notification),
-                Ok(Message::Response(_)) | Err(_) => {}
-            }
-            if let Some(wait) = throttle.note(Instant::now()) {
-                tokio::time::sleep(wait).await;
-            }
+    while let Ok(event) = events.next().await {
+        *last_event_id = events.last_event_id().map(str::to_owned);
+        hear(connection, event.data);
+        if let Some(wait) = throttle.note(Instant::now()) {
+            tokio::time::sleep(wait).await;
         }
     }
     Attempt::Read

@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt as _;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Notification, Response};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::sse;
 use portcullis_mcp::subscription::{Filter, Lists, subscription_id};
 use portcullis_model::ErrorKind;
 use portcullis_telemetry::metrics::Held;
@@ -22,6 +20,7 @@ use super::throttle::Throttle;
 use crate::call::Refusal;
 use crate::upstream::channel::Listener;
 use crate::upstream::connection::{Connection, Link, encode};
+use crate::upstream::event_stream::EventStream;
 use crate::upstream::http::{Head, read_body};
 use crate::upstream::outgoing::Outgoing;
 use crate::upstream::over_http::parse_response;
@@ -223,25 +222,18 @@ async fn read(connection: Arc<Connection>, message: Raw, ear: Arc<Ear>) {
         }
         return;
     }
-    let mut body = reply.into_body();
-    let mut decoder = sse::Decoder::new(limits.response_bytes);
+    let mut events = EventStream::new(reply.into_body(), limits.response_bytes);
     let mut throttle = Throttle::new(Instant::now());
     let depth = JsonLimits { depth: limits.json_depth };
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Some(data) = frame.data_ref() {
-            decoder.push(data);
+    while let Ok(event) = events.next().await {
+        if let Ok(message) = Message::parse(event.data, depth) {
+            ear.hear(message);
         }
-        while let Some(event) = decoder.next() {
-            let Ok(event) = event else { return };
-            if let Ok(message) = Message::parse(event.data, depth) {
-                ear.hear(message);
-            }
-            if ear.over.is_cancelled() {
-                return;
-            }
-            if let Some(wait) = throttle.note(Instant::now()) {
-                tokio::time::sleep(wait).await;
-            }
+        if ear.over.is_cancelled() {
+            return;
+        }
+        if let Some(wait) = throttle.note(Instant::now()) {
+            tokio::time::sleep(wait).await;
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A server has one feed for each conversation that it keeps, however many clients listen: a shared server has one, or one
 //! for each of its two eras. The feed follows its conversation from connection to connection. A modern server is asked
-//! with `subscriptions/listen` (`modern.rs`, `listening.rs`), a legacy one with its standalone stream and
-//! `resources/subscribe` (`legacy.rs`); `interests.rs` counts who wants what. What a server tells that nobody asked for
+//! with `subscriptions/listen` (`modern.rs`, `listening.rs`), a legacy one with its standalone stream
+//! (`standalone.rs`) and `resources/subscribe` (`legacy.rs`); `interests.rs` counts who wants what. What a server tells that nobody asked for
 //! ends here, and nothing that it sends piles up: everything told is looked up, handed on and forgotten.
 //!
 //! Lists are followed once they are kept or somebody listens for their changes, on a connection that is there anyway. A
@@ -16,6 +16,7 @@ mod listening;
 mod modern;
 mod sibling;
 mod siblings;
+mod standalone;
 mod throttle;
 
 use std::collections::HashSet;

@@ -1,0 +1,54 @@
+//! The standalone stream of a legacy conversation: what the server says outside of answers, where it has one (2025-11-25,
+//! "Listening for Messages from the Server").
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use portcullis_mcp::json::Limits as JsonLimits;
+use portcullis_mcp::message::Message;
+use portcullis_mcp::method::Method;
+
+use crate::upstream::connection::{Connection, Link};
+use crate::upstream::event_stream::EventStream;
+
+/// What asking for the stream brought.
+pub(super) enum Opened {
+    Stream(EventStream),
+    /// There is none (405), or no such session any more (404).
+    Refused {
+        maybe_gone: bool,
+    },
+    /// There was no answer.
+    Failed,
+}
+
+/// Opens the stream, or goes on with it after an event.
+pub(super) async fn open(connection: &Connection, last_event_id: Option<&str>) -> Opened {
+    let Link::Http { link, session } = &connection.link else { return Opened::Refused { maybe_gone: false } };
+    let head = connection.stream_head(session.as_ref(), last_event_id);
+    let reply = link.get(connection.env.control_worker(), head).await;
+    connection.listens.cancel();
+    match reply {
+        Ok(reply) if reply.is_stream() => {
+            Opened::Stream(EventStream::new(reply.into_body(), connection.env.limits().response_bytes))
+        }
+        Ok(reply) if reply.status().is_client_error() || reply.status().is_success() => {
+            Opened::Refused { maybe_gone: reply.status() == 404 && session.is_some() }
+        }
+        Ok(_) | Err(_) => Opened::Failed,
+    }
+}
+
+/// Takes one message of the stream.
+pub(super) fn hear(connection: &Arc<Connection>, message: Bytes) {
+    match Message::parse(message, JsonLimits { depth: connection.env.limits().json_depth }) {
+        Ok(Message::Request(request)) => {
+            connection.questions.take(request, &connection.respond());
+        }
+        Ok(Message::Notification(notification)) if notification.method == Method::Cancelled => {
+            connection.questions.withdraw(notification.params.as_ref());
+        }
+        Ok(Message::Notification(notification)) => connection.notice(&notification),
+        Ok(Message::Response(_)) | Err(_) => {}
+    }
+}
