@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use portcullis_mcp::json::{Change, Kind, Raw, write_string};
+use portcullis_mcp::json::{Change, Kind, Raw};
 use portcullis_mcp::message::Notification;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_mcp::translate::{Asked, key, question_for};
+use portcullis_mcp::translate::{Asked, input_requests, input_required, question_for};
 use portcullis_model::ErrorKind;
 use tokio::time::Instant;
 
@@ -243,27 +243,15 @@ fn too_many(full: Full) -> Refusal {
     }
 }
 
-/// `InputRequiredResult` (2026-07-28).
+/// What a modern client is told.
 fn write(asked: &[(String, Question)], state: &str, server_info: &Raw) -> Raw {
-    let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
-    for (number, (name, question)) in asked.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        write_string(&mut out, name);
-        out.extend_from_slice(b":{\"method\":");
-        write_string(&mut out, question.method.as_str());
+    let requests = asked.iter().map(|(name, Question { method, params, .. })| {
         // The newest revision has words for everything.
-        if let Asked::With(Some(params)) =
-            question_for(Revision::NEWEST, &question.method, question.params.as_ref(), "")
-        {
-            out.extend_from_slice(b",\"params\":");
-            out.extend_from_slice(params.as_bytes());
-        }
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"},\"requestState\":");
-    write_string(&mut out, state);
-    out.extend_from_slice(format!(",\"_meta\":{{\"{}\":{server_info}}}}}", key::SERVER_INFO).as_bytes());
-    Raw::trusted(out)
+        let params = match question_for(Revision::NEWEST, method, params.as_ref(), "") {
+            Asked::With(params) => params,
+            Asked::Answered(_) => None,
+        };
+        (name.as_str(), method, params)
+    });
+    input_required(&input_requests(requests), state, server_info)
 }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::{Change, Object, Raw, write_string};
+use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::message::RpcError;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::translate::{input_requests, input_required};
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::state::{Identity, State, refuse};
@@ -71,7 +73,11 @@ pub(crate) fn wrap(wrapping: &Wrapping, result: &Raw) -> Raw {
 }
 
 /// `-32042` of a legacy server for the client: `None` when it does not say where to go.
-pub(crate) fn wrap_url_elicitation(wrapping: &Wrapping, error: &RpcError) -> Option<Outcome> {
+pub(crate) fn wrap_url_elicitation(
+    wrapping: &Wrapping,
+    error: &RpcError,
+    server_info: &Raw,
+) -> Option<Outcome> {
     let pages: Vec<Raw> = error.data()?.find("elicitations")?.elements().collect();
     if pages.is_empty() || pages.len() > super::MOST_ASKED {
         return None;
@@ -81,21 +87,12 @@ pub(crate) fn wrap_url_elicitation(wrapping: &Wrapping, error: &RpcError) -> Opt
         let message = "the server needs the user to open a page, which this client did not say it can show";
         return Some(Refusal::new(ErrorKind::MissingCapability, message).with_data(data).into());
     }
-    let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
-    for (number, page) in pages.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        write_string(&mut out, &format!("q{}", number + 1));
-        out.extend_from_slice(b":{\"method\":\"elicitation/create\",\"params\":");
+    let keys: Vec<String> = (1..=pages.len()).map(|number| format!("q{number}")).collect();
+    let requests = input_requests(keys.iter().zip(&pages).map(|(key, page)| {
         let page = page.with(&[("mode", Change::Set(b"\"url\"")), ("elicitationId", Change::Remove)]);
-        out.extend_from_slice(page.as_bytes());
-        out.push(b'}');
-    }
+        (key.as_str(), &Method::CreateElicitation, Some(page))
+    }));
     let state = State::Visited { server: wrapping.server.clone() };
     let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
-    out.extend_from_slice(b"},\"requestState\":");
-    write_string(&mut out, &sealed);
-    out.push(b'}');
-    Some(Outcome::InputRequired(Raw::trusted(out)))
+    Some(Outcome::InputRequired(input_required(&requests, &sealed, server_info)))
 }

@@ -10,7 +10,7 @@ use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::task::{Ending, Status};
-use portcullis_mcp::translate::{Asked, question_for};
+use portcullis_mcp::translate::{Asked, input_requests, question_for};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -219,7 +219,7 @@ impl Work {
         let mut members = Vec::new();
         for (key, question) in &state.questions {
             match question_for(Revision::NEWEST, &question.method, question.params.as_ref(), "") {
-                Asked::With(given) => members.push((*key, question.method.clone(), given)),
+                Asked::With(given) => members.push((key.to_string(), question.method.clone(), given)),
                 Asked::Answered(answer) => answered.push((*key, answer)),
             }
         }
@@ -231,20 +231,8 @@ impl Work {
         for (question, answer) in answered {
             question.answer(Ok(answer));
         }
-        let mut out = b"{".to_vec();
-        for (key, method, given) in &members {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            out.extend_from_slice(format!("\"{key}\":{{\"method\":\"{}\"", method.as_str()).as_bytes());
-            if let Some(given) = given {
-                out.extend_from_slice(b",\"params\":");
-                out.extend_from_slice(given.as_bytes());
-            }
-            out.push(b'}');
-        }
-        out.push(b'}');
-        (!members.is_empty()).then(|| Raw::trusted(out))
+        let asked = members.iter().map(|(key, method, given)| (key.as_str(), method, given.clone()));
+        (!members.is_empty()).then(|| input_requests(asked))
     }
 
     /// Answers a question; a key that is unknown or was answered is nobody's business (SEP-2663).

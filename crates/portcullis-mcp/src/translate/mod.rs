@@ -12,7 +12,7 @@ pub mod task;
 
 pub use error::{error_for, upstream_error};
 pub use params::{Hop, key, legacy_params, modern_params};
-pub use question::{Asked, answer_for, cancelled, question_for, refused};
+pub use question::{Asked, answer_for, cancelled, input_requests, input_required, question_for, refused};
 pub use result::{Payload, list_item_for, result_for};
 
 #[cfg(test)]

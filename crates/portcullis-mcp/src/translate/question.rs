@@ -3,7 +3,8 @@
 //! The kinds are the same in all revisions; what is inside grew. A question that a revision has no words for is answered
 //! here, as its user would who cannot see it.
 
-use crate::json::{Change, Kind, Raw};
+use super::key;
+use crate::json::{Change, Kind, Raw, write_string};
 use crate::message::{RpcError, code};
 use crate::method::Method;
 use crate::revision::{Era, Revision};
@@ -34,6 +35,36 @@ pub fn question_for(to: Revision, method: &Method, params: Option<&Raw>, elicita
         Method::CreateMessage if to < Revision::V2025_11_25 => Asked::With(Some(single_blocks(&params))),
         _ => Asked::With(Some(params)),
     }
+}
+
+/// `inputRequests`: what a client of 2026-07-28 is asked, each thing under its key. Keys must differ.
+pub fn input_requests<'a>(asked: impl IntoIterator<Item = (&'a str, &'a Method, Option<Raw>)>) -> Raw {
+    let mut out = b"{".to_vec();
+    for (key, method, params) in asked {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write_string(&mut out, key);
+        out.extend_from_slice(b":{\"method\":");
+        write_string(&mut out, method.as_str());
+        if let Some(params) = params {
+            out.extend_from_slice(b",\"params\":");
+            out.extend_from_slice(params.as_bytes());
+        }
+        out.push(b'}');
+    }
+    out.push(b'}');
+    Raw::trusted(out)
+}
+
+/// `InputRequiredResult` (2026-07-28) of the server that `server_info` names.
+pub fn input_required(requests: &Raw, state: &str, server_info: &Raw) -> Raw {
+    let mut out =
+        format!("{{\"resultType\":\"input_required\",\"inputRequests\":{requests},\"requestState\":")
+            .into_bytes();
+    write_string(&mut out, state);
+    out.extend_from_slice(format!(",\"_meta\":{{\"{}\":{server_info}}}}}", key::SERVER_INFO).as_bytes());
+    Raw::trusted(out)
 }
 
 fn elicitation(to: Revision, params: &Raw, elicitation_id: &str) -> Asked {

@@ -270,6 +270,7 @@ async fn a_page_that_a_legacy_server_wants_opened_is_a_round() {
     let key = &keys(&round)[0];
     let page = json!({"mode": "url", "message": "m", "url": "https://example.com"});
     assert_eq!(round["inputRequests"][key], json!({"method": "elicitation/create", "params": page}));
+    assert!(round["_meta"]["io.modelcontextprotocol/serverInfo"]["name"].is_string(), "{round}");
     let declined = json!({key: {"action": "decline"}});
     let result = client.result(&gateway, CALL, answering(&json!({}), &round, &declined)).await;
     assert_eq!(result["isError"], true);
