@@ -410,7 +410,7 @@ impl WayBack {
         let Some(wrapping) = &self.rounds else { return self.crossing.outcome(outcome) };
         if let Outcome::Failed { error, era: Era::Legacy } = &outcome
             && error.code() == code::URL_ELICITATION_REQUIRED
-            && let Some(outcome) = rounds::wrap_url_elicitation(wrapping, error, &self.crossing.server_info)
+            && let Some(outcome) = rounds::wrap_url_elicitation(wrapping, error, &self.crossing.server_info())
         {
             return outcome;
         }
