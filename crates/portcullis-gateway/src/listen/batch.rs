@@ -31,6 +31,9 @@ enum Part {
     Answer(Vec<u8>),
 }
 
+/// What a batch holds, in its order.
+type Messages = Vec<Result<Message, Malformed>>;
+
 /// The messages of a batch, and the session in which it is sent.
 ///
 /// # Errors
@@ -39,7 +42,7 @@ pub(super) fn read(
     context: &Context,
     session: Option<Arc<Session>>,
     batch: &Raw,
-) -> Result<(Arc<Session>, Vec<Result<Message, Malformed>>), Refusal> {
+) -> Result<(Arc<Session>, Messages), Refusal> {
     let refuse = |why: String| Refusal::new(ErrorKind::InvalidRequest, why);
     let session = session.filter(|session| session.caller.revision == Revision::V2025_03_26);
     let session = session.ok_or_else(|| {

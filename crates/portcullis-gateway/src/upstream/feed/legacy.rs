@@ -16,7 +16,7 @@ use portcullis_model::ErrorKind;
 use tokio::sync::watch;
 
 use super::interests::Status;
-use super::standalone::{Opened, hear, open};
+use super::standalone::{Unopened, hear, open};
 use super::throttle::Throttle;
 use super::{End, Feed, STEADY};
 use crate::call::{Outcome, Refusal};
@@ -200,9 +200,9 @@ async fn read(
     last_event_id: &mut Option<String>,
 ) -> Attempt {
     let mut events = match open(connection, last_event_id.as_deref()).await {
-        Opened::Stream(events) => events,
-        Opened::Refused { maybe_gone } => return Attempt::Refused { maybe_gone },
-        Opened::Failed => return Attempt::Failed,
+        Ok(events) => events,
+        Err(Unopened::Refused { maybe_gone }) => return Attempt::Refused { maybe_gone },
+        Err(Unopened::Failed) => return Attempt::Failed,
     };
     let _open = feed.count_open();
     // A stream that goes on where the last one broke off has missed nothing.

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::standalone::{Opened, hear, open};
+use super::standalone::{Unopened, hear, open};
 use crate::upstream::connection::Connection;
 
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -28,9 +28,9 @@ pub(in crate::upstream) fn follow_sibling(connection: &Arc<Connection>) {
 /// Reads one stream to its end; says whether there was one, or `None` when there is no use in trying again.
 async fn read(connection: &Weak<Connection>, last_event_id: &mut Option<String>) -> Option<bool> {
     let mut events = match open(&*connection.upgrade()?, last_event_id.as_deref()).await {
-        Opened::Stream(events) => events,
-        Opened::Refused { .. } => return None,
-        Opened::Failed => return Some(false),
+        Ok(events) => events,
+        Err(Unopened::Refused { .. }) => return None,
+        Err(Unopened::Failed) => return Some(false),
     };
     loop {
         // The stream may be silent for hours: it must not keep a connection alive that nobody else holds.

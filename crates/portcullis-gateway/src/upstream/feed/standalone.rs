@@ -11,31 +11,33 @@ use portcullis_mcp::method::Method;
 use crate::upstream::connection::{Connection, Link};
 use crate::upstream::event_stream::EventStream;
 
-/// What asking for the stream brought.
-pub(super) enum Opened {
-    Stream(EventStream),
-    /// There is none (405), or no such session any more (404).
-    Refused {
-        maybe_gone: bool,
-    },
+/// Why there is no stream.
+pub(super) enum Unopened {
+    /// The server has none (405), or no such session any more (404).
+    Refused { maybe_gone: bool },
     /// There was no answer.
     Failed,
 }
 
 /// Opens the stream, or goes on with it after an event.
-pub(super) async fn open(connection: &Connection, last_event_id: Option<&str>) -> Opened {
-    let Link::Http { link, session } = &connection.link else { return Opened::Refused { maybe_gone: false } };
+pub(super) async fn open(
+    connection: &Connection,
+    last_event_id: Option<&str>,
+) -> Result<EventStream, Unopened> {
+    let Link::Http { link, session } = &connection.link else {
+        return Err(Unopened::Refused { maybe_gone: false });
+    };
     let head = connection.stream_head(session.as_ref(), last_event_id);
     let reply = link.get(connection.env.control_worker(), head).await;
     connection.listens.cancel();
     match reply {
         Ok(reply) if reply.is_stream() => {
-            Opened::Stream(EventStream::new(reply.into_body(), connection.env.limits().response_bytes))
+            Ok(EventStream::new(reply.into_body(), connection.env.limits().response_bytes))
         }
         Ok(reply) if reply.status().is_client_error() || reply.status().is_success() => {
-            Opened::Refused { maybe_gone: reply.status() == 404 && session.is_some() }
+            Err(Unopened::Refused { maybe_gone: reply.status() == 404 && session.is_some() })
         }
-        Ok(_) | Err(_) => Opened::Failed,
+        Ok(_) | Err(_) => Err(Unopened::Failed),
     }
 }
 
