@@ -13,7 +13,8 @@ pub struct Source {
     any_subdomain: bool,
     /// The one that is meant, defaults filled in; `None` is one that the scheme does not say.
     port: Option<u16>,
-    /// Empty, or from the first slash on.
+    /// Empty where all paths are meant, or from the first slash on. One that ends with a slash stands for all below it,
+    /// one that does not for itself alone (CSP, 6.7.2.12).
     path: String,
 }
 
@@ -46,7 +47,13 @@ impl Source {
             "http" | "ws" => Some(80),
             _ => None,
         });
-        Some(Self { scheme, host, any_subdomain, port, path: path.trim_end_matches('/').to_owned() })
+        Some(Self {
+            scheme,
+            host,
+            any_subdomain,
+            port,
+            path: if path == "/" { String::new() } else { path.to_owned() },
+        })
     }
 
     /// Whether all that `other` stands for is within what this stands for.
@@ -57,7 +64,13 @@ impl Source {
         } else {
             !other.any_subdomain && self.host == other.host
         };
-        let path = self.path.is_empty() || self.path == other.path;
+        let below = self.path.ends_with('/') && is_plain(&other.path) && other.path.starts_with(&self.path);
+        let path = self.path.is_empty() || self.path == other.path || below;
         self.scheme == other.scheme && host && self.port == other.port && path
     }
+}
+
+/// Whether a path says where it is without detours.
+fn is_plain(path: &str) -> bool {
+    !path.contains('%') && path.split('/').all(|part| part != ".." && part != ".")
 }
