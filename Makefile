@@ -149,6 +149,10 @@ matrix: release peers ## Every client with every kind of server, directly too; w
 sweep: release peers ## Compare over 30 published servers directly and through the gateway; writes docs/compatibility.md
 	@tests/sweep/run.py --bin $(BIN) --out docs/compatibility.md
 
+.PHONY: apps
+apps: release peers ## Read the views of published MCP Apps through the aggregate, as a host of each era
+	@tests/sweep/apps.py --bin $(BIN)
+
 .PHONY: fuzz
 fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	@[[ "$$(cargo fuzz --version 2>/dev/null)" == "cargo-fuzz "* ]] || cargo install --locked --quiet cargo-fuzz@$(CARGO_FUZZ_VERSION)
