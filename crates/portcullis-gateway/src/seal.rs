@@ -5,10 +5,12 @@
 //! carries it inside. Handles are never credentials: whoever presents one has been authenticated before it is opened.
 //!
 //! Keys are made in this process and die with it, and so do the handles. A key seals for a day and opens for another,
-//! so that a rotation takes nothing away from clients; the second byte of a handle says which key it was. (Replicas will
-//! share keys through the store.)
+//! so that a rotation takes nothing away from clients; the second byte of a handle says which key it was. The ids of tasks
+//! live as long as their tasks: a key that sealed such an id is kept for as long as it may come back, for ids of tasks
+//! alone. (Replicas will share keys through the store.)
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -18,11 +20,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_model::Principal;
 
-/// A key seals for so long, and opens for as long again. No handle lives longer than that.
+/// A key seals for so long, and opens for as long again. No handle lives longer than that, but for ids of tasks.
 pub(crate) const ROTATION: Duration = Duration::from_hours(24);
 
+/// No id of a task lives longer than that.
+pub(crate) const LONGEST_TASK: Duration = Duration::from_hours(30 * 24);
+
+/// Keys that are kept: as many as are made in the longest life of a handle, and some.
+const MOST_KEYS: usize = 32;
+
 /// What a handle is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A page of a list.
     Cursor,
@@ -53,7 +61,8 @@ pub(crate) struct Sealer {
 #[derive(Clone)]
 struct Keys {
     current: Key,
-    previous: Option<Key>,
+    /// The newest first.
+    previous: Vec<Key>,
     since: Instant,
 }
 
@@ -61,6 +70,8 @@ struct Keys {
 struct Key {
     id: u8,
     key: Arc<RandomizedNonceKey>,
+    /// When the last id of a task that it sealed is over, in milliseconds after the sealer was made.
+    needed: Arc<AtomicU64>,
 }
 
 /// The first byte of a handle.
@@ -71,7 +82,7 @@ impl Key {
         let mut key = [0u8; 32];
         rand::fill(&mut key).expect("the operating system has randomness");
         let key = RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes are an AES-256 key");
-        Self { id, key: Arc::new(key) }
+        Self { id, key: Arc::new(key), needed: Arc::default() }
     }
 }
 
@@ -79,16 +90,21 @@ impl Sealer {
     /// With a fresh key.
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        let keys = Keys { current: Key::new(0), previous: None, since: now };
+        let keys = Keys { current: Key::new(0), previous: Vec::new(), since: now };
         Self { keys: ArcSwap::from_pointee(keys), born: now }
     }
 
-    /// Makes a new key. What was sealed with the last one still opens; what was sealed with the one before does not.
+    /// Makes a new key. What was sealed with the last one still opens; of what was sealed with older ones, the ids of
+    /// tasks do.
     pub(crate) fn rotate(&self) {
-        self.keys.rcu(|keys| Keys {
-            current: Key::new(keys.current.id.wrapping_add(1)),
-            previous: Some(keys.current.clone()),
-            since: Instant::now(),
+        let now = self.after(Duration::ZERO);
+        self.keys.rcu(|keys| {
+            let needed = keys.previous.iter().filter(|key| key.needed.load(Ordering::Relaxed) > now);
+            Keys {
+                current: Key::new(keys.current.id.wrapping_add(1)),
+                previous: std::iter::once(&keys.current).chain(needed).take(MOST_KEYS).cloned().collect(),
+                since: Instant::now(),
+            }
         });
     }
 
@@ -101,7 +117,7 @@ impl Sealer {
 
     /// Makes a handle.
     pub(crate) fn seal(&self, purpose: Purpose, principal: &Principal, content: &[u8]) -> String {
-        self.write(purpose, principal, content.to_vec())
+        Self::write(&self.keys.load().current, purpose, principal, content.to_vec())
     }
 
     /// Makes a handle that opens for so long only.
@@ -112,21 +128,29 @@ impl Sealer {
         principal: &Principal,
         content: &[u8],
     ) -> String {
-        let end = self.born.elapsed() + lifetime.min(ROTATION);
-        let end = u64::try_from(end.as_millis()).unwrap_or(u64::MAX);
+        let longest = if purpose == Purpose::Task { LONGEST_TASK } else { ROTATION };
+        let end = self.after(lifetime.min(longest));
+        let keys = self.keys.load();
+        if lifetime > ROTATION && purpose == Purpose::Task {
+            keys.current.needed.fetch_max(end, Ordering::Relaxed);
+        }
         let mut dated = Vec::with_capacity(content.len() + 8);
         dated.extend_from_slice(&end.to_be_bytes());
         dated.extend_from_slice(content);
-        self.write(purpose, principal, dated)
+        Self::write(&keys.current, purpose, principal, dated)
     }
 
-    fn write(&self, purpose: Purpose, principal: &Principal, mut content: Vec<u8>) -> String {
-        let keys = self.keys.load();
+    /// Milliseconds from the making of the sealer to so long after now.
+    fn after(&self, time: Duration) -> u64 {
+        u64::try_from((self.born.elapsed() + time).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn write(key: &Key, purpose: Purpose, principal: &Principal, mut content: Vec<u8>) -> String {
         let aad = Aad::from(binding(purpose, principal));
-        let sealed = keys.current.key.seal_in_place_append_tag(aad, &mut content);
+        let sealed = key.key.seal_in_place_append_tag(aad, &mut content);
         let nonce = sealed.expect("a handle is far below AES-GCM's length limit");
         let mut out = Vec::with_capacity(2 + NONCE_LEN + content.len());
-        out.extend_from_slice(&[FORMAT, keys.current.id]);
+        out.extend_from_slice(&[FORMAT, key.id]);
         out.extend_from_slice(nonce.as_ref());
         out.append(&mut content);
         URL_SAFE_NO_PAD.encode(out)
@@ -169,8 +193,9 @@ impl Sealer {
         let bytes = URL_SAFE_NO_PAD.decode(handle).ok()?;
         let [FORMAT, id, rest @ ..] = bytes.as_slice() else { return None };
         let keys = self.keys.load();
-        let key =
-            [Some(&keys.current), keys.previous.as_ref()].into_iter().flatten().find(|key| key.id == *id)?;
+        let opening = if purpose == Purpose::Task { MOST_KEYS } else { 1 };
+        let mut known = std::iter::once(&keys.current).chain(keys.previous.iter().take(opening));
+        let key = known.find(|key| key.id == *id)?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();

@@ -73,3 +73,35 @@ fn what_has_an_end_does_not_open_after_it() {
     let other = sealer.open_in_time(Purpose::RequestState, &somebody_else(), &over);
     assert_eq!(other, Err(Unsealable::Foreign), "who may not know it is not told that it has expired");
 }
+
+#[test]
+fn the_id_of_a_task_opens_for_as_long_as_it_was_promised_and_keeps_no_other_handle_alive() {
+    let sealer = Sealer::new();
+    let task = |lifetime| sealer.seal_for(lifetime, Purpose::Task, &Principal::Anonymous, b"task");
+    let open = |id: &str| sealer.open_in_time(Purpose::Task, &Principal::Anonymous, id);
+    let (long, short) = (task(LONGEST_TASK), task(ROTATION));
+    let cursor = sealer.seal(Purpose::Cursor, &Principal::Anonymous, b"cursor");
+    for _ in 0..30 {
+        sealer.rotate();
+        task(LONGEST_TASK);
+    }
+    assert_eq!((open(&long), open(&short)), (Ok(b"task".to_vec()), Ok(b"task".to_vec())));
+    assert_eq!(sealer.open(Purpose::Cursor, &Principal::Anonymous, &cursor), Err(Unsealable::Foreign));
+    for _ in 0..300 {
+        sealer.rotate();
+        task(LONGEST_TASK);
+    }
+    assert_eq!(open(&long), Err(Unsealable::Foreign), "so many keys are kept");
+    assert_eq!(sealer.keys.load().previous.len(), MOST_KEYS);
+}
+
+#[test]
+fn a_key_that_no_task_needs_is_not_kept() {
+    let sealer = Sealer::new();
+    for _ in 0..5 {
+        sealer.seal_for(ROTATION, Purpose::Task, &Principal::Anonymous, b"task");
+        sealer.seal_for(LONGEST_TASK, Purpose::RequestState, &Principal::Anonymous, b"state");
+        sealer.rotate();
+    }
+    assert_eq!(sealer.keys.load().previous.len(), 1);
+}
