@@ -131,7 +131,7 @@ async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
         // Whoever wants a task need not wait until the server begins to answer.
         let (owned, crossing) = (call.clone(), way_back.crossing.clone());
         let exchange = Exchange::later(async move { carry_out(&owned, &route, &mut out, way_back).await });
-        return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, ())).await;
+        return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, shared)).await;
     }
     let exchange = carry_out(&call, &route, &mut out, way_back).await;
     if plan.is_plain(&exchange) {
@@ -258,7 +258,7 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
 /// has.
 fn asker(call: &Call, caps: ClientCaps) -> Option<Asker> {
     let can_be = caps.answers() && (call.caller.revision.era() == Era::Legacy || call.method.has_rounds());
-    can_be.then(|| Asker { owner: call.caller.conversation.clone() })
+    can_be.then(|| Asker { owner: call.caller.conversation.clone(), task: None })
 }
 
 fn mirrored_headers(route: &Route) -> http::HeaderMap {

@@ -190,6 +190,11 @@ pub fn write_updated(out: &mut Vec<u8>, uri: &str, id: Option<&Id>) {
     write_notification(out, &Method::ResourceUpdated, Some(&Raw::from_static("{}").with(&changes)));
 }
 
+/// `notifications/tasks/status` of 2025-11-25: a task as it stands.
+pub fn write_task_status(out: &mut Vec<u8>, task: &Raw) {
+    write_notification(out, &Method::TaskStatus, Some(task));
+}
+
 /// A task stands otherwise: `task` is the whole of it.
 pub fn write_task(out: &mut Vec<u8>, task: &Raw, id: &Id) {
     let params = task.with(&[("_meta", Change::Set(stamp(id).as_bytes()))]);

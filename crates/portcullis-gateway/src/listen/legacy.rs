@@ -41,6 +41,7 @@ use crate::rounds;
 use crate::route;
 use crate::seal::random_id;
 use crate::subscribe::session_request;
+use crate::tasks;
 
 const LEGACY: Era = Era::Legacy;
 /// How soon a client whose stream broke may come back.
@@ -342,6 +343,11 @@ impl Work {
         let source = match (&call.method, session.subscriber().cloned()) {
             (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe, Some(subscriber)) => {
                 async move { session_request(&gateway, &subscriber, call).await }.boxed()
+            }
+            (Method::ToolsCall, Some(subscriber)) if tasks::is_wish(&call) => {
+                let heard = Arc::downgrade(session);
+                let is_heard = move || heard.upgrade().is_some_and(|session| session.is_heard());
+                tasks::drive_and_tell(gateway, call, tasks::Session::new(&subscriber, is_heard)).boxed()
             }
             _ => async move { rounds::drive(&gateway, call).await }.boxed(),
         };

@@ -3,18 +3,21 @@
 //! A change that is told twice says no more than one that is told once, so a mailbox is a set: a client that reads slowly
 //! finds each change once, and what a server sends without end fills nothing. The clock is handed in.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::Id;
-use portcullis_mcp::subscription::{Lists, write_list_changed, write_updated};
+use portcullis_mcp::subscription::{Lists, write_list_changed, write_task_status, write_updated};
 use tokio::sync::Notify;
 
 /// The least time between two batches.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Sub-resources that wait one by one; of more, only that the subscribed resource has changed is told.
 const MOST_PARTS: usize = 256;
+/// Tasks that wait; whoever reads so slowly can ask.
+const MOST_TASKS: usize = 64;
 /// URIs in one batch.
 const BATCH: usize = 64;
 
@@ -23,6 +26,8 @@ const BATCH: usize = 64;
 pub(crate) struct Batch {
     lists: Lists,
     uris: Vec<Arc<str>>,
+    /// How tasks of a session stand.
+    tasks: Vec<Raw>,
 }
 
 impl Batch {
@@ -38,7 +43,12 @@ impl Batch {
             write_updated(&mut message, uri, id);
             message
         });
-        lists.chain(uris)
+        let tasks = self.tasks.iter().map(|task| {
+            let mut message = Vec::new();
+            write_task_status(&mut message, task);
+            message
+        });
+        lists.chain(uris).chain(tasks)
     }
 }
 
@@ -48,6 +58,8 @@ struct Pending {
     lists: Lists,
     uris: Vec<Arc<str>>,
     known: HashSet<Arc<str>>,
+    /// By the client's id, as each stands now.
+    tasks: BTreeMap<Arc<str>, Raw>,
     /// Nothing is told before.
     not_before: Option<Instant>,
 }
@@ -75,7 +87,7 @@ impl Pending {
     }
 
     fn take(&mut self, now: Instant) -> Due {
-        if self.lists.is_empty() && self.uris.is_empty() {
+        if self.lists.is_empty() && self.uris.is_empty() && self.tasks.is_empty() {
             return Due::Nothing;
         }
         if let Some(at) = self.not_before.filter(|at| *at > now) {
@@ -89,7 +101,8 @@ impl Pending {
         if self.uris.is_empty() {
             (self.uris, self.known) = Default::default();
         }
-        Due::Now(Batch { lists: std::mem::take(&mut self.lists), uris })
+        let tasks = std::mem::take(&mut self.tasks).into_values().collect();
+        Due::Now(Batch { lists: std::mem::take(&mut self.lists), uris, tasks })
     }
 }
 
@@ -123,6 +136,17 @@ impl Mailbox {
     /// A resource has changed: the subscribed one or a part of it.
     pub(super) fn put_uri(&self, updated: &str, subscribed: &Arc<str>) {
         self.lock().put_uri(updated, subscribed);
+        self.filled.notify_waiters();
+    }
+
+    /// A task stands so now; what waits about it is out of date.
+    pub(crate) fn put_task(&self, id: &Arc<str>, task: Raw) {
+        let mut pending = self.lock();
+        if pending.tasks.len() >= MOST_TASKS && !pending.tasks.contains_key(id) {
+            return;
+        }
+        pending.tasks.insert(id.clone(), task);
+        drop(pending);
         self.filled.notify_waiters();
     }
 

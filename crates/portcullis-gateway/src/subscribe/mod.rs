@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{ErrorKind, Principal, ServerId};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{Caller, Endpoint, Refusal};
@@ -34,6 +35,8 @@ pub(crate) use session::session_request;
 pub(crate) const MOST_URIS: usize = 512;
 /// Most `subscriptions/listen` streams of one principal. Everybody on loopback is one.
 const MOST_STREAMS: usize = 1024;
+/// Tasks of one session that it is told about.
+const MOST_TASKS: usize = 16;
 
 /// Everybody who listens.
 #[derive(Default)]
@@ -55,6 +58,8 @@ pub(crate) struct Subscriber {
     held: Mutex<BTreeMap<String, Held>>,
     /// Fires when the stream has to end, so that its client opens another.
     pub(crate) ended: CancellationToken,
+    /// Places for tasks that it is told about.
+    pub(crate) tasks: Arc<Semaphore>,
 }
 
 struct Held {
@@ -84,6 +89,7 @@ impl Subscribers {
             mailbox: Arc::new(Mailbox::new(lists)),
             held: Mutex::default(),
             ended: CancellationToken::new(),
+            tasks: Arc::new(Semaphore::new(MOST_TASKS)),
         });
         let mut all = self.lock();
         all.entry(endpoint.clone()).or_default().insert(subscriber.id, Arc::downgrade(&subscriber));

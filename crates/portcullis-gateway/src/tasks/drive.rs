@@ -32,6 +32,8 @@ const SLOWEST: Duration = Duration::from_secs(30);
 const USUAL: Duration = Duration::from_millis(500);
 /// Questions of one task over its life; beyond that it is given up.
 const MOST_ASKED: usize = 256;
+/// Their keys are kept, lest one is asked twice.
+const LONGEST_KEY: usize = 1024;
 
 /// How an outcome gets to the client.
 pub(super) struct Way {
@@ -233,7 +235,7 @@ impl Poll {
             if self.asked.contains(&key) {
                 continue;
             }
-            if self.asked.len() >= MOST_ASKED {
+            if self.asked.len() >= MOST_ASKED || key.len() > LONGEST_KEY {
                 let message = "the server asks without end in one task";
                 return Some(Refusal::new(ErrorKind::UpstreamProtocol, message).into());
             }

@@ -1,12 +1,16 @@
 //! What a task id that left the gateway stands for.
 
+use std::time::Duration;
+
 use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Era;
+use portcullis_mcp::translate::task;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 
 use crate::call::{Call, Endpoint, Refusal};
 use crate::gateway::Gateway;
-use crate::seal::Purpose;
+use crate::seal::{LONGEST_TASK, Purpose, ROTATION};
 
 /// The longest id that a server may give a task: with our seal around it it has to fit into a header.
 const LONGEST_ID: usize = 512;
@@ -16,7 +20,12 @@ const LONGEST_ID: usize = 512;
 pub(super) struct Handle {
     pub(super) server: ServerId,
     pub(super) place: Place,
+    /// How long a client may be told that the task is kept, in milliseconds: its id opens for that long.
+    pub(super) most: u64,
 }
+
+/// How much longer an id opens than its task is kept, lest clocks make it a lie.
+const AFTER: Duration = Duration::from_mins(1);
 
 /// Where a task is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +49,23 @@ impl Handle {
         !id.is_empty() && id.len() <= LONGEST_ID
     }
 
+    /// For a task that is to be kept for so many milliseconds; `None` is without end.
+    pub(super) fn new(server: ServerId, place: Place, ttl: Option<u64>) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let longest = millis(LONGEST_TASK);
+        // A server may find later that it keeps the task for longer.
+        Self { server, place, most: ttl.unwrap_or(longest).clamp(millis(ROTATION), longest) }
+    }
+
     /// The id that the client gets.
     pub(super) fn seal(&self, gateway: &Gateway, principal: &Principal) -> String {
-        gateway.sealer.seal(Purpose::Task, principal, &self.write())
+        let lifetime = Duration::from_millis(self.most) + AFTER;
+        gateway.sealer.seal_for(lifetime, Purpose::Task, principal, &self.write())
+    }
+
+    /// A task in the words of `era`, which is promised for no longer than its id opens.
+    pub(super) fn promise(&self, era: Era, task: &Raw) -> Raw {
+        task::kept_at_most(era, task, self.most)
     }
 
     /// What the id in a request stands for, on an endpoint that shows its server.
@@ -51,7 +74,8 @@ impl Handle {
     /// Whatever is wrong with it, to the client the task does not exist.
     pub(super) fn open(gateway: &Gateway, call: &Call) -> Result<Self, Refusal> {
         let id = call.subject.as_deref().ok_or_else(unknown)?;
-        let opened = gateway.sealer.open(Purpose::Task, &call.caller.principal, id).map_err(|_| unknown())?;
+        let opened =
+            gateway.sealer.open_in_time(Purpose::Task, &call.caller.principal, id).map_err(|_| unknown())?;
         let handle = Self::read(&opened).ok_or_else(unknown)?;
         match &call.endpoint {
             Endpoint::Server(server) if *server != handle.server => Err(unknown()),
@@ -64,17 +88,17 @@ impl Handle {
         match &self.place {
             Place::There { era, caps, id } => {
                 let era = if *era == Era::Legacy { 'l' } else { 'm' };
-                format!("{server} {era}{} {id}", caps.bits())
+                format!("{server} {era}{} {} {id}", caps.bits(), self.most)
             }
-            Place::Here(number) => format!("{server} h {number}"),
+            Place::Here(number) => format!("{server} h {} {number}", self.most),
         }
         .into_bytes()
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(bytes).ok()?.splitn(3, ' ');
+        let mut words = std::str::from_utf8(bytes).ok()?.splitn(4, ' ');
         let server = ServerId::parse(words.next()?).ok()?;
-        let (kind, rest) = (words.next()?, words.next()?);
+        let (kind, most, rest) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
         let there = |era, bits: &str| {
             let caps = ClientCaps::from_bits(bits.parse().ok()?);
             Some(Place::There { era, caps, id: rest.to_owned() })
@@ -85,7 +109,7 @@ impl Handle {
             ("h", "") => Place::Here(rest.parse().ok()?),
             _ => return None,
         };
-        Some(Self { server, place })
+        Some(Self { server, place, most })
     }
 }
 
@@ -110,10 +134,10 @@ mod tests {
             },
             Place::Here(u64::MAX),
         ] {
-            let handle = Handle { server: server.clone(), place };
+            let handle = Handle::new(server.clone(), place, Some(90_000_000));
             assert_eq!(Handle::read(&handle.write()), Some(handle));
         }
-        for bad in ["", "a", "a x 1", "a h x", "A l 1", "a l"] {
+        for bad in ["", "a", "a x 1 1", "a h 1 x", "A l 1 1", "a l", "a h x 1", "a l1 1"] {
             assert_eq!(Handle::read(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -81,7 +81,10 @@ impl Hop {
     /// Asks, and leaves the answer to come. The caller can be asked meanwhile.
     pub(super) async fn exchange(&self, method: Method) -> Exchange {
         let mut out = self.outgoing(method, &[]);
-        out.asker = self.caps.answers().then(|| Asker { owner: self.conversation.clone() });
+        out.asker = self.caps.answers().then(|| Asker {
+            owner: self.conversation.clone(),
+            task: (out.method == Method::TasksResult).then(|| self.id.as_str().into()),
+        });
         out.log_level = self.log_level;
         out.progress_token.clone_from(&self.progress_token);
         self.server.call(self.era, &self.conversation, &out).await.unwrap_or_else(Exchange::done)

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::code;
 use portcullis_mcp::translate::task::Status;
 use portcullis_model::ErrorKind;
 
 use super::requests::Request;
 use super::store::{Owner, Record};
-use crate::call::Refusal;
+use crate::call::{Outcome, Refusal};
 use crate::seal::Purpose;
 
 /// Tasks on one page.
@@ -37,7 +38,7 @@ pub(super) async fn list(request: &Request<'_>) -> Result<Raw, Refusal> {
     records.truncate(PAGE);
     let shown = records.iter().map(|record| show(request, record));
     let tasks = join_all(shown).await;
-    let tasks: Vec<&str> = tasks.iter().map(Raw::as_str).collect();
+    let tasks: Vec<&str> = tasks.iter().flatten().map(Raw::as_str).collect();
     let mut out = format!("{{\"tasks\":[{}]", tasks.join(","));
     if let (true, Some(last)) = (more, records.last()) {
         let place = format!("{CURSOR}{}", last.number);
@@ -60,18 +61,22 @@ fn read(request: &Request<'_>, cursor: &Raw) -> Result<u64, Refusal> {
     })
 }
 
-/// A task as it stands.
-async fn show(request: &Request<'_>, record: &Arc<Record>) -> Raw {
+/// A task as it stands; `None` when its server knows it no more.
+async fn show(request: &Request<'_>, record: &Arc<Record>) -> Option<Raw> {
     let known = record.task();
     if record.is_cancelled() || Status::of(&known).is_none_or(Status::is_terminal) {
-        return known;
+        return Some(known);
     }
     let asked = tokio::time::timeout(PATIENCE, request.describe(&record.handle, &record.id)).await;
     match asked {
         Ok(Ok(task)) => {
             record.note(&task);
-            task
+            Some(task)
         }
-        _ => known,
+        Ok(Err(Outcome::Failed { error, .. })) if error.code() == code::INVALID_PARAMS => {
+            request.gateway.tasks.forget(record.number);
+            None
+        }
+        _ => Some(known),
     }
 }

@@ -8,6 +8,8 @@
 //! - a client without tasks that calls a tool which insists on one gets its answer when the task has ended (`drive`);
 //! - a result that one era hands out by a request of its own, and the other inside the task, is fetched (`requests`).
 //!
+//! Sessions of 2025-11-25 are told how their tasks stand by `told`, listeners of 2026-07-28 by `watch`.
+//!
 //! `plan` says what a call is to become, `receive` makes it that. Records (`store`) are bounded, expire, and are never
 //! credentials. Deliberately absent: tasks of the client's (sampling and elicitation as tasks), which the newer era
 //! cannot express: they are never declared to a server.
@@ -22,6 +24,7 @@ mod receive;
 mod requests;
 mod results;
 mod store;
+mod told;
 pub(crate) mod watch;
 mod work;
 
@@ -29,3 +32,4 @@ pub(crate) use plan::{Plan, plan};
 pub(crate) use receive::{receive, recognise};
 pub(crate) use requests::answer;
 pub(crate) use store::Tasks;
+pub(crate) use told::{Session, drive_and_tell, is_wish};

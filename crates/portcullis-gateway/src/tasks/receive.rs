@@ -55,7 +55,7 @@ pub(crate) async fn receive<H: Send + 'static>(
 ) -> Exchange {
     let reception = Reception { gateway: gateway.clone(), call, server, crossing, caps: plan.caps };
     match plan.wish {
-        Wish::Task(ttl) => reception.into_task(exchange, ttl).await,
+        Wish::Task(ttl) => reception.into_task(exchange, ttl, held).await,
         Wish::Either => reception.follow(exchange, true, held),
         Wish::Answer => reception.follow(exchange, false, held),
     }
@@ -101,7 +101,12 @@ impl Reception {
     }
 
     /// Makes a task of an exchange: the server's, if it makes one, else the gateway's.
-    async fn into_task(self, mut exchange: Exchange, ttl: Option<u64>) -> Exchange {
+    async fn into_task<H: Send + 'static>(
+        self,
+        mut exchange: Exchange,
+        ttl: Option<u64>,
+        held: H,
+    ) -> Exchange {
         let deadline = Instant::now() + GRACE;
         let mut asked = None;
         let outcome = loop {
@@ -115,7 +120,7 @@ impl Reception {
                 }
                 Err(_) => {}
             }
-            return Exchange::done(self.host(exchange, asked, ttl));
+            return Exchange::done(self.host(exchange, asked, ttl, held));
         };
         let ending = match outcome {
             Outcome::Task(made) => return Exchange::done(self.adopt(&made)),
@@ -134,20 +139,21 @@ impl Reception {
     fn adopt(&self, made: &Raw) -> Outcome {
         let Some((era, id, task)) = Self::read(made) else { return no_task() };
         let to = self.crossing.to.era();
-        let handle =
-            Handle { server: self.server.id().clone(), place: Place::There { era, caps: self.caps, id } };
+        let ttl = task.find(if era == Era::Legacy { "ttl" } else { "ttlMs" }).and_then(|ttl| ttl.u64());
+        let place = Place::There { era, caps: self.caps, id };
+        let handle = Handle::new(self.server.id().clone(), place, ttl);
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
-        let legacy = task::reshape(era, Era::Legacy, &task, &ours);
-        let ttl = legacy.find("ttl").and_then(|ttl| ttl.u64());
-        self.record(&ours, handle, legacy, ttl, None);
-        let task = task::reshape(era, to, &task, &ours);
+        let shown = |to| handle.promise(to, &task::reshape(era, to, &task, &ours));
         let result = match (era, to) {
-            (Era::Legacy, Era::Legacy) => made.with(&[("task", Change::Set(task.as_bytes()))]),
+            (Era::Legacy, Era::Legacy) => made.with(&[("task", Change::Set(shown(to).as_bytes()))]),
             (Era::Modern, Era::Modern) => {
-                made.with(&[("taskId", Change::Set(Raw::from_text(&ours).as_bytes()))])
+                let id = Raw::from_text(&ours);
+                handle.promise(to, &made.with(&[("taskId", Change::Set(id.as_bytes()))]))
             }
-            _ => task::create_result(to, &task, self.crossing.server_info().as_str()),
+            _ => task::create_result(to, &shown(to), self.crossing.server_info().as_str()),
         };
+        let legacy = shown(Era::Legacy);
+        self.record(&ours, handle, legacy, ttl, None);
         Outcome::Complete(Payload { result: result.into(), era: to })
     }
 
@@ -165,14 +171,24 @@ impl Reception {
     }
 
     /// A task of the gateway's own that goes on.
-    fn host(self, exchange: Exchange, asked: Option<Question>, ttl: Option<u64>) -> Outcome {
+    fn host<H: Send + 'static>(
+        self,
+        exchange: Exchange,
+        asked: Option<Question>,
+        ttl: Option<u64>,
+        held: H,
+    ) -> Outcome {
         let work = Work::new();
         let outcome = self.create(&work, ttl);
         if let Outcome::Complete(_) = &outcome {
-            let next = move |outcome| match outcome {
-                Outcome::Task(made) => Next::Goes(self.clone().drive(&made)),
-                Outcome::InputRequired(_) => Next::Goes(self.ask(outcome)),
-                outcome => Next::Ended(reply(Era::Legacy, &Method::ToolsCall, outcome).answer),
+            let next = move |outcome| {
+                // The call counts among those under way until the end.
+                let _ = &held;
+                match outcome {
+                    Outcome::Task(made) => Next::Goes(self.clone().drive(&made)),
+                    Outcome::InputRequired(_) => Next::Goes(self.ask(outcome)),
+                    outcome => Next::Ended(reply(Era::Legacy, &Method::ToolsCall, outcome).answer),
+                }
             };
             tokio::spawn(work.run(exchange, asked, next));
         }
@@ -196,9 +212,9 @@ impl Reception {
 
     fn create(&self, work: &Arc<Work>, ttl: Option<u64>) -> Outcome {
         let number = self.gateway.tasks.number();
-        let handle = Handle { server: self.server.id().clone(), place: Place::Here(number) };
-        let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let ttl = kept_for(ttl);
+        let handle = Handle::new(self.server.id().clone(), Place::Here(number), Some(ttl));
+        let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let legacy = work.describe(&ours, ttl);
         if !self.record(&ours, handle, legacy.clone(), Some(ttl), Some(work)) {
             let message = "as many tasks are under way for this client as may; wait for one to end";

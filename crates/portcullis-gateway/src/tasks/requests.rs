@@ -194,7 +194,8 @@ impl Request<'_> {
                 }
                 let payload =
                     self.hop(handle)?.ask(Method::TasksGet, &[]).await.map_err(|got| self.cross(got))?;
-                Ok(task::reshape(payload.era, Era::Legacy, &payload.result, id))
+                let task = task::reshape(payload.era, Era::Legacy, &payload.result, id);
+                Ok(handle.promise(Era::Legacy, &task))
             }
         }
     }
@@ -212,9 +213,10 @@ impl Request<'_> {
         let hop = self.hop(handle)?;
         let payload = hop.ask(Method::TasksGet, &[]).await.map_err(|got| self.cross(got))?;
         if payload.era == Era::Modern {
-            return Ok(pass(&payload.result, id, &crossing));
+            return Ok(handle.promise(Era::Modern, &pass(&payload.result, id, &crossing)));
         }
         let task = task::reshape(Era::Legacy, Era::Modern, &payload.result, id);
+        let task = handle.promise(Era::Modern, &task);
         let status = Status::of(&payload.result);
         let has_ended = matches!(status, Some(Status::Completed | Status::Failed));
         if let Some(work) = record.as_ref().and_then(|record| record.work()).filter(|work| !work.is_over()) {
@@ -305,7 +307,7 @@ impl Request<'_> {
     }
 
     fn remember(&self, handle: &Handle, id: &str, task: &Raw) -> Option<Arc<Record>> {
-        let task = task::reshape(Era::Legacy, Era::Legacy, task, id);
+        let task = handle.promise(Era::Legacy, &task::reshape(Era::Legacy, Era::Legacy, task, id));
         self.gateway.tasks.add(New {
             id: id.into(),
             owner: Owner::of(&self.call.caller),
@@ -354,6 +356,7 @@ impl Request<'_> {
             (Era::Legacy, Era::Legacy) => {
                 let payload = ask(Method::TasksCancel).await?;
                 let task = task::reshape(payload.era, Era::Legacy, &payload.result, id);
+                let task = handle.promise(Era::Legacy, &task);
                 record.inspect(|record| record.note(&task));
                 Ok(self.complete(task))
             }
@@ -364,6 +367,7 @@ impl Request<'_> {
                 }
                 ask(Method::TasksCancel).await?;
                 let task = task.with(&[("status", Change::Set(b"\"cancelled\""))]);
+                let record = record.or_else(|| self.remember(handle, id, &task));
                 record.inspect(|record| record.cancel(task.clone()));
                 Ok(self.complete(task))
             }

@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_mcp::json::Raw;
+use portcullis_mcp::translate::task;
 use portcullis_model::Principal;
 
 use super::handle::{Handle, Place};
 use super::work::Work;
 use crate::call::{Caller, Endpoint};
+use crate::seal::LONGEST_TASK;
 
 /// Records of one owner and of all.
 const MOST_OF_ONE: usize = 256;
@@ -22,9 +24,8 @@ const MOST: usize = 10_000;
 /// Bytes of results of one owner and of all; the newest result is kept whatever its size.
 const BYTES_OF_ONE: usize = 32 << 20;
 const BYTES: usize = 256 << 20;
-/// How long a task is kept that nobody said a time for, and at the most, in milliseconds.
+/// How long the gateway keeps a task that nobody said a time for, and at the most, in milliseconds.
 const USUAL: u64 = 60 * 60 * 1000;
-const LONGEST: u64 = 24 * USUAL;
 /// How long a task is remembered beyond its time.
 const AFTER: Duration = Duration::from_mins(1);
 
@@ -86,14 +87,14 @@ impl Record {
     pub(super) fn note(&self, task: &Raw) {
         let mut state = self.state();
         if !state.cancelled {
-            state.task = task.clone();
+            state.task = task::brief(task);
         }
     }
 
     /// It was cancelled and stays so, whatever its server makes of that.
     pub(super) fn cancel(&self, task: Raw) {
         let mut state = self.state();
-        state.task = task;
+        state.task = task::brief(&task);
         state.cancelled = true;
     }
 
@@ -155,8 +156,8 @@ impl Tasks {
 
     /// Remembers a task; `None` when there are too many that something is carried on for.
     pub(super) fn add(&self, new: New) -> Option<Arc<Record>> {
-        let ttl = new.ttl.unwrap_or(LONGEST).min(LONGEST);
-        self.add_until(new, Instant::now() + Duration::from_millis(ttl) + AFTER)
+        let ttl = new.ttl.map_or(LONGEST_TASK, Duration::from_millis).min(LONGEST_TASK);
+        self.add_until(new, Instant::now() + ttl + AFTER)
     }
 
     fn add_until(&self, new: New, expires: Instant) -> Option<Arc<Record>> {
@@ -171,7 +172,7 @@ impl Tasks {
             owner: new.owner,
             endpoint: new.endpoint,
             expires,
-            state: Mutex::new(State { task: new.task, cancelled: false, work: new.work }),
+            state: Mutex::new(State { task: task::brief(&new.task), cancelled: false, work: new.work }),
         });
         let mut records = self.lock();
         if !records.make_room(&record.owner) {
@@ -180,7 +181,9 @@ impl Tasks {
         records.by_id.insert(record.id.clone(), number);
         records.by_owner.entry(record.owner.clone()).or_default().insert(number);
         records.all.insert(number, record.clone());
-        records.lighten(&record.owner);
+        let gone = records.lighten(&record.owner);
+        drop(records);
+        stop(&gone);
         Some(record)
     }
 
@@ -221,9 +224,13 @@ impl Tasks {
         let all: Vec<u64> = records.all.keys().copied().collect();
         gone.extend(records.lighten_to(&all, BYTES));
         drop(records);
-        for record in gone {
-            record.work().inspect(|work| work.cancel());
-        }
+        stop(&gone);
+    }
+
+    /// Its server knows it no more.
+    pub(super) fn forget(&self, number: u64) {
+        let gone = self.lock().remove(number);
+        stop(gone.as_slice());
     }
 
     #[cfg(test)]
@@ -233,6 +240,13 @@ impl Tasks {
 
     fn lock(&self) -> MutexGuard<'_, Records> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing goes on for what was forgotten.
+fn stop(gone: &[Arc<Record>]) {
+    for record in gone {
+        record.work().inspect(|work| work.cancel());
     }
 }
 
@@ -249,13 +263,16 @@ impl Records {
         Some(record)
     }
 
-    /// Makes room for one more record of an owner; `false` when there is none to be made.
+    /// Makes room for one more record of an owner; `false` when there is none to be made. Where all are too many, who has
+    /// most makes room first: many tasks of one client push out nobody's few.
     fn make_room(&mut self, owner: &Owner) -> bool {
         let own = self.by_owner.get(owner);
         let oldest = if own.is_some_and(|own| own.len() >= MOST_OF_ONE) {
             own.into_iter().flatten().copied().find(|number| self.is_idle(*number))
         } else if self.all.len() >= MOST {
-            self.all.keys().copied().find(|number| self.is_idle(*number))
+            let most = self.by_owner.values().max_by_key(|of| of.len());
+            let numbers = most.into_iter().flatten().chain(self.all.keys()).copied();
+            { numbers }.find(|number| self.is_idle(*number))
         } else {
             return true;
         };

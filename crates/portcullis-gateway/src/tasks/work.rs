@@ -19,6 +19,10 @@ use crate::call::{Event, Exchange, Outcome, Question};
 
 /// Questions that are open at once in one task; what is asked beyond is cancelled.
 const MOST_OPEN: usize = 64;
+/// Bytes of their params.
+const MOST_ASKED: usize = 4 << 20;
+/// Characters of a server's word on how it goes.
+const MOST_SAID: usize = 1024;
 /// How often clients are advised to ask.
 const POLL_MS: u64 = 500;
 
@@ -41,6 +45,17 @@ struct State {
     /// It was cancelled, or is lost: nothing comes any more.
     over: bool,
     updated: String,
+}
+
+impl State {
+    /// Bytes of what waits for an answer.
+    fn asked(&self) -> usize {
+        self.questions.values().map(size).sum()
+    }
+}
+
+fn size(question: &Question) -> usize {
+    question.params.as_ref().map_or(0, |params| params.as_bytes().len())
 }
 
 /// What an exchange's outcome means for the work.
@@ -112,6 +127,7 @@ impl Work {
 
     fn tell(&self, message: Option<String>) {
         if message.is_some() {
+            let message = message.map(|message| message.chars().take(MOST_SAID).collect());
             self.change(|state| state.message = message);
         }
     }
@@ -119,7 +135,8 @@ impl Work {
     fn ask(&self, question: Question) {
         let mut too_many = Some(question);
         self.change(|state| {
-            if state.questions.len() < MOST_OPEN {
+            let asked = state.asked() + too_many.as_ref().map_or(0, size);
+            if state.questions.len() < MOST_OPEN && asked <= MOST_ASKED {
                 state.next += 1;
                 let key = state.next;
                 state.questions.extend(too_many.take().map(|question| (key, question)));
@@ -170,13 +187,15 @@ impl Work {
         self.state().ending.clone()
     }
 
-    /// How many bytes are kept of what came of it.
+    /// How many bytes are kept of what it asks and of what came of it.
     pub(super) fn weight(&self) -> usize {
-        match &self.state().ending {
+        let state = self.state();
+        let ending = match &state.ending {
             Some(Ok(result)) => result.as_bytes().len(),
             Some(Err(error)) => error.raw().as_bytes().len(),
             None => 0,
-        }
+        };
+        ending + state.asked()
     }
 
     /// Where it stands, in the words of 2025-11-25.

@@ -1,7 +1,7 @@
 //! Which conversation a call gets when its client can be asked.
 //!
 //! A server that asks on a channel that all calls share does not say which call it means. So in each conversation with it
-//! only one call of a client that can be asked is under way. A user may think for minutes, and the others must not wait for
+//! only one call of a client that can be asked is under way (waits for tasks aside, whose questions name the task). A user may think for minutes, and the others must not wait for
 //! that: they get conversations of their own, so many at once, and only then wait their turn.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use portcullis_mcp::revision::Era;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
-use super::outgoing::Outgoing;
+use super::outgoing::{Asker, Outgoing};
 use super::questions::Turn;
 use super::server::Server;
 use crate::call::Refusal;
@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Asks {
     asks: AtomicBool,
+    /// It asked in a task without saying so.
+    nameless: AtomicBool,
     freed: Notify,
 }
 
@@ -37,6 +39,15 @@ impl Asks {
 
     pub(super) fn note(&self) {
         self.asks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what the server asks in a task says so, as far as is known.
+    pub(super) fn names_tasks(&self) -> bool {
+        !self.nameless.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_nameless(&self) {
+        self.nameless.store(true, Ordering::Relaxed);
     }
 
     /// Somebody's turn is over.
@@ -53,7 +64,9 @@ impl Server {
         conversation: &Arc<str>,
         out: &Outgoing,
     ) -> Result<(Arc<Connection>, Option<Turn>), Refusal> {
-        let Some(asker) = out.asker.as_ref().filter(|_| self.asks().any()) else {
+        let needs_turn =
+            |asker: &&Asker| self.asks().any() && !(asker.task.is_some() && self.asks().names_tasks());
+        let Some(asker) = out.asker.as_ref().filter(needs_turn) else {
             return Ok((self.connection_in(era, conversation, out.caps, 0).await?, None));
         };
         let lanes = if out.pinned { 1 } else { MOST_LANES };

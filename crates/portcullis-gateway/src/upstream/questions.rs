@@ -5,6 +5,10 @@
 //! there are several, it waits until all but one were answered. A call that was cancelled a moment ago counts, for the
 //! server may still be at work on it, and another caller must not see its question. What cannot be told apart in time is
 //! refused. And a server that asks like this gets one call at a time from then on in each conversation (`lanes.rs`).
+//!
+//! Waiting for the result of a task is the exception: what is asked in a task says in which (2025-11-25, related-task), so
+//! such waits need no turn, and what names no task is not theirs. A server that breaks this rule shows it when it asks
+//! while there are only such waits; from then on they are like all others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -15,6 +19,7 @@ use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, Request, RpcError, code, write_error, write_result};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
+use portcullis_mcp::translate::task::RELATED_TASK;
 use portcullis_mcp::translate::{answer_for, refused};
 use portcullis_model::ServerId;
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -67,6 +72,8 @@ struct State {
 
 struct Listener {
     owner: Arc<str>,
+    /// The task whose result it waits for.
+    task: Option<Arc<str>>,
     asked: mpsc::Sender<Question>,
 }
 
@@ -75,6 +82,8 @@ struct Held {
     question: Question,
     /// The calls that it may belong to.
     of: Vec<u64>,
+    /// The task that it belongs to, for whose result nobody waits yet.
+    task: Option<String>,
 }
 
 /// The place of a call among those that can be asked.
@@ -150,7 +159,9 @@ impl Questions {
         }
         let mut state = self.state();
         state.forget_left();
-        if !state.calls.is_empty() || state.left.iter().any(|(_, left)| left != owner) {
+        if !state.candidates(self.asks.names_tasks()).is_empty()
+            || state.left.iter().any(|(_, left)| left != owner)
+        {
             return Err(Busy);
         }
         self.turn.clone().try_acquire_owned().map(|permit| Some(Turn(permit))).map_err(|_| Busy)
@@ -163,7 +174,15 @@ impl Questions {
             return None;
         }
         let (give, take) = mpsc::channel(MOST_OPEN);
-        self.state().calls.insert(id, Listener { owner: asker.owner.clone(), asked: give });
+        let mut state = self.state();
+        let listener = Listener { owner: asker.owner.clone(), task: asker.task.clone(), asked: give };
+        state.calls.insert(id, listener);
+        let own = asker.task.as_deref().map(|task| state.unhold(|held| held.task.as_deref() == Some(task)));
+        let own = own.into_iter().flatten();
+        let left_over: Vec<_> = own.filter_map(|held| state.deliver(id, held.question)).collect();
+        drop(state);
+        // Dropping questions answers them, which takes the lock.
+        drop(left_over);
         Some(Floor { questions: self.clone(), id, asked: take, answered: false, turn })
     }
 
@@ -177,24 +196,52 @@ impl Questions {
         };
         self.asks.note();
         let mut state = self.state();
-        let owners = state.owners();
-        let of: Vec<u64> = state.calls.keys().copied().collect();
-        let left_over = match of.as_slice() {
-            [only] if owners == 1 => state.deliver(*only, question),
-            // Outside any call, or maybe for one that is over: there is nobody to ask.
-            [] | [_] => Some(question),
-            _ if state.held.len() >= MOST_HELD || owners > 1 && !state.left.is_empty() => Some(question),
-            _ => {
-                state.held.push(Held { since: Instant::now(), question, of });
-                if !std::mem::replace(&mut state.sweeping, true) {
-                    tokio::spawn(sweep(Arc::downgrade(self)));
-                }
-                None
-            }
+        let left_over = match related_task(&question) {
+            Some(task) => match state.waits_for(&task) {
+                Some(call) => state.deliver(call, question),
+                None => self.hold(&mut state, question, Vec::new(), Some(task)),
+            },
+            None => self.attribute(&mut state, question),
         };
         // Dropping a question answers it, which takes the lock.
         drop(state);
         drop(left_over);
+        None
+    }
+
+    /// Gives a question that names nothing to the call that it must belong to, or keeps it; comes back when it is nobody's.
+    fn attribute(self: &Arc<Self>, state: &mut State, question: Question) -> Option<Question> {
+        let mut of = state.candidates(self.asks.names_tasks());
+        if of.is_empty() && !state.calls.is_empty() {
+            // It can only have been asked in a task.
+            self.asks.note_nameless();
+            of = state.candidates(false);
+        }
+        let owners = state.owners(&of);
+        match of.as_slice() {
+            [only] if owners == 1 => state.deliver(*only, question),
+            // Outside any call, or maybe for one that is over: there is nobody to ask.
+            [] | [_] => Some(question),
+            _ if owners > 1 && !state.left.is_empty() => Some(question),
+            _ => self.hold(state, question, of, None),
+        }
+    }
+
+    /// Keeps a question for a while; comes back when there are too many.
+    fn hold(
+        self: &Arc<Self>,
+        state: &mut State,
+        question: Question,
+        of: Vec<u64>,
+        task: Option<String>,
+    ) -> Option<Question> {
+        if state.held.len() >= MOST_HELD {
+            return Some(question);
+        }
+        state.held.push(Held { since: Instant::now(), question, of, task });
+        if !std::mem::replace(&mut state.sweeping, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
         None
     }
 
@@ -269,10 +316,23 @@ impl State {
         fresh
     }
 
-    /// How many different callers a question may be for.
-    fn owners(&mut self) -> usize {
+    /// The calls that a question may belong to which names no task.
+    fn candidates(&self, tasks_are_named: bool) -> Vec<u64> {
+        let calls = self.calls.iter().filter(|(_, call)| !(tasks_are_named && call.task.is_some()));
+        calls.map(|(id, _)| *id).collect()
+    }
+
+    /// The oldest call that waits for a task's result.
+    fn waits_for(&self, task: &str) -> Option<u64> {
+        let waits = self.calls.iter().filter(|(_, call)| call.task.as_deref() == Some(task));
+        waits.map(|(id, _)| *id).min()
+    }
+
+    /// How many different callers a question may be for that belongs to one of these calls.
+    fn owners(&mut self, of: &[u64]) -> usize {
         self.forget_left();
-        let mut owners: Vec<&Arc<str>> = self.calls.values().map(|call| &call.owner).collect();
+        let mut owners: Vec<&Arc<str>> =
+            of.iter().filter_map(|id| self.calls.get(id)).map(|call| &call.owner).collect();
         owners.extend(self.left.iter().map(|(_, owner)| owner));
         owners.sort_unstable();
         owners.dedup();
@@ -332,7 +392,8 @@ impl Drop for Floor {
             state.settle(self.id)
         } else {
             // Whatever is held may have been this call's.
-            if let Some(listener) = &listener {
+            let named = self.questions.asks.names_tasks();
+            if let Some(listener) = listener.as_ref().filter(|listener| !(named && listener.task.is_some())) {
                 if state.left.len() >= MOST_LEFT {
                     state.left.pop_front();
                 }
@@ -364,6 +425,11 @@ async fn sweep(questions: Weak<Questions>) {
         let Some(next) = next else { return };
         tokio::time::sleep(next).await;
     }
+}
+
+/// The task that a question says it belongs to.
+fn related_task(question: &Question) -> Option<String> {
+    question.params.as_ref()?.find_path(&["_meta", RELATED_TASK])?.find_string("taskId")
 }
 
 /// A response to a request of the server.

@@ -90,6 +90,29 @@ pub fn reshape(from: Era, to: Era, task: &Raw, id: &str) -> Raw {
     task.with(&changes)
 }
 
+/// A task of `era` that says no longer time to live than so many milliseconds; without one it would live for ever.
+pub fn kept_at_most(era: Era, task: &Raw, most: u64) -> Raw {
+    let key = if era == Era::Legacy { "ttl" } else { "ttlMs" };
+    match task.find(key).and_then(|ttl| ttl.u64()) {
+        Some(ttl) if ttl <= most => task.clone(),
+        _ => task.with(&[(key, Change::Set(most.to_string().as_bytes()))]),
+    }
+}
+
+/// A task of 2025-11-25 as it is remembered: whole, unless its server says more than anybody keeps.
+pub fn brief(task: &Raw) -> Raw {
+    const MOST: usize = 4096;
+    const MOST_OF_MEMBER: usize = 1024;
+    if task.as_bytes().len() <= MOST {
+        return task.clone();
+    }
+    let keys = ["taskId", "status", "statusMessage", "createdAt", "lastUpdatedAt", "ttl", "pollInterval"];
+    let kept: Vec<_> = keys.iter().filter_map(|key| Some((*key, task.find(key)?))).collect();
+    let kept = kept.iter().filter(|(_, value)| value.as_bytes().len() <= MOST_OF_MEMBER);
+    let changes: Vec<_> = kept.map(|(key, value)| (*key, Change::Set(value.as_bytes()))).collect();
+    Raw::from_static("{}").with(&changes)
+}
+
 /// Whole milliseconds: anything else breaks readers of both eras.
 fn is_duration(value: &Raw) -> bool {
     value.u64().is_some()

@@ -6,6 +6,7 @@ mod ids;
 mod inside;
 mod questions;
 mod told;
+mod waits;
 
 use std::sync::{Arc, Mutex};
 

@@ -230,6 +230,11 @@ impl Session {
         self.state().listeners += 1;
     }
 
+    /// Whether anybody hears what belongs to no request.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.wire.is_some() || self.state().listeners > 0
+    }
+
     /// It reads no more.
     pub(crate) fn listener_left(&self) {
         self.state().listeners -= 1;

@@ -17,7 +17,7 @@ fn what_is_told_often_is_told_once_and_not_at_once_again() {
         pending.put_uri("a:1", &subscribed);
         pending.lists |= Lists::TOOLS;
     }
-    let expected = Batch { lists: Lists::TOOLS, uris: vec![subscribed.clone()] };
+    let expected = Batch { lists: Lists::TOOLS, uris: vec![subscribed.clone()], tasks: Vec::new() };
     assert_eq!(pending.take(start), Due::Now(expected));
     assert_eq!(pending.take(start), Due::Nothing);
     pending.put_uri("a:1", &subscribed);
@@ -66,7 +66,19 @@ async fn lists_that_were_not_asked_for_are_not_told() {
     let waiting = async { mailbox.next().await };
     let telling = async { mailbox.put_lists(Lists::ALL) };
     let (batch, ()) = tokio::join!(waiting, telling);
-    assert_eq!(batch, Batch { lists: Lists::PROMPTS, uris: Vec::new() });
+    assert_eq!(batch, Batch { lists: Lists::PROMPTS, uris: Vec::new(), tasks: Vec::new() });
     let messages: Vec<_> = batch.messages(None).collect();
     assert_eq!(messages, [b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/prompts/list_changed\"}"]);
+}
+
+#[test]
+fn of_a_task_only_how_it_stands_now_is_told_and_so_many_wait() {
+    let mailbox = Mailbox::new(Lists::NONE);
+    for n in 0..1000 {
+        mailbox.put_task(&"a".into(), Raw::trusted(n.to_string()));
+        mailbox.put_task(&format!("b{n}").into(), Raw::from_static("{}"));
+    }
+    let Due::Now(batch) = mailbox.lock().take(Instant::now()) else { panic!("nothing to tell") };
+    assert_eq!((batch.tasks.len(), batch.tasks[0].as_str()), (MOST_TASKS, "999"));
+    assert_eq!(mailbox.lock().take(Instant::now()), Due::Nothing);
 }

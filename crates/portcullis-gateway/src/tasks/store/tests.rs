@@ -13,14 +13,15 @@ fn new(owner: &Owner, id: &str, work: Option<Arc<Work>>) -> New {
         id: id.into(),
         owner: owner.clone(),
         endpoint: Endpoint::Aggregate,
-        handle: Handle {
-            server: ServerId::parse("x").unwrap(),
-            place: Place::There {
+        handle: Handle::new(
+            ServerId::parse("x").unwrap(),
+            Place::There {
                 era: portcullis_mcp::revision::Era::Modern,
                 caps: portcullis_mcp::caps::ClientCaps::NONE,
                 id: id.to_owned(),
             },
-        },
+            None,
+        ),
         task: Raw::from_static(r#"{"status":"working"}"#),
         ttl: None,
         work,
@@ -107,4 +108,26 @@ fn what_has_expired_is_forgotten_and_stopped() {
     tasks.sweep();
     assert_eq!(tasks.len(), 1);
     assert!(work.is_over());
+}
+
+#[test]
+fn many_tasks_of_one_push_out_nobodys_few() {
+    let tasks = Tasks::default();
+    let few = owner("few");
+    tasks.add(new(&few, "few", None)).unwrap();
+    for id in 0..MOST + 100 {
+        let many = owner(&format!("many {}", id / MOST_OF_ONE));
+        tasks.add(new(&many, &id.to_string(), None)).unwrap();
+    }
+    assert_eq!((tasks.len(), listed(&tasks, &few)), (MOST, vec!["few".to_owned()]));
+}
+
+#[test]
+fn what_a_server_says_of_a_task_is_remembered_in_brief() {
+    let tasks = Tasks::default();
+    let record = tasks.add(new(&owner("a"), "1", None)).unwrap();
+    record.note(&Raw::trusted(format!(r#"{{"status":"working","x":"{}"}}"#, "x".repeat(100_000))));
+    assert_eq!(record.task().as_str(), r#"{"status":"working"}"#);
+    tasks.forget(record.number);
+    assert!(tasks.find("1").is_none() && listed(&tasks, &owner("a")).is_empty());
 }

@@ -28,8 +28,27 @@ fn request(id: u64, method: &str) -> Request {
 
 fn floor(questions: &Arc<Questions>, id: u64, owner: &str) -> Floor {
     let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
-    out.asker = Some(Asker { owner: owner.into() });
+    out.asker = Some(Asker { owner: owner.into(), task: None });
     questions.enter(id, &out, None).unwrap()
+}
+
+/// A wait for the result of a task.
+fn wait(questions: &Arc<Questions>, id: u64, owner: &str, task: &str) -> Floor {
+    let mut out = Outgoing::internal(Worker(0), Method::TasksResult, None);
+    out.asker = Some(Asker { owner: owner.into(), task: Some(task.into()) });
+    questions.enter(id, &out, None).unwrap()
+}
+
+/// A question that says to which task it belongs.
+fn of_task(id: u64, task: &str) -> Request {
+    let meta = format!(r#"{{"io.modelcontextprotocol/related-task":{{"taskId":"{task}"}}}}"#);
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"{ELICIT}","params":{{"message":"m","_meta":{meta}}}}}"#
+    );
+    match Message::parse(text.into(), Limits::default()).unwrap() {
+        Message::Request(request) => request,
+        _ => panic!("a request"),
+    }
 }
 
 const ELICIT: &str = "elicitation/create";
@@ -87,7 +106,7 @@ async fn who_asks_like_this_gets_one_call_at_a_time() {
     let turn = questions.try_turn(&"a".into()).unwrap();
     assert!(questions.try_turn(&"b".into()).is_err());
     let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
-    out.asker = Some(Asker { owner: "a".into() });
+    out.asker = Some(Asker { owner: "a".into(), task: None });
     let mut first = questions.enter(2, &out, turn).unwrap();
     assert!(questions.try_turn(&"b".into()).is_err());
     first.answered();
@@ -146,4 +165,56 @@ async fn open_questions_are_bounded_and_their_ids_are_used_once() {
     drop(open);
     questions.take(request(1, "roots/list"), &respond);
     assert!(floor.asked.try_recv().is_ok(), "places come back");
+}
+
+#[tokio::test]
+async fn waits_for_tasks_get_their_own_questions_and_hold_up_nobody() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let (mut one, mut other) = (wait(&questions, 1, "a", "t1"), wait(&questions, 2, "b", "t2"));
+    assert!(questions.try_turn(&"c".into()).is_ok(), "waiting is no turn");
+    let mut call = floor(&questions, 3, "c");
+    for (id, task) in [(10, "t2"), (11, "t1")] {
+        questions.take(of_task(id, task), &respond);
+    }
+    questions.take(request(12, ELICIT), &respond);
+    let mut got = Vec::new();
+    for floor in [&mut one, &mut other, &mut call] {
+        let question = floor.asked.try_recv().unwrap();
+        question.answer(Ok(Raw::from_static(r#"{"action":"accept"}"#)));
+        assert!(floor.asked.try_recv().is_err());
+        got.push(said.lock().unwrap().last().unwrap().clone());
+    }
+    for (said, id) in got.iter().zip([11, 10, 12]) {
+        assert!(said.contains(&format!("\"id\":{id},")), "{said}");
+    }
+    // Who gives up a wait leaves nothing behind that others would have to wait for.
+    drop((one, other, call));
+    assert!(questions.try_turn(&"c".into()).is_ok());
+}
+
+#[tokio::test]
+async fn a_question_of_a_task_waits_for_who_waits_for_the_task_and_reaches_nobody_else() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let mut call = floor(&questions, 1, "a");
+    questions.take(of_task(10, "t1"), &respond);
+    let mut other = wait(&questions, 2, "b", "t2");
+    call.answered();
+    drop(call);
+    assert!(other.asked.try_recv().is_err() && said.lock().unwrap().is_empty());
+    let mut own = wait(&questions, 3, "a", "t1");
+    assert!(own.asked.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_which_task_it_means_gets_one_at_a_time() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let mut one = wait(&questions, 1, "a", "t1");
+    questions.take(request(10, ELICIT), &respond);
+    assert!(one.asked.try_recv().is_ok());
+    assert!(questions.try_turn(&"b".into()).is_err());
+    let mut call = floor(&questions, 2, "b");
+    questions.take(request(11, ELICIT), &respond);
+    assert!(call.asked.try_recv().is_err() && one.asked.try_recv().is_err());
+    drop((one, call));
+    assert!(said.lock().unwrap().iter().any(|said| said.contains(CANCEL)));
 }

@@ -183,3 +183,27 @@ fn tools_say_whether_they_can_be_tasks() {
     }
     assert_eq!(TaskSupport::of(&tool_with_tasks(&raw(r#"{"name":"x"}"#))), TaskSupport::Optional);
 }
+
+#[test]
+fn nothing_is_promised_beyond_what_is_kept() {
+    for (era, task, expected) in [
+        (Era::Legacy, r#"{"ttl":5}"#, r#"{"ttl":5}"#),
+        (Era::Legacy, r#"{"ttl":11,"a":1}"#, r#"{"ttl":10,"a":1}"#),
+        (Era::Legacy, r#"{"ttl":null}"#, r#"{"ttl":10}"#),
+        (Era::Modern, r#"{"ttlMs":null}"#, r#"{"ttlMs":10}"#),
+        (Era::Modern, r#"{"ttlMs":-1}"#, r#"{"ttlMs":10}"#),
+        (Era::Modern, r#"{"ttlMs":10}"#, r#"{"ttlMs":10}"#),
+    ] {
+        assert_eq!(kept_at_most(era, &Raw::from_static(task), 10).as_str(), expected);
+    }
+}
+
+#[test]
+fn what_a_server_says_without_end_is_not_remembered() {
+    let long = "x".repeat(5000);
+    let said =
+        format!(r#"{{"taskId":"t","status":"working","statusMessage":"{long}","more":"{long}","ttl":5}}"#);
+    assert_eq!(brief(&Raw::trusted(said)).as_str(), r#"{"taskId":"t","status":"working","ttl":5}"#);
+    let short = Raw::from_static(r#"{"taskId":"t","more":1}"#);
+    assert_eq!(brief(&short), short);
+}

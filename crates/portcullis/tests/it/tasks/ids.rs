@@ -86,3 +86,36 @@ async fn a_task_without_a_usable_id_is_the_servers_fault() {
         assert_eq!((&result["isError"], &result["resultType"]), (&json!(true), &json!("complete")));
     }
 }
+
+#[tokio::test]
+async fn no_task_is_promised_for_longer_than_its_id_opens() {
+    const MONTH: u64 = 30 * 24 * 3_600_000;
+    for (said, promised) in
+        [(json!(null), MONTH), (json!(u64::MAX / 2), MONTH), (json!(172_800_000), 172_800_000)]
+    {
+        let mut fake = Fake::modern();
+        fake.capabilities["extensions"] = json!({"io.modelcontextprotocol/tasks": {}});
+        let task = json!({"taskId": "t", "status": "working", "ttlMs": said, "createdAt": "c", "lastUpdatedAt": "c"});
+        let of = |kind: &str| {
+            let mut task = task.clone();
+            task["resultType"] = json!(kind);
+            task
+        };
+        let (made, got) = (of("task"), of("complete"));
+        let server = fake
+            .on("tools/call", move |_, answer| answer.result(made.clone()))
+            .on("tasks/get", move |_, answer| answer.result(got.clone()))
+            .start()
+            .await;
+        let gateway = Gateway::before(&server.config());
+        let client = declaring("/mcp");
+        let made = client.call(&gateway, "x__echo", json!({})).await;
+        let got = client.result(&gateway, "tasks/get", json!({"taskId": made["taskId"]})).await;
+        let session = Legacy::open(&gateway).await;
+        let older = super::wish(&session, &gateway, "x__echo").await["task"].clone();
+        let older_got = session.result(&gateway, "tasks/get", json!({"taskId": older["taskId"]})).await;
+        for ttl in [&made["ttlMs"], &got["ttlMs"], &older["ttl"], &older_got["ttl"]] {
+            assert_eq!(*ttl, promised, "{said}");
+        }
+    }
+}

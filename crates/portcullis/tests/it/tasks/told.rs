@@ -1,9 +1,9 @@
-//! `notifications/tasks` to who listens, whichever kind of server has the task.
+//! `notifications/tasks` to who listens and `notifications/tasks/status` to sessions, whichever kind of server has the task.
 
 use serde_json::json;
 
-use super::{Course, create, declaring, legacy_server, modern_server};
-use crate::harness::{Gateway, Modern};
+use super::{Course, create, create_legacy, declaring, legacy_server, modern_server};
+use crate::harness::{Gateway, Legacy, Modern};
 
 #[tokio::test]
 async fn who_listens_is_told_how_a_task_goes_until_it_has_ended() {
@@ -41,4 +41,32 @@ async fn who_did_not_declare_the_extension_listens_to_no_task() {
     let answer = declaring("/mcp").request(&gateway, "subscriptions/listen", filter).await;
     assert_eq!(answer.messages()[0]["params"]["notifications"], json!({}));
     assert_eq!(answer.messages()[1]["result"]["resultType"], "complete");
+}
+
+#[tokio::test]
+async fn a_session_is_told_how_its_own_tasks_stand() {
+    for slug in ["old", "new"] {
+        let course = Course::new();
+        let server = if slug == "old" { legacy_server(&course).await } else { modern_server(&course).await };
+        let gateway = Gateway::before(&server.config());
+        let (session, other) = (Legacy::open(&gateway).await, Legacy::open(&gateway).await);
+        let mut events = session.listen(&gateway, None).await;
+        let mut nothing = other.listen(&gateway, None).await;
+        let id = create_legacy(&session, &gateway, "x__slow").await;
+        course.complete("done", true);
+        let told = events.message().await.unwrap();
+        assert_eq!(told["method"], "notifications/tasks/status", "{told}");
+        assert_eq!((&told["params"]["taskId"], &told["params"]["status"]), (&json!(id), &json!("failed")));
+        assert!(told["params"]["ttl"].is_u64() && told["params"]["lastUpdatedAt"].is_string(), "{told}");
+        assert!(told["params"].get("result").is_none() && told.get("id").is_none(), "{told}");
+        // The other one hears of its own task first of all.
+        course.set(json!({"status": "working"}));
+        let others = create_legacy(&other, &gateway, "x__slow").await;
+        course.complete("done", false);
+        let told = nothing.message().await.unwrap();
+        assert_eq!(
+            (&told["params"]["taskId"], &told["params"]["status"]),
+            (&json!(others), &json!("completed"))
+        );
+    }
 }
