@@ -4,6 +4,7 @@ mod attribution;
 mod bounds;
 mod driven;
 mod parked;
+mod principals;
 mod relayed;
 mod requests;
 mod undeclared;

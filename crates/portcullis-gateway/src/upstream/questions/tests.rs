@@ -118,6 +118,23 @@ async fn who_asks_like_this_gets_one_call_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_stays_unclear_is_refused_in_time() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let (mut one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "b"));
+    questions.take(request(9, ELICIT), &respond);
+    assert!(said.lock().unwrap().is_empty());
+    questions.state().held[0].since = Instant::now().checked_sub(HOLD).unwrap();
+    sweep(Arc::downgrade(&questions)).await;
+    assert!(said.lock().unwrap()[0].contains(CANCEL));
+    assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err(), "nobody is asked");
+    // What is asked from then on is held anew, and goes to the call that is left.
+    questions.take(request(10, ELICIT), &respond);
+    one.answered();
+    drop(one);
+    assert_eq!(other.asked().await.method, Method::CreateElicitation);
+}
+
+#[tokio::test]
 async fn so_much_is_held_and_what_is_withdrawn_is_not_answered() {
     let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
     let (one, other) = (floor(&questions, 1, "a"), floor(&questions, 2, "a"));

@@ -3,7 +3,7 @@
 //! `gateway.rs` starts the real binary; `http.rs` is a client that can also send what no client should; `client.rs`
 //! speaks MCP of both eras with it; `upstream.rs` is an HTTP server whose every answer a test writes; `fake.rs` fills
 //! in what a decent server would say; `teller.rs` has servers that tell of changes; `child.rs` is a stdio server that a
-//! test steers over a socket of its own; `sse_client.rs` and `sse_server.rs` are the two ends of HTTP+SSE.
+//! test steers over a socket of its own, `relay.rs` one that is the test itself; `sse_client.rs` and `sse_server.rs` are the two ends of HTTP+SSE.
 //! `secure.rs` has clients for TLS and HTTP/2 and a TLS front for servers, `pki.rs` the certificates for both,
 //! `collector.rs` takes traces.
 
@@ -14,6 +14,7 @@ pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod pki;
+pub(crate) mod relay;
 pub(crate) mod secure;
 pub(crate) mod sse_client;
 pub(crate) mod sse_server;
@@ -27,6 +28,7 @@ pub(crate) use client::{Legacy, Modern};
 pub(crate) use fake::Fake;
 pub(crate) use gateway::Gateway;
 pub(crate) use http::Connection;
+pub(crate) use relay::Relay;
 pub(crate) use sse_client::SseClient;
 pub(crate) use sse_server::SseServer;
 pub(crate) use teller::Teller;
