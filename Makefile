@@ -169,6 +169,7 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 generate: toolchain ## Refresh the reference files that are made from the code
 	@cargo run --quiet --locked --manifest-path docs/generate/Cargo.toml --target-dir target/generate -- docs/reference
 	@tests/conformance/limits.py --write
+	@REFRESH=1 cargo test --quiet --locked --package portcullis --test it transcripts::the_page_is_fresh
 
 .PHONY: clean-peers
 clean-peers: ## Remove the npm and PyPI packages that the tests and the quickstart installed

@@ -20,5 +20,6 @@ mod sse;
 mod subscriptions;
 mod tasks;
 mod tls;
+mod transcripts;
 mod translation;
 mod watching;

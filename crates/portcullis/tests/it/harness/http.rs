@@ -169,12 +169,18 @@ impl Connection {
     /// Reads a whole answer.
     pub(crate) async fn response(&mut self) -> Response {
         let head = self.head().await.expect("an answer before the connection closes");
+        let body = self.body(&head).await;
+        Response { head, body }
+    }
+
+    /// Reads the body that goes with a head.
+    pub(crate) async fn body(&mut self, head: &Head) -> Vec<u8> {
         let mut body = Vec::new();
         let mut framing = head.framing();
         while let Some(part) = self.part(&mut framing).await {
             body.extend_from_slice(&part);
         }
-        Response { head, body }
+        body
     }
 
     /// Reads an answer's head; `None` when the connection closes without one.

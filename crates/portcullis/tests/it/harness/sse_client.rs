@@ -38,8 +38,20 @@ impl SseClient {
 
     /// Opens a session.
     pub(crate) async fn open_at(gateway: &Gateway, path: &str, version: &str) -> Self {
+        Self::open_with(gateway, path, version, &json!({})).await
+    }
+
+    /// Opens a session of a client with these capabilities.
+    pub(crate) async fn open_with(
+        gateway: &Gateway,
+        path: &str,
+        version: &str,
+        capabilities: &Value,
+    ) -> Self {
         let mut client = Self::connect(gateway, path).await;
-        assert_eq!(client.post(gateway, &initialize(version)).await.status(), 202);
+        let mut hello = initialize(version);
+        hello["params"]["capabilities"] = capabilities.clone();
+        assert_eq!(client.post(gateway, &hello).await.status(), 202);
         client.welcome = client.answer(&json!(0)).await["result"].clone();
         assert!(client.welcome.is_object(), "initialize was answered with an error");
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});

@@ -1,0 +1,160 @@
+//! The minimum matrix of the protocol's corners: each row a transcript, between every client and every server.
+//!
+//! `rows/` has the transcripts; `text.rs` says how they are written, `lines.rs` what their lines can be. `player.rs` plays one
+//! side of one, over a `client.rs` or a `server.rs`; `table.rs` plays all pairs, `page.rs` lists them. A transcript has a script for each side, often one
+//! for each era of it, and knows nothing of pairs: what a client says and hears depends on the client, what a server
+//! hears and says on the server, and the gateway stands between. Where a pair is different, the row has a script for
+//! it; where it cannot be carried at all, the row says so and why, and fails if it is carried after all.
+//!
+//! `PAIR=http-2025-11-25--stdio-2026-07-28 cargo nextest run -p portcullis transcripts::call` runs one pair.
+
+mod client;
+mod ends;
+mod lines;
+mod matching;
+mod page;
+mod player;
+mod server;
+mod table;
+mod text;
+mod wire;
+
+macro_rules! rows {
+    ($($name:ident)*) => {
+        /// Every row, by its name.
+        const ROWS: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[tokio::test]
+            async fn $name() {
+                table::play(read(stringify!($name))).await;
+            }
+        )*
+    };
+}
+
+use text::Transcript;
+
+rows! {
+    asked_by_prompts_and_resources
+    asked_on_the_standalone_stream
+    asked_outside_calls
+    bad_base64
+    batches
+    call
+    choice_of_several
+    client_dies_while_asked
+    content_of_newer_revisions
+    declined_sampling
+    declined_sampling_ends_the_call
+    elicitation_by_form
+    elicitation_by_url
+    empty_string_cursor
+    errors_of_servers
+    errors_of_the_other_era
+    float_elicitation_value
+    ids
+    list_and_paging
+    list_changed
+    logs
+    logs_outside_calls
+    nested_mirrored_header
+    oversized_header
+    pings
+    progress
+    prompts_resources_and_completion
+    question_expires
+    resource_not_found
+    resource_updates
+    restart_mid_call
+    roots
+    sampling
+    sampling_with_tools
+    server_dies_while_asked
+    several_rounds
+    structured_content
+    structured_content_as_text
+    tasks_asked_for
+    tasks_of_the_extension
+    unknown_method
+}
+
+/// How an item of the matrix is shown.
+enum Shown {
+    /// By the rows that name it.
+    Rows,
+    /// By other tests, or why not at all.
+    Elsewhere(&'static str),
+}
+
+/// The items of the minimum matrix, in its order.
+const ITEMS: &[(&str, Shown)] = &[
+    ("batch", Shown::Rows),
+    ("list+paging", Shown::Rows),
+    ("call", Shown::Rows),
+    ("progress", Shown::Rows),
+    ("cancel by both signals", Shown::Elsewhere("No row yet.")),
+    ("form/URL elicitation", Shown::Rows),
+    ("sampling with tools", Shown::Rows),
+    ("roots", Shown::Rows),
+    ("logs", Shown::Rows),
+    ("subscribe/list_changed", Shown::Rows),
+    ("tasks both kinds", Shown::Rows),
+    ("resource-not-found", Shown::Rows),
+    ("unknown method", Shown::Rows),
+    ("oversized header", Shown::Rows),
+    ("bad Base64", Shown::Rows),
+    ("nested `x-mcp-header`", Shown::Rows),
+    ("empty-string cursor", Shown::Rows),
+    ("float elicitation value", Shown::Rows),
+    ("`id` as string/number echo", Shown::Rows),
+    ("upstream restart mid-call", Shown::Rows),
+    ("token expiry on an open stream", Shown::Elsewhere("No row: the players have no tokens.")),
+    ("RBAC change while a snapshot cursor is live", Shown::Elsewhere("No row: the players have no roles.")),
+    (
+        "two users with one shared upstream credential",
+        Shown::Elsewhere(
+            "Two client certificates: `two_users_behind_one_credential_hear_what_is_theirs`, \
+             `two_users_of_one_child_hear_what_is_theirs`.",
+        ),
+    ),
+];
+
+fn folder() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/transcripts/rows")
+}
+
+/// Read when it is played, so that a row is written without a build.
+fn read(name: &str) -> Transcript {
+    let text = std::fs::read_to_string(folder().join(name).with_extension("txt"));
+    Transcript::read(&text.unwrap_or_else(|error| panic!("{name}: {error}")))
+}
+
+#[test]
+fn every_row_is_played_and_every_item_has_one() {
+    let files = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<String> =
+        files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    files.sort();
+    assert_eq!(files, ROWS);
+    let rows: Vec<Transcript> = ROWS.iter().map(|name| read(name)).collect();
+    for row in &rows {
+        assert!(ITEMS.iter().any(|(item, _)| *item == row.item), "`{}` is not in the matrix", row.item);
+        assert!(!table::pairs(row).is_empty(), "a row for nobody: {}", row.about);
+    }
+    for (item, shown) in ITEMS {
+        let has = rows.iter().any(|row| row.item == *item);
+        assert_eq!(has, matches!(shown, Shown::Rows), "{item}");
+    }
+}
+
+#[test]
+fn the_page_is_fresh() {
+    if std::env::var_os("REFRESH").is_some() {
+        page::refresh();
+    }
+    let (is, should) = (page::published(), page::page());
+    for (number, (is, should)) in is.lines().zip(should.lines()).enumerate() {
+        assert_eq!(is, should, "line {} of {}; `make generate` mends it", number + 1, page::PLACE);
+    }
+    assert!(is == should, "{} is not fresh; `make generate` mends it", page::PLACE);
+}

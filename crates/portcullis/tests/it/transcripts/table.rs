@@ -1,0 +1,140 @@
+//! Runs a row between every client and every server that it concerns, all at once before one gateway.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::task::LocalSet;
+
+use super::client::Client;
+use super::ends::{CLIENTS, End, SERVERS};
+use super::player::Player;
+use super::server::Server;
+use super::text::{Side, Transcript};
+use super::wire::{Failure, Scene};
+use crate::harness::Gateway;
+
+/// What no gateway can carry between the eras; a row that is not carried somewhere says by which of these.
+pub(super) const LOSSES: [&str; 12] = [
+    "sessionful legacy servers for modern clients",
+    "what servers ask or log outside of any call",
+    "durable resumption",
+    "declined sampling and roots toward modern servers",
+    "signals that an elicitation has ended",
+    "long human pauses against the time-outs of legacy servers",
+    "parked calls when a node is lost",
+    "tasks of clients, lists of tasks, progress of tasks",
+    "structured content that is no object, and schemas of it, toward legacy clients",
+    "choices of several values and titled ones toward 2025-06-18",
+    "freshness of legacy lists",
+    "whose a message is on a channel that calls share",
+];
+
+/// How long what cannot be carried is waited for.
+const LOST: Duration = Duration::from_secs(3);
+
+/// How a row went between two ends.
+struct Outcome {
+    client: End,
+    server: End,
+    lost: bool,
+    failed: Option<Failure>,
+}
+
+/// The pairs that a row concerns.
+pub(super) fn pairs(row: &Transcript) -> Vec<(End, End)> {
+    let all = CLIENTS.into_iter().flat_map(|client| SERVERS.into_iter().map(move |server| (client, server)));
+    all.filter(|(client, server)| row.concerns(*client, *server)).collect()
+}
+
+/// Plays a row; panics with what was different, pair by pair.
+pub(super) async fn play(row: Transcript) {
+    let row = Arc::new(row);
+    for loss in &row.losses {
+        assert!((1..=LOSSES.len()).contains(&loss.number), "4.6.{} is no loss", loss.number);
+    }
+    let only = std::env::var("PAIR").ok();
+    let mut servers = Vec::new();
+    let mut config = row.config.clone();
+    // What went wrong is in the report; a log of all pairs would bury it.
+    config["telemetry"] = json!({"log": {"filter": "warn"}});
+    for (client, server) in pairs(&row) {
+        let slug = format!("{}-{}", client.slug(), server.slug());
+        if only.as_ref().is_some_and(|only| *only != slug) {
+            continue;
+        }
+        let steps = row.script(Side::Server, server, client);
+        let started = Server::start(server, &row, &steps).await;
+        config["servers"][&slug] = started.config.clone();
+        merge(&mut config["servers"][&slug], &row.entry);
+        servers.push((client, server, slug, started, steps));
+    }
+    let gateway = Arc::new(Gateway::start(&config));
+    let stage = LocalSet::new();
+    let playing: Vec<_> = servers
+        .into_iter()
+        .map(|(client, server, slug, started, steps)| {
+            let (row, gateway) = (row.clone(), gateway.clone());
+            stage.spawn_local(async move {
+                let lost = row.loss(client, server).is_some();
+                let give_up = lost.then_some(LOST);
+                let wire = Client::open(&gateway, client, &slug, &row.declares).await;
+                let scene = Arc::new(Scene::default());
+                let mut here = Player::new(Side::Client, client, &row.declares, wire, &scene, give_up);
+                let mut there = Player::new(Side::Server, server, &Value::Null, started, &scene, give_up);
+                let script = row.script(Side::Client, client, server);
+                let played = async { tokio::try_join!(here.play(&script), there.play(&steps)) };
+                let played = played.await.and_then(|_| here.surplus().and(there.surplus()));
+                let failed = played.err();
+                let failed = failed
+                    .map(|failed| Failure { why: format!("{}\n{}", failed.why, scene.trail()), ..failed });
+                Outcome { client, server, lost, failed }
+            })
+        })
+        .collect();
+    let outcomes = stage.run_until(async {
+        let mut outcomes = Vec::new();
+        for cell in playing {
+            outcomes.push(cell.await.unwrap());
+        }
+        outcomes
+    });
+    judge(&outcomes.await);
+}
+
+/// What the entry of a server says besides how it is reached.
+fn merge(entry: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        entry[key] = value.clone();
+    }
+}
+
+fn judge(outcomes: &[Outcome]) {
+    let mut report = String::new();
+    let mut wrong = 0;
+    for Outcome { client, server, lost, failed } in outcomes {
+        let why = match (lost, failed) {
+            (false, None) | (true, Some(Failure { lost: true, .. })) => continue,
+            (false, Some(Failure { why, .. })) => why.clone(),
+            (true, None) => "    is carried after all; say so in the row".to_owned(),
+            (true, Some(Failure { why, .. })) => format!("    is lost, but not at a line with `<!`:\n{why}"),
+        };
+        wrong += 1;
+        // The first ones are told whole; the others are likely the same.
+        if wrong <= 4 {
+            let _ = writeln!(report, "{client} before {server}:\n{why}\n");
+        } else {
+            let first: String = why.lines().take(2).collect::<Vec<_>>().join(" ").chars().take(200).collect();
+            let _ = writeln!(report, "{client} before {server}: {first}");
+        }
+    }
+    assert!(wrong == 0, "{wrong} of {} pairs differ from the transcript\n\n{report}", outcomes.len());
+}
+
+/// Whether a client's or a server's kind takes part in a row at all.
+pub(super) fn count(row: &Transcript) -> (usize, usize) {
+    let all = pairs(row);
+    let lost = all.iter().filter(|(client, server)| row.loss(*client, *server).is_some()).count();
+    (all.len() - lost, lost)
+}
