@@ -121,6 +121,8 @@ struct Running {
     is_modern: bool,
     /// It is answered when it ends, which may be never.
     listens: bool,
+    /// The host has cancelled it, so that nothing has to come of it.
+    cancelled: bool,
 }
 
 impl Bridge {
@@ -132,7 +134,7 @@ impl Bridge {
                 let raw = Raw::trusted(line);
                 let (is_modern, listens) = (is_modern(&request), request.method == Method::Listen);
                 let task = tasks.spawn(async move { bridge.request(request, raw).await });
-                let running = Running { task, is_modern, listens };
+                let running = Running { task, is_modern, listens, cancelled: false };
                 self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, running);
             }
             Ok(Message::Notification(notification)) if self.cancels_modern(&notification) => {}
@@ -160,9 +162,13 @@ impl Bridge {
         let id = notification.params.as_ref().and_then(|params| params.find("requestId"));
         let Some(id) = id.and_then(|id| Id::from_raw(&id)) else { return !self.session.is_open() };
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.get(&id) {
+        match running.get_mut(&id) {
             Some(request) if request.is_modern => request.task.abort(),
-            _ => return !self.session.is_open(),
+            Some(request) => {
+                request.cancelled = true;
+                return !self.session.is_open();
+            }
+            None => return !self.session.is_open(),
         }
         running.remove(&id);
         true
@@ -172,6 +178,12 @@ impl Bridge {
     fn stop_listening(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.values().filter(|request| request.listens).for_each(|request| request.task.abort());
+    }
+
+    /// Whether the host has cancelled a request: its stream then ends without an answer, and nobody misses one.
+    fn is_cancelled(&self, id: &Id) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(id).is_some_and(|request| request.cancelled)
     }
 
     fn forget(&self, id: &Id) {
@@ -184,7 +196,9 @@ impl Bridge {
         } else {
             self.legacy_request(&request, &raw).await.err()
         };
-        if let Some(why) = failed {
+        if let Some(why) = failed
+            && !self.is_cancelled(&request.id)
+        {
             self.answer_error(Some(&request.id), code::INTERNAL, &why).await;
         }
         self.forget(&request.id);

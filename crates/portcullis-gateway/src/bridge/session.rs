@@ -122,6 +122,7 @@ impl Bridge {
         for _ in 0..RESUMES {
             let last = match ended {
                 Ended::Answered => return Ok(()),
+                Ended::Broken(_) if self.is_cancelled(&request.id) => return Ok(()),
                 Ended::Broken(None) => break,
                 Ended::Broken(Some(last)) => last,
             };

@@ -41,6 +41,8 @@ rows! {
     bad_base64
     batches
     call
+    cancelled_while_asked
+    cancelling
     choice_of_several
     client_dies_while_asked
     content_of_newer_revisions
@@ -92,7 +94,7 @@ const ITEMS: &[(&str, Shown)] = &[
     ("list+paging", Shown::Rows),
     ("call", Shown::Rows),
     ("progress", Shown::Rows),
-    ("cancel by both signals", Shown::Elsewhere("No row yet.")),
+    ("cancel by both signals", Shown::Rows),
     ("form/URL elicitation", Shown::Rows),
     ("sampling with tools", Shown::Rows),
     ("roots", Shown::Rows),
