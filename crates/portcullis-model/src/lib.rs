@@ -8,5 +8,5 @@ mod principal;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
-pub use principal::Principal;
+pub use principal::{Claim, Key, Principal, User};
 pub use server_id::{InvalidServerId, ServerId};
