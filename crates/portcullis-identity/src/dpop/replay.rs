@@ -1,0 +1,99 @@
+//! Which proofs have been seen: for as long as they could be used again, and no more of them than fit.
+//!
+//! Two generations of digests, each as long as a proof is good: what is older than both cannot be presented any more.
+//! When there is no room, proofs are refused rather than forgotten; one key takes no more than a quarter, so that nobody
+//! can shut the others out alone.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::WINDOW;
+use crate::claims::LEEWAY;
+use crate::refused::Reason;
+
+/// How many are remembered of one generation.
+const MOST: usize = 1 << 20;
+
+/// The proofs that have been seen.
+pub(crate) struct Replays {
+    most: usize,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// When the young generation began.
+    since: u64,
+    young: HashSet<[u8; 32]>,
+    old: HashSet<[u8; 32]>,
+    /// How many of the young each key made.
+    of_key: HashMap<[u8; 32], usize>,
+}
+
+impl Default for Replays {
+    fn default() -> Self {
+        Self::new(MOST)
+    }
+}
+
+impl Replays {
+    fn new(most: usize) -> Self {
+        Self { most, seen: Mutex::default() }
+    }
+
+    /// Notes a proof that was made with a key.
+    ///
+    /// # Errors
+    /// It was seen before, or there is no room to remember it.
+    pub(crate) fn see(&self, proof: [u8; 32], key: [u8; 32], now: u64) -> Result<(), Reason> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // A proof may be made a little in the future and so be good for that much longer.
+        let lifetime = WINDOW + LEEWAY;
+        if now >= seen.since + lifetime {
+            let both_over = now >= seen.since + 2 * lifetime;
+            let young = std::mem::take(&mut seen.young);
+            seen.old = if both_over { HashSet::new() } else { young };
+            seen.of_key = HashMap::new();
+            seen.since = now;
+        }
+        if seen.young.contains(&proof) || seen.old.contains(&proof) {
+            return Err(Reason::Replayed);
+        }
+        let of_key = seen.of_key.get(&key).copied().unwrap_or_default();
+        if seen.young.len() >= self.most || of_key >= self.most / 4 {
+            return Err(Reason::TooManyProofs);
+        }
+        seen.of_key.insert(key, of_key + 1);
+        seen.young.insert(proof);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbound::sha256;
+
+    #[test]
+    fn a_proof_is_good_once_for_as_long_as_it_is_good_at_all() {
+        let replays = Replays::default();
+        let (proof, key) = (sha256(b"proof"), sha256(b"key"));
+        assert_eq!(replays.see(proof, key, 1000), Ok(()));
+        for later in [1000, 1100, 1300, 1330] {
+            assert_eq!(replays.see(proof, key, later), Err(Reason::Replayed), "{later}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_fits_and_one_key_does_not_take_it_all() {
+        let replays = Replays::new(8);
+        let see = |proof: u8, key: u8, now| replays.see([proof; 32], [key; 32], now);
+        assert_eq!((see(1, 1, 0), see(2, 1, 0)), (Ok(()), Ok(())));
+        assert_eq!(see(3, 1, 0), Err(Reason::TooManyProofs));
+        for proof in 4..10 {
+            assert_eq!(see(proof, proof, 0), Ok(()));
+        }
+        assert_eq!(see(20, 20, 0), Err(Reason::TooManyProofs));
+        assert_eq!(see(20, 20, WINDOW + LEEWAY), Ok(()));
+    }
+}

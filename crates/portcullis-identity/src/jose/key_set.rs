@@ -1,0 +1,44 @@
+//! The public keys of one issuer (RFC 7517 section 5).
+
+use serde_json::Value;
+
+use super::{Algorithm, Jwk};
+
+/// Keys of one set; more are no key set but a nuisance.
+const MOST: usize = 100;
+/// Keys that are tried for a token that names none.
+const TRIES: usize = 8;
+
+/// The keys.
+#[derive(Debug, Default)]
+pub(crate) struct KeySet(Vec<Jwk>);
+
+/// A document that is no set of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadKeySet {
+    #[error("the key set is no JSON object with `keys`")]
+    Unreadable,
+    #[error("the key set has more than {MOST} keys")]
+    TooMany,
+    #[error("the key set has no key that can be used")]
+    Empty,
+}
+
+impl KeySet {
+    /// Reads a set; keys that are for something else are left out.
+    pub(crate) fn read(document: &[u8]) -> Result<Self, BadKeySet> {
+        let document: Value = serde_json::from_slice(document).map_err(|_| BadKeySet::Unreadable)?;
+        let keys = document.get("keys").and_then(Value::as_array).ok_or(BadKeySet::Unreadable)?;
+        if keys.len() > MOST {
+            return Err(BadKeySet::TooMany);
+        }
+        let keys: Vec<Jwk> = keys.iter().filter_map(Value::as_object).filter_map(Jwk::read).collect();
+        if keys.is_empty() { Err(BadKeySet::Empty) } else { Ok(Self(keys)) }
+    }
+
+    /// The keys that a token with this header can have been signed with.
+    pub(crate) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Jwk> {
+        let named = move |key: &&Jwk| kid.is_none() || key.kid.as_deref() == kid;
+        self.0.iter().filter(named).filter(move |key| key.fits(algorithm)).take(TRIES)
+    }
+}

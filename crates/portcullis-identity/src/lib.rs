@@ -1,0 +1,45 @@
+//! Who calls: the resource server's half of OAuth 2.1, and API keys for machines.
+//!
+//! [`Identity::authenticate`] is the way of a credential, and `claims.rs` the list of what a token must pass, in its order.
+//! `jose/` reads and verifies signatures, `issuer/` knows an identity provider and keeps its keys, `dpop/` checks proofs of
+//! possession, `api_key.rs` and `revoked.rs` are the operator's own lists. `metadata.rs` and `challenge.rs` tell a client
+//! where to log in.
+//!
+//! What a caller presents ends here: an [`InboundToken`] can be given to this crate and to nobody else, and nothing that
+//! comes out of it holds the token. The crate opens no connection: it asks through a [`Fetch`] that it is given, and
+//! `address.rs` says which addresses such a client must not follow a document to.
+//!
+//! Deliberately absent: what a caller may do (policy), logging people in (a facade of its own), and tokens for servers.
+
+mod address;
+mod api_key;
+mod authenticate;
+mod cache;
+mod challenge;
+mod claims;
+mod dpop;
+mod fetch;
+mod inbound;
+mod issuer;
+mod jose;
+mod metadata;
+mod refused;
+mod revoked;
+mod settings;
+mod verified;
+
+#[cfg(test)]
+mod fixture;
+
+pub use address::is_global;
+pub use api_key::{ApiKey, KeyHash};
+pub use authenticate::{Circumstances, Identity};
+pub use challenge::challenge;
+pub use fetch::{Fetch, FetchError, Fetched, Fetching, Form, Trust, Wanted};
+pub use inbound::{InboundToken, Presented, Scheme};
+pub use jose::Algorithm;
+pub use metadata::{ProtectedResource, metadata_url};
+pub use refused::{Reason, Refused};
+pub use revoked::Revoked;
+pub use settings::{Introspection, IssuerSettings, Settings, Tenants};
+pub use verified::Verified;
