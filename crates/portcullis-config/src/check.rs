@@ -5,6 +5,7 @@
 
 mod apps;
 mod http;
+mod identity;
 mod limits;
 mod listener;
 mod secret;
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
 use crate::report::Report;
-use crate::{Environment, Identity, Overrides, Settings, raw, units};
+use crate::{Environment, Overrides, Settings, raw, units};
 
 /// Checks the whole file. The set is that of the files it depends on.
 pub(crate) fn check(
@@ -29,6 +30,7 @@ pub(crate) fn check(
     let (listen, listen_from) = listener::listen(&mut check, file, overrides);
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
+    listener::for_tokens(&mut check, file, listen);
     if file.store.is_some() {
         check.warn(
             &Path::top("store"),
@@ -40,7 +42,7 @@ pub(crate) fn check(
         listen,
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
         tls,
-        identity: Identity { anonymous },
+        identity: identity::identity(&mut check, file, anonymous),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         http: http::http(&mut check, &file.http),
         limits,

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, EraPin, HttpTransport, HttpUpstream, Limits, LogFormat, Otlp, OtlpProtocol, Secret,
-    Server, Settings, Sharing, Stdio, Transport,
+    Anonymous, Apps, Dpop, EraPin, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, Otlp,
+    OtlpProtocol, Secret, Server, Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -24,10 +24,7 @@ pub fn effective(settings: &Settings) -> Value {
             "client_ca": tls.client_ca.as_ref().map(|path| path.display().to_string()),
         })),
         "servers": servers,
-        "identity": { "anonymous": match settings.identity.anonymous {
-            Anonymous::Allow => "allow",
-            Anonymous::Deny => "deny",
-        } },
+        "identity": identity(&settings.identity),
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,
@@ -70,6 +67,42 @@ fn server(server: &Server) -> Value {
     shown["apps"] = apps(&server.apps);
     shown["description"] = json!(server.description);
     shown
+}
+
+fn identity(identity: &Identity) -> Value {
+    let issuer = |issuer: &Issuer| {
+        without_nulls(json!({
+            "issuer": issuer.issuer,
+            "audience": issuer.audience,
+            "groups_claim": issuer.groups_claim,
+            "algorithms": (!issuer.algorithms.is_empty()).then_some(&issuer.algorithms),
+            "jwks_url": issuer.jwks_url,
+            "introspection": issuer.introspection.as_ref().map(|it| json!({
+                "url": it.url,
+                "client_id": it.client_id,
+                "client_secret": secret(&it.client_secret),
+            })),
+            "tenants": issuer.tenants.as_ref().map(|tenants| &tenants.allowed),
+            "tenant_claim": issuer.tenants.as_ref().map(|tenants| &tenants.claim),
+            "untyped": issuer.untyped,
+            "max_lifetime": show_duration(issuer.max_lifetime),
+            "ca": issuer.ca.as_ref().map(|path| path.display().to_string()),
+        }))
+    };
+    let file = |path: &std::path::Path| json!({ "file": path.display().to_string() });
+    json!({
+        "anonymous": match identity.anonymous {
+            Anonymous::Allow => "allow",
+            Anonymous::Deny => "deny",
+        },
+        "issuers": (!identity.issuers.is_empty())
+            .then(|| identity.issuers.iter().map(issuer).collect::<Vec<_>>()),
+        "keys": identity.keys.as_ref().map(|keys| file(&keys.file)),
+        "scopes": (!identity.scopes.is_empty()).then_some(&identity.scopes),
+        "dpop": (identity.dpop != Dpop::default())
+            .then(|| json!({ "required": identity.dpop.required, "nonce": identity.dpop.nonce })),
+        "revoked": identity.revoked.as_ref().map(|list| file(&list.file)),
+    })
 }
 
 fn apps(apps: &Apps) -> Value {
@@ -156,8 +189,11 @@ fn otlp(otlp: &Otlp) -> Value {
 }
 
 fn secrets(secrets: &BTreeMap<String, Secret>) -> Map<String, Value> {
-    let shown = |secret: &Secret| json!({ "value": secret.to_string(), "from": secret.source().to_string() });
-    secrets.iter().map(|(name, secret)| (name.clone(), shown(secret))).collect()
+    secrets.iter().map(|(name, value)| (name.clone(), secret(value))).collect()
+}
+
+fn secret(secret: &Secret) -> Value {
+    json!({ "value": secret.to_string(), "from": secret.source().to_string() })
 }
 
 fn without_nulls(value: Value) -> Value {

@@ -15,6 +15,7 @@ mod conform;
 mod effective;
 mod environment;
 mod fill;
+mod identity;
 mod load;
 mod node;
 mod problem;
@@ -30,6 +31,7 @@ mod units;
 
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
+pub use identity::{ApiKey, ApiKeys, Dpop, Introspection, Issuer, KeyHash, Revoked, Tenants};
 pub use load::{Format, Loaded, defaults, import, load, parse};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+mod identity;
 mod server;
 mod text;
 
@@ -13,6 +14,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, Secret, Size};
 
@@ -26,10 +28,12 @@ pub(crate) struct File {
     #[schemars(with = "Option<String>")]
     pub(crate) _schema: serde::de::IgnoredAny,
     /// Where to accept clients. A bare port (`8080` or `:8080`) means loopback only; any other address must be
-    /// written out, as in `0.0.0.0:8080`, and needs `tls.client_ca`. A change needs a restart.
+    /// written out, as in `0.0.0.0:8080`, and needs `identity.issuers`, `identity.keys` or `tls.client_ca`. A change needs
+    /// a restart.
     #[schemars(extend("default" = "127.0.0.1:8080"))]
     pub(crate) listen: Option<Listen>,
-    /// The absolute URL under which clients reach the gateway when that is not the listener itself.
+    /// The absolute URL under which clients reach the gateway when that is not the listener itself. With `identity.issuers`
+    /// off loopback it is required: access tokens name it as their audience.
     pub(crate) public_url: Option<String>,
     /// Serves TLS. A change needs a restart.
     pub(crate) tls: Option<Tls>,
@@ -90,22 +94,6 @@ pub(crate) enum Store {
 pub(crate) enum Shared {
     /// In this process: for a single replica.
     Memory {},
-}
-
-/// Who may call.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Identity {
-    /// Whether callers without credentials are served: `allow` (only on loopback, and the default there) or
-    /// `deny` (the default elsewhere).
-    pub(crate) anonymous: Option<Anonymous>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Anonymous {
-    Allow,
-    Deny,
 }
 
 /// What browsers and proxies may send.

@@ -51,6 +51,11 @@ impl Report {
         }
     }
 
+    /// Adds what was found in another file.
+    pub(crate) fn include(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+    }
+
     /// Whether something at or below `path` has failed already, so that what follows from it is not news.
     pub(crate) fn failed_under(&self, path: &Path) -> bool {
         self.failed.iter().any(|failed| failed.0.starts_with(&path.0))
@@ -68,7 +73,13 @@ impl Report {
 
     /// The warnings in file order, or all problems when an error is among them.
     pub(crate) fn finish(mut self) -> Result<Vec<Problem>, Problems> {
-        self.problems.sort_by_key(|problem| (problem.line, problem.column));
+        // The configuration itself first, then the files it names.
+        let own = self.file.clone();
+        let place = |it: &Problem| (it.line > 0 && it.file != own, it.file.clone(), it.line, it.column);
+        self.problems.sort_by_key(|problem| {
+            let (other, file, line, column) = place(problem);
+            (other, if other { file } else { String::new() }, line, column)
+        });
         self.problems.dedup();
         if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
             return Err(Problems(self.problems));

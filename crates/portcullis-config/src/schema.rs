@@ -1,5 +1,6 @@
 //! The JSON Schema of the configuration file, made from the raw structs.
 
+use schemars::JsonSchema;
 use serde_json::Value;
 
 use crate::raw;
@@ -9,7 +10,12 @@ use crate::raw;
 /// It is also what a file is held against. `${NAME}` may stand wherever the schema says a number or a truth
 /// value; an editor will mark that, the gateway will not.
 pub fn schema() -> Value {
-    let mut schema = schemars::schema_for!(raw::File).to_value();
+    of::<raw::File>()
+}
+
+/// The JSON Schema of a file.
+pub(crate) fn of<T: JsonSchema>() -> Value {
+    let mut schema = schemars::schema_for!(T).to_value();
     tidy(&mut schema, false);
     schema
 }

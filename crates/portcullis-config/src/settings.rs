@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::Secret;
+use crate::{ApiKeys, Dpop, Issuer, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,23 @@ pub struct Tls {
 pub struct Identity {
     /// Whether a caller without credentials is served.
     pub anonymous: Anonymous,
+    /// Identity providers, each once.
+    pub issuers: Vec<Issuer>,
+    /// API keys for machines.
+    pub keys: Option<ApiKeys>,
+    /// Scopes that an access token must have.
+    pub scopes: Vec<String>,
+    /// Access tokens that are bound to a key of the client.
+    pub dpop: Dpop,
+    /// What is not accepted any more.
+    pub revoked: Option<Revoked>,
+}
+
+impl Identity {
+    /// Whether callers can show who they are by a token or an API key.
+    pub fn takes_tokens(&self) -> bool {
+        !self.issuers.is_empty() || self.keys.is_some()
+    }
 }
 
 /// Whether a caller without credentials is served.

@@ -56,6 +56,43 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     format!("{millis}ms")
 }
 
+/// A time in UTC as RFC 3339 writes it, or a day, in seconds since 1970.
+pub(crate) fn parse_time(text: &str) -> Result<u64, String> {
+    let expected = || {
+        format!(
+            "`{text}` is not a time; expected a day (`2027-01-31`) or `2027-01-31T12:00:00Z`, from 1970 to 9999"
+        )
+    };
+    let (day, time) = match text.split_once('T') {
+        Some((day, time)) => (day, time.strip_suffix('Z').ok_or_else(expected)?),
+        None => (text, "00:00:00"),
+    };
+    let numbers = |text: &str, separator: char, widths: [usize; 3]| -> Option<[u64; 3]> {
+        let parts: Vec<&str> = text.split(separator).collect();
+        let fits = parts.len() == 3 && parts.iter().zip(widths).all(|(part, width)| part.len() == width);
+        let digits = parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+        if !fits || !digits {
+            return None;
+        }
+        Some([parts[0].parse().ok()?, parts[1].parse().ok()?, parts[2].parse().ok()?])
+    };
+    let [year, month, day] = numbers(day, '-', [4, 2, 2]).ok_or_else(expected)?;
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2]).ok_or_else(expected)?;
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = usize::try_from(month).ok().and_then(|month| lengths.get(month.checked_sub(1)?));
+    if year < 1970 || length.is_none_or(|length| day == 0 || day > *length) {
+        return Err(expected());
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return Err(expected());
+    }
+    let before = |year: u64| year * 365 + year / 4 - year / 100 + year / 400;
+    let months = lengths.iter().take(usize::try_from(month - 1).unwrap_or(0)).sum::<u64>();
+    let days = before(year - 1) - before(1969) + months + day - 1;
+    Ok(days * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

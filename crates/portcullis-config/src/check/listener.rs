@@ -59,28 +59,34 @@ pub(super) fn anonymous(
 ) -> Anonymous {
     let loopback = listen.ip().to_canonical().is_loopback();
     // A `tls` that was refused says enough; what follows from its absence is not news.
-    let client_ca = check.report.failed_under(&Path::top("tls"))
+    let tokens = check.report.failed_under(&Path::top("identity").key("issuers"))
+        || check.report.failed_under(&Path::top("identity").key("keys"))
+        || !file.identity.issuers.is_empty()
+        || file.identity.keys.is_some();
+    let proven = tokens
+        || check.report.failed_under(&Path::top("tls"))
         || file.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let anonymous = match file.identity.anonymous {
         Some(raw::Anonymous::Allow) => Anonymous::Allow,
-        None if loopback => Anonymous::Allow,
+        None if loopback && !tokens => Anonymous::Allow,
         Some(raw::Anonymous::Deny) | None => Anonymous::Deny,
     };
     if !loopback && anonymous == Anonymous::Allow {
         let path = Path::top("identity").key("anonymous");
         check.error(&path, format!("`allow` only works on loopback, and `listen` is {listen}; remove it"));
     }
-    if !loopback && !client_ca {
+    if !loopback && !proven {
         let message = format!(
-            "{listen} is not loopback and nobody could call there: set `tls.client_ca` so that clients show \
-             certificates, or listen on `127.0.0.1:{}`",
+            "{listen} is not loopback and nobody could call there: set `identity.issuers`, `identity.keys` or \
+             `tls.client_ca`, so that clients can show who they are, or listen on `127.0.0.1:{}`",
             listen.port()
         );
         report(check, origin, "listen", &message);
     }
-    if loopback && anonymous == Anonymous::Deny && !client_ca {
+    if loopback && anonymous == Anonymous::Deny && !proven {
         let path = Path::top("identity").key("anonymous");
-        check.error(&path, "`deny` leaves nobody who could call: set `tls.client_ca` as well, or remove it");
+        check.error(&path, "`deny` leaves nobody who could call: set `identity.issuers`, `identity.keys` or `tls.client_ca` as well, or \
+                            remove it");
     }
     anonymous
 }
@@ -93,6 +99,25 @@ pub(super) fn tls(check: &mut Check<'_>, raw: Option<&raw::Tls>) -> Option<Tls> 
         key: check.file(&path.key("key"), &raw.key),
         client_ca: raw.client_ca.as_ref().map(|file| check.file(&path.key("client_ca"), file)),
     })
+}
+
+/// What tokens need: a name of the gateway that they are made for, and a way on which nobody reads them.
+pub(super) fn for_tokens(check: &mut Check<'_>, file: &raw::File, listen: SocketAddr) {
+    let loopback = listen.ip().to_canonical().is_loopback();
+    if loopback || (file.identity.issuers.is_empty() && file.identity.keys.is_none()) {
+        return;
+    }
+    if file.public_url.is_none() && !file.identity.issuers.is_empty() {
+        let message = "needs `public_url`: access tokens name the URL that clients know as their audience";
+        check.error(&Path::top("identity").key("issuers"), message);
+    }
+    let secure =
+        file.tls.is_some() || file.public_url.as_deref().is_some_and(|url| url.starts_with("https://"));
+    if !secure {
+        let message = "tokens and keys cross the network in plain text: set `tls`, or `public_url` to the `https` URL of \
+                       what stands in front";
+        check.warn(&Path::top("identity"), message);
+    }
 }
 
 /// The URL without its trailing slash.

@@ -49,7 +49,7 @@ impl Check<'_> {
         if self.report.failed_under(path) {
             return None;
         }
-        match read(&file) {
+        match read_bounded(&file, LARGEST) {
             Ok(text) => {
                 let value = text.strip_suffix('\n').unwrap_or(&text);
                 let value = value.strip_suffix('\r').unwrap_or(value);
@@ -94,12 +94,12 @@ impl Check<'_> {
     }
 }
 
-fn read(file: &std::path::Path) -> std::io::Result<String> {
+pub(super) fn read_bounded(file: &std::path::Path, largest: u64) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    std::fs::File::open(file)?.take(LARGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(std::io::Error::other("larger than 64 KiB, which no secret is"));
+    std::fs::File::open(file)?.take(largest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > largest {
+        return Err(std::io::Error::other(format!("larger than {} KiB, which none is", largest >> 10)));
     }
     Ok(text)
 }

@@ -40,13 +40,13 @@ fn refuses_a_listener_that_is_open_to_everybody_or_to_nobody() {
     refuses(
         "listen: 0.0.0.0:8080\nidentity: { anonymous: allow }\n",
         "
-p.yaml:1:1: error: listen: 0.0.0.0:8080 is not loopback and nobody could call there: set `tls.client_ca` so that clients show certificates, or listen on `127.0.0.1:8080`
+p.yaml:1:1: error: listen: 0.0.0.0:8080 is not loopback and nobody could call there: set `identity.issuers`, `identity.keys` or `tls.client_ca`, so that clients can show who they are, or listen on `127.0.0.1:8080`
 p.yaml:2:13: error: identity.anonymous: `allow` only works on loopback, and `listen` is 0.0.0.0:8080; remove it",
     );
     refuses(
         "identity: { anonymous: deny }",
-        "p.yaml:1:13: error: identity.anonymous: `deny` leaves nobody who could call: set `tls.client_ca` as well, or \
-         remove it",
+        "p.yaml:1:13: error: identity.anonymous: `deny` leaves nobody who could call: set `identity.issuers`, \
+         `identity.keys` or `tls.client_ca` as well, or remove it",
     );
     refuses(
         "identity: { anonymous: alow }",
@@ -84,8 +84,8 @@ fn a_bad_override_is_told_by_its_own_name() {
     let overrides = Overrides { listen: Some("0.0.0.0:1".to_owned()), ..Overrides::default() };
     assert_eq!(
         listen(&["PORTCULLIS_LOG_FORMAT=jsn"], &overrides).unwrap_err(),
-        "--listen: error: listen: 0.0.0.0:1 is not loopback and nobody could call there: set `tls.client_ca` so that \
-         clients show certificates, or listen on `127.0.0.1:1`\nPORTCULLIS_LOG_FORMAT: error: telemetry.log.format: \
+        "--listen: error: listen: 0.0.0.0:1 is not loopback and nobody could call there: set `identity.issuers`, \
+         `identity.keys` or `tls.client_ca`, so that clients can show who they are, or listen on `127.0.0.1:1`\nPORTCULLIS_LOG_FORMAT: error: telemetry.log.format: \
          expected `auto`, `json` or `pretty` (did you mean `json`?)"
     );
 }

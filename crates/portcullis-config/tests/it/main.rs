@@ -3,6 +3,7 @@
 mod clients;
 mod files;
 mod formats;
+mod identity;
 mod listener;
 mod problems;
 mod property;

@@ -1,0 +1,225 @@
+//! Who may call: identity providers, and the files of API keys and of what is revoked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use super::Check;
+use super::http::{absolute_url, is_loopback};
+use crate::node::{Node, Path};
+use crate::report::Report;
+use crate::{
+    Anonymous, ApiKey, ApiKeys, Dpop, Format, Identity, Introspection, Issuer, KeyHash, Revoked, Tenants,
+    conform, raw, read, schema, units,
+};
+
+/// How long an access token may live when the file does not say.
+const MAX_LIFETIME: Duration = Duration::from_hours(24);
+/// Keys of one machine at a time.
+const MOST_HASHES: usize = 2;
+/// Largest of the two files, in bytes.
+const LARGEST: u64 = 4 << 20;
+
+pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anonymous) -> Identity {
+    let raw = &file.identity;
+    let top = Path::top("identity");
+    let mut issuers = Vec::with_capacity(raw.issuers.len());
+    for (index, entry) in raw.issuers.iter().enumerate() {
+        let path = top.key("issuers").index(index);
+        if raw.issuers[..index].iter().any(|before| before.issuer == entry.issuer) {
+            check.error(&path.key("issuer"), "given twice; keep one of the two");
+        }
+        let before = raw.issuers[..index].iter().any(|before| before.introspection.is_some());
+        if before && entry.introspection.is_some() {
+            let message = "another issuer has it already, and nobody could tell whom to ask about a token";
+            check.error(&path.key("introspection"), message);
+        }
+        issuers.extend(issuer(check, &path, entry));
+    }
+    for (index, scope) in raw.scopes.iter().enumerate() {
+        let path = top.key("scopes").index(index);
+        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        if scope.is_empty() || !scope.bytes().all(fits) {
+            check.error(&path, "not a scope: it is empty, or holds blanks, quotes or backslashes");
+        } else if scope == "offline_access" {
+            check
+                .error(&path, "clients ask for it when they want it, never because of a resource; remove it");
+        }
+    }
+    if !raw.scopes.is_empty() && raw.issuers.is_empty() {
+        check.warn(&top.key("scopes"), "has no effect without `issuers`");
+    }
+    Identity {
+        anonymous,
+        issuers,
+        keys: raw.keys.as_ref().map(|keys| api_keys(check, &top.key("keys").key("file"), &keys.file)),
+        scopes: raw.scopes.clone(),
+        dpop: Dpop { required: raw.dpop.required.unwrap_or(false), nonce: raw.dpop.nonce.unwrap_or(false) },
+        revoked: raw.revoked.as_ref().map(|list| revoked(check, &top.key("revoked").key("file"), &list.file)),
+    }
+}
+
+fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issuer> {
+    asked(check, &path.key("issuer"), &raw.issuer);
+    if raw.issuer.contains('?') {
+        check.error(&path.key("issuer"), "has a query, which no issuer has; remove it");
+    }
+    if let Some(url) = &raw.jwks_url {
+        asked(check, &path.key("jwks_url"), url);
+    }
+    if raw.audience.as_deref() == Some("") {
+        check.error(&path.key("audience"), "is empty; remove it or name the audience");
+    }
+    if raw.tenants.as_ref().is_some_and(Vec::is_empty) {
+        check.error(&path.key("tenants"), "lets nobody in; name tenants or remove it");
+    }
+    if raw.tenant_claim.is_some() && raw.tenants.is_none() {
+        check.error(&path.key("tenant_claim"), "only works with `tenants`");
+    }
+    let introspection = raw.introspection.as_ref().map(|raw| {
+        let path = path.key("introspection");
+        asked(check, &path.key("url"), &raw.url);
+        let client_secret = check.secret(&path.key("client_secret"), "client_secret", &raw.client_secret)?;
+        Some(Introspection { url: raw.url.clone(), client_id: raw.client_id.clone(), client_secret })
+    });
+    let introspection = match introspection {
+        Some(None) => return None,
+        Some(some) => some,
+        None => None,
+    };
+    let tenant_claim = raw.tenant_claim.clone().unwrap_or_else(|| "tid".to_owned());
+    Some(Issuer {
+        issuer: raw.issuer.clone(),
+        audience: raw.audience.clone(),
+        groups_claim: raw.groups_claim.clone().unwrap_or_else(|| "groups".to_owned()),
+        algorithms: raw.algorithms.iter().map(|algorithm| algorithm.as_str()).collect(),
+        jwks_url: raw.jwks_url.clone(),
+        introspection,
+        tenants: raw.tenants.clone().map(|allowed| Tenants { claim: tenant_claim, allowed }),
+        untyped: raw.untyped.unwrap_or(false),
+        max_lifetime: check.duration(&path.key("max_lifetime"), raw.max_lifetime.as_ref(), MAX_LIFETIME),
+        ca: raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file)),
+    })
+}
+
+/// A URL that an identity provider is asked under: what it says decides who is let in.
+fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
+    match absolute_url(url) {
+        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
+            check.error(
+                path,
+                "plain `http` off this machine: anybody on the way could let anybody in; use `https`",
+            );
+        }
+        Ok(_) => {}
+        Err(message) => check.error(path, message),
+    }
+}
+
+fn api_keys(check: &mut Check<'_>, path: &Path, file: &str) -> ApiKeys {
+    let (file, document) = document::<raw::KeysFile>(check, path, file);
+    let mut keys = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    let Some((root, raw, mut report)) = document else { return ApiKeys { file, keys } };
+    let mut refuse = |path: &Path, message: &str| report.error(root.locate(path).0, path, message, None);
+    for (name, entry) in &raw.keys {
+        let path = Path::top("keys").key(name);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(fits) {
+            refuse(&path, "not a name for a key: use 1 to 64 letters, digits, `-`, `_` and `.`");
+        }
+        if entry.hashes.is_empty() || entry.hashes.len() > MOST_HASHES {
+            refuse(&path, "has no key, or more than two, which is how many take over from each other");
+        }
+        let mut hashes = Vec::with_capacity(entry.hashes.len());
+        for (index, hash) in entry.hashes.iter().enumerate() {
+            let path = path.key("hashes").index(index);
+            let Some(sha256) = hex(&hash.sha256) else {
+                refuse(&path.key("sha256"), "not a SHA-256 in hex: 64 of 0-9 and a-f");
+                continue;
+            };
+            if !known.insert(sha256) {
+                refuse(&path.key("sha256"), "is there twice; every machine has its own keys");
+            }
+            let expires = match hash.expires.as_deref().map(units::parse_time) {
+                Some(Err(message)) => {
+                    refuse(&path.key("expires"), &message);
+                    continue;
+                }
+                Some(Ok(time)) => Some(time),
+                None => None,
+            };
+            hashes.push(KeyHash { sha256, expires });
+        }
+        let key = ApiKey { hashes, groups: entry.groups.clone(), scopes: entry.scopes.clone() };
+        keys.insert(name.clone(), key);
+    }
+    check.report.include(report);
+    ApiKeys { file, keys }
+}
+
+fn revoked(check: &mut Check<'_>, path: &Path, file: &str) -> Revoked {
+    let (file, document) = document::<raw::RevokedFile>(check, path, file);
+    let Some((root, raw, mut report)) = document else { return Revoked { file, ..Revoked::default() } };
+    for (index, principal) in raw.principals.iter().enumerate() {
+        let path = Path::top("principals").index(index);
+        if !["user:", "key:", "cert:", "spiffe://"].iter().any(|kind| principal.starts_with(kind)) {
+            let message = "not the id of a caller: `user:<issuer>#<subject>`, `key:<name>`, `cert:<fingerprint>` or \
+                           `spiffe://…`";
+            report.error(root.locate(&path).0, &path, message, None);
+        }
+    }
+    check.report.include(report);
+    Revoked {
+        file,
+        tokens: raw.tokens.into_iter().collect(),
+        principals: raw.principals.into_iter().collect(),
+    }
+}
+
+/// Reads a file beside the configuration the way that the configuration is read: its problems have its own lines.
+fn document<T: JsonSchema + DeserializeOwned + Default>(
+    check: &mut Check<'_>,
+    path: &Path,
+    file: &str,
+) -> (PathBuf, Option<(Node, T, Report)>) {
+    let file = check.file(path, file);
+    if check.report.failed_under(path) {
+        return (file, None);
+    }
+    let Some(format) = Format::of(&file) else {
+        check.error(path, "expected a name that ends in .yaml, .yml, .json or .toml");
+        return (file, None);
+    };
+    let text = match super::secret::read_bounded(&file, LARGEST) {
+        Ok(text) => text,
+        Err(error) => {
+            check.error(path, format!("cannot read {}: {error}", file.display()));
+            return (file, None);
+        }
+    };
+    let mut report = Report::new(&file.display().to_string());
+    let root = read::read(&text, format, &mut report);
+    let Some(root) = root else {
+        check.report.include(report);
+        return (file, None);
+    };
+    let conformed = conform::conform(&schema::of::<T>(), &root, &mut report);
+    // Whatever does not fit has been reported.
+    let raw = serde_json::from_value(conformed).unwrap_or_default();
+    (file, Some((root, raw, report)))
+}
+
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
