@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use portcullis_config::{Anonymous, Settings};
 use portcullis_hub::Supervisor;
+use portcullis_identity::Identity;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
 use crate::call::Endpoint;
+use crate::identity;
 use crate::listen::{Connections, Sessions};
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
@@ -44,6 +46,8 @@ pub struct Gateway {
     /// Calls that wait for their clients to come back.
     pub(crate) lot: Arc<Lot>,
     pub(crate) tasks: Tasks,
+    /// Who is let in.
+    pub(crate) identity: Identity,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
@@ -55,10 +59,13 @@ pub struct Gateway {
 
 /// A configuration that cannot be put into service.
 #[derive(Debug, thiserror::Error)]
-#[error("server `{server}`: {cause}")]
-pub struct UpdateError {
-    server: ServerId,
-    cause: TlsError,
+pub enum UpdateError {
+    /// A server's certificates.
+    #[error("server `{0}`: {1}")]
+    Server(ServerId, TlsError),
+    /// The authorities that are to be trusted for an identity provider.
+    #[error("issuer `{0}`: {1}")]
+    Issuer(String, TlsError),
 }
 
 /// One server as the operator sees it.
@@ -89,6 +96,7 @@ impl Gateway {
     ) -> Result<Arc<Self>, UpdateError> {
         let info = implementation();
         let limits = settings.limits.clone();
+        let identity = Identity::new(control.clone());
         let env = Surroundings::new(control, supervisor, workers, info.as_str().to_owned(), metrics, limits);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
@@ -102,6 +110,7 @@ impl Gateway {
             sealer: Arc::default(),
             lot: Arc::default(),
             tasks: Tasks::default(),
+            identity,
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             draining: CancellationToken::new(),
@@ -124,8 +133,9 @@ impl Gateway {
     /// As [`Gateway::new`].
     pub fn check(settings: &Settings) -> Result<(), UpdateError> {
         for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
-            Server::check(server).map_err(|cause| UpdateError { server: id.clone(), cause })?;
+            Server::check(server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
+        identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
         Ok(())
     }
 
@@ -177,13 +187,21 @@ impl Gateway {
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &self.env);
-        let update = update.map_err(|(server, cause)| UpdateError { server, cause })?;
+        let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
+        let clients = identity::clients(&settings.identity);
+        let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
-        let at_home = listener.ip().is_loopback() && settings.identity.anonymous == Anonymous::Allow;
+        let at_home = listener.ip().is_loopback()
+            && settings.identity.anonymous == Anonymous::Allow
+            && !settings.identity.takes_tokens();
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
+        self.identity.reload(identity::settings(&settings.identity), |issuer| {
+            let client = clients.iter().find(|(id, _)| *id == issuer.issuer);
+            client.expect("every issuer was given a client").1.clone()
+        });
         self.servers.store(Arc::new(update.servers));
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {

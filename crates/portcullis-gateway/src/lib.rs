@@ -3,7 +3,7 @@
 //! The modules are the steps in their order. `listen` accepts bytes and knows the eras of clients; `admit` lets a call
 //! in; `route` finds its server and merges what servers list; `upstream` speaks to servers; `answer` holds the one
 //! table from kinds of failure to what clients see; `record` keeps what has to be kept; `subscribe` is for those who want
-//! to be told of changes, `tasks` are calls that are answered later. `crossing` is the way of a result back to its client.
+//! to be told of changes, `identity` is who calls, `tasks` are calls that are answered later. `crossing` is the way of a result back to its client.
 //! `pipeline` walks them on one
 //! screen, `call` is the waist between the edges, and `gateway` is what all calls share. `bridge` is the other end of
 //! the wire: stdio on this side, a gateway on the other.
@@ -20,6 +20,7 @@ pub mod call;
 mod crossing;
 mod framing;
 mod gateway;
+mod identity;
 pub mod listen;
 mod moment;
 mod pipeline;

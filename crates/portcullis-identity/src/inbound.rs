@@ -65,7 +65,8 @@ impl<'a> Presented<'a> {
         let scheme = match scheme {
             scheme if scheme.eq_ignore_ascii_case("Bearer") => Scheme::Bearer,
             scheme if scheme.eq_ignore_ascii_case("DPoP") => Scheme::Dpop,
-            _ => return Err(Refused::Malformed("`Authorization` must be `Bearer` or `DPoP` and a token")),
+            // Of no kind that says anything here.
+            _ => return Err(Refused::Missing),
         };
         let token = token.trim_start();
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
@@ -96,8 +97,10 @@ mod tests {
         for good in ["Bearer abc", "bearer abc", "BEARER  abc", "DPoP a.b-c_d~e+f/g=="] {
             assert!(Presented::read(good.as_bytes()).is_ok(), "{good}");
         }
-        for bad in ["", "Bearer", "Bearer ", "Basic abc", "abc", "Bearer a b", "Bearer a,b", "Bearer \u{e9}"]
-        {
+        for other in ["", "Basic abc", "abc"] {
+            assert!(matches!(Presented::read(other.as_bytes()), Err(Refused::Missing)), "{other}");
+        }
+        for bad in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \u{e9}"] {
             assert!(matches!(Presented::read(bad.as_bytes()), Err(Refused::Malformed(_))), "{bad}");
         }
     }

@@ -41,6 +41,11 @@ pub(crate) enum Kind {
 }
 
 impl Verified {
+    /// Whether it ends after another one.
+    pub fn lasts_longer_than(&self, other: &Self) -> bool {
+        self.expires > other.expires
+    }
+
     pub(crate) fn issuer(&self) -> Option<&str> {
         match &self.principal {
             Principal::User(user) => Some(&user.issuer),

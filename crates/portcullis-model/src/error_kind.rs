@@ -64,6 +64,8 @@ kinds! {
     ForbiddenOrigin = "forbidden_origin", Caller;
     /// The caller has not said who it is, and has to.
     Unauthenticated = "unauthenticated", Caller;
+    /// The caller's token is good, and lacks a scope that is needed here.
+    InsufficientScope = "insufficient_scope", Caller;
     /// No such path.
     UnknownPath = "unknown_path", Caller;
     /// The HTTP method does not exist here.
@@ -84,6 +86,8 @@ kinds! {
     TooManyRequests = "too_many_requests", Caller;
     /// The gateway has too much under way, or is about to stop.
     Overloaded = "overloaded", Us;
+    /// Whoever could tell who the caller is cannot be asked.
+    IdentityUnavailable = "identity_unavailable", Us;
     /// The server cannot be reached or started.
     UpstreamUnavailable = "upstream_unavailable", Upstream;
     /// The server did not answer in time.

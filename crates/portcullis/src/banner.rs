@@ -10,16 +10,24 @@ use crate::stdout::print;
 
 /// The URL of the aggregate.
 pub(crate) fn endpoint(settings: &Settings, address: SocketAddr) -> String {
-    if let Some(url) = &settings.public_url {
-        return format!("{url}/mcp");
+    match &settings.public_url {
+        Some(url) => format!("{url}/mcp"),
+        None => here(settings, address),
     }
+}
+
+fn here(settings: &Settings, address: SocketAddr) -> String {
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{address}/mcp")
 }
 
-/// The first line: where it listens.
-pub(crate) fn listening(endpoint: &str) {
-    print(format_args!("Portcullis {} listens on {endpoint}", env!("CARGO_PKG_VERSION")));
+/// The first line: where it listens, and under which name when that is another.
+pub(crate) fn listening(settings: &Settings, address: SocketAddr) {
+    let (version, here) = (env!("CARGO_PKG_VERSION"), here(settings, address));
+    match &settings.public_url {
+        Some(url) => print(format_args!("Portcullis {version} listens on {here} as {url}/mcp")),
+        None => print(format_args!("Portcullis {version} listens on {here}")),
+    }
 }
 
 /// What each server offers, and how to connect.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
+use portcullis_gateway::listen::Certificates;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
@@ -89,7 +90,7 @@ impl Reloader {
         }
         // The certificates may have been renewed under the same names.
         if let (Some(tls), Some(files)) = (&self.tls, &self.settings.tls)
-            && let Err(error) = tls.reload(files)
+            && let Err(error) = tls.reload(files, Certificates::of(&settings))
         {
             tracing::error!(%error, "the listener keeps its old certificate");
         }

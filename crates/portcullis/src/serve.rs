@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use portcullis_config::{self as config, Loaded};
 use portcullis_gateway::Gateway;
-use portcullis_gateway::listen::{self, Listener, ListenerTls, Workers};
+use portcullis_gateway::listen::{self, Certificates, Listener, ListenerTls, Workers};
 use portcullis_hub::Supervisor;
 use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
 use tokio::runtime::Handle;
@@ -82,7 +82,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     tokio::spawn(gateway.clone().look_after_sessions());
 
     let endpoint = banner::endpoint(&settings, address);
-    banner::listening(&endpoint);
+    banner::listening(&settings, address);
     if source.is_none() {
         let gateway = gateway.clone();
         tokio::spawn(async move {
@@ -112,7 +112,8 @@ fn start_logs(settings: &config::Settings) -> anyhow::Result<LogHandle> {
 }
 
 fn load_tls(settings: &config::Settings) -> anyhow::Result<Tls> {
-    let tls = settings.tls.as_ref().map(listen::load_tls).transpose();
+    let certificates = Certificates::of(settings);
+    let tls = settings.tls.as_ref().map(|tls| listen::load_tls(tls, certificates)).transpose();
     tls.map_err(|error| Usage(error.to_string()).into())
 }
 

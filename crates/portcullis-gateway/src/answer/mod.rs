@@ -38,7 +38,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::HeaderMismatch => (400, 400, code::HEADER_MISMATCH),
         K::MissingCapability => (400, 200, code::MISSING_CLIENT_CAPABILITY),
         K::UnsupportedVersion => (400, 400, code::UNSUPPORTED_VERSION),
-        K::ForbiddenOrigin => (403, 403, code::INVALID_REQUEST),
+        K::ForbiddenOrigin | K::InsufficientScope => (403, 403, code::INVALID_REQUEST),
         K::Unauthenticated => (401, 401, code::INVALID_REQUEST),
         K::UnknownSession | K::UnknownPath => (404, 404, code::INVALID_REQUEST),
         K::MethodNotAllowed => (405, 405, code::INVALID_REQUEST),
@@ -47,7 +47,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::BodyTooLarge => (413, 413, code::INVALID_REQUEST),
         K::BodyTimeout => (408, 408, code::INVALID_REQUEST),
         K::TooManyRequests => (429, 429, code::INTERNAL),
-        K::Overloaded => (503, 503, code::INTERNAL),
+        K::Overloaded | K::IdentityUnavailable => (503, 503, code::INTERNAL),
         K::Cancelled
         | K::UpstreamUnavailable
         | K::UpstreamTimeout
@@ -70,7 +70,7 @@ pub fn status(era: Era, kind: ErrorKind) -> StatusCode {
 
 /// Whether the same request may well succeed a moment later: such a refusal carries `Retry-After`.
 pub const fn is_passing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::Overloaded)
+    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::Overloaded | ErrorKind::IdentityUnavailable)
 }
 
 /// The JSON-RPC error of a refusal. Where the code alone says little, `data.reason` names the kind.

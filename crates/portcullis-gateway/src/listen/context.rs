@@ -1,22 +1,23 @@
-//! What is known of a client before it has said anything: its connection.
+//! What is known of a client before it has said anything, its connection; and, with that, who makes a request.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use http::HeaderName;
+use portcullis_identity::Verified;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
 
 use super::fields::Fields;
-use crate::call::{Refusal, Worker};
+use crate::call::{Caller, Refusal, Worker};
 use crate::gateway::Gateway;
 
 const PARENT: HeaderName = HeaderName::from_static(key::TRACEPARENT);
 const STATE: HeaderName = HeaderName::from_static(key::TRACESTATE);
 
-/// One client connection.
+/// One client connection, or one request on it that says itself who makes it.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) gateway: Arc<Gateway>,
@@ -25,12 +26,55 @@ pub(crate) struct Context {
     /// Names the conversation of stateless clients where servers are not shared: the principal.
     pub(crate) conversation: Arc<str>,
     pub(crate) under_way: Arc<AtomicUsize>,
+    /// SHA-256 over the client certificate.
+    pub(crate) certificate: Option<[u8; 32]>,
+    /// The token or key that the request was made with.
+    pub(crate) verified: Option<Arc<Verified>>,
 }
 
 impl Context {
-    pub(crate) fn new(gateway: Arc<Gateway>, worker: Worker, principal: Principal) -> Self {
+    pub(crate) fn new(
+        gateway: Arc<Gateway>,
+        worker: Worker,
+        principal: Principal,
+        certificate: Option<[u8; 32]>,
+    ) -> Self {
         let conversation = principal.to_string().into();
-        Self { gateway, worker, principal, conversation, under_way: Arc::default() }
+        Self {
+            gateway,
+            worker,
+            principal,
+            conversation,
+            under_way: Arc::default(),
+            certificate,
+            verified: None,
+        }
+    }
+
+    /// The connection with somebody on it whose credential was verified.
+    pub(super) fn of(&self, verified: Arc<Verified>) -> Self {
+        let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
+        Self { principal, conversation, verified: Some(verified), ..self.clone() }
+    }
+
+    /// Who calls in a session: whoever opened it, with what is vouched for about them now.
+    pub(super) fn caller(&self, opened: &Arc<Caller>) -> Arc<Caller> {
+        if self.verified.is_none() {
+            return opened.clone();
+        }
+        Arc::new(Caller { principal: self.principal.clone(), ..Caller::clone(opened) })
+    }
+
+    /// Ends when the credential that the request was made with does not count any more; what was asked for with it and
+    /// has no end of its own ends then.
+    pub(super) fn until_over(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (gateway, verified) = (self.gateway.clone(), self.verified.clone());
+        async move {
+            match verified {
+                Some(verified) => gateway.identity.until_over(&verified).await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// New work is refused when the gateway is about to stop; what is under way may still be answered.

@@ -227,12 +227,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Answers a request; breaks off when the connection is of no use any more.
     async fn answer(&mut self, context: &Arc<Context>, parsed: Parsed, limits: &Limits) -> ControlFlow<()> {
         let Parsed { head, mut framing, keep, old, expects } = parsed;
-        let response = match router::route(context, &head) {
+        let response = match router::route(context, &head).await {
             Routed::Answer(response) => response,
-            Routed::Post(post) => {
+            Routed::Post(context, post) => {
                 let budget = &context.gateway.bodies;
                 let body = self.read_body(&mut framing, expects, limits, budget).await;
-                let Some(response) = self.attend(router::post(context, &head, post, body)).await else {
+                let Some(response) = self.attend(router::post(&context, &head, post, body)).await else {
                     return ControlFlow::Break(());
                 };
                 response

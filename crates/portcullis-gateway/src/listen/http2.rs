@@ -73,12 +73,12 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
         authority: parts.uri.authority().map(ToString::to_string),
         method: parts.method,
     };
-    let mut response = match router::route(context, &head) {
+    let mut response = match router::route(context, &head).await {
         Routed::Answer(response) => response,
-        Routed::Post(post) => {
+        Routed::Post(context, post) => {
             let gateway = &context.gateway;
             let body = body::read(incoming, &gateway.env.limits(), &gateway.bodies).await;
-            router::post(context, &head, post, body).await
+            router::post(&context, &head, post, body).await
         }
     };
     if let Body::Json(_) = response.body() {

@@ -324,7 +324,7 @@ impl Work {
         })?;
         let call = Arc::new(Call {
             endpoint: session.endpoint.clone(),
-            caller: session.caller.clone(),
+            caller: context.caller(&session.caller),
             worker: context.worker,
             log_level: Some(session.log_level()),
             progress_token,
@@ -624,14 +624,19 @@ pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields)
     }
     let pause = context.gateway.env.limits().keep_alive_interval;
     let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
-        return response::stream(Body::stream(standalone(context, session, None, pause)));
+        let stream = standalone(context, session, None, pause);
+        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     };
     let place = Place::parse(last);
     if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
-        return response::stream(Body::stream(standalone(context, session, Some(place.event), pause)));
+        let stream = standalone(context, session, Some(place.event), pause);
+        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     }
     match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
-        Some((stream, event)) => response::stream(Body::stream(read(stream.reader(Some(event)), pause))),
+        Some((stream, event)) => {
+            let stream = read(stream.reader(Some(event)), pause);
+            response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))))
+        }
         None => {
             let message = "the stream of that Last-Event-ID is not kept any more; send the request again";
             response::refusal(LEGACY, None, &Refusal::new(ErrorKind::InvalidParams, message)).with_status(400)

@@ -1,15 +1,16 @@
 //! `subscriptions/listen` (2026-07-28, subscriptions): a stream that tells of changes until its client leaves.
 //!
 //! The first message acknowledges what is accepted, and everything names the request that opened the stream. When the
-//! gateway stops, or a server that the stream tells about is replaced, the request is answered, which says that the end is
+//! gateway stops, a server that the stream tells about is replaced, or the caller's token ends, the request is answered, which says that the end is
 //! meant, and the client opens another stream.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::Response;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, write_result};
@@ -72,6 +73,7 @@ async fn open(context: &Context, call: &Call, id: &Id, accepts: Accepts) -> Resu
         pause: gateway.env.limits().keep_alive_interval,
         gateway: gateway.clone(),
         subscriber,
+        over: context.until_over().boxed(),
         _place: place,
         _open: gateway.metrics().streams().hold(),
     })
@@ -84,6 +86,8 @@ struct Listening {
     pause: Duration,
     gateway: Arc<Gateway>,
     subscriber: Arc<Subscriber>,
+    /// The credential does not count any more.
+    over: BoxFuture<'static, ()>,
     /// Tasks that it tells about.
     tasks: SelectAll<BoxStream<'static, Raw>>,
     _place: StreamPlace,
@@ -118,6 +122,7 @@ impl Listening {
             Stage::Open => tokio::select! {
                 () = self.gateway.draining.cancelled() => self.close(&mut tell),
                 () = self.subscriber.ended.cancelled() => self.close(&mut tell),
+                () = &mut self.over => self.close(&mut tell),
                 batch = self.subscriber.mailbox.next() => {
                     batch.messages(Some(&self.id)).for_each(|message| tell(&message));
                 }

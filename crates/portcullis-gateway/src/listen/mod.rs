@@ -2,11 +2,12 @@
 //!
 //! `router.rs` is the list of routes; `modern.rs` and `legacy.rs` are the two eras, `sse/` is the oldest transport;
 //! `batch.rs` is what one revision alone has; `worker.rs` is the threads, `http1.rs` and `http2.rs` read requests from
-//! connections. One acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
+//! connections. `authentication.rs` is who makes a request. One acceptor hands connections to workers with a single-threaded runtime each, so that a call never crosses threads
 //! between its client and an HTTP server behind.
 
 mod accept;
 mod asking;
+mod authentication;
 mod batch;
 mod body;
 mod context;
@@ -16,6 +17,7 @@ mod http1;
 mod http2;
 mod legacy;
 mod listening;
+mod metadata;
 mod modern;
 mod ops;
 mod processors;
@@ -29,7 +31,7 @@ mod tls;
 mod worker;
 
 pub use accept::{BindError, Listener};
-pub use tls::{ListenerTls, load as load_tls};
+pub use tls::{Certificates, ListenerTls, load as load_tls};
 pub use worker::Workers;
 
 pub(crate) use legacy::ended as session_ended;

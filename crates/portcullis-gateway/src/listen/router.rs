@@ -11,29 +11,30 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
-use portcullis_config::Anonymous;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Object, Raw};
 use portcullis_mcp::message::{Malformed, Message};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, claims_modern};
 use portcullis_mcp::translate::key;
-use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_model::{ErrorKind, ServerId};
 
+use super::authentication::authenticate;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, guard, legacy, modern, ops, sse};
+use super::{batch, guard, legacy, metadata, modern, ops, sse};
 use crate::call::{Endpoint, Refusal};
+use crate::identity::Form;
 
 /// What becomes of a request before its body is read.
 pub(super) enum Routed {
     /// It is answered.
     Answer(Response<Body>),
-    /// Its body is wanted.
-    Post(Post),
+    /// Its body is wanted, for a request that is made by whoever the context says.
+    Post(Arc<Context>, Post),
 }
 
 /// Where a body is to go.
@@ -45,9 +46,9 @@ pub(super) enum Post {
 }
 
 /// Finds out what a request is for, and answers it when it needs no body.
-pub(super) fn route(context: &Context, head: &Head) -> Routed {
+pub(super) async fn route(context: &Arc<Context>, head: &Head) -> Routed {
     let routed = match check(context, head) {
-        Ok(()) => dispatch(context, head),
+        Ok(()) => dispatch(context, head).await,
         Err(refusal) => {
             let answer = response::refusal(Era::Modern, None, &refusal);
             context.gateway.metrics().http_response(answer.status().as_u16());
@@ -56,7 +57,7 @@ pub(super) fn route(context: &Context, head: &Head) -> Routed {
     };
     match routed {
         Routed::Answer(answer) => Routed::Answer(finish(context, head, answer)),
-        post @ Routed::Post(_) => post,
+        post @ Routed::Post(..) => post,
     }
 }
 
@@ -92,7 +93,7 @@ fn check(context: &Context, head: &Head) -> Result<(), Refusal> {
     guard::check(&head.fields, head.authority.as_deref(), listener, &settings)
 }
 
-fn dispatch(context: &Context, head: &Head) -> Routed {
+async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
     Routed::Answer(match (&head.method, head.path.as_str()) {
         (&HttpMethod::OPTIONS, _) if head.fields.has(&ORIGIN) => preflight(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/healthz") => ops::health(),
@@ -101,14 +102,28 @@ fn dispatch(context: &Context, head: &Head) -> Routed {
             ops::metrics(&context.gateway)
         }
         (_, path) => match (endpoint(path), sse_endpoint(path)) {
-            (Some(endpoint), _) => return mcp(context, endpoint, head),
-            (None, Some((endpoint, leg))) => return http_sse(context, endpoint, leg, head),
-            (None, None) => {
+            (Some(endpoint), _) => return mcp(context, endpoint, head).await,
+            (None, Some((endpoint, leg))) => return http_sse(context, endpoint, leg, head).await,
+            (None, None) => about(context, head).unwrap_or_else(|| {
                 let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
                 response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
-            }
+            }),
         },
     })
+}
+
+/// The metadata of an endpoint, when that is what is asked for.
+fn about(context: &Context, head: &Head) -> Option<Response<Body>> {
+    if !matches!(head.method, HttpMethod::GET | HttpMethod::HEAD) {
+        return None;
+    }
+    let subject = metadata::subject(&context.gateway, &head.path)?;
+    let (endpoint, form) = match (endpoint(subject), sse_endpoint(subject)) {
+        (Some(endpoint), _) => (endpoint, Form::Streamable),
+        (None, Some((endpoint, Leg::Stream))) => (endpoint, Form::Sse),
+        (None, _) => return None,
+    };
+    metadata::document(&context.gateway, &endpoint, form)
 }
 
 fn endpoint(path: &str) -> Option<Endpoint> {
@@ -140,13 +155,17 @@ fn sse_endpoint(path: &str) -> Option<(Endpoint, Leg)> {
 }
 
 /// One request to an address of HTTP+SSE.
-fn http_sse(context: &Context, endpoint: Endpoint, leg: Leg, head: &Head) -> Routed {
-    let routed = enter(context, &endpoint).and_then(|()| match (leg, &head.method) {
-        (Leg::Stream, &HttpMethod::GET) => Ok(Routed::Answer(sse::open(context, endpoint, &head.fields)?)),
+async fn http_sse(context: &Arc<Context>, endpoint: Endpoint, leg: Leg, head: &Head) -> Routed {
+    let context = match authenticate(context, &endpoint, Form::Sse, head).await {
+        Ok(context) => context,
+        Err(answer) => return Routed::Answer(*answer),
+    };
+    let routed = exists(&context, &endpoint).and_then(|()| match (leg, &head.method) {
+        (Leg::Stream, &HttpMethod::GET) => Ok(Routed::Answer(sse::open(&context, endpoint, &head.fields)?)),
         (Leg::Messages, &HttpMethod::POST) => {
-            let connection = sse::find(context, &endpoint, head.query.as_deref())?;
-            takes(context, &head.fields, true)?;
-            Ok(Routed::Post(Post::Connection(connection)))
+            let connection = sse::find(&context, &endpoint, head.query.as_deref())?;
+            takes(&context, &head.fields, true)?;
+            Ok(Routed::Post(context.clone(), Post::Connection(connection)))
         }
         (Leg::Stream, _) => {
             let message = "GET opens the event stream of HTTP+SSE; Streamable HTTP is at /mcp";
@@ -161,14 +180,19 @@ fn http_sse(context: &Context, endpoint: Endpoint, leg: Leg, head: &Head) -> Rou
 }
 
 /// One request to an MCP endpoint.
-fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
-    if let Err(refusal) = enter(context, &endpoint) {
+async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed {
+    let context = match authenticate(context, &endpoint, Form::Streamable, head).await {
+        Ok(context) => context,
+        Err(answer) => return Routed::Answer(*answer),
+    };
+    let context = &context;
+    if let Err(refusal) = exists(context, &endpoint) {
         return Routed::Answer(response::refusal(Era::Modern, None, &refusal));
     }
     let fields = &head.fields;
     let answer = match head.method {
         HttpMethod::POST => match takes(context, fields, fields.has(&header::SESSION_ID)) {
-            Ok(()) => return Routed::Post(Post::Endpoint(endpoint)),
+            Ok(()) => return Routed::Post(context.clone(), Post::Endpoint(endpoint)),
             Err(refusal) => response::refusal(Era::Modern, None, &refusal),
         },
         HttpMethod::GET | HttpMethod::DELETE if !fields.has(&header::SESSION_ID) => {
@@ -190,17 +214,10 @@ fn mcp(context: &Context, endpoint: Endpoint, head: &Head) -> Routed {
     Routed::Answer(answer)
 }
 
-/// Whether this client may use an endpoint, and whether there is such an endpoint.
-fn enter(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
-    let gateway = &context.gateway;
-    if context.principal == Principal::Anonymous
-        && gateway.settings.load().identity.anonymous == Anonymous::Deny
-    {
-        let message = "who are you? This listener wants a client certificate of its CA";
-        return Err(Refusal::new(ErrorKind::Unauthenticated, message));
-    }
+/// Whether there is such an endpoint, which only those are told who may call.
+fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     if let Endpoint::Server(id) = endpoint
-        && gateway.servers.load().find(id.as_str()).is_none()
+        && context.gateway.servers.load().find(id.as_str()).is_none()
     {
         return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
     }
@@ -301,7 +318,7 @@ fn preflight() -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
     let allowed = "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, \
-                   last-event-id, traceparent, tracestate";
+                   last-event-id, dpop, traceparent, tracestate";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     answer
@@ -310,5 +327,8 @@ fn preflight() -> Response<Body> {
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(VARY, HeaderValue::from_static("Origin"));
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("mcp-session-id"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce"),
+    );
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
-use portcullis_config::Tls;
+use portcullis_config::{Settings, Tls};
 use portcullis_model::Principal;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use webpki::EndEntityCert;
 
 use crate::upstream::TlsError;
 use crate::upstream::tls::{load_certificates, load_key, load_roots};
@@ -21,19 +23,39 @@ use crate::upstream::tls::{load_certificates, load_key, load_roots};
 #[derive(Clone)]
 pub struct ListenerTls(Arc<ArcSwap<ServerConfig>>);
 
+/// Whether clients must show a certificate. Where they may have a token instead, those without one are let that far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Without one there is no connection.
+    Required,
+    /// A connection without one is nobody's yet.
+    Optional,
+}
+
+impl Certificates {
+    /// What the settings ask for.
+    pub fn of(settings: &Settings) -> Self {
+        if settings.identity.takes_tokens() { Self::Optional } else { Self::Required }
+    }
+}
+
 /// Reads the files of `settings`.
 ///
 /// # Errors
 /// Which file cannot be used, and why; or that they do not fit together.
-pub fn load(settings: &Tls) -> Result<ListenerTls, TlsError> {
-    Ok(ListenerTls(Arc::new(ArcSwap::from_pointee(server_config(settings)?))))
+pub fn load(settings: &Tls, certificates: Certificates) -> Result<ListenerTls, TlsError> {
+    Ok(ListenerTls(Arc::new(ArcSwap::from_pointee(server_config(settings, certificates)?))))
 }
 
-fn server_config(settings: &Tls) -> Result<ServerConfig, TlsError> {
+fn server_config(settings: &Tls, certificates: Certificates) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder();
     let builder = match &settings.client_ca {
         Some(path) => {
-            let verifier = WebPkiClientVerifier::builder(Arc::new(load_roots(path)?)).build();
+            let verifier = WebPkiClientVerifier::builder(Arc::new(load_roots(path)?));
+            let verifier = match certificates {
+                Certificates::Required => verifier.build(),
+                Certificates::Optional => verifier.allow_unauthenticated().build(),
+            };
             let verifier = verifier.map_err(|error| TlsError::File {
                 path: path.clone(),
                 why: format!("no usable client CA: {error}"),
@@ -53,26 +75,40 @@ impl ListenerTls {
     ///
     /// # Errors
     /// As [`load`]; the old certificates stay in use then.
-    pub fn reload(&self, settings: &Tls) -> Result<(), TlsError> {
-        self.0.store(Arc::new(server_config(settings)?));
+    pub fn reload(&self, settings: &Tls, certificates: Certificates) -> Result<(), TlsError> {
+        self.0.store(Arc::new(server_config(settings, certificates)?));
         Ok(())
     }
 
-    /// Shakes hands, and says who the client proved to be.
+    /// Shakes hands, and says who the client proved to be, and by the certificate with which SHA-256.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
-    ) -> std::io::Result<(TlsStream<TcpStream>, Principal)> {
+    ) -> std::io::Result<(TlsStream<TcpStream>, Principal, Option<[u8; 32]>)> {
         let stream = TlsAcceptor::from(self.0.load_full()).accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let principal = match certificate {
-            Some(certificate) => {
-                Principal::Certificate { fingerprint: hex(digest(&SHA256, certificate).as_ref()).into() }
-            }
-            None => Principal::Anonymous,
+        let Some(certificate) = certificate else { return Ok((stream, Principal::Anonymous, None)) };
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, certificate).as_ref());
+        let principal = match spiffe_id(certificate) {
+            Some(spiffe_id) => Principal::Workload { spiffe_id: spiffe_id.into() },
+            None => Principal::Certificate { fingerprint: hex(&sha256).into() },
         };
-        Ok((stream, principal))
+        Ok((stream, principal, Some(sha256)))
     }
+}
+
+/// Longest SPIFFE id, in bytes (SPIFFE-ID section 2.3).
+const LONGEST_ID: usize = 2048;
+
+/// The SPIFFE id of an X.509-SVID: the one URI that the certificate names (X509-SVID section 2). A certificate with
+/// several is none.
+fn spiffe_id(certificate: &CertificateDer<'_>) -> Option<String> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    let mut names = certificate.valid_uri_names();
+    let (Some(id), None) = (names.next(), names.next()) else { return None };
+    let (domain, path) = id.strip_prefix("spiffe://")?.split_once('/')?;
+    (id.len() <= LONGEST_ID && !domain.is_empty() && !path.is_empty()).then(|| id.to_owned())
 }
 
 fn hex(bytes: &[u8]) -> String {

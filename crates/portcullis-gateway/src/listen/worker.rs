@@ -135,20 +135,22 @@ impl Serve {
 
     async fn connection(self, stream: TcpStream) {
         let Some(tls) = &self.tls else {
-            return self.http(stream, Principal::Anonymous).await;
+            return self.http(stream, Principal::Anonymous, None).await;
         };
         match tokio::time::timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await {
-            Ok(Ok((stream, principal))) => Box::pin(self.http(stream, principal)).await,
+            Ok(Ok((stream, principal, certificate))) => {
+                Box::pin(self.http(stream, principal, certificate)).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
-    async fn http<S>(self, stream: S, principal: Principal)
+    async fn http<S>(self, stream: S, principal: Principal, certificate: Option<[u8; 32]>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let context = Arc::new(Context::new(self.gateway, self.worker, principal));
+        let context = Arc::new(Context::new(self.gateway, self.worker, principal, certificate));
         if let Ended::Http2(stream, said) = http1::serve(stream, &context).await {
             let (read, write) = tokio::io::split(stream);
             let whole = tokio::io::join(std::io::Cursor::new(said).chain(read), write);

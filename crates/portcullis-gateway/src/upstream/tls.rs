@@ -67,7 +67,7 @@ pub(super) fn fingerprint(settings: &UpstreamTls) -> Vec<u8> {
 }
 
 /// The client side's TLS configuration for one server.
-pub(super) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
+pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder();
     let builder = if settings.verify {
         let roots = match &settings.ca {

@@ -12,6 +12,7 @@ mod connect;
 mod drain;
 mod hostile_client;
 mod hostile_server;
+mod identity;
 mod interactive;
 mod reload;
 mod sessions;

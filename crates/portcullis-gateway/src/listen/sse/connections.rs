@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use portcullis_identity::Verified;
 use portcullis_model::Principal;
 
 use crate::call::Endpoint;
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     pub(super) endpoint: Endpoint,
     pub(super) wire: Arc<Wire>,
     stage: Mutex<Stage>,
+    /// What the client last proved itself with, if that ends.
+    credential: Mutex<Option<Arc<Verified>>>,
 }
 
 enum Stage {
@@ -34,7 +37,21 @@ enum Stage {
 
 impl Connection {
     pub(super) fn new(id: Arc<str>, principal: Principal, endpoint: Endpoint, wire: Arc<Wire>) -> Self {
-        Self { id, principal, endpoint, wire, stage: Mutex::new(Stage::Fresh) }
+        Self { id, principal, endpoint, wire, stage: Mutex::new(Stage::Fresh), credential: Mutex::default() }
+    }
+
+    /// The client has presented this; it counts from now on when it lasts longer.
+    pub(super) fn renew(&self, verified: Option<&Arc<Verified>>) {
+        let Some(verified) = verified else { return };
+        let mut credential = self.credential.lock().unwrap_or_else(PoisonError::into_inner);
+        if credential.as_ref().is_none_or(|old| verified.lasts_longer_than(old)) {
+            *credential = Some(verified.clone());
+        }
+    }
+
+    /// What the client last proved itself with.
+    pub(super) fn credential(&self) -> Option<Arc<Verified>> {
+        self.credential.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn session(&self) -> Option<Arc<Session>> {

@@ -2,7 +2,7 @@
 //!
 //! `GET /sse` opens the client's one stream, whose first event says where to post; everything the client says is
 //! posted there and answered with 202, everything it is told is an event of the stream. The stream is the session:
-//! when it ends, the client's calls are cancelled and nothing is kept. Which revision is spoken is `initialize`'s
+//! when it ends, the client's calls are cancelled and nothing is kept. It ends with the token of the last message. Which revision is spoken is `initialize`'s
 //! matter: newer clients use this transport too.
 //!
 //! Sessions, calls and their translation are those of `legacy.rs`; only where messages are written differs.
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use http::{Response, StatusCode};
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Malformed, Message, Request};
@@ -52,7 +52,8 @@ pub(super) fn open(
     fields: &Fields,
 ) -> Result<Response<Body>, Refusal> {
     let held = connect(context, endpoint, fields)?;
-    Ok(response::stream(Body::stream(events(held))))
+    let over = over(held.gateway.clone(), held.connection.clone());
+    Ok(response::stream(Body::stream(events(held).take_until(Box::pin(over)))))
 }
 
 fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Held, Refusal> {
@@ -66,12 +67,25 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
     // A client that takes nothing while two signs of life are due is not there any more.
     let wire = Arc::new(Wire::new(limits.keep_alive_interval * 2));
     let connection = Connection::new(random_id().into(), context.principal.clone(), endpoint, wire);
+    connection.renew(context.verified.as_ref());
     let connection = Arc::new(connection);
     if !gateway.connections.add(connection.clone(), limits.sessions) {
         let message = format!("{} sessions are open (limits.sessions); try again later", limits.sessions);
         return Err(Refusal::new(ErrorKind::Overloaded, message));
     }
     Ok(Held::new(gateway.clone(), connection))
+}
+
+/// Ends when the client's credential does not count any more. One that is presented with a later message counts instead.
+async fn over(gateway: Arc<Gateway>, connection: Arc<Connection>) {
+    let Some(mut credential) = connection.credential() else { return std::future::pending().await };
+    loop {
+        gateway.identity.until_over(&credential).await;
+        match connection.credential() {
+            Some(newer) if !Arc::ptr_eq(&newer, &credential) => credential = newer,
+            _ => return,
+        }
+    }
 }
 
 /// Where the client is to post.
@@ -148,6 +162,7 @@ pub(super) fn post(
     fields: &Fields,
     body: Bytes,
 ) -> Response<Body> {
+    connection.renew(context.verified.as_ref());
     let depth = JsonLimits { depth: context.gateway.env.limits().json_depth };
     let taken = if body.trim_ascii_start().first() == Some(&b'[') {
         match Raw::parse(body, depth) {

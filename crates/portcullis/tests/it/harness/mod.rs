@@ -5,7 +5,7 @@
 //! in what a decent server would say; `teller.rs` has servers that tell of changes; `child.rs` is a stdio server that a
 //! test steers over a socket of its own, `relay.rs` one that is the test itself; `sse_client.rs` and `sse_server.rs` are the two ends of HTTP+SSE.
 //! `secure.rs` has clients for TLS and HTTP/2 and a TLS front for servers, `pki.rs` the certificates for both,
-//! `collector.rs` takes traces.
+//! `collector.rs` takes traces, `idp.rs` issues tokens.
 
 pub(crate) mod child;
 pub(crate) mod client;
@@ -13,6 +13,7 @@ pub(crate) mod collector;
 pub(crate) mod fake;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod idp;
 pub(crate) mod pki;
 pub(crate) mod relay;
 pub(crate) mod secure;

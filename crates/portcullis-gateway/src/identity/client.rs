@@ -1,0 +1,243 @@
+//! The HTTP client with which identity providers are asked: one request for each connection, and nobody else's.
+//!
+//! It follows no redirect, sends no cookie, heeds no proxy of the environment, takes an answer of bounded size within a
+//! bounded time. An address that was only learned from a document must be `https` on its usual port, and lead to the public
+//! internet: names are resolved here, and the addresses that were looked at are those that are connected to, so that a
+//! name which means something else a moment later changes nothing.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis_config::UpstreamTls;
+use portcullis_identity::{Fetch, FetchError, Fetched, Fetching, Trust, Wanted, is_global};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::bounded::{self, Unread};
+use crate::upstream::TlsError;
+use crate::upstream::tls::client_config;
+
+/// From the first question for a name to the last byte of the answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// For one address to accept a connection.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Addresses of one name that are tried.
+const TRIES: usize = 4;
+
+/// Asks the outside.
+pub(super) struct Outside(Arc<ClientConfig>);
+
+impl Outside {
+    /// A client that trusts the authorities of a file, or those of the system.
+    pub(super) fn new(ca: Option<&Path>) -> Result<Self, TlsError> {
+        let settings = UpstreamTls { ca: ca.map(Path::to_owned), ..UpstreamTls::default() };
+        let mut config = client_config(&settings)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+impl Fetch for Outside {
+    fn fetch(&self, wanted: Wanted) -> Fetching {
+        let tls = self.0.clone();
+        Box::pin(async move {
+            let asked = tokio::time::timeout(PATIENCE, ask(tls, wanted));
+            asked.await.unwrap_or_else(|_| Err(failed("it took too long")))
+        })
+    }
+}
+
+async fn ask(tls: Arc<ClientConfig>, wanted: Wanted) -> Result<Fetched, FetchError> {
+    let place = Place::read(&wanted)?;
+    let stream = connect(&place).await?;
+    let most = wanted.most;
+    if !place.secure {
+        return exchange(stream, &place, wanted, most).await;
+    }
+    let name = ServerName::try_from(place.host.clone()).map_err(|_| failed("no server name"))?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await;
+    exchange(stream.map_err(|error| failed(&error.to_string()))?, &place, wanted, most).await
+}
+
+/// Where a URL leads.
+struct Place {
+    secure: bool,
+    host: String,
+    port: u16,
+    /// What `Host` says.
+    authority: String,
+    path: String,
+    trust: Trust,
+}
+
+impl Place {
+    fn read(wanted: &Wanted) -> Result<Self, FetchError> {
+        let url: Uri = wanted.url.parse().map_err(|_| FetchError::Forbidden("not a URL"))?;
+        let authority = url.authority().ok_or(FetchError::Forbidden("not an absolute URL"))?;
+        let secure = match url.scheme_str() {
+            Some("https") => true,
+            Some("http") if wanted.trust == Trust::Configured => false,
+            _ => return Err(FetchError::Forbidden("not an `https` URL")),
+        };
+        if authority.as_str().contains('@') {
+            return Err(FetchError::Forbidden("a URL with a user"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let usual = if secure { 443 } else { 80 };
+        let port = authority.port_u16().unwrap_or(usual);
+        if wanted.trust == Trust::Learned {
+            if port != usual {
+                return Err(FetchError::Forbidden("an unusual port that a document names"));
+            }
+            if host.parse::<IpAddr>().is_ok() || host.ends_with('.') {
+                return Err(FetchError::Forbidden("an address that a document names in place of a host"));
+            }
+        }
+        let path = url.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Self { secure, host, port, authority: authority.to_string(), path, trust: wanted.trust })
+    }
+
+    fn may_be(&self, address: IpAddr) -> bool {
+        self.trust == Trust::Configured || is_global(address)
+    }
+}
+
+async fn connect(place: &Place) -> Result<TcpStream, FetchError> {
+    let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await;
+    let found: Vec<SocketAddr> = found.map_err(|error| failed(&error.to_string()))?.collect();
+    let allowed = found.iter().filter(|address| place.may_be(address.ip())).take(TRIES);
+    let mut last = FetchError::Forbidden("a document names a host that is not on the public internet");
+    for address in allowed {
+        match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = failed(&error.to_string()),
+            Err(_) => last = failed("no connection in time"),
+        }
+    }
+    Err(last)
+}
+
+async fn exchange<S>(stream: S, place: &Place, wanted: Wanted, most: usize) -> Result<Fetched, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broke = |error: hyper::Error| failed(&error.to_string());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
+    let request = request(place, wanted)?;
+    // Both at once: the connection ends when the answer has been read or is given up.
+    let answer = async move {
+        let response = sender.send_request(request).await.map_err(broke)?;
+        read(response, most).await
+    };
+    tokio::pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended.map_err(broke)?;
+            answer.await
+        }
+    }
+}
+
+fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchError> {
+    let builder = Request::builder()
+        .uri(place.path.as_str())
+        .header(HOST, place.authority.as_str())
+        .header(ACCEPT, "application/json");
+    let request = match wanted.form {
+        None => builder.method("GET").body(Full::default()),
+        Some(form) => {
+            let mut authorization =
+                HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
+            authorization.set_sensitive(true);
+            builder
+                .method("POST")
+                .header(AUTHORIZATION, authorization)
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(Full::from(form.body))
+        }
+    };
+    request.map_err(|error| failed(&error.to_string()))
+}
+
+async fn read(response: Response<Incoming>, most: usize) -> Result<Fetched, FetchError> {
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status(response.status().as_u16()));
+    }
+    let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
+    match bounded::collect(response.into_body(), most).await {
+        Ok(body) => Ok(Fetched { body: body.to_vec(), max_age }),
+        Err(Unread::TooLarge) => Err(failed("the answer is too large")),
+        Err(Unread::Broken(error)) => Err(failed(&error.to_string())),
+    }
+}
+
+fn max_age(value: &str) -> Option<Duration> {
+    let mut directives = value.split(',').map(str::trim);
+    let seconds = directives.find_map(|it| it.strip_prefix("max-age="))?;
+    Some(Duration::from_secs(seconds.trim_matches('"').parse().ok()?))
+}
+
+fn failed(why: &str) -> FetchError {
+    FetchError::Failed(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: &str, trust: Trust) -> Result<Place, FetchError> {
+        Place::read(&Wanted { url: url.into(), trust, form: None, most: 1 })
+    }
+
+    #[test]
+    fn a_document_cannot_send_it_inside() {
+        for url in [
+            "http://idp.example.com/keys",
+            "https://10.0.0.1/keys",
+            "https://[::1]/keys",
+            "https://localhost./keys",
+            "https://idp.example.com:8443/keys",
+            "https://user@idp.example.com/keys",
+            "file:///etc/passwd",
+            "ftp://idp.example.com/",
+            "/keys",
+        ] {
+            assert!(matches!(place(url, Trust::Learned), Err(FetchError::Forbidden(_))), "{url}");
+        }
+        assert!(place("https://idp.example.com/keys", Trust::Learned).is_ok());
+        assert!(place("http://127.0.0.1:8080/keys", Trust::Configured).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_inside_is_not_connected_to() {
+        // Whatever form of the name the system's resolver understands: the address decides.
+        for host in ["localhost", "127.1", "0x7f.1", "2130706433"] {
+            let place = Place { host: host.into(), ..place("https://h/keys", Trust::Learned).unwrap() };
+            assert!(connect(&place).await.is_err(), "{host}");
+        }
+        let place = Place { host: "localhost".into(), ..place("https://h/keys", Trust::Learned).unwrap() };
+        assert!(matches!(connect(&place).await, Err(FetchError::Forbidden(_))));
+    }
+
+    #[test]
+    fn reads_how_long_an_answer_may_be_kept() {
+        for (value, seconds) in
+            [("max-age=60", Some(60)), ("public, max-age=\"7\"", Some(7)), ("no-store", None)]
+        {
+            assert_eq!(max_age(value), seconds.map(Duration::from_secs));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Who calls, wired to the rest: settings for `portcullis-identity`, a client for it, and the names of our endpoints.
+//!
+//! How a credential is checked is that crate's; which requests need one is `listen/authentication.rs`'s.
+
+mod client;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portcullis_config::{self as config, Settings};
+use portcullis_identity::{
+    Algorithm, ApiKey, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
+};
+
+use crate::call::Endpoint;
+use crate::upstream::TlsError;
+use client::Outside;
+
+/// What the configuration says about who may call, in the words of `portcullis-identity`.
+pub(crate) fn settings(identity: &config::Identity) -> Identity {
+    let revoked = identity.revoked.clone().unwrap_or_default();
+    Identity {
+        issuers: identity.issuers.iter().map(issuer).collect(),
+        keys: identity
+            .keys
+            .iter()
+            .flat_map(|file| &file.keys)
+            .map(|(id, key)| {
+                let hash = |it: &config::KeyHash| KeyHash { sha256: it.sha256, expires: it.expires };
+                let hashes = key.hashes.iter().map(hash).collect();
+                let key = ApiKey { hashes, groups: key.groups.clone(), scopes: key.scopes.clone() };
+                (id.clone(), key)
+            })
+            .collect(),
+        scopes: identity.scopes.clone(),
+        dpop_required: identity.dpop.required,
+        dpop_nonce: identity.dpop.nonce,
+        revoked: Revoked { tokens: revoked.tokens, principals: revoked.principals },
+    }
+}
+
+fn issuer(issuer: &config::Issuer) -> IssuerSettings {
+    let algorithms: Vec<_> = issuer.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect();
+    let tenants = issuer.tenants.clone();
+    IssuerSettings {
+        issuer: issuer.issuer.clone(),
+        audience: issuer.audience.clone(),
+        groups_claim: issuer.groups_claim.clone(),
+        algorithms: if algorithms.is_empty() { Algorithm::USUAL.to_vec() } else { algorithms },
+        jwks_url: issuer.jwks_url.clone(),
+        introspection: issuer.introspection.as_ref().map(|it| Introspection {
+            url: it.url.clone(),
+            client_id: it.client_id.clone(),
+            client_secret: it.client_secret.expose().to_owned(),
+        }),
+        tenants: tenants.map(|it| Tenants { claim: it.claim, allowed: it.allowed }),
+        untyped: issuer.untyped,
+        max_lifetime: issuer.max_lifetime,
+    }
+}
+
+/// A client for each issuer, by its identifier.
+///
+/// # Errors
+/// An issuer, and why the authorities that are to be trusted for it cannot be.
+pub(crate) fn clients(
+    identity: &config::Identity,
+) -> Result<Vec<(String, Arc<dyn Fetch>)>, (String, TlsError)> {
+    let client = |issuer: &config::Issuer| match Outside::new(issuer.ca.as_deref()) {
+        Ok(client) => Ok((issuer.issuer.clone(), Arc::new(client) as Arc<dyn Fetch>)),
+        Err(error) => Err((issuer.issuer.clone(), error)),
+    };
+    identity.issuers.iter().map(client).collect()
+}
+
+/// The two transports have addresses of their own for one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Streamable HTTP.
+    Streamable,
+    /// HTTP+SSE.
+    Sse,
+}
+
+/// The URL under which clients know the gateway: what the operator says, never what a request's `Host` says.
+pub(crate) fn base(settings: &Settings, address: Option<SocketAddr>) -> String {
+    if let Some(url) = &settings.public_url {
+        return url.clone();
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}", address.unwrap_or(settings.listen))
+}
+
+/// The identifier of an endpoint as a protected resource (RFC 8707, RFC 9728): its URL.
+pub(crate) fn identifier(base: &str, endpoint: &Endpoint, form: Form) -> String {
+    match (endpoint, form) {
+        (Endpoint::Aggregate, Form::Streamable) => format!("{base}/mcp"),
+        (Endpoint::Aggregate, Form::Sse) => format!("{base}/sse"),
+        (Endpoint::Server(id), Form::Streamable) => format!("{base}/mcp/s/{id}"),
+        (Endpoint::Server(id), Form::Sse) => format!("{base}/s/{id}/sse"),
+    }
+}
+
+/// What follows the host of a URL.
+pub(crate) fn path_of(url: &str) -> &str {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    url[start..].find('/').map_or("", |at| &url[start + at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_model::ServerId;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_a_resource_of_its_own_on_either_transport() {
+        let server = Endpoint::Server(ServerId::parse("crm").unwrap());
+        let all = [
+            (&Endpoint::Aggregate, Form::Streamable, "https://h/mcp"),
+            (&Endpoint::Aggregate, Form::Sse, "https://h/sse"),
+            (&server, Form::Streamable, "https://h/mcp/s/crm"),
+            (&server, Form::Sse, "https://h/s/crm/sse"),
+        ];
+        for (endpoint, form, expected) in all {
+            assert_eq!(identifier("https://h", endpoint, form), expected);
+        }
+        assert_eq!((path_of("https://h/a/b"), path_of("https://h")), ("/a/b", ""));
+    }
+}

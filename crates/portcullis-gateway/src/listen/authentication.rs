@@ -1,0 +1,149 @@
+//! Who makes a request: its token or API key, else the client certificate of its connection, else nobody.
+//!
+//! Every request to an endpoint passes here, whatever its method; a session id, cursor or task id is never asked who its
+//! holder is. A credential that is presented decides: a bad one is not made up for by a certificate or by loopback.
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, Response};
+use portcullis_config::Anonymous;
+use portcullis_identity::{Circumstances, Presented, Refused, Scheme, challenge};
+use portcullis_mcp::revision::Era;
+use portcullis_model::ErrorKind;
+
+use super::body::Body;
+use super::context::Context;
+use super::request::Head;
+use super::response;
+use crate::call::{Endpoint, Refusal};
+use crate::identity::{Form, base, identifier};
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// The connection as the one who makes this request sees it.
+///
+/// # Errors
+/// The answer for a caller that is not let in.
+pub(super) async fn authenticate(
+    context: &Arc<Context>,
+    endpoint: &Endpoint,
+    form: Form,
+    head: &Head,
+) -> Result<Arc<Context>, Box<Response<Body>>> {
+    let gateway = &context.gateway;
+    let (takes_tokens, anonymous) = {
+        let identity = &gateway.settings.load().identity;
+        (identity.takes_tokens(), identity.anonymous)
+    };
+    let value = takes_tokens.then(|| head.fields.get(&AUTHORIZATION)).flatten();
+    let Some(value) = value.or_else(|| takes_tokens.then(|| in_query(head)).flatten()) else {
+        let shut_out = match context.principal.is_anonymous() {
+            true => anonymous == Anonymous::Deny,
+            false => gateway.identity.is_revoked(&context.principal),
+        };
+        if shut_out {
+            return Err(Box::new(refuse(context, endpoint, form, None, &Refused::Missing)));
+        }
+        return Ok(context.clone());
+    };
+    let mut scheme = None;
+    match present(context, endpoint, form, head, value, &mut scheme).await {
+        Ok(context) => Ok(context),
+        Err(refused) => Err(Box::new(refuse(context, endpoint, form, scheme, &refused))),
+    }
+}
+
+async fn present(
+    context: &Arc<Context>,
+    endpoint: &Endpoint,
+    form: Form,
+    head: &Head,
+    value: &[u8],
+    scheme: &mut Option<Scheme>,
+) -> Result<Arc<Context>, Refused> {
+    if in_query(head).is_some() {
+        return Err(Refused::Malformed(
+            "a token belongs into the header `Authorization`, never into the URL",
+        ));
+    }
+    if head.fields.all(&AUTHORIZATION).nth(1).is_some() {
+        return Err(Refused::Malformed("`Authorization` is there twice"));
+    }
+    let presented = Presented::read(value)?;
+    *scheme = Some(presented.scheme());
+    let gateway = &context.gateway;
+    let base = base(&gateway.settings.load(), gateway.address.get().copied());
+    let other = if form == Form::Sse { Form::Streamable } else { Form::Sse };
+    let identifiers = [form, other].map(|form| identifier(&base, endpoint, form));
+    let proof = head.fields.text(&DPOP).filter(|_| head.fields.all(&DPOP).nth(1).is_none());
+    let around = Circumstances {
+        identifiers: &identifiers,
+        base: &base,
+        method: head.method.as_str(),
+        path: &head.path,
+        proof,
+        certificate: context.certificate.as_ref(),
+    };
+    let verified = gateway.identity.authenticate(&presented, &around).await?;
+    Ok(Arc::new(context.of(verified)))
+}
+
+/// A token in the query ends up in logs and histories (RFC 6750 section 5.3); whoever sends one is to stop.
+fn in_query(head: &Head) -> Option<&[u8]> {
+    let pairs = head.query.as_deref()?.split('&');
+    pairs.filter_map(|pair| pair.strip_prefix("access_token=")).map(str::as_bytes).next()
+}
+
+fn refuse(
+    context: &Context,
+    endpoint: &Endpoint,
+    form: Form,
+    scheme: Option<Scheme>,
+    refused: &Refused,
+) -> Response<Body> {
+    let gateway = &context.gateway;
+    let settings = gateway.settings.load();
+    let takes_tokens = settings.identity.takes_tokens();
+    if *refused != Refused::Missing {
+        tracing::info!(reason = %refused, "refused a credential");
+    }
+    let (kind, message) = match refused {
+        Refused::Missing if takes_tokens => (
+            ErrorKind::Unauthenticated,
+            "who are you? Send an access token; `WWW-Authenticate` says where to get one",
+        ),
+        Refused::Missing => {
+            (ErrorKind::Unauthenticated, "who are you? This listener wants a client certificate of its CA")
+        }
+        Refused::Malformed(why) => (ErrorKind::InvalidRequest, *why),
+        Refused::Invalid(_) => {
+            (ErrorKind::Unauthenticated, "this credential is not accepted here; get a new one")
+        }
+        Refused::Proof(_) | Refused::Nonce => {
+            (ErrorKind::Unauthenticated, "the DPoP proof is not accepted; `WWW-Authenticate` says more")
+        }
+        Refused::Scope => (
+            ErrorKind::InsufficientScope,
+            "the token lacks a scope; `WWW-Authenticate` names all that are needed",
+        ),
+        Refused::Unavailable => {
+            (ErrorKind::IdentityUnavailable, "the identity provider cannot be asked now; try again")
+        }
+    };
+    let mut answer = response::refusal(Era::Modern, None, &Refusal::new(kind, message));
+    if !takes_tokens || *refused == Refused::Unavailable {
+        return answer;
+    }
+    let identifier = identifier(&base(&settings, gateway.address.get().copied()), endpoint, form);
+    let value = gateway.identity.with_settings(|settings| challenge(settings, &identifier, scheme, refused));
+    if let Ok(value) = HeaderValue::try_from(value) {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
+    if let Some(nonce) = gateway.identity.nonce() {
+        let nonce = HeaderValue::try_from(nonce).expect("a nonce is base64url");
+        answer.headers_mut().insert(DPOP_NONCE, nonce);
+    }
+    answer
+}
