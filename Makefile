@@ -26,7 +26,7 @@ BENCH := target/release/portcullis-bench
 export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
-PARTS := format tidy clippy unit doc release examples quickstart conformance clients matrix-short sweep-short soak-short soak-clients-short \
+PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
   bench-quick
 
 ##@ Use
@@ -94,6 +94,10 @@ conformance: release peers ## Run the official conformance suite, directly and t
 .PHONY: clients
 clients: release peers ## Point real MCP clients at the gateway
 	@tests/clients/run.py --bin $(BIN)
+
+.PHONY: identity
+identity: release peers ## Real clients log in at a real OpenID provider, from a bare 401
+	@tests/identity/run.py --bin $(BIN)
 
 .PHONY: matrix-short
 matrix-short: release peers ## Real clients of both eras against servers of every kind, through the gateway

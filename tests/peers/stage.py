@@ -138,10 +138,13 @@ class Stage:
         command = [*REFERENCE_SERVERS[kind], "--http", 0, *options]
         return self.start(name, command, r"listening (http://\S+)").found[1]
 
-    def start_gateway(self, binary, servers):
-        """Starts the gateway in front of `servers` (name to settings) and returns its base URL, without a path."""
+    def start_gateway(self, binary, servers, **sections):
+        """Starts the gateway in front of `servers` (name to settings) and returns its base URL, without a path.
+
+        `sections` are further parts of its configuration."""
         config = self.path / "gateway.yaml"
-        config.write_text(json.dumps({"listen": "127.0.0.1:0", "servers": servers}))  # JSON is YAML
+        settings = {"listen": "127.0.0.1:0", "servers": servers, **sections}
+        config.write_text(json.dumps(settings))  # JSON is YAML
         command = [Path(binary).resolve(), "serve", "--config", config]
         return self.start("gateway", command, r"(http://127\.0\.0\.1:\d+)/mcp").found[1]
 

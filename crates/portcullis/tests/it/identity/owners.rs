@@ -47,7 +47,7 @@ async fn two_issuers_may_have_users_of_one_name() {
 #[tokio::test]
 async fn a_cursor_of_one_user_opens_nothing_for_another() {
     let idp = Idp::start().await;
-    let tools = (0..600).map(|number| tool(&format!("t{number:03}"))).collect();
+    let tools = (0..1200).map(|number| tool(&format!("t{number:04}"))).collect();
     let upstream = Fake::modern().tools(tools).start().await;
     let gateway = Gateway::start(&idp.config(&upstream.config()));
     let list = async |subject: &str, params| {

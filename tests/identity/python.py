@@ -1,0 +1,77 @@
+"""The Python SDK finds out from a 401 where to log in, registers, logs in and calls. `python python.py URL LOGIN NODE`
+
+Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import httpx2
+from mcp import Client
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+
+URL, LOGIN, NODE = sys.argv[1:4]
+REDIRECT = "http://127.0.0.1:33419/callback"
+BROWSER = Path(__file__).resolve().parent / "browser.mjs"
+
+
+class Storage:
+    """Keeps everything for as long as the process lives."""
+
+    tokens = client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client):
+        self.client = client
+
+
+class Browser:
+    async def open(self, url):
+        self.url = url
+
+    async def come_back(self):
+        command = [NODE, str(BROWSER), self.url, REDIRECT, LOGIN]
+        back = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        answer = {name: values[0] for name, values in parse_qs(urlparse(back).query).items()}
+        return AuthorizationCodeResult(code=answer["code"], state=answer.get("state"), iss=answer.get("iss"))
+
+
+async def main():
+    storage, browser = Storage(), Browser()
+    metadata = OAuthClientMetadata(
+        client_name="portcullis test",
+        redirect_uris=[REDIRECT],
+        grant_types=["authorization_code"],
+        response_types=["code"],
+        token_endpoint_auth_method="none",
+        application_type="native",
+    )
+    provider = OAuthClientProvider(URL, metadata, storage, browser.open, browser.come_back)
+    async with httpx2.AsyncClient(auth=provider, timeout=30) as http:
+        async with Client(streamable_http_client(URL, http_client=http)) as client:
+            tools = await client.list_tools()
+            result = await client.call_tool("everything__echo", {"message": LOGIN})
+            told = {
+                "era": client.protocol_version,
+                "tools": len(tools.tools),
+                "said": result.content[0].text,
+                "token": storage.tokens.access_token,
+            }
+            print(json.dumps(told))
+
+
+asyncio.run(main())
