@@ -20,10 +20,12 @@ EDGES = {
     "portcullis-mcp": {"portcullis-model"},
     "portcullis-config": {"portcullis-model"},
     "portcullis-hub": {"portcullis-model"},
+    "portcullis-identity": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-gateway": {
         "portcullis-config",
         "portcullis-hub",
+        "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
         "portcullis-telemetry",

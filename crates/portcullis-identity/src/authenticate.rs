@@ -29,8 +29,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 /// How long a verified token is remembered, in seconds: what its issuer takes back counts after so long at the latest.
 const REMEMBERED: u64 = 60;
 /// Tokens that are remembered, of one generation of one part.
-const TOKENS: usize = 2048;
+const TOKENS: usize = 512;
 const PARTS: usize = 16;
+/// Longer tokens are verified each time: what is remembered of one is about as large as the token.
+const LONGEST_REMEMBERED: usize = 8 * 1024;
 
 /// Who is let in.
 pub struct Identity {
@@ -255,7 +257,9 @@ impl State {
             introspector.ask(token, &issuer.settings, known, now).await?
         };
         let until = verified.expires.min(now + REMEMBERED);
-        self.part(&digest).insert(digest, Remembered { verified: verified.clone(), until });
+        if token.expose().len() <= LONGEST_REMEMBERED {
+            self.part(&digest).insert(digest, Remembered { verified: verified.clone(), until });
+        }
         Ok(verified)
     }
 

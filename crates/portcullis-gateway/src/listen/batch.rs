@@ -18,9 +18,10 @@ use portcullis_model::ErrorKind;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
-use super::legacy::{self, UntilDone, answer_one};
+use super::legacy::{self, answer_one};
 use super::response::{self, Accepts};
 use super::session::Session;
+use super::until_done::UntilDone;
 use crate::call::{Endpoint, Refusal};
 
 /// What is answered in a batch.

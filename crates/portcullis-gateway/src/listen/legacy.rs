@@ -2,9 +2,7 @@
 //!
 //! A client that goes away has not cancelled anything: its call goes on, and its answer waits in a stream for a while.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -34,6 +32,7 @@ use super::modern::checked_token;
 use super::response::{self, Accepts};
 use super::session::{Place, Read, Reader, Running, Session, Stream, Wire};
 use super::standalone::standalone;
+use super::until_done::UntilDone;
 use crate::answer::{self, Reply, reply};
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
 use crate::gateway::Gateway;
@@ -547,49 +546,6 @@ pub(super) fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = 
             }
         }
     })
-}
-
-/// Work that a client cannot stop by going away: dropped unfinished, it goes on by itself.
-pub(super) struct UntilDone<F: Future + Send + 'static>(Option<Pin<Box<F>>>)
-where
-    F::Output: Send;
-
-impl<F: Future + Send + 'static> UntilDone<F>
-where
-    F::Output: Send,
-{
-    pub(super) fn new(work: F) -> Self {
-        Self(Some(Box::pin(work)))
-    }
-}
-
-impl<F: Future + Send + 'static> Future for UntilDone<F>
-where
-    F::Output: Send,
-{
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> task::Poll<F::Output> {
-        let work = self.0.as_mut().expect("not polled after it was ready");
-        let polled = work.as_mut().poll(context);
-        if polled.is_ready() {
-            self.0 = None;
-        }
-        polled
-    }
-}
-
-impl<F: Future + Send + 'static> Drop for UntilDone<F>
-where
-    F::Output: Send,
-{
-    fn drop(&mut self) {
-        if let Some(work) = self.0.take()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            runtime.spawn(async move { drop(work.await) });
-        }
-    }
 }
 
 /// Answers one request of a batch.

@@ -28,6 +28,7 @@ mod session;
 mod sse;
 mod standalone;
 mod tls;
+mod until_done;
 mod worker;
 
 pub use accept::{BindError, Listener};

@@ -16,8 +16,8 @@ pub(super) fn health() -> Response<Body> {
 }
 
 /// Whether to send clients here, and why not, or not all of it. A server that is down does not make the gateway
-/// unready: the others' clients would lose theirs for it.
-pub(super) fn ready(gateway: &Gateway) -> Response<Body> {
+/// unready: the others' clients would lose theirs for it. Strangers are told no more than that.
+pub(super) fn ready(gateway: &Gateway, in_detail: bool) -> Response<Body> {
     let draining = gateway.draining.is_cancelled();
     let servers: serde_json::Map<_, _> = gateway
         .report()
@@ -38,7 +38,11 @@ pub(super) fn ready(gateway: &Gateway) -> Response<Body> {
         (false, false) => "ready",
     };
     let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    response::json(code, json!({"status": status, "servers": servers}).to_string())
+    let mut told = json!({"status": status});
+    if in_detail {
+        told["servers"] = servers.into();
+    }
+    response::json(code, told.to_string())
 }
 
 /// Prometheus text exposition.

@@ -97,8 +97,16 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
     Routed::Answer(match (&head.method, head.path.as_str()) {
         (&HttpMethod::OPTIONS, _) if head.fields.has(&ORIGIN) => preflight(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/healthz") => ops::health(),
-        (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => ops::ready(&context.gateway),
+        (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => {
+            ops::ready(&context.gateway, is_of_the_house(context))
+        }
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
+            // They name servers and tools: not for strangers.
+            if !is_of_the_house(context)
+                && let Err(answer) = authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await
+            {
+                return Routed::Answer(*answer);
+            }
             ops::metrics(&context.gateway)
         }
         (_, path) => match (endpoint(path), sse_endpoint(path)) {
@@ -110,6 +118,13 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
             }),
         },
     })
+}
+
+/// Whether a connection comes from this machine, or from somebody with a certificate of the client CA.
+fn is_of_the_house(context: &Context) -> bool {
+    let gateway = &context.gateway;
+    let listener = gateway.address.get().copied().unwrap_or_else(|| gateway.settings.load().listen);
+    listener.ip().is_loopback() || !context.principal.is_anonymous()
 }
 
 /// The metadata of an endpoint, when that is what is asked for.

@@ -1,6 +1,6 @@
 //! Nonces that need not be remembered (RFC 9449 section 9): a MAC over the minute they were given in.
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -25,7 +25,10 @@ impl Nonces {
     /// Whether a nonce is of now, or of a moment ago.
     pub(crate) fn knows(&self, nonce: &str, now: u64) -> bool {
         let period = now / PERIOD;
-        nonce == self.of(period) || nonce == self.of(period.saturating_sub(1))
+        let is = |period: u64| {
+            constant_time::verify_slices_are_equal(nonce.as_bytes(), self.of(period).as_bytes()).is_ok()
+        };
+        is(period) || is(period.saturating_sub(1))
     }
 
     fn of(&self, period: u64) -> String {

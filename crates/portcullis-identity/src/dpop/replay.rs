@@ -14,6 +14,9 @@ use crate::refused::Reason;
 /// How many are remembered of one generation.
 const MOST: usize = 1 << 20;
 
+/// Half of a SHA-256 is enough to tell proofs apart, and half as much to keep.
+pub(crate) type Digest = [u8; 16];
+
 /// The proofs that have been seen.
 pub(crate) struct Replays {
     most: usize,
@@ -24,10 +27,10 @@ pub(crate) struct Replays {
 struct Seen {
     /// When the young generation began.
     since: u64,
-    young: HashSet<[u8; 32]>,
-    old: HashSet<[u8; 32]>,
+    young: HashSet<Digest>,
+    old: HashSet<Digest>,
     /// How many of the young each key made.
-    of_key: HashMap<[u8; 32], usize>,
+    of_key: HashMap<Digest, usize>,
 }
 
 impl Default for Replays {
@@ -45,7 +48,7 @@ impl Replays {
     ///
     /// # Errors
     /// It was seen before, or there is no room to remember it.
-    pub(crate) fn see(&self, proof: [u8; 32], key: [u8; 32], now: u64) -> Result<(), Reason> {
+    pub(crate) fn see(&self, proof: Digest, key: Digest, now: u64) -> Result<(), Reason> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // A proof may be made a little in the future and so be good for that much longer.
         let lifetime = WINDOW + LEEWAY;
@@ -72,12 +75,11 @@ impl Replays {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inbound::sha256;
 
     #[test]
     fn a_proof_is_good_once_for_as_long_as_it_is_good_at_all() {
         let replays = Replays::default();
-        let (proof, key) = (sha256(b"proof"), sha256(b"key"));
+        let (proof, key) = ([1; 16], [2; 16]);
         assert_eq!(replays.see(proof, key, 1000), Ok(()));
         for later in [1000, 1100, 1300, 1330] {
             assert_eq!(replays.see(proof, key, later), Err(Reason::Replayed), "{later}");
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn no_more_is_remembered_than_fits_and_one_key_does_not_take_it_all() {
         let replays = Replays::new(8);
-        let see = |proof: u8, key: u8, now| replays.see([proof; 32], [key; 32], now);
+        let see = |proof: u8, key: u8, now| replays.see([proof; 16], [key; 16], now);
         assert_eq!((see(1, 1, 0), see(2, 1, 0)), (Ok(()), Ok(())));
         assert_eq!(see(3, 1, 0), Err(Reason::TooManyProofs));
         for proof in 4..10 {

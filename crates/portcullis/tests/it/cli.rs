@@ -129,7 +129,7 @@ fn wrong_usage_exits_with_2() {
         (&["frobnicate"], "unrecognized subcommand"),
         (&["serve"], "--config"),
         (&["serve", "--config", "nope.yaml"], "nope.yaml: error: cannot read the configuration"),
-        (&["serve", "--config", "open.yaml"], "set `tls.client_ca`"),
+        (&["serve", "--config", "open.yaml"], "set `identity.issuers`, `identity.keys` or `tls.client_ca`"),
         (&["serve", "--config", "anon.yaml"], "`allow` only works on loopback"),
         (&["up", "--listen", "0.0.0.0:0"], "nobody could call there"),
         (&["up", "a'b"], "a quote is not closed"),

@@ -70,6 +70,35 @@ async fn where_tokens_are_taken_a_certificate_is_one_way_in_and_a_token_another(
 }
 
 #[tokio::test]
+async fn strangers_on_the_network_learn_nothing_of_the_servers() {
+    let (ca, idp) = (Authority::new(), Idp::start().await);
+    let (folder, upstream) = (tempfile::tempdir().unwrap(), Fake::modern().start().await);
+    let mut config = idp.config(&upstream.config());
+    config["listen"] = json!("0.0.0.0:0");
+    config["tls"] = ca.issue("localhost").write(folder.path(), "own");
+    config["http"] = json!({"allowed_hosts": ["localhost"]});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let address = ([127, 0, 0, 1], gateway.address.port()).into();
+    let get = async |path: &str, headers: &[(&str, &str)]| {
+        let mut client = Client::tls(address, ca.client(None), Offer::H1).await.unwrap();
+        client.send("GET", path, headers, String::new()).await.unwrap()
+    };
+    let ready = get("/readyz", &[]).await;
+    assert_eq!((ready.status, ready.body), (200, json!({"status": "ready"})));
+    assert_eq!(get("/metrics", &[]).await.status, 401);
+    let authorization = bearer(&idp.token("ada"));
+    let headers = [("authorization", authorization.as_str())];
+    assert_eq!(get("/metrics", &headers).await.status, 200);
+    let mut client = Client::tls(address, ca.client(None), Offer::H2).await.unwrap();
+    let body = Modern::new().body("tools/list", json!({}));
+    let mut headers = Modern::headers(&body);
+    assert_eq!(client.modern("tools/list", json!({})).await.unwrap().status, 401);
+    headers.push(("authorization".to_owned(), authorization.clone()));
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(client.send("POST", "/mcp", &headers, body.to_string()).await.unwrap().status, 200);
+}
+
+#[tokio::test]
 async fn a_workload_is_its_spiffe_id_whatever_certificate_it_has_now() {
     let scene = Scene::new(false).await;
     let svid = |path: &str| scene.clients.issue_uri(&format!("spiffe://example.org/{path}"));
