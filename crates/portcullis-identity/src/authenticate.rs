@@ -204,7 +204,7 @@ impl Identity {
             let left = Duration::from_secs(verified.expires.saturating_sub(now()));
             tokio::select! {
                 () = tokio::time::sleep(left) => return,
-                changed = changes.changed() => if changed.is_err() { return },
+                reload = changes.changed() => if reload.is_err() { return },
             }
         }
     }

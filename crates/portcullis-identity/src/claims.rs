@@ -103,12 +103,12 @@ fn check_times(claims: &Object, issuer: &IssuerSettings, now: u64) -> Result<u64
     if time(claims, "nbf")?.is_some_and(|time| time > now + LEEWAY) {
         return Err(Reason::NotYet);
     }
-    let issued = time(claims, "iat")?;
-    if issued.is_some_and(|time| time > now + LEEWAY) {
+    let made = time(claims, "iat")?;
+    if made.is_some_and(|time| time > now + LEEWAY) {
         return Err(Reason::NotYet);
     }
     let longest = issuer.max_lifetime.as_secs();
-    if expires.saturating_sub(issued.unwrap_or(now)) > longest || expires > now + longest + LEEWAY {
+    if expires.saturating_sub(made.unwrap_or(now)) > longest || expires > now + longest + LEEWAY {
         return Err(Reason::Lifetime);
     }
     Ok(expires)

@@ -61,7 +61,8 @@ impl<'a> Presented<'a> {
     pub fn read(value: &'a [u8]) -> Result<Self, Refused> {
         let text =
             std::str::from_utf8(value).map_err(|_| Refused::Malformed("`Authorization` is no text"))?;
-        let (scheme, token) = text.trim().split_once(' ').unwrap_or((text, ""));
+        let text = text.trim();
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
         let scheme = match scheme {
             scheme if scheme.eq_ignore_ascii_case("Bearer") => Scheme::Bearer,
             scheme if scheme.eq_ignore_ascii_case("DPoP") => Scheme::Dpop,

@@ -36,6 +36,7 @@ pub(crate) enum Anonymous {
 /// An identity provider whose access tokens (RFC 9068) are accepted.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "`issuer` is what the whole field calls it")]
 pub(crate) struct Issuer {
     /// Its identifier, exactly as its tokens and its metadata have it: an `https` URL, or `http` on this machine.
     pub(crate) issuer: String,

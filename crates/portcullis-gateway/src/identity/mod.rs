@@ -59,13 +59,14 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
     }
 }
 
-/// A client for each issuer, by its identifier.
+/// Clients of issuers, by their identifiers.
+pub(crate) type Clients = Vec<(String, Arc<dyn Fetch>)>;
+
+/// A client for each issuer.
 ///
 /// # Errors
 /// An issuer, and why the authorities that are to be trusted for it cannot be.
-pub(crate) fn clients(
-    identity: &config::Identity,
-) -> Result<Vec<(String, Arc<dyn Fetch>)>, (String, TlsError)> {
+pub(crate) fn clients(identity: &config::Identity) -> Result<Clients, (String, TlsError)> {
     let client = |issuer: &config::Issuer| match Outside::new(issuer.ca.as_deref()) {
         Ok(client) => Ok((issuer.issuer.clone(), Arc::new(client) as Arc<dyn Fetch>)),
         Err(error) => Err((issuer.issuer.clone(), error)),

@@ -39,9 +39,10 @@ pub(super) async fn authenticate(
     };
     let value = takes_tokens.then(|| head.fields.get(&AUTHORIZATION)).flatten();
     let Some(value) = value.or_else(|| takes_tokens.then(|| in_query(head)).flatten()) else {
-        let shut_out = match context.principal.is_anonymous() {
-            true => anonymous == Anonymous::Deny,
-            false => gateway.identity.is_revoked(&context.principal),
+        let shut_out = if context.principal.is_anonymous() {
+            anonymous == Anonymous::Deny
+        } else {
+            gateway.identity.is_revoked(&context.principal)
         };
         if shut_out {
             return Err(Box::new(refuse(context, endpoint, form, None, &Refused::Missing)));

@@ -13,6 +13,11 @@ use crate::settings::{Introspection, Tenants};
 
 const KEYS: &str = "https://idp.example.com/jwks";
 
+/// Of the header and the claims.
+type Change = fn(&mut Map<String, Value>, &mut Map<String, Value>);
+/// Of what an issuer answers.
+type AnswerChange = fn(&mut Value);
+
 struct Scene {
     identity: Identity,
     outside: Arc<Outside>,
@@ -122,7 +127,6 @@ async fn refuses_every_token_that_is_not_for_us_or_not_good() {
     let scene = Scene::new(|settings| {
         settings.issuers[0].tenants = Some(Tenants { claim: "tid".into(), allowed: vec!["ours".into()] });
     });
-    type Change = fn(&mut Map<String, Value>, &mut Map<String, Value>);
     let table: Vec<(&str, Change, Reason)> = vec![
         ("wrong audience", |_, claims| set(claims, "aud", "https://other/mcp"), Reason::Audience),
         ("no audience", |_, claims| drop(claims.remove("aud")), Reason::Audience),
@@ -500,8 +504,7 @@ async fn opaque_tokens_are_asked_about_once_and_refusals_are_remembered() {
         assert_eq!(&*verified.id, "user:https://idp.example.com#ada");
     }
     assert_eq!(scene.outside.asked(ASK), 1);
-    type Change = fn(&mut Value);
-    let table: [(&str, Change, Reason); 6] = [
+    let table: [(&str, AnswerChange, Reason); 6] = [
         ("inactive", |it| it["active"] = json!(false), Reason::Inactive),
         ("active as text", |it| it["active"] = json!("true"), Reason::Inactive),
         ("another issuer", |it| it["iss"] = json!("https://evil"), Reason::Issuer),

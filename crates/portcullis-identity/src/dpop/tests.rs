@@ -8,6 +8,9 @@ use crate::fixture::{Signer, encode};
 const TARGET: &str = "https://mcp.example.com/mcp";
 const NOW: u64 = 1_000_000;
 
+/// Of the header and the claims.
+type Change = fn(&mut Value, &mut Value);
+
 struct Scene {
     key: Signer,
     thumbprint: String,
@@ -41,7 +44,6 @@ impl Scene {
 #[test]
 fn refuses_a_proof_for_anything_that_is_not_as_it_must_be() {
     let scene = Scene::new();
-    type Change = fn(&mut Value, &mut Value);
     let table: [(&str, Change, Reason); 17] = [
         ("typ", |header, _| header["typ"] = json!("JWT"), Reason::Type),
         ("alg none", |header, _| header["alg"] = json!("none"), Reason::Algorithm),

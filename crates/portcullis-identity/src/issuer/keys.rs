@@ -82,12 +82,11 @@ impl Keys {
 
     /// Newer keys than those that did not fit, if they may be fetched now and come.
     pub(crate) async fn newer(self: &Arc<Self>) -> Option<Arc<KeySet>> {
-        let pause = match self.set.load().is_some() {
-            true => BETWEEN_MISSES,
-            false => {
-                let doublings = self.state().failures.saturating_sub(1).min(5);
-                BETWEEN_MISSES.min(FIRST_PAUSE * 2u32.pow(doublings))
-            }
+        let pause = if self.set.load().is_some() {
+            BETWEEN_MISSES
+        } else {
+            let doublings = self.state().failures.saturating_sub(1).min(5);
+            BETWEEN_MISSES.min(FIRST_PAUSE * 2u32.pow(doublings))
         };
         let mut landed = self.begin(pause)?;
         // An error is the end of the fetch, and so is time.
