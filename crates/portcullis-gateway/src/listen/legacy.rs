@@ -30,8 +30,7 @@ use super::context::{Context, trace_context};
 use super::fields::Fields;
 use super::modern::checked_token;
 use super::response::{self, Accepts};
-use super::session::{Place, Read, Reader, Running, Session, Stream, Wire};
-use super::standalone::standalone;
+use super::session::{Read, Reader, Running, Session, Stream, Wire};
 use super::until_done::UntilDone;
 use crate::answer::{self, Reply, reply};
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
@@ -570,43 +569,4 @@ pub(super) async fn answer_one(
         }
     }
     out
-}
-
-/// GET: the standalone stream, or the rest of one that broke off.
-pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields) -> Response<Body> {
-    if !Accepts::of(fields).stream {
-        let refusal = Refusal::new(ErrorKind::NotAcceptable, "GET answers with text/event-stream; accept it");
-        return response::refusal(LEGACY, None, &refusal);
-    }
-    let pause = context.gateway.env.limits().keep_alive_interval;
-    let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
-        let stream = standalone(context, session, None, pause);
-        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
-    };
-    let place = Place::parse(last);
-    if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
-        let stream = standalone(context, session, Some(place.event), pause);
-        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
-    }
-    match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
-        Some((stream, event)) => {
-            let stream = read(stream.reader(Some(event)), pause);
-            response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))))
-        }
-        None => {
-            let message = "the stream of that Last-Event-ID is not kept any more; send the request again";
-            response::refusal(LEGACY, None, &Refusal::new(ErrorKind::InvalidParams, message)).with_status(400)
-        }
-    }
-}
-
-trait WithStatus {
-    fn with_status(self, status: u16) -> Self;
-}
-
-impl WithStatus for Response<Body> {
-    fn with_status(mut self, status: u16) -> Self {
-        *self.status_mut() = StatusCode::from_u16(status).expect("a literal status");
-        self
-    }
 }

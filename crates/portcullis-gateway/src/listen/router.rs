@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, guard, legacy, metadata, modern, ops, sse};
+use super::{batch, guard, legacy, metadata, modern, ops, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
@@ -214,7 +214,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
             not_allowed(NOT_HERE, "POST, GET, DELETE, OPTIONS")
         }
         HttpMethod::GET => match legacy::find_session(context, &endpoint, fields) {
-            Ok(session) => legacy::listen(context, &session, fields),
+            Ok(session) => standalone::listen(context, &session, fields),
             Err(refusal) => response::refusal(Era::Legacy, None, &refusal),
         },
         HttpMethod::DELETE => match legacy::find_session(context, &endpoint, fields) {

@@ -2,23 +2,62 @@
 //!
 //! That is changes of lists and of resources that the session is subscribed to. While no stream is open they wait in the
 //! session's mailbox, each once. What has been sent is kept for a while, so that a client that lost its connection reads
-//! on from the last event that it saw.
+//! on from the last event that it saw. So are the streams of calls that broke off. Both end with the credential that they
+//! were asked for with.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream as FutureStream;
+use futures_util::{Stream as FutureStream, StreamExt as _};
+use http::{Response, StatusCode};
+use portcullis_mcp::header;
+use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
+use portcullis_model::ErrorKind;
 use portcullis_telemetry::metrics::Held;
 
+use super::body::Body;
 use super::context::Context;
-use super::session::{Read, Reader, Session, Stream};
+use super::fields::Fields;
+use super::legacy::read;
+use super::response::{self, Accepts};
+use super::session::{Place, Read, Reader, Session, Stream};
+use crate::call::Refusal;
 use crate::gateway::Gateway;
 use crate::subscribe::{Batch, Subscriber, follow};
 
+/// GET: the standalone stream, or the rest of one that broke off.
+pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields) -> Response<Body> {
+    if !Accepts::of(fields).stream {
+        let refusal = Refusal::new(ErrorKind::NotAcceptable, "GET answers with text/event-stream; accept it");
+        return response::refusal(Era::Legacy, None, &refusal);
+    }
+    let pause = context.gateway.env.limits().keep_alive_interval;
+    let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
+        let stream = standalone(context, session, None, pause);
+        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
+    };
+    let place = Place::parse(last);
+    if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
+        let stream = standalone(context, session, Some(place.event), pause);
+        return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
+    }
+    match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
+        Some((stream, event)) => {
+            let stream = read(stream.reader(Some(event)), pause);
+            response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))))
+        }
+        None => {
+            let message = "the stream of that Last-Event-ID is not kept any more; send the request again";
+            response::refusal(Era::Legacy, None, &Refusal::new(ErrorKind::InvalidParams, message))
+                .with_status(400)
+        }
+    }
+}
+
 /// The stream, from now on or from after an event that the client has seen. It takes the place of one that is open.
-pub(super) fn standalone(
+fn standalone(
     context: &Context,
     session: &Arc<Session>,
     after: Option<u64>,
@@ -107,5 +146,16 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.session.listener_left();
+    }
+}
+
+trait WithStatus {
+    fn with_status(self, status: u16) -> Self;
+}
+
+impl WithStatus for Response<Body> {
+    fn with_status(mut self, status: u16) -> Self {
+        *self.status_mut() = StatusCode::from_u16(status).expect("a literal status");
+        self
     }
 }
