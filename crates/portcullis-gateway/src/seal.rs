@@ -69,7 +69,7 @@ struct Keys {
 #[derive(Clone)]
 struct Key {
     id: u8,
-    key: Arc<RandomizedNonceKey>,
+    cipher: Arc<RandomizedNonceKey>,
     /// When the last id of a task that it sealed is over, in milliseconds after the sealer was made.
     needed: Arc<AtomicU64>,
 }
@@ -82,7 +82,7 @@ impl Key {
         let mut key = [0u8; 32];
         rand::fill(&mut key).expect("the operating system has randomness");
         let key = RandomizedNonceKey::new(&AES_256_GCM, &key).expect("32 bytes are an AES-256 key");
-        Self { id, key: Arc::new(key), needed: Arc::default() }
+        Self { id, cipher: Arc::new(key), needed: Arc::default() }
     }
 }
 
@@ -147,7 +147,7 @@ impl Sealer {
 
     fn write(key: &Key, purpose: Purpose, principal: &Principal, mut content: Vec<u8>) -> String {
         let aad = Aad::from(binding(purpose, principal));
-        let sealed = key.key.seal_in_place_append_tag(aad, &mut content);
+        let sealed = key.cipher.seal_in_place_append_tag(aad, &mut content);
         let nonce = sealed.expect("a handle is far below AES-GCM's length limit");
         let mut out = Vec::with_capacity(2 + NONCE_LEN + content.len());
         out.extend_from_slice(&[FORMAT, key.id]);
@@ -200,7 +200,7 @@ impl Sealer {
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut sealed = sealed.to_vec();
         let aad = Aad::from(binding(purpose, principal));
-        let content = key.key.open_in_place(nonce, aad, &mut sealed).ok()?;
+        let content = key.cipher.open_in_place(nonce, aad, &mut sealed).ok()?;
         Some(content.to_vec())
     }
 }

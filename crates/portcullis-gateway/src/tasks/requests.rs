@@ -368,7 +368,7 @@ impl Request<'_> {
                 ask(Method::TasksCancel).await?;
                 let task = task.with(&[("status", Change::Set(b"\"cancelled\""))]);
                 let record = record.or_else(|| self.remember(handle, id, &task));
-                record.inspect(|record| record.cancel(task.clone()));
+                record.inspect(|record| record.cancel(&task));
                 Ok(self.complete(task))
             }
             (Era::Modern, Era::Modern) => {

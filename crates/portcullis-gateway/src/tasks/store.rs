@@ -92,9 +92,9 @@ impl Record {
     }
 
     /// It was cancelled and stays so, whatever its server makes of that.
-    pub(super) fn cancel(&self, task: Raw) {
+    pub(super) fn cancel(&self, task: &Raw) {
         let mut state = self.state();
-        state.task = task::brief(&task);
+        state.task = task::brief(task);
         state.cancelled = true;
     }
 

@@ -28,8 +28,7 @@ const MAX_EMPTY_RESUMES: u32 = 5;
 pub(super) struct HttpStream {
     connection: Arc<Connection>,
     events: EventStream,
-    /// It broke off, and is to be resumed.
-    broken: bool,
+    stage: Stage,
     cancel: Option<CancelOnDrop>,
     id: u64,
     worker: Worker,
@@ -41,7 +40,15 @@ pub(super) struct HttpStream {
     strict: bool,
     depth: usize,
     empty_resumes: u32,
-    over: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// It broke off, and is to be resumed.
+    Broken,
+    /// The call has its outcome.
+    Over,
 }
 
 impl HttpStream {
@@ -55,7 +62,7 @@ impl HttpStream {
         let limits = connection.env.limits();
         Self {
             events: EventStream::new(body, limits.response_bytes),
-            broken: false,
+            stage: Stage::Open,
             depth: limits.json_depth,
             connection,
             cancel: Some(cancel),
@@ -66,7 +73,6 @@ impl HttpStream {
             asker: out.asker.is_some(),
             strict: out.strict,
             empty_resumes: 0,
-            over: false,
         }
     }
 
@@ -77,8 +83,8 @@ impl HttpStream {
     }
 
     async fn next(&mut self) -> Option<Event> {
-        while !self.over {
-            let event = if self.broken {
+        while self.stage != Stage::Over {
+            let event = if self.stage == Stage::Broken {
                 self.resume().await
             } else {
                 match self.events.next().await {
@@ -101,7 +107,7 @@ impl HttpStream {
         let resumable = self.connection.era() == Era::Legacy && self.events.last_event_id().is_some();
         if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
             self.empty_resumes += 1;
-            self.broken = true;
+            self.stage = Stage::Broken;
             return Event::Paused { retry: self.events.retry() };
         }
         self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer")
@@ -117,7 +123,7 @@ impl HttpStream {
         match link.get(self.worker, head).await {
             Ok(reply) if reply.is_stream() => {
                 self.events.resume(reply.into_body());
-                self.broken = false;
+                self.stage = Stage::Open;
                 None
             }
             Ok(reply) => {
@@ -152,7 +158,7 @@ impl HttpStream {
                 // Without anybody to ask it is dropped, and so answered.
                 Taken::Question(question) => self.asker.then_some(Event::Asked(question)),
                 Taken::Undeclared(needed) if self.strict => {
-                    self.over = true;
+                    self.stage = Stage::Over;
                     Some(Event::Done(undeclared(&self.connection.server, needed).into()))
                 }
                 Taken::Undeclared(_) | Taken::Answered => None,
@@ -162,7 +168,7 @@ impl HttpStream {
     }
 
     fn finish(&mut self, response: Response) -> Event {
-        self.over = true;
+        self.stage = Stage::Over;
         if let Some(cancel) = self.cancel.take() {
             cancel.disarm();
         }
@@ -170,7 +176,7 @@ impl HttpStream {
     }
 
     fn end(&mut self, kind: ErrorKind, why: &str) -> Event {
-        self.over = true;
+        self.stage = Stage::Over;
         Event::Done(Outcome::Refused(Refusal::new(
             kind,
             format!("server `{}`: {why}", self.connection.server),

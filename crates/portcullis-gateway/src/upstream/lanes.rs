@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What all conversations with a server know of its questions.
 #[derive(Default)]
 pub(super) struct Asks {
-    asks: AtomicBool,
+    unaddressed: AtomicBool,
     /// It asked in a task without saying so.
     nameless: AtomicBool,
     freed: Notify,
@@ -34,11 +34,11 @@ pub(super) struct Asks {
 impl Asks {
     /// Whether the server has asked where nothing says which call is meant.
     pub(super) fn any(&self) -> bool {
-        self.asks.load(Ordering::Relaxed)
+        self.unaddressed.load(Ordering::Relaxed)
     }
 
     pub(super) fn note(&self) {
-        self.asks.store(true, Ordering::Relaxed);
+        self.unaddressed.store(true, Ordering::Relaxed);
     }
 
     /// Whether what the server asks in a task says so, as far as is known.

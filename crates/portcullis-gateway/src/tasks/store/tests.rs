@@ -54,7 +54,7 @@ fn what_was_cancelled_stays_so() {
     let tasks = Tasks::default();
     let record = tasks.add(new(&owner("a"), "1", None)).unwrap();
     record.note(&Raw::from_static("1"));
-    record.cancel(Raw::from_static("2"));
+    record.cancel(&Raw::from_static("2"));
     record.note(&Raw::from_static("3"));
     assert_eq!((record.task().as_str(), record.is_cancelled()), ("2", true));
 }

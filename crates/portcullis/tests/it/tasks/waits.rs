@@ -68,10 +68,10 @@ async fn who_waits_for_a_task_holds_up_neither_other_waits_nor_calls() {
     let bobs_question = question(&mut second).await;
     assert_eq!(bobs_question["params"]["message"], "[x] t1");
     assert_eq!(accept(&gateway, &bob, &bobs_question, &mut second).await, "t1 accept");
-    let call = json!({"jsonrpc": "2.0", "id": 6, "method": "tools/call", "params": {
+    let request = json!({"jsonrpc": "2.0", "id": 6, "method": "tools/call", "params": {
         "name": "x__slow", "arguments": {},
     }});
-    let (_, mut third) = carl.stream(&gateway, &call).await;
+    let (_, mut third) = carl.stream(&gateway, &request).await;
     let carls_question = question(&mut third).await;
     assert_eq!(carls_question["params"]["message"], "[x] plain");
     assert_eq!(accept(&gateway, &carl, &carls_question, &mut third).await, "plain accept");

@@ -130,7 +130,7 @@ fn differences_are_told_with_their_paths() {
     assert_eq!(said("[1]", "[1, 2]"), ["[1]: 2 is one too many"]);
     assert_eq!(said("[$x, $x]", "[1, 2]"), ["[1]: $x was 1 and is 2"]);
     assert_eq!(
-        said(r#"{$k: 1}"#, r#"{"x": 2}"#),
+        said(r"{$k: 1}", r#"{"x": 2}"#),
         [".$k: nothing there is 1", ".x: 2 is not in the transcript"]
     );
 }
