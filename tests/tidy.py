@@ -22,12 +22,14 @@ EDGES = {
     "portcullis-hub": {"portcullis-model"},
     "portcullis-identity": {"portcullis-model"},
     "portcullis-telemetry": set(),
+    "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
         "portcullis-config",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-policy",
         "portcullis-telemetry",
     },
     "portcullis": {
@@ -36,6 +38,7 @@ EDGES = {
         "portcullis-hub",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-policy",
         "portcullis-telemetry",
     },
     "portcullis-bench": set(),
@@ -44,6 +47,7 @@ EDGES = {
 # What a crate must not reach over any number of steps, and why.
 UNREACHABLE = (
     (("portcullis-mcp", "portcullis-model"), ("tokio", "hyper", "mio"), "the protocol does no I/O"),
+    (("portcullis-policy",), ("tokio", "hyper", "mio"), "policies are handed in, and decide without I/O"),
     (("portcullis-config",), ("tokio", "hyper"), "a configuration is read, not served"),
     (tuple(EDGES), ("ring", "openssl-sys", "native-tls"), "one cryptography library: aws-lc"),
 )

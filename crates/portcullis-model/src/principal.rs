@@ -82,6 +82,22 @@ impl Principal {
         self.to_string()
     }
 
+    /// Whether it is the same somebody, of whom the same is vouched for.
+    pub fn is_vouched_as(&self, other: &Self) -> bool {
+        self == other
+            && match (self, other) {
+                (Self::User(one), Self::User(two)) => {
+                    Arc::ptr_eq(one, two)
+                        || (one.client_id == two.client_id
+                            && one.scopes == two.scopes
+                            && one.groups == two.groups
+                            && one.claims == two.claims)
+                }
+                (Self::Key(one), Self::Key(two)) => one.groups == two.groups && one.scopes == two.scopes,
+                _ => true,
+            }
+    }
+
     /// Whether the caller proved nothing.
     pub fn is_anonymous(&self) -> bool {
         matches!(self, Self::Anonymous)

@@ -1,0 +1,217 @@
+//! One set of policies: what is asked of it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use cedar_policy::{Entity, EntityUid};
+use portcullis_mcp::json::Raw;
+use portcullis_model::Principal;
+
+use crate::action::Action;
+use crate::caller::{Caller, Membership, Vouched};
+use crate::circumstances::Circumstances;
+use crate::load::{Options, load};
+use crate::remember::{Standing, Subject};
+use crate::rule::Rule;
+use crate::schema::{self, Kind};
+use crate::shelf::{Shelves, lock};
+use crate::source::{Problem, Source};
+use crate::thing::{Labels, Thing, entity, uid};
+use crate::unknown::Reads;
+
+/// Callers remembered at once, and sets of groups; when there are more, it begins anew.
+const MOST_SUBJECTS: usize = 8_192;
+const MOST_SHELVES: usize = 1_024;
+
+/// Things that no policy tells apart: the policies that can matter, their own labels, and all but the name.
+type Class<'a> = (Vec<usize>, Vec<EntityUid>, Thing<'a>);
+
+/// Which things of a list a caller is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Each in its place.
+    pub things: Arc<[bool]>,
+    /// Whether this was found out now, and not remembered.
+    pub fresh: bool,
+}
+
+/// A set of policies, with what is remembered of its decisions.
+pub struct Policies {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) labels: Labels,
+    pub(crate) arguments: BTreeMap<String, Kind>,
+    pub(crate) actions: Vec<EntityUid>,
+    /// The actions with the groups that they are in.
+    pub(crate) hierarchy: Vec<Entity>,
+    claims: BTreeMap<String, Kind>,
+    membership: Membership,
+    warnings: Vec<Problem>,
+    /// Every principal, group and role that a policy names in its scope: others tell no two callers apart.
+    named: HashSet<EntityUid>,
+    subjects: Mutex<HashMap<Vouched, Arc<Subject>>>,
+    shelves: Mutex<HashMap<(&'static str, Vec<EntityUid>), Arc<Shelves>>>,
+}
+
+impl Policies {
+    /// Loads policies.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, in the order of the sources.
+    pub fn load(sources: &[Source], options: &Options) -> Result<Self, Vec<Problem>> {
+        let loaded = load(sources, options)?;
+        let named = loaded.rules.iter().filter_map(|rule| rule.principal.at().cloned()).collect();
+        Ok(Self {
+            rules: loaded.rules,
+            labels: Labels::new(&options.labels),
+            arguments: options.arguments.clone(),
+            actions: Action::all().map(|action| uid("Action", action.name())).collect(),
+            hierarchy: hierarchy(),
+            claims: options.claims.clone(),
+            membership: Membership::new(&options.roles, &options.groups),
+            warnings: loaded.warnings,
+            named,
+            subjects: Mutex::default(),
+            shelves: Mutex::default(),
+        })
+    }
+
+    /// The Cedar schema that policies are held against.
+    pub fn schema(options: &Options) -> String {
+        schema::text(&options.claims, &options.arguments)
+    }
+
+    /// What should be looked at.
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
+    }
+
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none: then everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The caller, with all that is vouched for about it now.
+    pub fn subject(&self, principal: &Principal) -> Arc<Subject> {
+        let vouched = Vouched(principal.clone());
+        if let Some(subject) = lock(&self.subjects).get(&vouched) {
+            return subject.clone();
+        }
+        let caller = Caller::new(principal, &self.membership, &self.claims);
+        let mut around: Vec<_> = caller.around.intersection(&self.named).cloned().collect();
+        around.sort_unstable();
+        let shelves = {
+            let mut shelves = lock(&self.shelves);
+            if shelves.len() >= MOST_SHELVES {
+                shelves.clear();
+            }
+            shelves.entry((caller.kind, around)).or_default().clone()
+        };
+        let subject = Arc::new(Subject::new(caller, shelves));
+        let mut subjects = lock(&self.subjects);
+        if subjects.len() >= MOST_SUBJECTS {
+            subjects.clear();
+        }
+        subjects.insert(vouched, subject.clone());
+        subject
+    }
+
+    /// Whether the server is there for the caller.
+    pub fn sees(&self, subject: &Subject, server: &str, circumstances: &Circumstances) -> bool {
+        self.allows(subject, Action::Discover, Thing::server(server), circumstances, None)
+    }
+
+    /// Whether the caller may do that.
+    pub fn allows(
+        &self,
+        subject: &Subject,
+        action: Action,
+        thing: Thing<'_>,
+        circumstances: &Circumstances,
+        arguments: Option<&Raw>,
+    ) -> bool {
+        if subject.caller.unreadable.is_some() {
+            return false;
+        }
+        let behind_door = action != Action::Discover;
+        if behind_door && !self.sees(subject, thing.server, circumstances) {
+            return false;
+        }
+        if let Some(allowed) = subject.recall(action, &thing, circumstances) {
+            return allowed;
+        }
+        let ruling = self.judge(subject, action, &self.place(thing), circumstances, arguments);
+        let allowed = ruling.allows();
+        if let Some(standing) = Standing::of(ruling.reads, circumstances) {
+            subject.remember(action, &thing, allowed, standing);
+        }
+        allowed
+    }
+
+    /// Which things of a server's list the caller is shown. `list` is a number that no other list ever has.
+    pub fn shown<'a>(
+        &self,
+        subject: &Subject,
+        action: Action,
+        (server, list): (&str, u64),
+        things: impl Iterator<Item = Thing<'a>>,
+        circumstances: &Circumstances,
+    ) -> Shown {
+        if let Some(things) = subject.recall_list(action, list, circumstances) {
+            return Shown { things, fresh: false };
+        }
+        let open = self.allows(subject, action, Thing::server(server), circumstances, None);
+        let door = self.place(Thing::server(server));
+        let opened = [Action::Discover, action].map(|of| self.judge(subject, of, &door, circumstances, None));
+        let mut reads = opened[0].reads.or(opened[1].reads);
+        let mut alike = HashMap::new();
+        let shown: Arc<[bool]> = things
+            .map(|thing| open && self.shows(subject, action, thing, circumstances, &mut alike, &mut reads))
+            .collect();
+        if let Some(standing) = Standing::of(reads, circumstances) {
+            subject.remember_list(action, list, shown.clone(), standing);
+        }
+        Shown { things: shown, fresh: true }
+    }
+
+    /// Most things of a server are alike to most policies: same labels, same hints. One decision does for all of them where
+    /// no policy asks for more.
+    fn shows<'a>(
+        &self,
+        subject: &Subject,
+        action: Action,
+        thing: Thing<'a>,
+        circumstances: &Circumstances,
+        alike: &mut HashMap<Class<'a>, bool>,
+        reads: &mut Reads,
+    ) -> bool {
+        let placed = self.place(thing);
+        let rules = self.candidates(subject, action, &placed);
+        let class = rules.map(|rules| (rules, placed.labels.clone(), Thing { name: "", ..thing }));
+        if let Some(shown) = class.as_ref().and_then(|class| alike.get(class)) {
+            return *shown;
+        }
+        let ruling = self.judge(subject, action, &placed, circumstances, None);
+        *reads = reads.or(ruling.reads);
+        if let Some(class) = class {
+            alike.insert(class, ruling.allows());
+        }
+        ruling.allows()
+    }
+}
+
+fn hierarchy() -> Vec<Entity> {
+    let action = |name: &str, group: Option<&str>| {
+        entity(uid("Action", name), [], group.map(|group| uid("Action", group)))
+    };
+    let groups = [("use", None), ("read", Some("use")), ("list", Some("read"))];
+    let all = Action::all().map(|of| (of.name(), Some(of.group())));
+    groups.into_iter().chain(all).map(|(name, group)| action(name, group)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! What is remembered of decisions, for each caller.
+//!
+//! Policies do not change, and so a decision stands for as long as what it depends on: the caller with all that is vouched
+//! for, the thing with what its server says of it, and, where a policy asks for them, the second and the address.
+//! Decisions that depend on arguments are made each time.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use cedar_policy::EntityUid;
+
+use crate::action::Action;
+use crate::caller::Caller;
+use crate::circumstances::Circumstances;
+use crate::shelf::{Shelves, lock};
+use crate::thing::{Thing, ThingKind};
+use crate::unknown::Reads;
+
+/// Decisions remembered for one caller; when there are more, it begins anew.
+const MOST_DECISIONS: usize = 8_192;
+/// The same for lists.
+const MOST_LISTS: usize = 512;
+
+/// A caller, with what is remembered about it.
+#[derive(Debug)]
+pub struct Subject {
+    pub(crate) caller: Caller,
+    pub(crate) shelves: Arc<Shelves>,
+    hasher: RandomState,
+    decisions: Mutex<HashMap<u64, Decided>>,
+    lists: Mutex<HashMap<(Action, u64), (Arc<[bool]>, Standing)>>,
+}
+
+#[derive(Debug)]
+struct Decided {
+    action: Action,
+    server: Box<str>,
+    kind: ThingKind,
+    name: Box<str>,
+    allowed: bool,
+    standing: Standing,
+}
+
+/// How long something stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    second: Option<u64>,
+    ip: Option<Option<IpAddr>>,
+}
+
+impl Standing {
+    /// How long what depends on `reads` stands; `None` for no time at all.
+    pub(crate) fn of(reads: Reads, circumstances: &Circumstances) -> Option<Self> {
+        (!reads.any(Reads::ARGUMENTS)).then(|| Self {
+            second: reads.any(Reads::TIME).then(|| circumstances.second()),
+            ip: reads.any(Reads::NETWORK).then_some(circumstances.ip),
+        })
+    }
+
+    fn stands(&self, circumstances: &Circumstances) -> bool {
+        self.second.is_none_or(|second| second == circumstances.second())
+            && self.ip.is_none_or(|ip| ip == circumstances.ip)
+    }
+}
+
+impl Subject {
+    pub(crate) fn new(caller: Caller, shelves: Arc<Shelves>) -> Self {
+        Self {
+            caller,
+            shelves,
+            hasher: RandomState::new(),
+            decisions: Mutex::default(),
+            lists: Mutex::default(),
+        }
+    }
+
+    /// Where the caller is among principals.
+    pub(crate) fn place(&self) -> (&'static str, &HashSet<EntityUid>) {
+        (self.caller.kind, &self.caller.around)
+    }
+
+    pub(crate) fn recall(
+        &self,
+        action: Action,
+        thing: &Thing<'_>,
+        circumstances: &Circumstances,
+    ) -> Option<bool> {
+        let decisions = lock(&self.decisions);
+        let decided = decisions.get(&self.hasher.hash_one((action, thing)))?;
+        let same = decided.action == action
+            && *decided.server == *thing.server
+            && *decided.name == *thing.name
+            && decided.kind == thing.kind;
+        (same && decided.standing.stands(circumstances)).then_some(decided.allowed)
+    }
+
+    pub(crate) fn remember(&self, action: Action, thing: &Thing<'_>, allowed: bool, standing: Standing) {
+        let decided = Decided {
+            action,
+            server: thing.server.into(),
+            kind: thing.kind,
+            name: thing.name.into(),
+            allowed,
+            standing,
+        };
+        let mut decisions = lock(&self.decisions);
+        if decisions.len() >= MOST_DECISIONS {
+            decisions.clear();
+        }
+        decisions.insert(self.hasher.hash_one((action, thing)), decided);
+    }
+
+    pub(crate) fn recall_list(
+        &self,
+        action: Action,
+        list: u64,
+        circumstances: &Circumstances,
+    ) -> Option<Arc<[bool]>> {
+        let lists = lock(&self.lists);
+        let (kept, standing) = lists.get(&(action, list))?;
+        standing.stands(circumstances).then(|| kept.clone())
+    }
+
+    pub(crate) fn remember_list(&self, action: Action, list: u64, kept: Arc<[bool]>, standing: Standing) {
+        let mut lists = lock(&self.lists);
+        if lists.len() >= MOST_LISTS {
+            lists.clear();
+        }
+        lists.insert((action, list), (kept, standing));
+    }
+}

@@ -1,0 +1,227 @@
+//! What something is done to: a server, or a thing that it has.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+
+/// What a server says that its tool does. Hints: true of servers that are trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(clippy::struct_excessive_bools, reason = "they are the protocol's")]
+pub struct Annotations {
+    /// It changes nothing.
+    pub read_only: bool,
+    /// It may destroy.
+    pub destructive: bool,
+    /// Done twice it does no more than done once.
+    pub idempotent: bool,
+    /// It reaches beyond its own domain.
+    pub open_world: bool,
+}
+
+impl Default for Annotations {
+    /// What holds for a tool that says nothing (2026-07-28, tools).
+    fn default() -> Self {
+        Self { read_only: false, destructive: true, idempotent: false, open_world: true }
+    }
+}
+
+/// What kind of thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ThingKind {
+    /// The server itself; it has no name beside.
+    Server,
+    /// A tool.
+    Tool(Annotations),
+    /// A prompt.
+    Prompt,
+    /// A resource; its name is its URI.
+    Resource,
+    /// A template of resources; its name is the template. To policies it is a resource whose URI is not known yet.
+    Template,
+}
+
+/// A server, or a thing that it has, under the server's own name for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Thing<'a> {
+    /// The server's slug.
+    pub server: &'a str,
+    /// Which kind.
+    pub kind: ThingKind,
+    /// The server's own name for it.
+    pub name: &'a str,
+}
+
+impl<'a> Thing<'a> {
+    /// A server.
+    pub fn server(server: &'a str) -> Self {
+        Self { server, kind: ThingKind::Server, name: "" }
+    }
+
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self.kind {
+            ThingKind::Server => "Server",
+            ThingKind::Tool(_) => "Tool",
+            ThingKind::Prompt => "Prompt",
+            ThingKind::Resource | ThingKind::Template => "Resource",
+        }
+    }
+
+    pub(crate) fn uid(&self) -> EntityUid {
+        match self.kind {
+            ThingKind::Server => uid("Server", self.server),
+            _ => uid(self.type_name(), &format!("{}/{}", self.server, self.name)),
+        }
+    }
+
+    /// Its entity, below its server and its labels.
+    pub(crate) fn entity(&self, uid: EntityUid, parents: impl IntoIterator<Item = EntityUid>) -> Entity {
+        let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
+        let mut attributes = vec![("server".to_owned(), text(self.server))];
+        match self.kind {
+            ThingKind::Server => attributes = vec![("name".to_owned(), text(self.server))],
+            ThingKind::Prompt => attributes.push(("name".to_owned(), text(self.name))),
+            ThingKind::Tool(hints) => {
+                attributes.push(("name".to_owned(), text(self.name)));
+                attributes.push(("annotations".to_owned(), annotations(hints)));
+            }
+            ThingKind::Resource | ThingKind::Template => {
+                let scheme = self.name.split_once(':').map_or("", |(scheme, _)| scheme);
+                attributes.push(("uri".to_owned(), text(self.name)));
+                attributes.push(("scheme".to_owned(), text(&scheme.to_ascii_lowercase())));
+            }
+        }
+        entity(uid, attributes, parents)
+    }
+}
+
+fn annotations(hints: Annotations) -> RestrictedExpression {
+    let hint = |name: &str, hint| (name.to_owned(), RestrictedExpression::new_bool(hint));
+    record([
+        hint("readOnlyHint", hints.read_only),
+        hint("destructiveHint", hints.destructive),
+        hint("idempotentHint", hints.idempotent),
+        hint("openWorldHint", hints.open_world),
+    ])
+}
+
+/// A record; the keys are distinct.
+pub(crate) fn record(
+    members: impl IntoIterator<Item = (String, RestrictedExpression)>,
+) -> RestrictedExpression {
+    RestrictedExpression::new_record(members).expect("a record's keys are distinct")
+}
+
+/// An entity; its attributes are distinct and literal.
+pub(crate) fn entity(
+    uid: EntityUid,
+    attributes: impl IntoIterator<Item = (String, RestrictedExpression)>,
+    parents: impl IntoIterator<Item = EntityUid>,
+) -> Entity {
+    let attributes = attributes.into_iter().collect();
+    Entity::new(uid, attributes, parents.into_iter().collect()).expect("attributes are literals")
+}
+
+pub(crate) fn uid(kind: &str, id: &str) -> EntityUid {
+    let kind: EntityTypeName = kind.parse().expect("the types are ours");
+    EntityUid::from_type_name_and_id(kind, EntityId::new(id))
+}
+
+/// Which labels the operator gave to what. A pattern is `SERVER` for a server and all it has, or `SERVER/NAME`; `*` stands
+/// for any characters.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    patterns: Vec<(EntityUid, String, Option<String>)>,
+}
+
+impl Labels {
+    pub(crate) fn new(patterns: &BTreeMap<String, Vec<String>>) -> Self {
+        let split = |label: &str, pattern: &String| match pattern.split_once('/') {
+            Some((server, name)) => (uid("Label", label), server.to_owned(), Some(name.to_owned())),
+            None => (uid("Label", label), pattern.clone(), None),
+        };
+        let patterns = patterns.iter().flat_map(|(label, all)| all.iter().map(move |one| split(label, one)));
+        Self { patterns: patterns.collect() }
+    }
+
+    /// The server's own.
+    pub(crate) fn of_server(&self, server: &str) -> Vec<EntityUid> {
+        let by_pattern = self.patterns.iter().filter(|(_, of, name)| name.is_none() && matches(of, server));
+        by_pattern.map(|(label, _, _)| label.clone()).collect()
+    }
+
+    /// Those of a thing itself; its server's come on top.
+    pub(crate) fn of_thing(&self, thing: &Thing<'_>) -> Vec<EntityUid> {
+        let is = |(_, server, name): &&(EntityUid, String, Option<String>)| {
+            name.as_ref().is_some_and(|name| matches(server, thing.server) && matches(name, thing.name))
+        };
+        self.patterns.iter().filter(is).map(|(label, _, _)| label.clone()).collect()
+    }
+
+    /// Those that something of the server may have.
+    pub(crate) fn within(&self, server: &str) -> Vec<EntityUid> {
+        let may = self.patterns.iter().filter(|(_, of, _)| matches(of, server));
+        may.map(|(label, _, _)| label.clone()).collect()
+    }
+}
+
+/// Whether a pattern with `*` is of the text. Never takes more than the product of their lengths.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut place, mut star) = (0, 0, None);
+    while place < text.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at + 1, place));
+                at += 1;
+            }
+            Some(byte) if *byte == text[place] => (at, place) = (at + 1, place + 1),
+            _ => match star {
+                Some((behind, from)) => {
+                    star = Some((behind, from + 1));
+                    (at, place) = (behind, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_texts() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("a*c", "abcc", true),
+            ("a*b*c", "aXbYc", true),
+            ("*_delete", "file_delete", true),
+            ("*_delete", "file_delete_not", false),
+            ("a", "ab", false),
+            ("ab", "a", false),
+            ("a*b", "a", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn labels_are_a_servers_or_a_things() {
+        let patterns = [("internal", vec!["crm"]), ("pii", vec!["crm/*_contact", "hr"])];
+        let patterns =
+            patterns.map(|(label, of)| (label.to_owned(), of.into_iter().map(str::to_owned).collect()));
+        let labels = Labels::new(&patterns.into());
+        let tool = |server, name| Thing { server, kind: ThingKind::Tool(Annotations::default()), name };
+        assert_eq!(labels.of_thing(&tool("crm", "get_contact")), [uid("Label", "pii")]);
+        assert_eq!(labels.of_thing(&tool("crm", "get_deal")), []);
+        assert_eq!(labels.of_server("crm"), [uid("Label", "internal")]);
+        assert_eq!(labels.of_server("hr"), [uid("Label", "pii")]);
+        assert_eq!(labels.within("crm"), [uid("Label", "internal"), uid("Label", "pii")]);
+        assert_eq!(labels.within("x"), []);
+    }
+}

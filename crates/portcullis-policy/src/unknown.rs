@@ -1,0 +1,171 @@
+//! A policy as it stands before everything is known.
+//!
+//! A tool is listed when some call of it could be permitted, and a call's arguments are not known then. So a policy has
+//! forms in which what is unknown was decided in favour of listing: the condition of a permit as if every unknown part were
+//! to hold, that of a forbid as if none were. What is known is decided as it will be at the call. The form is a policy like
+//! any other and is evaluated by Cedar; it is made here, from the policy's JSON form.
+
+use serde_json::{Map, Value, json};
+
+/// What a condition reads that not everybody knows at every time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads(u8);
+
+impl Reads {
+    /// Arguments of the call.
+    pub(crate) const ARGUMENTS: Self = Self(1);
+    /// The time.
+    pub(crate) const TIME: Self = Self(2);
+    /// Where the caller connects from.
+    pub(crate) const NETWORK: Self = Self(4);
+    /// What tells one resource from its siblings: its name or URI, or itself.
+    pub(crate) const IDENTITY: Self = Self(8);
+    /// Anything at all of the resource.
+    pub(crate) const RESOURCE: Self = Self(16);
+    /// Which action it is.
+    pub(crate) const ACTION: Self = Self(32);
+    /// The URI.
+    pub(crate) const URI: Self = Self(64);
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+}
+
+/// What an expression reads.
+pub(crate) fn reads(expression: &Value) -> Reads {
+    match expression {
+        Value::Object(members) => {
+            if let Some(of) = variable(expression) {
+                return whole(of);
+            }
+            if let Some((left, attribute)) = access(members) {
+                match variable(left) {
+                    Some("context") => return of_context(attribute),
+                    Some("resource") => return of_resource(attribute),
+                    _ => {}
+                }
+            }
+            // `resource in …` and `resource is …` are about its kind and its ancestors.
+            if let Some(test) = members.get("in").or_else(|| members.get("is"))
+                && test.get("left").and_then(variable) == Some("resource")
+            {
+                let ancestor = test.get("right").or_else(|| test.get("in")).map_or(Reads::default(), reads);
+                let itself = test.get("right").or_else(|| test.get("in")).is_some_and(|of| !is_ancestor(of));
+                let identity = if itself { Reads::IDENTITY.or(Reads::URI) } else { Reads::default() };
+                return Reads::RESOURCE.or(ancestor).or(identity);
+            }
+            members.values().fold(Reads::default(), |all, value| all.or(reads(value)))
+        }
+        Value::Array(items) => items.iter().fold(Reads::default(), |all, value| all.or(reads(value))),
+        _ => Reads::default(),
+    }
+}
+
+fn variable(expression: &Value) -> Option<&str> {
+    expression.get("Var").and_then(Value::as_str)
+}
+
+fn access(members: &Map<String, Value>) -> Option<(&Value, &str)> {
+    let inner = members.get(".").or_else(|| members.get("has"))?;
+    Some((inner.get("left")?, inner.get("attr")?.as_str()?))
+}
+
+/// Whether an entity is one that many resources are in.
+fn is_ancestor(of: &Value) -> bool {
+    let kind = of.pointer("/Value/__entity/type").and_then(Value::as_str);
+    matches!(kind, Some("Server" | "Label"))
+}
+
+fn whole(variable: &str) -> Reads {
+    match variable {
+        "context" => Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK),
+        "resource" => Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI),
+        "action" => Reads::ACTION,
+        _ => Reads::default(),
+    }
+}
+
+fn of_context(attribute: &str) -> Reads {
+    match attribute {
+        "args" => Reads::ARGUMENTS,
+        "now" | "weekday" => Reads::TIME,
+        "ip" => Reads::NETWORK,
+        _ => Reads::default(),
+    }
+}
+
+fn of_resource(attribute: &str) -> Reads {
+    Reads::RESOURCE.or(match attribute {
+        "server" | "annotations" => Reads::default(),
+        "uri" | "scheme" => Reads::IDENTITY.or(Reads::URI),
+        _ => Reads::IDENTITY,
+    })
+}
+
+/// Which way what is unknown is decided.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Holds,
+    Fails,
+}
+
+impl Guess {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Holds => Self::Fails,
+            Self::Fails => Self::Holds,
+        }
+    }
+}
+
+/// The JSON form of a policy with what is `unknown` decided in favour of permitting.
+pub(crate) fn in_favour(policy: &Value, unknown: Reads) -> Value {
+    let mut policy = policy.clone();
+    let permits = policy.get("effect").and_then(Value::as_str) == Some("permit");
+    for condition in policy.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let when = condition.get("kind").and_then(Value::as_str) == Some("when");
+        let guess = if when == permits { Guess::Holds } else { Guess::Fails };
+        if let Some(body) = condition.get_mut("body") {
+            *body = decide(body, unknown, guess);
+        }
+    }
+    policy
+}
+
+fn decide(expression: &Value, unknown: Reads, guess: Guess) -> Value {
+    if !reads(expression).any(unknown) {
+        return expression.clone();
+    }
+    let side = |of: &Value, name: &str, guess| decide(&of[name], unknown, guess);
+    for operator in ["&&", "||"] {
+        if let Some(of) = expression.get(operator) {
+            return json!({operator: {"left": side(of, "left", guess), "right": side(of, "right", guess)}});
+        }
+    }
+    if let Some(of) = expression.get("!") {
+        return json!({"!": {"arg": side(of, "arg", guess.opposite())}});
+    }
+    if let Some(of) = expression.get("if-then-else") {
+        let (then, otherwise) = (side(of, "then", guess), side(of, "else", guess));
+        if !reads(&of["if"]).any(unknown) {
+            return json!({"if-then-else": {"if": of["if"], "then": then, "else": otherwise}});
+        }
+        let either = if guess == Guess::Holds { "||" } else { "&&" };
+        return json!({either: {"left": then, "right": otherwise}});
+    }
+    json!({"Value": guess == Guess::Holds})
+}
+
+/// What the conditions of a policy read.
+pub(crate) fn reads_of(policy: &Value) -> Reads {
+    let conditions = policy.get("conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().fold(Reads::default(), |all, one| all.or(reads(&one["body"])))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! `form(policy, unknown)` as Cedar prints it.
+
+use cedar_policy::Policy;
+
+use super::*;
+
+fn condition(policy: &str, unknown: Reads) -> String {
+    let policy = Policy::parse(None, policy).unwrap().to_json().unwrap();
+    let form = in_favour(&policy, unknown);
+    let form = Policy::from_json(None, form).unwrap().to_cedar().unwrap();
+    form.lines().skip_while(|line| !line.contains('{')).collect::<String>().replace("  ", "")
+}
+
+#[test]
+fn what_is_unknown_is_decided_in_favour_and_the_rest_stays() {
+    let permit = |body: &str| {
+        let policy = format!("permit(principal, action, resource) {body};");
+        condition(&policy, Reads::ARGUMENTS)
+    };
+    let forbid = |body: &str| {
+        let policy = format!("forbid(principal, action, resource) {body};");
+        condition(&policy, Reads::ARGUMENTS)
+    };
+    let known = r#"principal.id == "ada""#;
+    let unknown = "context.args.amount < 5";
+    let both = format!("{known} && {unknown}");
+    let either = format!("{known} || {unknown}");
+    for (found, expected) in [
+        (permit(&format!("when {{ {known} }}")), format!("when {{ {known} }}")),
+        (permit(&format!("when {{ {both} }}")), format!("when {{ ({known}) && true }}")),
+        (permit(&format!("when {{ {either} }}")), format!("when {{ ({known}) || true }}")),
+        (permit(&format!("unless {{ {both} }}")), format!("unless {{ ({known}) && false }}")),
+        (forbid(&format!("when {{ {both} }}")), format!("when {{ ({known}) && false }}")),
+        (forbid(&format!("unless {{ {either} }}")), format!("unless {{ ({known}) || true }}")),
+        (permit(&format!("when {{ !({unknown}) }}")), "when { !false }".to_owned()),
+        (permit("when { context.args has amount }"), "when { true }".to_owned()),
+        (permit("when { [context.args.amount].contains(5) }"), "when { true }".to_owned()),
+        (
+            permit(&format!("when {{ if {unknown} then {known} else false }}")),
+            format!("when {{ ({known}) || false }}"),
+        ),
+        (
+            permit(&format!("when {{ if {known} then {unknown} else false }}")),
+            format!("when {{ if ({known}) then true else false }}"),
+        ),
+    ] {
+        // Cedar writes `unless` as the negation that it is.
+        let plain = |text: &str| text.replace(['(', ')', '{', '}', ';', ' '], "").replace("unless", "when!");
+        assert_eq!(plain(&found), plain(&expected));
+    }
+}
+
+#[test]
+fn what_a_condition_reads_is_found() {
+    let of = |body: &str| {
+        let policy = format!("permit(principal, action, resource) when {{ {body} }};");
+        reads_of(&Policy::parse(None, policy).unwrap().to_json().unwrap())
+    };
+    for (body, reads) in [
+        ("principal.id == \"x\"", Reads::default()),
+        ("context.args.a == 1", Reads::ARGUMENTS),
+        ("context has args", Reads::ARGUMENTS),
+        ("context.weekday < 6 && context.scopes.isEmpty()", Reads::TIME),
+        ("context.ip.isLoopback()", Reads::NETWORK),
+        ("resource.annotations.readOnlyHint", Reads::RESOURCE),
+        ("resource.name like \"a*\"", Reads::RESOURCE.or(Reads::IDENTITY)),
+        ("resource.uri like \"a*\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
+        ("resource in Server::\"a\"", Reads::RESOURCE),
+        ("resource is Tool in Label::\"a\"", Reads::RESOURCE),
+        ("resource in Tool::\"a/b\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
+        ("resource == Tool::\"a/b\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
+        ("action == Action::\"tools/call\"", Reads::ACTION),
+        ("context == {}", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK)),
+        ("{\"a\": context}.a.args.b", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK)),
+    ] {
+        assert_eq!(of(body), reads, "{body}");
+    }
+}
