@@ -8,6 +8,7 @@ mod http;
 mod identity;
 mod limits;
 mod listener;
+mod policy;
 mod secret;
 mod server;
 mod telemetry;
@@ -44,6 +45,7 @@ pub(crate) fn check(
         tls,
         identity: identity::identity(&mut check, file, anonymous),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
+        policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, Dpop, EraPin, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, Otlp,
-    OtlpProtocol, Secret, Server, Settings, Sharing, Stdio, Transport,
+    Anonymous, Apps, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat,
+    Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -25,6 +25,7 @@ pub fn effective(settings: &Settings) -> Value {
         })),
         "servers": servers,
         "identity": identity(&settings.identity),
+        "policy": settings.policy.as_ref().map(policy),
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,
@@ -44,6 +45,34 @@ pub fn effective(settings: &Settings) -> Value {
         },
         "workers": settings.workers,
     }))
+}
+
+fn policy(policy: &Policy) -> Value {
+    let facts = |facts: &BTreeMap<String, FactKind>| -> Map<_, _> {
+        facts.iter().map(|(name, kind)| (name.clone(), json!(fact(*kind)))).collect()
+    };
+    json!({
+        "files": policy.texts.iter().map(|text| text.file.display().to_string()).collect::<Vec<_>>(),
+        "mode": match policy.mode {
+            PolicyMode::Enforce => "enforce",
+            PolicyMode::Shadow => "shadow",
+        },
+        "roles": policy.roles,
+        "groups": policy.groups,
+        "labels": policy.labels,
+        "claims": facts(&policy.claims),
+        "arguments": facts(&policy.arguments),
+    })
+}
+
+fn fact(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::String => "string",
+        FactKind::Integer => "integer",
+        FactKind::Decimal => "decimal",
+        FactKind::Boolean => "boolean",
+        FactKind::Strings => "strings",
+    }
 }
 
 fn server(server: &Server) -> Value {

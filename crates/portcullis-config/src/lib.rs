@@ -9,6 +9,7 @@
 //! This crate reads the configuration file and the files it names. It does not watch them, connect to
 //! anything, or know how the settings are used.
 
+mod cases;
 mod check;
 mod clients;
 mod conform;
@@ -18,6 +19,7 @@ mod fill;
 mod identity;
 mod load;
 mod node;
+mod policy;
 mod problem;
 mod raw;
 mod read;
@@ -29,10 +31,12 @@ mod settings;
 mod slug;
 mod units;
 
+pub use cases::{Case, Cases, Expected, Who, cases};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
 pub use identity::{ApiKey, ApiKeys, Dpop, Introspection, Issuer, KeyHash, Revoked, Tenants};
 pub use load::{Format, Loaded, defaults, import, load, parse};
+pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::schema;

@@ -57,12 +57,7 @@ pub fn load(path: &Path, env: &dyn Environment, overrides: &Overrides) -> Result
         report.error(Mark::default(), &node::Path::default(), message, None);
         report
     };
-    let read = || -> Result<(Format, String), String> {
-        let format = Format::of(path).ok_or("expected a name that ends in .yaml, .yml, .json or .toml")?;
-        let text = read_text(path).map_err(|error| format!("cannot read the configuration: {error}"))?;
-        Ok((format, text))
-    };
-    match read() {
+    match read_file(path) {
         Ok((format, text)) => {
             let mut loaded = parse(&name, &text, format, env, overrides)?;
             loaded.files.insert(0, path.to_owned());
@@ -70,6 +65,13 @@ pub fn load(path: &Path, env: &dyn Environment, overrides: &Overrides) -> Result
         }
         Err(message) => refuse(message).refused(),
     }
+}
+
+/// The format and the text of a file.
+pub(crate) fn read_file(path: &Path) -> Result<(Format, String), String> {
+    let format = Format::of(path).ok_or("expected a name that ends in .yaml, .yml, .json or .toml")?;
+    let text = read_text(path).map_err(|error| format!("cannot read the configuration: {error}"))?;
+    Ok((format, text))
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {

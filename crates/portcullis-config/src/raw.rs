@@ -5,6 +5,7 @@
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
 mod identity;
+mod policy;
 mod server;
 mod text;
 
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
+pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, Secret, Size};
 
@@ -53,6 +55,8 @@ pub(crate) struct File {
     pub(crate) apps: Apps,
     /// Who may call.
     pub(crate) identity: Identity,
+    /// Who may do what.
+    pub(crate) policy: Option<Policy>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.

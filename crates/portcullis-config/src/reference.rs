@@ -25,6 +25,7 @@ pub fn reference() -> String {
         ("`identity.keys`", "Keys"),
         ("`identity.dpop`", "Dpop"),
         ("`identity.revoked`", "RevokedList"),
+        ("`policy`", "Policy"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
         ("`telemetry`", "Telemetry"),

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, Dpop, Issuer, Revoked, Secret};
+use crate::{ApiKeys, Dpop, Issuer, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Who may call.
     pub identity: Identity,
+    /// Who may do what; `None` restricts nothing.
+    pub policy: Option<Policy>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// What browsers and proxies may send in `Origin` and `Host`.

@@ -5,6 +5,7 @@ mod files;
 mod formats;
 mod identity;
 mod listener;
+mod policy;
 mod problems;
 mod property;
 mod schema;

@@ -86,7 +86,6 @@ fn refuses_what_this_version_does_not_have() {
         "\
 store: { kind: postgres, url_env: DATABASE_URL }
 shared: { kind: redis }
-policy: { files: [] }
 guard: {}
 audit: {}
 servers:
@@ -96,11 +95,10 @@ servers:
         "
 p.yaml:1:10: error: store.kind: `postgres` is not available in this version; expected `{ kind: sqlite }`
 p.yaml:2:11: error: shared.kind: `redis` is not available in this version; expected `{ kind: memory }`
-p.yaml:3:1: error: policy: not available in this version; remove it
-p.yaml:4:1: error: guard: not available in this version; remove it
-p.yaml:5:1: error: audit: not available in this version; remove it
-p.yaml:7:13: error: servers.ledger.postgres: not available in this version; remove it
-p.yaml:8:34: error: servers.crm.credentials: not available in this version; remove it",
+p.yaml:3:1: error: guard: not available in this version; remove it
+p.yaml:4:1: error: audit: not available in this version; remove it
+p.yaml:6:13: error: servers.ledger.postgres: not available in this version; remove it
+p.yaml:7:34: error: servers.crm.credentials: not available in this version; remove it",
     );
 }
 
