@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat,
-    Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
+    Anonymous, Apps, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits,
+    LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.

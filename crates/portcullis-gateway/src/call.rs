@@ -8,6 +8,7 @@
 pub(crate) mod fixture;
 mod question;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -40,6 +41,8 @@ pub enum Endpoint {
 pub struct Caller {
     /// For whom.
     pub principal: Principal,
+    /// The address that it connects from.
+    pub peer: Option<IpAddr>,
     /// Which revision the client speaks.
     pub revision: Revision,
     /// What the client can be asked.

@@ -12,10 +12,12 @@ use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::ServerId;
+use portcullis_policy::Problem;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::{Gate, InForce};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -40,6 +42,7 @@ pub struct Gateway {
     pub(crate) bodies: Arc<Budget>,
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) views: Views,
     pub(crate) sealer: Arc<Sealer>,
@@ -66,6 +69,13 @@ pub enum UpdateError {
     /// The authorities that are to be trusted for an identity provider.
     #[error("issuer `{0}`: {1}")]
     Issuer(String, TlsError),
+    /// Something is wrong with the policies.
+    #[error("{}", lines(.0))]
+    Policy(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// One server as the operator sees it.
@@ -85,7 +95,7 @@ impl Gateway {
     /// A gateway for `settings` with `workers` threads that will serve it. Nothing is started or reached yet.
     ///
     /// # Errors
-    /// When a server's certificates cannot be loaded.
+    /// When a server's certificates cannot be loaded, or something is wrong with the policies.
     pub fn new(
         settings: Settings,
         workers: usize,
@@ -97,6 +107,9 @@ impl Gateway {
         let info = implementation();
         let limits = settings.limits.clone();
         let identity = Identity::new(control.clone());
+        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let gate = Arc::new(Gate::default());
+        gate.put(policies);
         let env = Surroundings::new(control, supervisor, workers, info.as_str().to_owned(), metrics, limits);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
@@ -105,7 +118,8 @@ impl Gateway {
             sessions: Sessions::default(),
             bodies: Arc::default(),
             connections: Connections::default(),
-            subscribers: Arc::default(),
+            subscribers: Subscribers::new(gate.clone()),
+            gate,
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
@@ -136,6 +150,7 @@ impl Gateway {
             Server::check(server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
+        InForce::load(settings).map_err(UpdateError::Policy)?;
         Ok(())
     }
 
@@ -145,11 +160,23 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
     pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
+        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
         let old = self.settings.swap(Arc::new(settings));
+        // Before the servers: a new one is not to be there for a moment without the policies that came with it.
+        let other = self.settings.load().policy != old.policy;
+        let replaced = if other { self.gate.put(policies) } else { None };
         match self.put_in_service() {
+            Ok(()) if other => {
+                tracing::info!("took up the policies");
+                self.subscribers.policies_changed();
+                Ok(())
+            }
             Ok(()) => Ok(()),
             Err(error) => {
                 self.settings.store(old);
+                if other {
+                    self.gate.put(replaced);
+                }
                 Err(error)
             }
         }

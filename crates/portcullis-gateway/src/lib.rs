@@ -32,5 +32,6 @@ mod subscribe;
 mod tasks;
 mod upstream;
 
+pub use admit::{policies, policy_schema};
 pub use gateway::{Gateway, ServerReport, UpdateError};
 pub use upstream::{ServerState, TlsError};

@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-use crate::admit::{Permitted, Places, admit};
+use crate::admit::{Admitted, Pass, Places, admit};
 use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
 use crate::crossing::Crossing;
 use crate::gateway::Gateway;
@@ -29,23 +29,23 @@ use crate::upstream::{Asker, Outgoing, Server};
 /// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
 /// edges'. The outcome is in the caller's era.
 pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
-    let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
-        Ok(permitted) => permitted,
+    let admitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
+        Ok(admitted) => admitted,
         Err((call, refusal)) => return refuse(gateway, &call, refusal),
     };
-    let kind = ListKind::of(&permitted.method);
-    if permitted.method.is_about_tasks() {
-        return Box::pin(tasks::answer(gateway, permitted, |call, server| record_for(gateway, call, server)))
+    let kind = ListKind::of(&admitted.method);
+    if admitted.method.is_about_tasks() {
+        return Box::pin(tasks::answer(gateway, admitted, |call, server| record_for(gateway, call, server)))
             .await;
     }
-    if kind.is_none() && permitted.method != Method::Discover {
-        return forward(gateway, permitted).await;
+    if kind.is_none() && admitted.method != Method::Discover {
+        return forward(gateway, admitted).await;
     }
-    let recorder = record_own(gateway, &permitted);
+    let recorder = record_own(gateway, &admitted);
     // Boxed, lest every call carries the room that a list needs.
     let answered = match kind {
-        Some(kind) => Box::pin(route::list(gateway, &permitted, kind)).await,
-        None => Box::pin(discover(gateway, &permitted)).await,
+        Some(kind) => Box::pin(route::list(gateway, &admitted, kind)).await,
+        None => Box::pin(discover(gateway, &admitted)).await,
     };
     let exchange = answered.unwrap_or_else(Exchange::done);
     if let Some(outcome) = exchange.ready() {
@@ -89,10 +89,25 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
     Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era: Era::Modern })))
 }
 
-async fn forward(gateway: &Arc<Gateway>, permitted: Permitted) -> Exchange {
-    let mut route = match resolve(gateway, &permitted).await {
+/// Whether a call that waited for its client may still be carried out.
+///
+/// # Errors
+/// What was permitted when it began is not any more, or not there.
+pub(crate) async fn permit_again(gateway: &Gateway, call: &Call) -> Result<(), Refusal> {
+    let Some(pass) = gateway.gate.pass(&call.caller) else { return Ok(()) };
+    let route = resolve(gateway, call, pass.enforced()).await?;
+    if pass.lets(&call.caller, route.act(call).as_ref()) { Ok(()) } else { Err(route::not_there(call)) }
+}
+
+async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
+    let pass = gateway.gate.pass(&admitted.caller);
+    let mut route = match resolve(gateway, &admitted, pass.as_ref().and_then(Pass::enforced)).await {
         Ok(route) => route,
-        Err(refusal) => return refuse(gateway, &permitted, refusal),
+        Err(refusal) => return refuse(gateway, &admitted, refusal),
+    };
+    let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call)) {
+        Ok(permitted) => permitted,
+        Err(denied) => return refuse(gateway, &denied, route::not_there(&denied)),
     };
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
         return refuse(gateway, &permitted, refusal);

@@ -1,7 +1,10 @@
 //! May this call be carried out now? Only what comes out of here can be sent on.
 //!
-//! Today that is a matter of limits: so many calls in the whole process, so many for one client. Policy and approvals
-//! join here; the type already says that nothing passes by.
+//! Two questions, one after the other. [`admit`] asks for a place: so many calls in the whole process, so many for one
+//! client. [`Admitted::permit`] asks the policies (`gate`), once it is known what the call is about; that is asked anew for
+//! every attempt of a call. The types say that nothing passes by: only what is [`Permitted`] can be sent on.
+
+mod gate;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -12,7 +15,16 @@ use portcullis_model::ErrorKind;
 
 use crate::call::{Call, Refusal};
 
-/// A call that may be carried out. Made by [`admit`] alone.
+pub(crate) use gate::{Act, Gate, InForce, Pass};
+pub use gate::{policies, policy_schema};
+
+/// A call that has a place. Made by [`admit`] alone.
+pub(crate) struct Admitted {
+    call: Arc<Call>,
+    places: Places,
+}
+
+/// A call that may be carried out. Made by [`Admitted::permit`] alone.
 pub(crate) struct Permitted {
     call: Arc<Call>,
     places: Places,
@@ -39,10 +51,39 @@ impl Place {
     }
 }
 
+impl Deref for Admitted {
+    type Target = Call;
+    fn deref(&self) -> &Call {
+        &self.call
+    }
+}
+
 impl Deref for Permitted {
     type Target = Call;
     fn deref(&self) -> &Call {
         &self.call
+    }
+}
+
+impl Admitted {
+    /// The call and its place, for what is sent on by a handle that has been held against the policies itself.
+    pub(crate) fn into_parts(self) -> (Arc<Call>, Places) {
+        (self.call, self.places)
+    }
+
+    /// Holds the call against the policies, if there are any. What is denied comes back, to be answered as what is not
+    /// there.
+    pub(crate) fn permit<'a>(
+        self,
+        pass: Option<&Pass>,
+        act: impl FnOnce(&Call) -> Option<Act<'a>>,
+    ) -> Result<Permitted, Self> {
+        if let Some(pass) = pass
+            && !pass.lets(&self.call.caller, act(&self.call).as_ref())
+        {
+            return Err(self);
+        }
+        Ok(Permitted { call: self.call, places: self.places })
     }
 }
 
@@ -66,7 +107,7 @@ pub(crate) fn admit(
     call: Arc<Call>,
     under_way: &Arc<AtomicUsize>,
     limits: &Limits,
-) -> Result<Permitted, (Arc<Call>, Refusal)> {
+) -> Result<Admitted, (Arc<Call>, Refusal)> {
     let Some(all) = Place::take(under_way, limits.concurrent_calls) else {
         let message =
             format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);
@@ -77,7 +118,7 @@ pub(crate) fn admit(
         let message = format!("this client has {limit} calls under way; wait for one to end");
         return Err((call, Refusal::new(ErrorKind::TooManyRequests, message)));
     };
-    Ok(Permitted { call, places: Places { _all: all, _client: client } })
+    Ok(Admitted { call, places: Places { _all: all, _client: client } })
 }
 
 #[cfg(test)]

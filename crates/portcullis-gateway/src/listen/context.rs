@@ -1,5 +1,6 @@
 //! What is known of a client before it has said anything, its connection; and, with that, who makes a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) worker: Worker,
     pub(crate) principal: Principal,
+    /// The address at the other end.
+    pub(crate) peer: Option<IpAddr>,
     /// Names the conversation of stateless clients where servers are not shared: the principal.
     pub(crate) conversation: Arc<str>,
     pub(crate) under_way: Arc<AtomicUsize>,
@@ -38,12 +41,14 @@ impl Context {
         worker: Worker,
         principal: Principal,
         certificate: Option<[u8; 32]>,
+        peer: Option<IpAddr>,
     ) -> Self {
         let conversation = principal.to_string().into();
         Self {
             gateway,
             worker,
             principal,
+            peer,
             conversation,
             under_way: Arc::default(),
             certificate,
@@ -57,12 +62,13 @@ impl Context {
         Self { principal, conversation, verified: Some(verified), ..self.clone() }
     }
 
-    /// Who calls in a session: whoever opened it, with what is vouched for about them now.
+    /// Who calls in a session: whoever opened it, with what is vouched for about them now, from where they are now.
     pub(super) fn caller(&self, opened: &Arc<Caller>) -> Arc<Caller> {
-        if self.verified.is_none() {
+        if opened.peer == self.peer && opened.principal.is_vouched_as(&self.principal) {
             return opened.clone();
         }
-        Arc::new(Caller { principal: self.principal.clone(), ..Caller::clone(opened) })
+        let principal = self.principal.clone();
+        Arc::new(Caller { principal, peer: self.peer, ..Caller::clone(opened) })
     }
 
     /// Ends when the credential that the request was made with does not count any more; what was asked for with it and

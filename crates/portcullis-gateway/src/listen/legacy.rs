@@ -115,6 +115,7 @@ pub(super) async fn open_session(
     let id: Arc<str> = random_id().into();
     let caller = Arc::new(Caller {
         principal: context.principal.clone(),
+        peer: context.peer,
         revision: asked.unwrap_or(Revision::NEWEST_LEGACY),
         // Under an older revision the extension counts as not declared (SEP-2663).
         caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),

@@ -232,7 +232,8 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 /// Whether there is such an endpoint, which only those are told who may call.
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     if let Endpoint::Server(id) = endpoint
-        && context.gateway.servers.load().find(id.as_str()).is_none()
+        && (context.gateway.servers.load().find(id.as_str()).is_none()
+            || !context.gateway.gate.shows(&context.principal, context.peer, id))
     {
         return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
     }

@@ -1,6 +1,6 @@
 //! The threads that serve connections.
 
-use std::net::TcpStream as StdStream;
+use std::net::{IpAddr, TcpStream as StdStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -134,23 +134,29 @@ impl Serve {
     }
 
     async fn connection(self, stream: TcpStream) {
+        let peer = stream.peer_addr().ok().map(|address| address.ip());
         let Some(tls) = &self.tls else {
-            return self.http(stream, Principal::Anonymous, None).await;
+            return self.http(stream, Principal::Anonymous, None, peer).await;
         };
         match tokio::time::timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await {
             Ok(Ok((stream, principal, certificate))) => {
-                Box::pin(self.http(stream, principal, certificate)).await;
+                Box::pin(self.http(stream, principal, certificate, peer)).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
-    async fn http<S>(self, stream: S, principal: Principal, certificate: Option<[u8; 32]>)
-    where
+    async fn http<S>(
+        self,
+        stream: S,
+        principal: Principal,
+        certificate: Option<[u8; 32]>,
+        peer: Option<IpAddr>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let context = Arc::new(Context::new(self.gateway, self.worker, principal, certificate));
+        let context = Arc::new(Context::new(self.gateway, self.worker, principal, certificate, peer));
         if let Ended::Http2(stream, said) = http1::serve(stream, &context).await {
             let (read, write) = tokio::io::split(stream);
             let whole = tokio::io::join(std::io::Cursor::new(said).chain(read), write);

@@ -39,7 +39,14 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     if let Some(state) = state {
         let identity = Identity::of(&call);
         match identity.open(&gateway.sealer, &state) {
-            Ok(State::Parked(place)) => return resume(gateway, &call, identity, place),
+            Ok(State::Parked(place)) => {
+                // What was permitted when the call began may not be any more.
+                if let Err(refusal) = Box::pin(pipeline::permit_again(gateway, &call)).await {
+                    drop(gateway.lot.claim(place));
+                    return pipeline::refuse(gateway, &call, refusal);
+                }
+                return resume(gateway, &call, identity, place);
+            }
             // The rest is between the client and the server.
             Ok(State::Relayed { .. } | State::Visited { .. }) => {}
             Err(refusal) => return pipeline::refuse(gateway, &call, refusal),

@@ -309,6 +309,7 @@ impl Catalogue {
         };
         let built = tokio::task::spawn_blocking(read).await;
         let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        listing.number = self.server.env().number();
         listing.streamed = streamed;
         listing.tasks = era == Era::Modern && connection.peer().has_tasks;
         Ok(listing)

@@ -15,6 +15,7 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::key;
 
 use super::catalogue::{Catalogue, Variant, conversation};
+use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::upstream::Peer;
@@ -92,7 +93,8 @@ fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
 }
 
 async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Hello, Refusal> {
-    let catalogues = gateway.servers.load().behind(endpoint)?;
+    let pass = gateway.gate.pass(caller);
+    let catalogues = gateway.servers.load().behind(endpoint, pass.as_ref().and_then(Pass::enforced))?;
     let Variant { era, caps } = Variant::of(caller);
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
         let peer = peer_of(only, era, caps).await?;

@@ -12,7 +12,11 @@ use portcullis_mcp::names;
 use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris::{self, template};
 use portcullis_model::ServerId;
+use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::{CallSeries, Metrics};
+
+use crate::admit::Pass;
+use crate::call::Caller;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +82,26 @@ impl ListKind {
         }
     }
 
+    /// Its method, for policies.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::Tools => Action::ToolsList,
+            Self::Resources => Action::ResourcesList,
+            Self::Templates => Action::TemplatesList,
+            Self::Prompts => Action::PromptsList,
+        }
+    }
+
+    /// What policies know of one of its items.
+    fn thing(self, raw: &Raw) -> ThingKind {
+        match self {
+            Self::Tools => ThingKind::Tool(hints(raw)),
+            Self::Resources => ThingKind::Resource,
+            Self::Templates => ThingKind::Template,
+            Self::Prompts => ThingKind::Prompt,
+        }
+    }
+
     /// Whether a list-changed notification is about this list.
     pub(crate) fn is_changed_by(self, method: &Method) -> bool {
         match self {
@@ -100,8 +124,25 @@ pub(crate) struct Item {
     pub(crate) mirror: Option<Mirror>,
     /// Whether it can or must be called as a task; tools of 2025-11-25 only.
     pub(crate) task_support: TaskSupport,
+    /// What policies know of it beside its name.
+    pub(crate) thing: ThingKind,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
+}
+
+/// `annotations` of a tool, with the protocol's defaults for what is not said.
+fn hints(raw: &Raw) -> Annotations {
+    let said = raw.find("annotations");
+    let hint = |key: &str, default| {
+        said.as_ref().and_then(|said| said.find(key)).and_then(|hint| hint.bool()).unwrap_or(default)
+    };
+    let default = Annotations::default();
+    Annotations {
+        read_only: hint("readOnlyHint", default.read_only),
+        destructive: hint("destructiveHint", default.destructive),
+        idempotent: hint("idempotentHint", default.idempotent),
+        open_world: hint("openWorldHint", default.open_world),
+    }
 }
 
 /// How long a list may be kept, and for whom.
@@ -122,6 +163,8 @@ const LONGEST_LABEL: usize = 128;
 
 /// A whole list.
 pub(crate) struct Listing {
+    /// No other list ever has it.
+    pub(crate) number: u64,
     pub(crate) kind: ListKind,
     pub(crate) server: ServerId,
     pub(crate) items: Vec<Item>,
@@ -167,6 +210,7 @@ impl Listing {
             ListKind::Resources | ListKind::Templates => HashMap::new(),
         };
         let mut listing = Self {
+            number: 0,
             kind,
             server: server.clone(),
             items: Vec::with_capacity(keyed.len()),
@@ -207,7 +251,8 @@ impl Listing {
             ListKind::Tools => TaskSupport::of(&raw),
             _ => TaskSupport::Forbidden,
         };
-        self.items.push(Item { raw, key, exposed, mirror, task_support, series });
+        let thing = self.kind.thing(&raw);
+        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, series });
     }
 
     fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {
@@ -248,6 +293,20 @@ impl Listing {
     /// Where the item with this name or URI on the aggregate stands.
     pub(crate) fn position_exposed(&self, exposed: &str) -> Option<usize> {
         self.by_exposed.get(exposed).copied()
+    }
+
+    /// Its items, as policies see them.
+    pub(crate) fn things(&self) -> impl Iterator<Item = Thing<'_>> {
+        self.items.iter().map(|item| Thing {
+            server: self.server.as_str(),
+            kind: item.thing,
+            name: &item.key,
+        })
+    }
+
+    /// Which of its items a caller is shown; `None` for all of them.
+    pub(crate) fn shown(&self, pass: &Pass, caller: &Caller) -> Option<Arc<[bool]>> {
+        pass.shown(caller, self.kind.action(), (self.server.as_str(), self.number), self.things())
     }
 
     /// Whether one of its templates may have made a URI.

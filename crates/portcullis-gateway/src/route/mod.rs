@@ -13,6 +13,6 @@ mod view;
 pub(crate) use catalogue::{Variant, warm_up};
 pub(crate) use hello::{discover, initialize_result, offered};
 pub(crate) use listing::ListKind;
-pub(crate) use resolve::{Route, resolve, server_of_uri};
+pub(crate) use resolve::{Route, not_there, resolve, server_of_uri, unknown_resource};
 pub(crate) use servers::Servers;
 pub(crate) use view::{Views, list};

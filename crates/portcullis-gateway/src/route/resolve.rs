@@ -11,11 +11,13 @@ use portcullis_mcp::mirror::Mirror;
 use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris;
 use portcullis_model::{ErrorKind, ServerId};
+use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::CallSeries;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
 use super::servers::unknown_server;
+use crate::admit::{Act, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 
@@ -32,6 +34,24 @@ pub(crate) struct Route {
     pub(crate) series: Arc<CallSeries>,
     /// Whether names and URIs in the answer have to be mapped.
     pub(crate) aggregate: bool,
+    /// What a completion is for, by the server's own name.
+    reference: Option<Reference>,
+}
+
+/// What a completion is for.
+enum Reference {
+    Prompt(String),
+    Resource(String),
+}
+
+impl Reference {
+    fn thing<'a>(&'a self, server: &'a str) -> Thing<'a> {
+        match self {
+            Self::Prompt(name) => Thing { server, kind: ThingKind::Prompt, name },
+            Self::Resource(name) if name.contains('{') => Thing { server, kind: ThingKind::Template, name },
+            Self::Resource(name) => Thing { server, kind: ThingKind::Resource, name },
+        }
+    }
 }
 
 impl Route {
@@ -49,6 +69,27 @@ impl Route {
         self.item().map_or(TaskSupport::Forbidden, |item| item.task_support)
     }
 
+    /// What the call does, for policies; `None` when it is about nothing that they know.
+    pub(crate) fn act(&self, call: &Call) -> Option<Act<'_>> {
+        let server = self.catalogue.server.id().as_str();
+        let named = |kind| Some(Thing { server, kind, name: self.subject.as_deref()? });
+        let (action, thing) = match &call.method {
+            Method::ToolsCall => {
+                let kind = self.item().map_or(ThingKind::Tool(Annotations::default()), |item| item.thing);
+                (Action::ToolsCall, named(kind)?)
+            }
+            Method::PromptsGet => (Action::PromptsGet, named(ThingKind::Prompt)?),
+            Method::ResourcesRead => (Action::ResourcesRead, named(ThingKind::Resource)?),
+            Method::Complete => (Action::Complete, self.reference.as_ref()?.thing(server)),
+            other => (Action::named(other.as_str())?, Thing::server(server)),
+        };
+        let arguments = match action {
+            Action::ToolsCall => call.params.as_ref().and_then(|params| params.find("arguments")),
+            _ => None,
+        };
+        Some(Act { action, thing, arguments })
+    }
+
     /// Which arguments are mirrored into headers.
     pub(crate) fn mirror(&self) -> Option<&Mirror> {
         self.item()?.mirror.as_ref()
@@ -63,23 +104,76 @@ const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(1), patience: Dura
 /// server that wants headers it was not sent says so (-32020).
 const LABELS: Need = Need::Recent { age: Duration::MAX, patience: Duration::from_secs(2) };
 
-/// Finds the server of a call.
-pub(crate) async fn resolve(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
+/// Finds the server of a call, among those that are there for the caller.
+pub(crate) async fn resolve(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<Route, Refusal> {
     match &call.method {
-        Method::ToolsCall => by_name(gateway, call, ListKind::Tools).await,
-        Method::PromptsGet => by_name(gateway, call, ListKind::Prompts).await,
-        Method::ResourcesRead => by_uri(gateway, call).await,
-        Method::Complete => Box::pin(by_reference(gateway, call)).await,
-        method if method.is_of_skills() => of_one_server(gateway, call),
-        other => Err(Refusal::new(ErrorKind::UnknownMethod, format!("there is no method `{other}` here"))),
+        Method::ToolsCall => by_name(gateway, call, ListKind::Tools, pass).await,
+        Method::PromptsGet => by_name(gateway, call, ListKind::Prompts, pass).await,
+        Method::ResourcesRead => by_uri(gateway, call, pass).await,
+        Method::Complete => Box::pin(by_reference(gateway, call, pass)).await,
+        method if method.is_of_skills() => of_one_server(gateway, call, pass),
+        _ => Err(not_there(call)),
     }
 }
 
-async fn by_name(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Route, Refusal> {
+/// What somebody is told who names what is not there, or not there for them: the one must not be told from the other.
+pub(crate) fn not_there(call: &Call) -> Refusal {
+    let unnamed = || unknown_method(&call.method);
+    match &call.method {
+        Method::ToolsCall => {
+            call.subject.as_deref().map_or_else(unnamed, |name| unknown(ListKind::Tools, name))
+        }
+        Method::PromptsGet => {
+            call.subject.as_deref().map_or_else(unnamed, |name| unknown(ListKind::Prompts, name))
+        }
+        Method::ResourcesRead => call.subject.as_deref().map_or_else(unnamed, unknown_resource),
+        Method::Complete => {
+            let reference = call.params.as_ref().and_then(|params| params.find("ref"));
+            let member = |key| reference.as_ref().and_then(|reference: &Raw| reference.find_string(key));
+            match (member("type").as_deref(), member("name"), member("uri")) {
+                (Some("ref/prompt"), Some(name), _) => unknown(ListKind::Prompts, &name),
+                (Some("ref/resource"), _, Some(uri)) => unknown_resource(&uri),
+                _ => wrong_reference(),
+            }
+        }
+        _ => unnamed(),
+    }
+}
+
+fn unknown(kind: ListKind, name: &str) -> Refusal {
+    let noun = if kind == ListKind::Tools { "tool" } else { "prompt" };
+    Refusal::new(ErrorKind::InvalidParams, format!("there is no {noun} `{name:.128}` here"))
+}
+
+/// A resource that nobody has, or that is not there for the caller.
+pub(crate) fn unknown_resource(uri: &str) -> Refusal {
+    let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
+    Refusal::new(ErrorKind::UnknownResource, "no server here has that resource").with_data(data)
+}
+
+fn unknown_method(method: &Method) -> Refusal {
+    Refusal::new(ErrorKind::UnknownMethod, format!("there is no method `{method}` here"))
+}
+
+fn wrong_reference() -> Refusal {
+    let message = "`ref` must be a ref/prompt with `name` or a ref/resource with `uri`";
+    Refusal::new(ErrorKind::InvalidParams, message)
+}
+
+async fn by_name(
+    gateway: &Gateway,
+    call: &Call,
+    kind: ListKind,
+    pass: Option<&Pass>,
+) -> Result<Route, Refusal> {
     let name = subject(call, "name")?;
     let variant = Variant::of(&call.caller);
     if let Endpoint::Server(id) = &call.endpoint {
-        let catalogue = find_server(gateway, id)?;
+        let catalogue = find_server(gateway, id, pass)?;
+        if pass.is_some() {
+            let (listing, index) = Box::pin(listed(&catalogue, kind, variant, name)).await?;
+            return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
+        }
         // The server itself is the judge of its names; the list is only for labels and mirrored headers.
         let found = match catalogue.peek(kind, variant, LABELS) {
             Some(listing) => Some(listing),
@@ -88,7 +182,23 @@ async fn by_name(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Route
         let listed = found.and_then(|listing| Some((listing.position(name)?, listing)));
         return Ok(route(&catalogue, call, name.to_owned(), listed.map(|(index, listing)| (listing, index))));
     }
-    Box::pin(by_exposed_name(gateway, call, kind, name)).await
+    Box::pin(by_exposed_name(gateway, call, kind, name, pass)).await
+}
+
+/// Where policies decide by what a server says of a thing, what it does not list is not there.
+async fn listed(
+    catalogue: &Arc<Catalogue>,
+    kind: ListKind,
+    variant: Variant,
+    name: &str,
+) -> Result<(Arc<Listing>, usize), Refusal> {
+    let known = catalogue.list(kind, variant, Need::Known).await?.listing;
+    let listing = match known.position(name) {
+        Some(_) => known,
+        None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
+    };
+    let index = listing.position(name).ok_or_else(|| unknown(kind, name))?;
+    Ok((listing, index))
 }
 
 /// On the aggregate: names carry their server's slug.
@@ -97,16 +207,20 @@ async fn by_exposed_name(
     call: &Call,
     kind: ListKind,
     name: &str,
+    pass: Option<&Pass>,
 ) -> Result<Route, Refusal> {
     let variant = Variant::of(&call.caller);
-    let unknown =
-        || Refusal::new(ErrorKind::InvalidParams, format!("there is no {} `{name:.128}` here", noun(kind)));
+    let unknown = || unknown(kind, name);
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
     let slug = name.split_once("__").map(|(slug, _)| slug);
     let Some(catalogue) = slug.and_then(|slug| gateway.servers.load().find(slug).cloned()) else {
-        let (catalogue, listing, index) = by_view(gateway, variant, kind, name).ok_or_else(unknown)?;
+        let (catalogue, listing, index) = by_view(gateway, variant, kind, name, pass).ok_or_else(unknown)?;
         return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
     };
+    // Before it is asked anything: how it is, is nothing that others may know.
+    if pass.is_some_and(|pass| !pass.sees(catalogue.server.id().as_str())) {
+        return Err(unknown());
+    }
     let known = catalogue.list(kind, variant, Need::Known).await?.listing;
     let listing = match known.position_exposed(name) {
         Some(_) => known,
@@ -128,6 +242,7 @@ fn by_view(
     variant: Variant,
     kind: ListKind,
     name: &str,
+    pass: Option<&Pass>,
 ) -> Option<(Arc<Catalogue>, Arc<Listing>, usize)> {
     if kind != ListKind::Tools {
         return None;
@@ -136,14 +251,13 @@ fn by_view(
     let mut found = servers.iter().filter_map(|catalogue| {
         let listing = catalogue.last(kind, variant)?;
         let index = listing.position(name)?;
-        apps::is_linked(&listing.items[index].raw).then(|| (catalogue.clone(), listing, index))
+        let item = &listing.items[index];
+        let thing = Thing { server: listing.server.as_str(), kind: item.thing, name };
+        let is_there = pass.is_none_or(|pass| pass.may(Action::ToolsList, thing));
+        (is_there && apps::is_linked(&item.raw)).then(|| (catalogue.clone(), listing, index))
     });
     let only = found.next()?;
     found.next().is_none().then_some(only)
-}
-
-fn noun(kind: ListKind) -> &'static str {
-    if kind == ListKind::Tools { "tool" } else { "prompt" }
 }
 
 fn route(
@@ -163,6 +277,7 @@ fn route(
         listed,
         series,
         aggregate: call.endpoint == Endpoint::Aggregate,
+        reference: None,
     }
 }
 
@@ -172,9 +287,10 @@ fn unlisted(catalogue: &Catalogue, call: &Call) -> Arc<CallSeries> {
     server.env().metrics.call_series(server.id().as_str(), call.method.as_str(), "")
 }
 
-async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
+async fn by_uri(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<Route, Refusal> {
     let uri = subject(call, "uri")?;
-    let (catalogue, own) = Box::pin(server_of_uri(gateway, &call.endpoint, &call.caller, uri)).await?;
+    let found = server_of_uri(gateway, &call.endpoint, &call.caller, uri, (pass, Action::ResourcesRead));
+    let (catalogue, own) = Box::pin(found).await?;
     let mut route = route(&catalogue, call, own, None);
     if let (true, Some(own)) = (route.aggregate, &route.subject) {
         let own = Raw::from_text(own);
@@ -183,43 +299,48 @@ async fn by_uri(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
     Ok(route)
 }
 
-async fn by_reference(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
-    let wrong = || {
-        Refusal::new(
-            ErrorKind::InvalidParams,
-            "`ref` must be a ref/prompt with `name` or a ref/resource with `uri`",
-        )
-    };
+async fn by_reference(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<Route, Refusal> {
+    let wrong = wrong_reference;
     let params = call.params.clone().ok_or_else(wrong)?;
     let reference = params.find("ref").ok_or_else(wrong)?;
     if let Endpoint::Server(id) = &call.endpoint {
-        return Ok(reference_route(&find_server(gateway, id)?, call, params));
+        let catalogue = find_server(gateway, id, pass)?;
+        let of = match reference.find_string("type").as_deref() {
+            Some("ref/prompt") => reference.find_string("name").map(Reference::Prompt),
+            Some("ref/resource") => reference.find_string("uri").map(Reference::Resource),
+            _ => None,
+        };
+        if let (Some(_), Some(Reference::Prompt(name))) = (pass, &of) {
+            Box::pin(listed(&catalogue, ListKind::Prompts, Variant::of(&call.caller), name)).await?;
+        }
+        return Ok(reference_route(&catalogue, call, params, of));
     }
-    let (catalogue, reference) = match reference.find_string("type").as_deref() {
+    let (catalogue, reference, of) = match reference.find_string("type").as_deref() {
         Some("ref/prompt") => {
             let name = reference.find_string("name").ok_or_else(wrong)?;
-            let route = by_exposed_name(gateway, call, ListKind::Prompts, &name).await?;
+            let route = by_exposed_name(gateway, call, ListKind::Prompts, &name, pass).await?;
             let own = route.subject.ok_or_else(wrong)?;
-            (route.catalogue, set(&reference, "name", &own))
+            (route.catalogue, set(&reference, "name", &own), Reference::Prompt(own))
         }
         Some("ref/resource") => {
             let uri = reference.find_string("uri").ok_or_else(wrong)?;
-            let (catalogue, own) = server_of_uri(gateway, &call.endpoint, &call.caller, &uri).await?;
-            (catalogue, set(&reference, "uri", &own))
+            let by = (pass, Action::Complete);
+            let (catalogue, own) = server_of_uri(gateway, &call.endpoint, &call.caller, &uri, by).await?;
+            (catalogue, set(&reference, "uri", &own), Reference::Resource(own))
         }
         _ => return Err(wrong()),
     };
     let params = params.with(&[("ref", Change::Set(reference.as_bytes()))]);
-    Ok(reference_route(&catalogue, call, params.into()))
+    Ok(reference_route(&catalogue, call, params.into(), Some(of)))
 }
 
 /// What only a server's own endpoint has. The server itself is the judge of whether it has it.
-fn of_one_server(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
+fn of_one_server(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<Route, Refusal> {
     let Endpoint::Server(id) = &call.endpoint else {
         let message = format!("`{}` is asked of one server, at its own endpoint", call.method);
         return Err(Refusal::new(ErrorKind::UnknownMethod, message));
     };
-    let catalogue = find_server(gateway, id)?;
+    let catalogue = find_server(gateway, id, pass)?;
     Ok(Route {
         catalogue: catalogue.clone(),
         params: call.params.clone(),
@@ -227,10 +348,16 @@ fn of_one_server(gateway: &Gateway, call: &Call) -> Result<Route, Refusal> {
         listed: None,
         series: unlisted(&catalogue, call),
         aggregate: false,
+        reference: None,
     })
 }
 
-fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Object) -> Route {
+fn reference_route(
+    catalogue: &Arc<Catalogue>,
+    call: &Call,
+    params: Object,
+    reference: Option<Reference>,
+) -> Route {
     Route {
         catalogue: catalogue.clone(),
         params: Some(params),
@@ -238,27 +365,34 @@ fn reference_route(catalogue: &Arc<Catalogue>, call: &Call, params: Object) -> R
         listed: None,
         series: unlisted(catalogue, call),
         aggregate: call.endpoint == Endpoint::Aggregate,
+        reference,
     }
 }
 
-/// The server that has a URI, and its own form of it.
+/// The server that has a URI, and its own form of it: one where the caller may do that with it.
 pub(crate) async fn server_of_uri(
     gateway: &Gateway,
     endpoint: &Endpoint,
     caller: &Caller,
     uri: &str,
+    (pass, action): (Option<&Pass>, Action),
 ) -> Result<(Arc<Catalogue>, String), Refusal> {
+    let may = |id: &ServerId, own: &str| {
+        let reference = Reference::Resource(own.to_owned());
+        pass.is_none_or(|pass| pass.may(action, reference.thing(id.as_str())))
+    };
     if let Endpoint::Server(id) = endpoint {
-        return Ok((find_server(gateway, id)?, uri.to_owned()));
+        let catalogue = find_server(gateway, id, pass)?;
+        return if may(id, uri) { Ok((catalogue, uri.to_owned())) } else { Err(unknown_resource(uri)) };
     }
     let servers = gateway.servers.load_full();
     if let Some((id, own)) = uris::map_in(uri)
         && let Some(catalogue) = servers.find(id.as_str())
     {
-        return Ok((catalogue.clone(), own));
+        return if may(&id, &own) { Ok((catalogue.clone(), own)) } else { Err(unknown_resource(uri)) };
     }
     let variant = Variant::of(caller);
-    let all: Vec<_> = servers.iter().cloned().collect();
+    let all: Vec<_> = servers.iter().filter(|catalogue| may(catalogue.server.id(), uri)).cloned().collect();
     // A view that loads another by the name that it was written with.
     let mut with_view = all.iter().filter(|catalogue| {
         catalogue.last(ListKind::Tools, variant).is_some_and(|listing| listing.has_view(uri))
@@ -290,12 +424,13 @@ pub(crate) async fn server_of_uri(
     if let Some(place) = place(&has).or_else(|| place(&makes)) {
         return Ok((all[place / kinds.len()].clone(), uri.to_owned()));
     }
-    let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
-    Err(Refusal::new(ErrorKind::UnknownResource, "no server here has that resource").with_data(data))
+    Err(unknown_resource(uri))
 }
 
-fn find_server(gateway: &Gateway, id: &ServerId) -> Result<Arc<Catalogue>, Refusal> {
-    gateway.servers.load().find(id.as_str()).cloned().ok_or_else(|| unknown_server(id))
+fn find_server(gateway: &Gateway, id: &ServerId, pass: Option<&Pass>) -> Result<Arc<Catalogue>, Refusal> {
+    let servers = gateway.servers.load();
+    let found = servers.find(id.as_str()).filter(|_| pass.is_none_or(|pass| pass.sees(id.as_str())));
+    found.cloned().ok_or_else(|| unknown_server(id))
 }
 
 fn subject<'a>(call: &'a Call, member: &str) -> Result<&'a str, Refusal> {

@@ -7,6 +7,7 @@ use portcullis_config as config;
 use portcullis_model::{ErrorKind, ServerId};
 
 use super::catalogue::Catalogue;
+use crate::admit::Pass;
 use crate::call::{Endpoint, Refusal};
 use crate::upstream::{Server, Surroundings, TlsError};
 
@@ -67,14 +68,21 @@ impl Servers {
         self.all.values()
     }
 
-    /// The servers behind an endpoint.
+    /// The servers behind an endpoint, as far as they are there for the caller.
     ///
     /// # Errors
-    /// When the endpoint names a server that is not in service.
-    pub(crate) fn behind(&self, endpoint: &Endpoint) -> Result<Vec<Arc<Catalogue>>, Refusal> {
+    /// When the endpoint names a server that is not in service, or not there for the caller.
+    pub(crate) fn behind(
+        &self,
+        endpoint: &Endpoint,
+        pass: Option<&Pass>,
+    ) -> Result<Vec<Arc<Catalogue>>, Refusal> {
+        let seen = |id: &ServerId| pass.is_none_or(|pass| pass.sees(id.as_str()));
         match endpoint {
-            Endpoint::Aggregate => Ok(self.all.values().cloned().collect()),
-            Endpoint::Server(id) => match self.find(id.as_str()) {
+            Endpoint::Aggregate => {
+                Ok(self.all.iter().filter(|(id, _)| seen(id)).map(|(_, one)| one.clone()).collect())
+            }
+            Endpoint::Server(id) => match self.find(id.as_str()).filter(|_| seen(id)) {
                 Some(catalogue) => Ok(vec![catalogue.clone()]),
                 None => Err(unknown_server(id)),
             },

@@ -21,6 +21,7 @@ use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
+use crate::admit::Pass;
 use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::seal::Purpose;
@@ -39,9 +40,16 @@ pub(crate) struct View {
     kind: ListKind,
     aggregate: bool,
     parts: Vec<Arc<Listing>>,
+    /// Which items of each part are in it; all of them where a part has no list.
+    shown: Shown,
+    /// Whether policies have a say in it: then it is nobody else's.
+    guarded: bool,
     modern: OnceLock<Vec<Bytes>>,
     legacy: OnceLock<Vec<Bytes>>,
 }
+
+/// For each part, which of its items are shown; `None` for all.
+type Shown = Vec<Option<Arc<[bool]>>>;
 
 /// The snapshots in use.
 #[derive(Default)]
@@ -54,6 +62,8 @@ pub(crate) struct Views {
 struct Kept {
     current: HashMap<(Endpoint, ListKind, Variant), Arc<View>>,
     recent: VecDeque<Arc<View>>,
+    /// Those that policies had a say in. Callers who are shown the same share one.
+    filtered: VecDeque<Arc<View>>,
 }
 
 impl Views {
@@ -72,14 +82,8 @@ impl Views {
         {
             return view.clone();
         }
-        let view = Arc::new(View {
-            id: self.next.fetch_add(1, Ordering::Relaxed),
-            kind,
-            aggregate: *endpoint == Endpoint::Aggregate,
-            parts,
-            modern: OnceLock::new(),
-            legacy: OnceLock::new(),
-        });
+        let shown = vec![None; parts.len()];
+        let view = self.make(endpoint, kind, parts, shown, false);
         kept.current.insert(place, view.clone());
         kept.recent.push_back(view.clone());
         if kept.recent.len() > KEPT {
@@ -88,9 +92,53 @@ impl Views {
         view
     }
 
+    /// The snapshot of what policies show of these lists.
+    fn filtered(
+        &self,
+        endpoint: &Endpoint,
+        kind: ListKind,
+        parts: Vec<Arc<Listing>>,
+        shown: Shown,
+    ) -> Arc<View> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let aggregate = *endpoint == Endpoint::Aggregate;
+        let same =
+            |view: &&Arc<View>| view.aggregate == aggregate && view.is_of(&parts) && view.shown == shown;
+        if let Some(view) = kept.filtered.iter().find(same) {
+            return view.clone();
+        }
+        let view = self.make(endpoint, kind, parts, shown, true);
+        kept.filtered.push_back(view.clone());
+        if kept.filtered.len() > KEPT {
+            kept.filtered.pop_front();
+        }
+        view
+    }
+
+    fn make(
+        &self,
+        endpoint: &Endpoint,
+        kind: ListKind,
+        parts: Vec<Arc<Listing>>,
+        shown: Shown,
+        guarded: bool,
+    ) -> Arc<View> {
+        Arc::new(View {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            kind,
+            aggregate: *endpoint == Endpoint::Aggregate,
+            parts,
+            shown,
+            guarded,
+            modern: OnceLock::new(),
+            legacy: OnceLock::new(),
+        })
+    }
+
     fn find(&self, id: u64) -> Option<Arc<View>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.recent.iter().chain(kept.current.values()).find(|view| view.id == id).cloned()
+        let mut all = kept.recent.iter().chain(kept.current.values()).chain(&kept.filtered);
+        all.find(|view| view.id == id).cloned()
     }
 }
 
@@ -106,10 +154,16 @@ impl View {
             Era::Legacy => (&self.legacy, Revision::NEWEST_LEGACY),
         };
         cell.get_or_init(|| {
-            let items: Vec<_> = self
-                .parts
-                .iter()
-                .flat_map(|listing| listing.items.iter().map(move |item| (listing, item)))
+            let is_shown = |shown: &Option<Arc<[bool]>>, index: usize| {
+                shown.as_ref().is_none_or(|shown| shown.get(index).copied().unwrap_or(false))
+            };
+            let parts = self.parts.iter().zip(&self.shown);
+            let items: Vec<_> = parts
+                .flat_map(|(listing, shown)| {
+                    let items = listing.items.iter().enumerate();
+                    let items = items.filter(move |(index, _)| is_shown(shown, *index));
+                    items.map(move |(_, item)| (listing, item))
+                })
                 .collect();
             items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
         })
@@ -137,7 +191,10 @@ impl View {
     fn promise(&self) -> (u128, bool) {
         let now = Instant::now();
         let ttl = self.parts.iter().map(|part| part.promised(now)).min().unwrap_or_default();
-        (ttl.as_millis(), !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness.public))
+        (
+            ttl.as_millis(),
+            !self.guarded && !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness.public),
+        )
     }
 }
 
@@ -158,12 +215,12 @@ fn expose(listing: &Listing, item: &Item, raw: Raw) -> Raw {
 pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Result<Exchange, Refusal> {
     let era = call.caller.revision.era();
     let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
+    let pass = gateway.gate.pass(&call.caller);
     let (view, page, stale) = match cursor {
-        Some(cursor) => resume(gateway, call, kind, &cursor)?,
+        Some(cursor) => resume(gateway, call, kind, &cursor, pass.as_ref())?,
         None => {
-            let (parts, stale) = gather(gateway, call, kind).await?;
-            let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts);
-            (view, 0, stale)
+            let (parts, stale) = gather(gateway, call, kind, pass.as_ref()).await?;
+            (view_of(gateway, call, kind, parts, pass.as_ref()), 0, stale)
         }
     };
     let result = write(gateway, call, &view, page, stale);
@@ -173,14 +230,41 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
     Ok(if streamed { Exchange::done_on_stream(outcome) } else { Exchange::done(outcome) })
 }
 
+/// The snapshot of these lists that the caller is shown.
+fn view_of(
+    gateway: &Gateway,
+    call: &Call,
+    kind: ListKind,
+    parts: Vec<Arc<Listing>>,
+    pass: Option<&Pass>,
+) -> Arc<View> {
+    if let Some(pass) = pass {
+        // Where only shadows are cast, this logs them.
+        let shown = shown(&parts, call, pass);
+        if pass.enforced().is_some() {
+            return gateway.views.filtered(&call.endpoint, kind, parts, shown);
+        }
+    }
+    gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts)
+}
+
+/// What of each list a caller is shown.
+fn shown(parts: &[Arc<Listing>], call: &Call, pass: &Pass) -> Shown {
+    let of = |listing: &Arc<Listing>| {
+        listing.shown(pass, &call.caller).filter(|shown| shown.iter().any(|shown| !shown))
+    };
+    parts.iter().map(of).collect()
+}
+
 /// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint
 /// its failure is the answer.
 async fn gather(
     gateway: &Gateway,
     call: &Call,
     kind: ListKind,
+    pass: Option<&Pass>,
 ) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
-    let catalogues = gateway.servers.load().behind(&call.endpoint)?;
+    let catalogues = gateway.servers.load().behind(&call.endpoint, pass.and_then(Pass::enforced))?;
     let variant = Variant::of(&call.caller);
     let aggregate = call.endpoint == Endpoint::Aggregate;
     let ready: Option<Vec<_>> = catalogues
@@ -282,6 +366,7 @@ fn resume(
     call: &Call,
     kind: ListKind,
     cursor: &Raw,
+    pass: Option<&Pass>,
 ) -> Result<(Arc<View>, usize, bool), Refusal> {
     let refuse = |why: &str| {
         Refusal::new(
@@ -301,6 +386,11 @@ fn resume(
     let page = usize::try_from(page).unwrap_or(usize::MAX);
     if view.kind != kind || place(&view, page, stale, &call.endpoint) != text.as_bytes() {
         return Err(refuse("belongs to another list"));
+    }
+    // What was shown on the first page is not what may be shown now: the list has become another one.
+    let now = pass.map_or_else(|| vec![None; view.parts.len()], |pass| shown(&view.parts, call, pass));
+    if view.shown != now || view.guarded != pass.and_then(Pass::enforced).is_some() {
+        return Err(refuse("has expired"));
     }
     Ok((view, page, stale))
 }

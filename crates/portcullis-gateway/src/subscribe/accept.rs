@@ -9,10 +9,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::subscription::Filter;
-use portcullis_model::ErrorKind;
+use portcullis_model::{ErrorKind, ServerId};
+use portcullis_policy::{Action, Thing, ThingKind};
 
 use super::{Subscriber, too_many};
-use crate::call::{Endpoint, Refusal};
+use crate::admit::{Act, Gate, Pass};
+use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::route::{self, Variant};
 use crate::upstream::Watcher;
@@ -50,7 +52,7 @@ pub(crate) async fn accept(
 
 /// Sees to it that the servers behind the endpoint are asked for changes of their lists.
 pub(crate) fn follow(gateway: &Gateway, subscriber: &Subscriber) {
-    let behind = gateway.servers.load().behind(&subscriber.endpoint);
+    let behind = gateway.servers.load().behind(&subscriber.endpoint, None);
     for catalogue in behind.into_iter().flatten() {
         catalogue.follow(subscriber.caller.revision.era());
     }
@@ -73,15 +75,23 @@ pub(super) async fn subscribe(
     }
     let subscribing = async {
         let (endpoint, caller) = (&subscriber.endpoint, &*subscriber.caller);
-        let (catalogue, own) = route::server_of_uri(gateway, endpoint, caller, uri).await?;
+        let pass = gateway.gate.pass(caller);
+        let by = (pass.as_ref().and_then(Pass::enforced), Action::Subscribe);
+        let (catalogue, own) = route::server_of_uri(gateway, endpoint, caller, uri, by).await?;
         let server = &catalogue.server;
+        let thing = Thing { server: server.id().as_str(), kind: ThingKind::Resource, name: &own };
+        let act = Act { action: Action::Subscribe, thing, arguments: None };
+        if pass.is_some_and(|pass| !pass.lets(caller, Some(&act))) {
+            return Err(route::unknown_resource(uri));
+        }
         let feed = server.feed(caller.revision.era(), &caller.conversation).await?;
         // What the conversation of its calls declares.
         let caps = Variant::of(caller).caps.without(ClientCaps::TASKS);
-        let subscription = feed.subscribe(&own, caps, watcher(subscriber, uri, own.len()))?;
+        let watcher = watcher(subscriber, server.id(), uri, own.len());
+        let subscription = feed.subscribe(&own, caps, watcher)?;
         subscription.settled().await?;
         subscription.shared().await;
-        subscriber.keep(uri, server.id(), subscription)
+        subscriber.keep(uri, (server.id(), &own), subscription)
     };
     tokio::time::timeout(PATIENCE, subscribing).await.unwrap_or_else(|_| {
         let message = "the server did not say in time whether it will tell about that resource";
@@ -94,12 +104,22 @@ pub(super) async fn subscribe(
     Ok(())
 }
 
-/// Puts updates into the mailbox under the client's own name for them. A part of the resource begins with the server's
+/// Whether a subscriber may still be told of a resource of a server.
+pub(super) fn may_hear(gate: &Gate, caller: &Caller, server: &ServerId, own: &str) -> bool {
+    let thing = Thing { server: server.as_str(), kind: ThingKind::Resource, name: own };
+    let pass = gate.pass(caller);
+    pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.may(Action::Subscribe, thing))
+}
+
+/// Puts updates into the mailbox under the client's own name for them, as far as the client may know of them by then. A part of the resource begins with the server's
 /// name for the whole, of `own` bytes, and so begins the client's name for it with the client's.
-fn watcher(subscriber: &Subscriber, uri: &str, own: usize) -> Watcher {
+fn watcher(subscriber: &Subscriber, server: &ServerId, uri: &str, own: usize) -> Watcher {
     let (mailbox, whole) = (subscriber.mailbox.clone(), Arc::<str>::from(uri));
     let same = subscriber.endpoint != Endpoint::Aggregate;
+    let (gate, caller, server) =
+        (subscriber.registry.gate.clone(), subscriber.caller.clone(), server.clone());
     Arc::new(move |updated| match updated.get(own..) {
+        Some(_) if !may_hear(&gate, &caller, &server, updated) => {}
         Some("") => mailbox.put_uri(&whole, &whole),
         Some(_) if same => mailbox.put_uri(updated, &whole),
         Some(rest) => mailbox.put_uri(&[&whole, rest].concat(), &whole),

@@ -12,6 +12,7 @@ use portcullis_model::ServerId;
 use tokio::runtime::Handle;
 
 use super::Subscribers;
+use crate::admit::Pass;
 use crate::call::Endpoint;
 
 /// From the first change to the telling.
@@ -31,12 +32,14 @@ impl Announced {
         first
     }
 
-    /// What each endpoint is told.
-    fn take(&mut self) -> Vec<(Endpoint, Lists)> {
-        let changed = std::mem::take(&mut self.changed);
-        let all = changed.values().fold(Lists::NONE, |all, lists| all | *lists);
-        let each = changed.into_iter().map(|(server, lists)| (Endpoint::Server(server), lists));
-        std::iter::once((Endpoint::Aggregate, all)).chain(each).collect()
+    /// What each endpoint is told, and of which server.
+    fn take(&mut self) -> Vec<(Endpoint, ServerId, Lists)> {
+        let changed = std::mem::take(&mut self.changed).into_iter();
+        let told = changed.flat_map(|(server, lists)| {
+            [Endpoint::Aggregate, Endpoint::Server(server.clone())]
+                .map(|endpoint| (endpoint, server.clone(), lists))
+        });
+        told.collect()
     }
 }
 
@@ -59,7 +62,7 @@ impl Subscribers {
 
     fn tell(&self) {
         let told = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for (endpoint, lists) in told {
+        for (endpoint, server, lists) in told {
             let there: Vec<_> = self
                 .lock()
                 .get(&endpoint)
@@ -68,7 +71,11 @@ impl Subscribers {
                 .filter_map(|(_, one)| Weak::upgrade(one))
                 .collect();
             for subscriber in there {
-                subscriber.mailbox.put_lists(lists);
+                let pass = self.gate.pass(&subscriber.caller);
+                let pass = pass.as_ref().and_then(Pass::enforced);
+                if pass.is_none_or(|pass| pass.sees(server.as_str())) {
+                    subscriber.mailbox.put_lists(lists);
+                }
             }
         }
     }
@@ -86,9 +93,10 @@ mod tests {
         assert!(!announced.note(server("b"), Lists::TOOLS));
         assert!(!announced.note(server("a"), Lists::PROMPTS));
         let expected = [
-            (Endpoint::Aggregate, Lists::TOOLS | Lists::PROMPTS),
-            (Endpoint::Server(server("a")), Lists::PROMPTS),
-            (Endpoint::Server(server("b")), Lists::TOOLS),
+            (Endpoint::Aggregate, server("a"), Lists::PROMPTS),
+            (Endpoint::Server(server("a")), server("a"), Lists::PROMPTS),
+            (Endpoint::Aggregate, server("b"), Lists::TOOLS),
+            (Endpoint::Server(server("b")), server("b"), Lists::TOOLS),
         ];
         assert_eq!(announced.take(), expected);
         assert!(announced.note(server("b"), Lists::TOOLS), "the next moment begins anew");

@@ -22,6 +22,7 @@ use portcullis_model::{ErrorKind, Principal, ServerId};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::{Gate, Pass};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::upstream::Subscription;
@@ -39,8 +40,8 @@ const MOST_STREAMS: usize = 1024;
 const MOST_TASKS: usize = 16;
 
 /// Everybody who listens.
-#[derive(Default)]
 pub(crate) struct Subscribers {
+    gate: Arc<Gate>,
     next: AtomicU64,
     all: Mutex<HashMap<Endpoint, HashMap<u64, Weak<Subscriber>>>>,
     announced: Mutex<Announced>,
@@ -64,6 +65,8 @@ pub(crate) struct Subscriber {
 
 struct Held {
     server: ServerId,
+    /// The server's own URI.
+    own: String,
     _subscription: Subscription,
 }
 
@@ -74,6 +77,16 @@ pub(crate) struct StreamPlace {
 }
 
 impl Subscribers {
+    pub(crate) fn new(gate: Arc<Gate>) -> Arc<Self> {
+        Arc::new(Self {
+            gate,
+            next: AtomicU64::default(),
+            all: Mutex::default(),
+            announced: Mutex::default(),
+            streams: Mutex::default(),
+        })
+    }
+
     /// Adds somebody who is told of changes of `lists` behind `endpoint`.
     pub(crate) fn add(
         self: &Arc<Self>,
@@ -145,6 +158,27 @@ impl Subscribers {
         }
     }
 
+    /// Other policies are in force. Whoever is told of what is not there for them any more is told no more: a stream ends, so
+    /// that its client opens another, and a session just loses it. What everybody is shown may have changed.
+    pub(crate) fn policies_changed(&self) {
+        let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
+        for subscriber in all {
+            let lost = subscriber.release_where(|held| {
+                !accept::may_hear(&self.gate, &subscriber.caller, &held.server, &held.own)
+            });
+            let pass = self.gate.pass(&subscriber.caller);
+            let pass = pass.as_ref().and_then(Pass::enforced);
+            let gone = match &subscriber.endpoint {
+                Endpoint::Server(id) => pass.is_some_and(|pass| !pass.sees(id.as_str())),
+                Endpoint::Aggregate => false,
+            };
+            if subscriber.caller.revision.era() == Era::Modern && (gone || !lost.is_empty()) {
+                subscriber.ended.cancel();
+            }
+            subscriber.mailbox.put_lists(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Endpoint, HashMap<u64, Weak<Subscriber>>>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,13 +189,21 @@ impl Subscriber {
     ///
     /// # Errors
     /// There are as many as may be.
-    fn keep(&self, uri: &str, server: &ServerId, subscription: Subscription) -> Result<(), Refusal> {
+    fn keep(
+        &self,
+        uri: &str,
+        (server, own): (&ServerId, &str),
+        subscription: Subscription,
+    ) -> Result<(), Refusal> {
         let mut held = self.held();
         if held.len() >= MOST_URIS && !held.contains_key(uri) {
             return Err(too_many());
         }
-        held.entry(uri.to_owned())
-            .or_insert_with(|| Held { server: server.clone(), _subscription: subscription });
+        held.entry(uri.to_owned()).or_insert_with(|| Held {
+            server: server.clone(),
+            own: own.to_owned(),
+            _subscription: subscription,
+        });
         Ok(())
     }
 
@@ -181,8 +223,13 @@ impl Subscriber {
 
     /// Ends the subscriptions at these servers; says which URIs they were.
     fn release(&self, servers: &BTreeSet<ServerId>) -> Vec<String> {
+        self.release_where(|held| servers.contains(&held.server))
+    }
+
+    /// Ends some subscriptions; says which URIs they were.
+    fn release_where(&self, is: impl Fn(&Held) -> bool) -> Vec<String> {
         let mut held = self.held();
-        let released: Vec<_> = held.extract_if(.., |_, held| servers.contains(&held.server)).collect();
+        let released: Vec<_> = held.extract_if(.., |_, held| is(held)).collect();
         drop(held);
         released.into_iter().map(|(uri, _)| uri).collect()
     }

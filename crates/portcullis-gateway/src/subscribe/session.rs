@@ -21,16 +21,16 @@ pub(crate) async fn session_request(
     subscriber: &Arc<Subscriber>,
     call: Arc<Call>,
 ) -> Exchange {
-    let permitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
-        Ok(permitted) => permitted,
+    let admitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
+        Ok(admitted) => admitted,
         Err((call, refusal)) => {
             let outcome = Outcome::Refused(refusal);
             record_own(gateway, &call).finish(&outcome);
             return Exchange::done(outcome);
         }
     };
-    let recorder = record_own(gateway, &permitted);
-    let outcome = match answer(gateway, subscriber, &permitted).await {
+    let recorder = record_own(gateway, &admitted);
+    let outcome = match answer(gateway, subscriber, &admitted).await {
         Ok(()) => Outcome::Complete(Payload { result: Raw::from_static("{}").into(), era: Era::Legacy }),
         Err(refusal) => Outcome::Refused(refusal),
     };

@@ -7,9 +7,12 @@ use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::task;
 use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 
+use crate::admit::Act;
 use crate::call::{Call, Endpoint, Refusal};
 use crate::gateway::Gateway;
+use crate::route::{ListKind, Variant};
 use crate::seal::{LONGEST_TASK, Purpose, ROTATION};
 
 /// The longest id that a server may give a task: with our seal around it it has to fit into a header.
@@ -19,6 +22,8 @@ const LONGEST_ID: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handle {
     pub(super) server: ServerId,
+    /// The tool that was called, by the server's own name.
+    pub(super) tool: String,
     pub(super) place: Place,
     /// How long a client may be told that the task is kept, in milliseconds: its id opens for that long.
     pub(super) most: u64,
@@ -50,11 +55,12 @@ impl Handle {
     }
 
     /// For a task that is to be kept for so many milliseconds; `None` is without end.
-    pub(super) fn new(server: ServerId, place: Place, ttl: Option<u64>) -> Self {
+    pub(super) fn new(server: ServerId, tool: &str, place: Place, ttl: Option<u64>) -> Self {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let longest = millis(LONGEST_TASK);
         // A server may find later that it keeps the task for longer.
-        Self { server, place, most: ttl.unwrap_or(longest).clamp(millis(ROTATION), longest) }
+        let tool = tool.to_owned();
+        Self { server, tool, place, most: ttl.unwrap_or(longest).clamp(millis(ROTATION), longest) }
     }
 
     /// The id that the client gets.
@@ -79,26 +85,41 @@ impl Handle {
         let handle = Self::read(&opened).ok_or_else(unknown)?;
         match &call.endpoint {
             Endpoint::Server(server) if *server != handle.server => Err(unknown()),
+            _ if !handle.is_there(gateway, call) => Err(unknown()),
             _ => Ok(handle),
         }
     }
 
+    /// Whether policies let the caller know of it: whoever may not call its tool any more has no task of it either.
+    pub(super) fn is_there(&self, gateway: &Gateway, call: &Call) -> bool {
+        let Some(pass) = gateway.gate.pass(&call.caller) else { return true };
+        let hints = gateway.servers.load().find(self.server.as_str()).and_then(|catalogue| {
+            let listing = catalogue.last(ListKind::Tools, Variant::of(&call.caller))?;
+            listing.find(&self.tool).map(|item| item.thing)
+        });
+        let kind = hints.unwrap_or(ThingKind::Tool(Annotations::default()));
+        let thing = Thing { server: self.server.as_str(), kind, name: &self.tool };
+        let act = Action::named(call.method.as_str()).map(|action| Act { action, thing, arguments: None });
+        pass.lets(&call.caller, act.as_ref())
+    }
+
     fn write(&self) -> Vec<u8> {
-        let server = self.server.as_str();
+        let (server, tool, length) = (self.server.as_str(), &self.tool, self.tool.len());
         match &self.place {
             Place::There { era, caps, id } => {
                 let era = if *era == Era::Legacy { 'l' } else { 'm' };
-                format!("{server} {era}{} {} {id}", caps.bits(), self.most)
+                format!("{server} {era}{} {} {length} {tool}{id}", caps.bits(), self.most)
             }
-            Place::Here(number) => format!("{server} h {} {number}", self.most),
+            Place::Here(number) => format!("{server} h {} {length} {tool}{number}", self.most),
         }
         .into_bytes()
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(bytes).ok()?.splitn(4, ' ');
+        let mut words = std::str::from_utf8(bytes).ok()?.splitn(5, ' ');
         let server = ServerId::parse(words.next()?).ok()?;
-        let (kind, most, rest) = (words.next()?, words.next()?.parse().ok()?, words.next()?);
+        let (kind, most, length) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let (tool, rest) = words.next()?.split_at_checked(length)?;
         let there = |era, bits: &str| {
             let caps = ClientCaps::from_bits(bits.parse().ok()?);
             Some(Place::There { era, caps, id: rest.to_owned() })
@@ -109,7 +130,7 @@ impl Handle {
             ("h", "") => Place::Here(rest.parse().ok()?),
             _ => return None,
         };
-        Some(Self { server, place, most })
+        Some(Self { server, tool: tool.to_owned(), place, most })
     }
 }
 
@@ -134,10 +155,12 @@ mod tests {
             },
             Place::Here(u64::MAX),
         ] {
-            let handle = Handle::new(server.clone(), place, Some(90_000_000));
+            let handle = Handle::new(server.clone(), "t 1ü", place, Some(90_000_000));
             assert_eq!(Handle::read(&handle.write()), Some(handle));
         }
-        for bad in ["", "a", "a x 1 1", "a h 1 x", "A l 1 1", "a l", "a h x 1", "a l1 1"] {
+        for bad in
+            ["", "a", "a x 1 1 t1", "a h 1 1 tx", "A l 1 1 t1", "a l", "a h x 1 t1", "a h 1 9 t1", "a l1 1 1"]
+        {
             assert_eq!(Handle::read(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -36,7 +36,8 @@ pub(super) async fn list(request: &Request<'_>) -> Result<Raw, Refusal> {
     let mut records = request.gateway.tasks.of(&owner, &call.endpoint, after, PAGE + 1);
     let more = records.len() > PAGE;
     records.truncate(PAGE);
-    let shown = records.iter().map(|record| show(request, record));
+    let there = records.iter().filter(|record| record.handle.is_there(request.gateway, call));
+    let shown = there.map(|record| show(request, record));
     let tasks = join_all(shown).await;
     let tasks: Vec<&str> = tasks.iter().flatten().map(Raw::as_str).collect();
     let mut out = format!("{{\"tasks\":[{}]", tasks.join(","));

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) task: Option<Raw>,
     /// What a modern server is told that the client can be asked and told.
     pub(crate) caps: ClientCaps,
+    /// The tool, by the server's own name, where a task may become of its call.
+    pub(crate) tool: String,
     /// The params, when a wish of the client's had to be taken out.
     pub(crate) params: Option<Object>,
 }
@@ -58,7 +60,7 @@ impl Plan {
 pub(crate) fn plan(gateway: &Gateway, call: &Call, route: &Route) -> Plan {
     let caps = Variant::of(&call.caller).caps;
     if call.method != Method::ToolsCall {
-        return Plan { wish: Wish::Answer, task: None, caps, params: None };
+        return Plan { wish: Wish::Answer, task: None, caps, tool: String::new(), params: None };
     }
     let revision = call.caller.revision;
     let asked = call.params.as_ref().and_then(|params| params.find("task"));
@@ -85,12 +87,16 @@ pub(crate) fn plan(gateway: &Gateway, call: &Call, route: &Route) -> Plan {
     let caps = if bridged { caps | ClientCaps::TASKS } else { caps };
     let params =
         asked.and(route.params.as_ref()).map(|params| params.with(&[("task", Change::Remove)]).into());
-    Plan { wish, task, caps, params }
+    let mut plan = Plan { wish, task, caps, tool: String::new(), params };
+    if plan.may_become_task() {
+        plan.tool = route.subject.clone().unwrap_or_default();
+    }
+    plan
 }
 
 /// Whether clients of an endpoint were told that there are tasks: whoever was not is answered as if it had not asked
 /// (2025-11-25, tasks).
 pub(super) fn offers_tasks(gateway: &Gateway, endpoint: &Endpoint) -> bool {
-    let servers = gateway.servers.load().behind(endpoint).unwrap_or_default();
+    let servers = gateway.servers.load().behind(endpoint, None).unwrap_or_default();
     servers.iter().any(|catalogue| catalogue.server.has_tasks())
 }

@@ -53,7 +53,14 @@ pub(crate) async fn receive<H: Send + 'static>(
     exchange: Exchange,
     held: H,
 ) -> Exchange {
-    let reception = Reception { gateway: gateway.clone(), call, server, crossing, caps: plan.caps };
+    let reception = Reception {
+        gateway: gateway.clone(),
+        call,
+        server,
+        crossing,
+        tool: plan.tool.clone(),
+        caps: plan.caps,
+    };
     match plan.wish {
         Wish::Task(ttl) => reception.into_task(exchange, ttl, held).await,
         Wish::Either => reception.follow(exchange, true, held),
@@ -67,6 +74,8 @@ struct Reception {
     call: Arc<Call>,
     server: Arc<Server>,
     crossing: Crossing,
+    /// The tool that was called, by the server's own name.
+    tool: String,
     /// What the server was told of the client.
     caps: ClientCaps,
 }
@@ -141,7 +150,7 @@ impl Reception {
         let to = self.crossing.to.era();
         let ttl = task.find(if era == Era::Legacy { "ttl" } else { "ttlMs" }).and_then(|ttl| ttl.u64());
         let place = Place::There { era, caps: self.caps, id };
-        let handle = Handle::new(self.server.id().clone(), place, ttl);
+        let handle = Handle::new(self.server.id().clone(), &self.tool, place, ttl);
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let shown = |to| handle.promise(to, &task::reshape(era, to, &task, &ours));
         let result = match (era, to) {
@@ -213,7 +222,7 @@ impl Reception {
     fn create(&self, work: &Arc<Work>, ttl: Option<u64>) -> Outcome {
         let number = self.gateway.tasks.number();
         let ttl = kept_for(ttl);
-        let handle = Handle::new(self.server.id().clone(), Place::Here(number), Some(ttl));
+        let handle = Handle::new(self.server.id().clone(), &self.tool, Place::Here(number), Some(ttl));
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let legacy = work.describe(&ours, ttl);
         if !self.record(&ours, handle, legacy.clone(), Some(ttl), Some(work)) {

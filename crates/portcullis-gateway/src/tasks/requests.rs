@@ -20,7 +20,7 @@ use super::plan::offers_tasks;
 use super::results::result_of;
 use super::store::{New, Owner, Record};
 use super::work::{Next, Work};
-use crate::admit::Permitted;
+use crate::admit::Admitted;
 use crate::call::{Call, Exchange, Outcome, Refusal};
 use crate::crossing::Crossing;
 use crate::gateway::Gateway;
@@ -36,10 +36,11 @@ const ENDING: Duration = Duration::from_secs(5);
 /// Answers a request about tasks.
 pub(crate) async fn answer(
     gateway: &Arc<Gateway>,
-    permitted: Permitted,
+    admitted: Admitted,
     record: impl FnOnce(&Call, Option<&ServerId>) -> Recorder,
 ) -> Exchange {
-    let (call, places) = permitted.into_parts();
+    // Whether policies let the caller know of the task, its handle says when it is opened.
+    let (call, places) = admitted.into_parts();
     let request = Request { gateway, call: &call };
     let handle = match request.check() {
         Ok(()) if call.method == Method::TasksList => Ok(None),

@@ -1,5 +1,6 @@
 //! What all servers share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -45,6 +46,7 @@ pub(crate) struct Surroundings {
     pub(crate) client_info: String,
     pub(crate) metrics: Metrics,
     limits: ArcSwap<Limits>,
+    numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
 }
@@ -52,6 +54,11 @@ pub(crate) struct Surroundings {
 type OnChange = Box<dyn Fn(Change) + Send + Sync>;
 
 impl Surroundings {
+    /// A number that is given once.
+    pub(crate) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(crate) fn new(
         control: Handle,
         supervisor: Supervisor,
@@ -67,6 +74,7 @@ impl Surroundings {
             client_info,
             metrics,
             limits: ArcSwap::from_pointee(limits),
+            numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
         }
     }

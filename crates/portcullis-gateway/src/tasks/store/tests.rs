@@ -15,6 +15,7 @@ fn new(owner: &Owner, id: &str, work: Option<Arc<Work>>) -> New {
         endpoint: Endpoint::Aggregate,
         handle: Handle::new(
             ServerId::parse("x").unwrap(),
+            "t",
             Place::There {
                 era: portcullis_mcp::revision::Era::Modern,
                 caps: portcullis_mcp::caps::ClientCaps::NONE,

@@ -1,0 +1,238 @@
+//! What the policies in force say to a call, a list, a subscription, a task.
+//!
+//! Without policies there is no [`Pass`], and nobody asks anything. With them, whoever resolves a name, merges a list or
+//! opens a handle holds the caller's pass, and what the pass does not let through does not exist for the caller: it is
+//! answered as what is not there. In shadow mode nothing is refused, and what would have been is logged.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwapOption;
+use portcullis_config::{self as config, FactKind, PolicyMode, Settings};
+use portcullis_mcp::json::Raw;
+use portcullis_model::{Principal, ServerId};
+use portcullis_policy::{
+    Action, Circumstances, Kind, Options, Policies, Problem, Source, Subject, Thing, ThingKind,
+};
+
+use crate::call::Caller;
+
+/// The policies in force, if there are any.
+#[derive(Default)]
+pub(crate) struct Gate {
+    /// What a call costs that no policy is about.
+    guarded: AtomicBool,
+    in_force: ArcSwapOption<InForce>,
+}
+
+/// Policies and how they are meant.
+pub(crate) struct InForce {
+    policies: Policies,
+    mode: PolicyMode,
+}
+
+impl InForce {
+    /// The policies of `settings`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(crate) fn load(settings: &Settings) -> Result<Option<Arc<Self>>, Vec<Problem>> {
+        let Some(policies) = policies(settings) else { return Ok(None) };
+        let mode = settings.policy.as_ref().map(|policy| policy.mode).unwrap_or_default();
+        Ok(Some(Arc::new(Self { policies: policies?, mode })))
+    }
+}
+
+/// The policies of a configuration, if it has any.
+///
+/// # Errors
+/// Everything that is wrong with them, with file, line and column.
+pub fn policies(settings: &Settings) -> Option<Result<Policies, Vec<Problem>>> {
+    let policy = settings.policy.as_ref()?;
+    let sources: Vec<_> = policy
+        .texts
+        .iter()
+        .map(|text| Source { file: text.file.display().to_string(), text: text.text.clone() })
+        .collect();
+    Some(Policies::load(&sources, &options(policy, settings)))
+}
+
+/// The Cedar schema that the policies of a configuration are held against.
+pub fn policy_schema(settings: &Settings) -> String {
+    let options = settings.policy.as_ref().map(|policy| options(policy, settings));
+    Policies::schema(&options.unwrap_or_default())
+}
+
+fn options(policy: &config::Policy, settings: &Settings) -> Options {
+    let facts = |facts: &std::collections::BTreeMap<String, FactKind>| {
+        facts.iter().map(|(name, kind)| (name.clone(), fact(*kind))).collect()
+    };
+    Options {
+        roles: policy.roles.clone(),
+        groups: policy.groups.clone(),
+        labels: policy.labels.clone(),
+        servers: settings.servers.keys().map(ToString::to_string).collect(),
+        claims: facts(&policy.claims),
+        arguments: facts(&policy.arguments),
+        strict: policy.mode == PolicyMode::Enforce,
+    }
+}
+
+fn fact(kind: FactKind) -> Kind {
+    match kind {
+        FactKind::String => Kind::Text,
+        FactKind::Integer => Kind::Integer,
+        FactKind::Decimal => Kind::Decimal,
+        FactKind::Boolean => Kind::Bool,
+        FactKind::Strings => Kind::Texts,
+    }
+}
+
+impl Gate {
+    /// Puts other policies in force, or none; returns those that were.
+    pub(crate) fn put(&self, policies: Option<Arc<InForce>>) -> Option<Arc<InForce>> {
+        for warning in policies.iter().flat_map(|in_force| in_force.policies.warnings()) {
+            tracing::warn!("{warning}");
+        }
+        let guarded = policies.is_some();
+        let old = self.in_force.swap(policies);
+        self.guarded.store(guarded, Ordering::Release);
+        old
+    }
+
+    /// What a caller may do now; `None` where no policy restricts anybody.
+    pub(crate) fn pass(&self, caller: &Caller) -> Option<Pass> {
+        self.pass_of(&caller.principal, caller.peer)
+    }
+
+    /// Whether a server's endpoint is there for somebody.
+    pub(crate) fn shows(&self, principal: &Principal, peer: Option<IpAddr>, server: &ServerId) -> bool {
+        let pass = self.pass_of(principal, peer);
+        pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.sees(server.as_str()))
+    }
+
+    fn pass_of(&self, principal: &Principal, peer: Option<IpAddr>) -> Option<Pass> {
+        if !self.guarded.load(Ordering::Acquire) {
+            return None;
+        }
+        let in_force = self.in_force.load_full()?;
+        let subject = in_force.policies.subject(principal);
+        let circumstances = Circumstances { now: SystemTime::now(), ip: peer };
+        Some(Pass { in_force, subject, circumstances })
+    }
+}
+
+/// What one caller may do at one moment.
+pub(crate) struct Pass {
+    in_force: Arc<InForce>,
+    subject: Arc<Subject>,
+    circumstances: Circumstances,
+}
+
+/// What is to be done, and to what.
+pub(crate) struct Act<'a> {
+    pub(crate) action: Action,
+    pub(crate) thing: Thing<'a>,
+    pub(crate) arguments: Option<Raw>,
+}
+
+impl Pass {
+    /// The same, where what it denies is denied.
+    pub(crate) fn enforced(&self) -> Option<&Self> {
+        (self.in_force.mode == PolicyMode::Enforce).then_some(self)
+    }
+
+    /// Whether the server is there for the caller.
+    pub(crate) fn sees(&self, server: &str) -> bool {
+        self.in_force.policies.sees(&self.subject, server, &self.circumstances)
+    }
+
+    /// Whether the caller may do something that does not depend on arguments.
+    pub(crate) fn may(&self, action: Action, thing: Thing<'_>) -> bool {
+        self.in_force.policies.allows(&self.subject, action, thing, &self.circumstances, None)
+    }
+
+    /// Whether something is done: it may be, or only shadows are cast. What is about nothing that policies know may not.
+    pub(crate) fn lets(&self, caller: &Caller, act: Option<&Act<'_>>) -> bool {
+        let Some(act) = act else { return self.enforced().is_none() };
+        let Act { action, thing, arguments } = act;
+        let policies = &self.in_force.policies;
+        if policies.allows(&self.subject, *action, *thing, &self.circumstances, arguments.as_ref()) {
+            return true;
+        }
+        let shadow = self.enforced().is_none();
+        if shadow || tracing::enabled!(tracing::Level::DEBUG) {
+            self.log(caller, act, shadow);
+        }
+        shadow
+    }
+
+    /// Which things of a list are shown; all of them where only shadows are cast.
+    pub(crate) fn shown<'a>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        list: (&str, u64),
+        things: impl Iterator<Item = Thing<'a>>,
+    ) -> Option<Arc<[bool]>> {
+        let shown = self.in_force.policies.shown(&self.subject, action, list, things, &self.circumstances);
+        if self.enforced().is_some() {
+            return Some(shown.things);
+        }
+        let hidden = shown.things.iter().filter(|shown| !**shown).count();
+        if shown.fresh && hidden > 0 {
+            let (principal, server) = (caller.principal.to_string(), list.0);
+            tracing::info!(
+                principal.id = principal,
+                server.id = server,
+                action = action.name(),
+                hidden,
+                "policy: would not be listed (shadow)"
+            );
+        }
+        None
+    }
+
+    /// A URI may hold what logs are not to; the names of tools and prompts may not.
+    fn log(&self, caller: &Caller, act: &Act<'_>, shadow: bool) {
+        let Act { action, thing, arguments } = act;
+        let verdict = self.in_force.policies.explain(
+            &caller.principal,
+            *action,
+            *thing,
+            &self.circumstances,
+            arguments.as_ref(),
+        );
+        let policies: Vec<_> = verdict.reasons.iter().map(|reason| reason.id.as_str()).collect();
+        let policies = policies.join(", ");
+        let name = match thing.kind {
+            ThingKind::Tool(_) | ThingKind::Prompt => thing.name,
+            ThingKind::Server | ThingKind::Resource | ThingKind::Template => "",
+        };
+        let principal = caller.principal.to_string();
+        let (action, server, because) = (action.name(), thing.server, verdict.because.to_string());
+        if shadow {
+            tracing::info!(
+                principal.id = principal,
+                action,
+                server.id = server,
+                tool.name = name,
+                because,
+                policies,
+                "policy: would be denied (shadow)"
+            );
+        } else {
+            tracing::debug!(
+                principal.id = principal,
+                action,
+                server.id = server,
+                tool.name = name,
+                because,
+                policies,
+                "policy: denied"
+            );
+        }
+    }
+}
