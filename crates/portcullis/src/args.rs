@@ -24,6 +24,98 @@ pub(crate) enum Verb {
     /// Look at a configuration
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Try policies
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Say why somebody may, or may not, use something
+    Explain(Explain),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum PolicyVerb {
+    /// Try policies on the cases of a file: exit 0 when all are as expected, 1 when not
+    Test {
+        /// The cases
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The configuration whose policies are tried, instead of the one that the file names
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print what was found as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say why somebody may, or may not, use something: exit 0 when they may, 1 when not
+    Explain(Explain),
+    /// Print the Cedar schema that the policies of a configuration are held against
+    Schema {
+        /// The configuration
+        #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+        file: PathBuf,
+    },
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Explain {
+    /// The configuration
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: PathBuf,
+    /// Who: `anonymous`, `user:ISSUER#SUBJECT`, `key:NAME`, `cert:SHA256` or a SPIFFE id
+    #[arg(long = "as", value_name = "WHO")]
+    pub who: String,
+    /// A group that they are in; may be given several times
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// A scope of their token; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    /// The client that their token was issued to
+    #[arg(long, value_name = "CLIENT")]
+    pub client: Option<String>,
+    /// Claims of their token
+    #[arg(long, value_name = "JSON")]
+    pub claims: Option<String>,
+    #[command(flatten)]
+    pub thing: ThingArgs,
+    /// The method, if it is not the one that uses the thing (tools/call, prompts/get, resources/read)
+    #[arg(long = "do", value_name = "METHOD")]
+    pub method: Option<String>,
+    /// What its server says of the tool: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, with `!` before one
+    /// that it denies; may be given several times
+    #[arg(long = "annotation", value_name = "HINT")]
+    pub annotations: Vec<String>,
+    /// Arguments of the call; without them it is said whether some call could be permitted
+    #[arg(long, value_name = "JSON")]
+    pub args: Option<String>,
+    /// The address that they connect from
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
+    /// When, as 2026-11-28T20:00:00Z; now, if it is not given
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ThingArgs {
+    /// A tool, as `SERVER/NAME` or as the aggregate names it (`SERVER__NAME`)
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// A prompt, in the same way
+    #[arg(long, value_name = "NAME")]
+    pub prompt: Option<String>,
+    /// A resource, as `SERVER/URI`
+    #[arg(long, value_name = "URI")]
+    pub resource: Option<String>,
+    /// A template of resources, as `SERVER/TEMPLATE`
+    #[arg(long, value_name = "TEMPLATE")]
+    pub template: Option<String>,
+    /// A server
+    #[arg(long, value_name = "SERVER")]
+    pub server: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -48,7 +48,21 @@ pub(crate) fn settle(loaded: Result<Loaded, Problems>) -> anyhow::Result<Loaded>
 
 fn check(file: &Path, as_json: bool) -> ExitCode {
     let (problems, usable) = match portcullis_config::load(file, &ProcessEnvironment, &Overrides::default()) {
-        Ok(loaded) => (loaded.warnings, true),
+        Ok(loaded) => {
+            let mut problems = loaded.warnings;
+            let usable = match portcullis_gateway::policies(&loaded.settings) {
+                Some(Ok(policies)) => {
+                    problems.extend(policies.warnings().iter().map(of_policy));
+                    true
+                }
+                Some(Err(of_policies)) => {
+                    problems.extend(of_policies.iter().map(of_policy));
+                    false
+                }
+                None => true,
+            };
+            (problems, usable)
+        }
         Err(problems) => (problems.0, false),
     };
     if as_json {
@@ -63,6 +77,18 @@ fn check(file: &Path, as_json: bool) -> ExitCode {
         }
     }
     if usable { ExitCode::SUCCESS } else { ExitCode::from(2) }
+}
+
+fn of_policy(problem: &portcullis_policy::Problem) -> Problem {
+    Problem {
+        file: problem.file.clone(),
+        line: problem.line,
+        column: problem.column,
+        path: String::new(),
+        message: problem.message.clone(),
+        nearest: None,
+        severity: if problem.is_error { Severity::Error } else { Severity::Warning },
+    }
 }
 
 fn describe(problem: &Problem) -> serde_json::Value {

@@ -5,6 +5,7 @@ mod banner;
 mod config;
 mod connect;
 mod files;
+mod policy;
 mod reload;
 mod serve;
 mod servers;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
         Verb::Serve(serve) => serve::serve(&serve),
         Verb::Connect(connect) => connect::run(&connect),
         Verb::Config(verb) => config::run(&verb),
+        Verb::Policy(verb) => policy::run(&verb),
+        Verb::Explain(explain) => policy::explain(&explain),
     };
     match done {
         Ok(code) => code,

@@ -1,0 +1,219 @@
+//! One question to policies, as it is typed: who, what, to which thing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use portcullis_config::{Case, Settings, Who};
+use portcullis_mcp::json::{Kind, Limits, Raw};
+use portcullis_model::{Claim, Key, Principal, User};
+use portcullis_policy::{Action, Annotations, Circumstances, Policies, Thing, ThingKind, Verdict};
+
+use crate::args::{Explain, ThingArgs};
+
+/// A question.
+pub(super) struct Question {
+    principal: Principal,
+    action: Action,
+    server: String,
+    kind: ThingKind,
+    name: String,
+    arguments: Option<Raw>,
+    circumstances: Circumstances,
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.principal, self.action.name(), self.server)?;
+        if self.kind == ThingKind::Server { Ok(()) } else { write!(f, "/{}", self.name) }
+    }
+}
+
+impl Question {
+    /// That of a case.
+    ///
+    /// # Errors
+    /// What cannot be understood.
+    pub(super) fn of_case(case: &Case, settings: &Settings) -> Result<Self, String> {
+        let things = [&case.tool, &case.prompt, &case.resource, &case.template, &case.server];
+        if things.iter().filter(|thing| thing.is_some()).count() != 1 {
+            return Err("name one of `tool`, `prompt`, `resource`, `template` and `server`".to_owned());
+        }
+        let thing = ThingArgs {
+            tool: case.tool.clone(),
+            prompt: case.prompt.clone(),
+            resource: case.resource.clone(),
+            template: case.template.clone(),
+            server: case.server.clone(),
+        };
+        Self {
+            principal: principal(&case.who)?,
+            arguments: case.args.as_deref().map(object).transpose()?,
+            circumstances: circumstances(case.from.as_deref(), case.at.as_deref())?,
+            ..Self::about(&thing, &case.annotations, settings)?
+        }
+        .with(case.method.as_deref())
+    }
+
+    /// That of a command line.
+    ///
+    /// # Errors
+    /// What cannot be understood.
+    pub(super) fn of_args(asked: &Explain, settings: &Settings) -> Result<Self, String> {
+        let who = Who {
+            id: asked.who.clone(),
+            groups: asked.groups.clone(),
+            scopes: asked.scopes.clone(),
+            client: asked.client.clone(),
+            claims: asked.claims.clone(),
+        };
+        Self {
+            principal: principal(&who)?,
+            arguments: asked.args.as_deref().map(object).transpose()?,
+            circumstances: circumstances(asked.from.as_deref(), asked.at.as_deref())?,
+            ..Self::about(&asked.thing, &asked.annotations, settings)?
+        }
+        .with(asked.method.as_deref())
+    }
+
+    fn about(thing: &ThingArgs, hints: &[String], settings: &Settings) -> Result<Self, String> {
+        let tool = ThingKind::Tool(annotations(hints)?);
+        let (kind, action, text) = match thing {
+            ThingArgs { tool: Some(text), .. } => (tool, Action::ToolsCall, text),
+            ThingArgs { prompt: Some(text), .. } => (ThingKind::Prompt, Action::PromptsGet, text),
+            ThingArgs { resource: Some(text), .. } => (ThingKind::Resource, Action::ResourcesRead, text),
+            ThingArgs { template: Some(text), .. } => (ThingKind::Template, Action::TemplatesList, text),
+            ThingArgs { server: Some(text), .. } => (ThingKind::Server, Action::Discover, text),
+            _ => return Err("name a thing".to_owned()),
+        };
+        let (server, name) = match kind {
+            ThingKind::Server => (text.as_str(), ""),
+            // A slug has no underscore, so the aggregate's names part at the first two.
+            _ => text.split_once('/').or_else(|| text.split_once("__")).ok_or_else(|| {
+                format!("`{text}` names no server; write SERVER/NAME, or the name that the aggregate lists")
+            })?,
+        };
+        if !settings.servers.keys().any(|id| id.as_str() == server) {
+            let known: Vec<_> = settings.servers.keys().map(ToString::to_string).collect();
+            return Err(format!("there is no server `{server}`; there are {}", known.join(", ")));
+        }
+        Ok(Self {
+            principal: Principal::Anonymous,
+            action,
+            server: server.to_owned(),
+            kind,
+            name: name.to_owned(),
+            arguments: None,
+            circumstances: Circumstances { now: SystemTime::now(), ip: None },
+        })
+    }
+
+    fn with(mut self, method: Option<&str>) -> Result<Self, String> {
+        if let Some(method) = method {
+            let known = || Action::all().map(Action::name).collect::<Vec<_>>().join(", ");
+            self.action = Action::named(method)
+                .ok_or_else(|| format!("no method `{method}`; there are {}", known()))?;
+        } else if self.action == Action::ToolsCall && self.arguments.is_none() {
+            // Nothing is known of a call yet but its tool.
+            self.action = Action::ToolsList;
+        }
+        Ok(self)
+    }
+
+    /// Asks.
+    pub(super) fn put(&self, policies: &Policies) -> Verdict {
+        let thing = Thing { server: &self.server, kind: self.kind, name: &self.name };
+        let arguments = self.arguments.as_ref();
+        policies.explain(&self.principal, self.action, thing, &self.circumstances, arguments)
+    }
+}
+
+fn principal(who: &Who) -> Result<Principal, String> {
+    let Who { id, groups, scopes, client, claims } = who;
+    if let Some(user) = id.strip_prefix("user:") {
+        let (issuer, subject) =
+            user.split_once('#').ok_or("expected `user:ISSUER#SUBJECT`, as `portcullis` names users")?;
+        return Ok(Principal::user(User {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            client_id: client.clone(),
+            scopes: scopes.clone(),
+            groups: groups.clone(),
+            claims: read_claims(claims.as_deref())?,
+        }));
+    }
+    if let Some(key) = id.strip_prefix("key:") {
+        return Ok(Principal::key(Key {
+            id: key.to_owned(),
+            groups: groups.clone(),
+            scopes: scopes.clone(),
+        }));
+    }
+    if !groups.is_empty() || !scopes.is_empty() || client.is_some() || claims.is_some() {
+        return Err(format!("`{id}` brings no groups, scopes and claims; `policy.groups` names its groups"));
+    }
+    match id.strip_prefix("cert:") {
+        Some(fingerprint) => Ok(Principal::Certificate { fingerprint: fingerprint.into() }),
+        None if id == "anonymous" => Ok(Principal::Anonymous),
+        None if id.starts_with("spiffe://") => Ok(Principal::Workload { spiffe_id: id.as_str().into() }),
+        None => Err(format!("`{id}` is no principal: anonymous, user:…#…, key:…, cert:… or spiffe://…")),
+    }
+}
+
+fn object(text: &str) -> Result<Raw, String> {
+    let raw = Raw::parse(text.to_owned().into(), Limits::default());
+    let raw = raw.map_err(|error| format!("`{text}` is not JSON: {error}"))?;
+    if raw.kind() == Kind::Object { Ok(raw) } else { Err(format!("`{text}` is no JSON object")) }
+}
+
+fn read_claims(text: Option<&str>) -> Result<BTreeMap<String, Claim>, String> {
+    let Some(text) = text else { return Ok(BTreeMap::new()) };
+    let object = object(text)?;
+    Ok(object
+        .members()
+        .filter_map(|member| Some((member.key().into_owned(), claim(&member.value())?)))
+        .collect())
+}
+
+/// A claim, as the tokens of issuers bring it; `null` is absent.
+fn claim(value: &Raw) -> Option<Claim> {
+    Some(match value.kind() {
+        Kind::Null => return None,
+        Kind::Bool => Claim::Bool(value.bool()?),
+        Kind::String => Claim::Text(value.string()?.into_owned()),
+        Kind::Number => {
+            let text = value.as_str();
+            text.parse().map_or_else(|_| Claim::Text(text.to_owned()), Claim::Integer)
+        }
+        Kind::Array => Claim::List(value.elements().filter_map(|one| claim(&one)).collect()),
+        Kind::Object => {
+            let members = value.members();
+            let claims = members.filter_map(|one| Some((one.key().into_owned(), claim(&one.value())?)));
+            Claim::Object(claims.collect())
+        }
+    })
+}
+
+fn annotations(hints: &[String]) -> Result<Annotations, String> {
+    let mut annotations = Annotations::default();
+    for hint in hints {
+        let (name, said) = hint.strip_prefix('!').map_or((hint.as_str(), true), |name| (name, false));
+        match name {
+            "readOnlyHint" => annotations.read_only = said,
+            "destructiveHint" => annotations.destructive = said,
+            "idempotentHint" => annotations.idempotent = said,
+            "openWorldHint" => annotations.open_world = said,
+            _ => return Err(format!("no hint `{name}`; see --help")),
+        }
+    }
+    Ok(annotations)
+}
+
+fn circumstances(from: Option<&str>, at: Option<&str>) -> Result<Circumstances, String> {
+    let ip = from.map(|from| from.parse::<IpAddr>().map_err(|_| format!("`{from}` is no address")));
+    let now = at.map(|at| {
+        Circumstances::moment(at).ok_or_else(|| format!("`{at}` is no time; write 2026-11-28T20:00:00Z"))
+    });
+    Ok(Circumstances { now: now.transpose()?.unwrap_or_else(SystemTime::now), ip: ip.transpose()? })
+}

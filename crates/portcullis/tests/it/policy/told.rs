@@ -1,0 +1,82 @@
+//! Subscriptions and tasks of what is denied.
+
+use serde_json::json;
+
+use super::write;
+use crate::harness::teller::Kind;
+use crate::harness::{Gateway, Legacy, Modern, Teller, signal, until};
+use rustix::process::Signal;
+
+const LISTEN: &str = "subscriptions/listen";
+
+fn policies(forbidden: &str) -> String {
+    let forbid = if forbidden.is_empty() {
+        String::new()
+    } else {
+        format!("forbid (principal, action, {forbidden});")
+    };
+    format!("permit (principal, action, resource); {forbid}")
+}
+
+async fn started(teller: &Teller, forbidden: &str) -> Gateway {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &policies(forbidden));
+    let config = json!({"servers": {"x": teller.config()}, "policy": {"files": ["policies"]}});
+    Gateway::start_in(folder, &config, &[])
+}
+
+async fn change(gateway: &Gateway, forbidden: &str) {
+    let told = "took up the policies";
+    let before = gateway.log().matches(told).count();
+    write(gateway.folder(), &policies(forbidden));
+    signal(gateway.pid(), Signal::HUP);
+    until(told, async || gateway.log().matches(told).count() > before).await;
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_is_not_subscribed_to() {
+    let mut teller = Teller::start(Kind::HttpModern).await;
+    let gateway = started(&teller, r#"resource == Resource::"x/db://b""#).await;
+    let client = Modern::new();
+    let wish = json!({"resourceSubscriptions": ["mcp+x+db://a", "mcp+x+db://b"], "toolsListChanged": true});
+    let (_, mut events) = client.stream(&gateway, LISTEN, json!({"notifications": wish})).await;
+    let accepted = events.message().await.unwrap();
+    assert_eq!(accepted["params"]["notifications"]["resourceSubscriptions"], json!(["mcp+x+db://a"]));
+    teller.update("db://a").await;
+    let told = events.message().await.unwrap();
+    assert_eq!(told["params"]["uri"], "mcp+x+db://a");
+    let session = Legacy::open(&gateway).await;
+    let denied = session.request(&gateway, "resources/subscribe", json!({"uri": "mcp+x+db://b"})).await;
+    let unknown = session.request(&gateway, "resources/subscribe", json!({"uri": "mcp+none+db://b"})).await;
+    assert_eq!(denied.text().replace("mcp+x+", "mcp+none+"), unknown.text());
+    // A stream that tells of what is not there any more ends in order, and its client opens another.
+    change(&gateway, r#"resource is Resource in Server::"x""#).await;
+    loop {
+        let message = events.message().await.expect("an end in order");
+        if message.get("result").is_some() {
+            break;
+        }
+        assert_ne!(message["method"], "notifications/resources/updated");
+    }
+    let (_, mut events) = client.stream(&gateway, LISTEN, json!({"notifications": wish})).await;
+    let accepted = events.message().await.unwrap();
+    let accepted = &accepted["params"]["notifications"];
+    assert!(accepted.get("resourceSubscriptions").is_none_or(|uris| *uris == json!([])), "{accepted}");
+}
+
+#[tokio::test]
+async fn new_policies_are_told_as_changed_lists() {
+    let teller = Teller::start(Kind::HttpModern).await;
+    let gateway = started(&teller, "").await;
+    let session = Legacy::open(&gateway).await;
+    let mut stream = session.listen(&gateway, None).await;
+    change(&gateway, r#"resource in Server::"x""#).await;
+    loop {
+        let message = stream.message().await.expect("the stream is open");
+        if message["method"] == "notifications/tools/list_changed" {
+            break;
+        }
+    }
+    let list = session.result(&gateway, "tools/list", json!({})).await;
+    assert_eq!(list["tools"], json!([]));
+}
