@@ -20,7 +20,7 @@ use crate::thing::{Labels, Thing, entity, uid};
 use crate::unknown::Reads;
 
 /// Callers remembered at once, and sets of groups; when there are more, it begins anew.
-const MOST_SUBJECTS: usize = 8_192;
+const MOST_SUBJECTS: usize = 2_048;
 const MOST_SHELVES: usize = 1_024;
 
 /// Things that no policy tells apart: the policies that can matter, their own labels, and all but the name.

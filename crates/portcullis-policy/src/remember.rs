@@ -19,7 +19,9 @@ use crate::thing::{Thing, ThingKind};
 use crate::unknown::Reads;
 
 /// Decisions remembered for one caller; when there are more, it begins anew.
-const MOST_DECISIONS: usize = 8_192;
+const MOST_DECISIONS: usize = 1_024;
+/// The longest name of a thing that is remembered, in bytes: callers make up URIs.
+const LONGEST_NAME: usize = 512;
 /// The same for lists.
 const MOST_LISTS: usize = 512;
 
@@ -97,6 +99,9 @@ impl Subject {
     }
 
     pub(crate) fn remember(&self, action: Action, thing: &Thing<'_>, allowed: bool, standing: Standing) {
+        if thing.name.len() > LONGEST_NAME {
+            return;
+        }
         let decided = Decided {
             action,
             server: thing.server.into(),

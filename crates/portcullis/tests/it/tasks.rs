@@ -21,16 +21,16 @@ const RELATED: &str = "io.modelcontextprotocol/related-task";
 const OWN: &str = "task/1 of the server";
 
 /// A modern client that declares the extension.
-fn declaring(path: &str) -> Modern {
+pub(crate) fn declaring(path: &str) -> Modern {
     Modern::at(path).with_meta(CAPABILITIES, json!({"extensions": {EXTENSION: {}}}))
 }
 
 /// How the task of a server goes; the test says.
 #[derive(Clone)]
-struct Course(Arc<Mutex<Value>>);
+pub(crate) struct Course(Arc<Mutex<Value>>);
 
 impl Course {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(json!({"status": "working"}))))
     }
 
@@ -58,7 +58,7 @@ fn task(status: &Value) -> Value {
 }
 
 /// A server of 2026-07-28 with the extension: `slow` becomes a task for whoever knows tasks, `quick` never does.
-async fn modern_server(course: &Course) -> Upstream {
+pub(crate) async fn modern_server(course: &Course) -> Upstream {
     let mut fake = Fake::modern().tools(vec![tool("slow", None), tool("quick", None)]);
     fake.capabilities["extensions"] = json!({EXTENSION: {}});
     let (get, cancel) = (course.clone(), course.clone());
@@ -192,7 +192,7 @@ fn text(text: &str) -> Value {
 }
 
 /// A modern client's task; its id.
-async fn create(client: &Modern, gateway: &Gateway, name: &str) -> String {
+pub(crate) async fn create(client: &Modern, gateway: &Gateway, name: &str) -> String {
     let made = client.call(gateway, name, json!({})).await;
     assert_eq!(made["resultType"], "task", "{made}");
     assert!(made.get("task").is_none() && made.get("ttl").is_none(), "{made}");

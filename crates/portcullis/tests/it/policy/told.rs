@@ -5,6 +5,7 @@ use serde_json::json;
 use super::write;
 use crate::harness::teller::Kind;
 use crate::harness::{Gateway, Legacy, Modern, Teller, signal, until};
+use crate::tasks::{Course, create, declaring, modern_server};
 use rustix::process::Signal;
 
 const LISTEN: &str = "subscriptions/listen";
@@ -62,6 +63,33 @@ async fn what_may_not_be_read_is_not_subscribed_to() {
     let accepted = events.message().await.unwrap();
     let accepted = &accepted["params"]["notifications"];
     assert!(accepted.get("resourceSubscriptions").is_none_or(|uris| *uris == json!([])), "{accepted}");
+}
+
+#[tokio::test]
+async fn a_task_of_what_is_denied_by_now_is_no_task() {
+    let server = modern_server(&Course::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &policies(""));
+    let config = json!({"servers": {"x": server.config()}, "policy": {"files": ["policies"]}});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let client = declaring("/mcp");
+    let id = create(&client, &gateway, "x__slow").await;
+    assert_eq!(client.result(&gateway, "tasks/get", json!({"taskId": id})).await["status"], "working");
+    change(&gateway, r#"resource == Tool::"x/slow""#).await;
+    let asked = server.count("tasks/get");
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let ask = async |id: &str| {
+            let params = json!({"taskId": id, "inputResponses": {}});
+            let answer = client.request(&gateway, method, params).await;
+            (answer.status(), answer.text())
+        };
+        assert_eq!(ask(&id).await, ask("none").await, "{method}");
+    }
+    let wish = json!({"taskIds": [id], "toolsListChanged": true});
+    let (_, mut events) = client.stream(&gateway, LISTEN, json!({"notifications": wish})).await;
+    let accepted = events.message().await.unwrap();
+    assert!(!accepted.to_string().contains(&id), "{accepted}");
+    assert_eq!((server.count("tasks/get"), server.count("tasks/cancel")), (asked, 0));
 }
 
 #[tokio::test]
