@@ -142,8 +142,8 @@ impl Policies {
         form: Form,
         placed: &Placed<'_>,
     ) -> std::sync::Arc<Slice> {
-        let shelf = subject.shelves.shelf(&self.rules, subject.place(), action, form);
-        shelf.slice(&self.rules, &placed.around)
+        let rules = &self.rules;
+        subject.shelves.shelf(rules, subject.place(), action, form).slice(rules, &placed.around)
     }
 
     /// The policies that a thing's being shown depends on; `None` when one of them can tell it from others of the same labels
@@ -162,10 +162,11 @@ impl Policies {
     }
 
     fn door(&self, subject: &Subject, placed: &Placed<'_>) -> std::sync::Arc<Slice> {
-        let shelf = subject.shelves.shelf(&self.rules, subject.place(), Action::Discover, Form::Door);
         let mut around = self.labels.within(placed.thing.server);
         around.push(placed.uid.clone());
-        shelf.slice(&self.rules, &around)
+        let rules = &self.rules;
+        let doors = subject.shelves.shelf(rules, subject.place(), Action::Discover, Form::Door);
+        doors.slice(rules, &around)
     }
 
     fn ask(
@@ -241,12 +242,7 @@ impl Policies {
         Context::from_pairs(members).map_err(|error| error.to_string())
     }
 
-    fn entities(
-        &self,
-        subject: &Subject,
-        placed: &Placed<'_>,
-        reads: Reads,
-    ) -> Result<Entities, cedar_policy::entities_errors::EntitiesError> {
+    fn entities(&self, subject: &Subject, placed: &Placed<'_>, reads: Reads) -> Result<Entities, String> {
         let server = Thing::server(placed.thing.server);
         let of_server = self.labels.of_server(placed.thing.server);
         let mut labels: Vec<_> = of_server.iter().chain(&placed.labels).cloned().collect();
@@ -262,6 +258,6 @@ impl Policies {
         if reads.any(Reads::ACTION) {
             all.extend(self.hierarchy.iter().cloned());
         }
-        Entities::from_entities(all, None)
+        Entities::from_entities(all, None).map_err(|error| error.to_string())
     }
 }

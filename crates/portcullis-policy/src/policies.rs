@@ -23,6 +23,9 @@ use crate::unknown::Reads;
 const MOST_SUBJECTS: usize = 2_048;
 const MOST_SHELVES: usize = 1_024;
 
+/// Callers that no scope tells apart: their kind, and what of them is named.
+type Alike = (&'static str, Vec<EntityUid>);
+
 /// Things that no policy tells apart: the policies that can matter, their own labels, and all but the name.
 type Class<'a> = (Vec<usize>, Vec<EntityUid>, Thing<'a>);
 
@@ -49,7 +52,7 @@ pub struct Policies {
     /// Every principal, group and role that a policy names in its scope: others tell no two callers apart.
     named: HashSet<EntityUid>,
     subjects: Mutex<HashMap<Vouched, Arc<Subject>>>,
-    shelves: Mutex<HashMap<(&'static str, Vec<EntityUid>), Arc<Shelves>>>,
+    shelves: Mutex<HashMap<Alike, Arc<Shelves>>>,
 }
 
 impl Policies {

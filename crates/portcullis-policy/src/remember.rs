@@ -32,8 +32,11 @@ pub struct Subject {
     pub(crate) shelves: Arc<Shelves>,
     hasher: RandomState,
     decisions: Mutex<HashMap<u64, Decided>>,
-    lists: Mutex<HashMap<(Action, u64), (Arc<[bool]>, Standing)>>,
+    lists: Mutex<HashMap<(Action, u64), Listed>>,
 }
+
+/// What is shown of a list.
+type Listed = (Arc<[bool]>, Standing);
 
 #[derive(Debug)]
 struct Decided {
@@ -49,6 +52,7 @@ struct Decided {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
     second: Option<u64>,
+    #[allow(clippy::option_option, reason = "whether it counts, and whether there is one")]
     ip: Option<Option<IpAddr>>,
 }
 

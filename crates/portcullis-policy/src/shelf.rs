@@ -46,8 +46,8 @@ impl Shelves {
         form: Form,
     ) -> Arc<Shelf> {
         let mut shelves = lock(&self.0);
-        let shelf = shelves.entry((action, form));
-        shelf.or_insert_with(|| Arc::new(Shelf::new(rules, kind, around, action, form))).clone()
+        let entry = shelves.entry((action, form));
+        entry.or_insert_with(|| Arc::new(Shelf::new(rules, kind, around, action, form))).clone()
     }
 }
 
