@@ -66,7 +66,7 @@ mod tests {
         ];
         let declared: BTreeMap<_, _> = declared.map(|(name, kind)| (name.to_owned(), kind)).into();
         for (arguments, wrong) in [
-            (r#"{}"#, None),
+            ("{}", None),
             (r#"{"path":"/a","amount":5,"price":1.5,"force":true,"to":["a","b"],"more":{}}"#, None),
             (r#"{"path":null,"amount":null}"#, None),
             (r#"{"price":-3}"#, None),

@@ -32,6 +32,7 @@ pub(crate) enum Verb {
 }
 
 #[derive(Subcommand, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is read once")]
 pub(crate) enum PolicyVerb {
     /// Try policies on the cases of a file: exit 0 when all are as expected, 1 when not
     Test {

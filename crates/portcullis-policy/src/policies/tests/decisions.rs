@@ -276,8 +276,8 @@ fn a_policy_that_cannot_be_evaluated_denies() {
 #[test]
 fn a_claim_of_another_type_is_no_absent_claim() {
     let policies = loaded(
-        r#"permit (principal, action, resource);
-           forbid (principal, action, resource) when { principal.claims has level && principal.claims.level > 5 };"#,
+        "permit (principal, action, resource);
+           forbid (principal, action, resource) when { principal.claims has level && principal.claims.level > 5 };",
     );
     check(
         &policies,
