@@ -3,6 +3,7 @@
 //! `cargo bench -p portcullis-policy`; with `-- --test` each runs once.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use divan::{Bencher, black_box};
@@ -117,15 +118,10 @@ fn decision_cold(bencher: Bencher<'_, '_>) {
         policies.allows(&subject, Action::ToolsCall, tool("s3", "other"), &now, None);
         subject
     };
-    let mut number = 0;
-    bencher
-        .with_inputs(|| {
-            number += GROUPS;
-            warm(number)
-        })
-        .bench_values(|subject| {
-            policies.allows(&subject, Action::ToolsCall, tool("s3", "tool_7"), &now, None)
-        });
+    let number = AtomicUsize::new(0);
+    bencher.with_inputs(|| warm(number.fetch_add(GROUPS, Ordering::Relaxed))).bench_values(|subject| {
+        policies.allows(&subject, Action::ToolsCall, tool("s3", "tool_7"), &now, None)
+    });
 }
 
 /// A decision that depends on arguments, which is made each time.
@@ -171,12 +167,9 @@ fn list_steady(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn list_cold(bencher: Bencher<'_, '_>) {
     let (policies, names) = (policies(), names());
-    let mut number = 0;
+    let number = AtomicUsize::new(0);
     bencher
-        .with_inputs(|| {
-            number += 1;
-            policies.subject(&caller(number))
-        })
+        .with_inputs(|| policies.subject(&caller(number.fetch_add(1, Ordering::Relaxed))))
         .bench_values(|subject| list(&policies, &subject, &names, 0));
 }
 
