@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p portcullis-policy`; with `-- --test` each runs once.
 
+#![allow(clippy::format_push_string, reason = "policies are written once, before anything is measured")]
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;

@@ -19,7 +19,7 @@ fn policies(forbidden: &str) -> String {
     format!("permit (principal, action, resource); {forbid}")
 }
 
-async fn started(teller: &Teller, forbidden: &str) -> Gateway {
+fn started(teller: &Teller, forbidden: &str) -> Gateway {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &policies(forbidden));
     let config = json!({"servers": {"x": teller.config()}, "policy": {"files": ["policies"]}});
@@ -37,7 +37,7 @@ async fn change(gateway: &Gateway, forbidden: &str) {
 #[tokio::test]
 async fn what_may_not_be_read_is_not_subscribed_to() {
     let mut teller = Teller::start(Kind::HttpModern).await;
-    let gateway = started(&teller, r#"resource == Resource::"x/db://b""#).await;
+    let gateway = started(&teller, r#"resource == Resource::"x/db://b""#);
     let client = Modern::new();
     let wish = json!({"resourceSubscriptions": ["mcp+x+db://a", "mcp+x+db://b"], "toolsListChanged": true});
     let (_, mut events) = client.stream(&gateway, LISTEN, json!({"notifications": wish})).await;
@@ -95,7 +95,7 @@ async fn a_task_of_what_is_denied_by_now_is_no_task() {
 #[tokio::test]
 async fn new_policies_are_told_as_changed_lists() {
     let teller = Teller::start(Kind::HttpModern).await;
-    let gateway = started(&teller, "").await;
+    let gateway = started(&teller, "");
     let session = Legacy::open(&gateway).await;
     let mut stream = session.listen(&gateway, None).await;
     change(&gateway, r#"resource in Server::"x""#).await;
