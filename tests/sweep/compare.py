@@ -276,7 +276,28 @@ def _compare_hello(seen, direct, verdict):
             verdict.translated += 1
         else:
             verdict.faults.append(f"{what}: {first_difference(mine, yardstick)}")
-    _compare_capabilities(seen.hello["capabilities"], theirs["capabilities"], direct, verdict)
+    declared = _in_era(theirs["capabilities"], source, seen.era)
+    _compare_capabilities(seen.hello["capabilities"], declared, direct, verdict)
+
+
+TASKS = "io.modelcontextprotocol/tasks"
+
+
+def _in_era(capabilities, source, era):
+    """What a server declares, in the words of the other era: tasks of 2025-11-25 are an extension in 2026-07-28."""
+    if source == era:
+        return capabilities
+    capabilities = dict(capabilities)
+    if source == LEGACY:
+        tasks = capabilities.pop("tasks", None)
+        if tasks and "call" in tasks.get("requests", {}).get("tools", {}):
+            capabilities["extensions"] = {**capabilities.get("extensions", {}), TASKS: {}}
+    elif TASKS in capabilities.get("extensions", {}):
+        extensions = {name: value for name, value in capabilities.pop("extensions").items() if name != TASKS}
+        if extensions:
+            capabilities["extensions"] = extensions
+        capabilities["tasks"] = {}
+    return capabilities
 
 
 def _compare_capabilities(mine, theirs, direct, verdict):
@@ -297,14 +318,7 @@ def _compare_capabilities(mine, theirs, direct, verdict):
 
 
 # What may be missing, as the gateway's documents say. A capability that is not here has to be there.
-UNDECLARED = {
-    "tasks": "tasks",
-    "extensions": "extensions that it does not know",
-    "tools.listChanged": "list_changed",
-    "prompts.listChanged": "list_changed",
-    "resources.listChanged": "list_changed",
-    "resources.subscribe": "resources.subscribe",
-}
+UNDECLARED = {"extensions": "extensions that it does not know"}
 
 
 def _undeclared(name, value, verdict):
