@@ -34,8 +34,12 @@ pub(super) async fn authenticate(
 ) -> Result<Arc<Context>, Box<Response<Body>>> {
     let gateway = &context.gateway;
     let (takes_tokens, anonymous) = {
-        let identity = &gateway.settings.load().identity;
-        (identity.takes_tokens(), identity.anonymous)
+        let settings = gateway.settings.load();
+        // Where the listener stands counts, not where a configuration that was taken up later would have it.
+        let listener = gateway.address.get().copied().unwrap_or(settings.listen);
+        let anonymous =
+            if listener.ip().is_loopback() { settings.identity.anonymous } else { Anonymous::Deny };
+        (settings.identity.takes_tokens(), anonymous)
     };
     let value = takes_tokens.then(|| head.fields.get(&AUTHORIZATION)).flatten();
     let Some(value) = value.or_else(|| takes_tokens.then(|| in_query(head)).flatten()) else {

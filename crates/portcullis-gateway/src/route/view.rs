@@ -102,8 +102,9 @@ impl Views {
     ) -> Arc<View> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let aggregate = *endpoint == Endpoint::Aggregate;
-        let same =
-            |view: &&Arc<View>| view.aggregate == aggregate && view.is_of(&parts) && view.shown == shown;
+        let same = |view: &&Arc<View>| {
+            (view.kind, view.aggregate) == (kind, aggregate) && view.is_of(&parts) && view.shown == shown
+        };
         if let Some(view) = kept.filtered.iter().find(same) {
             return view.clone();
         }

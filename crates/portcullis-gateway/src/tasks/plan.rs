@@ -6,7 +6,8 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::task::TaskSupport;
 
-use crate::call::{Call, Endpoint, Exchange, Outcome};
+use crate::admit::Pass;
+use crate::call::{Call, Exchange, Outcome};
 use crate::gateway::Gateway;
 use crate::route::{Route, Variant};
 
@@ -69,7 +70,7 @@ pub(crate) fn plan(gateway: &Gateway, call: &Call, route: &Route) -> Plan {
         Some(task)
             if revision == Revision::V2025_11_25
                 && task.kind() == Kind::Object
-                && offers_tasks(gateway, &call.endpoint) =>
+                && offers_tasks(gateway, call) =>
         {
             Wish::Task(task.find("ttl").and_then(|ttl| ttl.u64()))
         }
@@ -96,7 +97,9 @@ pub(crate) fn plan(gateway: &Gateway, call: &Call, route: &Route) -> Plan {
 
 /// Whether clients of an endpoint were told that there are tasks: whoever was not is answered as if it had not asked
 /// (2025-11-25, tasks).
-pub(super) fn offers_tasks(gateway: &Gateway, endpoint: &Endpoint) -> bool {
-    let servers = gateway.servers.load().behind(endpoint, None).unwrap_or_default();
+pub(super) fn offers_tasks(gateway: &Gateway, call: &Call) -> bool {
+    let pass = gateway.gate.pass(&call.caller);
+    let pass = pass.as_ref().and_then(Pass::enforced);
+    let servers = gateway.servers.load().behind(&call.endpoint, pass).unwrap_or_default();
     servers.iter().any(|catalogue| catalogue.server.has_tasks())
 }

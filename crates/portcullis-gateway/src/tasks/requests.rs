@@ -98,7 +98,7 @@ impl Request<'_> {
         if caller.revision.era() == Era::Modern && !caller.caps.has(ClientCaps::TASKS) {
             return Err(undeclared());
         }
-        if !offers_tasks(self.gateway, &self.call.endpoint) {
+        if !offers_tasks(self.gateway, self.call) {
             return Err(Refusal::new(ErrorKind::UnknownMethod, "no server here has tasks"));
         }
         Ok(())

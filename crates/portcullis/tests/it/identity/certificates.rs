@@ -99,6 +99,23 @@ async fn strangers_on_the_network_learn_nothing_of_the_servers() {
 }
 
 #[tokio::test]
+async fn a_reload_opens_no_listener_to_everybody() {
+    let (ca, idp) = (Authority::new(), Idp::start().await);
+    let (folder, upstream) = (tempfile::tempdir().unwrap(), Fake::modern().start().await);
+    let mut config = idp.config(&upstream.config());
+    config["listen"] = json!("0.0.0.0:0");
+    config["tls"] = ca.issue("localhost").write(folder.path(), "own");
+    config["http"] = json!({"allowed_hosts": ["localhost"]});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    // On loopback nobody has to say who they are. The listener is still where it was.
+    gateway.rewrite_config(&json!({"listen": "127.0.0.1:0", "servers": {"x": upstream.config()}}));
+    gateway.logged("took up the configuration").await;
+    let address = ([127, 0, 0, 1], gateway.address.port()).into();
+    let mut client = Client::tls(address, ca.client(None), Offer::H2).await.unwrap();
+    assert_eq!(client.modern("tools/list", json!({})).await.unwrap().status, 401);
+}
+
+#[tokio::test]
 async fn a_workload_is_its_spiffe_id_whatever_certificate_it_has_now() {
     let scene = Scene::new(false).await;
     let svid = |path: &str| scene.clients.issue_uri(&format!("spiffe://example.org/{path}"));
