@@ -117,10 +117,11 @@ fn decision_cold(bencher: Bencher<'_, '_>) {
     let (policies, now) = (policies(), now());
     let warm = |number: usize| {
         let subject = policies.subject(&caller(number));
+        assert!(policies.sees(&subject, "s3", &now));
         policies.allows(&subject, Action::ToolsCall, tool("s3", "other"), &now, None);
         subject
     };
-    let number = AtomicUsize::new(0);
+    let number = AtomicUsize::new(3);
     bencher.with_inputs(|| warm(number.fetch_add(GROUPS, Ordering::Relaxed))).bench_values(|subject| {
         policies.allows(&subject, Action::ToolsCall, tool("s3", "tool_7"), &now, None)
     });

@@ -221,7 +221,9 @@ impl Policies {
         arguments: Option<&Raw>,
     ) -> Result<Context, String> {
         let mut members = Vec::with_capacity(5);
-        if let Some(scopes) = &subject.caller.scopes {
+        if reads.any(Reads::SCOPES)
+            && let Some(scopes) = &subject.caller.scopes
+        {
             let scopes = scopes.iter().map(|scope| RestrictedExpression::new_string(scope.clone()));
             members.push(("scopes".to_owned(), RestrictedExpression::new_set(scopes)));
         }
@@ -252,9 +254,10 @@ impl Policies {
         all.extend(labels.into_iter().map(|label| entity(label, [], [])));
         if placed.thing.kind != ThingKind::Server {
             let parents = placed.labels.iter().cloned().chain([server.uid()]);
-            all.push(placed.thing.entity(placed.uid.clone(), parents));
+            let hints = reads.any(Reads::HINTS);
+            all.push(placed.thing.entity(placed.uid.clone(), parents, hints));
         }
-        all.push(server.entity(server.uid(), of_server));
+        all.push(server.entity(server.uid(), of_server, false));
         if reads.any(Reads::ACTION) {
             all.extend(self.hierarchy.iter().cloned());
         }

@@ -1,8 +1,11 @@
 //! What something is done to: a server, or a thing that it has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+
+use crate::schema::CALLERS;
 
 /// What a server says that its tool does. Hints: true of servers that are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,16 +76,21 @@ impl<'a> Thing<'a> {
         }
     }
 
-    /// Its entity, below its server and its labels.
-    pub(crate) fn entity(&self, uid: EntityUid, parents: impl IntoIterator<Item = EntityUid>) -> Entity {
+    /// Its entity, below its server and its labels; `hints` says whether somebody asks for what its server says of it.
+    pub(crate) fn entity(
+        &self,
+        uid: EntityUid,
+        parents: impl IntoIterator<Item = EntityUid>,
+        hints: bool,
+    ) -> Entity {
         let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
         let mut attributes = vec![("server".to_owned(), text(self.server))];
         match self.kind {
             ThingKind::Server => attributes = vec![("name".to_owned(), text(self.server))],
             ThingKind::Prompt => attributes.push(("name".to_owned(), text(self.name))),
-            ThingKind::Tool(hints) => {
+            ThingKind::Tool(said) => {
                 attributes.push(("name".to_owned(), text(self.name)));
-                attributes.push(("annotations".to_owned(), annotations(hints)));
+                attributes.extend(hints.then(|| ("annotations".to_owned(), annotations(said))));
             }
             ThingKind::Resource | ThingKind::Template => {
                 let scheme = self.name.split_once(':').map_or("", |(scheme, _)| scheme);
@@ -121,9 +129,16 @@ pub(crate) fn entity(
     Entity::new(uid, attributes, parents.into_iter().collect()).expect("attributes are literals")
 }
 
+/// The types of the schema. Cedar reads a type name with its whole grammar, which costs more than a decision.
+static TYPES: LazyLock<HashMap<&'static str, EntityTypeName>> = LazyLock::new(|| {
+    let others = ["Action", "Role", "Group", "Label", "Server", "Tool", "Prompt", "Resource"];
+    let names = others.into_iter().chain(CALLERS);
+    names.map(|name| (name, name.parse().expect("the types are ours"))).collect()
+});
+
+/// The entity of a type of the schema.
 pub(crate) fn uid(kind: &str, id: &str) -> EntityUid {
-    let kind: EntityTypeName = kind.parse().expect("the types are ours");
-    EntityUid::from_type_name_and_id(kind, EntityId::new(id))
+    EntityUid::from_type_name_and_id(TYPES[kind].clone(), EntityId::new(id))
 }
 
 /// Which labels the operator gave to what. A pattern is `SERVER` for a server and all it has, or `SERVER/NAME`; `*` stands

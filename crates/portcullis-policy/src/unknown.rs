@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// What a condition reads that not everybody knows at every time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reads(u8);
+pub(crate) struct Reads(u16);
 
 impl Reads {
     /// Arguments of the call.
@@ -26,6 +26,10 @@ impl Reads {
     pub(crate) const ACTION: Self = Self(32);
     /// The URI.
     pub(crate) const URI: Self = Self(64);
+    /// The scopes of the caller's credential.
+    pub(crate) const SCOPES: Self = Self(128);
+    /// What the server says that its tool does.
+    pub(crate) const HINTS: Self = Self(256);
 
     pub(crate) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -47,6 +51,7 @@ pub(crate) fn reads(expression: &Value) -> Reads {
                 match variable(left) {
                     Some("context") => return of_context(attribute),
                     Some("resource") => return of_resource(attribute),
+                    _ if attribute == "annotations" => return reads(left).or(Reads::HINTS),
                     _ => {}
                 }
             }
@@ -83,8 +88,8 @@ fn is_ancestor(of: &Value) -> bool {
 
 fn whole(variable: &str) -> Reads {
     match variable {
-        "context" => Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK),
-        "resource" => Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI),
+        "context" => Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK).or(Reads::SCOPES),
+        "resource" => Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI).or(Reads::HINTS),
         "action" => Reads::ACTION,
         _ => Reads::default(),
     }
@@ -95,13 +100,15 @@ fn of_context(attribute: &str) -> Reads {
         "args" => Reads::ARGUMENTS,
         "now" | "weekday" => Reads::TIME,
         "ip" => Reads::NETWORK,
+        "scopes" => Reads::SCOPES,
         _ => Reads::default(),
     }
 }
 
 fn of_resource(attribute: &str) -> Reads {
     Reads::RESOURCE.or(match attribute {
-        "server" | "annotations" => Reads::default(),
+        "server" => Reads::default(),
+        "annotations" => Reads::HINTS,
         "uri" | "scheme" => Reads::IDENTITY.or(Reads::URI),
         _ => Reads::IDENTITY,
     })

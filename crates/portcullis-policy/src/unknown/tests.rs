@@ -60,18 +60,18 @@ fn what_a_condition_reads_is_found() {
         ("principal.id == \"x\"", Reads::default()),
         ("context.args.a == 1", Reads::ARGUMENTS),
         ("context has args", Reads::ARGUMENTS),
-        ("context.weekday < 6 && context.scopes.isEmpty()", Reads::TIME),
+        ("context.weekday < 6 && context.scopes.isEmpty()", Reads::TIME.or(Reads::SCOPES)),
         ("context.ip.isLoopback()", Reads::NETWORK),
-        ("resource.annotations.readOnlyHint", Reads::RESOURCE),
+        ("resource.annotations.readOnlyHint", Reads::RESOURCE.or(Reads::HINTS)),
         ("resource.name like \"a*\"", Reads::RESOURCE.or(Reads::IDENTITY)),
         ("resource.uri like \"a*\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
         ("resource in Server::\"a\"", Reads::RESOURCE),
         ("resource is Tool in Label::\"a\"", Reads::RESOURCE),
         ("resource in Tool::\"a/b\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
-        ("resource == Tool::\"a/b\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI)),
+        ("resource == Tool::\"a/b\"", Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI).or(Reads::HINTS)),
         ("action == Action::\"tools/call\"", Reads::ACTION),
-        ("context == {}", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK)),
-        ("{\"a\": context}.a.args.b", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK)),
+        ("context == {}", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK).or(Reads::SCOPES)),
+        ("{\"a\": context}.a.args.b", Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK).or(Reads::SCOPES)),
     ] {
         assert_eq!(of(body), reads, "{body}");
     }
