@@ -169,7 +169,9 @@ impl Identity {
             (Binding::Key(thumbprint), Scheme::Dpop) => {
                 let target = format!("{}{}", around.base, around.path);
                 let token = digest;
-                let request = dpop::Request { method: around.method, target: &target, token, thumbprint };
+                let holder = &verified.id;
+                let request =
+                    dpop::Request { method: around.method, target: &target, token, thumbprint, holder };
                 let nonces = state.settings.dpop_nonce.then_some(&self.nonces);
                 dpop::check(around.proof, &request, nonces, &self.replays, now)?;
             }
@@ -192,6 +194,16 @@ impl Identity {
             return Err(Refused::Scope);
         }
         Ok(())
+    }
+
+    /// Ends when somebody who proved who they are in another way is shut out.
+    pub async fn until_revoked(&self, principal: &Principal) {
+        let mut changes = self.changes.subscribe();
+        while !self.is_revoked(principal) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Ends when a credential does not count any more: it expires, or a reload takes it back.

@@ -87,8 +87,8 @@ fn check_type(typ: Option<&str>, claims: &Object, issuer: &IssuerSettings) -> Re
     if !issuer.untyped || !untyped {
         return Err(Reason::Type);
     }
-    let client = client_id(claims);
-    if client.is_some() && claims.get("aud").and_then(Value::as_str) == client.as_deref() {
+    let audiences = claims.get("aud").map(texts).unwrap_or_default();
+    if client_id(claims).is_some_and(|client| audiences.contains(&client)) {
         return Err(Reason::IdToken);
     }
     Ok(())

@@ -74,11 +74,12 @@ impl Context {
     /// Ends when the credential that the request was made with does not count any more; what was asked for with it and
     /// has no end of its own ends then.
     pub(super) fn until_over(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (gateway, verified) = (self.gateway.clone(), self.verified.clone());
+        let (gateway, verified, principal) =
+            (self.gateway.clone(), self.verified.clone(), self.principal.clone());
         async move {
             match verified {
                 Some(verified) => gateway.identity.until_over(&verified).await,
-                None => std::future::pending().await,
+                None => gateway.identity.until_revoked(&principal).await,
             }
         }
     }

@@ -321,9 +321,13 @@ impl Work {
                 "a request with this id is still under way in this session",
             )
         })?;
+        let caller = context.caller(&session.caller);
+        if let Some(subscriber) = session.subscriber() {
+            subscriber.renew(&caller);
+        }
         let call = Arc::new(Call {
             endpoint: session.endpoint.clone(),
-            caller: context.caller(&session.caller),
+            caller,
             worker: context.worker,
             log_level: Some(session.log_level()),
             progress_token,

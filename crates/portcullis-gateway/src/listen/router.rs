@@ -120,11 +120,12 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
     })
 }
 
-/// Whether a connection comes from this machine, or from somebody with a certificate of the client CA.
+/// Whether a connection comes from this machine, or from somebody with a certificate of the client CA that counts.
 fn is_of_the_house(context: &Context) -> bool {
     let gateway = &context.gateway;
     let listener = gateway.address.get().copied().unwrap_or_else(|| gateway.settings.load().listen);
-    listener.ip().is_loopback() || !context.principal.is_anonymous()
+    let principal = &context.principal;
+    listener.ip().is_loopback() || !principal.is_anonymous() && !gateway.identity.is_revoked(principal)
 }
 
 /// The metadata of an endpoint, when that is what is asked for.

@@ -192,7 +192,7 @@ async fn listed(
     variant: Variant,
     name: &str,
 ) -> Result<(Arc<Listing>, usize), Refusal> {
-    let known = catalogue.list(kind, variant, Need::Known).await?.listing;
+    let known = catalogue.list(kind, variant, LABELS).await?.listing;
     let listing = match known.position(name) {
         Some(_) => known,
         None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
@@ -221,7 +221,9 @@ async fn by_exposed_name(
     if pass.is_some_and(|pass| !pass.sees(catalogue.server.id().as_str())) {
         return Err(unknown());
     }
-    let known = catalogue.list(kind, variant, Need::Known).await?.listing;
+    // What a server has taken back is nothing that policies decide by.
+    let need = if pass.is_some() { LABELS } else { Need::Known };
+    let known = catalogue.list(kind, variant, need).await?.listing;
     let listing = match known.position_exposed(name) {
         Some(_) => known,
         None => catalogue.list(kind, variant, UNKNOWN).await?.listing,

@@ -31,7 +31,7 @@ pub(crate) async fn accept(
     subscriber: &Arc<Subscriber>,
     filter: Filter,
 ) -> Result<Filter, Refusal> {
-    let offered = route::offered(gateway, &subscriber.endpoint, &subscriber.caller).await?;
+    let offered = route::offered(gateway, &subscriber.endpoint, &subscriber.caller()).await?;
     let lists = filter.lists & offered.lists();
     subscriber.mailbox.want(lists);
     if !lists.is_empty() {
@@ -54,7 +54,7 @@ pub(crate) async fn accept(
 pub(crate) fn follow(gateway: &Gateway, subscriber: &Subscriber) {
     let behind = gateway.servers.load().behind(&subscriber.endpoint, None);
     for catalogue in behind.into_iter().flatten() {
-        catalogue.follow(subscriber.caller.revision.era());
+        catalogue.follow(subscriber.caller().revision.era());
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn subscribe(
         return Err(too_many());
     }
     let subscribing = async {
-        let (endpoint, caller) = (&subscriber.endpoint, &*subscriber.caller);
+        let (endpoint, caller) = (&subscriber.endpoint, &*subscriber.caller());
         let pass = gateway.gate.pass(caller);
         let by = (pass.as_ref().and_then(Pass::enforced), Action::Subscribe);
         let (catalogue, own) = route::server_of_uri(gateway, endpoint, caller, uri, by).await?;
@@ -119,7 +119,7 @@ fn watcher(subscriber: &Subscriber, server: &ServerId, uri: &str, own: usize) ->
     let (gate, caller, server) =
         (subscriber.registry.gate.clone(), subscriber.caller.clone(), server.clone());
     Arc::new(move |updated| match updated.get(own..) {
-        Some(_) if !may_hear(&gate, &caller, &server, updated) => {}
+        Some(_) if !may_hear(&gate, &caller.load(), &server, updated) => {}
         Some("") => mailbox.put_uri(&whole, &whole),
         Some(_) if same => mailbox.put_uri(updated, &whole),
         Some(rest) => mailbox.put_uri(&[&whole, rest].concat(), &whole),

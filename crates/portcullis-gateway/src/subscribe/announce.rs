@@ -71,7 +71,7 @@ impl Subscribers {
                 .filter_map(|(_, one)| Weak::upgrade(one))
                 .collect();
             for subscriber in there {
-                let pass = self.gate.pass(&subscriber.caller);
+                let pass = self.gate.pass(&subscriber.caller());
                 let pass = pass.as_ref().and_then(Pass::enforced);
                 if pass.is_none_or(|pass| pass.sees(server.as_str())) {
                     subscriber.mailbox.put_lists(lists);

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use arc_swap::ArcSwap;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{ErrorKind, Principal, ServerId};
@@ -53,7 +54,7 @@ pub(crate) struct Subscriber {
     id: u64,
     registry: Arc<Subscribers>,
     pub(crate) endpoint: Endpoint,
-    pub(crate) caller: Arc<Caller>,
+    caller: Arc<ArcSwap<Caller>>,
     pub(crate) mailbox: Arc<Mailbox>,
     /// By URI, as the endpoint names it.
     held: Mutex<BTreeMap<String, Held>>,
@@ -98,7 +99,7 @@ impl Subscribers {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             registry: self.clone(),
             endpoint: endpoint.clone(),
-            caller: caller.clone(),
+            caller: Arc::new(ArcSwap::new(caller.clone())),
             mailbox: Arc::new(Mailbox::new(lists)),
             held: Mutex::default(),
             ended: CancellationToken::new(),
@@ -140,7 +141,7 @@ impl Subscribers {
         let servers = gateway.servers.load();
         for subscriber in all {
             let lost = subscriber.release(changed);
-            let modern = subscriber.caller.revision.era() == Era::Modern;
+            let modern = subscriber.caller().revision.era() == Era::Modern;
             let gone =
                 matches!(&subscriber.endpoint, Endpoint::Server(id) if servers.find(id.as_str()).is_none());
             if modern && (gone || !lost.is_empty()) {
@@ -163,16 +164,16 @@ impl Subscribers {
     pub(crate) fn policies_changed(&self) {
         let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
         for subscriber in all {
-            let lost = subscriber.release_where(|held| {
-                !accept::may_hear(&self.gate, &subscriber.caller, &held.server, &held.own)
-            });
-            let pass = self.gate.pass(&subscriber.caller);
+            let caller = subscriber.caller();
+            let lost = subscriber
+                .release_where(|held| !accept::may_hear(&self.gate, &caller, &held.server, &held.own));
+            let pass = self.gate.pass(&caller);
             let pass = pass.as_ref().and_then(Pass::enforced);
             let gone = match &subscriber.endpoint {
                 Endpoint::Server(id) => pass.is_some_and(|pass| !pass.sees(id.as_str())),
                 Endpoint::Aggregate => false,
             };
-            if subscriber.caller.revision.era() == Era::Modern && (gone || !lost.is_empty()) {
+            if subscriber.caller().revision.era() == Era::Modern && (gone || !lost.is_empty()) {
                 subscriber.ended.cancel();
             }
             subscriber.mailbox.put_lists(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
@@ -185,6 +186,23 @@ impl Subscribers {
 }
 
 impl Subscriber {
+    /// Who is told, as they are known now.
+    pub(crate) fn caller(&self) -> Arc<Caller> {
+        self.caller.load_full()
+    }
+
+    /// Somebody uses the session, and this is what is vouched for about them now: what they may not hear of any more, they
+    /// are not told.
+    pub(crate) fn renew(&self, caller: &Arc<Caller>) {
+        let known = self.caller.load();
+        if known.peer == caller.peer && known.principal.is_vouched_as(&caller.principal) {
+            return;
+        }
+        self.caller.store(caller.clone());
+        let gate = &self.registry.gate;
+        self.release_where(|held| !accept::may_hear(gate, caller, &held.server, &held.own));
+    }
+
     /// Keeps a subscription; one that is there already stays.
     ///
     /// # Errors

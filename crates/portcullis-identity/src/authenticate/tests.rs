@@ -283,6 +283,10 @@ async fn issuers_that_type_nothing_are_taken_at_their_word_but_never_an_id_token
         (|claims| set(claims, "at_hash", "x")) as fn(&mut Map<String, Value>),
         |claims| set(claims, "nonce", "x"),
         |claims| set(claims, "client_id", "api://gateway"),
+        |claims| {
+            set(claims, "client_id", "api://gateway");
+            set(claims, "aud", json!(["api://gateway", "other"]));
+        },
     ] {
         assert_eq!(refused(scene.bearer(&untyped(change)).await), Reason::IdToken);
     }
@@ -467,6 +471,26 @@ async fn a_bound_token_needs_a_fresh_proof_of_its_key_for_this_very_request() {
 async fn where_proofs_are_required_no_bearer_token_is_taken() {
     let scene = Scene::new(|settings| settings.dpop_required = true);
     assert_eq!(refused(scene.bearer(&scene.token(|_, _| {})).await), Reason::NotBound);
+}
+
+#[tokio::test]
+async fn whoever_has_no_token_is_waited_for_until_they_are_revoked() {
+    let scene = Scene::new(|_| {});
+    let mine = Principal::Certificate { fingerprint: "aa".into() };
+    let settings = |id: &str| {
+        let revoked = crate::Revoked { principals: [id.to_owned()].into(), ..Default::default() };
+        Settings { revoked, ..Settings::default() }
+    };
+    let mut waiting = std::pin::pin!(scene.identity.until_revoked(&mine));
+    for others in ["cert:bb", "cert:cc"] {
+        tokio::select! {
+            biased;
+            () = &mut waiting => panic!("nobody revoked it"),
+            () = std::future::ready(()) => scene.reload(settings(others)),
+        }
+    }
+    scene.reload(settings("cert:aa"));
+    waiting.await;
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(crate) struct Request<'a> {
     pub(crate) token: [u8; 32],
     /// The thumbprint that the token is bound to.
     pub(crate) thumbprint: &'a str,
+    /// Whose token it is.
+    pub(crate) holder: &'a str,
 }
 
 /// Checks a proof (RFC 9449 section 4.3).
@@ -83,7 +85,7 @@ pub(crate) fn check(
     let id = text("jti").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let Some(id) = id else { return refuse(Reason::Unreadable) };
     let seen = short(&format!("{}\0{id}", request.thumbprint));
-    replays.see(seen, short(request.thumbprint), now).map_err(Refused::Proof)
+    replays.see(seen, short(request.holder), now).map_err(Refused::Proof)
 }
 
 fn short(text: &str) -> replay::Digest {

@@ -1,7 +1,7 @@
 //! Which proofs have been seen: for as long as they could be used again, and no more of them than fit.
 //!
 //! Two generations of digests, each as long as a proof is good: what is older than both cannot be presented any more.
-//! When there is no room, proofs are refused rather than forgotten; one key takes no more than a quarter, so that nobody
+//! When there is no room, proofs are refused rather than forgotten; one user takes no more than a quarter, so that nobody
 //! can shut the others out alone.
 
 use std::collections::{HashMap, HashSet};
@@ -29,8 +29,8 @@ struct Seen {
     since: u64,
     young: HashSet<Digest>,
     old: HashSet<Digest>,
-    /// How many of the young each key made.
-    of_key: HashMap<Digest, usize>,
+    /// How many of the young are of each user.
+    of_holder: HashMap<Digest, usize>,
 }
 
 impl Default for Replays {
@@ -44,11 +44,11 @@ impl Replays {
         Self { most, seen: Mutex::default() }
     }
 
-    /// Notes a proof that was made with a key.
+    /// Notes a proof of a user.
     ///
     /// # Errors
     /// It was seen before, or there is no room to remember it.
-    pub(crate) fn see(&self, proof: Digest, key: Digest, now: u64) -> Result<(), Reason> {
+    pub(crate) fn see(&self, proof: Digest, holder: Digest, now: u64) -> Result<(), Reason> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // A proof may be made a little in the future and so be good for that much longer.
         let lifetime = WINDOW + LEEWAY;
@@ -56,17 +56,17 @@ impl Replays {
             let both_over = now >= seen.since + 2 * lifetime;
             let young = std::mem::take(&mut seen.young);
             seen.old = if both_over { HashSet::new() } else { young };
-            seen.of_key = HashMap::new();
+            seen.of_holder = HashMap::new();
             seen.since = now;
         }
         if seen.young.contains(&proof) || seen.old.contains(&proof) {
             return Err(Reason::Replayed);
         }
-        let of_key = seen.of_key.get(&key).copied().unwrap_or_default();
-        if seen.young.len() >= self.most || of_key >= self.most / 4 {
+        let of_holder = seen.of_holder.get(&holder).copied().unwrap_or_default();
+        if seen.young.len() >= self.most || of_holder >= self.most / 4 {
             return Err(Reason::TooManyProofs);
         }
-        seen.of_key.insert(key, of_key + 1);
+        seen.of_holder.insert(holder, of_holder + 1);
         seen.young.insert(proof);
         Ok(())
     }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_remembered_than_fits_and_one_key_does_not_take_it_all() {
+    fn no_more_is_remembered_than_fits_and_one_user_does_not_take_it_all() {
         let replays = Replays::new(8);
         let see = |proof: u8, key: u8, now| replays.see([proof; 16], [key; 16], now);
         assert_eq!((see(1, 1, 0), see(2, 1, 0)), (Ok(()), Ok(())));

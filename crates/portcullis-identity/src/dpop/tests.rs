@@ -36,7 +36,7 @@ impl Scene {
 
     fn check(&self, proof: Option<&str>, nonces: Option<&Nonces>) -> Result<(), Refused> {
         let (token, thumbprint) = (self.token, self.thumbprint.as_str());
-        let request = Request { method: "POST", target: TARGET, token, thumbprint };
+        let request = Request { method: "POST", target: TARGET, token, thumbprint, holder: "ada" };
         check(proof, &request, nonces, &self.replays, NOW)
     }
 }

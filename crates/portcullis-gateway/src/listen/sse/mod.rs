@@ -78,7 +78,9 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
 
 /// Ends when the client's credential does not count any more. One that is presented with a later message counts instead.
 async fn over(gateway: Arc<Gateway>, connection: Arc<Connection>) {
-    let Some(mut credential) = connection.credential() else { return std::future::pending().await };
+    let Some(mut credential) = connection.credential() else {
+        return gateway.identity.until_revoked(&connection.principal).await;
+    };
     loop {
         gateway.identity.until_over(&credential).await;
         match connection.credential() {

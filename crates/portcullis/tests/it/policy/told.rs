@@ -1,8 +1,11 @@
 //! Subscriptions and tasks of what is denied.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::write;
+use crate::harness::client::initialize;
+use crate::harness::gateway::JSON;
+use crate::harness::idp::Idp;
 use crate::harness::teller::Kind;
 use crate::harness::{Gateway, Legacy, Modern, Teller, signal, until};
 use crate::tasks::{Course, create, declaring, modern_server};
@@ -63,6 +66,39 @@ async fn what_may_not_be_read_is_not_subscribed_to() {
     let accepted = events.message().await.unwrap();
     let accepted = &accepted["params"]["notifications"];
     assert!(accepted.get("resourceSubscriptions").is_none_or(|uris| *uris == json!([])), "{accepted}");
+}
+
+#[tokio::test]
+async fn a_session_is_told_by_what_is_vouched_for_now_and_not_when_it_was_opened() {
+    let (teller, idp) = (Teller::start(Kind::HttpModern).await, Idp::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    write(
+        folder.path(),
+        r#"permit (principal, action, resource == Resource::"x/db://a");
+           permit (principal in Group::"ops", action, resource in Server::"x");"#,
+    );
+    let mut config = idp.config(&teller.config());
+    config["policy"] = json!({"files": ["policies"]});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let ops = format!("Bearer {}", idp.token_with("ada", &json!({"groups": ["ops"]})));
+    let none = format!("Bearer {}", idp.token_with("ada", &json!({"groups": []})));
+    let post = async |authorization: &str, session: Option<&str>, message: Value| {
+        let mut headers = JSON.to_vec();
+        headers.push(("authorization", authorization));
+        headers.extend(session.map(|id| ("mcp-session-id", id)));
+        gateway.send("POST", "/mcp", &headers, message.to_string().as_bytes()).await
+    };
+    let opened = post(&ops, None, initialize("2025-11-25")).await;
+    let session = opened.header("mcp-session-id").unwrap().to_owned();
+    let subscribe = async |authorization: &str, uri: &str| {
+        let params = json!({"uri": uri});
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": params});
+        post(authorization, Some(&session), message).await.text().contains("\"result\"")
+    };
+    assert!(subscribe(&ops, "mcp+x+db://b").await);
+    assert!(!subscribe(&none, "mcp+x+db://b").await, "what was held is gone, and it is not there any more");
+    assert!(subscribe(&none, "mcp+x+db://a").await);
+    assert!(subscribe(&ops, "mcp+x+db://b").await, "and is again");
 }
 
 #[tokio::test]
