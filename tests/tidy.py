@@ -21,6 +21,7 @@ EDGES = {
     "portcullis-config": {"portcullis-model"},
     "portcullis-hub": {"portcullis-model"},
     "portcullis-identity": {"portcullis-model"},
+    "portcullis-store": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
