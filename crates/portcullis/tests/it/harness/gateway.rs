@@ -155,14 +155,15 @@ impl Gateway {
         self.get("/readyz").await.json()
     }
 
-    /// Resident memory of the gateway's own process, in bytes; `peak` is the most that it ever was.
+    /// What the gateway's own process holds, in bytes; `peak` is the most that it ever was. Pages of its program are not
+    /// counted: they come as code is first run, and a debug build has many.
     pub(crate) fn memory(&self) -> Memory {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let field = |name: &str| {
             let line = status.lines().find(|line| line.starts_with(name)).unwrap();
             line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
         };
-        Memory { now: field("VmRSS:"), peak: field("VmHWM:") }
+        Memory { now: field("RssAnon:"), peak: field("VmHWM:") - field("RssFile:") }
     }
 }
 
