@@ -12,7 +12,7 @@ use super::proc::usage;
 use super::sample::{Sample, median, sample};
 use super::scale::Scale;
 use crate::client::Endpoint;
-use crate::load::{Outcome, Pace, Plan};
+use crate::load::{Latencies, Outcome, Pace, Plan};
 use crate::wire::Era;
 
 /// Connections of the two columns; the targets are judged at the second.
@@ -83,6 +83,8 @@ pub(crate) struct Cell {
 pub(crate) struct Matrix {
     /// One sample per round.
     pub(crate) samples: BTreeMap<(Cell, Way), Vec<Sample>>,
+    /// The latencies of all rounds together: what is rare is in them, even if it is in few rounds.
+    pub(crate) latencies: BTreeMap<(Cell, Way), Latencies>,
     /// Resident bytes after all load, for ways that have a process.
     pub(crate) resident: BTreeMap<Way, u64>,
     wrong: u64,
@@ -108,6 +110,7 @@ impl Matrix {
 
     fn add(&mut self, cell: Cell, way: Way, sample: Sample, outcome: Outcome) {
         self.samples.entry((cell, way)).or_default().push(sample);
+        self.latencies.entry((cell, way)).or_default().merge(&outcome.latencies);
         self.wrong += outcome.wrong;
         let note = |first| format!("{way}, {} era, {} connections: {first}", cell.era, cell.connections);
         self.first_wrong = self.first_wrong.take().or(outcome.first_wrong.map(note));
