@@ -53,7 +53,10 @@ pub(super) struct Checked {
 
 /// Checks `text`. The members of the upper `levels` of objects are noted on the way.
 pub(super) fn check(text: &[u8], limits: Limits, levels: u8) -> Result<Checked, JsonError> {
-    if let Err(error) = std::str::from_utf8(text) {
+    // Most documents are ASCII, which is several times faster to see.
+    if !text.is_ascii()
+        && let Err(error) = std::str::from_utf8(text)
+    {
         return Err(JsonError::Encoding(error.valid_up_to()));
     }
     let mut scan = Scan {
