@@ -39,7 +39,8 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
             .await;
     }
     if kind.is_none() && admitted.method != Method::Discover {
-        return forward(gateway, admitted).await;
+        // Pinned where it is made: to move it costs more than most of its steps.
+        return pin!(forward(gateway, admitted)).await;
     }
     let recorder = record_own(gateway, &admitted);
     // Boxed, lest every call carries the room that a list needs.
@@ -121,11 +122,14 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     let (call, places) = permitted.into_parts();
     let server = route.catalogue.server.clone();
     let settings = server.settings();
-    let limits = gateway.env.limits();
+    let (longest, patience) = {
+        let limits = gateway.env.limits();
+        (limits.call_max, limits.ask_timeout)
+    };
     let plan = tasks::plan(gateway, &call, &route);
     let (recorder, mut out) = open(gateway, &call, &route, &plan);
     let began = recorder.started().into();
-    let timing = Timing::new(began, settings.call_timeout, limits.call_max, limits.ask_timeout);
+    let timing = Timing::new(began, settings.call_timeout, longest, patience);
     let (places, shared) = if plan.may_become_task() {
         let places = Arc::new(places);
         (Held::Together(places.clone()), Some(places))
@@ -137,7 +141,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         recorder: Some(recorder),
         timing,
         open: None,
-        rounds: rounds(gateway, &call, server.id(), limits.ask_timeout),
+        rounds: rounds(gateway, &call, server.id(), patience),
         tasked: plan.task.is_some(),
         _places: places,
         permit: None,
@@ -148,7 +152,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         let exchange = Exchange::later(async move { carry_out(&owned, &route, &mut out, way_back).await });
         return Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, shared)).await;
     }
-    let exchange = carry_out(&call, &route, &mut out, way_back).await;
+    let exchange = pin!(carry_out(&call, &route, &mut out, way_back)).await;
     if plan.is_plain(&exchange) {
         return exchange;
     }

@@ -67,9 +67,10 @@ where
 {
     let draining = context.gateway.draining.clone();
     let mut leave = pin!(draining.cancelled());
-    let mut connection = Connection::new(stream, &context.gateway.env.limits());
+    let mut limits = context.gateway.env.limits_to_keep();
+    let mut connection = Connection::new(stream, &limits);
     loop {
-        let limits = context.gateway.env.limits();
+        refresh(&mut limits, &context.gateway.env.limits());
         match connection.next(&limits, leave.as_mut()).await {
             Next::Request(parsed) => {
                 if connection.answer(context, *parsed, &limits).await.is_break() {
@@ -83,6 +84,13 @@ where
             }
             Next::End => return Ended::Closed,
         }
+    }
+}
+
+/// Takes up other limits. The count of their holders is shared by all workers: it is left alone while they are the same.
+fn refresh(limits: &mut Arc<Limits>, now: &Arc<Limits>) {
+    if !Arc::ptr_eq(limits, now) {
+        *limits = now.clone();
     }
 }
 
@@ -232,7 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Routed::Post(context, post) => {
                 let budget = &context.gateway.bodies;
                 let body = self.read_body(&mut framing, expects, limits, budget).await;
-                let Some(response) = self.attend(router::post(&context, &head, post, body)).await else {
+                // Pinned where it is made: to move it costs more than most of its steps.
+                let work = pin!(router::post(&context, &head, post, body));
+                let Some(response) = self.attend(work).await else {
                     return ControlFlow::Break(());
                 };
                 response
@@ -259,8 +269,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Waits for `work`; `None` when the client leaves before.
-    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
+    async fn attend<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         poll_fn(|task| match work.as_mut().poll(task) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
             Poll::Pending => self.poll_gone(task).map(|()| None),

@@ -29,7 +29,7 @@ pub(super) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     context: &Arc<Context>,
 ) {
-    let limits = context.gateway.env.limits();
+    let limits = context.gateway.env.limits_to_keep();
     let spoke = Arc::new(AtomicBool::new(false));
     let silent = silent(limits.header_read, spoke.clone());
     let leave = leave(context.gateway.draining.clone(), spoke.clone());
@@ -77,7 +77,7 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
         Routed::Answer(response) => response,
         Routed::Post(context, post) => {
             let gateway = &context.gateway;
-            let body = body::read(incoming, &gateway.env.limits(), &gateway.bodies).await;
+            let body = body::read(incoming, &gateway.env.limits_to_keep(), &gateway.bodies).await;
             router::post(&context, &head, post, body).await
         }
     };

@@ -5,6 +5,7 @@
 //! ended, another era) comes back as [`Sent::Stale`]: the request provably was not carried out, and the owner may open
 //! a new connection and send it again.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -210,14 +211,14 @@ impl Connection {
         let id = self.next_id();
         match self.questions.enter(id, out, turn) {
             Some(floor) => self.exchange_asked(id, out, floor).await,
-            None => self.send(id, out).await,
+            None => pin!(self.send(id, out)).await,
         }
     }
 
     /// Sends a request over whatever link there is.
     pub(super) async fn send(self: &Arc<Self>, id: u64, out: &Outgoing) -> Sent {
         match &self.link {
-            Link::Http { link, session } => self.exchange_http(link, session.as_ref(), id, out).await,
+            Link::Http { link, session } => pin!(self.exchange_http(link, session.as_ref(), id, out)).await,
             Link::Channel(channel) => self.exchange_channel(channel, id, out).await,
         }
     }

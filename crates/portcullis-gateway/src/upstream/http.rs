@@ -3,6 +3,7 @@
 //! Every worker thread has its own pooled client, so a call never crosses threads on its way. Bodies are bounded.
 //! What the HTTP answer *means* for a call is `answer.rs`; this file only moves bytes.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,13 +70,13 @@ impl HttpLink {
     }
 
     /// Sends one message.
-    pub(crate) async fn post(
-        &self,
+    pub(crate) fn post<'a>(
+        &'a self,
         worker: Worker,
-        head: Head<'_>,
+        head: Head<'a>,
         body: Bytes,
-    ) -> Result<HttpReply<Answer>, HttpError> {
-        self.send(worker, HttpMethod::POST, None, &head, body).await
+    ) -> impl Future<Output = Result<HttpReply<Answer>, HttpError>> + 'a {
+        self.send(worker, HttpMethod::POST, None, head, body)
     }
 
     /// Sends one message to another path of the same server (2024-11-05, HTTP with SSE).
@@ -85,12 +86,12 @@ impl HttpLink {
         path: &PathAndQuery,
         body: Bytes,
     ) -> Result<HttpReply<Answer>, HttpError> {
-        self.send(worker, HttpMethod::POST, Some(path), &Head::default(), body).await
+        self.send(worker, HttpMethod::POST, Some(path), Head::default(), body).await
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
     pub(crate) async fn get(&self, worker: Worker, head: Head<'_>) -> Result<HttpReply<Answer>, HttpError> {
-        self.send(worker, HttpMethod::GET, None, &head, Bytes::new()).await
+        self.send(worker, HttpMethod::GET, None, head, Bytes::new()).await
     }
 
     /// Ends a session.
@@ -99,7 +100,7 @@ impl HttpLink {
         worker: Worker,
         head: Head<'_>,
     ) -> Result<HttpReply<Answer>, HttpError> {
-        self.send(worker, HttpMethod::DELETE, None, &head, Bytes::new()).await
+        self.send(worker, HttpMethod::DELETE, None, head, Bytes::new()).await
     }
 
     async fn send(
@@ -107,7 +108,7 @@ impl HttpLink {
         worker: Worker,
         method: HttpMethod,
         path: Option<&PathAndQuery>,
-        head: &Head<'_>,
+        head: Head<'_>,
         body: Bytes,
     ) -> Result<HttpReply<Answer>, HttpError> {
         let headers = |put: &mut dyn FnMut(&str, &[u8])| {
@@ -130,7 +131,8 @@ impl HttpLink {
             }
             head.write(put);
         };
-        self.pools[worker.0].send(&Outgoing { method: method.clone(), path, headers: &headers, body }).await
+        pin!(self.pools[worker.0].send(&Outgoing { method: method.clone(), path, headers: &headers, body }))
+            .await
     }
 }
 

@@ -327,7 +327,7 @@ async fn initialize_streamable(
 
 /// Sends one message of the gateway's own and reads the answer, be it JSON or a stream.
 async fn ask(link: &HttpLink, env: &Surroundings, message: Raw, head: Head<'_>) -> Result<Reply, HttpError> {
-    let limits = env.limits();
+    let limits = env.limits_to_keep();
     let reply = link.post(env.control_worker(), head, message.bytes().clone()).await?;
     let (status, session, is_stream) = (reply.status(), reply.session().cloned(), reply.is_stream());
     let (limit, depth) = (limits.response_bytes, limits.json_depth);

@@ -1,5 +1,6 @@
 //! A call on a Streamable HTTP connection: what the HTTP answer means.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl Connection {
                 extra: modern.then_some(&out.mirrored),
                 ..Head::default()
             };
-            link.post(out.worker, head, message.bytes().clone()).await
+            pin!(link.post(out.worker, head, message.bytes().clone())).await
         };
         let reply = match reply {
             Ok(reply) => reply,
@@ -88,12 +89,15 @@ impl Connection {
 
     async fn read_plain(&self, reply: HttpReply<Answer>, id: u64) -> Sent {
         let status = reply.status();
-        let limits = self.env.limits();
-        let body = match read_body(reply.into_body(), limits.response_bytes).await {
+        let (most, depth) = {
+            let limits = self.env.limits();
+            (limits.response_bytes, limits.json_depth)
+        };
+        let body = match read_body(reply.into_body(), most).await {
             Ok(body) => body,
             Err(error) => return Sent::Answered(Exchange::done(self.unreachable(&error))),
         };
-        let response = parse_response(body, limits.json_depth);
+        let response = parse_response(body, depth);
         let is_ours = response.as_ref().is_some_and(|response| response.is_to(id));
         match response {
             Some(response) if is_ours => self.take_response(status, response),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use portcullis_config::Limits;
 use portcullis_hub::Supervisor;
 use portcullis_mcp::method::Method;
@@ -79,8 +79,13 @@ impl Surroundings {
         }
     }
 
-    /// The limits now in force.
-    pub(crate) fn limits(&self) -> Arc<Limits> {
+    /// The limits now in force, to be looked at here and now: a thread has few such guards to give, and none should wait.
+    pub(crate) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    /// The limits now in force, to be held on to.
+    pub(crate) fn limits_to_keep(&self) -> Arc<Limits> {
         self.limits.load_full()
     }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn send_stream(&mut self, mut stream: Stream, old: bool) -> std::io::Result<()> {
         loop {
-            let next = self.attend(poll_fn(|task| stream.as_mut().poll_next(task))).await;
+            let next = self.attend(pin!(poll_fn(|task| stream.as_mut().poll_next(task)))).await;
             match next.ok_or(ErrorKind::ConnectionReset)? {
                 // An empty chunk would be the last.
                 Some(data) if data.is_empty() => {}

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::future::pending;
+use std::pin::pin;
 
 use http::{Response, StatusCode};
 use proptest::prelude::*;
@@ -109,7 +110,7 @@ async fn a_head_that_began_while_the_last_request_was_answered_has_its_time() {
     let limits = Limits { header_read: Duration::from_millis(20), ..limits() };
     let (mut connection, mut theirs) = connection(1024, &limits);
     theirs.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-    assert!(connection.attend(tokio::task::yield_now()).await.is_some());
+    assert!(connection.attend(pin!(tokio::task::yield_now())).await.is_some());
     assert!(!connection.buffer.is_empty());
     connection.answered = true;
     connection.rest(&limits);
@@ -154,7 +155,7 @@ async fn who_takes_it_in_small_pieces_gets_all_of_it() {
 async fn what_is_read_ahead_is_bounded_and_given_back() {
     let (mut connection, mut theirs) = connection(1 << 20, &limits());
     theirs.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
-    assert!(connection.attend(tokio::task::yield_now()).await.is_some());
+    assert!(connection.attend(pin!(tokio::task::yield_now())).await.is_some());
     assert!((AHEAD..3 * AHEAD).contains(&connection.buffer.len()), "{}", connection.buffer.len());
     // All of it was the next request.
     connection.buffer.advance(connection.buffer.len());

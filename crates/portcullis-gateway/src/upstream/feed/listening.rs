@@ -211,7 +211,7 @@ async fn read(connection: Arc<Connection>, message: Raw, ear: Arc<Ear>) {
         Head { revision: connection.version_header(), method: Some(&Method::Listen), ..Head::default() };
     let post = link.post(connection.env.control_worker(), head, message.bytes().clone());
     let Ok(reply) = post.await else { return };
-    let (limits, status) = (connection.env.limits(), reply.status());
+    let (limits, status) = (connection.env.limits_to_keep(), reply.status());
     if !reply.is_stream() {
         let body = read_body(reply.into_body(), limits.response_bytes).await.unwrap_or_default();
         let is_busy = status == 429 || status.is_server_error();
