@@ -1,7 +1,8 @@
 //! Both eras × closed and open loop × one and 32 connections × every way to the upstream.
 //!
 //! The ways take turns within each round, each round beginning with another one, so that whatever else the
-//! machine does hits all alike. Ratios are taken round by round and only then their median.
+//! machine does hits all alike. Ratios of throughput are taken round by round and only then their median. The p99 is that
+//! of all rounds together: a stall that is in one round of ten is in it, and one round alone decides nothing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,10 +103,20 @@ impl Matrix {
         median(self.samples.get(&(cell, way))?.iter().map(figure))
     }
 
-    /// Median over the rounds of a way's figure as a multiple of nginx's in the same round.
-    pub(crate) fn ratio_to_nginx(&self, cell: Cell, way: Way, figure: fn(&Sample) -> f64) -> Option<f64> {
+    /// Median over the rounds of a way's throughput as a share of nginx's in the same round.
+    pub(crate) fn share_of_nginx(&self, cell: Cell, way: Way) -> Option<f64> {
         let (ours, theirs) = (self.samples.get(&(cell, way))?, self.samples.get(&(cell, Way::Nginx))?);
-        median(ours.iter().zip(theirs).map(|(ours, theirs)| figure(ours) / figure(theirs)))
+        median(ours.iter().zip(theirs).map(|(ours, theirs)| ours.per_second / theirs.per_second))
+    }
+
+    /// The 99th percentile of all rounds together, in milliseconds.
+    pub(crate) fn p99_ms(&self, cell: Cell, way: Way) -> Option<f64> {
+        Some(self.latencies.get(&(cell, way))?.quantile(0.99).as_secs_f64() * 1e3)
+    }
+
+    /// The same as a multiple of nginx's.
+    pub(crate) fn p99_to_nginx(&self, cell: Cell, way: Way) -> Option<f64> {
+        Some(self.p99_ms(cell, way)? / self.p99_ms(cell, Way::Nginx)?)
     }
 
     fn add(&mut self, cell: Cell, way: Way, sample: Sample, outcome: Outcome) {

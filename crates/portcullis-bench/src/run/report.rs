@@ -11,7 +11,6 @@ use super::memory::Memory;
 use super::sample::{Sample, median};
 use super::scale::Scale;
 use super::targets::Verdict;
-use crate::load::Latencies;
 
 const INTRODUCTION: &str = "# Performance
 
@@ -24,8 +23,8 @@ share the machine, and the ways to the upstream take turns round by round. *dire
 *nginx* a plain reverse proxy in front of it, *portcullis* the gateway with default settings.
 In the closed loop each connection sends its next call when the last is answered. In the open loop calls are
 due on a schedule, at half of what nginx reaches in the closed loop, and latency counts from the moment a call
-was due. Figures are medians over the rounds, ratios are taken within a round before; the p99 of all rounds is that of their
-calls together. CPU per call is user and system time of the hop's processes.
+was due. Figures are medians over the rounds, and shares are taken within a round before; a p99 is that of the calls of
+all rounds together. CPU per call is user and system time of the hop's processes.
 ";
 
 /// Renders everything that was found.
@@ -72,15 +71,14 @@ fn targets(verdicts: &[Verdict]) -> String {
 fn calls(matrix: &Matrix, open: bool) -> String {
     let title = if open { "Open loop" } else { "Closed loop" };
     let mut text = format!(
-        "## {title}\n\n| era | connections | way | calls/s | of nginx | p50 ms | p99 ms | p99 of nginx | p99 of all rounds ms | CPU µs/call | unfinished |\n\
-         |---|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+        "## {title}\n\n| era | connections | way | calls/s | of nginx | p50 ms | p99 ms | p99 of nginx | CPU µs/call | unfinished |\n\
+         |---|---:|---|---:|---:|---:|---:|---:|---:|---:|\n"
     );
     for cell in cells(open) {
         for way in [Way::Direct, Way::Nginx, Way::Portcullis] {
             let Some(samples) = matrix.samples.get(&(cell, way)) else { continue };
             let figure =
                 |figure: fn(&Sample) -> f64, digits| number(matrix.median(cell, way, figure), digits);
-            let ratio = |figure: fn(&Sample) -> f64| number(matrix.ratio_to_nginx(cell, way, figure), 2);
             let unfinished: u64 = samples.iter().map(|sample| sample.unfinished).sum();
             row(
                 &mut text,
@@ -90,11 +88,10 @@ fn calls(matrix: &Matrix, open: bool) -> String {
                     way.to_string(),
                     figure(|sample| sample.per_second, 0),
                     // On a schedule, calls per second are set and not found.
-                    if open { "–".to_owned() } else { ratio(|sample| sample.per_second) },
+                    if open { "–".to_owned() } else { number(matrix.share_of_nginx(cell, way), 2) },
                     figure(|sample| sample.p50_ms, 3),
-                    figure(|sample| sample.p99_ms, 3),
-                    ratio(|sample| sample.p99_ms),
-                    number(matrix.latencies.get(&(cell, way)).map(pooled), 3),
+                    number(matrix.p99_ms(cell, way), 3),
+                    number(matrix.p99_to_nginx(cell, way), 2),
                     number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
                     unfinished.to_string(),
                 ],
@@ -102,11 +99,6 @@ fn calls(matrix: &Matrix, open: bool) -> String {
         }
     }
     text
-}
-
-/// The 99th percentile of all rounds together, in milliseconds.
-fn pooled(latencies: &Latencies) -> f64 {
-    latencies.quantile(0.99).as_secs_f64() * 1e3
 }
 
 const ELICITATION: &str = "## Elicitation

@@ -5,7 +5,6 @@ use super::elicitation::{Elicitations, PAIRS, Pair};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
 use super::memory::Memory;
-use super::sample::Sample;
 use super::scale::{Bounds, Scale};
 use crate::wire::Era;
 
@@ -72,7 +71,7 @@ fn judged(era: Era, open: bool) -> Cell {
 
 fn throughput(matrix: &Matrix, era: Era, bounds: &Bounds) -> Verdict {
     let cell = judged(era, false);
-    let ratio = matrix.ratio_to_nginx(cell, Way::Portcullis, |sample| sample.per_second);
+    let ratio = matrix.share_of_nginx(cell, Way::Portcullis);
     Verdict {
         what: format!("throughput as a share of nginx's, {cell}"),
         bound: format!("at least {}", bounds.throughput),
@@ -83,10 +82,9 @@ fn throughput(matrix: &Matrix, era: Era, bounds: &Bounds) -> Verdict {
 
 fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
     let cell = judged(era, open);
-    let p99: fn(&Sample) -> f64 = |sample| sample.p99_ms;
-    let ratio = matrix.ratio_to_nginx(cell, Way::Portcullis, p99);
+    let ratio = matrix.p99_to_nginx(cell, Way::Portcullis);
     let floor_ms = bounds.p99_floor.as_secs_f64() * 1e3;
-    let fine = matrix.median(cell, Way::Portcullis, p99).is_some_and(|ms| ms <= floor_ms);
+    let fine = matrix.p99_ms(cell, Way::Portcullis).is_some_and(|ms| ms <= floor_ms);
     let or_floor = if floor_ms > 0.0 { format!(", or {floor_ms} ms") } else { String::new() };
     Verdict {
         what: format!("p99 as a multiple of nginx's, {cell}"),

@@ -17,9 +17,13 @@ use crate::wire::Era;
 fn matrix(throughput: f64, p99: f64) -> Matrix {
     let mut matrix = Matrix::default();
     for cell in cells(false).chain(cells(true)) {
-        let sample = |per_second, p99_ms| vec![Sample { per_second, p99_ms, ..Sample::default() }];
-        matrix.samples.insert((cell, Way::Nginx), sample(1000.0, 1.0));
-        matrix.samples.insert((cell, Way::Portcullis), sample(1000.0 * throughput, p99));
+        let mut insert = |way, per_second, p99_ms: f64| {
+            matrix.samples.insert((cell, way), vec![Sample { per_second, ..Sample::default() }]);
+            let latencies = [Duration::from_secs_f64(p99_ms / 1e3)].into_iter().collect();
+            matrix.latencies.insert((cell, way), latencies);
+        };
+        insert(Way::Nginx, 1000.0, 1.0);
+        insert(Way::Portcullis, 1000.0 * throughput, p99);
     }
     matrix
 }
