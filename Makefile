@@ -69,6 +69,7 @@ clippy: toolchain ## Lint everything; warnings are errors
 
 .PHONY: unit
 unit: toolchain nextest ## Run the Rust tests, among them those of the whole program
+	@tests/system-packages postgres
 	@cargo nextest run --workspace --locked
 
 .PHONY: doc

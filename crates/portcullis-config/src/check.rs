@@ -11,6 +11,7 @@ mod listener;
 mod policy;
 mod secret;
 mod server;
+mod store;
 mod telemetry;
 
 use std::collections::BTreeSet;
@@ -32,17 +33,12 @@ pub(crate) fn check(
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
     listener::for_tokens(&mut check, file, listen);
-    if file.store.is_some() {
-        check.warn(
-            &Path::top("store"),
-            "has no effect in this version, which keeps nothing between two starts",
-        );
-    }
     let limits = limits::limits(&mut check, &file.limits);
     let settings = Settings {
         listen,
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
         tls,
+        store: store::store(&mut check, file.store.as_ref()),
         identity: identity::identity(&mut check, file, anonymous),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),

@@ -14,7 +14,7 @@ const NOT_YET: &[&str] = &["guard", "audit"];
 /// The same inside an entry of `servers`.
 const NOT_YET_IN_SERVER: &[&str] = &["credentials", "postgres"];
 /// The same as a `kind`.
-const KINDS_NOT_YET: &[&str] = &["postgres", "redis"];
+const KINDS_NOT_YET: &[&str] = &["redis"];
 
 /// Holds `node` against the whole `schema`.
 pub(crate) fn conform(schema: &Json, node: &Node, report: &mut Report) -> Json {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::units::show_duration;
 use crate::{
     Anonymous, Apps, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits,
-    LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
+    LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store,
+    Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -23,6 +24,7 @@ pub fn effective(settings: &Settings) -> Value {
             "key": tls.key.display().to_string(),
             "client_ca": tls.client_ca.as_ref().map(|path| path.display().to_string()),
         })),
+        "store": store(&settings.store),
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
@@ -45,6 +47,18 @@ pub fn effective(settings: &Settings) -> Value {
         },
         "workers": settings.workers,
     }))
+}
+
+fn store(store: &Store) -> Value {
+    match store {
+        Store::Memory => json!({ "kind": "memory" }),
+        Store::Sqlite { path } => json!({ "kind": "sqlite", "path": path.display().to_string() }),
+        Store::Postgres { url, ca } => json!({
+            "kind": "postgres",
+            "url": secret(url),
+            "ca": ca.as_ref().map(|path| path.display().to_string()),
+        }),
+    }
 }
 
 fn policy(policy: &Policy) -> Value {

@@ -43,5 +43,6 @@ pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
     Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
-    OtlpProtocol, Server, Settings, Sharing, Stdio, Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl,
+    OtlpProtocol, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport, UpstreamTls,
+    UpstreamUrl,
 };

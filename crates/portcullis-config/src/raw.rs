@@ -39,7 +39,7 @@ pub(crate) struct File {
     pub(crate) public_url: Option<String>,
     /// Serves TLS. A change needs a restart.
     pub(crate) tls: Option<Tls>,
-    /// Where state is kept. A change needs a restart.
+    /// Where is kept what outlives a call; in memory when not given. A change needs a restart.
     pub(crate) store: Option<Store>,
     /// Where state that replicas share is kept. A change needs a restart.
     pub(crate) shared: Option<Shared>,
@@ -79,16 +79,31 @@ pub(crate) struct Tls {
     pub(crate) client_ca: Option<String>,
 }
 
-/// Where state is kept.
+/// Where is kept what outlives a call.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Store {
-    /// An SQLite file.
+    /// In this process: what is kept is gone with it.
+    Memory {},
+    /// An SQLite file, for a single gateway.
     Sqlite {
-        /// The file; created when missing.
-        #[serde(default, rename = "path")]
+        /// The file; created when missing, readable by its owner alone.
+        #[serde(default)]
         #[schemars(extend("default" = "portcullis.db"))]
-        _path: Option<String>,
+        path: Option<String>,
+    },
+    /// A PostgreSQL database, for gateways that share what they keep.
+    Postgres {
+        /// The environment variable that holds its URL, such as `postgres://user:password@host/database`. Off this machine
+        /// TLS is demanded and the certificate verified, unless the URL says `sslmode=disable`.
+        #[serde(default)]
+        url_env: Option<String>,
+        /// The file that holds its URL, in place of the variable.
+        #[serde(default)]
+        url_file: Option<String>,
+        /// PEM file with the authorities to trust instead of those of the system.
+        #[serde(default)]
+        ca: Option<String>,
     },
 }
 

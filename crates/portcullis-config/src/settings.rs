@@ -25,6 +25,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Serves TLS when present. A change needs a restart.
     pub tls: Option<Tls>,
+    /// Where is kept what outlives a call. A change needs a restart.
+    pub store: Store,
     /// Who may call.
     pub identity: Identity,
     /// Who may do what; `None` restricts nothing.
@@ -50,6 +52,26 @@ pub struct Tls {
     pub key: PathBuf,
     /// The authorities whose client certificates are accepted; present turns mutual TLS on.
     pub client_ca: Option<PathBuf>,
+}
+
+/// Where is kept what outlives a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    /// In this process.
+    #[default]
+    Memory,
+    /// In a file.
+    Sqlite {
+        /// The file; its folder is there.
+        path: PathBuf,
+    },
+    /// In a database.
+    Postgres {
+        /// Its URL.
+        url: Secret,
+        /// Authorities trusted instead of those of the system, PEM.
+        ca: Option<PathBuf>,
+    },
 }
 
 /// Who may call.

@@ -11,7 +11,7 @@ use portcullis_identity::Identity;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
-use portcullis_model::ServerId;
+use portcullis_model::{Records, ServerId};
 use portcullis_policy::Problem;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
@@ -32,6 +32,10 @@ use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// How often the store is swept, and how soon again while there was something to sweep.
+const SWEEP_RECORDS: Duration = Duration::from_mins(1);
+const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
+
 /// The gateway.
 pub struct Gateway {
     pub(crate) env: Arc<Surroundings>,
@@ -49,6 +53,8 @@ pub struct Gateway {
     /// Calls that wait for their clients to come back.
     pub(crate) lot: Arc<Lot>,
     pub(crate) tasks: Tasks,
+    /// What outlives a call.
+    pub(crate) records: Arc<dyn Records>,
     /// Who is let in.
     pub(crate) identity: Identity,
     pub(crate) tracer: CurrentTracer,
@@ -103,6 +109,7 @@ impl Gateway {
         supervisor: Supervisor,
         metrics: Metrics,
         tracer: Tracer,
+        records: Arc<dyn Records>,
     ) -> Result<Arc<Self>, UpdateError> {
         let info = implementation();
         let limits = settings.limits.clone();
@@ -124,6 +131,7 @@ impl Gateway {
             sealer: Arc::default(),
             lot: Arc::default(),
             tasks: Tasks::default(),
+            records,
             identity,
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
@@ -290,6 +298,21 @@ impl Gateway {
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);
+            }
+        }
+    }
+
+    /// Removes from the store what has ended; runs for as long as the gateway serves.
+    pub async fn look_after_records(self: Arc<Self>) {
+        while !self.draining.is_cancelled() {
+            match self.records.sweep().await {
+                // There is more.
+                Ok(swept) if swept > 0 => tokio::time::sleep(BETWEEN_SWEEPS).await,
+                Ok(_) => tokio::time::sleep(SWEEP_RECORDS).await,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove what has ended");
+                    tokio::time::sleep(SWEEP_RECORDS).await;
+                }
             }
         }
     }

@@ -34,4 +34,4 @@ mod upstream;
 
 pub use admit::{policies, policy_schema};
 pub use gateway::{Gateway, ServerReport, UpdateError};
-pub use upstream::{ServerState, TlsError};
+pub use upstream::{ServerState, TlsError, client_tls};

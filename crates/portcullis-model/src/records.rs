@@ -74,4 +74,7 @@ pub trait Records: Send + Sync {
         after: &'a str,
         most: usize,
     ) -> Keeping<'a, Vec<(String, Record)>>;
+
+    /// Removes some of what has ended, which nobody sees any more; says how much that was. When it was much, there is more.
+    fn sweep(&self) -> Keeping<'_, usize>;
 }

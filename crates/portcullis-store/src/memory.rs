@@ -10,6 +10,8 @@ use std::time::SystemTime;
 
 use portcullis_model::{Expected, Keeping, Put, Record, Records, Unavailable};
 
+use crate::bounds;
+
 /// Records of one kind.
 const MOST: usize = 100_000;
 
@@ -50,6 +52,9 @@ impl Records for Memory {
         expires: Option<SystemTime>,
         expected: Expected,
     ) -> Keeping<'a, Put> {
+        if let Err(error) = bounds::check(kind, key, &value) {
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let put = self.with(|kinds| {
             let records = kinds.records.entry(kind).or_default();
             let there = records.get(key).filter(|it| is_live(it)).map(|it| it.version);
@@ -97,42 +102,14 @@ impl Records for Memory {
         });
         Box::pin(std::future::ready(Ok(found)))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_two_write_is_told_apart_what_is_taken_is_gone_and_what_ends_is_not_there() {
-        let store = Memory::default();
-        let Put::Kept(first) = store.put("a", "k", b"1".to_vec(), None, Expected::Absent).await.unwrap() else {
-            panic!("not kept");
-        };
-        assert_eq!(store.put("a", "k", b"2".to_vec(), None, Expected::Absent).await, Ok(Put::Conflict));
-        let second = store.put("a", "k", b"2".to_vec(), None, Expected::Version(first)).await.unwrap();
-        assert_ne!(second, Put::Conflict);
-        assert_eq!(store.put("a", "k", b"3".to_vec(), None, Expected::Version(first)).await, Ok(Put::Conflict));
-        assert_eq!(store.get("b", "k").await, Ok(None), "kinds are apart");
-        assert_eq!(store.take("a", "k").await.unwrap().unwrap().value, b"2");
-        assert_eq!(store.take("a", "k").await, Ok(None));
-        let past = SystemTime::now() - Duration::from_secs(1);
-        store.put("a", "old", b"1".to_vec(), Some(past), Expected::Any).await.unwrap();
-        assert_eq!(store.get("a", "old").await, Ok(None));
-        assert_ne!(store.put("a", "old", b"2".to_vec(), None, Expected::Absent).await, Ok(Put::Conflict));
-    }
-
-    #[tokio::test]
-    async fn lists_are_pages_of_one_prefix_in_order() {
-        let store = Memory::default();
-        for key in ["a/2", "a/1", "a/3", "b/1", "a"] {
-            store.put("a", key, Vec::new(), None, Expected::Any).await.unwrap();
-        }
-        let keys = |page: Vec<(String, Record)>| page.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
-        assert_eq!(keys(store.list("a", "a/", "", 2).await.unwrap()), ["a/1", "a/2"]);
-        assert_eq!(keys(store.list("a", "a/", "a/2", 2).await.unwrap()), ["a/3"]);
-        assert_eq!(keys(store.list("a", "", "", 9).await.unwrap()).len(), 5);
+    fn sweep(&self) -> Keeping<'_, usize> {
+        let swept = self.with(|kinds| {
+            let count = |kinds: &Kinds| kinds.records.values().map(BTreeMap::len).sum::<usize>();
+            let before = count(kinds);
+            kinds.records.values_mut().for_each(|records| records.retain(|_, record| is_live(record)));
+            before - count(kinds)
+        });
+        Box::pin(std::future::ready(Ok(swept)))
     }
 }

@@ -10,6 +10,7 @@ mod reload;
 mod serve;
 mod servers;
 mod stdout;
+mod store;
 
 use std::process::ExitCode;
 

@@ -83,6 +83,7 @@ impl Reloader {
         let restart = [
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
+            ("store", settings.store != self.settings.store),
             ("workers", settings.workers != self.settings.workers),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
@@ -100,6 +101,7 @@ impl Reloader {
                 self.settings = Settings {
                     listen: self.settings.listen,
                     tls: self.settings.tls.clone(),
+                    store: self.settings.store.clone(),
                     workers: self.settings.workers,
                     ..settings
                 };

@@ -23,6 +23,7 @@ use crate::files::Files;
 use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
+use crate::store;
 
 /// The newcomer's start.
 pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
@@ -75,11 +76,14 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let tls = load_tls(&settings)?;
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
-    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer)
-        .map_err(|error| Usage(error.to_string()))?;
+    let records = store::open(&settings).await?;
+    let gateway =
+        Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer, records)
+            .map_err(|error| Usage(error.to_string()))?;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
+    tokio::spawn(gateway.clone().look_after_records());
 
     let endpoint = banner::endpoint(&settings, address);
     banner::listening(&settings, address);

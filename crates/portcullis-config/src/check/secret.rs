@@ -14,6 +14,16 @@ const LARGEST: u64 = 64 << 10;
 impl Check<'_> {
     /// The secret called `name` at `path`, or `None` after a report.
     pub(super) fn secret(&mut self, path: &Path, name: &str, raw: &raw::Secret) -> Option<Secret> {
+        let path = match raw {
+            raw::Secret::Literal(_) => path.clone(),
+            raw::Secret::Env(_) => path.key("env"),
+            raw::Secret::File(_) => path.key("file"),
+        };
+        self.secret_of(&path, name, raw)
+    }
+
+    /// The same where `path` is that of the value itself.
+    pub(super) fn secret_of(&mut self, path: &Path, name: &str, raw: &raw::Secret) -> Option<Secret> {
         match raw {
             raw::Secret::Literal(value) => {
                 let filled = self.filled(path).to_vec();
@@ -26,21 +36,17 @@ impl Check<'_> {
                 Some(Secret::new(value, SecretSource::Literal))
             }
             raw::Secret::Env(variable) => {
-                let path = path.key("env");
                 if !fill::is_variable_name(variable) {
-                    self.error(
-                        &path,
-                        "expected the name of an environment variable: letters, digits and `_`",
-                    );
+                    self.error(path, "expected the name of an environment variable: letters, digits and `_`");
                     return None;
                 }
                 let Some(value) = self.source.env.var(variable) else {
-                    self.error(&path, format!("the environment variable {variable} is not set; set it"));
+                    self.error(path, format!("the environment variable {variable} is not set; set it"));
                     return None;
                 };
                 Some(Secret::new(value, SecretSource::Env(vec![variable.clone()])))
             }
-            raw::Secret::File(file) => self.secret_file(&path.key("file"), file),
+            raw::Secret::File(file) => self.secret_file(path, file),
         }
     }
 

@@ -84,7 +84,6 @@ fn refuses_duplicate_keys() {
 fn refuses_what_this_version_does_not_have() {
     refuses(
         "\
-store: { kind: postgres, url_env: DATABASE_URL }
 shared: { kind: redis }
 guard: {}
 audit: {}
@@ -93,20 +92,27 @@ servers:
   crm: { url: 'https://crm/mcp', credentials: { kind: token-exchange } }
 ",
         "
-p.yaml:1:10: error: store.kind: `postgres` is not available in this version; expected `{ kind: sqlite }`
-p.yaml:2:11: error: shared.kind: `redis` is not available in this version; expected `{ kind: memory }`
-p.yaml:3:1: error: guard: not available in this version; remove it
-p.yaml:4:1: error: audit: not available in this version; remove it
-p.yaml:6:13: error: servers.ledger.postgres: not available in this version; remove it
-p.yaml:7:34: error: servers.crm.credentials: not available in this version; remove it",
+p.yaml:1:11: error: shared.kind: `redis` is not available in this version; expected `{ kind: memory }`
+p.yaml:2:1: error: guard: not available in this version; remove it
+p.yaml:3:1: error: audit: not available in this version; remove it
+p.yaml:5:13: error: servers.ledger.postgres: not available in this version; remove it
+p.yaml:6:34: error: servers.crm.credentials: not available in this version; remove it",
     );
 }
 
 #[test]
-fn accepts_the_embedded_store_and_says_that_it_is_not_used() {
-    warns(
-        "store: { kind: sqlite, path: a.db }\nshared: { kind: memory }\n",
-        "p.yaml:1:1: warning: store: has no effect in this version, which keeps nothing between two starts",
+fn refuses_stores_that_cannot_be() {
+    refuses(
+        "store: { kind: postgres }",
+        "p.yaml:1:8: error: store: needs the URL of the database: either `url_env` or `url_file`",
+    );
+    refuses(
+        "store: { kind: postgres, url_env: NOT_SET }",
+        "p.yaml:1:26: error: store.url_env: the environment variable NOT_SET is not set; set it",
+    );
+    refuses(
+        "store: { kind: mysql }",
+        "p.yaml:1:10: error: store.kind: expected `{ kind: memory }` or `{ kind: sqlite }` or `{ kind: postgres }`",
     );
     refuses(
         "shared: { kind: memry }",

@@ -39,4 +39,4 @@ pub(crate) use reply::{HttpReply, Media};
 pub(crate) use server::Server;
 pub use server::ServerState;
 pub(crate) use surroundings::{Change, Known, Surroundings};
-pub use tls::TlsError;
+pub use tls::{TlsError, client_tls};

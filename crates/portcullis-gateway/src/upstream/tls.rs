@@ -87,6 +87,19 @@ pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsE
     Ok(config)
 }
 
+/// The client side's TLS configuration toward what is no server, which speaks no HTTP: trusts the authorities of a file, or
+/// those of the system.
+///
+/// # Errors
+/// The file cannot be used.
+pub fn client_tls(ca: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let roots = match ca {
+        Some(path) => load_roots(path)?,
+        None => system_roots(),
+    };
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
 fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
