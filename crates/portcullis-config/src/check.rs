@@ -4,6 +4,7 @@
 //! report holds no error.
 
 mod apps;
+mod calls;
 mod http;
 mod identity;
 mod limits;
@@ -78,6 +79,11 @@ impl Check<'_> {
     fn warn(&mut self, path: &Path, message: impl Into<String>) {
         let (at, _) = self.source.root.locate(path);
         self.report.warn(at, path, message);
+    }
+
+    /// Whether a server of this name is written down, here or in a client's form.
+    fn has_server(&self, name: &str) -> bool {
+        self.source.root.child("servers").is_some_and(|servers| servers.node.child(name).is_some())
     }
 
     /// The environment variables that went into the value at `path`.

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits,
-    LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store,
-    Transport,
+    Anonymous, Apps, CallLimit, Dpop, Each, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer,
+    Limits, LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio,
+    Store, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -215,7 +215,27 @@ fn limits(limits: &Limits) -> Value {
         "response_bytes": limits.response_bytes,
         "keep_alive_interval": show_duration(limits.keep_alive_interval),
         "drain": show_duration(limits.drain),
+        "calls": (!limits.calls.is_empty()).then(|| limits.calls.iter().map(call_limit).collect::<Vec<_>>()),
     })
+}
+
+fn call_limit(limit: &CallLimit) -> Value {
+    let Each { principal, group, server, tool } = limit.each;
+    let each = [("principal", principal), ("group", group), ("server", server), ("tool", tool)];
+    let each: Vec<_> = each.into_iter().filter(|(_, counted)| *counted).map(|(name, _)| name).collect();
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    without_nulls(json!({
+        "name": limit.name,
+        "groups": list(&limit.groups),
+        "principals": list(&limit.principals),
+        "servers": list(&limit.servers),
+        "tools": list(&limit.tools),
+        "each": (!each.is_empty()).then_some(each),
+        "rate": limit.rate.map(|rate| rate.to_string()),
+        "burst": limit.rate.map(|_| limit.burst),
+        "concurrent": limit.concurrent,
+        "budget": limit.budget.map(|budget| budget.to_string()),
+    }))
 }
 
 fn otlp(otlp: &Otlp) -> Value {

@@ -9,6 +9,7 @@
 //! This crate reads the configuration file and the files it names. It does not watch them, connect to
 //! anything, or know how the settings are used.
 
+mod calls;
 mod cases;
 mod check;
 mod clients;
@@ -31,6 +32,7 @@ mod settings;
 mod slug;
 mod units;
 
+pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+mod calls;
 mod identity;
 mod policy;
 mod server;
@@ -15,10 +16,11 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use calls::{CallLimit, Each};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
-pub(crate) use text::{Duration, Listen, Secret, Size};
+pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
 
 /// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -195,6 +197,8 @@ pub(crate) struct Limits {
     /// Time given to calls in flight when the process is asked to stop. `0s` stops at once.
     #[schemars(extend("default" = "25s"))]
     pub(crate) drain: Option<Duration>,
+    /// Rates, places and budgets for callers, groups, servers and tools. Each gateway counts by itself.
+    pub(crate) calls: Vec<CallLimit>,
 }
 
 /// Logs, metrics and traces.

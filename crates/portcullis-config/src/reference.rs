@@ -28,6 +28,7 @@ pub fn reference() -> String {
         ("`policy`", "Policy"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
+        ("`limits.calls`", "CallLimit"),
         ("`telemetry`", "Telemetry"),
         ("`telemetry.log`", "Log"),
         ("`telemetry.otlp`", "Otlp"),
@@ -70,6 +71,7 @@ fn kind(property: &Value, root: &Value) -> String {
             "Secret" => "secret".to_owned(),
             "Duration" => "duration".to_owned(),
             "Size" => "size".to_owned(),
+            "PerTime" => "number per time".to_owned(),
             "Listen" => "address".to_owned(),
             _ => match root["$defs"][name]["enum"].as_array() {
                 Some(words) => words

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, Dpop, Issuer, Policy, Revoked, Secret};
+use crate::{ApiKeys, CallLimit, Dpop, Issuer, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -321,6 +321,8 @@ pub struct Limits {
     pub keep_alive_interval: Duration,
     /// Time given to calls in flight when the process is asked to stop.
     pub drain: Duration,
+    /// Rates, places and budgets.
+    pub calls: Vec<CallLimit>,
 }
 
 impl Default for Limits {
@@ -347,6 +349,7 @@ impl Default for Limits {
             response_bytes: 64 << 20,
             keep_alive_interval: Duration::from_secs(15),
             drain: Duration::from_secs(25),
+            calls: Vec::new(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::PerTime;
+
 /// The longest duration that a setting may have: beyond, timers could overflow and nobody means it.
 const LONGEST: Duration = Duration::from_hours(24 * 30);
 
@@ -22,6 +24,19 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(format!("`{text}` is longer than 720h, the longest duration accepted"));
     }
     Ok(duration)
+}
+
+/// A whole number, `/`, and a duration or its unit.
+pub(crate) fn parse_per_time(text: &str) -> Result<PerTime, String> {
+    let expected =
+        || format!("`{text}` is not a number in a time; expected one such as `20/s`, `600/m` or `1000/24h`");
+    let (count, per) = text.split_once('/').ok_or_else(expected)?;
+    let count = count.trim().parse().ok().filter(|count| *count > 0).ok_or_else(expected)?;
+    let per = per.trim();
+    let with_one = format!("1{per}");
+    let per = if per.starts_with(|c: char| c.is_ascii_digit()) { per } else { &with_one };
+    let per = parse_duration(per).map_err(|_| expected())?;
+    if per.is_zero() { Err(expected()) } else { Ok(PerTime { count, per }) }
 }
 
 /// A whole number of bytes, or one with `KiB`, `MiB` or `GiB`.

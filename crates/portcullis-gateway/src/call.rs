@@ -136,12 +136,14 @@ pub struct Refusal {
     pub message: String,
     /// `error.data`.
     pub data: Option<Raw>,
+    /// When the caller may try again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// A refusal without data.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), data: None }
+        Self { kind, message: message.into(), data: None, retry_after: None }
     }
 
     /// The same with `error.data`.

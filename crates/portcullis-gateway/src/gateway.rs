@@ -17,7 +17,7 @@ use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce};
+use crate::admit::{Gate, InForce, Quotas};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -47,6 +47,8 @@ pub struct Gateway {
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
     pub(crate) gate: Arc<Gate>,
+    /// How much of it.
+    pub(crate) quotas: Quotas,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) views: Views,
     pub(crate) sealer: Arc<Sealer>,
@@ -127,6 +129,7 @@ impl Gateway {
             connections: Connections::default(),
             subscribers: Subscribers::new(gate.clone()),
             gate,
+            quotas: Quotas::default(),
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
@@ -232,6 +235,7 @@ impl Gateway {
             && !settings.identity.takes_tokens();
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
+        self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.identity.reload(identity::settings(&settings.identity), |issuer| {
             let client = clients.iter().find(|(id, _)| *id == issuer.issuer);

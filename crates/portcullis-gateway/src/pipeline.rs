@@ -106,9 +106,12 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         Ok(route) => route,
         Err(refusal) => return refuse(gateway, &admitted, refusal),
     };
-    let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call)) {
+    let tool = if admitted.method == Method::ToolsCall { route.subject.as_deref() } else { None };
+    let target = (route.catalogue.server.id().as_str(), tool);
+    let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
-        Err(denied) => return refuse(gateway, &denied, route::not_there(&denied)),
+        Err((call, Some(refusal))) => return refuse(gateway, &call, refusal),
+        Err((denied, None)) => return refuse(gateway, &denied, route::not_there(&denied)),
     };
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
         return refuse(gateway, &permitted, refusal);

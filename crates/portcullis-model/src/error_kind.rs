@@ -84,6 +84,10 @@ kinds! {
     InputRefused = "input_refused", Caller;
     /// The caller has too much under way.
     TooManyRequests = "too_many_requests", Caller;
+    /// The caller comes too often.
+    RateLimited = "rate_limited", Caller;
+    /// What the caller may use until a certain time is used up.
+    BudgetSpent = "budget_spent", Caller;
     /// The gateway has too much under way, or is about to stop.
     Overloaded = "overloaded", Us;
     /// Whoever could tell who the caller is cannot be asked.

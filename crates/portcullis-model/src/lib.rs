@@ -4,11 +4,13 @@
 //! only when two rooms that must not know each other both say it.
 
 mod error_kind;
+mod pattern;
 mod principal;
 mod records;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
+pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};
 pub use records::{Expected, Keeping, Put, Record, Records, Unavailable};
 pub use server_id::{InvalidServerId, ServerId};

@@ -1,6 +1,6 @@
 //! The limits, each with its default.
 
-use super::Check;
+use super::{Check, calls};
 use crate::node::Path;
 use crate::{Limits, raw};
 
@@ -53,6 +53,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
             default.keep_alive_interval,
         ),
         drain: check.duration_or_zero(&path("drain"), raw.drain.as_ref(), default.drain),
+        calls: calls::calls(check, &raw.calls),
     };
     if limits.call_timeout > limits.call_max {
         let key = if raw.call_timeout.is_some() { "call_timeout" } else { "call_max" };

@@ -50,10 +50,10 @@ pub(super) fn policy(check: &mut Check<'_>, raw: &raw::Policy) -> Policy {
     }
 }
 
-const PRINCIPALS: &str = "expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, \
+pub(super) const PRINCIPALS: &str = "expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, \
                           `user:<issuer>#<subject>` or `spiffe://…`";
 
-fn is_principal(id: &str) -> bool {
+pub(super) fn is_principal(id: &str) -> bool {
     let hex =
         |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     id == "anonymous"

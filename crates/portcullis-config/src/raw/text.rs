@@ -20,6 +20,11 @@ pub(crate) struct Duration(pub(crate) String);
 #[serde(transparent)]
 pub(crate) struct Size(pub(crate) String);
 
+/// So many in a time, not checked yet.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct PerTime(pub(crate) String);
+
 /// A secret by value or by reference.
 #[derive(Clone)]
 pub(crate) enum Secret {
@@ -93,6 +98,19 @@ impl JsonSchema for Size {
             "type": ["string", "integer"],
             "pattern": r"^([0-9]+ *(B|KiB|MiB|GiB)?|.*\$\{.*)$",
             "description": "Bytes, or a whole number and `KiB`, `MiB` or `GiB`, such as `4MiB`."
+        })
+    }
+}
+
+impl JsonSchema for PerTime {
+    fn schema_name() -> Cow<'static, str> {
+        "PerTime".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^([0-9]+ */ *[0-9]* *(ms|s|m|h)|.*\$\{.*)$",
+            "description": "A whole number, `/`, and a duration or its unit, such as `20/s` or `1000/24h`."
         })
     }
 }

@@ -1,10 +1,12 @@
 //! May this call be carried out now? Only what comes out of here can be sent on.
 //!
 //! Two questions, one after the other. [`admit`] asks for a place: so many calls in the whole process, so many for one
-//! client. [`Admitted::permit`] asks the policies (`gate`), once it is known what the call is about; that is asked anew for
-//! every attempt of a call. The types say that nothing passes by: only what is [`Permitted`] can be sent on.
+//! client. [`Admitted::permit`] asks the policies (`gate`), once it is known what the call is about, and then the limits of
+//! whom and what it is about (`quota`); that is asked anew for every attempt of a call. The types say that nothing passes by:
+//! only what is [`Permitted`] can be sent on.
 
 mod gate;
+mod quota;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,6 +19,8 @@ use crate::call::{Call, Refusal};
 
 pub(crate) use gate::{Act, Gate, InForce, Pass};
 pub use gate::{policies, policy_schema};
+pub(crate) use quota::Quotas;
+use quota::{Taken, Target};
 
 /// A call that has a place. Made by [`admit`] alone.
 pub(crate) struct Admitted {
@@ -34,6 +38,8 @@ pub(crate) struct Permitted {
 pub(crate) struct Places {
     _all: Place,
     _client: Place,
+    #[allow(dead_code, reason = "held, not read")]
+    taken: Option<Taken>,
 }
 
 struct Place(Arc<AtomicUsize>);
@@ -71,17 +77,23 @@ impl Admitted {
         (self.call, self.places)
     }
 
-    /// Holds the call against the policies, if there are any. What is denied comes back, to be answered as what is not
-    /// there.
+    /// Holds the call against the policies and the limits, if there are any. What is denied comes back without a reason, to
+    /// be answered as what is not there; only what is there can be used up.
     pub(crate) fn permit<'a>(
-        self,
+        mut self,
         pass: Option<&Pass>,
         act: impl FnOnce(&Call) -> Option<Act<'a>>,
-    ) -> Result<Permitted, Self> {
+        quotas: &Quotas,
+        (server, tool): (&str, Option<&str>),
+    ) -> Result<Permitted, (Self, Option<Refusal>)> {
         if let Some(pass) = pass
             && !pass.lets(&self.call.caller, act(&self.call).as_ref())
         {
-            return Err(self);
+            return Err((self, None));
+        }
+        match quotas.take(&Target { principal: &self.call.caller.principal, server, tool }) {
+            Ok(taken) => self.places.taken = taken,
+            Err(refusal) => return Err((self, Some(refusal))),
         }
         Ok(Permitted { call: self.call, places: self.places })
     }
@@ -118,7 +130,7 @@ pub(crate) fn admit(
         let message = format!("this client has {limit} calls under way; wait for one to end");
         return Err((call, Refusal::new(ErrorKind::TooManyRequests, message)));
     };
-    Ok(Admitted { call, places: Places { _all: all, _client: client } })
+    Ok(Admitted { call, places: Places { _all: all, _client: client, taken: None } })
 }
 
 #[cfg(test)]

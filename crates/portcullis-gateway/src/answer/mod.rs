@@ -46,7 +46,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::UnsupportedMediaType => (415, 415, code::INVALID_REQUEST),
         K::BodyTooLarge => (413, 413, code::INVALID_REQUEST),
         K::BodyTimeout => (408, 408, code::INVALID_REQUEST),
-        K::TooManyRequests => (429, 429, code::INTERNAL),
+        K::TooManyRequests | K::RateLimited | K::BudgetSpent => (429, 429, code::INTERNAL),
         K::Overloaded | K::IdentityUnavailable => (503, 503, code::INTERNAL),
         K::Cancelled
         | K::UpstreamUnavailable
@@ -68,9 +68,21 @@ pub fn status(era: Era, kind: ErrorKind) -> StatusCode {
     StatusCode::from_u16(status).expect("the table holds valid statuses")
 }
 
-/// Whether the same request may well succeed a moment later: such a refusal carries `Retry-After`.
+/// Whether the same request may well succeed later: such a refusal carries `Retry-After`.
 pub const fn is_passing(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TooManyRequests | ErrorKind::Overloaded | ErrorKind::IdentityUnavailable)
+    matches!(
+        kind,
+        ErrorKind::TooManyRequests
+            | ErrorKind::RateLimited
+            | ErrorKind::BudgetSpent
+            | ErrorKind::Overloaded
+            | ErrorKind::IdentityUnavailable
+    )
+}
+
+/// In how many seconds it may: what the refusal says, else one.
+pub fn retry_after(refusal: &Refusal) -> Option<u64> {
+    is_passing(refusal.kind).then(|| refusal.retry_after.map_or(1, |after| after.as_secs().max(1)))
 }
 
 /// The JSON-RPC error of a refusal. Where the code alone says little, `data.reason` names the kind.

@@ -8,7 +8,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::upstream_error;
 use portcullis_model::{ErrorKind, Fault};
 
-use super::{error, is_passing, status};
+use super::{error, retry_after, status};
 use crate::call::{Outcome, Refusal};
 
 /// The answer to one request.
@@ -18,8 +18,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// The result, or the error.
     pub(crate) answer: Result<Raw, RpcError>,
-    /// For `Retry-After`, on 429 and 503.
-    pub(crate) retry_after: bool,
+    /// The seconds of `Retry-After`, on 429 and 503.
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Reply {
@@ -34,7 +34,7 @@ impl Reply {
 
 /// Turns an outcome, already in the client's era, into its answer.
 pub(crate) fn reply(era: Era, method: &Method, outcome: Outcome) -> Reply {
-    let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: false };
+    let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: None };
     match outcome {
         Outcome::Complete(payload) => ok(Ok(payload.result.into_raw())),
         // A legacy client's rounds are driven before this.
@@ -55,7 +55,7 @@ fn failed(era: Era, error: RpcError) -> Reply {
         }
         _ => (StatusCode::OK, error),
     };
-    Reply { status, answer: Err(error), retry_after: false }
+    Reply { status, answer: Err(error), retry_after: None }
 }
 
 fn untranslatable(era: Era, method: &Method, why: &str) -> Reply {
@@ -71,13 +71,13 @@ fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
         return Reply {
             status: StatusCode::OK,
             answer: Ok(tool_error(era, &refusal.message)),
-            retry_after: false,
+            retry_after: None,
         };
     }
     Reply {
         status: status(era, refusal.kind),
         answer: Err(error(era, refusal)),
-        retry_after: is_passing(refusal.kind),
+        retry_after: retry_after(refusal),
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn initialize(
     match open_session(context, endpoint, request, None).await {
         Ok((session, result)) => {
             let accepts = Accepts::of(fields);
-            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
+            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: None };
             let mut response = response::one(&reply, &id, accepts);
             let name = HeaderValue::try_from(&*session.id).expect("a session id is base64url");
             response.headers_mut().insert(header::SESSION_ID, name);
@@ -183,7 +183,7 @@ pub(super) async fn request(
     }
     match local(session, &request) {
         Some(Ok(result)) => {
-            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: false };
+            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: None };
             return response::one(&reply, &id, accepts);
         }
         Some(Err(refusal)) => return response::refusal(LEGACY, Some(&id), &refusal),

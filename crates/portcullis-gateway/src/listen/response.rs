@@ -16,7 +16,6 @@ use crate::call::Refusal;
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const ONE_SECOND: HeaderValue = HeaderValue::from_static("1");
 
 /// Which media types the client takes (RFC 9110 section 12.5.1, without weights: nobody sends them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +62,8 @@ pub(crate) fn one(reply: &Reply, id: &Id, accepts: Accepts) -> Response<Body> {
         *response.status_mut() = reply.status;
         response
     };
-    if reply.retry_after {
-        response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+    if let Some(seconds) = reply.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -74,8 +73,8 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
     let mut message = Vec::new();
     write_error(&mut message, id, &answer::error(era, refusal));
     let mut response = json(answer::status(era, refusal.kind), message);
-    if answer::is_passing(refusal.kind) {
-        response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+    if let Some(seconds) = answer::retry_after(refusal) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

@@ -14,6 +14,7 @@ mod hostile_client;
 mod hostile_server;
 mod identity;
 mod interactive;
+mod limits;
 mod policy;
 mod reload;
 mod sessions;
