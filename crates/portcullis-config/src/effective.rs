@@ -118,6 +118,7 @@ fn identity(identity: &Identity) -> Value {
             "issuer": issuer.issuer,
             "audience": issuer.audience,
             "groups_claim": issuer.groups_claim,
+            "groups_prefix": (!issuer.groups_prefix.is_empty()).then_some(&issuer.groups_prefix),
             "algorithms": (!issuer.algorithms.is_empty()).then_some(&issuer.algorithms),
             "jwks_url": issuer.jwks_url,
             "introspection": issuer.introspection.as_ref().map(|it| json!({

@@ -15,6 +15,8 @@ pub struct Issuer {
     pub audience: Option<String>,
     /// The claim that lists groups: a name, or a path with dots.
     pub groups_claim: String,
+    /// Stands before the names of its groups.
+    pub groups_prefix: String,
     /// Accepted signature algorithms, by the names of RFC 7518; empty means the usual ones.
     pub algorithms: Vec<&'static str>,
     /// Where its keys are; `None` means that its metadata says.

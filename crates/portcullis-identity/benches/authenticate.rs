@@ -124,6 +124,7 @@ async fn authenticate(identity: &Identity, authorization: &str, proof: Option<&s
         path: "/mcp",
         proof,
         certificate: None,
+        source: None,
     };
     let presented = Presented::read(authorization.as_bytes()).expect("a credential");
     identity.authenticate(&presented, &around).await.expect("it is good");
@@ -134,6 +135,7 @@ fn settings() -> Settings {
         issuer: ISSUER.into(),
         audience: None,
         groups_claim: "groups".into(),
+        groups_prefix: String::new(),
         algorithms: Algorithm::USUAL.to_vec(),
         jwks_url: Some(format!("{ISSUER}/keys")),
         introspection: None,

@@ -3,6 +3,7 @@
 //! What is verified is remembered by the SHA-256 of the whole token, for a minute at the most; what depends on the request
 //! is checked each time. A reload begins with nothing remembered, so what it revokes is not accepted any more.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,6 +24,7 @@ use crate::jose::{Algorithm, Compact, KeySet};
 use crate::refused::{Reason, Refused};
 use crate::settings::{IssuerSettings, Settings};
 use crate::verified::{Binding, Kind, Verified};
+use crate::watch::{Nobody, Watch};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -38,6 +40,7 @@ const LONGEST_REMEMBERED: usize = 8 * 1024;
 pub struct Identity {
     state: ArcSwap<State>,
     runtime: Handle,
+    watch: Arc<dyn Watch>,
     nonces: Nonces,
     replays: Replays,
     changes: watch::Sender<()>,
@@ -72,15 +75,23 @@ pub struct Circumstances<'a> {
     pub proof: Option<&'a str>,
     /// SHA-256 over the client certificate of the connection.
     pub certificate: Option<&'a [u8; 32]>,
+    /// The address at the other end of the connection.
+    pub source: Option<IpAddr>,
 }
 
 impl Identity {
     /// Lets nobody in until there are settings. Keys of issuers are fetched on `runtime`.
     pub fn new(runtime: Handle) -> Self {
+        Self::watched(runtime, Arc::new(Nobody))
+    }
+
+    /// The same, while somebody counts.
+    pub fn watched(runtime: Handle, watch: Arc<dyn Watch>) -> Self {
         let state = State::new(Settings::default(), Vec::new());
         Self {
             state: ArcSwap::from_pointee(state),
             runtime,
+            watch,
             nonces: Nonces::new(),
             replays: Replays::default(),
             changes: watch::Sender::new(()),
@@ -93,7 +104,7 @@ impl Identity {
         let old = self.state.load_full();
         let issuers = settings.issuers.iter().map(|settings| {
             let before = old.issuer(&settings.issuer).map(Arc::as_ref);
-            let issuer = Issuer::new(settings, &client(settings), &self.runtime, before);
+            let issuer = Issuer::new(settings, &client(settings), &self.runtime, &self.watch, before);
             if issuer.keys.current().is_none() {
                 drop(issuer.keys.begin(Duration::ZERO));
             }
@@ -102,6 +113,14 @@ impl Identity {
         let issuers = issuers.collect();
         self.state.store(Arc::new(State::new(settings, issuers)));
         self.changes.send_replace(());
+    }
+
+    /// How old the keys of each issuer are, in seconds; an issuer that has none yet is left out.
+    pub fn ages_of_keys(&self) -> Vec<(String, u64)> {
+        let state = self.state.load();
+        let age =
+            |issuer: &Arc<Issuer>| Some((issuer.settings.issuer.clone(), issuer.age_of_keys()?.as_secs()));
+        state.issuers.iter().filter_map(age).collect()
     }
 
     /// Something of the settings.
@@ -137,7 +156,7 @@ impl Identity {
         let recalled = self.state.load().recall(token, &digest, now)?;
         let verified = match recalled {
             Some(verified) => verified,
-            None => Box::pin(self.state.load_full().verify(token, digest, now)).await?,
+            None => Box::pin(self.state.load_full().verify(token, digest, around.source, now)).await?,
         };
         self.check(presented, digest, &verified, around, now)?;
         Ok(verified)
@@ -258,6 +277,7 @@ impl State {
         self: Arc<Self>,
         token: &InboundToken<'_>,
         digest: [u8; 32],
+        source: Option<IpAddr>,
         now: u64,
     ) -> Result<Arc<Verified>, Refused> {
         let verified = if Compact::looks_like(token.expose()) {
@@ -266,7 +286,7 @@ impl State {
             let asked = self.issuers.iter().find_map(|it| Some((it, it.introspector.as_ref()?)));
             let (issuer, introspector) = asked.ok_or(Refused::Invalid(Reason::UnknownKind))?;
             let known = || self.recall(token, &digest, now).ok().flatten();
-            introspector.ask(token, &issuer.settings, known, now).await?
+            introspector.ask(token, &issuer.settings, source, known, now).await?
         };
         let until = verified.expires.min(now + REMEMBERED);
         if token.expose().len() <= LONGEST_REMEMBERED {

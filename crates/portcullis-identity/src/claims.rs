@@ -141,7 +141,7 @@ fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verifi
         subject: subject.to_owned(),
         client_id: client_id(claims),
         scopes: claims.get("scope").or_else(|| claims.get("scp")).map(words).unwrap_or_default(),
-        groups: find(claims, &issuer.groups_claim).map(texts).unwrap_or_default(),
+        groups: groups(claims, issuer)?,
         claims: told(claims),
     };
     let principal = Principal::user(user);
@@ -174,13 +174,55 @@ fn binding(claims: &Object) -> Result<Binding, Reason> {
     }
 }
 
-/// The claim with this name, or at the end of this path.
-fn find<'a>(claims: &'a Object, path: &str) -> Option<&'a Value> {
-    if let Some(value) = claims.get(path) {
-        return Some(value);
+/// The groups that the issuer vouches for. Groups that cannot be read are no absence of groups: whoever is forbidden
+/// something for a group of theirs would be let through.
+fn groups(claims: &Object, issuer: &IssuerSettings) -> Result<Vec<String>, Reason> {
+    let path = issuer.groups_claim.as_str();
+    if path.is_empty() {
+        return Ok(Vec::new());
     }
-    let (first, rest) = path.split_once('.')?;
-    rest.split('.').try_fold(claims.get(first)?, |value, name| value.get(name))
+    let Some(value) = find(claims, path)? else {
+        // OpenID Connect Core section 5.6.2: such a claim is there, and elsewhere.
+        let elsewhere = |names: &Object| {
+            names.contains_key(path) || path.split('.').next().is_some_and(|first| names.contains_key(first))
+        };
+        let named = claims.get("_claim_names").is_some_and(|names| names.as_object().is_none_or(elsewhere));
+        // The same of Entra where a token is to stay short.
+        let hinted =
+            path == "groups" && claims.get("hasgroups").is_some_and(|has| *has != Value::Bool(false));
+        return if named || hinted { Err(Reason::GroupsElsewhere) } else { Ok(Vec::new()) };
+    };
+    let prefixed = |name: &str| format!("{}{name}", issuer.groups_prefix);
+    match value {
+        Value::String(name) => Ok(vec![prefixed(name)]),
+        Value::Array(names) => {
+            let names = names.iter().map(|name| name.as_str().map(prefixed));
+            names.collect::<Option<_>>().ok_or(Reason::Groups)
+        }
+        _ => Err(Reason::Groups),
+    }
+}
+
+/// The claim with this name, or at the end of this path; one that is `null` is not there.
+///
+/// # Errors
+/// The path leads through what holds nothing.
+fn find<'a>(claims: &'a Object, path: &str) -> Result<Option<&'a Value>, Reason> {
+    let there = |value: &'a Value| (!value.is_null()).then_some(value);
+    if let Some(value) = claims.get(path) {
+        return Ok(there(value));
+    }
+    let mut names = path.split('.');
+    let mut found = names.next().and_then(|first| claims.get(first)).and_then(there);
+    // A name without a dot was looked for above.
+    for name in names {
+        found = match found {
+            Some(Value::Object(members)) => members.get(name).and_then(there),
+            Some(_) => return Err(Reason::Groups),
+            None => None,
+        };
+    }
+    Ok(found)
 }
 
 /// A text, or the texts of a list.

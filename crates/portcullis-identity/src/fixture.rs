@@ -24,6 +24,7 @@ pub(crate) fn issuer() -> IssuerSettings {
         issuer: ISSUER.into(),
         audience: None,
         groups_claim: "groups".into(),
+        groups_prefix: String::new(),
         algorithms: Algorithm::USUAL.to_vec(),
         jwks_url: None,
         introspection: None,

@@ -27,6 +27,7 @@ mod refused;
 mod revoked;
 mod settings;
 mod verified;
+mod watch;
 
 #[cfg(test)]
 mod fixture;
@@ -43,3 +44,4 @@ pub use refused::{Reason, Refused};
 pub use revoked::Revoked;
 pub use settings::{Introspection, IssuerSettings, Settings, Tenants};
 pub use verified::Verified;
+pub use watch::Watch;

@@ -107,6 +107,14 @@ pub enum Reason {
     /// Nobody in particular.
     #[error("without a subject")]
     Subject,
+    /// The claim of groups is no text and no list of texts.
+    #[error("the claim that lists groups is no list of texts")]
+    Groups,
+    /// The groups are somewhere else, as Entra says it of users with very many.
+    #[error(
+        "the token does not hold the user's groups (too many for it); have the issuer send fewer, or roles"
+    )]
+    GroupsElsewhere,
     /// Bound to a key, and presented without.
     #[error("bound to a key, and presented as a bearer token")]
     BoundAsBearer,

@@ -31,8 +31,10 @@ pub struct IssuerSettings {
     pub issuer: String,
     /// An audience of tokens for this gateway, beside the addresses of its endpoints.
     pub audience: Option<String>,
-    /// The claim that lists a user's groups: a name, or a path with dots.
+    /// The claim that lists a user's groups: a name, or a path with dots. Empty: nobody's groups are read.
     pub groups_claim: String,
+    /// Stands before the name of each group that it vouches for, so that it is not taken for another issuer's.
+    pub groups_prefix: String,
     /// Signature algorithms that are accepted of it.
     pub algorithms: Vec<Algorithm>,
     /// Where its keys are; found through its metadata when not given.

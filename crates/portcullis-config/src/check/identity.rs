@@ -37,6 +37,11 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
             let message = "another issuer has it already, and nobody could tell whom to ask about a token";
             check.error(&path.key("introspection"), message);
         }
+        if raw.issuers.len() > 1 && file.policy.is_some() && entry.groups_prefix.is_none() {
+            let message = "needs `groups_prefix`: a group of one issuer is not one of another's with the same name; `\"\"` says \
+                           that this issuer's groups have their plain names";
+            check.error(&path, message);
+        }
         issuers.extend(issuer(check, &path, entry));
     }
     for (index, scope) in raw.scopes.iter().enumerate() {
@@ -95,6 +100,7 @@ fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issue
         issuer: raw.issuer.clone(),
         audience: raw.audience.clone(),
         groups_claim: raw.groups_claim.clone().unwrap_or_else(|| "groups".to_owned()),
+        groups_prefix: raw.groups_prefix.clone().unwrap_or_default(),
         algorithms: raw.algorithms.iter().map(|algorithm| algorithm.as_str()).collect(),
         jwks_url: raw.jwks_url.clone(),
         introspection,

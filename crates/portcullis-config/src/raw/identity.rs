@@ -48,6 +48,10 @@ pub(crate) struct Issuer {
     #[serde(default)]
     #[schemars(extend("default" = "groups"))]
     pub(crate) groups_claim: Option<String>,
+    /// Stands before the name of each group of this issuer where groups are named: with `okta/`, its group `admins` is
+    /// `okta/admins` to `policy` and `limits`. With several issuers and a `policy`, each says so, be it with `""`.
+    #[serde(default)]
+    pub(crate) groups_prefix: Option<String>,
     /// The signature algorithms that are accepted of it. `RS256`, `PS256`, `ES256`, `ES384` and `EdDSA` when not given.
     #[serde(default)]
     pub(crate) algorithms: Vec<Algorithm>,

@@ -46,6 +46,7 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
         issuer: issuer.issuer.clone(),
         audience: issuer.audience.clone(),
         groups_claim: issuer.groups_claim.clone(),
+        groups_prefix: issuer.groups_prefix.clone(),
         algorithms: if algorithms.is_empty() { Algorithm::USUAL.to_vec() } else { algorithms },
         jwks_url: issuer.jwks_url.clone(),
         introspection: issuer.introspection.as_ref().map(|it| Introspection {

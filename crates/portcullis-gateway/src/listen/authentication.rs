@@ -90,6 +90,7 @@ async fn present(
         path: &head.path,
         proof,
         certificate: context.certificate.as_ref(),
+        source: context.peer,
     };
     let verified = gateway.identity.authenticate(&presented, &around).await?;
     Ok(Arc::new(context.of(verified)))

@@ -1,5 +1,8 @@
 //! The attack table, and how little of it reaches the identity provider.
 
+mod groups;
+mod opaque;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, json};
@@ -9,14 +12,12 @@ use crate::api_key::{ApiKey, KeyHash};
 use crate::fetch::Wanted;
 use crate::fixture::{ENDPOINT, ISSUER, Outside, Signer, encode, issuer};
 use crate::inbound::sha256;
-use crate::settings::{Introspection, Tenants};
+use crate::settings::Tenants;
 
 const KEYS: &str = "https://idp.example.com/jwks";
 
 /// Of the header and the claims.
 type Change = fn(&mut Map<String, Value>, &mut Map<String, Value>);
-/// Of what an issuer answers.
-type AnswerChange = fn(&mut Value);
 
 struct Scene {
     identity: Identity,
@@ -54,6 +55,16 @@ impl Scene {
         proof: Option<&str>,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Arc<Verified>, Refused> {
+        self.present_from("192.0.2.1", authorization, proof, certificate).await
+    }
+
+    async fn present_from(
+        &self,
+        source: &str,
+        authorization: &str,
+        proof: Option<&str>,
+        certificate: Option<&[u8; 32]>,
+    ) -> Result<Arc<Verified>, Refused> {
         let identifiers = [ENDPOINT.to_owned(), "https://mcp.example.com/sse".to_owned()];
         let around = Circumstances {
             identifiers: &identifiers,
@@ -62,6 +73,7 @@ impl Scene {
             path: "/mcp",
             proof,
             certificate,
+            source: source.parse().ok(),
         };
         let presented = Presented::read(authorization.as_bytes())?;
         self.identity.authenticate(&presented, &around).await
@@ -509,66 +521,6 @@ async fn api_keys_are_good_until_they_end_or_are_taken_away() {
     scene.reload(Settings::default());
     scene.identity.until_over(&verified).await;
     assert_eq!(refused(scene.bearer(KEY).await), Reason::UnknownApiKey);
-}
-
-const ASK: &str = "https://idp.example.com/introspect";
-
-fn introspecting(settings: &mut Settings) {
-    let (client_id, client_secret) = ("gateway".into(), "secret".into());
-    settings.issuers[0].introspection = Some(Introspection { url: ASK.into(), client_id, client_secret });
-}
-
-#[tokio::test]
-async fn opaque_tokens_are_asked_about_once_and_refusals_are_remembered() {
-    let scene = Scene::new(introspecting);
-    let active = json!({"active": true, "iss": ISSUER, "aud": [ENDPOINT], "sub": "ada", "exp": now() + 300});
-    scene.outside.answer(ASK, &active);
-    for _ in 0..5 {
-        let verified = scene.bearer("opaque").await.unwrap();
-        assert_eq!(&*verified.id, "user:https://idp.example.com#ada");
-    }
-    assert_eq!(scene.outside.asked(ASK), 1);
-    let table: [(&str, AnswerChange, Reason); 6] = [
-        ("inactive", |it| it["active"] = json!(false), Reason::Inactive),
-        ("active as text", |it| it["active"] = json!("true"), Reason::Inactive),
-        ("another issuer", |it| it["iss"] = json!("https://evil"), Reason::Issuer),
-        ("no subject", |it| drop(it.as_object_mut().unwrap().remove("sub")), Reason::Subject),
-        ("expired", |it| it["exp"] = json!(1), Reason::Expired),
-        ("another audience", |it| it["aud"] = json!("https://other"), Reason::Audience),
-    ];
-    for (what, change, reason) in table {
-        let mut answer = active.clone();
-        change(&mut answer);
-        scene.outside.answer(ASK, &answer);
-        let before = scene.outside.asked(ASK);
-        let token = what.replace(' ', "-");
-        for _ in 0..3 {
-            assert_eq!(refused(scene.bearer(&token).await), reason, "{what}");
-        }
-        assert_eq!(scene.outside.asked(ASK), before + 1, "{what}");
-    }
-}
-
-#[tokio::test]
-async fn made_up_opaque_tokens_cost_the_issuer_a_bounded_number_of_questions() {
-    let scene = Scene::new(introspecting);
-    scene.outside.answer(ASK, &json!({"active": false}));
-    tokio::time::pause();
-    for number in 0..1000 {
-        let answer = scene.bearer(&format!("made-up-{number}")).await;
-        assert!(matches!(answer, Err(Refused::Invalid(Reason::Inactive) | Refused::Unavailable)));
-    }
-    assert!(scene.outside.asked(ASK) <= 100, "{}", scene.outside.asked(ASK));
-}
-
-#[tokio::test]
-async fn an_issuer_that_fails_again_and_again_is_left_alone_and_nobody_is_let_in() {
-    let scene = Scene::new(introspecting);
-    scene.outside.fail(ASK);
-    for number in 0..50 {
-        assert!(matches!(scene.bearer(&format!("t-{number}")).await, Err(Refused::Unavailable)));
-    }
-    assert_eq!(scene.outside.asked(ASK), 5);
 }
 
 /// Whatever the crate is asked to do, it says so of where it learned an address.

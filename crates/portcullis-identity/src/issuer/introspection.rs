@@ -3,16 +3,20 @@
 //! Answers are remembered for a short while, good ones and bad ones, so that one token is one question. What is made up
 //! costs the issuer a bounded number of questions: so many at once, so many in a second, and none for a while after it
 //! failed again and again. Then nobody is let in; that is the meaning of failing closed.
+//!
+//! Whoever makes up tokens is not to keep others out: tokens that were good before are asked about in a lane of their own
+//! ([`super::lane`]), and of those that were never seen, one network may ask about so many in a second.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::lane::Lane;
 use crate::cache::Cache;
 use crate::claims;
 use crate::fetch::{Fetch, Form, Trust, Wanted};
@@ -20,6 +24,7 @@ use crate::inbound::InboundToken;
 use crate::refused::{Reason, Refused};
 use crate::settings::{Introspection, IssuerSettings};
 use crate::verified::Verified;
+use crate::watch::Watch;
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -27,10 +32,8 @@ const LARGEST: usize = 64 * 1024;
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// How many refusals are remembered.
 const REFUSALS: usize = 4096;
-/// Questions at once.
-const AT_ONCE: usize = 16;
-/// Questions in a second.
-const IN_A_SECOND: u32 = 100;
+/// Tokens that are remembered to have been good.
+const GOOD: usize = 4096;
 /// So many failures in a row stop the questions for [`REST`].
 const FAILURES: u32 = 5;
 const REST: Duration = Duration::from_secs(5);
@@ -41,28 +44,38 @@ const LASTING: u64 = 15 * 60;
 pub(crate) struct Introspector {
     settings: Introspection,
     client: Arc<dyn Fetch>,
+    watch: Arc<dyn Watch>,
     refusals: Cache<[u8; 32], (Instant, Reason)>,
-    places: Semaphore,
-    pace: Mutex<Pace>,
+    /// Those that were good when they were asked about last.
+    good: Arc<Cache<[u8; 32], ()>>,
+    known: Lane,
+    unknown: Lane,
+    health: Mutex<Health>,
 }
 
-struct Pace {
-    second: Instant,
-    asked: u32,
+#[derive(Default)]
+struct Health {
     failures: u32,
     rest_until: Option<Instant>,
 }
 
 impl Introspector {
-    pub(super) fn new(settings: Introspection, client: Arc<dyn Fetch>) -> Self {
-        let pace = Pace { second: Instant::now(), asked: 0, failures: 0, rest_until: None };
+    pub(super) fn new(settings: Introspection, client: Arc<dyn Fetch>, watch: Arc<dyn Watch>) -> Self {
         Self {
             settings,
             client,
+            watch,
             refusals: Cache::new(REFUSALS),
-            places: Semaphore::new(AT_ONCE),
-            pace: Mutex::new(pace),
+            good: Arc::new(Cache::new(GOOD)),
+            known: Lane::default(),
+            unknown: Lane::default(),
+            health: Mutex::default(),
         }
+    }
+
+    /// Begins with what another one knows to have been good. It is asked about all the same.
+    pub(super) fn take_over(self, before: &Self) -> Self {
+        if self.settings == before.settings { Self { good: before.good.clone(), ..self } } else { self }
     }
 
     /// Asks about a token. `known` looks whether somebody else has found out meanwhile.
@@ -70,11 +83,27 @@ impl Introspector {
         &self,
         token: &InboundToken<'_>,
         issuer: &IssuerSettings,
+        source: Option<IpAddr>,
         known: impl Fn() -> Option<Arc<Verified>>,
         now: u64,
     ) -> Result<Arc<Verified>, Refused> {
         let digest = token.digest();
-        let _place = self.places.acquire().await.map_err(|_| Refused::Unavailable)?;
+        if let Some((until, reason)) = self.refusals.get(&digest)
+            && until > Instant::now()
+        {
+            return Err(Refused::Invalid(reason));
+        }
+        let good = self.good.get(&digest).is_some();
+        let lane = if good { &self.known } else { &self.unknown };
+        let hold_back = || {
+            self.watch.introspection(&issuer.issuer, "held_back");
+            Refused::Unavailable
+        };
+        // Before it takes a place: who floods is not to fill the queue.
+        if !good && !lane.has_turn_for(source) {
+            return Err(hold_back());
+        }
+        let _place = lane.place().await.ok_or(Refused::Unavailable)?;
         if let Some(verified) = known() {
             return Ok(verified);
         }
@@ -83,8 +112,8 @@ impl Introspector {
         {
             return Err(Refused::Invalid(reason));
         }
-        if !self.may_ask() {
-            return Err(Refused::Unavailable);
+        if self.rests() || !lane.has_turn() {
+            return Err(hold_back());
         }
         let answer = self.client.fetch(self.question(token)).await;
         let answer =
@@ -97,12 +126,21 @@ impl Introspector {
         self.asked(answer.is_ok());
         let answer = answer.map_err(|error| {
             tracing::warn!(issuer = issuer.issuer, error, "cannot ask the issuer about a token");
+            self.watch.introspection(&issuer.issuer, "failed");
             Refused::Unavailable
         })?;
-        claims::of_introspection(&answer, issuer, now, LASTING).map(Arc::new).map_err(|reason| {
-            self.refusals.insert(digest, (Instant::now() + REFUSED_FOR, reason));
-            Refused::Invalid(reason)
-        })
+        match claims::of_introspection(&answer, issuer, now, LASTING) {
+            Ok(verified) => {
+                self.watch.introspection(&issuer.issuer, "active");
+                self.good.insert(digest, ());
+                Ok(Arc::new(verified))
+            }
+            Err(reason) => {
+                self.watch.introspection(&issuer.issuer, "refused");
+                self.refusals.insert(digest, (Instant::now() + REFUSED_FOR, reason));
+                Err(Refused::Invalid(reason))
+            }
+        }
     }
 
     fn question(&self, token: &InboundToken<'_>) -> Wanted {
@@ -119,28 +157,21 @@ impl Introspector {
         Wanted { url: url.clone(), trust: Trust::Configured, form, most: LARGEST }
     }
 
-    fn may_ask(&self) -> bool {
-        let now = Instant::now();
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if pace.rest_until.is_some_and(|until| until > now) {
-            return false;
-        }
-        if now.duration_since(pace.second) >= Duration::from_secs(1) {
-            (pace.second, pace.asked) = (now, 0);
-        }
-        pace.asked += 1;
-        pace.asked <= IN_A_SECOND
+    /// Whether it failed so often that it is left alone for a while.
+    fn rests(&self) -> bool {
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.rest_until.is_some_and(|until| until > Instant::now())
     }
 
     fn asked(&self, answered: bool) {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if answered {
-            (pace.failures, pace.rest_until) = (0, None);
+            *health = Health::default();
             return;
         }
-        pace.failures = pace.failures.saturating_add(1);
-        if pace.failures >= FAILURES {
-            pace.rest_until = Some(Instant::now() + REST);
+        health.failures = health.failures.saturating_add(1);
+        if health.failures >= FAILURES {
+            health.rest_until = Some(Instant::now() + REST);
         }
     }
 }

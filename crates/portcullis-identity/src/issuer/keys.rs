@@ -15,6 +15,7 @@ use super::discovery::jwks_uri;
 use crate::fetch::{Fetch, Trust, Wanted};
 use crate::jose::KeySet;
 use crate::settings::IssuerSettings;
+use crate::watch::Watch;
 
 /// Largest key set, in bytes.
 const LARGEST: usize = 512 * 1024;
@@ -34,6 +35,7 @@ pub(crate) struct Keys {
     jwks_url: Option<String>,
     client: Arc<dyn Fetch>,
     runtime: Handle,
+    watch: Arc<dyn Watch>,
     set: ArcSwapOption<KeySet>,
     state: Mutex<State>,
 }
@@ -48,15 +50,23 @@ struct State {
     due: Option<Instant>,
     /// Fetches that failed since the last that did not.
     failures: u32,
+    /// When the last good ones came.
+    fetched: Option<Instant>,
 }
 
 impl Keys {
-    pub(super) fn new(settings: &IssuerSettings, client: Arc<dyn Fetch>, runtime: Handle) -> Self {
+    pub(super) fn new(
+        settings: &IssuerSettings,
+        client: Arc<dyn Fetch>,
+        runtime: Handle,
+        watch: Arc<dyn Watch>,
+    ) -> Self {
         Self {
             issuer: settings.issuer.clone(),
             jwks_url: settings.jwks_url.clone(),
             client,
             runtime,
+            watch,
             set: ArcSwapOption::empty(),
             state: Mutex::default(),
         }
@@ -66,8 +76,13 @@ impl Keys {
     pub(super) fn take_over(&self, before: &Self) {
         self.set.store(before.set.load_full());
         let before = before.state();
-        let (tried, due, failures) = (before.tried, before.due, before.failures);
-        *self.state() = State { flight: None, tried, due, failures };
+        let (tried, due, failures, fetched) = (before.tried, before.due, before.failures, before.fetched);
+        *self.state() = State { flight: None, tried, due, failures, fetched };
+    }
+
+    /// How old they are; `None` while there are none.
+    pub(super) fn age(&self) -> Option<Duration> {
+        self.state().fetched.map(|fetched| fetched.elapsed())
     }
 
     /// The keys that are there. Those that are due are renewed meanwhile.
@@ -120,18 +135,30 @@ impl Keys {
     async fn fetch(&self) {
         match self.load().await {
             Ok((set, kept)) => {
+                let none = set.is_empty();
                 self.set.store(Some(Arc::new(set)));
                 let mut state = self.state();
-                state.due = Some(Instant::now() + kept.clamp(KEPT.0, KEPT.1));
+                let now = Instant::now();
+                state.due = Some(now + kept.clamp(KEPT.0, KEPT.1));
+                state.fetched = Some(now);
                 state.failures = 0;
                 drop(state);
-                tracing::debug!(issuer = self.issuer, "fetched the issuer's keys");
+                self.watch.keys(&self.issuer, true);
+                if none {
+                    tracing::warn!(
+                        issuer = self.issuer,
+                        "the issuer has no keys: none of its tokens is accepted"
+                    );
+                } else {
+                    tracing::debug!(issuer = self.issuer, "fetched the issuer's keys");
+                }
             }
             Err(error) => {
                 let mut state = self.state();
                 state.failures = state.failures.saturating_add(1);
                 let failures = state.failures;
                 drop(state);
+                self.watch.keys(&self.issuer, false);
                 let kept = if self.set.load().is_some() {
                     "the last good ones stay in use"
                 } else {

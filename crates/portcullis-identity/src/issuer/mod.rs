@@ -3,6 +3,7 @@
 mod discovery;
 mod introspection;
 mod keys;
+mod lane;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use tokio::runtime::Handle;
 
 use crate::fetch::Fetch;
 use crate::settings::IssuerSettings;
+use crate::watch::Watch;
 
 pub(crate) use introspection::Introspector;
 #[cfg(test)]
@@ -29,17 +31,25 @@ impl Issuer {
         settings: &IssuerSettings,
         client: &Arc<dyn Fetch>,
         runtime: &Handle,
+        watch: &Arc<dyn Watch>,
         before: Option<&Self>,
     ) -> Self {
-        let keys = Keys::new(settings, client.clone(), runtime.clone());
+        let keys = Keys::new(settings, client.clone(), runtime.clone(), watch.clone());
         if let Some(before) = before.filter(|before| before.settings.jwks_url == settings.jwks_url) {
             keys.take_over(&before.keys);
         }
-        let introspection = settings.introspection.clone();
-        Self {
-            settings: settings.clone(),
-            keys: Arc::new(keys),
-            introspector: introspection.map(|settings| Introspector::new(settings, client.clone())),
-        }
+        let introspector = settings.introspection.clone().map(|introspection| {
+            let new = Introspector::new(introspection, client.clone(), watch.clone());
+            match before.and_then(|before| before.introspector.as_ref()) {
+                Some(before) => new.take_over(before),
+                None => new,
+            }
+        });
+        Self { settings: settings.clone(), keys: Arc::new(keys), introspector }
+    }
+
+    /// How old its keys are; `None` while there are none.
+    pub(crate) fn age_of_keys(&self) -> Option<std::time::Duration> {
+        self.keys.age()
     }
 }

@@ -20,20 +20,23 @@ pub(crate) enum BadKeySet {
     Unreadable,
     #[error("the key set has more than {MOST} keys")]
     TooMany,
-    #[error("the key set has no key that can be used")]
-    Empty,
 }
 
 impl KeySet {
-    /// Reads a set; keys that are for something else are left out.
+    /// Reads a set; keys that are for something else are left out. A set without keys is one too (RFC 7517 section 5.1): an
+    /// issuer that takes all its keys back says so, and is not to be mistaken for one that is away.
     pub(crate) fn read(document: &[u8]) -> Result<Self, BadKeySet> {
         let document: Value = serde_json::from_slice(document).map_err(|_| BadKeySet::Unreadable)?;
         let keys = document.get("keys").and_then(Value::as_array).ok_or(BadKeySet::Unreadable)?;
         if keys.len() > MOST {
             return Err(BadKeySet::TooMany);
         }
-        let keys: Vec<Jwk> = keys.iter().filter_map(Value::as_object).filter_map(Jwk::read).collect();
-        if keys.is_empty() { Err(BadKeySet::Empty) } else { Ok(Self(keys)) }
+        Ok(Self(keys.iter().filter_map(Value::as_object).filter_map(Jwk::read).collect()))
+    }
+
+    /// Whether there is none that can be used.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The keys that a token with this header can have been signed with.
