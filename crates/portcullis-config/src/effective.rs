@@ -44,6 +44,10 @@ pub fn effective(settings: &Settings) -> Value {
             },
             "otlp": settings.telemetry.otlp.as_ref().map(otlp),
             "metrics": settings.telemetry.metrics,
+            "allow": settings.telemetry.allow.as_ref().map(|allow| json!({
+                "groups": allow.groups,
+                "principals": allow.principals,
+            })),
         },
         "workers": settings.workers,
     }))
@@ -205,6 +209,7 @@ fn limits(limits: &Limits) -> Value {
         "concurrent_per_client": limits.concurrent_per_client,
         "replay_bytes": limits.replay_bytes,
         "sessions": limits.sessions,
+        "sessions_per_principal": limits.sessions_per_principal,
         "session_idle": show_duration(limits.session_idle),
         "header_read": show_duration(limits.header_read),
         "body_read": show_duration(limits.body_read),

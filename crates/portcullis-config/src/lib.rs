@@ -45,6 +45,6 @@ pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
     Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
-    OtlpProtocol, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport, UpstreamTls,
+    OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport, UpstreamTls,
     UpstreamUrl,
 };

@@ -153,7 +153,7 @@ pub(crate) struct Limits {
     /// Calls in flight in the whole process.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
     pub(crate) concurrent_calls: Option<usize>,
-    /// Calls in flight for one client.
+    /// Calls in flight for one client: one principal, or, without a credential, one session or connection.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 128))]
     pub(crate) concurrent_per_client: Option<usize>,
     /// Finished answer streams of all legacy sessions together that are kept for clients that come back for them; the
@@ -163,6 +163,9 @@ pub(crate) struct Limits {
     /// Sessions of legacy clients held at once.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 20_000))]
     pub(crate) sessions: Option<usize>,
+    /// The same for one principal; callers without a credential are not told apart.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
+    pub(crate) sessions_per_principal: Option<usize>,
     /// A legacy session is dropped after so long without a request or an open stream.
     #[schemars(extend("default" = "30m"))]
     pub(crate) session_idle: Option<Duration>,
@@ -212,6 +215,21 @@ pub(crate) struct Telemetry {
     /// Serves `/metrics` in the Prometheus format.
     #[schemars(extend("default" = true))]
     pub(crate) metrics: Option<bool>,
+    /// Who may read what names servers and tools: `/metrics`, and the details of `/readyz`. When not given: callers in a
+    /// group with one of the roles `operator`, `auditor` and `admin` where there is a `policy`, else whoever may call, but
+    /// without a credential only from this machine itself and not through a proxy.
+    pub(crate) allow: Option<Readers>,
+}
+
+/// Who may read what names servers and tools.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Readers {
+    /// Callers in one of these groups.
+    pub(crate) groups: Vec<String>,
+    /// These callers, by id: `key:<name>`, `cert:<fingerprint>`, `spiffe://…`, `user:<issuer>#<subject>`, or `anonymous` for
+    /// everybody who reaches the listener.
+    pub(crate) principals: Vec<String>,
 }
 
 /// The log on standard error.

@@ -30,6 +30,7 @@ pub fn reference() -> String {
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),
         ("`telemetry`", "Telemetry"),
+        ("`telemetry.allow`", "Readers"),
         ("`telemetry.log`", "Log"),
         ("`telemetry.otlp`", "Otlp"),
     ] {

@@ -299,6 +299,8 @@ pub struct Limits {
     pub replay_bytes: usize,
     /// Legacy sessions held at once.
     pub sessions: usize,
+    /// The same for one principal.
+    pub sessions_per_principal: usize,
     /// A legacy session is dropped after so long without a request or an open stream.
     pub session_idle: Duration,
     /// Time to receive a request head.
@@ -338,6 +340,7 @@ impl Default for Limits {
             concurrent_per_client: 128,
             replay_bytes: 64 << 20,
             sessions: 20_000,
+            sessions_per_principal: 1000,
             session_idle: Duration::from_mins(30),
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
@@ -363,6 +366,17 @@ pub struct Telemetry {
     pub otlp: Option<Otlp>,
     /// Serves `/metrics`.
     pub metrics: bool,
+    /// Who may read what names servers and tools; `None` leaves it to policies and credentials.
+    pub allow: Option<Readers>,
+}
+
+/// Who may read what names servers and tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// Callers in one of these groups.
+    pub groups: Vec<String>,
+    /// These callers, by id.
+    pub principals: Vec<String>,
 }
 
 /// What is logged and how it looks.

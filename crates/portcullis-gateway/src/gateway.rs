@@ -13,11 +13,12 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
 use portcullis_policy::Problem;
+use portcullis_telemetry::metrics::Counter;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce, Quotas};
+use crate::admit::{Gate, InForce, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -47,6 +48,8 @@ pub struct Gateway {
     /// Of HTTP+SSE.
     pub(crate) connections: Connections,
     pub(crate) gate: Arc<Gate>,
+    /// What each principal holds.
+    pub(crate) shares: Shares,
     /// How much of it.
     pub(crate) quotas: Quotas,
     pub(crate) subscribers: Arc<Subscribers>,
@@ -59,6 +62,8 @@ pub struct Gateway {
     pub(crate) records: Arc<dyn Records>,
     /// Who is let in.
     pub(crate) identity: Identity,
+    /// Counts credentials that let somebody in.
+    pub(crate) accepted: Counter,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
@@ -115,7 +120,9 @@ impl Gateway {
     ) -> Result<Arc<Self>, UpdateError> {
         let info = implementation();
         let limits = settings.limits.clone();
-        let identity = Identity::new(control.clone());
+        let metrics_of_callers = metrics.clone();
+        let watch = Arc::new(identity::Counts::new(metrics.clone()));
+        let identity = Identity::watched(control.clone(), watch);
         let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
@@ -129,12 +136,14 @@ impl Gateway {
             connections: Connections::default(),
             subscribers: Subscribers::new(gate.clone()),
             gate,
+            shares: Shares::default(),
             quotas: Quotas::default(),
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
             tasks: Tasks::default(),
             records,
+            accepted: identity::accepted(&metrics_of_callers),
             identity,
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
@@ -336,6 +345,17 @@ impl Gateway {
         let closing = servers.iter().map(|catalogue| catalogue.server.clone().retire(patience));
         futures_util::future::join_all(closing).await;
         self.env.supervisor.shutdown().await;
+    }
+
+    /// The metrics as they are read: with what is only known when somebody asks.
+    pub(crate) fn render_metrics(&self) -> String {
+        for (issuer, age) in self.identity.ages_of_keys() {
+            let help = "Age of the keys of an identity provider, in seconds.";
+            let gauge =
+                self.env.metrics.gauge("portcullis_issuer_keys_age_seconds", help, &[("issuer", &issuer)]);
+            gauge.set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+        self.env.metrics.render()
     }
 
     /// The metrics.

@@ -111,7 +111,10 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
         Err((call, Some(refusal))) => return refuse(gateway, &call, refusal),
-        Err((denied, None)) => return refuse(gateway, &denied, route::not_there(&denied)),
+        Err((denied, None)) => {
+            Box::pin(route.look_again(&denied)).await;
+            return refuse(gateway, &denied, route::not_there(&denied));
+        }
     };
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
         return refuse(gateway, &permitted, refusal);

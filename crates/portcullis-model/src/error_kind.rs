@@ -66,6 +66,8 @@ kinds! {
     Unauthenticated = "unauthenticated", Caller;
     /// The caller's token is good, and lacks a scope that is needed here.
     InsufficientScope = "insufficient_scope", Caller;
+    /// The caller may not read this.
+    Forbidden = "forbidden", Caller;
     /// No such path.
     UnknownPath = "unknown_path", Caller;
     /// The HTTP method does not exist here.

@@ -37,6 +37,8 @@ pub enum Because {
     NothingPermits,
     /// Its server is not there for the caller.
     ServerHidden,
+    /// The URI can be read as another.
+    Ambiguous,
     /// Something could not be evaluated.
     Unreadable(String),
 }
@@ -48,6 +50,9 @@ impl fmt::Display for Because {
             Self::Forbidden => f.write_str("forbidden"),
             Self::NothingPermits => f.write_str("no policy permits it"),
             Self::ServerHidden => f.write_str("the server is not there for this caller"),
+            Self::Ambiguous => f.write_str(
+                "the URI can be read as another: it has segments of dots, escapes of what needs none, or a scheme in capitals",
+            ),
             Self::Unreadable(what) => write!(f, "it could not be decided: {what}"),
         }
     }
@@ -79,6 +84,10 @@ impl Policies {
         let subject = self.subject(principal);
         if let Some(claim) = &subject.caller.unreadable {
             let because = Because::Unreadable(format!("the claim `{claim}` is not of its declared type"));
+            return Verdict { allowed: false, because, reasons: Vec::new(), asked: Vec::new() };
+        }
+        if thing.is_ambiguous() {
+            let because = Because::Ambiguous;
             return Verdict { allowed: false, because, reasons: Vec::new(), asked: Vec::new() };
         }
         let ruling = self.judge(&subject, action, &self.place(thing), circumstances, arguments);

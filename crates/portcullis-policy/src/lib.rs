@@ -28,6 +28,7 @@ mod shelf;
 mod source;
 mod thing;
 mod unknown;
+mod uri;
 
 pub use action::Action;
 pub use circumstances::Circumstances;

@@ -137,7 +137,7 @@ impl Policies {
         circumstances: &Circumstances,
         arguments: Option<&Raw>,
     ) -> bool {
-        if subject.caller.unreadable.is_some() {
+        if subject.caller.unreadable.is_some() || thing.is_ambiguous() {
             return false;
         }
         let behind_door = action != Action::Discover;
@@ -192,6 +192,9 @@ impl Policies {
         alike: &mut HashMap<Class<'a>, bool>,
         reads: &mut Reads,
     ) -> bool {
+        if thing.is_ambiguous() {
+            return false;
+        }
         let placed = self.place(thing);
         let rules = self.candidates(subject, action, &placed);
         let class = rules.map(|rules| (rules, placed.labels.clone(), Thing { name: "", ..thing }));

@@ -62,6 +62,11 @@ impl<'a> Thing<'a> {
         Self { server, kind: ThingKind::Server, name: "" }
     }
 
+    /// Whether it could be taken for another: then nobody may do anything with it.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        matches!(self.kind, ThingKind::Resource | ThingKind::Template) && !crate::uri::is_plain(self.name)
+    }
+
     pub(crate) fn type_name(&self) -> &'static str {
         match self.kind {
             ThingKind::Server => "Server",

@@ -39,6 +39,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
             default.replay_bytes,
         ),
         sessions: raw.sessions.unwrap_or(default.sessions),
+        sessions_per_principal: raw.sessions_per_principal.unwrap_or(default.sessions_per_principal),
         session_idle: check.duration(&path("session_idle"), raw.session_idle.as_ref(), default.session_idle),
         header_read: check.duration(&path("header_read"), raw.header_read.as_ref(), default.header_read),
         body_read: check.duration(&path("body_read"), raw.body_read.as_ref(), default.body_read),

@@ -5,7 +5,7 @@ use super::http::absolute_url;
 use super::server::headers;
 use crate::node::Path;
 use crate::report::nearest;
-use crate::{Log, LogFormat, Otlp, OtlpProtocol, Overrides, Telemetry, raw};
+use crate::{Log, LogFormat, Otlp, OtlpProtocol, Overrides, Readers, Telemetry, raw};
 
 const FORMATS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("pretty", LogFormat::Pretty)];
@@ -15,7 +15,19 @@ pub(super) fn telemetry(check: &mut Check<'_>, raw: &raw::Telemetry, overrides: 
         log: log(check, &raw.log, overrides),
         otlp: raw.otlp.as_ref().and_then(|raw| otlp(check, raw)),
         metrics: raw.metrics.unwrap_or(true),
+        allow: raw.allow.as_ref().map(|raw| readers(check, raw)),
     }
+}
+
+fn readers(check: &mut Check<'_>, raw: &raw::Readers) -> Readers {
+    let path = Path::top("telemetry").key("allow").key("principals");
+    for (index, id) in raw.principals.iter().enumerate() {
+        if !super::policy::is_principal(id) {
+            let message = format!("`{id}` is no principal; {}", super::policy::PRINCIPALS);
+            check.error(&path.index(index), message);
+        }
+    }
+    Readers { groups: raw.groups.clone(), principals: raw.principals.clone() }
 }
 
 fn log(check: &mut Check<'_>, raw: &raw::Log, overrides: &Overrides) -> Log {

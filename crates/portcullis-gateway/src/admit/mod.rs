@@ -7,6 +7,7 @@
 
 mod gate;
 mod quota;
+mod share;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) use gate::{Act, Gate, InForce, Pass};
 pub use gate::{policies, policy_schema};
 pub(crate) use quota::Quotas;
 use quota::{Taken, Target};
+pub(crate) use share::{Share, Shares};
 
 /// A call that has a place. Made by [`admit`] alone.
 pub(crate) struct Admitted {
@@ -42,7 +44,8 @@ pub(crate) struct Places {
     taken: Option<Taken>,
 }
 
-struct Place(Arc<AtomicUsize>);
+/// One of a counted number.
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -51,7 +54,8 @@ impl Drop for Place {
 }
 
 impl Place {
-    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
+    /// A place, if one is left.
+    pub(crate) fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
         let place = Self(counter.clone());
         (counter.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
     }

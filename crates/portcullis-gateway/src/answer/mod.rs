@@ -38,7 +38,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::HeaderMismatch => (400, 400, code::HEADER_MISMATCH),
         K::MissingCapability => (400, 200, code::MISSING_CLIENT_CAPABILITY),
         K::UnsupportedVersion => (400, 400, code::UNSUPPORTED_VERSION),
-        K::ForbiddenOrigin | K::InsufficientScope => (403, 403, code::INVALID_REQUEST),
+        K::ForbiddenOrigin | K::InsufficientScope | K::Forbidden => (403, 403, code::INVALID_REQUEST),
         K::Unauthenticated => (401, 401, code::INVALID_REQUEST),
         K::UnknownSession | K::UnknownPath => (404, 404, code::INVALID_REQUEST),
         K::MethodNotAllowed => (405, 405, code::INVALID_REQUEST),

@@ -3,6 +3,7 @@
 //! How a credential is checked is that crate's; which requests need one is `listen/authentication.rs`'s.
 
 mod client;
+mod counts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use portcullis_identity::{
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
 use client::Outside;
+pub(crate) use counts::{Counts, accepted, refused};
 
 /// What the configuration says about who may call, in the words of `portcullis-identity`.
 pub(crate) fn settings(identity: &config::Identity) -> Identity {

@@ -46,7 +46,7 @@ pub(super) async fn authenticate(
         let shut_out = if context.principal.is_anonymous() {
             anonymous == Anonymous::Deny
         } else {
-            gateway.identity.is_revoked(&context.principal)
+            !context.certificate_counts()
         };
         if shut_out {
             return Err(Box::new(refuse(context, endpoint, form, None, &Refused::Missing)));
@@ -55,8 +55,14 @@ pub(super) async fn authenticate(
     };
     let mut scheme = None;
     match present(context, endpoint, form, head, value, &mut scheme).await {
-        Ok(context) => Ok(context),
-        Err(refused) => Err(Box::new(refuse(context, endpoint, form, scheme, &refused))),
+        Ok(context) => {
+            gateway.accepted.add(1);
+            Ok(context)
+        }
+        Err(refused) => {
+            crate::identity::refused(gateway.metrics(), &refused);
+            Err(Box::new(refuse(context, endpoint, form, scheme, &refused)))
+        }
     }
 }
 
@@ -89,7 +95,7 @@ async fn present(
         method: head.method.as_str(),
         path: &head.path,
         proof,
-        certificate: context.certificate.as_ref(),
+        certificate: context.shown.as_ref().map(|shown| &shown.sha256),
         source: context.peer,
     };
     let verified = gateway.identity.authenticate(&presented, &around).await?;

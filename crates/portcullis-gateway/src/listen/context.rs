@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use http::HeaderName;
 use portcullis_identity::Verified;
@@ -12,6 +11,8 @@ use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
 
 use super::fields::Fields;
+use super::shown::Shown;
+use crate::admit::{Place, Share};
 use crate::call::{Caller, Refusal, Worker};
 use crate::gateway::Gateway;
 
@@ -28,9 +29,10 @@ pub(crate) struct Context {
     pub(crate) peer: Option<IpAddr>,
     /// Names the conversation of stateless clients where servers are not shared: the principal.
     pub(crate) conversation: Arc<str>,
-    pub(crate) under_way: Arc<AtomicUsize>,
-    /// SHA-256 over the client certificate.
-    pub(crate) certificate: Option<[u8; 32]>,
+    /// What it holds: for each principal, or for each connection where nobody knows whose it is.
+    pub(crate) share: Share,
+    /// The client certificate of the connection.
+    pub(crate) shown: Option<Arc<Shown>>,
     /// The token or key that the request was made with.
     pub(crate) verified: Option<Arc<Verified>>,
 }
@@ -40,26 +42,26 @@ impl Context {
         gateway: Arc<Gateway>,
         worker: Worker,
         principal: Principal,
-        certificate: Option<[u8; 32]>,
+        shown: Option<Arc<Shown>>,
         peer: Option<IpAddr>,
     ) -> Self {
-        let conversation = principal.to_string().into();
-        Self {
-            gateway,
-            worker,
-            principal,
-            peer,
-            conversation,
-            under_way: Arc::default(),
-            certificate,
-            verified: None,
-        }
+        let conversation: Arc<str> = principal.to_string().into();
+        let share =
+            if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
+        Self { gateway, worker, principal, peer, conversation, share, shown, verified: None }
     }
 
     /// The connection with somebody on it whose credential was verified.
     pub(super) fn of(&self, verified: Arc<Verified>) -> Self {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
-        Self { principal, conversation, verified: Some(verified), ..self.clone() }
+        let share = self.gateway.shares.of(&conversation);
+        Self { principal, conversation, share, verified: Some(verified), ..self.clone() }
+    }
+
+    /// Whether the certificate that the connection was opened with, if it was, lets its holder in still.
+    pub(super) fn certificate_counts(&self) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.counts())
+            && !self.gateway.identity.is_revoked(&self.principal)
     }
 
     /// Who calls in a session: whoever opened it, with what is vouched for about them now, from where they are now.
@@ -76,12 +78,25 @@ impl Context {
     pub(super) fn until_over(&self) -> impl Future<Output = ()> + Send + 'static {
         let (gateway, verified, principal) =
             (self.gateway.clone(), self.verified.clone(), self.principal.clone());
+        let shown = self.shown.clone();
         async move {
             match verified {
                 Some(verified) => gateway.identity.until_over(&verified).await,
-                None => gateway.identity.until_revoked(&principal).await,
+                None => certificate_over(&gateway, &principal, shown.as_deref()).await,
             }
         }
+    }
+
+    /// A place for one more session of whoever calls.
+    ///
+    /// # Errors
+    /// It has as many as it may.
+    pub(super) fn take_session(&self) -> Result<Place, Refusal> {
+        let most = self.gateway.env.limits().sessions_per_principal;
+        Place::take(&self.share.sessions, most).ok_or_else(|| {
+            let message = format!("you have {most} sessions open (limits.sessions_per_principal); end some");
+            Refusal::new(ErrorKind::TooManyRequests, message)
+        })
     }
 
     /// New work is refused when the gateway is about to stop; what is under way may still be answered.
@@ -93,6 +108,20 @@ impl Context {
             return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
         }
         Ok(())
+    }
+}
+
+/// Ends when somebody who proved who they are by a certificate, or not at all, is not let in any more.
+pub(super) async fn certificate_over(gateway: &Gateway, principal: &Principal, shown: Option<&Shown>) {
+    let untrusted = async {
+        match shown {
+            Some(shown) => shown.until_over().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = gateway.identity.until_revoked(principal) => {}
+        () = untrusted => {}
     }
 }
 

@@ -113,6 +113,10 @@ pub(super) async fn open_session(
     let capabilities = params.find("capabilities").filter(|value| value.kind() == Kind::Object);
     let capabilities = capabilities.ok_or_else(|| wrong("capabilities` must be an object"))?;
     let id: Arc<str> = random_id().into();
+    // Whoever is known is counted once, whatever sessions it has; of others, each session is somebody.
+    let known = !context.principal.is_anonymous();
+    // A client's one stream was counted when it was opened.
+    let place = if known && wire.is_none() { Some(context.take_session()?) } else { None };
     let caller = Arc::new(Caller {
         principal: context.principal.clone(),
         peer: context.peer,
@@ -120,13 +124,14 @@ pub(super) async fn open_session(
         // Under an older revision the extension counts as not declared (SEP-2663).
         caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),
         conversation: id.clone(),
-        under_way: Arc::default(),
+        under_way: if known { context.share.calls.clone() } else { Arc::default() },
     });
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
     let lists = result.find("capabilities").map_or(Lists::NONE, |declared| Lists::declared(&declared));
     let subscriber = gateway.subscribers.add(&endpoint, &caller, lists);
-    let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone()).told(subscriber);
+    let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone());
+    let session = session.told(subscriber).counted(place);
     let session = Arc::new(match wire {
         Some(wire) => session.on(wire),
         None => session,

@@ -93,7 +93,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         revision: Revision::NEWEST,
         caps: ClientCaps::read(&capabilities),
         conversation: context.conversation.clone(),
-        under_way: context.under_way.clone(),
+        under_way: context.share.calls.clone(),
     };
     let mirrored = (request.method == Method::ToolsCall).then(|| fields.with_prefix(header::PARAM_PREFIX));
     Ok(Call {

@@ -47,7 +47,7 @@ pub(super) fn ready(gateway: &Gateway, in_detail: bool) -> Response<Body> {
 
 /// Prometheus text exposition.
 pub(super) fn metrics(gateway: &Gateway) -> Response<Body> {
-    let mut answer = Response::new(Body::whole(gateway.metrics().render()));
+    let mut answer = Response::new(Body::whole(gateway.render_metrics()));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS));
     answer
 }

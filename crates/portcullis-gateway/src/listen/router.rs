@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, guard, legacy, metadata, modern, ops, sse, standalone};
+use super::{batch, guard, legacy, metadata, modern, ops, readers, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
@@ -98,16 +98,13 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (&HttpMethod::OPTIONS, _) if head.fields.has(&ORIGIN) => preflight(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/healthz") => ops::health(),
         (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => {
-            ops::ready(&context.gateway, is_of_the_house(context))
+            ops::ready(&context.gateway, readers::check(context, head).await.is_ok())
         }
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
-            // They name servers and tools: not for strangers.
-            if !is_of_the_house(context)
-                && let Err(answer) = authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await
-            {
-                return Routed::Answer(*answer);
+            match readers::check(context, head).await {
+                Ok(()) => ops::metrics(&context.gateway),
+                Err(answer) => *answer,
             }
-            ops::metrics(&context.gateway)
         }
         (_, path) => match (endpoint(path), sse_endpoint(path)) {
             (Some(endpoint), _) => return mcp(context, endpoint, head).await,
@@ -118,14 +115,6 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
             }),
         },
     })
-}
-
-/// Whether a connection comes from this machine, or from somebody with a certificate of the client CA that counts.
-fn is_of_the_house(context: &Context) -> bool {
-    let gateway = &context.gateway;
-    let listener = gateway.address.get().copied().unwrap_or_else(|| gateway.settings.load().listen);
-    let principal = &context.principal;
-    listener.ip().is_loopback() || !principal.is_anonymous() && !gateway.identity.is_revoked(principal)
 }
 
 /// The metadata of an endpoint, when that is what is asked for.

@@ -1,6 +1,7 @@
 //! TLS and mTLS on the listener.
 //!
-//! The configuration is swapped as a whole when the files change; connections that are open keep theirs.
+//! The configuration is swapped as a whole when the files change. Connections that are open keep their keys; the certificates
+//! of their clients are held against the new authorities (`shown.rs`).
 
 use std::sync::Arc;
 
@@ -10,18 +11,24 @@ use portcullis_config::{Settings, Tls};
 use portcullis_model::Principal;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
+use super::shown::{Shown, Trust};
 use crate::upstream::TlsError;
 use crate::upstream::tls::{load_certificates, load_key, load_roots};
 
 /// The listener's certificate, key and client CA, replaceable while it serves.
 #[derive(Clone)]
-pub struct ListenerTls(Arc<ArcSwap<ServerConfig>>);
+pub struct ListenerTls {
+    config: Arc<ArcSwap<ServerConfig>>,
+    /// Whose certificates count, on connections from before too.
+    trust: Arc<Trust>,
+}
 
 /// Whether clients must show a certificate. Where they may have a token instead, those without one are let that far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +51,15 @@ impl Certificates {
 /// # Errors
 /// Which file cannot be used, and why; or that they do not fit together.
 pub fn load(settings: &Tls, certificates: Certificates) -> Result<ListenerTls, TlsError> {
-    Ok(ListenerTls(Arc::new(ArcSwap::from_pointee(server_config(settings, certificates)?))))
+    let (config, verifier) = server_config(settings, certificates)?;
+    Ok(ListenerTls { config: Arc::new(ArcSwap::from_pointee(config)), trust: Trust::new(verifier) })
 }
 
-fn server_config(settings: &Tls, certificates: Certificates) -> Result<ServerConfig, TlsError> {
+type Verifier = Option<Arc<dyn ClientCertVerifier>>;
+
+fn server_config(settings: &Tls, certificates: Certificates) -> Result<(ServerConfig, Verifier), TlsError> {
     let builder = ServerConfig::builder();
+    let mut trusted: Verifier = None;
     let builder = match &settings.client_ca {
         Some(path) => {
             let verifier = WebPkiClientVerifier::builder(Arc::new(load_roots(path)?));
@@ -60,6 +71,7 @@ fn server_config(settings: &Tls, certificates: Certificates) -> Result<ServerCon
                 path: path.clone(),
                 why: format!("no usable client CA: {error}"),
             })?;
+            trusted = Some(verifier.clone());
             builder.with_client_cert_verifier(verifier)
         }
         None => builder.with_no_client_auth(),
@@ -67,34 +79,38 @@ fn server_config(settings: &Tls, certificates: Certificates) -> Result<ServerCon
     let mut config =
         builder.with_single_cert(load_certificates(&settings.cert)?, load_key(&settings.key)?)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, trusted))
 }
 
 impl ListenerTls {
-    /// Reads the files again; new connections get what is in them now.
+    /// Reads the files again; new connections get what is in them now, and the certificates of those from before are held
+    /// against the authorities that are in them now.
     ///
     /// # Errors
     /// As [`load`]; the old certificates stay in use then.
     pub fn reload(&self, settings: &Tls, certificates: Certificates) -> Result<(), TlsError> {
-        self.0.store(Arc::new(server_config(settings, certificates)?));
+        let (config, verifier) = server_config(settings, certificates)?;
+        self.config.store(Arc::new(config));
+        self.trust.replace(verifier);
         Ok(())
     }
 
-    /// Shakes hands, and says who the client proved to be, and by the certificate with which SHA-256.
+    /// Shakes hands, and says who the client proved to be, and by which certificate.
     pub(super) async fn accept(
         &self,
         stream: TcpStream,
-    ) -> std::io::Result<(TlsStream<TcpStream>, Principal, Option<[u8; 32]>)> {
-        let stream = TlsAcceptor::from(self.0.load_full()).accept(stream).await?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let Some(certificate) = certificate else { return Ok((stream, Principal::Anonymous, None)) };
+    ) -> std::io::Result<(TlsStream<TcpStream>, Principal, Option<Arc<Shown>>)> {
+        let stream = TlsAcceptor::from(self.config.load_full()).accept(stream).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let Some(certificate) = chain.first() else { return Ok((stream, Principal::Anonymous, None)) };
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(digest(&SHA256, certificate).as_ref());
         let principal = match spiffe_id(certificate) {
             Some(spiffe_id) => Principal::Workload { spiffe_id: spiffe_id.into() },
             None => Principal::Certificate { fingerprint: hex(&sha256).into() },
         };
-        Ok((stream, principal, Some(sha256)))
+        let shown = Shown::new(chain, sha256, &self.trust);
+        Ok((stream, principal, Some(Arc::new(shown))))
     }
 }
 

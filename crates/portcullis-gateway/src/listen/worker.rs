@@ -16,6 +16,7 @@ use super::context::Context;
 use super::http1::{self, Ended};
 use super::http2;
 use super::processors;
+use super::shown::Shown;
 use super::tls::ListenerTls;
 use crate::call::Worker;
 use crate::gateway::Gateway;
@@ -139,24 +140,19 @@ impl Serve {
             return self.http(stream, Principal::Anonymous, None, peer).await;
         };
         match tokio::time::timeout(HANDSHAKE, Box::pin(tls.accept(stream))).await {
-            Ok(Ok((stream, principal, certificate))) => {
-                Box::pin(self.http(stream, principal, certificate, peer)).await;
+            Ok(Ok((stream, principal, shown))) => {
+                Box::pin(self.http(stream, principal, shown, peer)).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         }
     }
 
-    async fn http<S>(
-        self,
-        stream: S,
-        principal: Principal,
-        certificate: Option<[u8; 32]>,
-        peer: Option<IpAddr>,
-    ) where
+    async fn http<S>(self, stream: S, principal: Principal, shown: Option<Arc<Shown>>, peer: Option<IpAddr>)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let context = Arc::new(Context::new(self.gateway, self.worker, principal, certificate, peer));
+        let context = Arc::new(Context::new(self.gateway, self.worker, principal, shown, peer));
         if let Ended::Http2(stream, said) = http1::serve(stream, &context).await {
             let (read, write) = tokio::io::split(stream);
             let whole = tokio::io::join(std::io::Cursor::new(said).chain(read), write);

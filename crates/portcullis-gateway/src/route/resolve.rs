@@ -42,13 +42,15 @@ pub(crate) struct Route {
 enum Reference {
     Prompt(String),
     Resource(String),
+    /// One that the server lists: what only looks like one is a URI.
+    Template(String),
 }
 
 impl Reference {
     fn thing<'a>(&'a self, server: &'a str) -> Thing<'a> {
         match self {
             Self::Prompt(name) => Thing { server, kind: ThingKind::Prompt, name },
-            Self::Resource(name) if name.contains('{') => Thing { server, kind: ThingKind::Template, name },
+            Self::Template(name) => Thing { server, kind: ThingKind::Template, name },
             Self::Resource(name) => Thing { server, kind: ThingKind::Resource, name },
         }
     }
@@ -81,6 +83,9 @@ impl Route {
             Method::PromptsGet => (Action::PromptsGet, named(ThingKind::Prompt)?),
             Method::ResourcesRead => (Action::ResourcesRead, named(ThingKind::Resource)?),
             Method::Complete => (Action::Complete, self.reference.as_ref()?.thing(server)),
+            // Who names nothing asks for nothing that policies know.
+            Method::SkillsGet => (Action::SkillsGet, self.reference.as_ref()?.thing(server)),
+            Method::DirectoryRead => (Action::DirectoryRead, self.reference.as_ref()?.thing(server)),
             other => (Action::named(other.as_str())?, Thing::server(server)),
         };
         let arguments = match action {
@@ -88,6 +93,18 @@ impl Route {
             _ => None,
         };
         Some(Act { action, thing, arguments })
+    }
+
+    /// Does for a name that is denied what is done for one that is not there, so that the time that it takes tells nobody
+    /// which of the two it is.
+    pub(crate) async fn look_again(&self, call: &Call) {
+        let kind = match (&call.method, &self.reference) {
+            (Method::ToolsCall, _) => ListKind::Tools,
+            (Method::PromptsGet, _) | (Method::Complete, Some(Reference::Prompt(_))) => ListKind::Prompts,
+            _ => return,
+        };
+        // Whether it comes is nothing to whoever is denied.
+        drop(self.catalogue.list(kind, Variant::of(&call.caller), UNKNOWN).await);
     }
 
     /// Which arguments are mirrored into headers.
@@ -309,7 +326,10 @@ async fn by_reference(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Re
         let catalogue = find_server(gateway, id, pass)?;
         let of = match reference.find_string("type").as_deref() {
             Some("ref/prompt") => reference.find_string("name").map(Reference::Prompt),
-            Some("ref/resource") => reference.find_string("uri").map(Reference::Resource),
+            Some("ref/resource") => match reference.find_string("uri") {
+                Some(uri) => Some(resource(&catalogue, call, uri, pass).await),
+                None => None,
+            },
             _ => None,
         };
         if let (Some(_), Some(Reference::Prompt(name))) = (pass, &of) {
@@ -328,12 +348,24 @@ async fn by_reference(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Re
             let uri = reference.find_string("uri").ok_or_else(wrong)?;
             let by = (pass, Action::Complete);
             let (catalogue, own) = server_of_uri(gateway, &call.endpoint, &call.caller, &uri, by).await?;
-            (catalogue, set(&reference, "uri", &own), Reference::Resource(own))
+            let set = set(&reference, "uri", &own);
+            let of = resource(&catalogue, call, own, pass).await;
+            (catalogue, set, of)
         }
         _ => return Err(wrong()),
     };
     let params = params.with(&[("ref", Change::Set(reference.as_bytes()))]);
     Ok(reference_route(&catalogue, call, params.into(), Some(of)))
+}
+
+/// What a completion is for: a template where the server lists it as one, else a resource. Policies alone ask.
+async fn resource(catalogue: &Arc<Catalogue>, call: &Call, own: String, pass: Option<&Pass>) -> Reference {
+    if pass.is_none() || !own.contains('{') {
+        return Reference::Resource(own);
+    }
+    let listed = catalogue.list(ListKind::Templates, Variant::of(&call.caller), LABELS).await;
+    let is_listed = listed.is_ok_and(|found| found.listing.find(&own).is_some());
+    if is_listed { Reference::Template(own) } else { Reference::Resource(own) }
 }
 
 /// What only a server's own endpoint has. The server itself is the judge of whether it has it.
@@ -350,7 +382,7 @@ fn of_one_server(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<
         listed: None,
         series: unlisted(&catalogue, call),
         aggregate: false,
-        reference: None,
+        reference: call.params.as_ref().and_then(|params| params.find_string("uri")).map(Reference::Resource),
     })
 }
 
@@ -379,9 +411,11 @@ pub(crate) async fn server_of_uri(
     uri: &str,
     (pass, action): (Option<&Pass>, Action),
 ) -> Result<(Arc<Catalogue>, String), Refusal> {
+    // What looks like a template may be one of the server's; which of the two it is, is asked when its list is there.
+    let template = action == Action::Complete && uri.contains('{');
+    let kind = if template { ThingKind::Template } else { ThingKind::Resource };
     let may = |id: &ServerId, own: &str| {
-        let reference = Reference::Resource(own.to_owned());
-        pass.is_none_or(|pass| pass.may(action, reference.thing(id.as_str())))
+        pass.is_none_or(|pass| pass.may(action, Thing { server: id.as_str(), kind, name: own }))
     };
     if let Endpoint::Server(id) = endpoint {
         let catalogue = find_server(gateway, id, pass)?;

@@ -22,6 +22,7 @@ use portcullis_mcp::message::{Id, RpcError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::admit::Place as Counted;
 use crate::call::{Caller, Endpoint, LogLevel};
 use crate::moment::LastUse;
 use crate::subscribe::Subscriber;
@@ -67,6 +68,8 @@ struct State {
     standalone: Option<Arc<Stream>>,
     /// Connections that read it now.
     listeners: usize,
+    /// Its place among those of its principal.
+    counted: Option<Counted>,
 }
 
 /// A call that can be cancelled; forgotten by its session when dropped.
@@ -121,9 +124,17 @@ impl Session {
         Self { subscriber: Some(subscriber), ..self }
     }
 
+    /// The same, counted for its principal until it ends.
+    #[must_use]
+    pub(crate) fn counted(self, place: Option<Counted>) -> Self {
+        self.state().counted = place;
+        self
+    }
+
     /// Everything of the session ends.
     fn end(&self) {
         self.ended.cancel();
+        drop(self.state().counted.take());
         self.state().calls.values().for_each(AbortHandle::abort);
         if let Some(subscriber) = &self.subscriber {
             subscriber.end();

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use portcullis_identity::Verified;
 use portcullis_model::Principal;
 
+use crate::admit::Place;
 use crate::call::Endpoint;
 use crate::gateway::Gateway;
 use crate::listen::legacy;
@@ -144,13 +145,15 @@ impl Connections {
 pub(super) struct Held {
     pub(super) gateway: Arc<Gateway>,
     pub(super) connection: Arc<Connection>,
+    /// Its place among the sessions of its principal.
+    _place: Option<Place>,
 }
 
 impl Held {
     /// The stream may end from either side: the client drops it, or it is closed while its last bytes are stuck on their
     /// way to a client that does not read. The session does not wait for those.
-    pub(super) fn new(gateway: Arc<Gateway>, connection: Arc<Connection>) -> Self {
-        let held = Self { gateway: gateway.clone(), connection: connection.clone() };
+    pub(super) fn new(gateway: Arc<Gateway>, connection: Arc<Connection>, place: Option<Place>) -> Self {
+        let held = Self { gateway: gateway.clone(), connection: connection.clone(), _place: place };
         tokio::spawn(async move {
             connection.wire.closed.cancelled().await;
             connection.end(&gateway);

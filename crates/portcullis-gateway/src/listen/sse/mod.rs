@@ -26,11 +26,12 @@ use tokio::time::Instant;
 use self::connections::Held;
 use super::batch;
 use super::body::Body;
-use super::context::Context;
+use super::context::{Context, certificate_over};
 use super::fields::Fields;
 use super::legacy;
 use super::response::{self, Accepts};
 use super::session::{Session, Wire};
+use super::shown::Shown;
 use crate::call::{Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::seal::random_id;
@@ -52,7 +53,7 @@ pub(super) fn open(
     fields: &Fields,
 ) -> Result<Response<Body>, Refusal> {
     let held = connect(context, endpoint, fields)?;
-    let over = over(held.gateway.clone(), held.connection.clone());
+    let over = over(held.gateway.clone(), held.connection.clone(), context.shown.clone());
     Ok(response::stream(Body::stream(events(held).take_until(Box::pin(over)))))
 }
 
@@ -66,6 +67,7 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
     let limits = gateway.env.limits();
     // A client that takes nothing while two signs of life are due is not there any more.
     let wire = Arc::new(Wire::new(limits.keep_alive_interval * 2));
+    let place = if context.principal.is_anonymous() { None } else { Some(context.take_session()?) };
     let connection = Connection::new(random_id().into(), context.principal.clone(), endpoint, wire);
     connection.renew(context.verified.as_ref());
     let connection = Arc::new(connection);
@@ -73,13 +75,13 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
         let message = format!("{} sessions are open (limits.sessions); try again later", limits.sessions);
         return Err(Refusal::new(ErrorKind::Overloaded, message));
     }
-    Ok(Held::new(gateway.clone(), connection))
+    Ok(Held::new(gateway.clone(), connection, place))
 }
 
 /// Ends when the client's credential does not count any more. One that is presented with a later message counts instead.
-async fn over(gateway: Arc<Gateway>, connection: Arc<Connection>) {
+async fn over(gateway: Arc<Gateway>, connection: Arc<Connection>, shown: Option<Arc<Shown>>) {
     let Some(mut credential) = connection.credential() else {
-        return gateway.identity.until_revoked(&connection.principal).await;
+        return certificate_over(&gateway, &connection.principal, shown.as_deref()).await;
     };
     loop {
         gateway.identity.until_over(&credential).await;
