@@ -10,6 +10,9 @@ macro_rules! methods {
         pub enum Method { $($name,)+ Other(Box<str>) }
 
         impl Method {
+            /// Every name on the wire that is known here.
+            pub const NAMES: &[&str] = &[$($text),+];
+
             /// Reads a method name.
             pub fn parse(text: &str) -> Self {
                 match text { $($text => Self::$name,)+ other => Self::Other(other.into()) }

@@ -15,7 +15,7 @@ pub(super) fn store(check: &mut Check<'_>, raw: Option<&raw::Store>) -> Store {
             let file = check.resolve(path.as_deref().unwrap_or(FILE));
             if file.is_dir() {
                 check.error(&top.key("path"), format!("{} is a folder", file.display()));
-            } else if !file.parent().is_some_and(std::path::Path::is_dir) {
+            } else if !file.parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir()) {
                 let message = format!("the folder of {} is not there; make it", file.display());
                 check.error(&top.key("path"), message);
             }

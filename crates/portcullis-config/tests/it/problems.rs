@@ -104,7 +104,7 @@ p.yaml:6:34: error: servers.crm.credentials: not available in this version; remo
 fn refuses_stores_that_cannot_be() {
     refuses(
         "store: { kind: postgres }",
-        "p.yaml:1:8: error: store: needs the URL of the database: either `url_env` or `url_file`",
+        "p.yaml:1:1: error: store: needs the URL of the database: either `url_env` or `url_file`",
     );
     refuses(
         "store: { kind: postgres, url_env: NOT_SET }",

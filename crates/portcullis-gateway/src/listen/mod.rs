@@ -34,6 +34,7 @@ mod until_done;
 mod worker;
 
 pub use accept::{BindError, Listener};
+pub use router::PATHS;
 pub use tls::{Certificates, ListenerTls, load as load_tls};
 pub use worker::Workers;
 

@@ -29,6 +29,21 @@ use super::{batch, guard, legacy, metadata, modern, ops, readers, sse, standalon
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
+/// Every path that is served, with its methods: `{server}` is a server's slug, and what ends in `…` goes on. Tests walk this
+/// list, and another holds it against the code.
+pub const PATHS: &[(&str, &[&str])] = &[
+    ("/healthz", &["GET"]),
+    ("/readyz", &["GET"]),
+    ("/metrics", &["GET"]),
+    ("/mcp", &["POST", "GET", "DELETE"]),
+    ("/mcp/s/{server}", &["POST", "GET", "DELETE"]),
+    ("/sse", &["GET"]),
+    ("/messages", &["POST"]),
+    ("/s/{server}/sse", &["GET"]),
+    ("/s/{server}/messages", &["POST"]),
+    ("/.well-known/oauth-protected-resource…", &["GET"]),
+];
+
 /// What becomes of a request before its body is read.
 pub(super) enum Routed {
     /// It is answered.
@@ -338,3 +353,6 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
         HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce"),
     );
 }
+
+#[cfg(test)]
+mod tests;
