@@ -24,6 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) authority: String,
     /// Path and query.
     pub(crate) path: String,
+    /// Value of the `Authorization` header.
+    pub(crate) authorization: Option<std::sync::Arc<str>>,
 }
 
 /// Why a text is not an endpoint of the bench.
@@ -60,7 +62,7 @@ impl FromStr for Endpoint {
         let unresolved = || InvalidEndpoint::Unresolved(authority.to_owned());
         let address =
             authority.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(unresolved)?;
-        Ok(Self { address, authority: authority.to_owned(), path: path.to_owned() })
+        Ok(Self { address, authority: authority.to_owned(), path: path.to_owned(), authorization: None })
     }
 }
 

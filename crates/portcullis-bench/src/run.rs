@@ -6,6 +6,7 @@
 
 mod elicitation;
 mod gateway;
+mod layers;
 mod listing;
 mod machine;
 mod matrix;
@@ -26,6 +27,7 @@ use anyhow::Context as _;
 
 use self::elicitation::Elicitations;
 use self::gateway::Gateway;
+use self::layers::Layers;
 use self::listing::Lists;
 use self::machine::Machine;
 use self::matrix::{Matrix, Target, Way};
@@ -73,6 +75,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if let Some(program) = &options.gateway {
         let asking = start_upstream(&["--asks"])?;
         found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
+        found.layers = layers::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
         found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
         let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
         found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
@@ -84,12 +87,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if let Some(file) = &options.out {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let wrong = [found.matrix.wrong(), found.elicitations.wrong()];
+    let in_layers = found.layers.wrong.as_ref().map(|(count, first)| (*count, first.as_str()));
+    let wrong = [found.matrix.wrong(), found.elicitations.wrong(), in_layers];
     for (count, first) in wrong.iter().flatten() {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
     }
     let held = targets::held(&verdicts, options.quick, options.strict);
-    Ok(wrong == [None, None] && held)
+    Ok(wrong == [None; 3] && held)
 }
 
 /// All that a run found.
@@ -97,6 +101,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 struct Found {
     matrix: Matrix,
     elicitations: Elicitations,
+    layers: Layers,
     /// `None` without a gateway.
     memory: Option<Memory>,
     lists: Vec<Lists>,

@@ -48,6 +48,27 @@ pub(crate) enum PolicyVerb {
     },
     /// Say why somebody may, or may not, use something: exit 0 when they may, 1 when not
     Explain(Explain),
+    /// List the policies that were in force: when, since what, and their digests
+    History {
+        /// The configuration
+        #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+        config: PathBuf,
+        /// Print them as JSON, with their files
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the files of policies as they were in a version; a running gateway takes them up
+    Rollback {
+        /// The version, as `policy history` numbers it
+        #[arg(value_name = "VERSION")]
+        number: u64,
+        /// The configuration
+        #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+        config: PathBuf,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Print the Cedar schema that the policies of a configuration are held against
     Schema {
         /// The configuration

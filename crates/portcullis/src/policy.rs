@@ -1,6 +1,8 @@
 //! `portcullis policy …` and `portcullis explain`: policies tried without a gateway and without a server.
 
+mod history;
 mod question;
+pub(crate) mod versions;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +21,8 @@ pub(crate) fn run(verb: &PolicyVerb) -> anyhow::Result<ExitCode> {
     match verb {
         PolicyVerb::Test { file, config, json } => test(file, config.as_deref(), *json),
         PolicyVerb::Explain(asked) => explain(asked),
+        PolicyVerb::History { config, json } => history::history(config, *json),
+        PolicyVerb::Rollback { number, config, dry_run } => history::rollback(*number, config, *dry_run),
         PolicyVerb::Schema { file } => {
             let settings = load(file, &Overrides::default())?.settings;
             print(portcullis_gateway::policy_schema(&settings));
@@ -99,16 +103,30 @@ pub(crate) fn explain(asked: &Explain) -> anyhow::Result<ExitCode> {
     let policies = policies_of(&settings, &asked.config)?;
     let question = Question::of_args(asked, &settings).map_err(Usage)?;
     let verdict = question.put(&policies);
+    let (digest, version) = version_of(&settings);
     if asked.json {
         let mut shown = describe(&verdict);
         shown["question"] = json!(question.to_string());
+        shown["digest"] = json!(digest);
+        shown["version"] = json!(version);
         print(format_args!("{shown:#}"));
     } else {
         let word = if verdict.allowed { "allowed" } else { "denied" };
         print(format_args!("{word}: {question}"));
         write(&verdict);
+        let version = version.map(|version| format!("version {version}, ")).unwrap_or_default();
+        print(format_args!("  by the policies of {version}digest {digest:.12}"));
     }
     Ok(if verdict.allowed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The digest of the policies that were asked, and their version, where they are on record.
+fn version_of(settings: &Settings) -> (String, Option<u64>) {
+    let digest = settings.policy.as_ref().map(versions::digest_of).unwrap_or_default();
+    let asked = history::with_store(settings, async |records| Ok(versions::of(&*records, &digest).await?));
+    // Without a store, or while it is away, the digest says which they are.
+    let version = asked.ok().flatten().map(|version| version.number);
+    (digest, version)
 }
 
 fn write(verdict: &Verdict) {

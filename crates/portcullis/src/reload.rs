@@ -7,10 +7,12 @@ use std::time::Duration;
 use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
+use portcullis_model::Records;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
 use crate::files::Files;
+use crate::policy::versions::{self, Trigger};
 use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
@@ -24,6 +26,20 @@ pub(crate) struct Source {
     pub files: Files,
 }
 
+/// Puts the policies in force on record, and says which they are.
+pub(crate) async fn on_record(records: &dyn Records, settings: &Settings, trigger: Trigger) {
+    let Some(policy) = &settings.policy else { return };
+    let (digest, trigger_name) = (versions::digest_of(policy), trigger.as_str());
+    match versions::record(records, policy, trigger).await {
+        Ok(version) => {
+            tracing::info!(version, digest, trigger = trigger_name, "the policies in force are on record");
+        }
+        Err(error) => {
+            tracing::warn!(%error, digest, trigger = trigger_name, "the policies in force could not be put on record");
+        }
+    }
+}
+
 /// Watches the files of a configuration.
 pub(crate) struct Reloader {
     source: Option<Source>,
@@ -31,6 +47,7 @@ pub(crate) struct Reloader {
     gateway: Arc<Gateway>,
     tls: Tls,
     logs: LogHandle,
+    records: Arc<dyn Records>,
 }
 
 impl Reloader {
@@ -40,8 +57,9 @@ impl Reloader {
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
+        records: Arc<dyn Records>,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs }
+        Self { source, settings, gateway, tls, logs, records }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -54,7 +72,12 @@ impl Reloader {
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
             if asked || changed {
+                let before = self.settings.policy.clone();
                 self.reload();
+                if self.settings.policy != before {
+                    let trigger = if asked { Trigger::Hangup } else { Trigger::File };
+                    on_record(&*self.records, &self.settings, trigger).await;
+                }
             }
         }
     }

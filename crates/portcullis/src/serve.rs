@@ -20,7 +20,8 @@ use crate::args;
 use crate::banner;
 use crate::config::load;
 use crate::files::Files;
-use crate::reload::{Reloader, Source};
+use crate::policy::versions::Trigger;
+use crate::reload::{self, Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
@@ -77,9 +78,16 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let records = store::open(&settings).await?;
-    let gateway =
-        Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer, records)
-            .map_err(|error| Usage(error.to_string()))?;
+    let gateway = Gateway::new(
+        settings.clone(),
+        count,
+        Handle::current(),
+        supervisor,
+        metrics,
+        tracer,
+        records.clone(),
+    )
+    .map_err(|error| Usage(error.to_string()))?;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
@@ -94,7 +102,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
             banner::offers(&endpoint, &gateway.report());
         });
     }
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs);
+    reload::on_record(&*records, &settings, Trigger::Start).await;
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, records);
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();

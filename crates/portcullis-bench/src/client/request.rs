@@ -99,6 +99,9 @@ impl Speaker {
              Accept: application/json, text/event-stream\r\n"
         );
         let mut header = |name: &str, value: &str| head.extend([name, ": ", value, "\r\n"]);
+        if let Some(authorization) = &self.endpoint.authorization {
+            header("Authorization", authorization);
+        }
         if let Some(version) = version {
             header("MCP-Protocol-Version", version);
         }

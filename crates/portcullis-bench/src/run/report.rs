@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::Found;
 use super::elicitation::{self, Elicitations};
+use super::layers::{Layers, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::machine::Machine;
-use super::matrix::{Matrix, Way, cells};
+use super::matrix::{CONNECTIONS, Matrix, Way, cells};
 use super::memory::Memory;
 use super::sample::{Sample, median};
 use super::scale::Scale;
@@ -29,7 +30,7 @@ all rounds together. CPU per call is user and system time of the hop's processes
 
 /// Renders everything that was found.
 pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: &[Verdict]) -> String {
-    let Found { matrix, elicitations, memory, lists } = found;
+    let Found { matrix, elicitations, layers, memory, lists } = found;
     let sections = [
         INTRODUCTION.to_owned(),
         circumstances(machine, scale),
@@ -37,6 +38,7 @@ pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: 
         calls(matrix, false),
         calls(matrix, true),
         resident(matrix, memory.as_ref()),
+        guarded(layers),
         aggregate(lists),
         asking(elicitations, scale),
     ];
@@ -167,6 +169,35 @@ fn resident(matrix: &Matrix, memory: Option<&Memory>) -> String {
             &[
                 format!("portcullis with {sessions} idle legacy sessions, opened in {opening:.1?}"),
                 megabytes(*loaded),
+            ],
+        );
+    }
+    text
+}
+
+fn guarded(layers: &Layers) -> String {
+    if layers.with.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "## Identity and policy\n\nThe same calls through two gateways beside each other, in a closed loop over {} connections. \
+         *on*: each call brings an access token (a JWT), and is held against {POLICIES} policies. *off*: neither is configured.\n\n\
+         | identity and policy | calls/s | of off | p50 ms | p99 ms | CPU µs/call | unfinished |\n|---|---:|---:|---:|---:|---:|---:|\n",
+        CONNECTIONS[1]
+    );
+    for (name, samples, ratio) in [("off", &layers.without, None), ("on", &layers.with, layers.ratio())] {
+        let figure = |figure: fn(&Sample) -> f64, digits| number(median(samples.iter().map(figure)), digits);
+        let unfinished: u64 = samples.iter().map(|sample| sample.unfinished).sum();
+        row(
+            &mut text,
+            &[
+                name.to_owned(),
+                figure(|sample| sample.per_second, 0),
+                number(ratio, 2),
+                figure(|sample| sample.p50_ms, 3),
+                figure(|sample| sample.p99_ms, 3),
+                number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
+                unfinished.to_string(),
             ],
         );
     }

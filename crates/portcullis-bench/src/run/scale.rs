@@ -26,6 +26,8 @@ pub(crate) struct Scale {
 pub(crate) struct Bounds {
     /// Least share of nginx's throughput.
     pub(crate) throughput: f64,
+    /// Least share of the throughput that identity and policies leave.
+    pub(crate) layers: f64,
     /// Greatest multiple of nginx's p99.
     pub(crate) p99: f64,
     /// A p99 up to this is good whatever nginx's is; zero in the full run.
@@ -56,6 +58,7 @@ impl Scale {
             lists: 300,
             bounds: Bounds {
                 throughput: 0.9,
+                layers: 0.85,
                 p99: 2.0,
                 p99_floor: Duration::ZERO,
                 idle_bytes: 50_000_000,
@@ -76,6 +79,7 @@ impl Scale {
             lists: 40,
             bounds: Bounds {
                 throughput: 0.33,
+                layers: 0.5,
                 p99: 10.0,
                 p99_floor: Duration::from_millis(200),
                 idle_bytes: 100_000_000,

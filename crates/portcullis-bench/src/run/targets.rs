@@ -2,6 +2,7 @@
 
 use super::Found;
 use super::elicitation::{Elicitations, PAIRS, Pair};
+use super::layers::{Layers, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
 use super::memory::Memory;
@@ -34,7 +35,7 @@ impl Verdict {
 
 /// All targets in the report's order.
 pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
-    let Found { matrix, elicitations, memory, lists } = found;
+    let Found { matrix, elicitations, layers, memory, lists } = found;
     let (bounds, memory) = (&scale.bounds, memory.as_ref());
     let mut verdicts = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
@@ -43,6 +44,7 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
             verdicts.push(tail(matrix, era, open, bounds));
         }
     }
+    verdicts.push(layer(layers, bounds));
     verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(
         "resident memory, idle",
@@ -91,6 +93,17 @@ fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
         bound: format!("at most {}{or_floor}", bounds.p99),
         figure: ratio.map(|ratio| format!("{ratio:.2}")),
         met: fine || ratio.is_some_and(|ratio| ratio <= bounds.p99),
+    }
+}
+
+/// Identity and policy together.
+fn layer(layers: &Layers, bounds: &Bounds) -> Verdict {
+    let ratio = layers.ratio();
+    Verdict {
+        what: format!("throughput with a token and {POLICIES} policies as a share of that without"),
+        bound: format!("at least {}", bounds.layers),
+        figure: ratio.map(|ratio| format!("{ratio:.2}")),
+        met: ratio.is_some_and(|ratio| ratio >= bounds.layers),
     }
 }
 

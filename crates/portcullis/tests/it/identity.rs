@@ -11,9 +11,11 @@ use crate::harness::{Fake, Gateway, Modern, Upstream};
 mod attacks;
 mod certificates;
 mod keys;
+mod lasting;
 mod login;
 mod owners;
 mod proofs;
+mod shares;
 mod streams;
 
 /// A gateway that takes the tokens of a provider, before one server.

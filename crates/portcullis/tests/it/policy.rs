@@ -1,7 +1,9 @@
 //! Who may do what: lists, calls, subscriptions and tasks, in both eras, and what is not there for whom.
 
 mod commands;
+mod exact;
 mod guessing;
+mod history;
 mod people;
 mod rounds;
 mod shadow;

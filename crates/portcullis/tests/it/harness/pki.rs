@@ -42,6 +42,16 @@ impl Authority {
         Identity { cert, key: key.serialize_pem() }
     }
 
+    /// Signs one that ends in a while.
+    pub(crate) fn issue_for(&self, name: &str, lasting: std::time::Duration) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + lasting;
+        let key = KeyPair::generate().unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Identity { cert, key: key.serialize_pem() }
+    }
+
     /// Signs a certificate for a URI, as X.509-SVIDs are.
     pub(crate) fn issue_uri(&self, uri: &str) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();

@@ -36,6 +36,45 @@ fn methods(own: bool) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Requests whose callers are told apart elsewhere, each with the test that does.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("skills/list", "skills_and_folders_are_held_to_the_uri_that_they_are_of"),
+    ("skills/get", "skills_and_folders_are_held_to_the_uri_that_they_are_of"),
+    ("resources/directory/read", "skills_and_folders_are_held_to_the_uri_that_they_are_of"),
+    ("subscriptions/listen", "what_may_not_be_read_is_not_subscribed_to"),
+    ("tasks/get", "a_task_is_unknown_to_anybody_else"),
+    ("tasks/update", "a_task_is_unknown_to_anybody_else"),
+    ("tasks/cancel", "a_task_is_unknown_to_anybody_else"),
+    ("tasks/result", "a_task_is_unknown_to_anybody_else"),
+    ("tasks/list", "a_task_is_unknown_to_anybody_else"),
+];
+/// Requests that say nothing of any server: whoever is let in may send them, and who is, is in `surface`.
+const OF_NO_SERVER: &[&str] = &["initialize", "ping", "logging/setLevel", "resources/unsubscribe"];
+/// What servers ask clients.
+const OF_SERVERS: &[&str] = &["sampling/createMessage", "elicitation/create", "roots/list"];
+
+/// A method that is added to the code and to none of the tables is one that nobody has thought about.
+#[test]
+fn every_method_that_the_code_knows_has_a_row() {
+    let rows = methods(true);
+    for name in portcullis_mcp::method::Method::NAMES {
+        let has_row = rows.iter().any(|(method, _)| method == name)
+            || ELSEWHERE.iter().any(|(method, _)| method == name)
+            || OF_NO_SERVER.contains(name)
+            || OF_SERVERS.contains(name)
+            || name.starts_with("notifications/");
+        assert!(has_row, "{name} has no row");
+    }
+    for (method, test) in ELSEWHERE {
+        let found = concat!(
+            include_str!("exact.rs"),
+            include_str!("told.rs"),
+            include_str!("../interactive/principals.rs")
+        );
+        assert!(found.contains(&format!("fn {test}()")), "{method}: there is no test {test}");
+    }
+}
+
 /// What an answer gives away of `open`: nothing (`-`), or something (`Y`).
 fn gives(method: &str, answer: &Response) -> char {
     let body = answer.json();

@@ -1,0 +1,128 @@
+//! Every path that is served, for whoever shows nothing, has the wrong role, and has the right one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::{Modern, initialize};
+use crate::harness::gateway::JSON;
+use crate::harness::idp::{Idp, PUBLIC};
+use crate::harness::{Fake, Gateway};
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Who {
+    Nobody,
+    Wrong,
+    Right,
+}
+
+const EVERYBODY: [Who; 3] = [Who::Nobody, Who::Wrong, Who::Right];
+
+/// One request, and the status that each of them is answered with.
+struct Row {
+    pattern: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: Option<Value>,
+    session: bool,
+    expected: [u16; 3],
+}
+
+fn row(pattern: &'static str, method: &'static str, path: &'static str, expected: [u16; 3]) -> Row {
+    Row { pattern, method, path, body: None, session: false, expected }
+}
+
+fn rows() -> Vec<Row> {
+    let hello = initialize("2025-11-25");
+    let says = |row: Row, body: &Value| Row { body: Some(body.clone()), ..row };
+    let in_session = |row: Row| Row { session: true, ..row };
+    let server = "/mcp/s/{server}";
+    let about = "/.well-known/oauth-protected-resource…";
+    vec![
+        row("/healthz", "GET", "/healthz", [200; 3]),
+        row("/readyz", "GET", "/readyz", [200; 3]),
+        row("/metrics", "GET", "/metrics", [401, 403, 200]),
+        says(row("/mcp", "POST", "/mcp", [401, 200, 200]), &hello),
+        // A session that does not exist is what anybody else's is.
+        in_session(row("/mcp", "GET", "/mcp", [401, 404, 404])),
+        in_session(row("/mcp", "DELETE", "/mcp", [401, 404, 404])),
+        says(row(server, "POST", "/mcp/s/open", [401, 404, 200]), &hello),
+        says(row(server, "POST", "/mcp/s/none", [401, 404, 404]), &hello),
+        in_session(row(server, "GET", "/mcp/s/open", [401, 404, 404])),
+        in_session(row(server, "DELETE", "/mcp/s/open", [401, 404, 404])),
+        row("/sse", "GET", "/sse", [401, 200, 200]),
+        says(row("/messages", "POST", "/messages?sessionId=made-up", [401, 404, 404]), &hello),
+        row("/s/{server}/sse", "GET", "/s/open/sse", [401, 404, 200]),
+        says(
+            row("/s/{server}/messages", "POST", "/s/open/messages?sessionId=made-up", [401, 404, 404]),
+            &hello,
+        ),
+        // Where to log in is said to everybody, and does not say which servers there are.
+        row(about, "GET", "/.well-known/oauth-protected-resource", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/mcp", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/open", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/none", [200; 3]),
+    ]
+}
+
+#[tokio::test]
+async fn every_path_serves_those_who_may_and_nobody_else() {
+    let served: BTreeSet<_> = portcullis_gateway::listen::PATHS
+        .iter()
+        .flat_map(|(pattern, methods)| methods.iter().map(|method| (*pattern, *method)))
+        .collect();
+    let walked: BTreeSet<_> = rows().iter().map(|row| (row.pattern, row.method)).collect();
+    assert_eq!(served, walked, "a path without a row, or a row without a path");
+
+    let (idp, upstream) = (Idp::start().await, Fake::modern().start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let policies = r#"permit (principal in Group::"right", action, resource in Server::"open");"#;
+    std::fs::write(folder.path().join("all.cedar"), policies).unwrap();
+    let mut config = idp.config(&upstream.config());
+    config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
+    config["policy"] = json!({"files": ["all.cedar"]});
+    config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
+    // A token that is good for every endpoint: whether one is for this one is another test.
+    config["identity"]["issuers"][0]["audience"] = json!("all");
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let token = |who: Who| match who {
+        Who::Nobody => None,
+        Who::Wrong => Some(idp.token_with("wrong", &json!({"aud": "all", "groups": ["wrong"]}))),
+        Who::Right => Some(idp.token_with("right", &json!({"aud": "all", "groups": ["right", "ops"]}))),
+    };
+    for row in rows() {
+        for (who, expected) in EVERYBODY.into_iter().zip(row.expected) {
+            let authorization = token(who).map(|token| format!("Bearer {token}"));
+            let mut headers = JSON.to_vec();
+            headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
+            headers.extend(row.session.then_some(("mcp-session-id", "made-up")));
+            let body = row.body.as_ref().map(Value::to_string).unwrap_or_default();
+            let mut connection = gateway.connect().await;
+            connection.request(row.method, row.path, &headers, body.as_bytes()).await;
+            let head = connection.head().await.expect("an answer");
+            let asked = format!("{} {} for {who:?}", row.method, row.path);
+            assert_eq!(head.status, expected, "{asked}");
+            let challenged = head.header("www-authenticate").is_some_and(|value| value.contains(PUBLIC));
+            assert_eq!(challenged, expected == 401, "{asked}: where to log in");
+        }
+    }
+    // What is not there, and what is not served, is the same for everybody who is let in, and no more for anybody.
+    for path in ["/", "/mcp/v/none", "/api/v1/servers", "/ui/", "/ws", "/s/open", "/metrics/", "//mcp"] {
+        for who in EVERYBODY {
+            let authorization = token(who).map(|token| format!("Bearer {token}")).unwrap_or_default();
+            let answer = gateway.send("GET", path, &[("authorization", &authorization)], b"").await;
+            assert_eq!(answer.status(), 404, "{path} for {who:?}");
+        }
+    }
+    let names = async |who: Who| {
+        let authorization = token(who).map(|token| format!("Bearer {token}")).unwrap_or_default();
+        let headers = [("authorization", authorization.as_str())];
+        let ready = gateway.send("GET", "/readyz", &headers, b"").await;
+        let list = Modern::new().request_with(&gateway, "tools/list", json!({}), &headers).await;
+        (ready.text().contains("open"), list.text().contains("open__"), list.text().contains("shut__"))
+    };
+    assert_eq!(names(Who::Nobody).await, (false, false, false));
+    assert_eq!(names(Who::Wrong).await, (false, false, false));
+    assert_eq!(names(Who::Right).await, (true, true, false));
+}
