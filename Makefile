@@ -27,7 +27,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick
+  bench-quick steps
 
 ##@ Use
 
@@ -120,6 +120,11 @@ soak-clients-short: release ## 200 clients for half a minute while servers are k
 bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 	@tests/system-packages nginx
 	@$(BENCH) run --quick --strict --gateway $(BIN) --nginx "$$(command -v nginx)"
+
+.PHONY: steps
+steps: toolchain ## Run the benches of identity and policy briefly, with generous bounds
+	@tests/system-packages python3
+	@tests/steps/run.py
 
 ##@ Measure
 
