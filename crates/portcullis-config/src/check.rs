@@ -4,6 +4,7 @@
 //! report holds no error.
 
 mod apps;
+mod facade;
 mod http;
 mod identity;
 mod limits;
@@ -32,6 +33,7 @@ pub(crate) fn check(
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
     listener::for_tokens(&mut check, file, listen);
+    facade::on_the_network(&mut check, file, listen);
     if file.store.is_some() {
         check.warn(
             &Path::top("store"),

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+mod facade;
 mod identity;
 mod policy;
 mod server;
@@ -15,6 +16,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};

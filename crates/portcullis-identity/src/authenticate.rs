@@ -16,10 +16,11 @@ use crate::api_key::ApiKeys;
 use crate::cache::Cache;
 use crate::claims::{self, LEEWAY};
 use crate::dpop::{self, Nonces, Replays};
+use crate::ended::Ended;
 use crate::fetch::Fetch;
 use crate::inbound::{InboundToken, LONGEST, Presented, Scheme};
 use crate::issuer::Issuer;
-use crate::jose::{Algorithm, Compact, KeySet};
+use crate::jose::Compact;
 use crate::refused::{Reason, Refused};
 use crate::settings::{IssuerSettings, Settings};
 use crate::verified::{Binding, Kind, Verified};
@@ -41,6 +42,7 @@ pub struct Identity {
     nonces: Nonces,
     replays: Replays,
     changes: watch::Sender<()>,
+    ended: Arc<Ended>,
 }
 
 /// What one configuration is in force with.
@@ -78,12 +80,14 @@ impl Identity {
     /// Lets nobody in until there are settings. Keys of issuers are fetched on `runtime`.
     pub fn new(runtime: Handle) -> Self {
         let state = State::new(Settings::default(), Vec::new());
+        let changes = watch::Sender::new(());
         Self {
+            ended: Arc::new(Ended::new(changes.clone())),
             state: ArcSwap::from_pointee(state),
             runtime,
             nonces: Nonces::new(),
             replays: Replays::default(),
-            changes: watch::Sender::new(()),
+            changes,
         }
     }
 
@@ -112,6 +116,15 @@ impl Identity {
     /// The nonce that the next proof must hold, where proofs need one.
     pub fn nonce(&self) -> Option<String> {
         self.state.load().settings.dpop_nonce.then(|| self.nonces.give(now()))
+    }
+
+    /// The logins of the facade that ended before their tokens.
+    pub fn ended(&self) -> &Arc<Ended> {
+        &self.ended
+    }
+
+    fn stands(&self, state: &State, verified: &Verified) -> bool {
+        state.stands(verified) && !verified.session.as_ref().is_some_and(|session| self.ended.has(session))
     }
 
     /// Whether somebody who proved who they are in another way is shut out.
@@ -154,7 +167,7 @@ impl Identity {
     ) -> Result<(), Refused> {
         let state = self.state.load();
         let refuse = |reason| Err(Refused::Invalid(reason));
-        if !state.stands(verified) {
+        if !self.stands(&state, verified) {
             return refuse(Reason::Revoked);
         }
         if verified.kind == Kind::Token {
@@ -210,7 +223,7 @@ impl Identity {
     pub async fn until_over(&self, verified: &Verified) {
         let mut changes = self.changes.subscribe();
         loop {
-            if !self.state.load().stands(verified) {
+            if !self.stands(&self.state.load(), verified) {
                 return;
             }
             let left = Duration::from_secs(verified.expires.saturating_sub(now()));
@@ -284,10 +297,10 @@ impl State {
         if !issuer.settings.algorithms.contains(&algorithm) {
             return Err(Refused::Invalid(Reason::Algorithm));
         }
-        let mut answer = issuer.keys.current().map(|set| check_signature(&set, &compact, algorithm));
+        let mut answer = issuer.keys.current().map(|set| set.check_signature(&compact, algorithm));
         if matches!(answer, None | Some(Err(Reason::UnknownKey))) {
             // Whoever waits for keys is not verified with an older set.
-            let newer = issuer.keys.newer().await.map(|set| check_signature(&set, &compact, algorithm));
+            let newer = issuer.keys.newer().await.map(|set| set.check_signature(&compact, algorithm));
             answer = newer.or(answer);
         }
         answer.ok_or(Refused::Unavailable)?.map_err(Refused::Invalid)?;
@@ -315,14 +328,6 @@ impl State {
     }
 }
 
-fn check_signature(set: &KeySet, compact: &Compact<'_>, algorithm: Algorithm) -> Result<(), Reason> {
-    let mut keys = set.select(compact.header.kid.as_deref(), algorithm).peekable();
-    if keys.peek().is_none() {
-        return Err(Reason::UnknownKey);
-    }
-    let verified = keys.any(|key| key.verifies(algorithm, compact.signed, &compact.signature));
-    if verified { Ok(()) } else { Err(Reason::Signature) }
-}
 
 /// Whether a URL is of something below another: a longer path.
 fn is_below(url: &str, base: &str) -> bool {

@@ -18,7 +18,7 @@ use crate::verified::{Binding, Kind, Verified};
 pub(crate) const LEEWAY: u64 = 30;
 
 /// Claims that are a token's mechanics and say nothing of the user.
-const MECHANICS: &[&str] = &[
+pub(crate) const MECHANICS: &[&str] = &[
     "iss",
     "sub",
     "aud",
@@ -152,6 +152,7 @@ fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verifi
         audiences: claims.get("aud").map(texts).unwrap_or_default(),
         binding,
         token_id: text("jti").map(str::to_owned),
+        session: text("sid").map(str::to_owned),
         kind: Kind::Token,
     })
 }
@@ -181,6 +182,11 @@ fn find<'a>(claims: &'a Object, path: &str) -> Option<&'a Value> {
     }
     let (first, rest) = path.split_once('.')?;
     rest.split('.').try_fold(claims.get(first)?, |value, name| value.get(name))
+}
+
+/// The groups that a claim lists; `None` when there is no such claim.
+pub(crate) fn groups(claims: &Object, path: &str) -> Option<Vec<String>> {
+    find(claims, path).map(texts)
 }
 
 /// A text, or the texts of a list.

@@ -42,7 +42,7 @@ pub enum Trust {
 pub struct Form {
     /// The encoded form.
     pub body: String,
-    /// The value of `Authorization`.
+    /// The value of `Authorization`; empty when the credentials are in the form.
     pub authorization: String,
 }
 

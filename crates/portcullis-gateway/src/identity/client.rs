@@ -159,12 +159,14 @@ fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchE
     let request = match wanted.form {
         None => builder.method("GET").body(Full::default()),
         Some(form) => {
-            let mut authorization =
-                HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
-            authorization.set_sensitive(true);
+            let mut builder = builder.method("POST");
+            if !form.authorization.is_empty() {
+                let mut authorization =
+                    HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
+                authorization.set_sensitive(true);
+                builder = builder.header(AUTHORIZATION, authorization);
+            }
             builder
-                .method("POST")
-                .header(AUTHORIZATION, authorization)
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(Full::from(form.body))
         }

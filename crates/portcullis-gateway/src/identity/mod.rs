@@ -3,24 +3,29 @@
 //! How a credential is checked is that crate's; which requests need one is `listen/authentication.rs`'s.
 
 mod client;
+mod facade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
 use portcullis_identity::{
-    Algorithm, ApiKey, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
+    Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
 };
 
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
 use client::Outside;
+pub(crate) use facade::{ISSUER_PATH, outsides as facade_outsides, settings as facade_settings};
 
-/// What the configuration says about who may call, in the words of `portcullis-identity`.
-pub(crate) fn settings(identity: &config::Identity) -> Identity {
+/// What the configuration says about who may call, in the words of `portcullis-identity`. Where the gateway logs people in
+/// itself, it is one issuer more, and the one that clients are sent to.
+pub(crate) fn settings(identity: &config::Identity, facade: Option<&FacadeSettings>) -> Identity {
     let revoked = identity.revoked.clone().unwrap_or_default();
+    let own = facade.map(Facade::as_issuer);
     Identity {
-        issuers: identity.issuers.iter().map(issuer).collect(),
+        authorization_server: own.as_ref().map(|own| own.issuer.clone()),
+        issuers: own.into_iter().chain(identity.issuers.iter().map(issuer)).collect(),
         keys: identity
             .keys
             .iter()

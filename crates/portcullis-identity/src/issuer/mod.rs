@@ -14,7 +14,8 @@ use crate::settings::IssuerSettings;
 pub(crate) use introspection::Introspector;
 #[cfg(test)]
 pub(crate) use keys::BETWEEN_MISSES;
-pub(crate) use keys::Keys;
+pub(crate) use introspection::form_encode;
+pub(crate) use keys::{Keys, origin, trust_in};
 
 /// An identity provider.
 pub(crate) struct Issuer {
