@@ -38,6 +38,7 @@ EDGES = {
         "portcullis-config",
         "portcullis-gateway",
         "portcullis-hub",
+        "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
         "portcullis-policy",

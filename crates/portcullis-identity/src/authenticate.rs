@@ -328,7 +328,6 @@ impl State {
     }
 }
 
-
 /// Whether a URL is of something below another: a longer path.
 fn is_below(url: &str, base: &str) -> bool {
     url.strip_prefix(base).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)

@@ -4,7 +4,8 @@
 //! [`Identity::authenticate`] is the way of a credential, and `claims.rs` the list of what a token must pass, in its order.
 //! `jose/` reads and verifies signatures, `issuer/` knows an identity provider and keeps its keys, `dpop/` checks proofs of
 //! possession, `api_key.rs` and `revoked.rs` are the operator's own lists. `metadata.rs` and `challenge.rs` tell a client
-//! where to log in, and `facade/` logs people in where their provider needs a translator.
+//! where to log in, `facade/` logs people in where their provider needs a translator, and `doctor/` finds out why a login
+//! does not work.
 //!
 //! What a caller presents ends here: an [`InboundToken`] can be given to this crate and to nobody else, and nothing that
 //! comes out of it holds the token. The crate opens no connection: it asks through a [`Fetch`] that it is given, and
@@ -18,6 +19,7 @@ mod authenticate;
 mod cache;
 mod challenge;
 mod claims;
+pub mod doctor;
 mod dpop;
 mod ended;
 mod facade;
@@ -40,8 +42,8 @@ pub use authenticate::{Circumstances, Identity};
 pub use challenge::challenge;
 pub use ended::{Ended, LONGEST_TOKEN};
 pub use facade::{
-    ClientProof, ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,
-    Outsides, Profile, SealKey, is_fit_for_operator,
+    ClientProof, ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings,
+    IdpSettings, Outsides, Profile, SealKey, is_fit_for_operator,
 };
 pub use fetch::{Fetch, FetchError, Fetched, Fetching, Form, Trust, Wanted};
 pub use inbound::{InboundToken, Presented, Scheme};

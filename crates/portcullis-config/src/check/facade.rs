@@ -19,7 +19,12 @@ const SHORTEST_KEY: usize = 32;
 /// Largest file of public keys, in bytes.
 const LARGEST: u64 = 64 << 10;
 
-pub(super) fn facade(check: &mut Check<'_>, path: &Path, raw: &raw::Facade, file: &raw::File) -> Option<Facade> {
+pub(super) fn facade(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &raw::Facade,
+    file: &raw::File,
+) -> Option<Facade> {
     let key = match &raw.key {
         Some(key) => {
             let path = path.key("key");
@@ -33,14 +38,18 @@ pub(super) fn facade(check: &mut Check<'_>, path: &Path, raw: &raw::Facade, file
         None => None,
     };
     if file.identity.dpop.required == Some(true) {
-        check.error(path, "gives bearer tokens, which `identity.dpop.required` refuses; remove one of the two");
+        check.error(
+            path,
+            "gives bearer tokens, which `identity.dpop.required` refuses; remove one of the two",
+        );
     }
     for (index, issuer) in raw.id_jag.iter().enumerate() {
         asked(check, &path.key("id_jag").index(index), issuer);
     }
-    let clients = raw.clients.iter().filter_map(|(id, raw)| {
-        Some((id.clone(), client(check, &path.key("clients").key(id), id, raw)?))
-    });
+    let clients = raw
+        .clients
+        .iter()
+        .filter_map(|(id, raw)| Some((id.clone(), client(check, &path.key("clients").key(id), id, raw)?)));
     let clients = clients.collect();
     let mut duration = |key: &str, raw: Option<&raw::Duration>, (default, longest): (Duration, Duration)| {
         let path = path.key(key);
@@ -123,10 +132,16 @@ fn client(check: &mut Check<'_>, path: &Path, id: &str, raw: &raw::FacadeClient)
     }
     let machine = raw.client_credentials.unwrap_or(false);
     if machine && raw.secret.is_none() && raw.jwks.is_none() {
-        check.error(&path.key("client_credentials"), "needs `secret` or `jwks`: anybody could say that it is this client");
+        check.error(
+            &path.key("client_credentials"),
+            "needs `secret` or `jwks`: anybody could say that it is this client",
+        );
     }
     if !machine && !raw.groups.is_empty() {
-        check.error(&path.key("groups"), "only works with `client_credentials`: people have groups of their own");
+        check.error(
+            &path.key("groups"),
+            "only works with `client_credentials`: people have groups of their own",
+        );
     }
     if !machine && raw.redirect_uris.is_empty() {
         check.error(path, "has neither `redirect_uris` nor `client_credentials`, so nobody could use it");
@@ -163,7 +178,10 @@ fn client(check: &mut Check<'_>, path: &Path, id: &str, raw: &raw::FacadeClient)
 fn documents(check: &mut Check<'_>, path: &Path, raw: &raw::FacadeDocuments) -> FacadeDocuments {
     for (index, host) in raw.hosts.iter().enumerate() {
         if !is_host(host) || host.contains(':') {
-            check.error(&path.key("hosts").index(index), "not a host; expected a name such as `clients.example.com`");
+            check.error(
+                &path.key("hosts").index(index),
+                "not a host; expected a name such as `clients.example.com`",
+            );
         }
     }
     for (index, origin) in raw.internal.iter().enumerate() {
@@ -189,7 +207,10 @@ pub(super) fn on_the_network(check: &mut Check<'_>, file: &raw::File, listen: So
     let loopback = listen.ip().to_canonical().is_loopback();
     match &file.public_url {
         None if !loopback => check.error(&path, "needs `public_url`: it is a part of the name of the issuer"),
-        Some(url) if url.parse().is_ok_and(|url: ::http::Uri| !is_loopback(&url)) && !url.starts_with("https://") => {
+        Some(url)
+            if url.parse().is_ok_and(|url: ::http::Uri| !is_loopback(&url))
+                && !url.starts_with("https://") =>
+        {
             check.error(&path, "needs `public_url` to be `https`: people log in there");
         }
         _ => {}

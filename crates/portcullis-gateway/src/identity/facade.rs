@@ -5,8 +5,8 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_config as config;
 use portcullis_identity::{
-    ClientProof, ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, Outsides, Profile, SealKey, Tenants,
-    is_fit_for_operator,
+    ClientProof, ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, Outsides, Profile, SealKey,
+    Tenants, is_fit_for_operator,
 };
 
 use super::client::Outside;

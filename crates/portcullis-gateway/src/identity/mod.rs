@@ -6,11 +6,14 @@ mod client;
 mod facade;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
+use portcullis_identity::doctor::Probe;
 use portcullis_identity::{
-    Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
+    Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked,
+    Settings as Identity, Tenants,
 };
 
 use crate::call::Endpoint;
@@ -77,6 +80,14 @@ pub(crate) fn clients(identity: &config::Identity) -> Result<Clients, (String, T
         Err(error) => Err((issuer.issuer.clone(), error)),
     };
     identity.issuers.iter().map(client).collect()
+}
+
+/// A client that tells whatever comes, for finding out why a login does not work.
+///
+/// # Errors
+/// The authorities that are to be trusted cannot be.
+pub fn probe(ca: Option<&Path>) -> Result<Arc<dyn Probe>, TlsError> {
+    Ok(Arc::new(Outside::new(ca)?))
 }
 
 /// The two transports have addresses of their own for one endpoint.

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::Facade;
 use super::client::{Client, Proof};
 use super::client_auth::{LONGEST_LIFE, is_audience};
 use super::kept::secret;
@@ -12,7 +13,6 @@ use super::provider::{MOST_GROUPS, Person, told};
 use super::refusal::Refusal;
 use super::token::{Issue, MACHINE};
 use super::wire::{FacadeAnswer, Params};
-use super::Facade;
 use crate::jose::{Algorithm, Compact};
 use crate::refused::Reason;
 
@@ -20,7 +20,11 @@ use crate::refused::Reason;
 const TYPE: &str = "oauth-id-jag+jwt";
 
 impl Facade {
-    pub(super) async fn of_assertion(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
+    pub(super) async fn of_assertion(
+        &self,
+        params: &Params,
+        client: &Client,
+    ) -> Result<FacadeAnswer, Refusal> {
         if client.proof == Proof::None {
             return Err(Refusal::client("a client without credentials cannot bring an ID-JAG"));
         }
@@ -31,12 +35,14 @@ impl Facade {
             return Err(Refusal::grant("the assertion is no ID-JAG"));
         }
         let algorithm = compact.header.algorithm.filter(|it| Algorithm::USUAL.contains(it));
-        let algorithm = algorithm.ok_or(Refusal::grant("the assertion is signed in a way that is not allowed"))?;
+        let algorithm =
+            algorithm.ok_or(Refusal::grant("the assertion is signed in a way that is not allowed"))?;
         let claims = &compact.claims;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         // Not believed yet: it says whose keys are to be tried, among those that the operator trusts.
         let issuer = text("iss").and_then(|named| self.assertors.iter().find(|(issuer, _)| issuer == named));
-        let (issuer, keys) = issuer.ok_or(Refusal::grant("the assertion is of an issuer that is not trusted"))?;
+        let (issuer, keys) =
+            issuer.ok_or(Refusal::grant("the assertion is of an issuer that is not trusted"))?;
         let mut checked = keys.current().map(|set| set.check_signature(&compact, algorithm));
         if matches!(checked, None | Some(Err(Reason::UnknownKey))) {
             let newer = keys.newer().await.map(|set| set.check_signature(&compact, algorithm));
@@ -57,7 +63,8 @@ impl Facade {
             return Err(Refusal::new(400, "invalid_target", "the resource is not that of the assertion"));
         }
         let resource = self.resource(named.or(asked));
-        let resource = resource.map_err(|_| Refusal::grant("the assertion is for no endpoint of this gateway"))?;
+        let resource =
+            resource.map_err(|_| Refusal::grant("the assertion is for no endpoint of this gateway"))?;
         let made = claims.get("iat").and_then(Value::as_u64);
         let expires = claims.get("exp").and_then(Value::as_u64);
         let stale = Refusal::grant("the assertion is not good any more, or for too long");

@@ -61,7 +61,8 @@ impl Facade {
 
     async fn asked(&self, request: &FacadeRequest<'_>) -> Result<FacadeAnswer, Refusal> {
         let params = Params::read(request.query.unwrap_or_default().as_bytes())?;
-        let client = self.client(params.need("client_id", "the request names no client")?, request.peer).await?;
+        let client =
+            self.client(params.need("client_id", "the request names no client")?, request.peer).await?;
         let redirect_uri = match (params.get("redirect_uri")?, client.redirect_uris.as_slice()) {
             (Some(uri), _) => uri.to_owned(),
             (None, [only]) => only.clone(),

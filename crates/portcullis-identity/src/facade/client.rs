@@ -152,7 +152,10 @@ pub(super) fn is_fit(uri: &str) -> bool {
     let (name, port) = split_port(parts.authority);
     let port_fits = port.is_none_or(|port| port.parse::<u16>().is_ok());
     let name_fits = name.strip_prefix('[').map_or_else(
-        || !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
+        || {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        },
         |rest| rest.strip_suffix(']').is_some_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok()),
     );
     port_fits && name_fits && (parts.scheme == "https" || parts.scheme == "http" && is_loopback(name))
@@ -166,7 +169,9 @@ pub fn is_fit_for_operator(uri: &str) -> bool {
         && uri.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}#".contains(&byte))
         && uri.contains(':')
         && scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
         && !dangerous.contains(&scheme);
     own || is_fit(uri)
 }
@@ -216,7 +221,9 @@ mod tests {
         let web = client(&["https://app.example/cb?x=1"]);
         assert!(web.may_redirect_to("https://app.example/cb?x=1"));
         let native = client(&["http://127.0.0.1/cb", "http://localhost:3000/cb", "http://[::1]/cb"]);
-        for good in ["http://127.0.0.1/cb", "http://127.0.0.1:49152/cb", "http://localhost:1/cb", "http://[::1]:8/cb"] {
+        for good in
+            ["http://127.0.0.1/cb", "http://127.0.0.1:49152/cb", "http://localhost:1/cb", "http://[::1]:8/cb"]
+        {
             assert!(native.may_redirect_to(good), "{good}");
         }
         for bad in [

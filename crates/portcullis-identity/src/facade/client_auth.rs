@@ -36,7 +36,9 @@ impl Facade {
         let basic = request.authorization.map(read_basic).transpose()?;
         let assertion = params.get("client_assertion")?;
         let (named, in_form) = (params.get("client_id")?, params.get("client_secret")?);
-        if usize::from(basic.is_some()) + usize::from(assertion.is_some()) + usize::from(in_form.is_some()) > 1 {
+        if usize::from(basic.is_some()) + usize::from(assertion.is_some()) + usize::from(in_form.is_some())
+            > 1
+        {
             return Err(Refusal::bad("the client authenticates in two ways at once"));
         }
         if let Some(assertion) = assertion {
@@ -91,12 +93,18 @@ impl Facade {
         if !is_audience(&compact.claims, &ours) {
             return Err(Refusal::client("the client's assertion is made for somebody else"));
         }
-        self.use_once(&compact.claims, id, Refusal::client("the client's assertion is not good any more")).await?;
+        self.use_once(&compact.claims, id, Refusal::client("the client's assertion is not good any more"))
+            .await?;
         Ok(client)
     }
 
     /// Checks the times of an assertion, and that it was not used before.
-    pub(super) async fn use_once(&self, claims: &Object, whose: &str, refusal: Refusal) -> Result<(), Refusal> {
+    pub(super) async fn use_once(
+        &self,
+        claims: &Object,
+        whose: &str,
+        refusal: Refusal,
+    ) -> Result<(), Refusal> {
         let time = |name: &str| claims.get(name).and_then(Value::as_u64);
         let now = now();
         let expires = time("exp").ok_or(refusal)?;

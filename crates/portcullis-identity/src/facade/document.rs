@@ -141,8 +141,11 @@ fn read(id: &str, document: &[u8]) -> Result<Client, Refusal> {
     if metadata["client_secret"] != Value::Null {
         return bad("the metadata document holds a secret, which everybody can read");
     }
-    let mut client = Client::read(id.to_owned(), Kind::Document, &metadata)
-        .map_err(|refusal| Refusal { code: "invalid_client", status: 401, ..refusal })?;
+    let mut client = Client::read(id.to_owned(), Kind::Document, &metadata).map_err(|refusal| Refusal {
+        code: "invalid_client",
+        status: 401,
+        ..refusal
+    })?;
     client.proof = match metadata["token_endpoint_auth_method"].as_str() {
         None | Some("none") => Proof::None,
         Some("private_key_jwt") => match (&metadata["jwks"], metadata["jwks_uri"].as_str()) {
@@ -150,7 +153,9 @@ fn read(id: &str, document: &[u8]) -> Result<Client, Refusal> {
             (_, Some(url)) => Proof::KeysAt(url.to_owned()),
             _ => return bad("the metadata document names no keys"),
         },
-        Some(_) => return bad("the metadata document names a way to authenticate that needs a shared secret"),
+        Some(_) => {
+            return bad("the metadata document names a way to authenticate that needs a shared secret");
+        }
     };
     Ok(client)
 }

@@ -36,7 +36,11 @@ pub(super) struct Family {
 
 impl Facade {
     /// Begins a family, and gives its first refresh token.
-    pub(super) async fn begin_family(&self, id: &str, mut family: Family) -> Result<(Family, String), Refusal> {
+    pub(super) async fn begin_family(
+        &self,
+        id: &str,
+        mut family: Family,
+    ) -> Result<(Family, String), Refusal> {
         let secret = secret();
         family.current = digest(&secret);
         let key = digest(id);
@@ -50,7 +54,11 @@ impl Facade {
     }
 
     /// Takes a refresh token for the next one.
-    pub(super) async fn rotate(&self, token: &str, client: &str) -> Result<(String, Family, String), Refusal> {
+    pub(super) async fn rotate(
+        &self,
+        token: &str,
+        client: &str,
+    ) -> Result<(String, Family, String), Refusal> {
         let unknown = Refusal::grant("the refresh token is not known, or not any more");
         let (id, shown) = token.split_once('.').ok_or(unknown)?;
         let key = digest(id);

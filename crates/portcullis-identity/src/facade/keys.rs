@@ -156,6 +156,9 @@ mod tests {
         assert!(!kids(&third).contains(&kids(&first)[0]));
         // However long nobody looked.
         let (late, _) = first.renewed(1000 + 10 * PERIOD);
-        assert_eq!((late.keys.len(), late.current(1000 + 10 * PERIOD).unwrap().from), (2, 1000 + 10 * PERIOD));
+        assert_eq!(
+            (late.keys.len(), late.current(1000 + 10 * PERIOD).unwrap().from),
+            (2, 1000 + 10 * PERIOD)
+        );
     }
 }

@@ -61,6 +61,7 @@ use refusal::Refusal;
 pub use client::is_fit_for_operator;
 pub use profile::Profile;
 pub use settings::{ClientProof, ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, SealKey};
+pub(crate) use wire::with_params;
 pub use wire::{FacadeAnswer, FacadeRequest};
 
 /// Clients that registered themselves.
@@ -258,6 +259,6 @@ impl Fetch for Local {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

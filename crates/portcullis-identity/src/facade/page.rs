@@ -84,7 +84,10 @@ pub(super) fn error(refusal: &Refusal) -> String {
         429 | 503 => "Try again in a minute.",
         _ => "Go back to the application and start again. If that does not help, tell who runs this gateway.",
     };
-    whole("That did not work", &format!("<h1>That did not work</h1><p>{}.</p><p>{hint}</p>", escape(refusal.reason)))
+    whole(
+        "That did not work",
+        &format!("<h1>That did not work</h1><p>{}.</p><p>{hint}</p>", escape(refusal.reason)),
+    )
 }
 
 fn whole(title: &str, body: &str) -> String {
@@ -111,7 +114,8 @@ fn escape(text: &str) -> String {
 
 /// A name as it can be shown: one line, not too long, with nothing in it that cannot be seen or turns text around.
 pub(super) fn presentable(name: &str) -> String {
-    let shown = |char: char| if char.is_whitespace() { Some(' ') } else { (!is_hidden(char)).then_some(char) };
+    let shown =
+        |char: char| if char.is_whitespace() { Some(' ') } else { (!is_hidden(char)).then_some(char) };
     let text: String = name.chars().filter_map(shown).take(LONGEST_NAME).collect();
     text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }

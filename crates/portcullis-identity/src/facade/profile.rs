@@ -74,7 +74,9 @@ impl Profile {
     pub fn is_open(self, issuer: &str) -> bool {
         match self {
             Self::Google => true,
-            Self::Entra => ["/common/", "/organizations/", "/consumers/"].iter().any(|it| issuer.contains(it)),
+            Self::Entra => {
+                ["/common/", "/organizations/", "/consumers/"].iter().any(|it| issuer.contains(it))
+            }
             _ => false,
         }
     }
@@ -118,7 +120,9 @@ impl Profile {
     pub(super) fn check_kind(self, claims: &Object) -> Result<(), Reason> {
         match self {
             // Access tokens of Cognito are signed with the same keys.
-            Self::Cognito if claims.get("token_use").and_then(Value::as_str) != Some("id") => Err(Reason::Type),
+            Self::Cognito if claims.get("token_use").and_then(Value::as_str) != Some("id") => {
+                Err(Reason::Type)
+            }
             _ => Ok(()),
         }
     }

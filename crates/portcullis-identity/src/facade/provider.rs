@@ -213,7 +213,8 @@ impl Provider {
                 });
                 let key = SigningKey::from_pem(pem);
                 let signed = key.and_then(|key| key.sign("JWT", kid.as_deref(), &claims));
-                assertion = signed.ok_or(Refusal::new(500, "server_error", "the key of the gateway cannot sign"))?;
+                assertion =
+                    signed.ok_or(Refusal::new(500, "server_error", "the key of the gateway cannot sign"))?;
                 params.extend([
                     ("client_id", client_id),
                     ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
@@ -233,17 +234,23 @@ impl Provider {
     async fn verify(&self, found: &Found, token: &str, nonce: &str, now: u64) -> Result<Object, Refusal> {
         self.verified(found, token, nonce, now).await.map_err(|reason| {
             tracing::warn!(idp = self.settings.issuer, %reason, "refused an ID token");
-            Refusal::new(502, "server_error", match reason {
-                Reason::Tenant => "people of that tenant are not let in here",
-                Reason::Issuer => "the ID token is of another issuer",
-                Reason::Audience => "the ID token is for another client",
-                Reason::Algorithm => "the ID token is signed in a way that is not allowed",
-                Reason::Signature | Reason::UnknownKey => "the ID token is not signed by the identity provider",
-                Reason::Replayed => "the ID token is of another login",
-                Reason::Expired | Reason::NotYet | Reason::Time => "the ID token is of another time",
-                Reason::Type => "what came is no ID token",
-                _ => "the ID token cannot be read",
-            })
+            Refusal::new(
+                502,
+                "server_error",
+                match reason {
+                    Reason::Tenant => "people of that tenant are not let in here",
+                    Reason::Issuer => "the ID token is of another issuer",
+                    Reason::Audience => "the ID token is for another client",
+                    Reason::Algorithm => "the ID token is signed in a way that is not allowed",
+                    Reason::Signature | Reason::UnknownKey => {
+                        "the ID token is not signed by the identity provider"
+                    }
+                    Reason::Replayed => "the ID token is of another login",
+                    Reason::Expired | Reason::NotYet | Reason::Time => "the ID token is of another time",
+                    Reason::Type => "what came is no ID token",
+                    _ => "the ID token cannot be read",
+                },
+            )
         })
     }
 
@@ -272,7 +279,9 @@ impl Provider {
         let client_id = self.settings.client_id.as_str();
         let alone = match claims.get("aud") {
             Some(Value::String(audience)) if audience == client_id => true,
-            Some(Value::Array(audiences)) if audiences.iter().any(|it| it == client_id) => audiences.len() == 1,
+            Some(Value::Array(audiences)) if audiences.iter().any(|it| it == client_id) => {
+                audiences.len() == 1
+            }
             _ => return Err(Reason::Audience),
         };
         if text("azp").map_or(!alone, |azp| azp != client_id) {
@@ -283,7 +292,8 @@ impl Provider {
         if expires.saturating_add(LEEWAY) <= now {
             return Err(Reason::Expired);
         }
-        if time("iat").ok_or(Reason::Time)? > now + LEEWAY || time("nbf").is_some_and(|it| it > now + LEEWAY) {
+        if time("iat").ok_or(Reason::Time)? > now + LEEWAY || time("nbf").is_some_and(|it| it > now + LEEWAY)
+        {
             return Err(Reason::NotYet);
         }
         if text("nonce") != Some(nonce) {
@@ -299,7 +309,12 @@ impl Provider {
 
     /// The groups of a person. Those that the provider withholds must not look like none: rules that forbid by group would
     /// let everybody through.
-    async fn groups(&self, found: &Found, claims: &Object, access: Option<&str>) -> Result<Vec<String>, Refusal> {
+    async fn groups(
+        &self,
+        found: &Found,
+        claims: &Object,
+        access: Option<&str>,
+    ) -> Result<Vec<String>, Refusal> {
         let profile = self.settings.profile;
         let configured = self.settings.groups_claim.as_deref();
         let Some(name) = configured.or(profile.groups_claim()) else { return Ok(Vec::new()) };
@@ -359,7 +374,11 @@ impl Provider {
                 Ok(new)
             }
             Err(error) => {
-                tracing::warn!(idp = self.settings.issuer, error, "cannot read the identity provider's metadata");
+                tracing::warn!(
+                    idp = self.settings.issuer,
+                    error,
+                    "cannot read the identity provider's metadata"
+                );
                 found.as_ref().map(|(_, known)| known.clone()).ok_or(AWAY)
             }
         }
@@ -426,7 +445,15 @@ fn is_taken(name: &str) -> bool {
     crate::claims::MECHANICS.contains(&name)
         || matches!(
             name,
-            "groups" | "cognito:groups" | "act" | "may_act" | "typ" | "sid" | "auth_time" | "acr" | "token_use"
+            "groups"
+                | "cognito:groups"
+                | "act"
+                | "may_act"
+                | "typ"
+                | "sid"
+                | "auth_time"
+                | "acr"
+                | "token_use"
                 | "session_state"
         )
 }

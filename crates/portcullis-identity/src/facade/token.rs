@@ -38,8 +38,11 @@ impl Facade {
             Err(refusal) => {
                 // Whoever guesses is slowed down; whoever is right never waits.
                 let guesses = matches!(refusal.code, "invalid_client" | "invalid_grant");
-                let refusal =
-                    if guesses && !self.failures.allows(request.peer) { Refusal::too_often() } else { refusal };
+                let refusal = if guesses && !self.failures.allows(request.peer) {
+                    Refusal::too_often()
+                } else {
+                    refusal
+                };
                 FacadeAnswer::error(&refusal)
             }
         }
@@ -76,7 +79,10 @@ impl Facade {
         if params.get("redirect_uri")?.is_some_and(|uri| uri != wish.redirect_uri) {
             return Err(Refusal::grant("the redirect URI is not that of the login"));
         }
-        check_verifier(params.need("code_verifier", "PKCE is needed: send `code_verifier`")?, &wish.challenge)?;
+        check_verifier(
+            params.need("code_verifier", "PKCE is needed: send `code_verifier`")?,
+            &wish.challenge,
+        )?;
         if params.get("resource")?.is_some_and(|resource| resource != wish.resource) {
             return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
         }
@@ -86,7 +92,14 @@ impl Facade {
             self.kept.put(CLIENTS, &client.id, client, ends, Expected::Any).await?;
         }
         let (resource, scopes) = (wish.resource, wish.scopes);
-        let began = Family { client_id: client.id.clone(), person, resource, scopes, began: now(), current: String::new() };
+        let began = Family {
+            client_id: client.id.clone(),
+            person,
+            resource,
+            scopes,
+            began: now(),
+            current: String::new(),
+        };
         let (began, refresh) = self.begin_family(&family, began).await?;
         self.give(&family, &began, refresh).await
     }
@@ -133,7 +146,11 @@ impl Facade {
     }
 
     /// Signs an access token (RFC 9068 section 2.2).
-    pub(super) async fn issue(&self, issue: &Issue<'_>, refresh: Option<String>) -> Result<FacadeAnswer, Refusal> {
+    pub(super) async fn issue(
+        &self,
+        issue: &Issue<'_>,
+        refresh: Option<String>,
+    ) -> Result<FacadeAnswer, Refusal> {
         let now = now();
         let seconds = self.settings.access_ttl.as_secs();
         let mut claims = issue.person.claims.clone();
@@ -189,7 +206,10 @@ impl Facade {
             let text = |name: &str| compact.claims.get(name).and_then(Value::as_str);
             let ours = crate::jose::KeySet::read(public.as_bytes())
                 .is_ok_and(|set| set.check_signature(&compact, algorithm).is_ok());
-            if ours && text("client_id") == Some(&client.id) && let Some(session) = text("sid") {
+            if ours
+                && text("client_id") == Some(&client.id)
+                && let Some(session) = text("sid")
+            {
                 self.ended.end(session, now());
             }
         }

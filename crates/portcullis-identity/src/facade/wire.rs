@@ -67,10 +67,8 @@ impl FacadeAnswer {
 
     /// A refusal for a program (RFC 6749 section 5.2).
     pub(super) fn error(refusal: &Refusal) -> Self {
-        let mut answer = Self::json(
-            refusal.status,
-            &json!({"error": refusal.code, "error_description": refusal.reason}),
-        );
+        let mut answer =
+            Self::json(refusal.status, &json!({"error": refusal.code, "error_description": refusal.reason}));
         if refusal.status == 401 {
             answer.fields.push(("www-authenticate", "Basic realm=\"portcullis\"".to_owned()));
         }
@@ -187,7 +185,7 @@ pub(super) fn decode(text: &[u8]) -> Option<String> {
 }
 
 /// A URL with parameters added to it.
-pub(super) fn with_params(url: &str, params: &[(&str, &str)]) -> String {
+pub(crate) fn with_params(url: &str, params: &[(&str, &str)]) -> String {
     let mut out = url.to_owned();
     let mut separator = if url.contains('?') { '&' } else { '?' };
     for (name, value) in params {

@@ -11,10 +11,11 @@ use tokio::runtime::Handle;
 use crate::fetch::Fetch;
 use crate::settings::IssuerSettings;
 
+pub(crate) use discovery::places;
 pub(crate) use introspection::Introspector;
+pub(crate) use introspection::form_encode;
 #[cfg(test)]
 pub(crate) use keys::BETWEEN_MISSES;
-pub(crate) use introspection::form_encode;
 pub(crate) use keys::{Keys, origin, trust_in};
 
 /// An identity provider.

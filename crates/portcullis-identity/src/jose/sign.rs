@@ -81,7 +81,8 @@ impl SigningKey {
             header["kid"] = json!(kid);
         }
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let signed = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let signed =
+            format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
         let random = SystemRandom::new();
         let signature = match self {
             Self::P256(key) => key.sign(&random, signed.as_bytes()).ok()?.as_ref().to_vec(),

@@ -8,7 +8,9 @@ use crate::fixture::{Signer, encode};
 
 /// Who asks for something that they must not get is shown a page, and is sent nowhere.
 fn is_page(answer: &FacadeAnswer) -> bool {
-    (400..500).contains(&answer.status) && field(answer, "location").is_none() && answer.body.contains("did not work")
+    (400..500).contains(&answer.status)
+        && field(answer, "location").is_none()
+        && answer.body.contains("did not work")
 }
 
 #[tokio::test]
@@ -147,6 +149,10 @@ async fn a_login_comes_back_once_to_the_browser_that_began_it_and_from_whom_it_w
     let scene = Scene::new();
     let begin = async |browser: &mut Browser| {
         let page = browser.authorize(&scene, &wish(CLIENT, WEB)).await;
+        // Who agreed before is not asked again.
+        if page.status == 303 {
+            return location(&page);
+        }
         location(&browser.submit(&scene, &sealed(&page), "allow").await)
     };
     let (mut victim, mut thief) = (Browser::default(), Browser::default());
@@ -164,7 +170,12 @@ async fn a_login_comes_back_once_to_the_browser_that_began_it_and_from_whom_it_w
         assert!(is_page(&victim.get(&scene, "/callback", query).await), "{query}");
     }
     // Mix-up: another provider's answer, an error as much as a code, and one that says nothing although it always does.
-    for (iss, error) in [("&iss=https%3A%2F%2Fevil.example", ""), ("", ""), ("&iss=https%3A%2F%2Fidp.example.com%2F", ""), ("&iss=https%3A%2F%2Fevil.example", "&error=access_denied")] {
+    for (iss, error) in [
+        ("&iss=https%3A%2F%2Fevil.example", ""),
+        ("", ""),
+        ("&iss=https%3A%2F%2Fidp.example.com%2F", ""),
+        ("&iss=https%3A%2F%2Fevil.example", "&error=access_denied"),
+    ] {
         let away = begin(&mut victim).await;
         let state = params_of(&away).get("state").unwrap().unwrap().to_owned();
         let answer = victim.get(&scene, "/callback", &format!("state={state}&code=of-ada{iss}{error}")).await;
@@ -185,7 +196,11 @@ async fn nobody_is_logged_in_by_an_id_token_that_is_not_the_providers_for_this_l
     };
     let hmac: Forge = |_, claims| {
         // Signed with the public key as if it were a secret.
-        let signed = format!("{}.{}", encode(json!({"alg": "HS256", "kid": "k1"}).to_string()), encode(claims.to_string()));
+        let signed = format!(
+            "{}.{}",
+            encode(json!({"alg": "HS256", "kid": "k1"}).to_string()),
+            encode(claims.to_string())
+        );
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"public");
         format!("{signed}.{}", encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
     };
@@ -207,7 +222,8 @@ async fn nobody_is_logged_in_by_an_id_token_that_is_not_the_providers_for_this_l
         ("nobody", json!({}), json!({"sub": null}), None, "names nobody"),
     ];
     for (what, header, change, forge, reason) in table {
-        let scene = Scene::with(settings(), |idp| (idp.header, idp.claims, idp.forge) = (header, change, forge));
+        let scene =
+            Scene::with(settings(), |idp| (idp.header, idp.claims, idp.forge) = (header, change, forge));
         let back = Browser::default().login(&scene, &wish(CLIENT, WEB), "ada").await;
         let params = params_of(&location(&back));
         assert_eq!(params.get("error").unwrap(), Some("server_error"), "{what}");
@@ -231,7 +247,8 @@ async fn a_code_is_good_once_for_its_client_with_its_verifier() {
     }
     let stolen = code().await;
     let basic = format!("Basic {}", super::scene_basic("server", SECRET));
-    let params = [("grant_type", "authorization_code"), ("code", stolen.as_str()), ("code_verifier", VERIFIER)];
+    let params =
+        [("grant_type", "authorization_code"), ("code", stolen.as_str()), ("code_verifier", VERIFIER)];
     let answer = scene.post_as("/token", &params, Some(&basic)).await;
     assert_eq!((error(&answer), answer.refused), (grant.clone(), Some("the code is another client's")));
     for (name, value, code_of) in [
@@ -240,8 +257,11 @@ async fn a_code_is_good_once_for_its_client_with_its_verifier() {
     ] {
         let code = code().await;
         let params = [
-            ("grant_type", "authorization_code"), ("client_id", CLIENT), ("code", code.as_str()),
-            ("code_verifier", VERIFIER), (name, value),
+            ("grant_type", "authorization_code"),
+            ("client_id", CLIENT),
+            ("code", code.as_str()),
+            ("code_verifier", VERIFIER),
+            (name, value),
         ];
         assert_eq!(error(&scene.post("/token", &params).await), json!(code_of), "{name}");
     }
@@ -255,7 +275,10 @@ async fn a_code_is_good_once_for_its_client_with_its_verifier() {
     assert!(scene.ended.has(&session));
     let refreshed = scene.refresh(CLIENT, tokens["refresh_token"].as_str().unwrap()).await;
     assert_eq!(error(&refreshed), grant);
-    assert_eq!(scene.redeem(CLIENT, "made-up", VERIFIER).await.refused, Some("the code is not known, or not any more"));
+    assert_eq!(
+        scene.redeem(CLIENT, "made-up", VERIFIER).await.refused,
+        Some("the code is not known, or not any more")
+    );
 }
 
 #[tokio::test]
@@ -270,7 +293,10 @@ async fn a_refresh_token_that_is_used_twice_ends_the_login() {
     let told = claims(&text(&third, "access_token"));
     assert_eq!((&told["sub"], &told["groups"]), (&json!("ada"), &json!(["staff"])));
     let session = told["sid"].as_str().unwrap().to_owned();
-    assert_eq!(scene.refresh(CLIENT, &old).await.refused, Some("the refresh token was used before; its login is ended"));
+    assert_eq!(
+        scene.refresh(CLIENT, &old).await.refused,
+        Some("the refresh token was used before; its login is ended")
+    );
     assert_eq!(scene.refresh(CLIENT, &text(&third, "refresh_token")).await.status, 400);
     assert!(scene.ended.has(&session));
 
@@ -291,8 +317,13 @@ async fn a_flood_of_registrations_guesses_and_logins_is_slowed_down_for_whoever_
     let body = json!({"redirect_uris": [WEB], "token_endpoint_auth_method": "none"}).to_string();
     let register = async |peer: &str| {
         let peer = Some(peer.parse().unwrap());
-        let request =
-            FacadeRequest { method: "POST", path: "/register", body: body.as_bytes(), peer, ..FacadeRequest::default() };
+        let request = FacadeRequest {
+            method: "POST",
+            path: "/register",
+            body: body.as_bytes(),
+            peer,
+            ..FacadeRequest::default()
+        };
         scene.answer(request).await
     };
     for _ in 0..10 {
@@ -301,9 +332,19 @@ async fn a_flood_of_registrations_guesses_and_logins_is_slowed_down_for_whoever_
     let slowed = register("192.0.2.1").await;
     assert_eq!((slowed.status, field(&slowed, "retry-after").is_some()), (429, true));
     assert_eq!(register("192.0.2.2").await.status, 201, "others are not held up");
-    for bad in ["", "[]", "{", &"{\"redirect_uris\":[".repeat(2000), &format!("{{\"client_name\":\"{}\"}}", "x".repeat(20_000))] {
+    for bad in [
+        "",
+        "[]",
+        "{",
+        &"{\"redirect_uris\":[".repeat(2000),
+        &format!("{{\"client_name\":\"{}\"}}", "x".repeat(20_000)),
+    ] {
         let request = FacadeRequest {
-            method: "POST", path: "/register", body: bad.as_bytes(), peer: Some("192.0.2.3".parse().unwrap()), ..FacadeRequest::default()
+            method: "POST",
+            path: "/register",
+            body: bad.as_bytes(),
+            peer: Some("192.0.2.3".parse().unwrap()),
+            ..FacadeRequest::default()
         };
         assert_eq!(scene.answer(request).await.status, 400);
     }

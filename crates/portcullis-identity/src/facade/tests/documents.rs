@@ -114,7 +114,8 @@ async fn the_operator_says_whose_documents_are_taken() {
     assert_eq!(Browser::default().authorize(&scene, &wish(ID, WEB)).await.status, 200);
     assert_eq!(Browser::default().authorize(&scene, &wish("https://other.example/c", WEB)).await.status, 400);
     settings.documents.enabled = false;
-    let scene = Scene::with(settings, |idp| drop(idp.documents.insert(ID.into(), Ok(document().to_string()))));
+    let scene =
+        Scene::with(settings, |idp| drop(idp.documents.insert(ID.into(), Ok(document().to_string()))));
     assert_eq!(Browser::default().authorize(&scene, &wish(ID, WEB)).await.status, 400);
     assert!(scene.idp(|idp| idp.asked.is_empty()));
 }

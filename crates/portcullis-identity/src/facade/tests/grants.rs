@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::scene::*;
 use super::scene_basic;
-use crate::facade::{FacadeAnswer, now};
 use crate::facade::settings::ConfiguredClient;
+use crate::facade::{FacadeAnswer, now};
 use crate::fixture::Signer;
 
 const JAG: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -29,8 +29,12 @@ async fn a_machine_calls_on_its_own_behalf_and_is_nobody_else() {
         let params = [&[("grant_type", "client_credentials")], params].concat();
         scene.post_as("/token", &params, authorization).await
     };
-    let told = token(&ask(&[("resource", "https://gw.example.com/mcp"), ("scope", "mcp")], Some(&robot)).await);
-    assert_eq!((&told["sub"], &told["groups"], &told["scope"]), (&json!("machine:robot"), &json!(["ci"]), &json!("mcp")));
+    let told =
+        token(&ask(&[("resource", "https://gw.example.com/mcp"), ("scope", "mcp")], Some(&robot)).await);
+    assert_eq!(
+        (&told["sub"], &told["groups"], &told["scope"]),
+        (&json!("machine:robot"), &json!(["ci"]), &json!("mcp"))
+    );
     let table: [(&str, Vec<(&str, &str)>, Option<String>, &str); 8] = [
         ("a wrong secret", vec![], Some(basic("robot", "wrong")), "invalid_client"),
         ("no secret", vec![("client_id", "robot")], None, "invalid_client"),
@@ -58,7 +62,14 @@ async fn an_assertion_of_a_client_is_good_once_and_for_us() {
     let jwks = Some(json!({"keys": [key.jwk("c1")]}).to_string());
     let machine = Some(vec!["ci".to_owned()]);
     let (id, name) = ("signer".to_owned(), "Signer".to_owned());
-    settings.clients.push(ConfiguredClient { id, name, redirect_uris: Vec::new(), secret: None, jwks, machine });
+    settings.clients.push(ConfiguredClient {
+        id,
+        name,
+        redirect_uris: Vec::new(),
+        secret: None,
+        jwks,
+        machine,
+    });
     let scene = Scene::with(settings, |_| {});
     let made = |change: Value| {
         let mut claims = json!({
@@ -89,7 +100,11 @@ async fn an_assertion_of_a_client_is_good_once_and_for_us() {
         ("without an id", made(json!({"jti": null}))),
         ("of two", made(json!({"sub": "robot"}))),
         ("of another", made(json!({"iss": "robot", "sub": "robot"}))),
-        ("of a stranger's key", Signer::p256().sign(&json!({"alg": "ES256", "kid": "c1"}), &json!({"iss": "signer", "sub": "signer"}))),
+        (
+            "of a stranger's key",
+            Signer::p256()
+                .sign(&json!({"alg": "ES256", "kid": "c1"}), &json!({"iss": "signer", "sub": "signer"})),
+        ),
         ("no JWT", "x.y.z".to_owned()),
     ] {
         let answer = ask(&assertion).await;
@@ -129,7 +144,10 @@ async fn an_id_jag_is_taken_once_from_whom_the_operator_trusts_for_its_client_an
     // What is refused for another reason is not used up by it.
     let kept = jag(json!({}), json!({}));
     assert_eq!(ask(&kept, None).await.status, 401, "a public client");
-    assert_eq!(ask(&kept, Some(&basic("robot", SECRET))).await.refused, Some("the assertion is another client's"));
+    assert_eq!(
+        ask(&kept, Some(&basic("robot", SECRET))).await.refused,
+        Some("the assertion is another client's")
+    );
     assert_eq!(ask(&kept, Some(&server)).await.status, 200);
     for (what, assertion) in [
         ("an access token", jag(json!({"typ": "at+jwt"}), json!({}))),
@@ -146,7 +164,11 @@ async fn an_id_jag_is_taken_once_from_whom_the_operator_trusts_for_its_client_an
         ("long since made", jag(json!({}), json!({"iat": now() - 3600}))),
         ("without an id", jag(json!({}), json!({"jti": null}))),
         ("with an unknown key", jag(json!({"kid": "k2"}), json!({}))),
-        ("forged", Signer::p256().sign(&json!({"alg": "ES256", "kid": "k1", "typ": "oauth-id-jag+jwt"}), &json!({"iss": IDP}))),
+        (
+            "forged",
+            Signer::p256()
+                .sign(&json!({"alg": "ES256", "kid": "k1", "typ": "oauth-id-jag+jwt"}), &json!({"iss": IDP})),
+        ),
     ] {
         let answer = ask(&assertion, Some(&server)).await;
         let error: Value = serde_json::from_str(&answer.body).unwrap();
@@ -163,7 +185,8 @@ async fn an_id_jag_is_taken_once_from_whom_the_operator_trusts_for_its_client_an
 async fn a_client_ends_its_own_login_and_nobody_elses() {
     let scene = Scene::new();
     let tokens = scene.tokens(CLIENT, WEB, "ada").await;
-    let (access, refresh) = (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
+    let (access, refresh) =
+        (tokens["access_token"].as_str().unwrap(), tokens["refresh_token"].as_str().unwrap());
     let session = claims(access)["sid"].as_str().unwrap().to_owned();
     let server = basic("server", SECRET);
     for token in [access, refresh, "made-up", "a.b.c"] {

@@ -12,7 +12,10 @@ const DOCUMENT: &str = "https://app.example/client.json";
 async fn a_login_gives_a_token_for_one_endpoint_with_what_the_provider_said() {
     let scene = Scene::new();
     let tokens = scene.tokens(CLIENT, WEB, "ada").await;
-    assert_eq!((&tokens["token_type"], &tokens["expires_in"], &tokens["scope"]), (&json!("Bearer"), &json!(600), &json!("mcp")));
+    assert_eq!(
+        (&tokens["token_type"], &tokens["expires_in"], &tokens["scope"]),
+        (&json!("Bearer"), &json!(600), &json!("mcp"))
+    );
     let token = tokens["access_token"].as_str().unwrap();
     let told = claims(token);
     let expected = json!({
@@ -40,17 +43,23 @@ async fn the_document_says_what_there_is() {
     let scene = Scene::new();
     let document: Value = serde_json::from_str(&scene.facade.document().body).unwrap();
     assert_eq!(document["issuer"], ISSUER);
-    for (name, path) in
-        [("authorization_endpoint", "authorize"), ("token_endpoint", "token"), ("registration_endpoint", "register")]
-    {
+    for (name, path) in [
+        ("authorization_endpoint", "authorize"),
+        ("token_endpoint", "token"),
+        ("registration_endpoint", "register"),
+    ] {
         assert_eq!(document[name], format!("{ISSUER}/{path}"));
     }
     assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
     assert_eq!(document["authorization_response_iss_parameter_supported"], true);
     assert_eq!(document["client_id_metadata_document_supported"], true);
-    assert_eq!(document["authorization_grant_profiles_supported"], json!(["urn:ietf:params:oauth:grant-profile:id-jag"]));
+    assert_eq!(
+        document["authorization_grant_profiles_supported"],
+        json!(["urn:ietf:params:oauth:grant-profile:id-jag"])
+    );
     let mut off = settings();
-    (off.registration, off.documents.enabled, off.id_jag, off.clients) = (false, false, Vec::new(), Vec::new());
+    (off.registration, off.documents.enabled, off.id_jag, off.clients) =
+        (false, false, Vec::new(), Vec::new());
     let document: Value = serde_json::from_str(&Scene::with(off, |_| {}).facade.document().body).unwrap();
     assert_eq!(document.get("registration_endpoint"), None);
     assert_eq!(document["client_id_metadata_document_supported"], false);
@@ -69,10 +78,8 @@ async fn clients_are_known_by_their_document_and_by_registration() {
     scene.tokens(DOCUMENT, "http://127.0.0.1:4711/cb", "ada").await;
     assert_eq!(scene.idp(|idp| idp.asked.iter().filter(|url| *url == DOCUMENT).count()), 1);
 
-    let answer = scene.register(&json!({
-        "client_name": "Old", "redirect_uris": [native], "token_endpoint_auth_method": "none",
-    }));
-    let answer = answer.await;
+    let old = json!({"client_name": "Old", "redirect_uris": [native], "token_endpoint_auth_method": "none"});
+    let answer = scene.register(&old).await;
     assert_eq!(answer.status, 201, "{answer:?}");
     let registered: Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(registered.get("client_secret"), None);
@@ -86,9 +93,12 @@ async fn clients_are_known_by_their_document_and_by_registration() {
 async fn a_client_with_a_secret_shows_it_in_one_of_two_ways() {
     let scene = Scene::new();
     let basic = format!("Basic {}", crate::facade::tests::scene_basic("server", SECRET));
-    for (authorization, more) in [(Some(basic.as_str()), vec![]), (None, vec![("client_id", "server"), ("client_secret", SECRET)])] {
+    for (authorization, more) in
+        [(Some(basic.as_str()), vec![]), (None, vec![("client_id", "server"), ("client_secret", SECRET)])]
+    {
         let code = scene.login(&mut Browser::default(), "server", WEB, "ada").await;
-        let mut params = vec![("grant_type", "authorization_code"), ("code", code.as_str()), ("code_verifier", VERIFIER)];
+        let mut params =
+            vec![("grant_type", "authorization_code"), ("code", code.as_str()), ("code_verifier", VERIFIER)];
         params.extend(more);
         let answer = scene.post_as("/token", &params, authorization).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -104,7 +114,11 @@ async fn what_somebody_agreed_to_is_not_asked_again_in_their_browser() {
     scene.login(&mut browser, CLIENT, WEB, "ada").await;
     // More than that, or somewhere else, is a new question.
     for (name, value) in [("scope", "mcp mcp:write"), ("resource", "https://gw.example.com/mcp/s/crm")] {
-        assert_eq!(browser.authorize(&scene, &with(wish(CLIENT, WEB), name, value)).await.status, 200, "{name}");
+        assert_eq!(
+            browser.authorize(&scene, &with(wish(CLIENT, WEB), name, value)).await.status,
+            200,
+            "{name}"
+        );
     }
     assert_eq!(Browser::default().authorize(&scene, &wish(CLIENT, WEB)).await.status, 200, "another browser");
     // Somebody else in the same browser did not agree to anything.
@@ -123,7 +137,10 @@ async fn whoever_says_no_is_sent_back_with_that() {
     let back = browser.submit(&scene, &sealed(&page), "deny").await;
     let params = params_of(&location(&back));
     assert_eq!(params.get("error").unwrap(), Some("access_denied"));
-    assert_eq!((params.get("iss").unwrap(), params.get("state").unwrap()), (Some(ISSUER), Some("the client's")));
+    assert_eq!(
+        (params.get("iss").unwrap(), params.get("state").unwrap()),
+        (Some(ISSUER), Some("the client's"))
+    );
     assert_eq!(scene.idp(|idp| idp.posted.len()), 0);
 }
 

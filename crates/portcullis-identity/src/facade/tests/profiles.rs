@@ -120,9 +120,11 @@ fn keycloak() -> Recorded {
 }
 
 fn scene(recorded: &Recorded) -> Scene {
-    let tenants = recorded.tenants.map(|(claim, tenant)| Tenants { claim: claim.into(), allowed: vec![tenant.into()] });
+    let tenants =
+        recorded.tenants.map(|(claim, tenant)| Tenants { claim: claim.into(), allowed: vec![tenant.into()] });
     let mut settings: FacadeSettings = settings();
-    (settings.idp.profile, settings.idp.issuer, settings.idp.tenants) = (recorded.profile, recorded.issuer.into(), tenants);
+    (settings.idp.profile, settings.idp.issuer, settings.idp.tenants) =
+        (recorded.profile, recorded.issuer.into(), tenants);
     Scene::with(settings, |idp| {
         (idp.metadata, idp.claims) = (recorded.metadata.clone(), recorded.claims.clone());
         idp.userinfo = Some(json!({"sub": recorded.subject, "groups": ["Everyone", "staff"]}));
@@ -136,18 +138,29 @@ async fn people_of_every_large_provider_are_logged_in() {
         let what = (recorded.profile, recorded.issuer);
         let tokens = scene.tokens(CLIENT, WEB, "ada").await;
         let told = claims(tokens["access_token"].as_str().unwrap());
-        assert_eq!((&told["sub"], &told["groups"]), (&json!(recorded.subject), &json!(recorded.groups)), "{what:?}");
+        assert_eq!(
+            (&told["sub"], &told["groups"]),
+            (&json!(recorded.subject), &json!(recorded.groups)),
+            "{what:?}"
+        );
         assert_eq!((&told["iss"], &told["aud"]), (&json!(ISSUER), &json!(format!("{BASE}/mcp"))), "{what:?}");
         // What means something else in a token of ours is not taken over.
         assert_ne!(told["sid"], "s", "{what:?}");
-        assert_eq!((told.get("token_use"), told.get("at_hash"), told.get("azp")), (None, None, None), "{what:?}");
+        assert_eq!(
+            (told.get("token_use"), told.get("at_hash"), told.get("azp")),
+            (None, None, None),
+            "{what:?}"
+        );
         // No provider is asked for a resource, which Entra refuses.
         let page = Browser::default().authorize(&scene, &wish(CLIENT, WEB)).await;
         let mut browser = Browser::default();
         let shown = sealed(&browser.authorize(&scene, &wish(CLIENT, WEB)).await);
         let away = location(&browser.submit(&scene, &shown, "allow").await);
         assert_eq!(params_of(&away).get("resource").unwrap(), None, "{what:?}");
-        assert_eq!(params_of(&away).get("scope").unwrap().unwrap().contains("groups"), recorded.profile == Profile::Okta);
+        assert_eq!(
+            params_of(&away).get("scope").unwrap().unwrap().contains("groups"),
+            recorded.profile == Profile::Okta
+        );
         assert_eq!(page.status, 200);
     }
 }
@@ -156,21 +169,46 @@ async fn people_of_every_large_provider_are_logged_in() {
 #[tokio::test]
 async fn what_is_particular_to_a_provider_is_no_way_in() {
     let table: Vec<(&str, Recorded, Value, &str)> = vec![
-        ("a tenant that is not named", entra_for_all(),
-            json!({"tid": "other", "iss": "https://login.microsoftonline.com/other/v2.0"}), "that tenant"),
+        (
+            "a tenant that is not named",
+            entra_for_all(),
+            json!({"tid": "other", "iss": "https://login.microsoftonline.com/other/v2.0"}),
+            "that tenant",
+        ),
         ("a tenant that the issuer is not of", entra_for_all(), json!({"tid": "other"}), "another issuer"),
-        ("a tenant that is no tenant", entra_for_all(),
-            json!({"tid": "x/../y", "iss": "https://login.microsoftonline.com/x/../y/v2.0"}), "another issuer"),
-        ("the issuer of v1", entra(),
-            json!({"iss": format!("https://sts.windows.net/{TENANT}/")}), "another issuer"),
+        (
+            "a tenant that is no tenant",
+            entra_for_all(),
+            json!({"tid": "x/../y", "iss": "https://login.microsoftonline.com/x/../y/v2.0"}),
+            "another issuer",
+        ),
+        (
+            "the issuer of v1",
+            entra(),
+            json!({"iss": format!("https://sts.windows.net/{TENANT}/")}),
+            "another issuer",
+        ),
         ("somebody without an object id", entra(), json!({"oid": null}), "names nobody"),
-        ("too many groups, by a pointer", entra(),
+        (
+            "too many groups, by a pointer",
+            entra(),
             json!({"groups": null, "_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.windows.net/x"}}}),
-            "left the groups out"),
-        ("too many groups, by a sign", entra(), json!({"groups": null, "hasgroups": true}), "left the groups out"),
+            "left the groups out",
+        ),
+        (
+            "too many groups, by a sign",
+            entra(),
+            json!({"groups": null, "hasgroups": true}),
+            "left the groups out",
+        ),
         ("anybody with a mailbox", google(), json!({"hd": null}), "that tenant"),
         ("another domain", google(), json!({"hd": "evil.example"}), "that tenant"),
-        ("another issuer with that name in it", google(), json!({"iss": "accounts.google.com.evil.example"}), "another issuer"),
+        (
+            "another issuer with that name in it",
+            google(),
+            json!({"iss": "accounts.google.com.evil.example"}),
+            "another issuer",
+        ),
         ("an access token", cognito(), json!({"token_use": "access"}), "no ID token"),
         ("groups beyond a token", keycloak(), json!({"groups": vec!["a-group"; 300]}), "too many to fit"),
     ];
@@ -207,6 +245,10 @@ async fn metadata_of_somebody_else_is_not_used() {
             }
         });
         let answer = Browser::default().authorize(&scene, &wish(CLIENT, WEB)).await;
-        assert_eq!((answer.status, answer.refused), (503, Some("the identity provider cannot be asked")), "{change}");
+        assert_eq!(
+            (answer.status, answer.refused),
+            (503, Some("the identity provider cannot be asked")),
+            "{change}"
+        );
     }
 }

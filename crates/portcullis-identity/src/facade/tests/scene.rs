@@ -12,8 +12,8 @@ use crate::ended::Ended;
 use crate::facade::settings::ConfiguredClient;
 use crate::facade::wire::{Params, form};
 use crate::facade::{
-    ClientProof, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings, Outsides, Profile,
-    SealKey, now,
+    ClientProof, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,
+    Outsides, Profile, SealKey, now,
 };
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::fixture::{Signer, encode};
@@ -56,7 +56,11 @@ impl Idp {
         self.asked.push(wanted.url.clone());
         if let Some(document) = self.documents.get(&wanted.url) {
             return document.clone().and_then(|text| {
-                if text.len() > wanted.most { Err(FetchError::Failed("the answer is too large".into())) } else { Ok(text) }
+                if text.len() > wanted.most {
+                    Err(FetchError::Failed("the answer is too large".into()))
+                } else {
+                    Ok(text)
+                }
             });
         }
         let metadata = self.metadata();
@@ -208,7 +212,12 @@ impl Scene {
         self.post_as(path, params, None).await
     }
 
-    pub(super) async fn post_as(&self, path: &str, params: &[(&str, &str)], authorization: Option<&str>) -> FacadeAnswer {
+    pub(super) async fn post_as(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        authorization: Option<&str>,
+    ) -> FacadeAnswer {
         let body = form(params);
         let request = FacadeRequest {
             method: "POST",
@@ -223,12 +232,23 @@ impl Scene {
 
     pub(super) async fn register(&self, metadata: &Value) -> FacadeAnswer {
         let body = metadata.to_string();
-        let request = FacadeRequest { method: "POST", path: "/register", body: body.as_bytes(), ..FacadeRequest::default() };
+        let request = FacadeRequest {
+            method: "POST",
+            path: "/register",
+            body: body.as_bytes(),
+            ..FacadeRequest::default()
+        };
         self.answer(request).await
     }
 
     /// A whole login; the code that the client gets.
-    pub(super) async fn login(&self, browser: &mut Browser, client: &str, redirect: &str, who: &str) -> String {
+    pub(super) async fn login(
+        &self,
+        browser: &mut Browser,
+        client: &str,
+        redirect: &str,
+        who: &str,
+    ) -> String {
         let back = browser.login(self, &wish(client, redirect), who).await;
         assert_eq!(back.refused, None, "{back:?}");
         let params = params_of(&location(&back));
@@ -313,7 +333,11 @@ impl Browser {
     fn keep(&mut self, answer: &FacadeAnswer) {
         for (_, cookie) in answer.fields.iter().filter(|(name, _)| *name == "set-cookie") {
             assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure"), "{cookie}");
-            assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Lax") && cookie.contains("; Path=/;"));
+            assert!(
+                cookie.contains("; HttpOnly")
+                    && cookie.contains("; SameSite=Lax")
+                    && cookie.contains("; Path=/;")
+            );
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             if cookie.contains("Max-Age=0") {
                 self.cookies.remove(name);
@@ -368,7 +392,9 @@ impl Browser {
         let code = format!("of-{who}");
         let issuer = scene.idp(|idp| {
             idp.codes.insert(code.clone(), get("nonce"));
-            idp.metadata()["authorization_response_iss_parameter_supported"].as_bool().map(|_| idp.issuer.clone())
+            idp.metadata()["authorization_response_iss_parameter_supported"]
+                .as_bool()
+                .map(|_| idp.issuer.clone())
         });
         let state = get("state");
         let mut back = vec![("code", code.as_str()), ("state", state.as_str())];
@@ -377,7 +403,12 @@ impl Browser {
     }
 
     /// A whole login with its consent; what sends the browser back to the client.
-    pub(super) async fn login(&mut self, scene: &Scene, wish: &[(String, String)], who: &str) -> FacadeAnswer {
+    pub(super) async fn login(
+        &mut self,
+        scene: &Scene,
+        wish: &[(String, String)],
+        who: &str,
+    ) -> FacadeAnswer {
         let page = self.authorize(scene, wish).await;
         let to_provider = if page.status == 303 {
             page
