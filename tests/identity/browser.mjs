@@ -36,15 +36,15 @@ async function visit({ url, form }) {
   if (!answer.ok || action === undefined) throw new Error(`${answer.status} at ${url}: ${page.slice(0, 2000)}`);
   const title = /<title>([^<]*)<\/title>/.exec(page)?.[1] ?? '';
   if (process.env.BROWSER_LOG !== undefined) appendFileSync(process.env.BROWSER_LOG, `${title}\n`);
-  const form = new URLSearchParams();
+  const filled = new URLSearchParams();
   for (const [, name, value] of page.matchAll(/<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"/g)) {
-    form.set(name, value);
+    filled.set(name, value);
   }
   const button = /<button[^>]*name="([^"]+)"[^>]*value="([^"]+)"/.exec(page);
-  if (button !== null) form.set(button[1], button[2]);
+  if (button !== null) filled.set(button[1], button[2]);
   if (/name="login"/.test(page)) {
-    form.set('login', login);
-    form.set('password', 'any');
+    filled.set('login', login);
+    filled.set('password', 'any');
   }
-  return { url: new URL(action, url), form };
+  return { url: new URL(action, url), form: filled };
 }
