@@ -29,6 +29,18 @@ pub struct Wanted {
     pub most: usize,
 }
 
+impl Wanted {
+    /// A document.
+    pub fn get(url: impl Into<String>, trust: Trust, most: usize) -> Self {
+        Self { url: url.into(), trust, form: None, most }
+    }
+
+    /// An answer to a form.
+    pub fn post(url: impl Into<String>, trust: Trust, form: Form, most: usize) -> Self {
+        Self { form: Some(form), ..Self::get(url, trust, most) }
+    }
+}
+
 /// Who says that an address may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -39,6 +51,7 @@ pub enum Trust {
 }
 
 /// A form (`application/x-www-form-urlencoded`) and the credentials that go with it.
+#[derive(Clone, Default)]
 pub struct Form {
     /// The encoded form.
     pub body: String,

@@ -40,7 +40,7 @@ pub use address::is_global;
 pub use api_key::{ApiKey, KeyHash};
 pub use authenticate::{Circumstances, Identity};
 pub use challenge::challenge;
-pub use ended::{Ended, LONGEST_TOKEN};
+pub use ended::Ended;
 pub use facade::{
     ClientProof, ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings,
     IdpSettings, Outsides, Profile, SealKey, is_fit_for_operator,

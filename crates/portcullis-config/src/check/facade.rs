@@ -16,6 +16,8 @@ const ACCESS: (Duration, Duration) = (Duration::from_mins(10), Duration::from_ho
 const SESSION: (Duration, Duration) = (Duration::from_hours(12), Duration::from_hours(30 * 24));
 /// Shortest key.
 const SHORTEST_KEY: usize = 32;
+/// Shortest secret of a client.
+const SHORTEST_SECRET: usize = 24;
 /// Largest file of public keys, in bytes.
 const LARGEST: u64 = 64 << 10;
 
@@ -150,6 +152,10 @@ fn client(check: &mut Check<'_>, path: &Path, id: &str, raw: &raw::FacadeClient)
         Some(secret) => Some(check.secret(&path.key("secret"), "secret", secret)?),
         None => None,
     };
+    if secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
+        let message = "is shorter than 24 characters, which somebody could guess; `openssl rand -base64 24` makes a good one";
+        check.error(&path.key("secret"), message);
+    }
     let jwks = match &raw.jwks {
         Some(file) => {
             let path = path.key("jwks");

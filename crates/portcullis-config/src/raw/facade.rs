@@ -117,7 +117,7 @@ pub(crate) struct FacadeClient {
     /// Where people may be sent back to, exactly; on loopback the port may be another. A scheme of the application's own is
     /// fine here.
     pub(crate) redirect_uris: Vec<String>,
-    /// Its secret. Without it, and without `jwks`, it is a public client.
+    /// Its secret: at least 24 characters. Without it, and without `jwks`, it is a public client.
     pub(crate) secret: Option<Secret>,
     /// File with the public keys that it signs with (`private_key_jwt`): a JWK set.
     pub(crate) jwks: Option<String>,

@@ -77,7 +77,7 @@ impl Probe for Outside {
 }
 
 async fn tell(tls: Arc<ClientConfig>, question: Question) -> Result<Told, FetchError> {
-    let wanted = Wanted { url: question.url.clone(), trust: Trust::Configured, form: None, most: MOST_TOLD };
+    let wanted = Wanted::get(&question.url, Trust::Configured, MOST_TOLD);
     let place = Place::read(&wanted)?;
     let mut builder = Request::builder()
         .uri(place.path.as_str())

@@ -85,7 +85,7 @@ impl Facade {
         let client = self.client(id, request.peer).await?;
         let set = match &client.proof {
             Proof::Keys(jwks) => KeySet::read(jwks.as_bytes()),
-            Proof::KeysAt(url) => KeySet::read(&self.documents.keys_at(id, url).await?),
+            Proof::KeysAt(url) => KeySet::read(&self.documents.keys_at(id, url, request.peer).await?),
             Proof::None | Proof::Secret(_) => return Err(WRONG),
         };
         set.map_err(|_| WRONG)?.check_signature(&compact, algorithm).map_err(|_| WRONG)?;

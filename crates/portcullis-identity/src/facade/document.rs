@@ -37,6 +37,7 @@ pub(super) struct Documents {
     settings: DocumentSettings,
     client: Arc<dyn Fetch>,
     kept: Cache<String, (Instant, Result<Client, Refusal>)>,
+    keys: Cache<String, (Instant, Vec<u8>)>,
     places: Semaphore,
     pace: Pace,
 }
@@ -47,6 +48,7 @@ impl Documents {
             settings,
             client,
             kept: Cache::new(MOST),
+            keys: Cache::new(MOST),
             places: Semaphore::new(AT_ONCE),
             pace: Pace::new(Duration::from_mins(1), 120, 20),
         }
@@ -72,7 +74,7 @@ impl Documents {
         if let Some((_, client)) = kept() {
             return client;
         }
-        let wanted = Wanted { url: id.to_owned(), trust: self.trust(id), form: None, most: LARGEST };
+        let wanted = Wanted::get(id, self.trust(id), LARGEST);
         let (client, time) = match self.client.fetch(wanted).await {
             Ok(fetched) => {
                 let time = fetched.max_age.unwrap_or(KEPT.0).clamp(KEPT.0, KEPT.1);
@@ -86,18 +88,30 @@ impl Documents {
     }
 
     /// The public keys of a client that says where they are.
-    pub(super) async fn keys_at(&self, id: &str, url: &str) -> Result<Vec<u8>, Refusal> {
-        if !self.pace.allows(None) {
-            return Err(Refusal::too_often());
-        }
+    pub(super) async fn keys_at(
+        &self,
+        id: &str,
+        url: &str,
+        peer: Option<std::net::IpAddr>,
+    ) -> Result<Vec<u8>, Refusal> {
         // Not anywhere: the host that vouches for the document does so for its keys.
         if origin(url) != origin(id) || !is_fit(url) {
             return Err(Refusal::client("the keys of the client are not where its document is"));
         }
+        if let Some((until, keys)) = self.keys.get(&url.to_owned())
+            && until > Instant::now()
+        {
+            return Ok(keys);
+        }
+        if !self.pace.allows(peer) {
+            return Err(Refusal::too_often());
+        }
         let Ok(_place) = self.places.acquire().await else { return Err(NOT_AN_ID) };
-        let wanted = Wanted { url: url.to_owned(), trust: self.trust(url), form: None, most: LARGEST };
+        let wanted = Wanted::get(url, self.trust(url), LARGEST);
         let fetched = self.client.fetch(wanted).await;
-        fetched.map(|it| it.body).map_err(|_| Refusal::client("the keys of the client cannot be fetched"))
+        let keys = fetched.map_err(|_| Refusal::client("the keys of the client cannot be fetched"))?.body;
+        self.keys.insert(url.to_owned(), (Instant::now() + KEPT.0, keys.clone()));
+        Ok(keys)
     }
 
     fn trust(&self, url: &str) -> Trust {

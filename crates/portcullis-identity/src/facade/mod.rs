@@ -90,7 +90,6 @@ pub struct Facade {
     ended: Arc<Ended>,
     logins: Pace,
     registrations: Pace,
-    failures: Pace,
 }
 
 impl Facade {
@@ -122,7 +121,6 @@ impl Facade {
             ended,
             logins: Pace::new(minute, 1200, 60),
             registrations: Pace::new(minute, 60, 10),
-            failures: Pace::new(minute, 1200, 60),
             settings,
         }
     }
@@ -254,7 +252,7 @@ impl Fetch for Local {
             }
             let set = facade.keys.now(&facade.kept, now()).await;
             let set = set.map_err(|refusal| FetchError::Failed(refusal.reason.to_owned()))?;
-            Ok(Fetched { body: set.public().to_string().into_bytes(), max_age: None })
+            Ok(Fetched { body: set.public().to_string().into_bytes(), ..Fetched::default() })
         })
     }
 }

@@ -32,6 +32,8 @@ use crate::refused::Reason;
 const LARGEST: usize = 256 * 1024;
 /// How long metadata is kept.
 const KEPT: Duration = Duration::from_hours(1);
+/// How soon after a failure it is asked for again.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Groups that fit into a token of ours.
 pub(super) const MOST_GROUPS: usize = 200;
 /// All of them together, in bytes.
@@ -58,7 +60,14 @@ pub(super) struct Provider {
     settings: IdpSettings,
     client: Arc<dyn Fetch>,
     runtime: Handle,
-    found: Mutex<Option<(Instant, Arc<Found>)>>,
+    found: Mutex<Known>,
+}
+
+/// What is known of the metadata, and when it was last asked for in vain.
+#[derive(Default)]
+struct Known {
+    found: Option<(Instant, Arc<Found>)>,
+    failed: Option<Instant>,
 }
 
 /// What its metadata says (OpenID Connect Discovery 1.0).
@@ -223,7 +232,7 @@ impl Provider {
             }
         }
         let body = form(&params);
-        let answer = self.ask(&found.token_endpoint, Some(Form { body, authorization })).await;
+        let answer = self.ask(&found.token_endpoint, Form { body, authorization }).await;
         answer.map_err(|error| {
             tracing::warn!(idp = self.settings.issuer, %error, "the identity provider did not take a code");
             if matches!(error, FetchError::Status(400..500)) { NO_TOKEN } else { AWAY }
@@ -329,8 +338,8 @@ impl Provider {
             && profile.asks_userinfo()
             && let (Some(url), Some(access)) = (&found.userinfo_endpoint, access)
         {
-            let form = Form { body: String::new(), authorization: format!("Bearer {access}") };
-            let told = self.ask(url, Some(form)).await.map_err(|error| {
+            let form = Form { authorization: format!("Bearer {access}"), ..Form::default() };
+            let told = self.ask(url, form).await.map_err(|error| {
                 tracing::warn!(idp = self.settings.issuer, %error, "cannot ask for groups");
                 AWAY
             })?;
@@ -348,9 +357,9 @@ impl Provider {
         Ok(groups)
     }
 
-    async fn ask(&self, url: &str, form: Option<Form>) -> Result<Value, FetchError> {
+    async fn ask(&self, url: &str, form: Form) -> Result<Value, FetchError> {
         let trust = trust_in(url, &self.settings.issuer);
-        let wanted = Wanted { url: url.to_owned(), trust, form, most: LARGEST };
+        let wanted = Wanted::post(url, trust, form, LARGEST);
         let fetched = self.client.fetch(wanted).await?;
         match serde_json::from_slice(&fetched.body) {
             Ok(value @ Value::Object(_)) => Ok(value),
@@ -360,26 +369,31 @@ impl Provider {
 
     /// The metadata, fetched once for all who wait; the last good one stays while the provider is away.
     async fn found(&self) -> Result<Arc<Found>, Refusal> {
-        let mut found = self.found.lock().await;
-        if let Some((at, known)) = &*found
+        let mut known = self.found.lock().await;
+        if let Some((at, found)) = &known.found
             && at.elapsed() < KEPT
         {
-            return Ok(known.clone());
+            return Ok(found.clone());
         }
-        let before = found.as_ref().map(|(_, known)| known.clone());
-        match self.discover(before).await {
+        let before = known.found.as_ref().map(|(_, found)| found.clone());
+        if known.failed.is_some_and(|at| at.elapsed() < PAUSE) {
+            // Whoever waits behind a provider that does not answer would wait for each of those before them.
+            return before.ok_or(AWAY);
+        }
+        match self.discover(before.clone()).await {
             Ok(new) => {
                 let new = Arc::new(new);
-                *found = Some((Instant::now(), new.clone()));
+                *known = Known { found: Some((Instant::now(), new.clone())), failed: None };
                 Ok(new)
             }
             Err(error) => {
+                known.failed = Some(Instant::now());
                 tracing::warn!(
                     idp = self.settings.issuer,
                     error,
                     "cannot read the identity provider's metadata"
                 );
-                found.as_ref().map(|(_, known)| known.clone()).ok_or(AWAY)
+                before.ok_or(AWAY)
             }
         }
     }
@@ -387,7 +401,7 @@ impl Provider {
     async fn discover(&self, before: Option<Arc<Found>>) -> Result<Found, String> {
         let issuer = &self.settings.issuer;
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let wanted = Wanted { url, trust: Trust::Configured, form: None, most: LARGEST };
+        let wanted = Wanted::get(url, Trust::Configured, LARGEST);
         let fetched = self.client.fetch(wanted).await.map_err(|error| error.to_string())?;
         let document: Value = serde_json::from_slice(&fetched.body).map_err(|_| "no JSON".to_owned())?;
         let text = |name: &str| document[name].as_str().map(str::to_owned).ok_or(format!("lacks `{name}`"));

@@ -35,16 +35,7 @@ impl Facade {
     pub(super) async fn token(&self, request: &FacadeRequest<'_>) -> FacadeAnswer {
         match self.granted(request).await {
             Ok(answer) => answer,
-            Err(refusal) => {
-                // Whoever guesses is slowed down; whoever is right never waits.
-                let guesses = matches!(refusal.code, "invalid_client" | "invalid_grant");
-                let refusal = if guesses && !self.failures.allows(request.peer) {
-                    Refusal::too_often()
-                } else {
-                    refusal
-                };
-                FacadeAnswer::error(&refusal)
-            }
+            Err(refusal) => FacadeAnswer::error(&refusal),
         }
     }
 

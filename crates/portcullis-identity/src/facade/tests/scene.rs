@@ -126,7 +126,7 @@ pub(super) struct Outside(pub(super) Mutex<Idp>);
 impl Fetch for Outside {
     fn fetch(&self, wanted: Wanted) -> Fetching {
         let answer = self.0.lock().unwrap().answer(&wanted);
-        Box::pin(async move { answer.map(|body| Fetched { body: body.into_bytes(), max_age: None }) })
+        Box::pin(async move { answer.map(|body| Fetched { body: body.into_bytes(), ..Fetched::default() }) })
     }
 }
 
