@@ -1,11 +1,15 @@
 //! The identity provider, seen from one of its clients: where to send people, and what it says about those who come back
 //! (OpenID Connect Core 1.0, code flow with PKCE and nonce).
 //!
+//! `metadata.rs` reads what it says of itself, `id_token.rs` checks its tokens, `person.rs` takes from them what is wanted.
 //! What the provider says is believed only as far as a signature or its own metadata carries it. Its access token is used
 //! for one thing, to ask for groups that the ID token lacks; nothing of its tokens is kept.
 
+mod id_token;
+mod metadata;
+mod person;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -13,47 +17,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use super::assertion::subject_of;
 use super::kept::secret;
-use super::profile::Profile;
 use super::refusal::Refusal;
 use super::settings::{ClientProof, IdpSettings};
 use super::wire::{form, with_params};
-use crate::claims::LEEWAY;
-use crate::fetch::{Fetch, FetchError, Form, Trust, Wanted};
+use crate::fetch::{Fetch, FetchError, Form, Wanted};
 use crate::inbound::sha256;
-use crate::issuer::{Keys, form_encode, trust_in};
-use crate::jose::{Algorithm, Compact, Object, SigningKey};
-use crate::refused::Reason;
+use crate::issuer::{form_encode, trust_in};
+use crate::jose::SigningKey;
+use metadata::{Found, Known};
+
+pub(super) use person::{MOST_GROUPS, Person, told};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 256 * 1024;
-/// How long metadata is kept.
-const KEPT: Duration = Duration::from_hours(1);
-/// How soon after a failure it is asked for again.
-const PAUSE: Duration = Duration::from_secs(5);
-/// Groups that fit into a token of ours.
-pub(super) const MOST_GROUPS: usize = 200;
-/// All of them together, in bytes.
-const MOST_OF_GROUPS: usize = 6 * 1024;
-/// Further claims that fit, in bytes.
-const MOST_OF_CLAIMS: usize = 2 * 1024;
 
 const AWAY: Refusal = Refusal::unavailable("the identity provider cannot be asked");
 const NO_TOKEN: Refusal = Refusal::new(502, "server_error", "the identity provider did not take the code");
-
-/// Who logged in, as the provider says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Person {
-    pub(super) subject: String,
-    pub(super) groups: Vec<String>,
-    /// What else is said about them.
-    pub(super) claims: Object,
-    pub(super) auth_time: Option<u64>,
-    pub(super) acr: Option<String>,
-}
 
 /// The provider.
 pub(super) struct Provider {
@@ -61,28 +43,6 @@ pub(super) struct Provider {
     client: Arc<dyn Fetch>,
     runtime: Handle,
     found: Mutex<Known>,
-}
-
-/// What is known of the metadata, and when it was last asked for in vain.
-#[derive(Default)]
-struct Known {
-    found: Option<(Instant, Arc<Found>)>,
-    failed: Option<Instant>,
-}
-
-/// What its metadata says (OpenID Connect Discovery 1.0).
-struct Found {
-    /// The issuer as it names itself; of Entra for all tenants, a template.
-    issuer: String,
-    authorization_endpoint: String,
-    token_endpoint: String,
-    userinfo_endpoint: Option<String>,
-    /// It takes a secret in the form alone.
-    secret_in_form: bool,
-    /// Its answers say who they are from (RFC 9207).
-    names_itself: bool,
-    jwks_uri: String,
-    keys: Arc<Keys>,
 }
 
 /// One login under way, as the provider's answer needs it.
@@ -239,124 +199,6 @@ impl Provider {
         })
     }
 
-    /// Checks an ID token (OpenID Connect Core section 3.1.3.7).
-    async fn verify(&self, found: &Found, token: &str, nonce: &str, now: u64) -> Result<Object, Refusal> {
-        self.verified(found, token, nonce, now).await.map_err(|reason| {
-            tracing::warn!(idp = self.settings.issuer, %reason, "refused an ID token");
-            Refusal::new(
-                502,
-                "server_error",
-                match reason {
-                    Reason::Tenant => "people of that tenant are not let in here",
-                    Reason::Issuer => "the ID token is of another issuer",
-                    Reason::Audience => "the ID token is for another client",
-                    Reason::Algorithm => "the ID token is signed in a way that is not allowed",
-                    Reason::Signature | Reason::UnknownKey => {
-                        "the ID token is not signed by the identity provider"
-                    }
-                    Reason::Replayed => "the ID token is of another login",
-                    Reason::Expired | Reason::NotYet | Reason::Time => "the ID token is of another time",
-                    Reason::Type => "what came is no ID token",
-                    _ => "the ID token cannot be read",
-                },
-            )
-        })
-    }
-
-    async fn verified(&self, found: &Found, token: &str, nonce: &str, now: u64) -> Result<Object, Reason> {
-        let profile = self.settings.profile;
-        let compact = Compact::parse(token)?;
-        let algorithm = compact.header.algorithm.ok_or(Reason::Algorithm)?;
-        if !Algorithm::USUAL.contains(&algorithm) {
-            return Err(Reason::Algorithm);
-        }
-        if compact.header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
-            return Err(Reason::Type);
-        }
-        let mut checked = found.keys.current().map(|set| set.check_signature(&compact, algorithm));
-        if matches!(checked, None | Some(Err(Reason::UnknownKey))) {
-            let newer = found.keys.newer().await.map(|set| set.check_signature(&compact, algorithm));
-            checked = newer.or(checked);
-        }
-        checked.ok_or(Reason::UnknownKey)??;
-        let claims = compact.claims;
-        let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        if !profile.is_token_issuer(&found.issuer, &claims) {
-            return Err(Reason::Issuer);
-        }
-        profile.check_kind(&claims)?;
-        let client_id = self.settings.client_id.as_str();
-        let alone = match claims.get("aud") {
-            Some(Value::String(audience)) if audience == client_id => true,
-            Some(Value::Array(audiences)) if audiences.iter().any(|it| it == client_id) => {
-                audiences.len() == 1
-            }
-            _ => return Err(Reason::Audience),
-        };
-        if text("azp").map_or(!alone, |azp| azp != client_id) {
-            return Err(Reason::Audience);
-        }
-        let time = |name: &str| claims.get(name).and_then(Value::as_u64);
-        let expires = time("exp").ok_or(Reason::Time)?;
-        if expires.saturating_add(LEEWAY) <= now {
-            return Err(Reason::Expired);
-        }
-        if time("iat").ok_or(Reason::Time)? > now + LEEWAY || time("nbf").is_some_and(|it| it > now + LEEWAY)
-        {
-            return Err(Reason::NotYet);
-        }
-        if text("nonce") != Some(nonce) {
-            return Err(Reason::Replayed);
-        }
-        if let Some(tenants) = &self.settings.tenants
-            && !text(&tenants.claim).is_some_and(|tenant| tenants.allowed.iter().any(|it| it == tenant))
-        {
-            return Err(Reason::Tenant);
-        }
-        Ok(claims)
-    }
-
-    /// The groups of a person. Those that the provider withholds must not look like none: rules that forbid by group would
-    /// let everybody through.
-    async fn groups(
-        &self,
-        found: &Found,
-        claims: &Object,
-        access: Option<&str>,
-    ) -> Result<Vec<String>, Refusal> {
-        let profile = self.settings.profile;
-        let configured = self.settings.groups_claim.as_deref();
-        let Some(name) = configured.or(profile.groups_claim()) else { return Ok(Vec::new()) };
-        if Profile::has_overage(claims, name) {
-            return Err(Refusal::forbidden(
-                "the identity provider left the groups out, for they are too many: have it send only those that are \
-                 assigned to this application",
-            ));
-        }
-        let mut groups = crate::claims::groups(claims, name);
-        if groups.is_none()
-            && profile.asks_userinfo()
-            && let (Some(url), Some(access)) = (&found.userinfo_endpoint, access)
-        {
-            let form = Form { authorization: format!("Bearer {access}"), ..Form::default() };
-            let told = self.ask(url, form).await.map_err(|error| {
-                tracing::warn!(idp = self.settings.issuer, %error, "cannot ask for groups");
-                AWAY
-            })?;
-            // Of somebody else's answer nothing may be used (OpenID Connect Core section 5.3.4).
-            if told.get("sub").is_none() || told.get("sub") != claims.get("sub") {
-                return Err(Refusal::new(502, "server_error", "the identity provider told of somebody else"));
-            }
-            groups = told.as_object().and_then(|told| crate::claims::groups(told, name));
-        }
-        let groups = groups.unwrap_or_default();
-        let length: usize = groups.iter().map(String::len).sum();
-        if groups.len() > MOST_GROUPS || length > MOST_OF_GROUPS {
-            return Err(Refusal::forbidden("the groups are too many to fit into a token"));
-        }
-        Ok(groups)
-    }
-
     async fn ask(&self, url: &str, form: Form) -> Result<Value, FetchError> {
         let trust = trust_in(url, &self.settings.issuer);
         let wanted = Wanted::post(url, trust, form, LARGEST);
@@ -366,108 +208,4 @@ impl Provider {
             _ => Err(FetchError::Failed("the answer is no JSON object".to_owned())),
         }
     }
-
-    /// The metadata, fetched once for all who wait; the last good one stays while the provider is away.
-    async fn found(&self) -> Result<Arc<Found>, Refusal> {
-        let mut known = self.found.lock().await;
-        if let Some((at, found)) = &known.found
-            && at.elapsed() < KEPT
-        {
-            return Ok(found.clone());
-        }
-        let before = known.found.as_ref().map(|(_, found)| found.clone());
-        if known.failed.is_some_and(|at| at.elapsed() < PAUSE) {
-            // Whoever waits behind a provider that does not answer would wait for each of those before them.
-            return before.ok_or(AWAY);
-        }
-        match self.discover(before.clone()).await {
-            Ok(new) => {
-                let new = Arc::new(new);
-                *known = Known { found: Some((Instant::now(), new.clone())), failed: None };
-                Ok(new)
-            }
-            Err(error) => {
-                known.failed = Some(Instant::now());
-                tracing::warn!(
-                    idp = self.settings.issuer,
-                    error,
-                    "cannot read the identity provider's metadata"
-                );
-                before.ok_or(AWAY)
-            }
-        }
-    }
-
-    async fn discover(&self, before: Option<Arc<Found>>) -> Result<Found, String> {
-        let issuer = &self.settings.issuer;
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let wanted = Wanted::get(url, Trust::Configured, LARGEST);
-        let fetched = self.client.fetch(wanted).await.map_err(|error| error.to_string())?;
-        let document: Value = serde_json::from_slice(&fetched.body).map_err(|_| "no JSON".to_owned())?;
-        let text = |name: &str| document[name].as_str().map(str::to_owned).ok_or(format!("lacks `{name}`"));
-        let named = text("issuer")?;
-        if !self.settings.profile.is_issuer(issuer, &named) {
-            return Err("the document is of another issuer".to_owned());
-        }
-        let (authorization_endpoint, keys_at) = (text("authorization_endpoint")?, text("jwks_uri")?);
-        if !is_web(&authorization_endpoint) {
-            return Err("`authorization_endpoint` is no address that people can be sent to".to_owned());
-        }
-        // The keys that were fetched stay, unless they are somewhere else now.
-        let known = before.filter(|before| before.jwks_uri == keys_at).map(|before| before.keys.clone());
-        let keys = known.unwrap_or_else(|| {
-            let place = Some((keys_at.clone(), trust_in(&keys_at, issuer)));
-            Arc::new(Keys::at(issuer, place, self.client.clone(), self.runtime.clone()))
-        });
-        let methods = document["token_endpoint_auth_methods_supported"].as_array();
-        let takes = |name: &str| methods.is_some_and(|all| all.iter().any(|it| it == name));
-        Ok(Found {
-            issuer: named,
-            authorization_endpoint,
-            token_endpoint: text("token_endpoint")?,
-            userinfo_endpoint: text("userinfo_endpoint").ok(),
-            secret_in_form: takes("client_secret_post") && !takes("client_secret_basic"),
-            names_itself: document["authorization_response_iss_parameter_supported"] == true,
-            jwks_uri: keys_at,
-            keys,
-        })
-    }
-}
-
-/// Whether an address is one that a browser goes to, and nothing that it runs.
-fn is_web(url: &str) -> bool {
-    let fits = url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}#".contains(&byte));
-    fits && (url.starts_with("https://") || url.starts_with("http://"))
-}
-
-/// What is said of a person beside their groups, as far as it fits into a token.
-pub(super) fn told(claims: &Object) -> Object {
-    let mut left = MOST_OF_CLAIMS;
-    let mut out = Object::new();
-    for (name, value) in claims.iter().filter(|(name, _)| !is_taken(name)) {
-        let length = name.len() + value.to_string().len();
-        if length <= left {
-            left -= length;
-            out.insert(name.clone(), value.clone());
-        }
-    }
-    out
-}
-
-/// Claims that mean something else in a token of ours, or nothing.
-fn is_taken(name: &str) -> bool {
-    crate::claims::MECHANICS.contains(&name)
-        || matches!(
-            name,
-            "groups"
-                | "cognito:groups"
-                | "act"
-                | "may_act"
-                | "typ"
-                | "sid"
-                | "auth_time"
-                | "acr"
-                | "token_use"
-                | "session_state"
-        )
 }
