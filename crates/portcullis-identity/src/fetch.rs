@@ -16,7 +16,7 @@ pub trait Fetch: Send + Sync {
 /// An answer under way.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
 
-/// One request: a GET, or a POST when there is a form.
+/// One request: a GET, or a POST when there is a form with something in it.
 #[derive(Debug)]
 pub struct Wanted {
     /// Where.
@@ -53,7 +53,7 @@ pub enum Trust {
 /// A form (`application/x-www-form-urlencoded`) and the credentials that go with it.
 #[derive(Clone, Default)]
 pub struct Form {
-    /// The encoded form.
+    /// The encoded form. An empty one is a GET with these credentials.
     pub body: String,
     /// The value of `Authorization`; empty when the credentials are in the form.
     pub authorization: String,

@@ -202,9 +202,14 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
     let idp = "issuer: https://idp.example.com, client_id: gateway";
     let with = |facade: &str| format!("identity: {{ facade: {{ {facade} }} }}\n");
     let table = [
-        (with("idp: { issuer: https://accounts.google.com, client_id: x, profile: google }"), "name those who are let in"),
         (
-            with("idp: { issuer: https://login.microsoftonline.com/common/v2.0, client_id: x, profile: entra }"),
+            with("idp: { issuer: https://accounts.google.com, client_id: x, profile: google }"),
+            "name those who are let in",
+        ),
+        (
+            with(
+                "idp: { issuer: https://login.microsoftonline.com/common/v2.0, client_id: x, profile: entra }",
+            ),
             "name those who are let in",
         ),
         (with("idp: { issuer: http://idp.example.com, client_id: x }"), "plain `http` off this machine"),
@@ -215,14 +220,21 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
         (with(&format!("idp: {{ {idp} }}, id_jag: [idp]")), "is not a URL"),
         (with(&format!("idp: {{ {idp} }}, documents: {{ internal: [http://docs] }}")), "not an origin"),
         (with(&format!("idp: {{ {idp} }}, documents: {{ hosts: [https://docs] }}")), "not a host"),
-        (with(&format!("idp: {{ {idp} }}, clients: {{ robot: {{ client_credentials: true }} }}")), "needs `secret` or `jwks`"),
+        (
+            with(&format!("idp: {{ {idp} }}, clients: {{ robot: {{ client_credentials: true }} }}")),
+            "needs `secret` or `jwks`",
+        ),
         (with(&format!("idp: {{ {idp} }}, clients: {{ robot: {{}} }}")), "nobody could use it"),
         (
-            with(&format!("idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], groups: [x] }} }}")),
+            with(&format!(
+                "idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], groups: [x] }} }}"
+            )),
             "only works with `client_credentials`",
         ),
         (
-            with(&format!("idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], secret: short }} }}")),
+            with(&format!(
+                "idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], secret: short }} }}"
+            )),
             "somebody could guess",
         ),
         (

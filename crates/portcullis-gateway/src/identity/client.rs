@@ -237,14 +237,21 @@ fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchE
     let request = match wanted.form {
         None => builder.method("GET").body(Full::default()),
         Some(form) => {
-            let mut builder = builder.method("POST");
+            let mut builder = builder;
             if !form.authorization.is_empty() {
                 let mut authorization =
                     HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
                 authorization.set_sensitive(true);
                 builder = builder.header(AUTHORIZATION, authorization);
             }
-            builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(Full::from(form.body))
+            if form.body.is_empty() {
+                builder.method("GET").body(Full::default())
+            } else {
+                builder
+                    .method("POST")
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(Full::from(form.body))
+            }
         }
     };
     request.map_err(|error| failed(&error.to_string()))

@@ -11,7 +11,13 @@ use crate::refused::Reason;
 
 impl Provider {
     /// The claims of an ID token that passes.
-    pub(super) async fn verify(&self, found: &Found, token: &str, nonce: &str, now: u64) -> Result<Object, Refusal> {
+    pub(super) async fn verify(
+        &self,
+        found: &Found,
+        token: &str,
+        nonce: &str,
+        now: u64,
+    ) -> Result<Object, Refusal> {
         self.verified(found, token, nonce, now).await.map_err(|reason| {
             tracing::warn!(idp = self.settings.issuer, %reason, "refused an ID token");
             Refusal::new(

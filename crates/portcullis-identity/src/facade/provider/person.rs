@@ -1,7 +1,6 @@
 //! What the provider says of a person: groups, and what else fits into a token of ours.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::metadata::Found;
 use super::{AWAY, Provider};

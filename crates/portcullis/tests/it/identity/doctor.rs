@@ -30,7 +30,10 @@ async fn a_gateway_whose_name_is_not_the_url_is_told_so() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let findings = findings(&output);
     let wrong: Vec<_> = findings.iter().filter(|it| it["verdict"] == "failed").collect();
-    assert!(wrong.iter().any(|it| it["step"] == "resource-metadata" && it["field"] == "resource"), "{wrong:#?}");
+    assert!(
+        wrong.iter().any(|it| it["step"] == "resource-metadata" && it["field"] == "resource"),
+        "{wrong:#?}"
+    );
 }
 
 #[tokio::test]
@@ -64,7 +67,13 @@ async fn what_is_wrong_is_named_and_nobody_there_is_another_exit_code() {
     let output = doctor(&[&broken.url], None).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("failed") && text.contains("challenge") && text.contains("`status`") && text.contains("-> "), "{text}");
+    assert!(
+        text.contains("failed")
+            && text.contains("challenge")
+            && text.contains("`status`")
+            && text.contains("-> "),
+        "{text}"
+    );
     let away = doctor(&["http://127.0.0.1:9/mcp", "--json"], None).await;
     assert_eq!((away.status.code(), findings(&away)[0]["verdict"].clone()), (Some(3), json!("unreachable")));
     let usage = doctor(&[&broken.url, "--token-env", "NO_SUCH_VARIABLE"], None).await;

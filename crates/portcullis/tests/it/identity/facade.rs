@@ -150,7 +150,11 @@ async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_as
     let resource = scene.gateway.get("/.well-known/oauth-protected-resource/mcp").await.json();
     let issuer = format!("{PUBLIC}/as");
     assert_eq!(resource["authorization_servers"], json!([issuer]));
-    for path in ["/.well-known/oauth-authorization-server/as", "/.well-known/oauth-authorization-server", "/as/.well-known/oauth-authorization-server"] {
+    for path in [
+        "/.well-known/oauth-authorization-server/as",
+        "/.well-known/oauth-authorization-server",
+        "/as/.well-known/oauth-authorization-server",
+    ] {
         let document = scene.gateway.get(path).await;
         assert_eq!((document.status(), document.json()["issuer"].clone()), (200, json!(issuer)), "{path}");
     }
@@ -221,9 +225,25 @@ async fn no_client_id_makes_the_gateway_ask_inside() {
     let inside = Upstream::start(|_, answer| async move { answer.json(200, &json!({})).await }).await;
     let port = inside.url.split(':').nth(2).unwrap().split('/').next().unwrap();
     let hosts = [
-        "127.0.0.1", "[::1]", "10.0.0.1", "192.168.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]",
-        "[2002:7f00:1::]", "[64:ff9b::7f00:1]", "[64:ff9b:1::1]", "[fd00:ec2::254]", "[fe80::1]", "0.0.0.0", "[::]",
-        "localhost", "127.1", "0x7f.1", "2130706433", "localhost.",
+        "127.0.0.1",
+        "[::1]",
+        "10.0.0.1",
+        "192.168.0.1",
+        "169.254.169.254",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[2002:7f00:1::]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::1]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "0.0.0.0",
+        "[::]",
+        "localhost",
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "localhost.",
     ];
     for host in hosts {
         for id in [format!("https://{host}/client.json"), format!("https://{host}:{port}/client.json")] {
@@ -244,7 +264,10 @@ async fn what_is_refused_is_in_the_log_with_its_step_and_reason() {
     let authorize = |params: &[(&str, &str)]| format!("/as/authorize?{}", encoded(params));
     for (path, reason) in [
         (authorize(&[("client_id", "nobody")]), "the client is not known here"),
-        (authorize(&[("client_id", "editor"), ("redirect_uri", "https://evil.example/")]), "none of this client's"),
+        (
+            authorize(&[("client_id", "editor"), ("redirect_uri", "https://evil.example/")]),
+            "none of this client's",
+        ),
         (authorize(&[("client_id", "editor"), ("response_type", "code")]), "PKCE is needed"),
         ("/as/callback?state=x&code=y".to_owned(), "this login is over"),
     ] {
@@ -254,13 +277,25 @@ async fn what_is_refused_is_in_the_log_with_its_step_and_reason() {
         assert!(line.contains("the authorization server refused") && !line.contains("evil"), "{line}");
     }
     assert_eq!(scene.form("/as/consent", &[("request", "x"), ("answer", "allow")]).await.status(), 403);
-    assert_eq!(scene.form("/as/token", &[("grant_type", "password"), ("client_id", "editor")]).await.status(), 400);
+    assert_eq!(
+        scene.form("/as/token", &[("grant_type", "password"), ("client_id", "editor")]).await.status(),
+        400
+    );
     // A page of somebody else cannot post here.
     let foreign = [FORM, ("origin", "https://evil.example")];
     assert_eq!(scene.gateway.send("POST", "/as/consent", &foreign, b"answer=allow").await.status(), 403);
     let huge = "x".repeat(200 * 1024);
     assert_eq!(scene.form("/as/token", &[("grant_type", &huge)]).await.status(), 400);
-    for (method, path) in [("GET", "/as/token"), ("POST", "/as/authorize"), ("GET", "/as"), ("GET", "/as/"), ("GET", "/as/secret"), ("DELETE", "/as/jwks"), ("POST", "/.well-known/oauth-authorization-server/as"), ("POST", "/.well-known/oauth-authorization-server/token")] {
+    for (method, path) in [
+        ("GET", "/as/token"),
+        ("POST", "/as/authorize"),
+        ("GET", "/as"),
+        ("GET", "/as/"),
+        ("GET", "/as/secret"),
+        ("DELETE", "/as/jwks"),
+        ("POST", "/.well-known/oauth-authorization-server/as"),
+        ("POST", "/.well-known/oauth-authorization-server/token"),
+    ] {
         assert_eq!(scene.gateway.send(method, path, &[FORM], b"").await.status(), 404, "{method} {path}");
     }
 }
@@ -275,5 +310,8 @@ async fn an_older_client_registers_itself_where_the_operator_allows_it() {
     let back = scene.back(&id, "http://127.0.0.1:4711/cb", "ada").await;
     assert!(back.starts_with("http://127.0.0.1:4711/cb?code="), "{back}");
     let off = Scene::with(|config| config["identity"]["facade"]["registration"] = json!(false)).await;
-    assert_eq!(off.gateway.send("POST", "/as/register", &JSON, metadata.to_string().as_bytes()).await.status(), 404);
+    assert_eq!(
+        off.gateway.send("POST", "/as/register", &JSON, metadata.to_string().as_bytes()).await.status(),
+        404
+    );
 }
