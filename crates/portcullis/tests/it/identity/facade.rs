@@ -8,6 +8,8 @@ use super::{bearer, open_session, ping};
 use crate::harness::gateway::JSON;
 use crate::harness::http::Response;
 use crate::harness::idp::{Idp, PUBLIC, encode, sha256};
+use crate::harness::pki::Authority;
+use crate::harness::secure::Front;
 use crate::harness::{Fake, Gateway, Modern, Upstream, until};
 
 const REDIRECT: &str = "https://app.example/cb";
@@ -314,4 +316,53 @@ async fn an_older_client_registers_itself_where_the_operator_allows_it() {
         off.gateway.send("POST", "/as/register", &JSON, metadata.to_string().as_bytes()).await.status(),
         404
     );
+}
+
+/// A host of documents that the operator trusts to be inside, and that is not decent.
+#[tokio::test]
+async fn a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_host_is_taken() {
+    let (ca, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let host = Upstream::start(|seen, mut answer| async move {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"client_name\":\"";
+        match seen.path.as_str() {
+            "/huge" => {
+                let mut sent = answer.write(head).await;
+                while sent.is_ok() {
+                    sent = answer.write(&[b'x'; 64 * 1024]).await;
+                }
+            }
+            "/slow" => {
+                let mut sent = answer.write(head).await;
+                while sent.is_ok() {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    sent = answer.write(b"x").await;
+                }
+            }
+            "/deep" => answer.send(200, &[], "[".repeat(50_000).as_bytes()).await,
+            "/moved" => answer.send(302, &[("location", "/good")], b"").await,
+            path => {
+                let id = format!("https://{}{path}", seen.header("host").unwrap());
+                answer.json(200, &json!({"client_id": id, "client_name": "Inside", "redirect_uris": [REDIRECT]})).await;
+            }
+        }
+    })
+    .await;
+    let front = Front::before(&host, ca.issue("localhost").server()).await;
+    let origin = front.url("localhost").trim_end_matches("/mcp").to_owned();
+    let trusted = json!({"internal": [origin], "ca": ca.write(folder.path(), "ca.pem")});
+    let scene = Scene::with(|config| config["identity"]["facade"]["documents"] = trusted).await;
+    for path in ["huge", "slow", "deep", "moved"] {
+        let id = format!("{origin}/{path}");
+        let params = [("response_type", "code"), ("client_id", id.as_str()), ("redirect_uri", REDIRECT)];
+        let answer = scene.gateway.get(&format!("/as/authorize?{}", encoded(&params))).await;
+        assert_eq!(answer.status(), 400, "{path}: {answer:?}");
+    }
+    assert!(scene.gateway.memory().peak < 200 << 20, "{:?}", scene.gateway.memory());
+    let back = scene.back(&format!("{origin}/good"), REDIRECT, "ada").await;
+    assert!(back.starts_with(REDIRECT), "{back}");
+    // Nobody said so to another gateway.
+    let strict = Scene::new().await;
+    let id = format!("{origin}/good");
+    let params = [("response_type", "code"), ("client_id", id.as_str()), ("redirect_uri", REDIRECT)];
+    assert_eq!(strict.gateway.get(&format!("/as/authorize?{}", encoded(&params))).await.status(), 400);
 }
