@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// No access token that names a login lives longer, in seconds.
-const LONGEST_TOKEN: u64 = 3600;
+pub(crate) const LONGEST_TOKEN: u64 = 3600;
 /// How many are remembered of one generation.
 const MOST: usize = 100_000;
 

@@ -216,7 +216,7 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
         (with(&format!("idp: {{ {idp}, client_key_id: k }}")), "only works with `client_key`"),
         (with(&format!("idp: {{ {idp} }}, key: short")), "shorter than 32 characters"),
         (with(&format!("idp: {{ {idp} }}, access_ttl: 2h")), "longer than 1h"),
-        (with(&format!("idp: {{ {idp} }}, session_ttl: 60d")), "longer than"),
+        (with(&format!("idp: {{ {idp} }}, session_ttl: 800h")), "longer than"),
         (with(&format!("idp: {{ {idp} }}, id_jag: [idp]")), "is not a URL"),
         (with(&format!("idp: {{ {idp} }}, documents: {{ internal: [http://docs] }}")), "not an origin"),
         (with(&format!("idp: {{ {idp} }}, documents: {{ hosts: [https://docs] }}")), "not a host"),

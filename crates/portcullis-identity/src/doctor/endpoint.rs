@@ -101,9 +101,9 @@ impl Walk<'_> {
                         self.bad(about, "body", "what is there is no JSON object", advice);
                     }
                 },
-                (Ok(told), Some((_, first))) if told.status == 200 && url == at_path => {
-                    if told.json().as_ref().is_some_and(|document| document["resource"] != first["resource"])
-                    {
+                (Ok(told), Some((_, first))) if told.status == 200 => {
+                    let other = told.json().is_some_and(|document| document["resource"] != first["resource"]);
+                    if url == at_path && other {
                         let said = "says something else than the document that the challenge names";
                         self.doubtful(about, "resource", said, "serve one document at both addresses");
                     }
@@ -122,7 +122,7 @@ impl Walk<'_> {
                     self.doubtful(about, "status", format!("answers {}", told.status), advice);
                 }
                 (Err(why), _) if is_named => {
-                    self.away(about, &why, "the challenge names an address nobody answers at")
+                    self.away(about, &why, "the challenge names an address nobody answers at");
                 }
                 _ => {}
             }

@@ -130,7 +130,7 @@ impl Walk<'_> {
         match (by_document, by_request, &self.means.client_id) {
             (true, Some(_), _) => self.good(about, "by metadata document, and dynamically"),
             (true, None, _) => {
-                self.good(about, "by metadata document; older clients need an id from the operator")
+                self.good(about, "by metadata document; older clients need an id from the operator");
             }
             (false, Some(_), _) => {
                 let advice = "dynamic registration is deprecated; newer clients would rather bring a metadata document";
@@ -157,7 +157,7 @@ impl Walk<'_> {
             Ok(told) if told.status == 200 => match KeySet::read(&told.body) {
                 Ok(_) => self.good(about, "a set of keys"),
                 Err(error) => {
-                    self.bad(about, "keys", error.to_string(), "serve public keys for signatures (RFC 7517)")
+                    self.bad(about, "keys", error.to_string(), "serve public keys for signatures (RFC 7517)");
                 }
             },
             Ok(told) => {
@@ -257,7 +257,7 @@ impl Walk<'_> {
         match self.probe.send(Question { url: endpoint.to_owned(), post, authorization: None }).await {
             Ok(told) => match (told.status, error_of(&told)) {
                 (400 | 401, Some(error)) => {
-                    self.good(about, format!("refuses a made-up code with `{error}`"))
+                    self.good(about, format!("refuses a made-up code with `{error}`"));
                 }
                 (200..300, _) => {
                     self.bad(

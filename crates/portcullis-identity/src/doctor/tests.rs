@@ -19,6 +19,8 @@ struct World {
     with_token: u16,
 }
 
+/// As an answer to a probe.
+#[expect(clippy::unnecessary_wraps, reason = "it stands where there may be none")]
 fn told(status: u16, body: &Value) -> Result<Told, String> {
     Ok(Told { status, fields: Vec::new(), body: body.to_string().into_bytes() })
 }
@@ -93,12 +95,15 @@ async fn a_login_that_works_is_good_all_the_way() {
     assert_eq!(steps, expected);
 }
 
+/// What is broken, how, and the verdict, step, document and field that have to be found.
+type Breakage = (&'static str, fn(&mut World), Verdict, &'static str, &'static str, Option<&'static str>);
+
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn every_breakage_is_named_with_its_step_document_and_field() {
-    type Break = fn(&mut World);
     let bad = Verdict::Bad;
     let odd = Verdict::Doubtful;
-    let table: Vec<(&str, Break, Verdict, &str, &str, Option<&str>)> = vec![
+    let table: Vec<Breakage> = vec![
         (
             "nobody there",
             |it| it.put(URL, Err("connection refused".into())),

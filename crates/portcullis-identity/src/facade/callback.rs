@@ -58,7 +58,7 @@ impl Facade {
         let login = self.kept.take::<Login>(LOGINS, &digest(&state)).await?;
         let login = login.ok_or(Refusal::bad("this login is over, or was never begun here"))?;
         let shown = cookie(request.cookie, &self.cookie_name(&cookie_of(&state)));
-        if !shown.is_some_and(|cookie| digest(cookie) == login.cookie) {
+        if shown.is_none_or(|cookie| digest(cookie) != login.cookie) {
             return Err(Refusal::forbidden("the login was begun in another browser"));
         }
         self.provider.check_sender(params.get("iss")?).await?;

@@ -123,7 +123,7 @@ impl Documents {
         let path = id.strip_prefix("https://").and_then(|rest| Some(&rest[rest.find('/')?..]));
         let path = path.filter(|path| path.len() > 1 && !path.contains(['?', '#', '%']));
         let dots = |path: &str| path.split('/').any(|part| part == "." || part == "..");
-        if !is_fit(id) || !path.is_some_and(|path| !dots(path)) {
+        if !is_fit(id) || path.is_none_or(dots) {
             return Err(NOT_AN_ID);
         }
         let host = host(id).unwrap_or_default();

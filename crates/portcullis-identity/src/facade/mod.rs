@@ -45,7 +45,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_model::{Records, ServerId};
 use tokio::runtime::Handle;
 
-use crate::ended::Ended;
+use crate::ended::{Ended, LONGEST_TOKEN};
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::issuer::Keys as IssuerKeys;
 use crate::jose::Algorithm;
@@ -141,7 +141,8 @@ impl Facade {
             introspection: None,
             tenants: None,
             untyped: false,
-            max_lifetime: settings.access_ttl + Duration::from_secs(1),
+            // Those that were given before a change of `access_ttl` are still good.
+            max_lifetime: Duration::from_secs(LONGEST_TOKEN),
         }
     }
 

@@ -84,7 +84,7 @@ async fn a_changed_document_is_a_new_question() {
     changed["client_name"] = json!("Paper Plus");
     scene.idp(|idp| idp.documents.insert(ID.into(), Ok(changed.to_string())));
     tokio::time::pause();
-    tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+    tokio::time::advance(std::time::Duration::from_hours(1)).await;
     let page = browser.authorize(&scene, &wish(ID, WEB)).await;
     assert_eq!((page.status, page.body.contains("Paper Plus")), (200, true));
     assert_eq!(browser.submit(&scene, &shown, "allow").await.status, 403);

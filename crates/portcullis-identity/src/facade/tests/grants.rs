@@ -35,7 +35,8 @@ async fn a_machine_calls_on_its_own_behalf_and_is_nobody_else() {
         (&told["sub"], &told["groups"], &told["scope"]),
         (&json!("machine:robot"), &json!(["ci"]), &json!("mcp"))
     );
-    let table: [(&str, Vec<(&str, &str)>, Option<String>, &str); 8] = [
+    type Wrong<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<String>, &'a str);
+    let table: [Wrong<'_>; 8] = [
         ("a wrong secret", vec![], Some(basic("robot", "wrong")), "invalid_client"),
         ("no secret", vec![("client_id", "robot")], None, "invalid_client"),
         ("nobody", vec![], None, "invalid_client"),

@@ -328,7 +328,7 @@ async fn a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_hos
             "/huge" => {
                 let mut sent = answer.write(head).await;
                 while sent.is_ok() {
-                    sent = answer.write(&[b'x'; 64 * 1024]).await;
+                    sent = answer.write(&[b'x'; 8 * 1024]).await;
                 }
             }
             "/slow" => {
@@ -342,7 +342,12 @@ async fn a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_hos
             "/moved" => answer.send(302, &[("location", "/good")], b"").await,
             path => {
                 let id = format!("https://{}{path}", seen.header("host").unwrap());
-                answer.json(200, &json!({"client_id": id, "client_name": "Inside", "redirect_uris": [REDIRECT]})).await;
+                answer
+                    .json(
+                        200,
+                        &json!({"client_id": id, "client_name": "Inside", "redirect_uris": [REDIRECT]}),
+                    )
+                    .await;
             }
         }
     })
