@@ -53,11 +53,12 @@ impl Facade {
         Ok((family, format!("{id}.{secret}")))
     }
 
-    /// Takes a refresh token for the next one.
+    /// Takes a refresh token for the next one. A request that asks for what cannot be had leaves it as it is.
     pub(super) async fn rotate(
         &self,
         token: &str,
         client: &str,
+        resource: Option<&str>,
     ) -> Result<(String, Family, String), Refusal> {
         let unknown = Refusal::grant("the refresh token is not known, or not any more");
         let (id, shown) = token.split_once('.').ok_or(unknown)?;
@@ -71,6 +72,9 @@ impl Facade {
         if !is_same(&digest(shown), &family.current) {
             self.end_family(id).await?;
             return Err(Refusal::grant("the refresh token was used before; its login is ended"));
+        }
+        if resource.is_some_and(|resource| resource != family.resource) {
+            return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
         }
         let next = secret();
         family.current = digest(&next);

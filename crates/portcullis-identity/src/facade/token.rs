@@ -97,11 +97,10 @@ impl Facade {
 
     async fn of_refresh_token(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
         let token = params.need("refresh_token", "the request has no refresh token")?;
-        let (id, mut family, refresh) = self.rotate(token, &client.id).await?;
-        if params.get("resource")?.is_some_and(|resource| resource != family.resource) {
-            return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
-        }
-        if let Some(asked) = params.get("scope")? {
+        let resource = params.get("resource")?;
+        let asked = params.get("scope")?;
+        let (id, mut family, refresh) = self.rotate(token, &client.id, resource).await?;
+        if let Some(asked) = asked {
             let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
             family.scopes.retain(|scope| asked.contains(&scope.as_str()));
         }

@@ -306,6 +306,17 @@ async fn a_refresh_token_that_is_used_twice_ends_the_login() {
     let params = [("grant_type", "refresh_token"), ("refresh_token", stolen.as_str())];
     let answer = scene.post_as("/token", &params, Some(&basic)).await;
     assert_eq!(answer.refused, Some("the refresh token is another client's; its login is ended"));
+    // What cannot be had costs nothing.
+    let third = scene.tokens(CLIENT, WEB, "ada").await;
+    let good = text(&third, "refresh_token");
+    let elsewhere = [
+        ("grant_type", "refresh_token"),
+        ("client_id", CLIENT),
+        ("refresh_token", good.as_str()),
+        ("resource", "https://gw.example.com/mcp/s/crm"),
+    ];
+    assert_eq!(scene.post("/token", &elsewhere).await.refused, Some("the resource is not that of the login"));
+    assert_eq!(scene.refresh(CLIENT, &good).await.status, 200);
     for made_up in ["x", "x.y", ".", ""] {
         assert_eq!(scene.refresh(CLIENT, made_up).await.status, 400, "{made_up}");
     }

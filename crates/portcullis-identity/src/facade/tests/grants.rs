@@ -10,6 +10,9 @@ use crate::fixture::Signer;
 
 const JAG: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
+/// What is wrong with a request, its parameters, its `Authorization`, and the error.
+type Wrong<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<String>, &'a str);
+
 fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", scene_basic(id, secret))
 }
@@ -35,7 +38,6 @@ async fn a_machine_calls_on_its_own_behalf_and_is_nobody_else() {
         (&told["sub"], &told["groups"], &told["scope"]),
         (&json!("machine:robot"), &json!(["ci"]), &json!("mcp"))
     );
-    type Wrong<'a> = (&'a str, Vec<(&'a str, &'a str)>, Option<String>, &'a str);
     let table: [Wrong<'_>; 8] = [
         ("a wrong secret", vec![], Some(basic("robot", "wrong")), "invalid_client"),
         ("no secret", vec![("client_id", "robot")], None, "invalid_client"),
