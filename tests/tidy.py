@@ -20,7 +20,8 @@ EDGES = {
     "portcullis-mcp": {"portcullis-model"},
     "portcullis-config": {"portcullis-model"},
     "portcullis-hub": {"portcullis-model"},
-    "portcullis-identity": {"portcullis-model"},
+    # The store is for its tests.
+    "portcullis-identity": {"portcullis-model", "portcullis-store"},
     "portcullis-store": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
@@ -37,6 +38,7 @@ EDGES = {
         "portcullis-config",
         "portcullis-gateway",
         "portcullis-hub",
+        "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
         "portcullis-policy",

@@ -1,8 +1,11 @@
 /**
  * The part of a browser that a login needs: redirects, cookies, forms. `node browser.mjs URL REDIRECT LOGIN`
  *
- * It fills in the login, agrees to what it is asked, and prints the URL that the provider sends it back to.
+ * It fills in the login, agrees to what it is asked, and prints the URL that the provider sends it back to. The titles of the
+ * pages that it sees go to the file BROWSER_LOG, one a line.
  */
+
+import { appendFileSync } from 'node:fs';
 
 const [url, redirect, login] = process.argv.slice(2);
 const STEPS = 20;
@@ -31,6 +34,17 @@ async function visit({ url, form }) {
   const page = await answer.text();
   const action = /<form[^>]*action="([^"]+)"/.exec(page)?.[1];
   if (!answer.ok || action === undefined) throw new Error(`${answer.status} at ${url}: ${page.slice(0, 2000)}`);
-  const prompt = /name="prompt"[^>]*value="([^"]+)"/.exec(page)?.[1];
-  return { url: new URL(action, url), form: new URLSearchParams({ prompt, login, password: 'any' }) };
+  const title = /<title>([^<]*)<\/title>/.exec(page)?.[1] ?? '';
+  if (process.env.BROWSER_LOG !== undefined) appendFileSync(process.env.BROWSER_LOG, `${title}\n`);
+  const filled = new URLSearchParams();
+  for (const [, name, value] of page.matchAll(/<input[^>]*type="hidden"[^>]*name="([^"]+)"[^>]*value="([^"]*)"/g)) {
+    filled.set(name, value);
+  }
+  const button = /<button[^>]*name="([^"]+)"[^>]*value="([^"]+)"/.exec(page);
+  if (button !== null) filled.set(button[1], button[2]);
+  if (/name="login"/.test(page)) {
+    filled.set('login', login);
+    filled.set('password', 'any');
+  }
+  return { url: new URL(action, url), form: filled };
 }

@@ -1,10 +1,12 @@
 """The Python SDK finds out from a 401 where to log in, registers, logs in and calls. `python python.py URL LOGIN NODE`
 
-Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
+With CLIENT_DOCUMENT, it has its metadata at that URL instead of registering. With REFRESH, it finds its token expired after the
+first call. Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
 """
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 URL, LOGIN, NODE = sys.argv[1:4]
+DOCUMENT, REFRESH = os.environ.get("CLIENT_DOCUMENT"), "REFRESH" in os.environ
 REDIRECT = "http://127.0.0.1:33419/callback"
 BROWSER = Path(__file__).resolve().parent / "browser.mjs"
 
@@ -55,19 +58,28 @@ async def main():
     metadata = OAuthClientMetadata(
         client_name="portcullis test",
         redirect_uris=[REDIRECT],
-        grant_types=["authorization_code"],
+        grant_types=["authorization_code", "refresh_token"] if REFRESH else ["authorization_code"],
         response_types=["code"],
         token_endpoint_auth_method="none",
         application_type="native",
     )
-    provider = OAuthClientProvider(URL, metadata, storage, browser.open, browser.come_back)
+    provider = OAuthClientProvider(
+        URL, metadata, storage, browser.open, browser.come_back, client_metadata_url=DOCUMENT
+    )
     async with httpx2.AsyncClient(auth=provider, timeout=30) as http:
         async with Client(streamable_http_client(URL, http_client=http)) as client:
             tools = await client.list_tools()
             result = await client.call_tool("everything__echo", {"message": LOGIN})
+            first, refreshed = storage.tokens.access_token, None
+            if REFRESH:
+                provider.context.token_expiry_time = 1.0
+                again = await client.call_tool("everything__echo", {"message": "again"})
+                refreshed = again.content[0].text == "Echo: again" and storage.tokens.access_token != first
             told = {
                 "era": client.protocol_version,
                 "tools": len(tools.tools),
+                "client": storage.client.client_id if storage.client else DOCUMENT,
+                "refreshed": refreshed,
                 "said": result.content[0].text,
                 "token": storage.tokens.access_token,
             }

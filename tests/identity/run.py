@@ -4,12 +4,14 @@
     run.py --bin target/release/portcullis
 
 The provider is `oidc-provider` with two users; behind the gateway stands server-everything. Each client is told nothing but
-the URL of the gateway. Then their tokens are misused. Exit code 0 when everything was as it must be, 1 when something was
+the URL of the gateway. Then their tokens are misused. In the second half (`facade.py`) the gateway logs them in itself, and
+the provider is asked for nothing but a plain OpenID login. Exit code 0 when everything was as it must be, 1 when something was
 not, 2 for wrong usage, 3 when a program does not start.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "peers"))
 
+import facade
 from stage import NODE, PEERS, PYTHON, Stage, StageError, install_peers
 
 CLIENT_SECONDS = 60
@@ -56,9 +59,11 @@ def main():
         with Stage() as stage:
             try:
                 walk(stage, options.bin, tally)
+                facade.walk(stage, options.bin, tally, run_client)
             finally:
                 if tally.failed:
-                    print(f"\nLast lines of the gateway:\n{stage.log_of('gateway')[-3000:]}\n")
+                    for name in ("gateway", "facade", "facade-provider"):
+                        print(f"\nLast lines of {name}:\n{stage.log_of(name)[-3000:]}\n")
             print(f"{tally.passed} passed, {tally.failed} failed ({stage.seconds():.1f} s)")
     except (StageError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
@@ -81,14 +86,18 @@ def walk(stage, binary, tally):
         who = f"user:{issuer}#{login}"
         tally.check(f"the log knows {login}", eventually(lambda: who in stage.log_of("gateway")), who)
     misuse(tally, base, tokens)
+    facade.examine(stage, binary, tally, f"{base}/mcp", {"registration": "warning"})
     said = stage.log_of("gateway")
     tally.check("no token is in the log", not any(token and token in said for token in tokens.values()))
 
 
-def run_client(stage, name, program, url, login, arguments):
+def run_client(stage, name, program, url, login, arguments, **environment):
     command = [str(part) for part in [*program, url, login, *arguments]]
+    environment = {**os.environ, **environment}
     try:
-        done = subprocess.run(command, cwd=stage.path, timeout=CLIENT_SECONDS, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=stage.path, timeout=CLIENT_SECONDS, capture_output=True, text=True, env=environment
+        )
     except subprocess.TimeoutExpired:
         return {"error": f"{name} took longer than {CLIENT_SECONDS} s"}
     if done.returncode != 0:

@@ -1,7 +1,8 @@
 /**
  * The TypeScript SDK finds out from a 401 where to log in, registers, logs in and calls. `node typescript.mjs URL LOGIN [auto]`
  *
- * Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
+ * With CLIENT_DOCUMENT, it has its metadata at that URL instead of registering. With REFRESH, its token goes bad after the
+ * first call. Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -21,11 +22,12 @@ const provider = {
   clientMetadata: {
     client_name: 'portcullis test',
     redirect_uris: [REDIRECT],
-    grant_types: ['authorization_code'],
+    grant_types: process.env.REFRESH === undefined ? ['authorization_code'] : ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
     application_type: 'native',
   },
+  clientMetadataUrl: process.env.CLIENT_DOCUMENT,
   clientInformation: () => kept.client,
   saveClientInformation: (client) => (kept.client = client),
   tokens: () => kept.tokens,
@@ -53,10 +55,19 @@ const connected = client();
 await connected.connect(transport());
 const { tools } = await connected.listTools();
 const result = await connected.callTool({ name: 'everything__echo', arguments: { message: login } });
+const first_token = kept.tokens.access_token;
+let refreshed;
+if (process.env.REFRESH !== undefined) {
+  kept.tokens = { ...kept.tokens, access_token: `${first_token.slice(0, -8)}AAAAAAAA` };
+  const again = await connected.callTool({ name: 'everything__echo', arguments: { message: 'again' } });
+  refreshed = again.content[0].text === 'Echo: again' && kept.tokens.access_token !== first_token;
+}
 console.log(
   JSON.stringify({
     era: connected.getNegotiatedProtocolVersion(),
     tools: tools.length,
+    client: kept.client?.client_id,
+    refreshed,
     said: result.content[0].text,
     token: kept.tokens.access_token,
   }),

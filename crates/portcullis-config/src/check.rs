@@ -5,6 +5,7 @@
 
 mod apps;
 mod calls;
+mod facade;
 mod http;
 mod identity;
 mod limits;
@@ -34,6 +35,7 @@ pub(crate) fn check(
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
     listener::for_tokens(&mut check, file, listen);
+    facade::on_the_network(&mut check, file, listen);
     let limits = limits::limits(&mut check, &file.limits);
     let settings = Settings {
         listen,

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, Dpop, Each, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer,
-    Limits, LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio,
-    Store, Transport,
+    Anonymous, Apps, CallLimit, Dpop, Each, EraPin, Facade, FactKind, HttpTransport, HttpUpstream, Identity,
+    Issuer, Limits, LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing,
+    Stdio, Store, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -145,11 +145,55 @@ fn identity(identity: &Identity) -> Value {
         },
         "issuers": (!identity.issuers.is_empty())
             .then(|| identity.issuers.iter().map(issuer).collect::<Vec<_>>()),
+        "facade": identity.facade.as_ref().map(facade),
         "keys": identity.keys.as_ref().map(|keys| file(&keys.file)),
         "scopes": (!identity.scopes.is_empty()).then_some(&identity.scopes),
         "dpop": (identity.dpop != Dpop::default())
             .then(|| json!({ "required": identity.dpop.required, "nonce": identity.dpop.nonce })),
         "revoked": identity.revoked.as_ref().map(|list| file(&list.file)),
+    })
+}
+
+fn facade(facade: &Facade) -> Value {
+    let path = |path: &std::path::Path| path.display().to_string();
+    let idp = &facade.idp;
+    let clients = facade.clients.iter().map(|(id, client)| {
+        let shown = without_nulls(json!({
+            "name": client.name,
+            "redirect_uris": client.redirect_uris,
+            "secret": client.secret.as_ref().map(secret),
+            "jwks": client.jwks.as_ref().map(|(file, _)| path(file)),
+            "client_credentials": client.client_credentials,
+            "groups": client.groups,
+        }));
+        (id.clone(), shown)
+    });
+    json!({
+        "idp": {
+            "issuer": idp.issuer,
+            "client_id": idp.client_id,
+            "client_secret": idp.client_secret.as_ref().map(secret),
+            "client_key": idp.client_key.as_ref().map(secret),
+            "client_key_id": idp.client_key_id,
+            "profile": idp.profile,
+            "scopes": (!idp.scopes.is_empty()).then_some(&idp.scopes),
+            "groups_claim": idp.groups_claim,
+            "tenants": idp.tenants.as_ref().map(|tenants| &tenants.allowed),
+            "tenant_claim": idp.tenants.as_ref().map(|tenants| &tenants.claim),
+            "ca": idp.ca.as_deref().map(path),
+        },
+        "key": facade.key.as_ref().map(secret),
+        "clients": clients.collect::<Map<_, _>>(),
+        "documents": {
+            "enabled": facade.documents.enabled,
+            "hosts": facade.documents.hosts,
+            "internal": facade.documents.internal,
+            "ca": facade.documents.ca.as_deref().map(path),
+        },
+        "registration": facade.registration,
+        "id_jag": facade.id_jag,
+        "access_ttl": show_duration(facade.access_ttl),
+        "session_ttl": show_duration(facade.session_ttl),
     })
 }
 

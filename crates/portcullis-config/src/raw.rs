@@ -5,6 +5,7 @@
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
 mod calls;
+mod facade;
 mod identity;
 mod policy;
 mod server;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use calls::{CallLimit, Each};
+pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};

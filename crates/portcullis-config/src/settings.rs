@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Dpop, Issuer, Policy, Revoked, Secret};
+use crate::{ApiKeys, CallLimit, Dpop, Facade, Issuer, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +81,8 @@ pub struct Identity {
     pub anonymous: Anonymous,
     /// Identity providers, each once.
     pub issuers: Vec<Issuer>,
+    /// The gateway's own authorization server.
+    pub facade: Option<Facade>,
     /// API keys for machines.
     pub keys: Option<ApiKeys>,
     /// Scopes that an access token must have.
@@ -94,7 +96,7 @@ pub struct Identity {
 impl Identity {
     /// Whether callers can show who they are by a token or an API key.
     pub fn takes_tokens(&self) -> bool {
-        !self.issuers.is_empty() || self.keys.is_some()
+        !self.issuers.is_empty() || self.facade.is_some() || self.keys.is_some()
     }
 }
 

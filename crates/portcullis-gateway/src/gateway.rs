@@ -4,10 +4,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_config::{Anonymous, Settings};
 use portcullis_hub::Supervisor;
-use portcullis_identity::Identity;
+use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
@@ -64,6 +64,8 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
     pub(crate) accepted: Counter,
+    /// Logs people in, where the identity provider cannot do what MCP clients need.
+    pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     /// No new work is taken; what is under way may end.
@@ -82,6 +84,9 @@ pub enum UpdateError {
     /// The authorities that are to be trusted for an identity provider.
     #[error("issuer `{0}`: {1}")]
     Issuer(String, TlsError),
+    /// The gateway's own authorization server.
+    #[error("{0}")]
+    Facade(String),
     /// Something is wrong with the policies.
     #[error("{}", lines(.0))]
     Policy(Vec<Problem>),
@@ -145,6 +150,7 @@ impl Gateway {
             records,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
+            facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             draining: CancellationToken::new(),
@@ -170,6 +176,11 @@ impl Gateway {
             Server::check(server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
+        if let Some(facade) = &settings.identity.facade {
+            identity::facade_settings(&settings.identity, &identity::base(settings, None))
+                .map_err(UpdateError::Facade)?;
+            identity::facade_outsides(facade, &Metrics::default()).map_err(no_facade)?;
+        }
         InForce::load(settings).map_err(UpdateError::Policy)?;
         Ok(())
     }
@@ -235,8 +246,7 @@ impl Gateway {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
-        let clients = identity::clients(&settings.identity);
-        let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
+        let who = self.who_calls(&settings)?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
@@ -246,10 +256,7 @@ impl Gateway {
         self.env.set_limits(settings.limits.clone());
         self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
-        self.identity.reload(identity::settings(&settings.identity), |issuer| {
-            let client = clients.iter().find(|(id, _)| *id == issuer.issuer);
-            client.expect("every issuer was given a client").1.clone()
-        });
+        self.take_up(&settings, who);
         self.servers.store(Arc::new(update.servers));
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
@@ -271,6 +278,59 @@ impl Gateway {
             });
         }
         Ok(())
+    }
+
+    /// What is needed to find out who calls.
+    fn who_calls(&self, settings: &Settings) -> Result<WhoCalls, UpdateError> {
+        let clients = identity::clients(&settings.identity);
+        let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
+        let base = identity::base(settings, self.address.get().copied());
+        let facade = identity::facade_settings(&settings.identity, &base).map_err(UpdateError::Facade)?;
+        let facade = match (facade, &settings.identity.facade) {
+            (Some(facade), Some(configured)) => {
+                let before = self.facade.load_full();
+                match before {
+                    Some(before) if *before.settings() == facade => Some(before),
+                    before => {
+                        let outsides =
+                            identity::facade_outsides(configured, &self.env.metrics).map_err(no_facade)?;
+                        let (records, ended) = (self.records.clone(), self.identity.ended().clone());
+                        let control = &self.env.control;
+                        let before = before.as_deref();
+                        Some(Arc::new(Facade::new(facade, records, &outsides, control, ended, before)))
+                    }
+                }
+            }
+            _ => None,
+        };
+        Ok(WhoCalls { clients, facade })
+    }
+
+    fn take_up(&self, settings: &Settings, who: WhoCalls) {
+        let WhoCalls { clients, facade } = who;
+        self.facade.store(facade.clone());
+        let identity = identity::settings(&settings.identity, facade.as_ref().map(|it| it.settings()));
+        self.identity.reload(identity, |issuer| {
+            if let Some(facade) = facade.as_ref().filter(|it| it.settings().issuer == issuer.issuer) {
+                return facade.as_fetch();
+            }
+            let client = clients.iter().find(|(id, _)| *id == issuer.issuer);
+            client.expect("every issuer was given a client").1.clone()
+        });
+    }
+
+    /// The listener has its address, which is a part of every name where no `public_url` is.
+    pub(crate) fn listens_on(&self, address: std::net::SocketAddr) {
+        if self.address.set(address).is_err() {
+            return;
+        }
+        let settings = self.settings.load();
+        if settings.identity.facade.is_some() && settings.public_url.is_none() {
+            match self.who_calls(&settings) {
+                Ok(who) => self.take_up(&settings, who),
+                Err(error) => tracing::error!(%error, "nobody can log in"),
+            }
+        }
     }
 
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
@@ -362,6 +422,16 @@ impl Gateway {
     pub fn metrics(&self) -> &Metrics {
         &self.env.metrics
     }
+}
+
+/// How it is found out who calls.
+struct WhoCalls {
+    clients: identity::Clients,
+    facade: Option<Arc<Facade>>,
+}
+
+fn no_facade(cause: TlsError) -> UpdateError {
+    UpdateError::Issuer("identity.facade".to_owned(), cause)
 }
 
 fn implementation() -> Raw {

@@ -34,4 +34,5 @@ mod upstream;
 
 pub use admit::{policies, policy_schema};
 pub use gateway::{Gateway, ServerReport, UpdateError};
+pub use identity::probe;
 pub use upstream::{ServerState, TlsError, client_tls};

@@ -56,6 +56,7 @@ impl ApiKeys {
                     audiences: Vec::new(),
                     binding: Binding::None,
                     token_id: None,
+                    session: None,
                     kind: Kind::ApiKey(hash.sha256),
                 };
                 all.insert(hash.sha256, Arc::new(verified));

@@ -17,10 +17,11 @@ use crate::api_key::ApiKeys;
 use crate::cache::Cache;
 use crate::claims::{self, LEEWAY};
 use crate::dpop::{self, Nonces, Replays};
+use crate::ended::Ended;
 use crate::fetch::Fetch;
 use crate::inbound::{InboundToken, LONGEST, Presented, Scheme};
 use crate::issuer::Issuer;
-use crate::jose::{Algorithm, Compact, KeySet};
+use crate::jose::Compact;
 use crate::refused::{Reason, Refused};
 use crate::settings::{IssuerSettings, Settings};
 use crate::verified::{Binding, Kind, Verified};
@@ -44,6 +45,7 @@ pub struct Identity {
     nonces: Nonces,
     replays: Replays,
     changes: watch::Sender<()>,
+    ended: Arc<Ended>,
 }
 
 /// What one configuration is in force with.
@@ -88,13 +90,15 @@ impl Identity {
     /// The same, while somebody counts.
     pub fn watched(runtime: Handle, watch: Arc<dyn Watch>) -> Self {
         let state = State::new(Settings::default(), Vec::new());
+        let changes = watch::Sender::new(());
         Self {
+            ended: Arc::new(Ended::new(changes.clone())),
             state: ArcSwap::from_pointee(state),
             runtime,
             watch,
             nonces: Nonces::new(),
             replays: Replays::default(),
-            changes: watch::Sender::new(()),
+            changes,
         }
     }
 
@@ -131,6 +135,15 @@ impl Identity {
     /// The nonce that the next proof must hold, where proofs need one.
     pub fn nonce(&self) -> Option<String> {
         self.state.load().settings.dpop_nonce.then(|| self.nonces.give(now()))
+    }
+
+    /// The logins of the facade that ended before their tokens.
+    pub fn ended(&self) -> &Arc<Ended> {
+        &self.ended
+    }
+
+    fn stands(&self, state: &State, verified: &Verified) -> bool {
+        state.stands(verified) && !verified.session.as_ref().is_some_and(|session| self.ended.has(session))
     }
 
     /// Whether somebody who proved who they are in another way is shut out.
@@ -173,7 +186,7 @@ impl Identity {
     ) -> Result<(), Refused> {
         let state = self.state.load();
         let refuse = |reason| Err(Refused::Invalid(reason));
-        if !state.stands(verified) {
+        if !self.stands(&state, verified) {
             return refuse(Reason::Revoked);
         }
         if verified.kind == Kind::Token {
@@ -229,7 +242,7 @@ impl Identity {
     pub async fn until_over(&self, verified: &Verified) {
         let mut changes = self.changes.subscribe();
         loop {
-            if !self.state.load().stands(verified) {
+            if !self.stands(&self.state.load(), verified) {
                 return;
             }
             let left = Duration::from_secs(verified.expires.saturating_sub(now()));
@@ -304,10 +317,10 @@ impl State {
         if !issuer.settings.algorithms.contains(&algorithm) {
             return Err(Refused::Invalid(Reason::Algorithm));
         }
-        let mut answer = issuer.keys.current().map(|set| check_signature(&set, &compact, algorithm));
+        let mut answer = issuer.keys.current().map(|set| set.check_signature(&compact, algorithm));
         if matches!(answer, None | Some(Err(Reason::UnknownKey))) {
             // Whoever waits for keys is not verified with an older set.
-            let newer = issuer.keys.newer().await.map(|set| check_signature(&set, &compact, algorithm));
+            let newer = issuer.keys.newer().await.map(|set| set.check_signature(&compact, algorithm));
             answer = newer.or(answer);
         }
         answer.ok_or(Refused::Unavailable)?.map_err(Refused::Invalid)?;
@@ -333,15 +346,6 @@ impl State {
         };
         known && !self.settings.revoked.has_verified(verified)
     }
-}
-
-fn check_signature(set: &KeySet, compact: &Compact<'_>, algorithm: Algorithm) -> Result<(), Reason> {
-    let mut keys = set.select(compact.header.kid.as_deref(), algorithm).peekable();
-    if keys.peek().is_none() {
-        return Err(Reason::UnknownKey);
-    }
-    let verified = keys.any(|key| key.verifies(algorithm, compact.signed, &compact.signature));
-    if verified { Ok(()) } else { Err(Reason::Signature) }
 }
 
 /// Whether a URL is of something below another: a longer path.

@@ -18,7 +18,7 @@ use crate::verified::{Binding, Kind, Verified};
 pub(crate) const LEEWAY: u64 = 30;
 
 /// Claims that are a token's mechanics and say nothing of the user.
-const MECHANICS: &[&str] = &[
+pub(crate) const MECHANICS: &[&str] = &[
     "iss",
     "sub",
     "aud",
@@ -152,6 +152,7 @@ fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verifi
         audiences: claims.get("aud").map(texts).unwrap_or_default(),
         binding,
         token_id: text("jti").map(str::to_owned),
+        session: text("sid").map(str::to_owned),
         kind: Kind::Token,
     })
 }
@@ -181,25 +182,35 @@ fn groups(claims: &Object, issuer: &IssuerSettings) -> Result<Vec<String>, Reaso
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    let Some(value) = find(claims, path)? else {
-        // OpenID Connect Core section 5.6.2: such a claim is there, and elsewhere.
-        let elsewhere = |names: &Object| {
-            names.contains_key(path) || path.split('.').next().is_some_and(|first| names.contains_key(first))
-        };
-        let named = claims.get("_claim_names").is_some_and(|names| names.as_object().is_none_or(elsewhere));
-        // The same of Entra where a token is to stay short.
-        let hinted =
-            path == "groups" && claims.get("hasgroups").is_some_and(|has| *has != Value::Bool(false));
-        return if named || hinted { Err(Reason::GroupsElsewhere) } else { Ok(Vec::new()) };
+    if let Some(names) = groups_at(claims, path)? {
+        return Ok(names.into_iter().map(|name| format!("{}{name}", issuer.groups_prefix)).collect());
+    }
+    if are_elsewhere(claims, path) { Err(Reason::GroupsElsewhere) } else { Ok(Vec::new()) }
+}
+
+/// Whether the groups that a claim should list are there, and somewhere else (OpenID Connect Core section 5.6.2).
+pub(crate) fn are_elsewhere(claims: &Object, path: &str) -> bool {
+    let elsewhere = |names: &Object| {
+        names.contains_key(path) || path.split('.').next().is_some_and(|first| names.contains_key(first))
     };
-    let prefixed = |name: &str| format!("{}{name}", issuer.groups_prefix);
-    match value {
-        Value::String(name) => Ok(vec![prefixed(name)]),
-        Value::Array(names) => {
-            let names = names.iter().map(|name| name.as_str().map(prefixed));
-            names.collect::<Option<_>>().ok_or(Reason::Groups)
+    let named = claims.get("_claim_names").is_some_and(|names| names.as_object().is_none_or(elsewhere));
+    // The same of Entra where a token is to stay short.
+    named || path == "groups" && claims.get("hasgroups").is_some_and(|has| *has != Value::Bool(false))
+}
+
+/// The groups that a claim lists; `None` when there is no such claim.
+///
+/// # Errors
+/// It is there and lists no names.
+pub(crate) fn groups_at(claims: &Object, path: &str) -> Result<Option<Vec<String>>, Reason> {
+    match find(claims, path)? {
+        None => Ok(None),
+        Some(Value::String(name)) => Ok(Some(vec![name.clone()])),
+        Some(Value::Array(names)) => {
+            let names = names.iter().map(|name| name.as_str().map(str::to_owned));
+            names.collect::<Option<_>>().map(Some).ok_or(Reason::Groups)
         }
-        _ => Err(Reason::Groups),
+        Some(_) => Err(Reason::Groups),
     }
 }
 

@@ -16,7 +16,7 @@ pub trait Fetch: Send + Sync {
 /// An answer under way.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
 
-/// One request: a GET, or a POST when there is a form.
+/// One request: a GET, or a POST when there is a form with something in it.
 #[derive(Debug)]
 pub struct Wanted {
     /// Where.
@@ -29,6 +29,18 @@ pub struct Wanted {
     pub most: usize,
 }
 
+impl Wanted {
+    /// A document.
+    pub fn get(url: impl Into<String>, trust: Trust, most: usize) -> Self {
+        Self { url: url.into(), trust, form: None, most }
+    }
+
+    /// An answer to a form.
+    pub fn post(url: impl Into<String>, trust: Trust, form: Form, most: usize) -> Self {
+        Self { form: Some(form), ..Self::get(url, trust, most) }
+    }
+}
+
 /// Who says that an address may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -39,10 +51,11 @@ pub enum Trust {
 }
 
 /// A form (`application/x-www-form-urlencoded`) and the credentials that go with it.
+#[derive(Clone, Default)]
 pub struct Form {
-    /// The encoded form.
+    /// The encoded form. An empty one is a GET with these credentials.
     pub body: String,
-    /// The value of `Authorization`.
+    /// The value of `Authorization`; empty when the credentials are in the form.
     pub authorization: String,
 }
 

@@ -23,7 +23,10 @@ pub struct ProtectedResource<'a> {
 impl ProtectedResource<'_> {
     /// The document. `offline_access` and the like are the client's own business and never asked for.
     pub fn document(&self, settings: &Settings) -> String {
-        let issuers: Vec<&str> = settings.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect();
+        let issuers: Vec<&str> = match &settings.authorization_server {
+            Some(own) => vec![own.as_str()],
+            None => settings.issuers.iter().map(|issuer| issuer.issuer.as_str()).collect(),
+        };
         let mut document = json!({
             "resource": self.identifier,
             "authorization_servers": issuers,

@@ -10,8 +10,10 @@ use crate::revoked::Revoked;
 /// Who is let in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Identity providers.
+    /// Identity providers, and the gateway itself when it logs people in.
     pub issuers: Vec<IssuerSettings>,
+    /// Where clients are told to log in; all issuers when not given.
+    pub authorization_server: Option<String>,
     /// API keys by id.
     pub keys: BTreeMap<String, ApiKey>,
     /// Scopes that a user's token must have, and clients are told to ask for.

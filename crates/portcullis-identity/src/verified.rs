@@ -19,6 +19,8 @@ pub struct Verified {
     pub(crate) binding: Binding,
     /// `jti`, for revocation.
     pub(crate) token_id: Option<String>,
+    /// `sid`: the login that it came of, which may end before it.
+    pub(crate) session: Option<String>,
     pub(crate) kind: Kind,
 }
 

@@ -29,6 +29,37 @@ pub(crate) enum Verb {
     Policy(PolicyVerb),
     /// Say why somebody may, or may not, use something
     Explain(Explain),
+    /// Find out what is wrong, and what to do
+    #[command(subcommand)]
+    Doctor(DoctorVerb),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum DoctorVerb {
+    /// Walk a login at an endpoint step by step: exit 0 when a client could log in, 1 when not, 3 when nobody answers
+    Auth(DoctorAuth),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct DoctorAuth {
+    /// The endpoint, for example https://mcp.example.com/mcp
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// A client that is registered at the authorization server
+    #[arg(long, value_name = "ID")]
+    pub client_id: Option<String>,
+    /// Where that client has people sent back to; with --client-id, a login is asked for
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub redirect_uri: Option<String>,
+    /// Try the access token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand, Debug)]

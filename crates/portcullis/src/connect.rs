@@ -48,7 +48,8 @@ fn endpoint(connect: &Connect) -> anyhow::Result<HttpUpstream> {
     }
 }
 
-fn token(name: &str) -> anyhow::Result<String> {
+/// The token that an environment variable holds.
+pub(crate) fn token(name: &str) -> anyhow::Result<String> {
     std::env::var(name)
         .map_err(|_| Usage(format!("--token-env: the environment variable {name} is not set")).into())
 }

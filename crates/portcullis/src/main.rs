@@ -4,6 +4,7 @@ mod args;
 mod banner;
 mod config;
 mod connect;
+mod doctor;
 mod files;
 mod policy;
 mod reload;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
+        Verb::Doctor(verb) => doctor::run(&verb),
     };
     match done {
         Ok(code) => code,

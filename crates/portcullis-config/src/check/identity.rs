@@ -54,12 +54,16 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
                 .error(&path, "clients ask for it when they want it, never because of a resource; remove it");
         }
     }
-    if !raw.scopes.is_empty() && raw.issuers.is_empty() {
+    if !raw.scopes.is_empty() && raw.issuers.is_empty() && raw.facade.is_none() {
         check.warn(&top.key("scopes"), "has no effect without `issuers`");
     }
     Identity {
         anonymous,
         issuers,
+        facade: raw
+            .facade
+            .as_ref()
+            .and_then(|raw| super::facade::facade(check, &top.key("facade"), raw, file)),
         keys: raw.keys.as_ref().map(|keys| api_keys(check, &top.key("keys").key("file"), &keys.file)),
         scopes: raw.scopes.clone(),
         dpop: Dpop { required: raw.dpop.required.unwrap_or(false), nonce: raw.dpop.nonce.unwrap_or(false) },
@@ -112,7 +116,7 @@ fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issue
 }
 
 /// A URL that an identity provider is asked under: what it says decides who is let in.
-fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
+pub(super) fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
     match absolute_url(url) {
         Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
             check.error(

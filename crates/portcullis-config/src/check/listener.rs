@@ -61,7 +61,9 @@ pub(super) fn anonymous(
     // A `tls` that was refused says enough; what follows from its absence is not news.
     let tokens = check.report.failed_under(&Path::top("identity").key("issuers"))
         || check.report.failed_under(&Path::top("identity").key("keys"))
+        || check.report.failed_under(&Path::top("identity").key("facade"))
         || !file.identity.issuers.is_empty()
+        || file.identity.facade.is_some()
         || file.identity.keys.is_some();
     let proven = tokens
         || check.report.failed_under(&Path::top("tls"))
@@ -104,7 +106,8 @@ pub(super) fn tls(check: &mut Check<'_>, raw: Option<&raw::Tls>) -> Option<Tls> 
 /// What tokens need: a name of the gateway that they are made for, and a way on which nobody reads them.
 pub(super) fn for_tokens(check: &mut Check<'_>, file: &raw::File, listen: SocketAddr) {
     let loopback = listen.ip().to_canonical().is_loopback();
-    if loopback || (file.identity.issuers.is_empty() && file.identity.keys.is_none()) {
+    let identity = &file.identity;
+    if loopback || (identity.issuers.is_empty() && identity.facade.is_none() && identity.keys.is_none()) {
         return;
     }
     if file.public_url.is_none() && !file.identity.issuers.is_empty() {

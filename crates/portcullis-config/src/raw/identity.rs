@@ -12,10 +12,12 @@ use super::{Duration, Secret};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Identity {
     /// Whether callers without credentials are served: `allow` (only on loopback, and the default there while there are
-    /// neither `issuers` nor `keys`) or `deny`.
+    /// neither `issuers` nor `facade` nor `keys`) or `deny`.
     pub(crate) anonymous: Option<Anonymous>,
     /// The identity providers whose access tokens are accepted.
     pub(crate) issuers: Vec<Issuer>,
+    /// Logs people in where the identity provider cannot do what MCP clients need.
+    pub(crate) facade: Option<super::Facade>,
     /// API keys for machines.
     pub(crate) keys: Option<Keys>,
     /// Scopes that an access token must have. Clients are told to ask for them, all at once.

@@ -184,3 +184,71 @@ fn a_file_that_is_not_there_is_a_problem_of_the_configuration() {
         ),
     );
 }
+
+#[test]
+fn the_gateway_logs_people_in_itself_with_defaults_that_suit() {
+    let settings = settings(
+        "identity: { facade: { idp: { issuer: http://127.0.0.1:9000, client_id: gateway } } }\nlisten: 8080\n",
+    );
+    let facade = settings.identity.facade.as_ref().expect("a facade");
+    assert_eq!((facade.idp.profile, facade.registration, facade.documents.enabled), ("generic", false, true));
+    assert_eq!((facade.access_ttl.as_secs(), facade.session_ttl.as_secs()), (600, 12 * 3600));
+    assert!(settings.identity.takes_tokens());
+    assert_eq!(settings.identity.anonymous, Anonymous::Deny);
+}
+
+#[test]
+fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
+    let idp = "issuer: https://idp.example.com, client_id: gateway";
+    let with = |facade: &str| format!("identity: {{ facade: {{ {facade} }} }}\n");
+    let table = [
+        (
+            with("idp: { issuer: https://accounts.google.com, client_id: x, profile: google }"),
+            "name those who are let in",
+        ),
+        (
+            with(
+                "idp: { issuer: https://login.microsoftonline.com/common/v2.0, client_id: x, profile: entra }",
+            ),
+            "name those who are let in",
+        ),
+        (with("idp: { issuer: http://idp.example.com, client_id: x }"), "plain `http` off this machine"),
+        (with(&format!("idp: {{ {idp}, client_key_id: k }}")), "only works with `client_key`"),
+        (with(&format!("idp: {{ {idp} }}, key: short")), "shorter than 32 characters"),
+        (with(&format!("idp: {{ {idp} }}, access_ttl: 2h")), "longer than 1h"),
+        (with(&format!("idp: {{ {idp} }}, session_ttl: 800h")), "longer than"),
+        (with(&format!("idp: {{ {idp} }}, id_jag: [idp]")), "is not a URL"),
+        (with(&format!("idp: {{ {idp} }}, documents: {{ internal: [http://docs] }}")), "not an origin"),
+        (with(&format!("idp: {{ {idp} }}, documents: {{ hosts: [https://docs] }}")), "not a host"),
+        (
+            with(&format!("idp: {{ {idp} }}, clients: {{ robot: {{ client_credentials: true }} }}")),
+            "needs `secret` or `jwks`",
+        ),
+        (with(&format!("idp: {{ {idp} }}, clients: {{ robot: {{}} }}")), "nobody could use it"),
+        (
+            with(&format!(
+                "idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], groups: [x] }} }}"
+            )),
+            "only works with `client_credentials`",
+        ),
+        (
+            with(&format!(
+                "idp: {{ {idp} }}, clients: {{ a: {{ redirect_uris: [https://a/], secret: short }} }}"
+            )),
+            "somebody could guess",
+        ),
+        (
+            format!("identity: {{ facade: {{ idp: {{ {idp} }} }}, dpop: {{ required: true }} }}\n"),
+            "gives bearer tokens",
+        ),
+        (format!("listen: 0.0.0.0:8080\n{}", with(&format!("idp: {{ {idp} }}"))), "needs `public_url`"),
+        (
+            format!("public_url: http://gw.example.com\n{}", with(&format!("idp: {{ {idp} }}"))),
+            "needs `public_url` to be `https`",
+        ),
+    ];
+    for (text, message) in table {
+        let problems = crate::yaml(&text, &Env::new()).map(drop).expect_err(&text).to_string();
+        assert!(problems.contains(message), "{text}: {problems}");
+    }
+}

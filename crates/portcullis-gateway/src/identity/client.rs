@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use portcullis_config::UpstreamTls;
+use portcullis_identity::doctor::{Asking, Probe, Question, Told};
 use portcullis_identity::{Fetch, FetchError, Fetched, Fetching, Trust, Wanted, is_global};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -33,6 +34,8 @@ use crate::upstream::tls::client_config;
 const PATIENCE: Duration = Duration::from_secs(8);
 /// For one address to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
+/// Largest answer that a doctor looks at, in bytes.
+const MOST_TOLD: usize = 256 * 1024;
 /// Addresses of one name that are tried.
 const TRIES: usize = 4;
 
@@ -56,6 +59,68 @@ impl Fetch for Outside {
             let asked = tokio::time::timeout(PATIENCE, ask(tls, wanted));
             asked.await.unwrap_or_else(|_| Err(failed("it took too long")))
         })
+    }
+}
+
+/// What a doctor asks is the operator's own doing: anything may be asked, and any answer tells something.
+impl Probe for Outside {
+    fn send(&self, question: Question) -> Asking {
+        let tls = self.0.clone();
+        Box::pin(async move {
+            let asked = tokio::time::timeout(PATIENCE, tell(tls, question));
+            match asked.await {
+                Ok(told) => told.map_err(|error| error.to_string()),
+                Err(_) => Err("it took too long".to_owned()),
+            }
+        })
+    }
+}
+
+async fn tell(tls: Arc<ClientConfig>, question: Question) -> Result<Told, FetchError> {
+    let wanted = Wanted::get(&question.url, Trust::Configured, MOST_TOLD);
+    let place = Place::read(&wanted)?;
+    let mut builder = Request::builder()
+        .uri(place.path.as_str())
+        .header(HOST, place.authority.as_str())
+        .header(ACCEPT, "application/json, text/event-stream, text/html;q=0.5");
+    if let Some(authorization) = &question.authorization {
+        let mut value = HeaderValue::try_from(authorization).map_err(|_| failed("no such credentials"))?;
+        value.set_sensitive(true);
+        builder = builder.header(AUTHORIZATION, value);
+    }
+    let request = match question.post {
+        Some((media, text)) => builder.method("POST").header(CONTENT_TYPE, media).body(Full::from(text)),
+        None => builder.method("GET").body(Full::default()),
+    };
+    let request = request.map_err(|error| failed(&error.to_string()))?;
+    let stream = connect(&place).await?;
+    if !place.secure {
+        return converse(stream, request, read_any).await;
+    }
+    let name = ServerName::try_from(place.host.clone()).map_err(|_| failed("no server name"))?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await;
+    converse(stream.map_err(|error| failed(&error.to_string()))?, request, read_any).await
+}
+
+/// Status, fields, and the beginning of what comes: a stream without end is cut.
+async fn read_any(response: Response<Incoming>) -> Result<Told, FetchError> {
+    let status = response.status().as_u16();
+    let fields = response
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
+    let fields = fields.collect();
+    let is_stream = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+    if is_stream {
+        return Ok(Told { status, fields, body: Vec::new() });
+    }
+    match bounded::collect(response.into_body(), MOST_TOLD).await {
+        Ok(body) => Ok(Told { status, fields, body: body.to_vec() }),
+        Err(Unread::TooLarge) => Ok(Told { status, fields, body: Vec::new() }),
+        Err(Unread::Broken(error)) => Err(failed(&error.to_string())),
     }
 }
 
@@ -133,13 +198,26 @@ async fn exchange<S>(stream: S, place: &Place, wanted: Wanted, most: usize) -> R
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let request = request(place, wanted)?;
+    converse(stream, request, move |response| read(response, most)).await
+}
+
+/// One request and its answer.
+async fn converse<S, T, R>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    read: impl FnOnce(Response<Incoming>) -> R,
+) -> Result<T, FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    R: Future<Output = Result<T, FetchError>>,
+{
     let broke = |error: hyper::Error| failed(&error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
-    let request = request(place, wanted)?;
     // Both at once: the connection ends when the answer has been read or is given up.
     let answer = async move {
         let response = sender.send_request(request).await.map_err(broke)?;
-        read(response, most).await
+        read(response).await
     };
     tokio::pin!(answer);
     tokio::select! {
@@ -159,14 +237,21 @@ fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchE
     let request = match wanted.form {
         None => builder.method("GET").body(Full::default()),
         Some(form) => {
-            let mut authorization =
-                HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
-            authorization.set_sensitive(true);
-            builder
-                .method("POST")
-                .header(AUTHORIZATION, authorization)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Full::from(form.body))
+            let mut builder = builder;
+            if !form.authorization.is_empty() {
+                let mut authorization =
+                    HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
+                authorization.set_sensitive(true);
+                builder = builder.header(AUTHORIZATION, authorization);
+            }
+            if form.body.is_empty() {
+                builder.method("GET").body(Full::default())
+            } else {
+                builder
+                    .method("POST")
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(Full::from(form.body))
+            }
         }
     };
     request.map_err(|error| failed(&error.to_string()))

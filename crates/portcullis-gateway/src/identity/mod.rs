@@ -4,25 +4,33 @@
 
 mod client;
 mod counts;
+mod facade;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
+use portcullis_identity::doctor::Probe;
 use portcullis_identity::{
-    Algorithm, ApiKey, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
+    Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked,
+    Settings as Identity, Tenants,
 };
 
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
 use client::Outside;
 pub(crate) use counts::{Counts, accepted, refused};
+pub(crate) use facade::{ISSUER_PATH, outsides as facade_outsides, settings as facade_settings};
 
-/// What the configuration says about who may call, in the words of `portcullis-identity`.
-pub(crate) fn settings(identity: &config::Identity) -> Identity {
+/// What the configuration says about who may call, in the words of `portcullis-identity`. Where the gateway logs people in
+/// itself, it is one issuer more, and the one that clients are sent to.
+pub(crate) fn settings(identity: &config::Identity, facade: Option<&FacadeSettings>) -> Identity {
     let revoked = identity.revoked.clone().unwrap_or_default();
+    let own = facade.map(Facade::as_issuer);
     Identity {
-        issuers: identity.issuers.iter().map(issuer).collect(),
+        authorization_server: own.as_ref().map(|own| own.issuer.clone()),
+        issuers: own.into_iter().chain(identity.issuers.iter().map(issuer)).collect(),
         keys: identity
             .keys
             .iter()
@@ -75,6 +83,14 @@ pub(crate) fn clients(identity: &config::Identity) -> Result<Clients, (String, T
         Err(error) => Err((issuer.issuer.clone(), error)),
     };
     identity.issuers.iter().map(client).collect()
+}
+
+/// A client that tells whatever comes, for finding out why a login does not work.
+///
+/// # Errors
+/// The authorities that are to be trusted cannot be.
+pub fn probe(ca: Option<&Path>) -> Result<Arc<dyn Probe>, TlsError> {
+    Ok(Arc::new(Outside::new(ca)?))
 }
 
 /// The two transports have addresses of their own for one endpoint.

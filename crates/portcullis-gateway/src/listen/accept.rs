@@ -60,7 +60,7 @@ impl Listener {
     /// Accepts, also while the gateway drains: who connects then is told to go elsewhere, which a refused connection
     /// would not say. Connections go to the worker that has the fewest.
     pub async fn run(self, gateway: Arc<Gateway>, workers: Arc<Workers>) {
-        let _ = gateway.address.set(self.address);
+        gateway.listens_on(self.address);
         loop {
             let stream = match self.socket.accept().await {
                 Ok((stream, _)) => stream,

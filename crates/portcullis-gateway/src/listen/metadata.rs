@@ -29,7 +29,7 @@ pub(super) fn subject<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
 /// The document; `None` where nobody logs in with a token of an issuer.
 pub(super) fn document(gateway: &Gateway, endpoint: &Endpoint, form: Form) -> Option<Response<Body>> {
     let settings = gateway.settings.load();
-    if settings.identity.issuers.is_empty() {
+    if settings.identity.issuers.is_empty() && settings.identity.facade.is_none() {
         return None;
     }
     let identifier = identifier(&base(&settings, gateway.address.get().copied()), endpoint, form);

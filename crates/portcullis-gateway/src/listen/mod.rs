@@ -11,6 +11,7 @@ mod authentication;
 mod batch;
 mod body;
 mod context;
+mod facade;
 mod fields;
 mod guard;
 mod http1;

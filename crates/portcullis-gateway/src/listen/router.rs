@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::{batch, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
@@ -58,6 +58,8 @@ pub(super) enum Post {
     Endpoint(Endpoint),
     /// To a client's connection of HTTP+SSE.
     Connection(Arc<sse::Connection>),
+    /// To the authorization server.
+    Facade,
 }
 
 /// Finds out what a request is for, and answers it when it needs no body.
@@ -87,6 +89,7 @@ pub(super) async fn post(
         Ok(body) => match post {
             Post::Endpoint(endpoint) => message(context, endpoint, &head.fields, body).await,
             Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
+            Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
         },
         Err(refusal) => response::refusal(Era::Modern, None, &refusal),
     };
@@ -124,12 +127,20 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (_, path) => match (endpoint(path), sse_endpoint(path)) {
             (Some(endpoint), _) => return mcp(context, endpoint, head).await,
             (None, Some((endpoint, leg))) => return http_sse(context, endpoint, leg, head).await,
-            (None, None) => about(context, head).unwrap_or_else(|| {
-                let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
-                response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
-            }),
+            (None, None) if facade::is_for(context, head) => {
+                if head.method == HttpMethod::POST {
+                    return Routed::Post(context.clone(), Post::Facade);
+                }
+                Box::pin(facade::answer(context, head, Bytes::new())).await.unwrap_or_else(nothing_here)
+            }
+            (None, None) => about(context, head).unwrap_or_else(nothing_here),
         },
     })
+}
+
+fn nothing_here() -> Response<Body> {
+    let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
+    response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
 }
 
 /// The metadata of an endpoint, when that is what is asked for.

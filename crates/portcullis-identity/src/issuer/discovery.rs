@@ -45,7 +45,7 @@ fn read(issuer: &str, url: String, document: &[u8]) -> Result<String, DiscoveryE
 }
 
 /// The well-known addresses, in the order of MCP 2026-07-28 (authorization server discovery).
-fn places(issuer: &str) -> Vec<String> {
+pub(crate) fn places(issuer: &str) -> Vec<String> {
     let start = issuer.find("://").map_or(0, |at| at + 3);
     let (origin, path) = match issuer[start..].find('/') {
         Some(slash) => issuer.split_at(start + slash),

@@ -177,7 +177,7 @@ impl Introspector {
 }
 
 /// As `application/x-www-form-urlencoded` has it; a blank may as well be `%20`.
-fn form_encode(out: &mut String, text: &str) {
+pub(crate) fn form_encode(out: &mut String, text: &str) {
     use std::fmt::Write as _;
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

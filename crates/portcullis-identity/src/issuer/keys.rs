@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The keys of an issuer.
 pub(crate) struct Keys {
     issuer: String,
-    jwks_url: Option<String>,
+    /// Where they are, and who says so; found through the issuer's metadata when nobody does.
+    place: Option<(String, Trust)>,
     client: Arc<dyn Fetch>,
     runtime: Handle,
     watch: Arc<dyn Watch>,
@@ -61,9 +62,21 @@ impl Keys {
         runtime: Handle,
         watch: Arc<dyn Watch>,
     ) -> Self {
+        let place = settings.jwks_url.clone().map(|url| (url, Trust::Configured));
+        Self::at(&settings.issuer, place, client, runtime, watch)
+    }
+
+    /// Those of an issuer whose metadata somebody else has read.
+    pub(crate) fn at(
+        issuer: &str,
+        place: Option<(String, Trust)>,
+        client: Arc<dyn Fetch>,
+        runtime: Handle,
+        watch: Arc<dyn Watch>,
+    ) -> Self {
         Self {
-            issuer: settings.issuer.clone(),
-            jwks_url: settings.jwks_url.clone(),
+            issuer: issuer.to_owned(),
+            place,
             client,
             runtime,
             watch,
@@ -170,14 +183,12 @@ impl Keys {
     }
 
     async fn load(&self) -> Result<(KeySet, Duration), String> {
-        let (url, trust) = match &self.jwks_url {
-            Some(url) => (url.clone(), Trust::Configured),
+        let (url, trust) = match &self.place {
+            Some(place) => place.clone(),
             None => {
                 let found = jwks_uri(&self.issuer, self.client.as_ref()).await;
                 let url = found.map_err(|error| error.to_string())?;
-                // The issuer's own host was written down by the operator; any other was not.
-                let trust =
-                    if origin(&url) == origin(&self.issuer) { Trust::Configured } else { Trust::Learned };
+                let trust = trust_in(&url, &self.issuer);
                 (url, trust)
             }
         };
@@ -192,8 +203,14 @@ impl Keys {
     }
 }
 
+/// Who vouches for an address that an issuer's document names: the issuer's own host was written down by the operator; any
+/// other was not.
+pub(crate) fn trust_in(url: &str, issuer: &str) -> Trust {
+    if origin(url) == origin(issuer) { Trust::Configured } else { Trust::Learned }
+}
+
 /// Scheme, host and port as written.
-fn origin(url: &str) -> &str {
+pub(crate) fn origin(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     let length = url[start..].find(['/', '?', '#']).unwrap_or(url.len() - start);
     &url[..start + length]

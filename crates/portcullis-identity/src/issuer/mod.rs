@@ -13,10 +13,12 @@ use crate::fetch::Fetch;
 use crate::settings::IssuerSettings;
 use crate::watch::Watch;
 
+pub(crate) use discovery::places;
 pub(crate) use introspection::Introspector;
+pub(crate) use introspection::form_encode;
 #[cfg(test)]
 pub(crate) use keys::BETWEEN_MISSES;
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Keys, origin, trust_in};
 
 /// An identity provider.
 pub(crate) struct Issuer {

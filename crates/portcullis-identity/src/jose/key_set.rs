@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Algorithm, Jwk};
+use super::{Algorithm, Compact, Jwk};
+use crate::refused::Reason;
 
 /// Keys of one set; more are no key set but a nuisance.
 const MOST: usize = 100;
@@ -43,5 +44,15 @@ impl KeySet {
     pub(crate) fn select(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Jwk> {
         let named = move |key: &&Jwk| kid.is_none() || key.kid.as_deref() == kid;
         self.0.iter().filter(named).filter(move |key| key.fits(algorithm)).take(TRIES)
+    }
+
+    /// Whether the signature is by one of the keys.
+    pub(crate) fn check_signature(&self, compact: &Compact<'_>, algorithm: Algorithm) -> Result<(), Reason> {
+        let mut keys = self.select(compact.header.kid.as_deref(), algorithm).peekable();
+        if keys.peek().is_none() {
+            return Err(Reason::UnknownKey);
+        }
+        let verified = keys.any(|key| key.verifies(algorithm, compact.signed, &compact.signature));
+        if verified { Ok(()) } else { Err(Reason::Signature) }
     }
 }

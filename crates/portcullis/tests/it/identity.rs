@@ -10,6 +10,8 @@ use crate::harness::{Fake, Gateway, Modern, Upstream};
 
 mod attacks;
 mod certificates;
+mod doctor;
+mod facade;
 mod keys;
 mod lasting;
 mod login;

@@ -20,7 +20,7 @@ pub(crate) struct Idp {
     /// What it was asked.
     pub(crate) server: Upstream,
     pub(crate) issuer: String,
-    key: Signer,
+    key: Arc<Signer>,
     state: Arc<Mutex<State>>,
 }
 
@@ -36,16 +36,24 @@ impl Idp {
         let key = Signer::new();
         let state = Arc::new(Mutex::new(State { keys: vec![key.jwk("k1")], introspection: Value::Null }));
         let sink = state.clone();
+        let key = Arc::new(key);
+        let signer = key.clone();
         let server = Upstream::start(move |seen, answer: Answer| {
-            let state = sink.clone();
+            let (state, sink_key) = (sink.clone(), signer.clone());
             async move {
                 let issuer = format!("http://{}", seen.header("host").unwrap());
                 let (status, document) = {
                     let state = state.lock().unwrap_or_else(PoisonError::into_inner);
                     match seen.path.as_str() {
                         "/.well-known/openid-configuration" => {
-                            (200, json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")}))
+                            let at = |path: &str| format!("{issuer}/{path}");
+                            let metadata = json!({
+                                "issuer": issuer, "jwks_uri": at("jwks"), "authorization_endpoint": at("auth"),
+                                "token_endpoint": at("token"),
+                            });
+                            (200, metadata)
                         }
+                        "/token" => (200, id_token(&sink_key, &issuer, &seen.body)),
                         "/jwks" if state.keys.is_empty() => (500, Value::Null),
                         "/jwks" => (200, json!({"keys": state.keys})),
                         "/introspect" => (200, state.introspection.clone()),
@@ -105,6 +113,19 @@ impl Idp {
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.server.seen().iter().filter(|seen| seen.path == path).count()
     }
+}
+
+/// What a code of a test is worth, which is the name of whoever logged in, `~`, and the nonce of the login.
+fn id_token(key: &Signer, issuer: &str, form: &[u8]) -> Value {
+    let form = String::from_utf8_lossy(form);
+    let code = form.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
+    let (subject, nonce) = code.split_once('~').unwrap_or_default();
+    let claims = json!({
+        "iss": issuer, "aud": "gateway", "sub": subject, "nonce": nonce, "iat": now(), "exp": now() + 300,
+        "groups": [format!("group-of-{subject}")],
+    });
+    let token = key.sign(&json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}), &claims);
+    json!({"id_token": token, "access_token": "x", "token_type": "Bearer"})
 }
 
 /// A P-256 key.

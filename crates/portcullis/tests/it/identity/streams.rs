@@ -18,7 +18,7 @@ async fn listen(gateway: &Gateway, token: &str) -> Events {
     events
 }
 
-async fn get(gateway: &Gateway, path: &str, token: &str, more: &[(&str, &str)]) -> Events {
+pub(super) async fn get(gateway: &Gateway, path: &str, token: &str, more: &[(&str, &str)]) -> Events {
     let authorization = bearer(token);
     let mut headers = vec![("accept", "text/event-stream"), ("authorization", authorization.as_str())];
     headers.extend_from_slice(more);
@@ -35,7 +35,7 @@ async fn into_events(mut connection: Connection) -> Events {
     connection.into_events(&head)
 }
 
-async fn rest(events: &mut Events) -> Vec<Value> {
+pub(super) async fn rest(events: &mut Events) -> Vec<Value> {
     let mut messages = Vec::new();
     while let Some(message) = events.message().await {
         messages.push(message);

@@ -1,0 +1,80 @@
+//! Logins that ended before their tokens did.
+//!
+//! An access token of the facade names the login that it came of. When that ends (a code or a refresh token was used twice,
+//! somebody logged out), its access tokens end with it: here, at once, and on other replicas with their time, which is
+//! short.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+/// No access token that names a login lives longer, in seconds.
+pub(crate) const LONGEST_TOKEN: u64 = 3600;
+/// How many are remembered of one generation.
+const MOST: usize = 100_000;
+
+/// The logins.
+pub struct Ended {
+    any: AtomicBool,
+    seen: Mutex<Seen>,
+    changes: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    since: u64,
+    young: HashSet<String>,
+    old: HashSet<String>,
+}
+
+impl Ended {
+    pub(crate) fn new(changes: watch::Sender<()>) -> Self {
+        Self { any: AtomicBool::new(false), seen: Mutex::default(), changes }
+    }
+
+    /// Ends a login.
+    pub(crate) fn end(&self, session: &str, now: u64) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let lifetime = LONGEST_TOKEN + 60;
+        if now >= seen.since + lifetime {
+            let young = std::mem::take(&mut seen.young);
+            seen.old = if now >= seen.since + 2 * lifetime { HashSet::new() } else { young };
+            seen.since = now;
+        }
+        if seen.young.len() >= MOST {
+            tracing::warn!("too many logins ended within an hour to remember all of them");
+            return;
+        }
+        seen.young.insert(session.to_owned());
+        drop(seen);
+        self.any.store(true, Ordering::Release);
+        self.changes.send_replace(());
+    }
+
+    /// Whether a login has ended. Costs nothing while none has.
+    pub(crate) fn has(&self, session: &str) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.young.contains(session) || seen.old.contains(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_known_to_have_ended_for_as_long_as_its_tokens_could_live() {
+        let ended = Ended::new(watch::Sender::new(()));
+        assert!(!ended.has("a"));
+        ended.end("a", 10_000);
+        ended.end("b", 10_000 + LONGEST_TOKEN + 60);
+        assert!(ended.has("a") && ended.has("b") && !ended.has("c"));
+        ended.end("c", 10_000 + 3 * (LONGEST_TOKEN + 60));
+        assert!(!ended.has("a") && ended.has("c"));
+    }
+}

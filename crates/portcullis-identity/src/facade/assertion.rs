@@ -1,0 +1,142 @@
+//! ID-JAG: the identity provider vouches for a person toward this server, at the asking of a client that both know
+//! (Enterprise-Managed Authorization; draft-ietf-oauth-identity-assertion-authz-grant).
+//!
+//! No refresh token comes of it: the client goes back to the identity provider, which is how access ends there.
+
+use serde_json::Value;
+
+use super::Facade;
+use super::client::{Client, Proof};
+use super::client_auth::{LONGEST_LIFE, is_audience};
+use super::kept::secret;
+use super::provider::{MOST_GROUPS, Person, told};
+use super::refusal::Refusal;
+use super::token::{Issue, MACHINE};
+use super::wire::{FacadeAnswer, Params};
+use crate::claims::{are_elsewhere, groups_at};
+use crate::jose::{Algorithm, Compact};
+use crate::refused::Reason;
+
+/// `typ` of an ID-JAG.
+const TYPE: &str = "oauth-id-jag+jwt";
+
+impl Facade {
+    pub(super) async fn of_assertion(
+        &self,
+        params: &Params,
+        client: &Client,
+    ) -> Result<FacadeAnswer, Refusal> {
+        if client.proof == Proof::None {
+            return Err(Refusal::client("a client without credentials cannot bring an ID-JAG"));
+        }
+        let assertion = params.need("assertion", "the request has no assertion")?;
+        let unreadable = Refusal::grant("the assertion cannot be read");
+        let compact = Compact::parse(assertion).map_err(|_| unreadable)?;
+        if !compact.header.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case(TYPE)) {
+            return Err(Refusal::grant("the assertion is no ID-JAG"));
+        }
+        let algorithm = compact.header.algorithm.filter(|it| Algorithm::USUAL.contains(it));
+        let algorithm =
+            algorithm.ok_or(Refusal::grant("the assertion is signed in a way that is not allowed"))?;
+        let claims = &compact.claims;
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        // Not believed yet: it says whose keys are to be tried, among those that the operator trusts.
+        let issuer = text("iss").and_then(|named| self.assertors.iter().find(|(issuer, _)| issuer == named));
+        let (issuer, keys) =
+            issuer.ok_or(Refusal::grant("the assertion is of an issuer that is not trusted"))?;
+        let mut checked = keys.current().map(|set| set.check_signature(&compact, algorithm));
+        if matches!(checked, None | Some(Err(Reason::UnknownKey))) {
+            let newer = keys.newer().await.map(|set| set.check_signature(&compact, algorithm));
+            checked = newer.or(checked);
+        }
+        let checked = checked.ok_or(Refusal::unavailable("the identity provider cannot be asked"))?;
+        checked.map_err(|_| Refusal::grant("the assertion is not signed by its issuer"))?;
+        if !is_audience(claims, std::slice::from_ref(&self.settings.issuer)) {
+            return Err(Refusal::grant("the assertion is made for somebody else"));
+        }
+        if text("client_id") != Some(&client.id) {
+            return Err(Refusal::grant("the assertion is another client's"));
+        }
+        let subject = text("sub").filter(|subject| !subject.is_empty() && subject.len() <= 512);
+        let subject = subject.ok_or(Refusal::grant("the assertion names nobody"))?;
+        let (named, asked) = (text("resource"), params.get("resource")?);
+        if named.is_some() && asked.is_some() && named != asked {
+            return Err(Refusal::new(400, "invalid_target", "the resource is not that of the assertion"));
+        }
+        let resource = self.resource(named.or(asked));
+        let resource =
+            resource.map_err(|_| Refusal::grant("the assertion is for no endpoint of this gateway"))?;
+        let made = claims.get("iat").and_then(Value::as_u64);
+        let expires = claims.get("exp").and_then(Value::as_u64);
+        let stale = Refusal::grant("the assertion is not good any more, or for too long");
+        if made.zip(expires).is_none_or(|(made, expires)| expires.saturating_sub(made) > LONGEST_LIFE) {
+            return Err(stale);
+        }
+        // Both have a say: what the provider allows, and what the client asks for of that.
+        let mut scopes = self.scopes(text("scope"))?;
+        if let Some(asked) = params.get("scope")? {
+            let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
+            scopes.retain(|scope| asked.contains(&scope.as_str()));
+        }
+        let groups_claim = self.settings.idp.groups_claim.as_deref();
+        let groups_claim = groups_claim.or(self.settings.idp.profile.groups_claim());
+        let groups = match groups_claim.map(|name| (name, groups_at(claims, name))) {
+            Some((_, Err(_))) => return Err(Refusal::grant("the groups cannot be read")),
+            Some((_, Ok(Some(groups)))) => groups,
+            Some((name, Ok(None))) if are_elsewhere(claims, name) => {
+                return Err(Refusal::grant("the groups are not in the assertion, for they are too many"));
+            }
+            _ => Vec::new(),
+        };
+        if groups.len() > MOST_GROUPS {
+            return Err(Refusal::grant("the groups are too many to fit into a token"));
+        }
+        // Last, so that nothing else that is wrong uses it up.
+        self.use_once(claims, issuer, stale).await?;
+        let person = Person {
+            subject: subject_of(issuer, subject, &self.settings.idp.issuer),
+            groups,
+            claims: told(claims),
+            auth_time: claims.get("auth_time").and_then(Value::as_u64),
+            acr: text("acr").map(str::to_owned),
+        };
+        let issue = Issue {
+            person: &person,
+            client_id: &client.id,
+            resource: &resource,
+            scopes: &scopes,
+            session: &secret(),
+        };
+        self.issue(&issue, None).await
+    }
+}
+
+/// A person as a subject of ours: as the identity provider calls them, and those of other providers with the name of theirs
+/// in front. An issuer has no fragment, so the two never meet, nor do they meet a machine.
+pub(super) fn subject_of(issuer: &str, subject: &str, own: &str) -> String {
+    if issuer == own && !subject.contains('#') && !subject.starts_with(MACHINE) {
+        subject.to_owned()
+    } else {
+        format!("{issuer}#{subject}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobodys_subject_is_anybody_elses() {
+        let own = "https://idp";
+        let all = [
+            subject_of(own, "ada", own),
+            subject_of("https://other", "ada", own),
+            subject_of(own, "https://other#ada", own),
+            subject_of(own, "machine:ada", own),
+            format!("{MACHINE}ada"),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one), "{one}");
+        }
+    }
+}

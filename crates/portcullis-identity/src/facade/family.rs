@@ -1,0 +1,111 @@
+//! Refresh tokens: each is good once, and gives the next (OAuth 2.1 section 4.3.1).
+//!
+//! All that came of one login are a family. A token is the family's id and a secret; the family remembers which secret is
+//! the last. Another secret under a known id was the last one before: somebody has a token that they should not have, and
+//! since nobody can tell who, the whole family ends, access tokens with it.
+
+use aws_lc_rs::constant_time;
+use portcullis_model::Expected;
+use serde::{Deserialize, Serialize};
+
+use super::kept::{digest, secret};
+use super::provider::Person;
+use super::refusal::Refusal;
+use super::token::session_of;
+use super::{Facade, now};
+
+/// Families by the SHA-256 of their ids.
+const FAMILIES: &str = "facade-family";
+/// Those that ended, for as long as one of their codes may still be on its way.
+const ENDED: &str = "facade-family-ended";
+/// How long that is, in seconds.
+const WATCHED: u64 = 3600;
+
+/// What is kept of one login.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Family {
+    pub(super) client_id: String,
+    pub(super) person: Person,
+    pub(super) resource: String,
+    pub(super) scopes: Vec<String>,
+    /// When the person logged in.
+    pub(super) began: u64,
+    /// SHA-256 over the secret of the last refresh token.
+    pub(super) current: String,
+}
+
+impl Facade {
+    /// Begins a family, and gives its first refresh token.
+    pub(super) async fn begin_family(
+        &self,
+        id: &str,
+        mut family: Family,
+    ) -> Result<(Family, String), Refusal> {
+        let secret = secret();
+        family.current = digest(&secret);
+        let key = digest(id);
+        self.kept.put(FAMILIES, &key, &family, self.end_of(&family), Expected::Absent).await?;
+        // Whoever used the code a second time meanwhile has left word before it looked for the family.
+        if self.kept.get::<bool>(ENDED, &key).await?.is_some() {
+            self.end_family(id).await?;
+            return Err(Refusal::grant("the code was used twice at the same time"));
+        }
+        Ok((family, format!("{id}.{secret}")))
+    }
+
+    /// Takes a refresh token for the next one. A request that asks for what cannot be had leaves it as it is.
+    pub(super) async fn rotate(
+        &self,
+        token: &str,
+        client: &str,
+        resource: Option<&str>,
+    ) -> Result<(String, Family, String), Refusal> {
+        let unknown = Refusal::grant("the refresh token is not known, or not any more");
+        let (id, shown) = token.split_once('.').ok_or(unknown)?;
+        let key = digest(id);
+        let found = self.kept.get::<Family>(FAMILIES, &key).await?.ok_or(unknown)?;
+        let mut family = found.value;
+        if family.client_id != client {
+            self.end_family(id).await?;
+            return Err(Refusal::grant("the refresh token is another client's; its login is ended"));
+        }
+        if !is_same(&digest(shown), &family.current) {
+            self.end_family(id).await?;
+            return Err(Refusal::grant("the refresh token was used before; its login is ended"));
+        }
+        if resource.is_some_and(|resource| resource != family.resource) {
+            return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
+        }
+        let next = secret();
+        family.current = digest(&next);
+        let (ends, version) = (self.end_of(&family), Expected::Version(found.version));
+        if !self.kept.put(FAMILIES, &key, &family, ends, version).await? {
+            return Err(Refusal::grant("the refresh token is being used at the same time"));
+        }
+        Ok((id.to_owned(), family, format!("{id}.{next}")))
+    }
+
+    /// The family of a refresh token of a client, old or new.
+    pub(super) async fn family_of(&self, token: &str, client: &str) -> Result<Option<String>, Refusal> {
+        let Some((id, _)) = token.split_once('.') else { return Ok(None) };
+        let found = self.kept.get::<Family>(FAMILIES, &digest(id)).await?;
+        Ok(found.filter(|found| found.value.client_id == client).map(|_| id.to_owned()))
+    }
+
+    /// Ends a family, with all access tokens that it gave.
+    pub(super) async fn end_family(&self, id: &str) -> Result<(), Refusal> {
+        let key = digest(id);
+        self.ended.end(&session_of(id), now());
+        self.kept.put(ENDED, &key, &true, now() + WATCHED, Expected::Any).await?;
+        self.kept.take::<Family>(FAMILIES, &key).await?;
+        Ok(())
+    }
+
+    fn end_of(&self, family: &Family) -> u64 {
+        family.began + self.settings.session_ttl.as_secs()
+    }
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    constant_time::verify_slices_are_equal(one.as_bytes(), other.as_bytes()).is_ok()
+}
