@@ -7,6 +7,7 @@ mod parked;
 mod principals;
 mod relayed;
 mod requests;
+mod spare;
 mod undeclared;
 
 use serde_json::{Value, json};
