@@ -3,6 +3,7 @@
 mod attribution;
 mod bounds;
 mod driven;
+mod pages;
 mod parked;
 mod principals;
 mod relayed;

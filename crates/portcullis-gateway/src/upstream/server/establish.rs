@@ -17,6 +17,7 @@ use crate::upstream::http::SharedLink;
 use crate::upstream::opening::{
     Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
 };
+use crate::upstream::pages::Pages;
 use crate::upstream::questions::Questions;
 use crate::upstream::stdio;
 
@@ -113,7 +114,9 @@ impl Server {
 
     /// What becomes of what the server says by itself in a conversation in which `caps` are declared.
     fn told(&self, caps: ClientCaps) -> Told {
-        Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
+        let (env, server) = (self.env.clone(), self.id.clone());
+        let pages = Pages::new(Arc::new(move |owner, id| env.page_done(&server, owner, id)));
+        Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone(), pages) }
     }
 
     fn silent(&self, limit: Duration) -> Refusal {
