@@ -144,7 +144,7 @@ impl Server {
         let most = match (&settings.transport, settings.sharing) {
             (Transport::Stdio(stdio), Sharing::Session) => stdio.max_instances,
             // The one that everybody shares is one of them.
-            (Transport::Stdio(stdio), Sharing::Shared) => stdio.max_instances - 1,
+            (Transport::Stdio(stdio), Sharing::Shared) => stdio.max_instances.saturating_sub(1),
             (Transport::Http(_), _) => MOST_SESSIONS,
         };
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
@@ -389,7 +389,6 @@ impl Server {
             let first = self.open_slot(&plain, era, ClientCaps::NONE).await?;
             self.feeds.attach(self, era, conversation, &first, ClientCaps::NONE);
             if first.era() == Era::Modern {
-                self.dismiss_spare();
                 return Ok(first);
             }
             caps
@@ -507,6 +506,10 @@ impl Server {
     }
 
     fn note_up(&self, connection: &Connection) {
+        if connection.era() == Era::Modern {
+            // One process is enough for whatever clients declare.
+            self.dismiss_spare();
+        }
         self.about.store(Some(Arc::new(connection.peer.clone())));
         self.about_to.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut health = self.health();

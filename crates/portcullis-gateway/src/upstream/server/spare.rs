@@ -73,7 +73,9 @@ impl Server {
         }
         {
             let mut state = self.spare.state();
-            if state.child.as_ref().is_some_and(runs) || state.starting || state.in_vain {
+            // Some programs do not run twice.
+            state.in_vain |= state.child.as_ref().is_some_and(|child| !runs(child));
+            if state.child.is_some() || state.starting || state.in_vain {
                 return;
             }
             state.starting = true;

@@ -88,6 +88,28 @@ threading.Thread(target=leave, daemon=True).start()
 }
 
 #[tokio::test]
+async fn a_modern_server_needs_none() {
+    let child = Child::new(
+        r#"
+handlers["server/discover"] = lambda request: answer(request, {
+    "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+    "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
+"#,
+    )
+    .await;
+    let mut config = child.config();
+    config["era"] = json!("auto");
+    let gateway = Gateway::before(&config);
+    Modern::at("/mcp/s/x").result(&gateway, "server/discover", json!({})).await;
+    let (mut one, mut other) = (child.started().await, child.started().await);
+    tokio::select! {
+        () = one.exited() => {}
+        () = other.exited() => {}
+    }
+    assert_eq!(got(&modern_client().call(&gateway, "echo", json!({"n": 1})).await), json!({"n": 1}));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_to_run_ahead_does_not() {
     let child = Child::new(TELLS_ITS_PID).await;
     let mut config = child.config();
