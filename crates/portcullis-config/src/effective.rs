@@ -218,6 +218,8 @@ fn stdio(stdio: &Stdio) -> Value {
         "cwd": stdio.cwd.as_ref().map(|path| path.display().to_string()),
         "inherit_env": stdio.inherit_env,
         "idle_stop": stdio.idle_stop.map(show_duration),
+        "max_instances": stdio.max_instances,
+        "spare": stdio.spare,
     })
 }
 

@@ -193,6 +193,10 @@ pub struct Stdio {
     pub inherit_env: Vec<String>,
     /// Stopped after so long without a call and started again by the next; `None` means never stopped.
     pub idle_stop: Option<Duration>,
+    /// Most processes of it at once, a spare one aside.
+    pub max_instances: usize,
+    /// One may be started before it is needed.
+    pub spare: bool,
 }
 
 /// What is spoken with a server behind a URL.

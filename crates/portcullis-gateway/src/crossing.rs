@@ -150,9 +150,16 @@ impl Crossing {
         mapped.map_or(result, Object::from)
     }
 
-    /// The URI in an error, as the aggregate names it.
+    /// The URI in an error, as the aggregate names it, and the ids of pages.
     pub(crate) fn expose_error(&self, error: RpcError) -> RpcError {
         let (Some(server), Some(data)) = (self.mapped(), error.data()) else { return error };
+        if error.code() == code::URL_ELICITATION_REQUIRED
+            && let Some(pages) = data.find("elicitations")
+        {
+            let pages = pages.map_elements(|page| Some(expose_page(server, &page).unwrap_or(page)));
+            let data = data.with(&[("elicitations", Change::Set(pages.as_bytes()))]);
+            return RpcError::new(error.code(), &error.message(), Some(&data));
+        }
         let Some(named) = data.find_string("uri") else { return error };
         let uri = self.uri.clone().unwrap_or_else(|| uris::map_out(server, &named));
         let data = data.with(&[("uri", Change::Set(Raw::from_text(&uri).as_bytes()))]);
@@ -182,11 +189,27 @@ fn missing_capability(caller: &Caller, error: &RpcError) -> Outcome {
     }
 }
 
+/// A page's id as a client of `endpoint` knows it. Ids are chosen by servers, and on the aggregate one must not speak of
+/// another's.
+pub(crate) fn page_id(endpoint: &Endpoint, server: &ServerId, id: &str) -> String {
+    match endpoint {
+        Endpoint::Aggregate => format!("{server}/{id}"),
+        Endpoint::Server(_) => id.to_owned(),
+    }
+}
+
+/// An elicitation of `server` with the id that the aggregate gives it; `None` when it has none.
+fn expose_page(server: &ServerId, page: &Raw) -> Option<Raw> {
+    let id = page_id(&Endpoint::Aggregate, server, &page.find_string("elicitationId")?);
+    Some(page.with(&[("elicitationId", Change::Set(Raw::from_text(&id).as_bytes()))]))
+}
+
 /// The params of a question of `server` on the aggregate; `None` when they stay as they are.
 fn expose_asked(server: &ServerId, method: &Method, params: &Raw) -> Option<Raw> {
     match method {
         Method::CreateElicitation => {
             let message = format!("[{server}] {}", params.find_string("message")?);
+            let params = expose_page(server, params).unwrap_or_else(|| params.clone());
             Some(params.with(&[("message", Change::Set(Raw::from_text(&message).as_bytes()))]))
         }
         Method::CreateMessage => {

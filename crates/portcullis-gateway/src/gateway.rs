@@ -22,7 +22,7 @@ use crate::admit::{Gate, InForce, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
-use crate::listen::{Connections, Sessions};
+use crate::listen::{self, Connections, Sessions};
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
@@ -161,6 +161,12 @@ impl Gateway {
         gateway.env.on_change(move |change| {
             if let Some(gateway) = weak.upgrade() {
                 gateway.take_change(change);
+            }
+        });
+        let weak = Arc::downgrade(&gateway);
+        gateway.env.on_page_done(move |server, client, id| {
+            if let Some(gateway) = weak.upgrade() {
+                listen::page_done(&gateway, server, client, id);
             }
         });
         gateway.put_in_service()?;

@@ -19,6 +19,8 @@ const LIST_TTL: Duration = Duration::from_mins(5);
 
 /// Calls in flight to one server when the file does not say.
 const MAX_CONCURRENT: usize = 64;
+/// Processes of one server when the file does not say.
+const MAX_INSTANCES: usize = 100;
 
 /// Headers that the gateway or HTTP itself sets.
 const RESERVED: &[&str] = &[
@@ -157,6 +159,8 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         cwd: raw.cwd.as_ref().map(|cwd| check.resolve(cwd)),
         inherit_env: raw.inherit_env.clone(),
         idle_stop: idle_stop.map(|raw| check.duration(&path.key("idle_stop"), Some(raw), LIST_TTL)),
+        max_instances: raw.max_instances.unwrap_or(MAX_INSTANCES),
+        spare: raw.spare.unwrap_or(true),
     })
 }
 
@@ -179,6 +183,8 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
         ("cwd", raw.cwd.is_some()),
         ("inherit_env", !raw.inherit_env.is_empty()),
         ("idle_stop", raw.idle_stop.is_some()),
+        ("max_instances", raw.max_instances.is_some()),
+        ("spare", raw.spare.is_some()),
     ];
     misplaced(check, path, "command", &stdio_only);
     let headers = headers(check, &path.key("headers"), &raw.headers);

@@ -13,6 +13,8 @@ const SAME: &[&str] = &[
     "description",
     "inherit_env",
     "idle_stop",
+    "max_instances",
+    "spare",
     "tls",
     "era",
     "sharing",

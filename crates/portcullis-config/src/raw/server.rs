@@ -25,6 +25,15 @@ pub(crate) struct Server {
     /// Stops it after so long without a call; the next call starts it again. Never stopped when not given. Only
     /// with `command`.
     pub(crate) idle_stop: Option<Duration>,
+    /// Most processes of it at once, a spare one aside. The one that was idle longest makes room for another; while all
+    /// are in use, whoever needs one more is refused. Only with `command`.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 100))]
+    pub(crate) max_instances: Option<usize>,
+    /// `false` starts no process of it before one is needed. Otherwise one may be started ahead for a client that opens
+    /// the server's own endpoint: a legacy server learns once what its client can be asked, so other clients need other
+    /// processes. Only with `command`.
+    #[schemars(extend("default" = true))]
+    pub(crate) spare: Option<bool>,
     /// Its endpoint: of Streamable HTTP, or of HTTP+SSE the stream.
     pub(crate) url: Option<String>,
     /// What is spoken with it: `streamable-http`, `sse` (the HTTP+SSE transport of 2024-11-05), or `auto` to find out.

@@ -9,7 +9,9 @@ mod relay;
 mod session;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use portcullis_config::HttpUpstream;
@@ -22,6 +24,7 @@ use portcullis_mcp::translate::key;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
 
 use crate::upstream::{HttpLink, TlsError};
 use session::Session;
@@ -32,6 +35,8 @@ const MESSAGE: usize = 64 << 20;
 const DEPTH: Limits = Limits { depth: 256 };
 /// Messages that wait for the host to read them.
 const QUEUE: usize = 64;
+/// So long a request waits for the end of a cancelled one that had its id.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// Why the bridge broke down. A request that fails is answered with an error instead.
 #[derive(Debug, thiserror::Error)]
@@ -121,22 +126,33 @@ struct Running {
     is_modern: bool,
     /// It is answered when it ends, which may be never.
     listens: bool,
-    /// The host has cancelled it, so that nothing has to come of it.
-    cancelled: bool,
+    mark: Arc<Mark>,
+}
+
+/// What is known of one request, whatever other request has its id meanwhile.
+#[derive(Default)]
+struct Mark {
+    cancelled: AtomicBool,
+    /// Fires when nothing more comes of it.
+    over: CancellationToken,
+}
+
+impl Mark {
+    /// Whether the host has cancelled it: its stream then ends without an answer, and nobody misses one.
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Bridge {
     /// Takes one line of the host.
     fn take(self: &Arc<Self>, line: Bytes, tasks: &mut JoinSet<()>) {
         match Message::parse(line.clone(), DEPTH) {
-            Ok(Message::Request(request)) => {
-                let (bridge, id) = (self.clone(), request.id.clone());
-                let raw = Raw::trusted(line);
-                let (is_modern, listens) = (is_modern(&request), request.method == Method::Listen);
-                let task = tasks.spawn(async move { bridge.request(request, raw).await });
-                let running = Running { task, is_modern, listens, cancelled: false };
-                self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id, running);
-            }
+            Ok(Message::Request(request)) => self.begin(request, Raw::trusted(line), tasks),
             Ok(Message::Notification(notification)) if self.cancels_modern(&notification) => {}
             Ok(Message::Notification(notification)) => {
                 let (bridge, raw) = (self.clone(), Raw::trusted(line));
@@ -153,6 +169,29 @@ impl Bridge {
         }
     }
 
+    /// Begins a request. A host may use an id again as soon as it has cancelled what had it; the endpoint knows the
+    /// other one by it until that has ended.
+    fn begin(self: &Arc<Self>, request: Request, raw: Raw, tasks: &mut JoinSet<()>) {
+        let (id, mark) = (request.id.clone(), Arc::<Mark>::default());
+        let (is_modern, listens) = (is_modern(&request), request.method == Method::Listen);
+        let mut running = self.running();
+        let before =
+            running.get(&id).map(|before| before.mark.clone()).filter(|before| before.is_cancelled());
+        let (bridge, own, over) = (self.clone(), mark.clone(), mark.over.clone().drop_guard());
+        let task = tasks.spawn(async move {
+            let _over = over;
+            if let Some(before) = before {
+                let _ = tokio::time::timeout(AFTERMATH, before.over.cancelled()).await;
+            }
+            // Cancelled before anybody heard of it.
+            if !own.is_cancelled() {
+                bridge.request(&request, &raw, &own).await;
+            }
+            bridge.forget(&request.id, &own);
+        });
+        running.insert(id, Running { task, is_modern, listens, mark });
+    }
+
     /// A modern host cancels by a notification; over HTTP that is said by closing the connection (2026-07-28,
     /// cancellation). A legacy session carries the notification itself.
     fn cancels_modern(&self, notification: &Notification) -> bool {
@@ -161,11 +200,11 @@ impl Bridge {
         }
         let id = notification.params.as_ref().and_then(|params| params.find("requestId"));
         let Some(id) = id.and_then(|id| Id::from_raw(&id)) else { return !self.session.is_open() };
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        match running.get_mut(&id) {
+        let mut running = self.running();
+        match running.get(&id) {
             Some(request) if request.is_modern => request.task.abort(),
             Some(request) => {
-                request.cancelled = true;
+                request.mark.cancel();
                 return !self.session.is_open();
             }
             None => return !self.session.is_open(),
@@ -176,32 +215,32 @@ impl Bridge {
 
     /// The host hears nothing more: what would wait for changes for ever ends.
     fn stop_listening(&self) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().filter(|request| request.listens).for_each(|request| request.task.abort());
+        self.running().values().filter(|request| request.listens).for_each(|request| request.task.abort());
     }
 
-    /// Whether the host has cancelled a request: its stream then ends without an answer, and nobody misses one.
-    fn is_cancelled(&self, id: &Id) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(id).is_some_and(|request| request.cancelled)
+    /// A request has ended. Another may have its id by now.
+    fn forget(&self, id: &Id, mark: &Arc<Mark>) {
+        let mut running = self.running();
+        if running.get(id).is_some_and(|request| Arc::ptr_eq(&request.mark, mark)) {
+            running.remove(id);
+        }
     }
 
-    fn forget(&self, id: &Id) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    fn running(&self) -> MutexGuard<'_, HashMap<Id, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn request(self: Arc<Self>, request: Request, raw: Raw) {
-        let failed = if is_modern(&request) {
-            self.modern_request(&request, &raw).await.err()
+    async fn request(self: &Arc<Self>, request: &Request, raw: &Raw, mark: &Mark) {
+        let failed = if is_modern(request) {
+            self.modern_request(request, raw).await.err()
         } else {
-            self.legacy_request(&request, &raw).await.err()
+            self.legacy_request(request, raw, mark).await.err()
         };
         if let Some(why) = failed
-            && !self.is_cancelled(&request.id)
+            && !mark.is_cancelled()
         {
             self.answer_error(Some(&request.id), code::INTERNAL, &why).await;
         }
-        self.forget(&request.id);
     }
 
     async fn refuse_line(&self, error: Malformed) {

@@ -11,7 +11,7 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 
 use super::relay::{Ended, HERE, read_answer};
-use super::{Bridge, DEPTH, MESSAGE};
+use super::{Bridge, DEPTH, MESSAGE, Mark};
 use crate::upstream::{Answer, EventStream, Head, Media};
 
 /// A broken stream is resumed so often.
@@ -78,20 +78,30 @@ impl State {
 
 impl Bridge {
     /// A request of a legacy host.
-    pub(super) async fn legacy_request(self: &Arc<Self>, request: &Request, raw: &Raw) -> Result<(), String> {
+    pub(super) async fn legacy_request(
+        self: &Arc<Self>,
+        request: &Request,
+        raw: &Raw,
+        mark: &Mark,
+    ) -> Result<(), String> {
         let opening = self.session.opening.lock().await;
         if request.method == Method::Initialize {
             *self.session.state() = State { initialize: Some(raw.clone()), ..State::default() };
             // Held until it is answered: a host may go on talking before it knows what was agreed.
-            let sent = self.send_in_session(request, raw).await;
+            let sent = self.send_in_session(request, raw, mark).await;
             drop(opening);
             return sent;
         }
         drop(opening);
-        self.send_in_session(request, raw).await
+        self.send_in_session(request, raw, mark).await
     }
 
-    async fn send_in_session(self: &Arc<Self>, request: &Request, raw: &Raw) -> Result<(), String> {
+    async fn send_in_session(
+        self: &Arc<Self>,
+        request: &Request,
+        raw: &Raw,
+        mark: &Mark,
+    ) -> Result<(), String> {
         for attempt in 0..2 {
             let state = self.session.state().clone();
             let reply = self
@@ -108,7 +118,7 @@ impl Bridge {
                 self.session.state().id = reply.session().cloned();
             }
             if reply.media() == Media::EventStream {
-                return self.stream_with_resumes(reply.into_body(), request).await;
+                return self.stream_with_resumes(reply.into_body(), request, mark).await;
             }
             let status = reply.status();
             let answer = read_answer(reply).await?;
@@ -117,12 +127,12 @@ impl Bridge {
         Err("the endpoint forgets every session at once".to_owned())
     }
 
-    async fn stream_with_resumes(&self, body: Answer, request: &Request) -> Result<(), String> {
+    async fn stream_with_resumes(&self, body: Answer, request: &Request, mark: &Mark) -> Result<(), String> {
         let mut ended = self.stream(body, request, None).await;
         for _ in 0..RESUMES {
             let last = match ended {
                 Ended::Answered => return Ok(()),
-                Ended::Broken(_) if self.is_cancelled(&request.id) => return Ok(()),
+                Ended::Broken(_) if mark.is_cancelled() => return Ok(()),
                 Ended::Broken(None) => break,
                 Ended::Broken(Some(last)) => last,
             };

@@ -39,3 +39,28 @@ async fn every_request_is_answered_even_when_nothing_is_there() {
     let expected = [("\"a\"", "-32603"), ("7", "-32600"), ("8", "-32603"), ("null", "-32700")];
     assert_eq!(answers, expected.map(|(id, code)| (id.to_owned(), code.to_owned())));
 }
+
+#[tokio::test]
+async fn what_ends_late_takes_nothing_from_what_has_its_id_now() {
+    let (host, _messages) = mpsc::channel(QUEUE);
+    let (link, session) = (HttpLink::new(&nowhere(), 1).unwrap(), Session::default());
+    let (running, mirrors) = (Mutex::default(), Mutex::default());
+    let bridge = Bridge { link, host, session, running, mirrors };
+    let id = Id::number(7);
+    let begin = || {
+        let (task, mark) = (tokio::spawn(std::future::pending::<()>()), Arc::<Mark>::default());
+        let running =
+            Running { task: task.abort_handle(), is_modern: true, listens: false, mark: mark.clone() };
+        bridge.running().insert(id.clone(), running);
+        (task, mark)
+    };
+    let (_answered, first) = begin();
+    let (again, _) = begin();
+    bridge.forget(&id, &first);
+    let cancel = br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
+    match Message::parse(Bytes::from_static(cancel), DEPTH).unwrap() {
+        Message::Notification(cancel) => assert!(bridge.cancels_modern(&cancel)),
+        _ => panic!("a notification"),
+    }
+    assert!(again.await.unwrap_err().is_cancelled(), "the one that has the id now");
+}

@@ -7,14 +7,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::message::{Id, write_notification, write_request};
 use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::{Asked, question_for};
+use portcullis_model::ServerId;
 use tokio_util::sync::CancellationToken;
 
 use super::session::{Session, Stream};
 use crate::call::Question;
+use crate::crossing;
+use crate::gateway::Gateway;
 use crate::seal::random_id;
 
 /// Asks one thing and brings the answer back. `over` fires when the call has ended.
@@ -52,6 +56,20 @@ pub(super) async fn ask(
     };
     drop(pending);
     stream.send(&cancelled(&id, why)).await;
+}
+
+/// A server says that the user is done with a page that the client of this session was sent to; the id is the server's.
+/// Clients of 2026-07-28 have no session, and no such notification either.
+pub(crate) fn page_done(gateway: &Gateway, server: &ServerId, session: &str, id: &str) {
+    let Some(session) = gateway.sessions.get(session) else { return };
+    if session.caller.revision < Revision::V2025_11_25 {
+        return;
+    }
+    let id = Raw::from_text(&crossing::page_id(&session.endpoint, server, id));
+    let params = Raw::from_static("{}").with(&[("elicitationId", Change::Set(id.as_bytes()))]);
+    let mut message = Vec::new();
+    write_notification(&mut message, &Method::ElicitationComplete, Some(&params));
+    session.say(message);
 }
 
 fn cancelled(id: &Id, why: &str) -> Vec<u8> {

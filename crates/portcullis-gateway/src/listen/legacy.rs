@@ -444,6 +444,8 @@ impl Work {
                     // The server is told first that the call is cancelled, then that nobody answers its questions.
                     self.source = Source::Over;
                     self.ask_no_more().await;
+                    // Whoever sees the end may use the id again at once.
+                    self.running.end();
                     stream.finish();
                 }
             }

@@ -39,6 +39,7 @@ pub use router::PATHS;
 pub use tls::{Certificates, ListenerTls, load as load_tls};
 pub use worker::Workers;
 
+pub(crate) use asking::page_done;
 pub(crate) use legacy::ended as session_ended;
 pub(crate) use session::Sessions;
 pub(crate) use sse::Connections;

@@ -12,6 +12,7 @@ use portcullis_model::Principal;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use super::habits::Habits;
 use crate::call::{Exchange, Question};
 use crate::seal::random_bytes;
 
@@ -22,6 +23,8 @@ pub(super) struct Parked {
     pub(super) exchange: Exchange,
     /// How many keys were given.
     pub(super) keys: u32,
+    /// The client was asked one thing in the last round.
+    pub(super) alone: bool,
 }
 
 /// Where a call is parked.
@@ -63,7 +66,10 @@ pub(super) enum Full {
 
 /// The lot.
 #[derive(Default)]
-pub(crate) struct Lot(Mutex<State>);
+pub(crate) struct Lot {
+    pub(super) habits: Habits,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -146,7 +152,7 @@ impl Lot {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

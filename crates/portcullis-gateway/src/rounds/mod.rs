@@ -4,10 +4,11 @@
 //! A modern server says `input_required` and is asked again; a legacy one asks in the middle of the call. A modern client
 //! comes back with the answers; a legacy one is asked by requests. Two adapters at the edges toward clients meet the two
 //! forms: `drive` turns the rounds of a modern server into questions, `park` turns questions into rounds and keeps the
-//! call in the `lot` meanwhile. Where both sides have rounds, `relay` only seals the server's state. What a client brings
+//! call in the `lot` meanwhile (`habits` says for how long questions are collected). Where both sides have rounds, `relay` only seals the server's state. What a client brings
 //! back is in `state`.
 
 mod drive;
+mod habits;
 mod lot;
 mod park;
 mod relay;

@@ -5,7 +5,6 @@
 //! arrive while nobody listens are dropped. A client that leaves the stream of a later round has cancelled the call.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use portcullis_mcp::json::{Change, Kind, Raw};
@@ -14,8 +13,10 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::{Asked, input_requests, input_required, question_for};
 use portcullis_model::ErrorKind;
-use tokio::time::Instant;
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout_at};
 
+use super::habits::Whose;
 use super::lot::{Bounds, Full, Parked, Place};
 use super::state::{Identity, State, refuse};
 use super::{MOST_ASKED, RESPONSES, STATE};
@@ -23,8 +24,6 @@ use crate::call::{Call, Event, Exchange, LogLevel, Outcome, Question, Refusal};
 use crate::gateway::Gateway;
 use crate::pipeline;
 
-/// What a server asks together often comes in several messages.
-const MOMENT: Duration = Duration::from_millis(25);
 /// What arrived while the call was parked is looked through up to so many messages.
 const MOST_MISSED: usize = 10_000;
 /// Rounds of one call.
@@ -55,7 +54,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     if !call.caller.caps.answers() {
         return pipeline::run(gateway, call).await;
     }
-    let identity = Identity::of(&call);
+    let (identity, whose) = (Identity::of(&call), gateway.lot.habits.whose(&call));
     let exchange = pipeline::run(gateway, call).await;
     if exchange.is_ready() {
         return exchange;
@@ -64,8 +63,9 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     let round = Round {
         gateway: gateway.clone(),
         identity,
-        parked: Some(Parked { asked: Vec::new(), exchange, keys: 0 }),
+        parked: Some(Parked { asked: Vec::new(), exchange, keys: 0, alone: false }),
         place: Place::new(),
+        whose,
         until: None,
         listens: None,
     };
@@ -78,17 +78,22 @@ fn resume(gateway: &Arc<Gateway>, call: &Call, identity: Identity, place: Place)
         let gone = refuse("was used already, or its call is over");
         return pipeline::refuse(gateway, call, gone);
     };
-    if let Some(outcome) = parked.catch_up() {
+    let (habits, whose) = (&gateway.lot.habits, gateway.lot.habits.whose(call));
+    let outcome = parked.catch_up();
+    // What it asked before anything was answered, it asked together.
+    habits.note(whose, parked.alone && parked.asked.len() == 1);
+    if let Some(outcome) = outcome {
         return Exchange::done(outcome);
     }
     parked.answer(call.params.as_ref().and_then(|params| params.find(RESPONSES)).as_ref());
     // What was not answered is asked again; what else the server asks now goes along.
-    let until = (!parked.asked.is_empty()).then(|| Instant::now() + MOMENT);
+    let until = (!parked.asked.is_empty()).then(|| Instant::now() + habits.moment(whose));
     let round = Round {
         gateway: gateway.clone(),
         identity,
         parked: Some(parked),
         place: place.next(),
+        whose,
         until,
         listens: Some(Listens { progress_token: call.progress_token.clone(), log_level: call.log_level }),
     };
@@ -160,6 +165,7 @@ struct Round {
     /// `None` once the round is over.
     parked: Option<Parked>,
     place: Place,
+    whose: Whose,
     /// Until when questions are collected.
     until: Option<Instant>,
     listens: Option<Listens>,
@@ -175,26 +181,38 @@ impl Round {
     async fn next(&mut self) -> Option<Event> {
         loop {
             let parked = self.parked.as_mut()?;
+            let next = parked.exchange.next();
             let event = match self.until {
-                Some(until) => match tokio::time::timeout_at(until, parked.exchange.next()).await {
-                    Ok(event) => event,
-                    Err(_) => {
+                None => next.await,
+                Some(until) => {
+                    let event = if until > Instant::now() {
+                        timeout_at(until, next).await.ok()
+                    } else {
+                        // Nothing is waited for, but what has arrived goes along.
+                        tokio::select! {
+                            biased;
+                            event = next => Some(event),
+                            () = yield_now() => None,
+                        }
+                    };
+                    let Some(event) = event else {
                         self.until = None;
                         parked.asked.retain(|(_, question)| !question.withdrawn().is_cancelled());
                         if parked.asked.is_empty() {
                             continue;
                         }
                         return self.park().map(Event::Done);
-                    }
-                },
-                None => parked.exchange.next().await,
+                    };
+                    event
+                }
             };
             match event {
                 Some(Event::Asked(question)) => {
                     if parked.asked.len() < MOST_ASKED {
                         parked.ask(question);
                     }
-                    self.until.get_or_insert_with(|| Instant::now() + MOMENT);
+                    let moment = self.gateway.lot.habits.moment(self.whose);
+                    self.until.get_or_insert_with(|| Instant::now() + moment);
                 }
                 Some(Event::Notification(notification)) => {
                     let heard = match &self.listens {
@@ -217,7 +235,8 @@ impl Round {
 
     /// Parks the call and says what the client is asked.
     fn park(&mut self) -> Option<Outcome> {
-        let parked = self.parked.take()?;
+        let mut parked = self.parked.take()?;
+        parked.alone = parked.asked.len() == 1;
         let gateway = &self.gateway;
         let limits = gateway.env.limits();
         if self.place.round >= MOST_ROUNDS {

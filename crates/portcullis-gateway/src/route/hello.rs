@@ -97,6 +97,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     let catalogues = gateway.servers.load().behind(endpoint, pass.as_ref().and_then(Pass::enforced))?;
     let Variant { era, caps } = Variant::of(caller);
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
+        only.server.expect(era, caps);
         let peer = peer_of(only, era, caps).await?;
         let capabilities = ServerCaps::read(&peer.capabilities);
         return Ok(Hello { capabilities, instructions: peer.instructions.clone() });

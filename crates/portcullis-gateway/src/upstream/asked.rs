@@ -23,7 +23,7 @@ impl Connection {
             biased;
             sent = &mut sending => match sent {
                 Sent::Answered(exchange) if exchange.is_ready() => {
-                    floor.answered();
+                    floor.answered(exchange.ready());
                     return Sent::Answered(exchange);
                 }
                 Sent::Answered(exchange) => {
@@ -32,7 +32,7 @@ impl Connection {
                     return Sent::Answered(Exchange::live(asked.into_events(), streamed));
                 }
                 stale @ Sent::Stale(_) => {
-                    floor.answered();
+                    floor.answered(None);
                     return stale;
                 }
             },
@@ -62,9 +62,20 @@ impl Asked {
     }
 
     async fn next(&mut self) -> Option<Event> {
-        if let Some(question) = self.first.take() {
-            return Some(Event::Asked(question));
+        let event = match self.first.take() {
+            Some(question) => Some(Event::Asked(question)),
+            None => self.event().await,
+        };
+        match &event {
+            Some(Event::Asked(question)) => self.floor.note(question),
+            Some(Event::Done(outcome)) => self.floor.answered(Some(outcome)),
+            None => self.floor.answered(None),
+            Some(Event::Notification(_) | Event::Paused { .. }) => {}
         }
+        event
+    }
+
+    async fn event(&mut self) -> Option<Event> {
         loop {
             let sent = match &mut self.source {
                 Source::Sending(sending) => tokio::select! {
@@ -73,15 +84,11 @@ impl Asked {
                     sent = sending => sent,
                 },
                 Source::Open(exchange) => {
-                    let event = tokio::select! {
+                    return tokio::select! {
                         biased;
-                        question = self.floor.asked() => return Some(Event::Asked(question)),
+                        question = self.floor.asked() => Some(Event::Asked(question)),
                         event = exchange.next() => event,
                     };
-                    if matches!(event, Some(Event::Done(_)) | None) {
-                        self.floor.answered();
-                    }
-                    return event;
                 }
             };
             self.source = Source::Open(match sent {

@@ -479,6 +479,7 @@ impl Inbox {
                 self.told.questions.withdraw(notification.params.as_ref());
                 self.take_cancelled(&notification);
             }
+            Method::ElicitationComplete => self.told.questions.page_done(notification.params.as_ref()),
             _ => self.take_notice(notification),
         }
     }

@@ -149,6 +149,10 @@ impl HttpStream {
                 self.connection.questions.withdraw(notification.params.as_ref());
                 None
             }
+            Ok(Message::Notification(notification)) if notification.method == Method::ElicitationComplete => {
+                self.connection.questions.page_done(notification.params.as_ref());
+                None
+            }
             Ok(Message::Notification(notification)) => {
                 self.connection.notice(&notification);
                 relevant(notification, self.id, self.progress_token.as_ref(), self.log_level)

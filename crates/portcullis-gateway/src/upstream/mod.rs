@@ -19,6 +19,7 @@ mod opening;
 mod outgoing;
 mod over_channel;
 mod over_http;
+mod pages;
 mod pool;
 mod questions;
 mod reply;

@@ -26,6 +26,7 @@ use super::channel::{Channel, Lost, Told, Wants};
 use super::connection::{Peer, encode};
 use super::event_stream::{EventStream, StreamEnd};
 use super::http::{Head, HttpError, HttpLink, SharedLink, read_body};
+use super::pages::Pages;
 use super::questions::Questions;
 use super::sse::{self, NoStream};
 use crate::call::Refusal;
@@ -187,7 +188,8 @@ fn any_legacy(versions: &Raw) -> bool {
 }
 
 fn ignore(server: &ServerId) -> Told {
-    Told { questions: Questions::new(server.clone(), ClientCaps::NONE, Arc::default()) }
+    let pages = Pages::new(Arc::new(|_, _| {}));
+    Told { questions: Questions::new(server.clone(), ClientCaps::NONE, Arc::default(), pages) }
 }
 
 /// A legacy conversation that was opened over HTTP.

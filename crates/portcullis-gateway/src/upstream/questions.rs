@@ -26,9 +26,10 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Asks;
+use super::lanes::{About, Asks};
 use super::outgoing::Outgoing;
-use crate::call::Question;
+use super::pages::Pages;
+use crate::call::{Outcome, Question};
 
 /// Questions of one conversation that are open at once; a server that asks more is refused.
 const MOST_OPEN: usize = 64;
@@ -51,6 +52,8 @@ pub(super) struct Questions {
     revision: OnceLock<Revision>,
     /// Shared with the other conversations.
     asks: Arc<Asks>,
+    /// Where the server has sent users.
+    pages: Pages,
     turn: Arc<Semaphore>,
     /// Places for open questions.
     places: Arc<Semaphore>,
@@ -90,6 +93,9 @@ struct Held {
 pub(super) struct Floor {
     questions: Arc<Questions>,
     id: u64,
+    owner: Arc<str>,
+    /// What the call is about.
+    about: About,
     asked: mpsc::Receiver<Question>,
     answered: bool,
     turn: Option<Turn>,
@@ -114,12 +120,13 @@ pub(super) struct Busy;
 
 impl Questions {
     /// For a conversation in which `caps` are declared. `asks` is what all conversations with the server know of it.
-    pub(super) fn new(server: ServerId, caps: ClientCaps, asks: Arc<Asks>) -> Arc<Self> {
+    pub(super) fn new(server: ServerId, caps: ClientCaps, asks: Arc<Asks>, pages: Pages) -> Arc<Self> {
         Arc::new(Self {
             server,
             caps,
             revision: OnceLock::new(),
             asks,
+            pages,
             turn: Arc::new(Semaphore::new(1)),
             places: Arc::new(Semaphore::new(MOST_OPEN)),
             state: Mutex::default(),
@@ -145,7 +152,8 @@ impl Questions {
         self.revision.get().copied().unwrap_or(Revision::NEWEST_LEGACY)
     }
 
-    fn can_ask(&self) -> bool {
+    /// Whether the server can ask in this conversation.
+    pub(super) fn can_ask(&self) -> bool {
         self.revision().era() == Era::Legacy && self.caps.answers()
     }
 
@@ -183,7 +191,8 @@ impl Questions {
         drop(state);
         // Dropping questions answers them, which takes the lock.
         drop(left_over);
-        Some(Floor { questions: self.clone(), id, asked: take, answered: false, turn })
+        let (owner, about) = (asker.owner.clone(), self.asks.about(out));
+        Some(Floor { questions: self.clone(), id, owner, about, asked: take, answered: false, turn })
     }
 
     /// A request of the server that names no call. Comes back with what was asked although no client declared it. Must
@@ -290,6 +299,11 @@ impl Questions {
         Taken::Question(Question::new(request.method, params, withdrawn, answer))
     }
 
+    /// The server says that a user is done with a page.
+    pub(super) fn page_done(&self, params: Option<&Raw>) {
+        self.pages.done(params);
+    }
+
     /// The server does not want the answer to one of its requests any more.
     pub(super) fn withdraw(&self, params: Option<&Raw>) {
         let id = params.and_then(|params| params.find("requestId")).and_then(|id| Id::from_raw(&id));
@@ -378,9 +392,19 @@ impl Floor {
         }
     }
 
+    /// A question of this call goes to its client.
+    pub(super) fn note(&self, question: &Question) {
+        self.questions.pages.asked(&self.owner, question);
+    }
+
     /// The call was answered.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(&mut self, outcome: Option<&Outcome>) {
         self.answered = true;
+        match outcome {
+            Some(Outcome::Failed { error, .. }) => self.questions.pages.failed(&self.owner, error),
+            Some(Outcome::Complete(payload)) => self.questions.asks.note_quiet(self.about, payload),
+            _ => {}
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod about;
 mod establish;
+mod spare;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::spare::Spare;
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
 use super::feed::{self, Feeds};
@@ -28,7 +30,7 @@ use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
 use super::opening::{Handshake, Verdict};
 use super::outgoing::Outgoing;
-use super::slots::{Slot, Slots, Wanted};
+use super::slots::{Full, Slot, Slots, Wanted};
 use super::tls::{TlsError, fingerprint};
 use super::views;
 use crate::call::{Exchange, Outcome, Refusal};
@@ -36,6 +38,9 @@ use crate::seal::random_unit;
 
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// Conversations with a server behind a URL, besides the one that everybody shares.
+const MOST_SESSIONS: usize = 10_000;
 
 /// A conversation in which something was declared is ended after so long without a call.
 const DECLARED_IDLE: Duration = Duration::from_mins(10);
@@ -55,6 +60,8 @@ pub(crate) struct Server {
     verdict: ArcSwapOption<Verdict>,
     probing: tokio::sync::Mutex<()>,
     conversations: Slots,
+    /// A child that was started before it is needed.
+    spare: Spare,
     /// What it tells of changes, for each conversation.
     pub(super) feeds: Feeds,
     /// What is known of what it asks its clients.
@@ -134,6 +141,12 @@ impl Server {
             Transport::Http(http) => Some(Arc::new(HttpLink::new(http, env.workers + 1)?)),
             Transport::Stdio(_) => None,
         };
+        let most = match (&settings.transport, settings.sharing) {
+            (Transport::Stdio(stdio), Sharing::Session) => stdio.max_instances,
+            // The one that everybody shares is one of them.
+            (Transport::Stdio(stdio), Sharing::Shared) => stdio.max_instances.saturating_sub(1),
+            (Transport::Http(_), _) => MOST_SESSIONS,
+        };
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
         let apps = Some(views::policy(&settings.apps)).filter(|apps| !apps.is_open()).map(Arc::new);
@@ -146,7 +159,8 @@ impl Server {
             certificates,
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
-            conversations: Slots::default(),
+            conversations: Slots::new(most),
+            spare: Spare::default(),
             feeds: Feeds::default(),
             asks: Arc::default(),
             about: ArcSwapOption::empty(),
@@ -340,12 +354,15 @@ impl Server {
         };
         // What nobody can be asked in, all calls share.
         let lane = if caps == ClientCaps::NONE { 0 } else { lane };
-        let found = self.conversations.find(&Wanted { owner, place, caps, lane }).map_err(|_| {
-            let message = format!(
-                "server `{}` is in use by clients with other capabilities, as many as may be; try again",
-                self.id
-            );
-            Refusal::new(ErrorKind::Overloaded, message)
+        let found = self.conversations.find(&Wanted { owner, place, caps, lane });
+        let found = found.map_err(|full| {
+            let message = match full {
+                Full::Owner => "is in use by clients with other capabilities, as many as may be; try again",
+                Full::All => {
+                    "has as many conversations as it may (max_instances, for a child), all in use; try again"
+                }
+            };
+            Refusal::new(ErrorKind::Overloaded, format!("server `{}` {message}", self.id))
         })?;
         if let Some(evicted) = found.evicted {
             self.env.control.spawn(async move { evicted.close().await });
@@ -457,6 +474,7 @@ impl Server {
     pub(crate) async fn retire(self: Arc<Self>, patience: Duration) {
         self.retired.store(true, Ordering::Relaxed);
         self.feeds.end_all();
+        self.dismiss_spare();
         let all = u32::try_from(self.settings.max_concurrent.max(1)).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(patience, self.calls.acquire_many(all)).await;
         for slot in self.conversations.take_all() {
@@ -488,6 +506,10 @@ impl Server {
     }
 
     fn note_up(&self, connection: &Connection) {
+        if connection.era() == Era::Modern {
+            // One process is enough for whatever clients declare.
+            self.dismiss_spare();
+        }
         self.about.store(Some(Arc::new(connection.peer.clone())));
         self.about_to.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut health = self.health();

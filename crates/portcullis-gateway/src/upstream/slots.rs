@@ -2,8 +2,10 @@
 //! declared.
 //!
 //! A server with sessions learns once, in the handshake, what its client can be asked. So clients that can be asked
-//! different things have conversations of their own, one for each set of capabilities. Clients can make up many sets: so
-//! many conversations are kept, and a new one takes the place of the one that was idle longest.
+//! different things have conversations of their own, one for each set of capabilities. Clients can make up many sets, and
+//! there can be many clients: so many conversations are kept, for each owner and in all, and a new one takes the place of
+//! the one that was idle longest. A client's only conversation, which may hold state of its own, is left in peace for
+//! longer than one of many.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -19,6 +21,8 @@ use super::connection::Connection;
 const MOST_DECLARED: usize = 24;
 /// One that was used more recently is not taken from its clients.
 const AT_REST: Duration = Duration::from_secs(1);
+/// Nor is one that makes room for another owner's.
+const LONG_AT_REST: Duration = Duration::from_mins(1);
 
 /// The place of one conversation.
 #[derive(Default)]
@@ -43,16 +47,22 @@ pub(super) struct Wanted {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Slots {
     /// Of everybody, with nothing declared.
     shared: [Arc<Slot>; 2],
     others: Mutex<HashMap<Wanted, Arc<Slot>>>,
+    /// How many others there may be in all.
+    most: usize,
 }
 
 /// There are as many conversations as may be, and all of them are in use.
-#[derive(Debug)]
-pub(super) struct Full;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// With different capabilities, of one owner.
+    Owner,
+    /// In all.
+    All,
+}
 
 /// A conversation's place, and one that had to make room and is to be closed.
 pub(super) struct Found {
@@ -61,6 +71,11 @@ pub(super) struct Found {
 }
 
 impl Slots {
+    /// None yet, and never more than `most` besides the one that everybody shares.
+    pub(super) fn new(most: usize) -> Self {
+        Self { shared: Default::default(), others: Mutex::default(), most }
+    }
+
     /// The place of a conversation, made if there is none.
     ///
     /// # Errors
@@ -73,9 +88,15 @@ impl Slots {
         if let Some(slot) = others.get(wanted) {
             return Ok(Found { slot: slot.clone(), evicted: None });
         }
-        let evicted = make_room(&mut others, wanted)?;
+        let evicted = make_room(&mut others, wanted, self.most)?;
         let slot = others.entry(wanted.clone()).or_default().clone();
         Ok(Found { slot, evicted })
+    }
+
+    /// Whether there is a conversation in which just this is declared, of whomever.
+    pub(super) fn has_open(&self, caps: ClientCaps) -> bool {
+        let others = self.lock();
+        others.iter().any(|(wanted, slot)| wanted.caps == caps && slot.usable().is_some())
     }
 
     /// Whether a place is one of these.
@@ -109,18 +130,27 @@ impl Slots {
     }
 }
 
-/// Takes out the declared conversation of the same owner that was idle longest, when there are too many.
-fn make_room(others: &mut HashMap<Wanted, Arc<Slot>>, wanted: &Wanted) -> Result<Option<Arc<Slot>>, Full> {
-    if wanted.caps == ClientCaps::NONE {
+/// Takes out the conversation that was idle longest, when there are too many: among the declared ones of the same owner,
+/// or among all.
+fn make_room(
+    others: &mut HashMap<Wanted, Arc<Slot>>,
+    wanted: &Wanted,
+    most: usize,
+) -> Result<Option<Arc<Slot>>, Full> {
+    let is_own = |other: &Wanted| other.owner == wanted.owner && other.caps != ClientCaps::NONE;
+    let own_full = wanted.caps != ClientCaps::NONE
+        && others.len() >= MOST_DECLARED
+        && others.keys().filter(|other| is_own(other)).count() >= MOST_DECLARED;
+    if !own_full && others.len() < most {
         return Ok(None);
     }
-    let alike = |other: &Wanted| other.owner == wanted.owner && other.caps != ClientCaps::NONE;
-    if others.keys().filter(|other| alike(other)).count() < MOST_DECLARED {
-        return Ok(None);
-    }
-    let idle = others.iter().filter(|(other, _)| alike(other));
-    let idle = idle.filter_map(|(other, slot)| Some((slot.idle()?, other.clone())));
-    let (_, longest) = idle.max_by_key(|(idle, _)| *idle).ok_or(Full)?;
+    let idle = others.iter().filter_map(|(other, slot)| {
+        let rest = if is_own(other) { AT_REST } else { LONG_AT_REST };
+        let counts = is_own(other) || !own_full;
+        Some((slot.idle().filter(|idle| counts && *idle >= rest)?, other.clone()))
+    });
+    let longest = idle.max_by_key(|(idle, _)| *idle);
+    let (_, longest) = longest.ok_or(if own_full { Full::Owner } else { Full::All })?;
     Ok(others.remove(&longest))
 }
 
@@ -129,10 +159,10 @@ impl Slot {
         self.current.load_full().filter(|connection| connection.is_open())
     }
 
-    /// How long nobody has used it; `None` while somebody does.
+    /// How long nobody has used it; `None` while it is being opened.
     fn idle(&self) -> Option<Duration> {
         match &*self.current.load() {
-            Some(connection) => Some(connection.idle()).filter(|idle| *idle >= AT_REST),
+            Some(connection) => Some(connection.idle()),
             None => self.opening.try_lock().is_ok().then_some(Duration::MAX),
         }
     }

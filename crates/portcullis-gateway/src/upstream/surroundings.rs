@@ -49,9 +49,12 @@ pub(crate) struct Surroundings {
     numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
+    /// Called when a user is done with a page.
+    on_page_done: OnceLock<OnPageDone>,
 }
 
 type OnChange = Box<dyn Fn(Change) + Send + Sync>;
+type OnPageDone = Box<dyn Fn(&ServerId, &Arc<str>, &str) + Send + Sync>;
 
 impl Surroundings {
     /// A number that is given once.
@@ -76,6 +79,7 @@ impl Surroundings {
             limits: ArcSwap::from_pointee(limits),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
+            on_page_done: OnceLock::new(),
         }
     }
 
@@ -114,6 +118,21 @@ impl Surroundings {
         if let Some(on_change) = self.on_change.get() {
             on_change(change);
         }
+    }
+
+    /// A server says that the user of a client is done with a page; the id is the server's own.
+    pub(super) fn page_done(&self, server: &ServerId, client: &Arc<str>, id: &str) {
+        if let Some(on_page_done) = self.on_page_done.get() {
+            on_page_done(server, client, id);
+        }
+    }
+
+    /// Sets, once, who is told of that.
+    pub(crate) fn on_page_done(
+        &self,
+        on_page_done: impl Fn(&ServerId, &Arc<str>, &str) + Send + Sync + 'static,
+    ) {
+        let _ = self.on_page_done.set(Box::new(on_page_done));
     }
 
     /// Sets, once, who is told of changes.

@@ -149,3 +149,52 @@ handlers[None] = answered
     assert_eq!(serde_json::from_str::<Value>(text_of(&result["result"])).unwrap(), answer);
     bridge.leave();
 }
+
+/// A child that answers a call once it is told to.
+const HOLDING_CHILD: &str = r#"
+def call(request):
+    if request["params"]["arguments"]["hold"]:
+        return
+    text(request, "done")
+handlers["tools/call"] = call
+"#;
+
+fn cancel(id: u64) -> Value {
+    json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_legacy_host_may_use_an_id_again_as_soon_as_it_has_cancelled() {
+    let server = Server::new(HOLDING_CHILD).await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    let mut bridge = Bridge::start(&gateway, "/mcp/s/x");
+    bridge.say(&json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "host", "version": "1"},
+    }}));
+    bridge.hear();
+    bridge.say(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    let call = |hold: bool| {
+        let params = json!({"name": "echo", "arguments": {"hold": hold}});
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params})
+    };
+    let mut child = server.started().await;
+    for _ in 0..3 {
+        bridge.say(&call(true));
+        child.message("tools/call").await;
+        // The second is cancelled like the first, though it came while that was ending.
+        for _ in 0..2 {
+            bridge.say(&cancel(2));
+            bridge.say(&call(true));
+            child.message("notifications/cancelled").await;
+            child.message("tools/call").await;
+        }
+        bridge.say(&cancel(2));
+        bridge.say(&call(false));
+        child.message("notifications/cancelled").await;
+        child.message("tools/call").await;
+        let answer = bridge.hear();
+        assert_eq!(answer["id"], 2, "nothing is said of what was cancelled: {answer}");
+        assert_eq!(text_of(&answer["result"]), "done", "{answer}");
+    }
+    bridge.leave();
+}

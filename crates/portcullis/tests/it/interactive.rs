@@ -3,10 +3,12 @@
 mod attribution;
 mod bounds;
 mod driven;
+mod pages;
 mod parked;
 mod principals;
 mod relayed;
 mod requests;
+mod spare;
 mod undeclared;
 
 use serde_json::{Value, json};

@@ -50,6 +50,7 @@ rows! {
     declined_sampling_ends_the_call
     elicitation_by_form
     elicitation_by_url
+    elicitation_completed
     empty_string_cursor
     errors_of_servers
     errors_of_the_other_era

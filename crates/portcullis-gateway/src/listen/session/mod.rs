@@ -37,6 +37,8 @@ const KEPT_STREAMS: usize = 8;
 const KEPT_FOR: Duration = Duration::from_mins(2);
 /// The number of the standalone stream; the others count from 1.
 const STANDALONE: u64 = 0;
+/// Messages that wait for a client to listen.
+const MOST_UNHEARD: usize = 32;
 
 /// A session.
 pub(crate) struct Session {
@@ -70,6 +72,8 @@ struct State {
     listeners: usize,
     /// Its place among those of its principal.
     counted: Option<Counted>,
+    /// What is to be said on it once somebody listens.
+    unheard: VecDeque<Vec<u8>>,
 }
 
 /// A call that can be cancelled; forgotten by its session when dropped.
@@ -236,9 +240,35 @@ impl Session {
         number == STANDALONE && self.state().standalone.is_some()
     }
 
-    /// A connection reads the standalone stream.
+    /// A connection reads the standalone stream from now on: it is told what nobody has heard yet.
     pub(crate) fn listener_came(&self) {
-        self.state().listeners += 1;
+        let mut state = self.state();
+        state.listeners += 1;
+        let (stream, unheard) = (state.standalone.clone(), std::mem::take(&mut state.unheard));
+        drop(state);
+        if let Some(stream) = stream {
+            unheard.iter().for_each(|message| stream.push(message));
+        }
+    }
+
+    /// Says something that belongs to no request: on the stream for that, or, while nobody listens there, on that of a call
+    /// whose client does. Where there is none either, it waits.
+    pub(crate) fn say(&self, message: Vec<u8>) {
+        if let Some(wire) = &self.wire {
+            return wire.push(&message);
+        }
+        let mut state = self.state();
+        let of_a_call =
+            || state.streams.iter().rev().find(|stream| stream.is_read() && !stream.is_over()).cloned();
+        let stream = if state.listeners > 0 { state.standalone.clone() } else { of_a_call() };
+        if let Some(stream) = stream {
+            drop(state);
+            return stream.push(&message);
+        }
+        if state.unheard.len() >= MOST_UNHEARD {
+            state.unheard.pop_front();
+        }
+        state.unheard.push_back(message);
     }
 
     /// Whether anybody hears what belongs to no request.

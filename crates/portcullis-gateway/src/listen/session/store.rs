@@ -56,6 +56,11 @@ impl Sessions {
         (session.caller.principal == *principal && session.endpoint == *endpoint).then_some(session)
     }
 
+    /// The session with this id, for the gateway's own use: what is said in it reaches nobody but its client.
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<Session>> {
+        self.shard(id).get(id).cloned()
+    }
+
     /// The finished streams of all of them.
     pub(crate) fn replay(&self) -> &Arc<Replay> {
         &self.replay

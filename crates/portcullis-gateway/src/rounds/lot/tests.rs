@@ -36,7 +36,12 @@ fn parked(server: &Arc<Server>) -> Parked {
         assert_eq!(answer.unwrap().as_str(), r#"{"action":"cancel"}"#);
         counter.cancelled.fetch_add(1, Ordering::SeqCst);
     });
-    Parked { asked: vec![("q1".to_owned(), question)], exchange: Exchange::live(events, false), keys: 1 }
+    Parked {
+        asked: vec![("q1".to_owned(), question)],
+        exchange: Exchange::live(events, false),
+        keys: 1,
+        alone: true,
+    }
 }
 
 fn somebody() -> Principal {

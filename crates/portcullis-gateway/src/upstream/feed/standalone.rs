@@ -50,6 +50,9 @@ pub(super) fn hear(connection: &Arc<Connection>, message: Bytes) {
         Ok(Message::Notification(notification)) if notification.method == Method::Cancelled => {
             connection.questions.withdraw(notification.params.as_ref());
         }
+        Ok(Message::Notification(notification)) if notification.method == Method::ElicitationComplete => {
+            connection.questions.page_done(notification.params.as_ref());
+        }
         Ok(Message::Notification(notification)) => connection.notice(&notification),
         Ok(Message::Response(_)) | Err(_) => {}
     }

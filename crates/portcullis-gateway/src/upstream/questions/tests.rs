@@ -10,7 +10,8 @@ use crate::upstream::outgoing::Asker;
 type Said = Arc<Mutex<Vec<String>>>;
 
 fn questions(caps: ClientCaps) -> (Arc<Questions>, Respond, Said) {
-    let questions = Questions::new(ServerId::parse("x").unwrap(), caps, Arc::default());
+    let questions =
+        Questions::new(ServerId::parse("x").unwrap(), caps, Arc::default(), Pages::new(Arc::new(|_, _| {})));
     questions.agreed(Revision::V2025_11_25);
     let said = Said::default();
     let log = said.clone();
@@ -71,7 +72,7 @@ async fn one_of_many_waits_until_the_others_are_answered() {
     let (mut one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "b"));
     questions.take(request(9, ELICIT), &respond);
     assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err());
-    one.answered();
+    one.answered(None);
     drop(one);
     assert_eq!(other.asked().await.method, Method::CreateElicitation);
     assert!(said.lock().unwrap()[0].contains(CANCEL), "dropped, so answered");
@@ -100,7 +101,7 @@ async fn who_asks_like_this_gets_one_call_at_a_time() {
     let (questions, respond, _) = questions(ClientCaps::ELICIT_FORM);
     let mut one = floor(&questions, 1, "a");
     questions.take(request(9, ELICIT), &respond);
-    one.answered();
+    one.answered(None);
     drop(one);
     assert!(questions.asks.any());
     let turn = questions.try_turn(&"a".into()).unwrap();
@@ -109,7 +110,7 @@ async fn who_asks_like_this_gets_one_call_at_a_time() {
     out.asker = Some(Asker { owner: "a".into(), task: None });
     let mut first = questions.enter(2, &out, turn).unwrap();
     assert!(questions.try_turn(&"b".into()).is_err());
-    first.answered();
+    first.answered(None);
     drop(first);
     drop(questions.try_turn(&"b".into()).unwrap());
     // After a cancelled call its own caller may go on at once; others, when it is forgotten.
@@ -129,7 +130,7 @@ async fn what_stays_unclear_is_refused_in_time() {
     assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err(), "nobody is asked");
     // What is asked from then on is held anew, and goes to the call that is left.
     questions.take(request(10, ELICIT), &respond);
-    one.answered();
+    one.answered(None);
     drop(one);
     assert_eq!(other.asked().await.method, Method::CreateElicitation);
 }
@@ -215,7 +216,7 @@ async fn a_question_of_a_task_waits_for_who_waits_for_the_task_and_reaches_nobod
     let mut call = floor(&questions, 1, "a");
     questions.take(of_task(10, "t1"), &respond);
     let mut other = wait(&questions, 2, "b", "t2");
-    call.answered();
+    call.answered(None);
     drop(call);
     assert!(other.asked.try_recv().is_err() && said.lock().unwrap().is_empty());
     let mut own = wait(&questions, 3, "a", "t1");

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{self as config, EraPin, HttpTransport, Transport};
-use portcullis_hub::Command;
+use portcullis_config::{EraPin, HttpTransport, Transport};
+use portcullis_hub::{Child, Command};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 
 use super::Server;
 use crate::call::Refusal;
-use crate::upstream::channel::{Channel, Told};
+use crate::upstream::channel::Told;
 use crate::upstream::connection::{Connection, Link, Peer};
 use crate::upstream::http::SharedLink;
 use crate::upstream::opening::{
     Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
 };
+use crate::upstream::pages::Pages;
 use crate::upstream::questions::Questions;
 use crate::upstream::stdio;
 
@@ -27,7 +28,7 @@ impl Server {
         caps: ClientCaps,
     ) -> Result<Connection, Refusal> {
         match &self.settings.transport {
-            Transport::Stdio(stdio) => self.establish_stdio(stdio, caps).await,
+            Transport::Stdio(_) => self.establish_stdio(caps).await,
             // A server that takes the connection and then says nothing must not hold up everybody for ever.
             Transport::Http(_) => {
                 let limit = self.settings.call_timeout;
@@ -113,7 +114,9 @@ impl Server {
 
     /// What becomes of what the server says by itself in a conversation in which `caps` are declared.
     fn told(&self, caps: ClientCaps) -> Told {
-        Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone()) }
+        let (env, server) = (self.env.clone(), self.id.clone());
+        let pages = Pages::new(Arc::new(move |owner, id| env.page_done(&server, owner, id)));
+        Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone(), pages) }
     }
 
     fn silent(&self, limit: Duration) -> Refusal {
@@ -151,18 +154,24 @@ impl Server {
         Ok(verdict)
     }
 
-    async fn establish_stdio(
-        self: &Arc<Self>,
-        stdio: &config::Stdio,
-        caps: ClientCaps,
-    ) -> Result<Connection, Refusal> {
+    async fn establish_stdio(self: &Arc<Self>, caps: ClientCaps) -> Result<Connection, Refusal> {
         // Only a child that was found to be legacy is told in the handshake, so no other needs to be asked.
         let mut known = caps != ClientCaps::NONE && self.settings.era == EraPin::Auto;
         let mut pin = if known { EraPin::Legacy } else { self.settings.era };
         loop {
             let told = self.told(caps);
             let questions = told.questions.clone();
-            let channel = self.start_child(stdio, told).await?;
+            // One that was started ahead waits for the handshake of whoever needs it.
+            let spare =
+                if caps != ClientCaps::NONE && pin == EraPin::Legacy { self.spare.take() } else { None };
+            let is_spare = spare.is_some();
+            let child = match spare {
+                Some(child) => child,
+                None => self.start_child().await?,
+            };
+            let limits = self.env.limits();
+            let channel =
+                stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, told);
             match greet(&self.id, &channel, pin, caps, &self.env).await {
                 Ok(Greeting::Peer(peer)) => {
                     return Ok(self.connect(peer, Link::Channel(channel), questions));
@@ -178,17 +187,21 @@ impl Server {
                 }
                 Err(refusal) => {
                     channel.close().await;
+                    if is_spare {
+                        tracing::debug!(server.id = %self.id, why = refusal.message, "the spare child is of no use");
+                        continue;
+                    }
                     return Err(refusal);
                 }
             }
         }
     }
 
-    async fn start_child(
-        self: &Arc<Self>,
-        stdio: &config::Stdio,
-        told: Told,
-    ) -> Result<Arc<Channel>, Refusal> {
+    /// Starts a child; nothing is said to it.
+    pub(super) async fn start_child(&self) -> Result<Child, Refusal> {
+        let Transport::Stdio(stdio) = &self.settings.transport else {
+            return Err(Refusal::new(ErrorKind::UpstreamUnavailable, "a server behind a URL has no child"));
+        };
         let configured = stdio.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
         let inherited = stdio
             .inherit_env
@@ -203,9 +216,7 @@ impl Server {
             cwd: stdio.cwd.clone(),
         };
         let child = self.env.supervisor.spawn(&command).await;
-        let child = child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
-        let limits = self.env.limits();
-        Ok(stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, told))
+        child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) mod upstream;
 
 use std::time::Duration;
 
-pub(crate) use child::Child;
+pub(crate) use child::{Child, Process};
 pub(crate) use client::{Legacy, Modern};
 pub(crate) use fake::Fake;
 pub(crate) use gateway::Gateway;

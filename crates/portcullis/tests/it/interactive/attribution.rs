@@ -35,11 +35,33 @@ async fn two_interactive_calls_on_one_child_get_their_own_questions() {
 }
 
 #[tokio::test]
+async fn two_first_calls_at_once_get_their_own_questions() {
+    let child = Child::new(ASKING_CHILD).await;
+    let gateway = Gateway::before(&child.config());
+    let run = async |name: &str| {
+        let session = legacy_client(&gateway).await;
+        let (_, mut events) = session.stream(&gateway, &call(2, &json!({"ask": [form(name)]}))).await;
+        let question = asked(&mut events, "elicitation/create").await;
+        assert_eq!(question["params"]["message"], name, "nobody sees another's question");
+        (session, events, question)
+    };
+    // Nothing is known of the server yet, and no user answers before all of them are asked.
+    let all = tokio::join!(run("Ann"), run("Bob"), run("Eve"));
+    for ((session, mut events, question), name) in <[_; 3]>::from(all).into_iter().zip(["Ann", "Bob", "Eve"])
+    {
+        respond(&session, &gateway, &question["id"], &accepted(name)).await;
+        assert_eq!(got(&events.message().await.unwrap()["result"]), json!([accepted(name)]));
+    }
+}
+
+#[tokio::test]
 async fn a_question_that_may_be_anybodys_waits_until_it_is_clear() {
     let child = Child::new(
         r#"
 calls = []
 def call(request):
+    if request["id"] == "quiet" or not request["params"]["arguments"]:
+        return text(request, "quiet")
     calls.append(request)
     if len(calls) == 2:
         send({"id": "q", "method": "elicitation/create", "params": {"message": "second?"}})
@@ -54,15 +76,20 @@ handlers[None] = answered
     .await;
     let gateway = Gateway::before(&child.config());
     let (ann, bob) = (legacy_client(&gateway).await, legacy_client(&gateway).await);
+    // What was seen to answer without asking has no turn to wait for.
+    ann.call(&gateway, "echo", json!({})).await;
     let begin = async |session: &crate::harness::Legacy| {
         let mut connection = gateway.connect().await;
-        session.write(&mut connection, &call(1, &json!({}))).await;
+        session.write(&mut connection, &call(1, &json!({"n": 1}))).await;
         connection
     };
     let mut one = begin(&ann).await;
-    child.started().await;
-    // The conversation in which something is declared is the second process.
-    let mut declared = child.started().await;
+    // One process serves what everybody shares, and is called by nobody.
+    let [mut one_process, mut other_process] = [child.started().await, child.started().await];
+    let declared = tokio::select! {
+        _ = one_process.message(CALL) => &mut one_process,
+        _ = other_process.message(CALL) => &mut other_process,
+    };
     declared.message(CALL).await;
     let mut other = begin(&bob).await;
     declared.message(CALL).await;
@@ -119,15 +146,24 @@ handlers["notifications/initialized"] = initialized
     let gateway = Gateway::before(&child.config());
     let session = legacy_client(&gateway).await;
     session.call(&gateway, "echo", json!({})).await;
-    let mut processes = [child.started().await, child.started().await];
+    // In one of the two conversations the client's capabilities were declared, in the other one nothing was.
     let mut answers = Vec::new();
-    while answers.len() < 2 {
-        let event = processes[1].event().await.unwrap();
-        if event["id"].is_string() {
-            answers.push(event.get("result").cloned().unwrap_or_else(|| event["error"]["code"].clone()));
+    for mut process in [child.started().await, child.started().await] {
+        let before = answers.len();
+        while answers.len() < before + 2 {
+            let event = process.event().await.unwrap();
+            if event["id"].is_string() {
+                answers.push(event.get("result").cloned().unwrap_or_else(|| event["error"]["code"].clone()));
+            }
         }
     }
-    assert_eq!(answers, [json!({"action": "cancel"}), json!(-32603)]);
+    let (refused, undeclared) =
+        ([json!({"action": "cancel"}), json!(-32603)], [json!({"action": "decline"}), json!(-32601)]);
+    assert!(
+        answers == [refused.clone(), undeclared.clone()].concat()
+            || answers == [undeclared, refused].concat(),
+        "{answers:?}"
+    );
 }
 
 #[tokio::test]

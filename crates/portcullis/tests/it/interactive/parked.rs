@@ -95,6 +95,53 @@ async fn a_child_asks_in_as_many_rounds_as_it_likes() {
 }
 
 #[tokio::test]
+async fn what_comes_too_late_for_a_round_comes_in_the_next_one() {
+    let child = Child::new(
+        r#"
+got = []
+def call(request):
+    got.append(request)
+    for number, question in enumerate(request["params"]["arguments"]["ask"]):
+        if number:
+            order()
+        send(dict(question, id="q%d" % number))
+def answered(message):
+    got.append(message["result"])
+    asked = got[0]["params"]["arguments"]["ask"]
+    if len(got) > len(asked):
+        text(got[0], json.dumps(got[1:]))
+        got.clear()
+handlers["tools/call"] = call
+handlers[None] = answered
+"#,
+    )
+    .await;
+    let gateway = Gateway::before(&child.config());
+    let client = modern_client();
+    let round = async |arguments: &Value, before: Option<(&Value, &str)>| {
+        let params = match before {
+            Some((round, name)) => answering(arguments, round, &json!({&keys(round)[0]: accepted(name)})),
+            None => params(arguments),
+        };
+        client.result(&gateway, CALL, params).await
+    };
+    // One thing at a time, until the gateway does not wait for a second one.
+    let one = json!({"ask": [form("one")]});
+    for _ in 0..4 {
+        let asked = round(&one, None).await;
+        assert_eq!(got(&round(&one, Some((&asked, "Ann"))).await), json!([accepted("Ann")]));
+    }
+    let mut declared = child.started().await;
+    let two = json!({"ask": [form("one"), form("two")]});
+    let first = round(&two, None).await;
+    assert_eq!(first["inputRequests"][&keys(&first)[0]], form("one"));
+    declared.tell(json!("ask the other")).await;
+    let second = round(&two, Some((&first, "Ann"))).await;
+    assert_eq!(second["inputRequests"][&keys(&second)[0]], form("two"));
+    assert_eq!(got(&round(&two, Some((&second, "Bob"))).await), json!([accepted("Ann"), accepted("Bob")]));
+}
+
+#[tokio::test]
 async fn what_was_not_answered_is_asked_again() {
     let server = asking_over_http(vec![form("one"), form("two")]).await;
     let gateway = Gateway::before(&server.config());
