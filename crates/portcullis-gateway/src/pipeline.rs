@@ -110,10 +110,13 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     let target = (route.catalogue.server.id().as_str(), tool);
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
-        Err((call, Some(refusal))) => return refuse(gateway, &call, refusal),
-        Err((denied, None)) => {
-            Box::pin(route.look_again(&denied)).await;
-            return refuse(gateway, &denied, route::not_there(&denied));
+        Err(refused) => {
+            let (call, refusal) = *refused;
+            if let Some(refusal) = refusal {
+                return refuse(gateway, &call, refusal);
+            }
+            Box::pin(route.look_again(&call)).await;
+            return refuse(gateway, &call, route::not_there(&call));
         }
     };
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {

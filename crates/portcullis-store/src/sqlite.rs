@@ -55,10 +55,10 @@ impl Sqlite {
     }
 
     /// Has something done by the thread.
-    fn ask<'a, T: Send + 'static>(
-        &'a self,
+    fn ask<T: Send + 'static>(
+        &self,
         act: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Keeping<'a, T> {
+    ) -> Keeping<'_, T> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             // Whoever asked may have gone.

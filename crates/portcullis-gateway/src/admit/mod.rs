@@ -89,15 +89,15 @@ impl Admitted {
         act: impl FnOnce(&Call) -> Option<Act<'a>>,
         quotas: &Quotas,
         (server, tool): (&str, Option<&str>),
-    ) -> Result<Permitted, (Self, Option<Refusal>)> {
+    ) -> Result<Permitted, Box<(Self, Option<Refusal>)>> {
         if let Some(pass) = pass
             && !pass.lets(&self.call.caller, act(&self.call).as_ref())
         {
-            return Err((self, None));
+            return Err(Box::new((self, None)));
         }
         match quotas.take(&Target { principal: &self.call.caller.principal, server, tool }) {
             Ok(taken) => self.places.taken = taken,
-            Err(refusal) => return Err((self, Some(refusal))),
+            Err(refusal) => return Err(Box::new((self, Some(refusal)))),
         }
         Ok(Permitted { call: self.call, places: self.places })
     }

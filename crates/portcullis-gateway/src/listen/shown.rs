@@ -88,12 +88,12 @@ impl Shown {
 
     /// Ends when it is not good any more.
     pub(super) async fn until_over(&self) {
-        let mut changes = self.trust.changes.subscribe();
+        let mut trust = self.trust.changes.subscribe();
         while self.counts() {
             let left = Duration::from_secs(self.ends.saturating_sub(now()));
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
-                changed = changes.changed() => if changed.is_err() { return },
+                changed = trust.changed() => if changed.is_err() { return },
             }
         }
     }

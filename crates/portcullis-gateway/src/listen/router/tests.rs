@@ -40,7 +40,7 @@ fn collect(folder: &Path, found: &mut Vec<(String, String)>) {
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let texts = line.split('"').skip(1).step_by(2);
             let paths =
-                texts.filter(|text| text.starts_with("/.") || text.starts_with("/") && text.len() > 1);
+                texts.filter(|text| text.starts_with("/.") || text.starts_with('/') && text.len() > 1);
             let paths = paths.map(|text| text.split(['{', '?', ' ']).next().unwrap_or_default());
             let paths = paths.filter(|found| found.len() > 1);
             found.extend(paths.map(|found| (found.to_owned(), path.display().to_string())));
