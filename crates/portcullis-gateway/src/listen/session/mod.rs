@@ -236,7 +236,9 @@ impl Session {
         let (stream, unheard) = (state.standalone.clone(), std::mem::take(&mut state.unheard));
         drop(state);
         if let Some(stream) = stream {
-            unheard.iter().for_each(|message| stream.push(message));
+            for message in &unheard {
+                stream.push(message);
+            }
         }
     }
 
