@@ -66,12 +66,12 @@ handlers["initialize"] = when_told
 #[tokio::test]
 async fn one_that_has_ended_is_not_counted_on() {
     let child = Child::new(
-        r#"
+        r"
 def leave():
     order()
     os._exit(3)
 threading.Thread(target=leave, daemon=True).start()
-"#,
+",
     )
     .await;
     let gateway = Gateway::before(&child.config());
