@@ -62,7 +62,7 @@ fn identity(runtime: &Runtime, keys: Vec<u8>) -> Identity {
         introspection: None,
         tenants: None,
         untyped: false,
-        max_lifetime: Duration::from_secs(3600),
+        max_lifetime: Duration::from_hours(1),
     };
     let identity = Identity::new(runtime.handle().clone());
     let published = Arc::new(Publishes(keys));

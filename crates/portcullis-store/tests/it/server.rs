@@ -2,7 +2,6 @@
 //!
 //! It refuses to run as root, so root lends it the account that Debian made for it.
 
-use std::ffi::OsString;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 
 /// How long it may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server; it ends with the value.
 pub(crate) struct Server {
@@ -137,7 +136,7 @@ fn programs() -> PathBuf {
     if let Some(bin) = found.pop() {
         return bin;
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let elsewhere = std::env::split_paths(&path).find(|folder| folder.join("initdb").exists());
     elsewhere.expect("PostgreSQL is not installed; tests/system-packages postgres installs it")
 }
