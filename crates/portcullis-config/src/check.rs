@@ -4,6 +4,7 @@
 //! report holds no error.
 
 mod apps;
+mod credentials;
 mod http;
 mod identity;
 mod limits;
@@ -44,6 +45,7 @@ pub(crate) fn check(
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
         tls,
         identity: identity::identity(&mut check, file, anonymous),
+        vault_key: credentials::vault_key(&mut check, &file.vault),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         http: http::http(&mut check, &file.http),

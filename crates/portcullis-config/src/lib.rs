@@ -13,6 +13,7 @@ mod cases;
 mod check;
 mod clients;
 mod conform;
+mod credentials;
 mod effective;
 mod environment;
 mod fill;
@@ -32,6 +33,7 @@ mod slug;
 mod units;
 
 pub use cases::{Case, Cases, Expected, Who, cases};
+pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
 pub use identity::{ApiKey, ApiKeys, Dpop, Introspection, Issuer, KeyHash, Revoked, Tenants};

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+pub(crate) mod credentials;
 mod identity;
 mod policy;
 mod server;
@@ -55,6 +56,8 @@ pub(crate) struct File {
     pub(crate) apps: Apps,
     /// Who may call.
     pub(crate) identity: Identity,
+    /// Where the accounts are kept that users connect.
+    pub(crate) vault: credentials::Vault,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
     /// What browsers and proxies may send in `Origin` and `Host`.

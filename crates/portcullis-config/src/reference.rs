@@ -16,6 +16,8 @@ pub fn reference() -> String {
     for (title, definition) in [
         ("`tls`", "Tls"),
         ("`servers.<name>`", "Server"),
+        ("`servers.<name>.credentials`", "Credentials"),
+        ("`servers.<name>.credentials.idp`", "IdentityProvider"),
         ("`servers.<name>.tls`", "UpstreamTls"),
         ("`mcpServers.<name>`", "ClientServer"),
         ("`apps` and `servers.<name>.apps`", "Apps"),
@@ -25,6 +27,7 @@ pub fn reference() -> String {
         ("`identity.keys`", "Keys"),
         ("`identity.dpop`", "Dpop"),
         ("`identity.revoked`", "RevokedList"),
+        ("`vault`", "Vault"),
         ("`policy`", "Policy"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),

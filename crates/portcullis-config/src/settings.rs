@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, Dpop, Issuer, Policy, Revoked, Secret};
+use crate::{ApiKeys, Credentials, Dpop, Issuer, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Settings {
     pub tls: Option<Tls>,
     /// Who may call.
     pub identity: Identity,
+    /// The key that seals the accounts that users connect; one is made when there is none. A change needs a restart.
+    pub vault_key: Option<[u8; 32]>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
@@ -192,6 +194,8 @@ pub struct HttpUpstream {
     pub transport: HttpTransport,
     /// Headers sent with each request, names in lower case. Names and values are valid HTTP.
     pub headers: BTreeMap<String, Secret>,
+    /// As whom it is called.
+    pub credentials: Option<Credentials>,
     /// How its certificate is checked.
     pub tls: UpstreamTls,
 }

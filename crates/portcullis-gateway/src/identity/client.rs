@@ -62,13 +62,12 @@ impl Fetch for Outside {
 async fn ask(tls: Arc<ClientConfig>, wanted: Wanted) -> Result<Fetched, FetchError> {
     let place = Place::read(&wanted)?;
     let stream = connect(&place).await?;
-    let most = wanted.most;
     if !place.secure {
-        return exchange(stream, &place, wanted, most).await;
+        return exchange(stream, &place, wanted).await;
     }
     let name = ServerName::try_from(place.host.clone()).map_err(|_| failed("no server name"))?;
     let stream = TlsConnector::from(tls).connect(name, stream).await;
-    exchange(stream.map_err(|error| failed(&error.to_string()))?, &place, wanted, most).await
+    exchange(stream.map_err(|error| failed(&error.to_string()))?, &place, wanted).await
 }
 
 /// Where a URL leads.
@@ -129,17 +128,18 @@ async fn connect(place: &Place) -> Result<TcpStream, FetchError> {
     Err(last)
 }
 
-async fn exchange<S>(stream: S, place: &Place, wanted: Wanted, most: usize) -> Result<Fetched, FetchError>
+async fn exchange<S>(stream: S, place: &Place, wanted: Wanted) -> Result<Fetched, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let broke = |error: hyper::Error| failed(&error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
+    let (most, any_status) = (wanted.most, wanted.any_status);
     let request = request(place, wanted)?;
     // Both at once: the connection ends when the answer has been read or is given up.
     let answer = async move {
         let response = sender.send_request(request).await.map_err(broke)?;
-        read(response, most).await
+        read(response, most, any_status).await
     };
     tokio::pin!(answer);
     tokio::select! {
@@ -159,26 +159,32 @@ fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchE
     let request = match wanted.form {
         None => builder.method("GET").body(Full::default()),
         Some(form) => {
-            let mut authorization =
-                HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
-            authorization.set_sensitive(true);
-            builder
-                .method("POST")
-                .header(AUTHORIZATION, authorization)
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(Full::from(form.body))
+            let media = if form.json { "application/json" } else { "application/x-www-form-urlencoded" };
+            let mut builder = builder.method("POST").header(CONTENT_TYPE, media);
+            if !form.authorization.is_empty() {
+                let mut authorization =
+                    HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
+                authorization.set_sensitive(true);
+                builder = builder.header(AUTHORIZATION, authorization);
+            }
+            if let Some(proof) = form.proof {
+                builder = builder.header("dpop", proof);
+            }
+            builder.body(Full::from(form.body))
         }
     };
     request.map_err(|error| failed(&error.to_string()))
 }
 
-async fn read(response: Response<Incoming>, most: usize) -> Result<Fetched, FetchError> {
-    if response.status() != StatusCode::OK {
+async fn read(response: Response<Incoming>, most: usize, any_status: bool) -> Result<Fetched, FetchError> {
+    if response.status() != StatusCode::OK && !any_status {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
+    let (status, nonce) = (response.status().as_u16(), response.headers().get("dpop-nonce"));
+    let nonce = nonce.and_then(|nonce| nonce.to_str().ok()).map(str::to_owned);
     match bounded::collect(response.into_body(), most).await {
-        Ok(body) => Ok(Fetched { body: body.to_vec(), max_age }),
+        Ok(body) => Ok(Fetched { status, body: body.to_vec(), max_age, nonce }),
         Err(Unread::TooLarge) => Err(failed("the answer is too large")),
         Err(Unread::Broken(error)) => Err(failed(&error.to_string())),
     }
@@ -199,7 +205,7 @@ mod tests {
     use super::*;
 
     fn place(url: &str, trust: Trust) -> Result<Place, FetchError> {
-        Place::read(&Wanted { url: url.into(), trust, form: None, most: 1 })
+        Place::read(&Wanted::get(url, trust, 1))
     }
 
     #[test]

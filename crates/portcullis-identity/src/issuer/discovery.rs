@@ -25,7 +25,7 @@ pub(super) enum DiscoveryError {
 pub(super) async fn jwks_uri(issuer: &str, client: &dyn Fetch) -> Result<String, DiscoveryError> {
     let mut last = None;
     for url in places(issuer) {
-        let wanted = Wanted { url: url.clone(), trust: Trust::Configured, form: None, most: LARGEST };
+        let wanted = Wanted::get(&url, Trust::Configured, LARGEST);
         match client.fetch(wanted).await {
             Ok(fetched) => return read(issuer, url, &fetched.body),
             Err(cause @ FetchError::Status(_)) => last = Some(DiscoveryError::Fetch { url, cause }),
@@ -45,7 +45,7 @@ fn read(issuer: &str, url: String, document: &[u8]) -> Result<String, DiscoveryE
 }
 
 /// The well-known addresses, in the order of MCP 2026-07-28 (authorization server discovery).
-fn places(issuer: &str) -> Vec<String> {
+pub(crate) fn places(issuer: &str) -> Vec<String> {
     let start = issuer.find("://").map_or(0, |at| at + 3);
     let (origin, path) = match issuer[start..].find('/') {
         Some(slash) => issuer.split_at(start + slash),

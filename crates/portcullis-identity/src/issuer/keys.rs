@@ -154,7 +154,7 @@ impl Keys {
                 (url, trust)
             }
         };
-        let wanted = Wanted { url: url.clone(), trust, form: None, most: LARGEST };
+        let wanted = Wanted::get(&url, trust, LARGEST);
         let fetched = self.client.fetch(wanted).await.map_err(|error| format!("{url}: {error}"))?;
         let set = KeySet::read(&fetched.body).map_err(|error| format!("{url}: {error}"))?;
         Ok((set, fetched.max_age.unwrap_or(KEPT.0)))
@@ -166,7 +166,7 @@ impl Keys {
 }
 
 /// Scheme, host and port as written.
-fn origin(url: &str) -> &str {
+pub(crate) fn origin(url: &str) -> &str {
     let start = url.find("://").map_or(0, |at| at + 3);
     let length = url[start..].find(['/', '?', '#']).unwrap_or(url.len() - start);
     &url[..start + length]

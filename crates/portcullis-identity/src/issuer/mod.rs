@@ -1,6 +1,6 @@
 //! One identity provider: its settings, its keys, and how it is asked about tokens.
 
-mod discovery;
+pub(crate) mod discovery;
 mod introspection;
 mod keys;
 
@@ -14,7 +14,7 @@ use crate::settings::IssuerSettings;
 pub(crate) use introspection::Introspector;
 #[cfg(test)]
 pub(crate) use keys::BETWEEN_MISSES;
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Keys, origin};
 
 /// An identity provider.
 pub(crate) struct Issuer {

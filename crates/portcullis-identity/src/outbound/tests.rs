@@ -1,0 +1,1 @@
+//! Credentials, against an outside that a test writes.
