@@ -40,6 +40,7 @@ EDGES = {
         "portcullis-mcp",
         "portcullis-model",
         "portcullis-policy",
+        "portcullis-store",
         "portcullis-telemetry",
     },
     "portcullis-bench": set(),

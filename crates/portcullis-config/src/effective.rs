@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CredentialKind, Credentials, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits,
-    LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
+    Anonymous, Apps, CredentialKind, Credentials, Dpop, EraPin, FactKind, HttpTransport, HttpUpstream,
+    Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy,
+    PolicyMode, Secret, Server, Settings, Sharing, Stdio, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -218,7 +219,8 @@ fn credentials(credentials: &Credentials) -> Value {
         }
         CredentialKind::TokenExchange { entra, delegation, actor } => {
             shown["flavor"] = json!(if *entra { "entra-obo" } else { "standard" });
-            shown["mode"] = json!((!entra).then_some(if *delegation { "delegation" } else { "impersonation" }));
+            shown["mode"] =
+                json!((!entra).then_some(if *delegation { "delegation" } else { "impersonation" }));
             shown["actor_token"] = json!(some(actor));
         }
         CredentialKind::IdJag { idp_issuer, idp_token_url, idp_client, subject, id_token } => {

@@ -1,17 +1,18 @@
 //! The data plane as one object: what all calls share.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use portcullis_config::{Anonymous, Settings};
+use portcullis_config::{Anonymous, Settings, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::Identity;
+use portcullis_identity::outbound::Office;
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
-use portcullis_model::ServerId;
+use portcullis_model::{Records, ServerId};
 use portcullis_policy::Problem;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
@@ -53,6 +54,7 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
+    takes_subjects: AtomicBool,
     /// No new work is taken; what is under way may end.
     pub(crate) draining: CancellationToken,
     /// The address that the listener got.
@@ -103,6 +105,7 @@ impl Gateway {
         supervisor: Supervisor,
         metrics: Metrics,
         tracer: Tracer,
+        records: Arc<dyn Records>,
     ) -> Result<Arc<Self>, UpdateError> {
         let info = implementation();
         let limits = settings.limits.clone();
@@ -110,7 +113,9 @@ impl Gateway {
         let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
-        let env = Surroundings::new(control, supervisor, workers, info.as_str().to_owned(), metrics, limits);
+        let office = Office::new(records, settings.vault_key, control.clone());
+        let client_info = info.as_str().to_owned();
+        let env = Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),
@@ -127,6 +132,7 @@ impl Gateway {
             identity,
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
+            takes_subjects: AtomicBool::new(false),
             draining: CancellationToken::new(),
             address: OnceLock::new(),
             info,
@@ -147,7 +153,7 @@ impl Gateway {
     /// As [`Gateway::new`].
     pub fn check(settings: &Settings) -> Result<(), UpdateError> {
         for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
-            Server::check(server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
+            Server::check(id, server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
         InForce::load(settings).map_err(UpdateError::Policy)?;
@@ -224,11 +230,17 @@ impl Gateway {
             && !settings.identity.takes_tokens();
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
+        self.tell_office_where_it_is();
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.identity.reload(identity::settings(&settings.identity), |issuer| {
             let client = clients.iter().find(|(id, _)| *id == issuer.issuer);
             client.expect("every issuer was given a client").1.clone()
         });
+        let takes_subjects = settings.servers.values().any(|server| match &server.transport {
+            Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
+            Transport::Stdio(_) => false,
+        });
+        self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
         self.servers.store(Arc::new(update.servers));
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
@@ -250,6 +262,17 @@ impl Gateway {
             });
         }
         Ok(())
+    }
+
+    /// The URL under which browsers know the gateway has been settled.
+    pub(crate) fn tell_office_where_it_is(&self) {
+        let settings = self.settings.load();
+        self.env.office.set_base(identity::base(&settings, self.address.get().copied()));
+    }
+
+    /// Whether a server wants callers' tokens in exchange.
+    pub(crate) fn takes_subjects(&self) -> bool {
+        self.takes_subjects.load(Ordering::Relaxed)
     }
 
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
@@ -287,6 +310,9 @@ impl Gateway {
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
             self.tasks.sweep();
+            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle()) {
+                self.env.control.spawn(idle.retire(Duration::ZERO));
+            }
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);
@@ -306,7 +332,10 @@ impl Gateway {
     pub async fn close(&self) {
         let servers = self.servers.swap(Arc::default());
         let patience = Duration::ZERO;
-        let closing = servers.iter().map(|catalogue| catalogue.server.clone().retire(patience));
+        let all = servers
+            .iter()
+            .flat_map(|catalogue| std::iter::once(catalogue.server.clone()).chain(catalogue.take_users()));
+        let closing = all.map(|server| server.retire(patience));
         futures_util::future::join_all(closing).await;
         self.env.supervisor.shutdown().await;
     }

@@ -11,6 +11,7 @@ use portcullis_config::{self as config, Loaded};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::{self, Certificates, Listener, ListenerTls, Workers};
 use portcullis_hub::Supervisor;
+use portcullis_store::Memory;
 use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -75,8 +76,10 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let tls = load_tls(&settings)?;
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
-    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer)
-        .map_err(|error| Usage(error.to_string()))?;
+    let records = Arc::new(Memory::default());
+    let gateway =
+        Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer, records)
+            .map_err(|error| Usage(error.to_string()))?;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());

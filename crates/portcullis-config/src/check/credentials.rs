@@ -45,14 +45,20 @@ pub(super) fn credentials(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Opti
         Kind::Assertion => {
             let lifetime = check.duration(&path.key("lifetime"), raw.lifetime.as_ref(), LIFETIME);
             if lifetime > LONGEST_LIFETIME || lifetime.subsec_nanos() != 0 {
-                check.error(&path.key("lifetime"), "must be whole seconds, up to 10m: whoever finds one may use it");
+                check.error(
+                    &path.key("lifetime"),
+                    "must be whole seconds, up to 10m: whoever finds one may use it",
+                );
             }
             let header = raw.header.as_ref().and_then(|name| header(check, path, name));
-            CredentialKind::Assertion { lifetime, key: secret(check, path, "private_key", raw.private_key.as_ref()), header }
+            CredentialKind::Assertion {
+                lifetime,
+                key: secret(check, path, "private_key", raw.private_key.as_ref()),
+                header,
+            }
         }
     };
-    let needs_client =
-        matches!(raw.kind, Kind::ClientCredentials | Kind::TokenExchange | Kind::IdJag);
+    let needs_client = matches!(raw.kind, Kind::ClientCredentials | Kind::TokenExchange | Kind::IdJag);
     let own = Own {
         id: raw.client_id.as_deref(),
         secret: raw.client_secret.as_ref(),
@@ -88,7 +94,8 @@ pub(super) fn credentials(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Opti
 
 fn misplaced(check: &mut Check<'_>, path: &Path, raw: &Raw) {
     use Kind as K;
-    const TOKENS: &[Kind] = &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::WorkloadIdentity, K::Oauth];
+    const TOKENS: &[Kind] =
+        &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::WorkloadIdentity, K::Oauth];
     const UNTIL_OAUTH: &[Kind] = &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::WorkloadIdentity];
     const CLIENTS: &[Kind] = &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Oauth];
     let keys: [(&str, bool, &[Kind]); 22] = [
@@ -99,10 +106,18 @@ fn misplaced(check: &mut Check<'_>, path: &Path, raw: &Raw) {
         ("token_url", raw.token_url.is_some(), UNTIL_OAUTH),
         ("client_id", raw.client_id.is_some(), TOKENS),
         ("client_secret", raw.client_secret.is_some(), CLIENTS),
-        ("private_key", raw.private_key.is_some(), &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Oauth, K::Assertion]),
+        (
+            "private_key",
+            raw.private_key.is_some(),
+            &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Oauth, K::Assertion],
+        ),
         ("client_auth", raw.client_auth.is_some(), CLIENTS),
         ("scopes", !raw.scopes.is_empty(), TOKENS),
-        ("audience", raw.audience.is_some(), &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Assertion]),
+        (
+            "audience",
+            raw.audience.is_some(),
+            &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Assertion],
+        ),
         ("resource", raw.resource.is_some(), UNTIL_OAUTH),
         ("flavor", raw.flavor.is_some(), &[K::TokenExchange]),
         ("mode", raw.mode.is_some(), &[K::TokenExchange]),
@@ -157,7 +172,8 @@ fn is_header_value(check: &mut Check<'_>, path: &Path, value: &str) {
 
 fn header(check: &mut Check<'_>, path: &Path, name: &str) -> Option<String> {
     let known = HeaderName::from_bytes(name.as_bytes()).ok().map(|name| name.as_str().to_owned());
-    let fits = known.filter(|name| !super::server::RESERVED.contains(&name.as_str()) && !name.starts_with("mcp-"));
+    let fits =
+        known.filter(|name| !super::server::RESERVED.contains(&name.as_str()) && !name.starts_with("mcp-"));
     if fits.is_none() {
         check.error(&path.key("header"), "not the name of a header that the gateway does not set itself");
     }
@@ -232,7 +248,11 @@ fn client(check: &mut Check<'_>, path: &Path, own: &Own<'_>, needed: bool) -> Op
         OauthClientAuth::PrivateKey(check.secret(&path.key("private_key"), "private_key", key)?)
     } else if let Some(secret) = own.secret {
         let secret = check.secret(&path.key("client_secret"), "client_secret", secret)?;
-        if own.auth == Some(ClientAuth::Post) { OauthClientAuth::Post(secret) } else { OauthClientAuth::Basic(secret) }
+        if own.auth == Some(ClientAuth::Post) {
+            OauthClientAuth::Post(secret)
+        } else {
+            OauthClientAuth::Basic(secret)
+        }
     } else {
         OauthClientAuth::Public
     };
@@ -247,7 +267,10 @@ fn secret(check: &mut Check<'_>, path: &Path, key: &str, raw: Option<&raw::Secre
 fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
     match absolute_url(url) {
         Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
-            check.error(path, "plain `http` off this machine: anybody on the way could read secrets; use `https`");
+            check.error(
+                path,
+                "plain `http` off this machine: anybody on the way could read secrets; use `https`",
+            );
         }
         Ok(_) => {}
         Err(message) => check.error(path, message),
@@ -258,7 +281,10 @@ fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
     for (index, scope) in scopes.iter().enumerate() {
         if scope.is_empty() || !scope.bytes().all(fits) {
-            check.error(&path.index(index), "not a scope: it is empty, or holds blanks, quotes or backslashes");
+            check.error(
+                &path.index(index),
+                "not a scope: it is empty, or holds blanks, quotes or backslashes",
+            );
         }
     }
 }

@@ -215,9 +215,13 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
         );
     }
     let credentials = raw.credentials.as_ref();
-    let credentials = credentials.and_then(|raw| super::credentials::credentials(check, &path.key("credentials"), raw));
+    let credentials =
+        credentials.and_then(|raw| super::credentials::credentials(check, &path.key("credentials"), raw));
     if credentials.is_some() && headers.contains_key("authorization") {
-        check.error(&path.key("headers"), "holds `authorization`, which `credentials` set; keep one of the two");
+        check.error(
+            &path.key("headers"),
+            "holds `authorization`, which `credentials` set; keep one of the two",
+        );
     }
     Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls })
 }

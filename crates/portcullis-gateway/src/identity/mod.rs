@@ -5,6 +5,7 @@
 mod client;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
@@ -57,6 +58,14 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
         untyped: issuer.untyped,
         max_lifetime: issuer.max_lifetime,
     }
+}
+
+/// A client that asks the outside; it trusts the authorities of a file, or those of the system.
+///
+/// # Errors
+/// Why the authorities cannot be trusted.
+pub(crate) fn outside(ca: Option<&Path>) -> Result<Arc<dyn Fetch>, TlsError> {
+    Ok(Arc::new(Outside::new(ca)?))
 }
 
 /// Clients of issuers, by their identifiers.

@@ -61,6 +61,7 @@ impl Listener {
     /// would not say. Connections go to the worker that has the fewest.
     pub async fn run(self, gateway: Arc<Gateway>, workers: Arc<Workers>) {
         let _ = gateway.address.set(self.address);
+        gateway.tell_office_where_it_is();
         loop {
             let stream = match self.socket.accept().await {
                 Ok((stream, _)) => stream,

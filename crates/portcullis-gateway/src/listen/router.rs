@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, guard, legacy, metadata, modern, ops, sse, standalone};
+use super::{batch, connect, guard, legacy, metadata, modern, ops, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
@@ -112,10 +112,16 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (_, path) => match (endpoint(path), sse_endpoint(path)) {
             (Some(endpoint), _) => return mcp(context, endpoint, head).await,
             (None, Some((endpoint, leg))) => return http_sse(context, endpoint, leg, head).await,
-            (None, None) => about(context, head).unwrap_or_else(|| {
-                let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
-                response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
-            }),
+            (None, None) => match about(context, head) {
+                Some(answer) => answer,
+                None => match Box::pin(connect::answer(context, head)).await {
+                    Some(answer) => answer,
+                    None => {
+                        let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
+                        response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
+                    }
+                },
+            },
         },
     })
 }

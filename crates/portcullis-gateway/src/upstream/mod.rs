@@ -8,6 +8,7 @@
 mod asked;
 mod channel;
 mod connection;
+mod credentials;
 mod event_stream;
 mod feed;
 mod h1;

@@ -15,14 +15,16 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
+use portcullis_identity::outbound::{Kind, SigningKey, Source, SubjectToken};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::{ErrorKind, Principal, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
+use super::credentials::{self, Credentials};
 use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
@@ -37,6 +39,9 @@ use crate::seal::random_unit;
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
+/// How often the store is asked whether an account was connected elsewhere.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// A conversation in which something was declared is ended after so long without a call.
 const DECLARED_IDLE: Duration = Duration::from_mins(10);
 
@@ -49,6 +54,10 @@ pub(crate) struct Server {
     apps: Option<Arc<Policy>>,
     /// Present when it is behind a URL.
     http: Option<SharedLink>,
+    /// What its credentials are got with.
+    credentials: Option<Arc<Credentials>>,
+    /// Whose it is, where each user is called for with credentials of their own.
+    owner: Option<Principal>,
     /// Which certificates the settings named when they were read.
     certificates: Option<Vec<u8>>,
     /// What probing found behind the URL.
@@ -112,9 +121,12 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::new`].
-    pub(crate) fn check(settings: &config::Server) -> Result<(), TlsError> {
+    pub(crate) fn check(id: &ServerId, settings: &config::Server) -> Result<(), TlsError> {
         match &settings.transport {
-            Transport::Http(http) => HttpLink::new(http, 0).map(drop),
+            Transport::Http(http) => {
+                Credentials::of(id, http)?;
+                HttpLink::new(http, 0).map(drop)
+            }
             Transport::Stdio(_) => Ok(()),
         }
     }
@@ -130,19 +142,54 @@ impl Server {
     ) -> Result<Arc<Self>, TlsError> {
         // Before they are read: what is renewed in between is then found to differ.
         let certificates = certificates(&settings);
-        let http = match &settings.transport {
-            Transport::Http(http) => Some(Arc::new(HttpLink::new(http, env.workers + 1)?)),
-            Transport::Stdio(_) => None,
+        let (http, credentials) = match &settings.transport {
+            Transport::Http(http) => {
+                let credentials = Credentials::of(&id, http)?;
+                let shared = credentials.as_ref().filter(|credentials| !credentials.is_personal());
+                let source = shared.map(|credentials| credentials.source(&env.office, None));
+                let link = HttpLink::new(http, env.workers + 1)?.called_as(source);
+                (Some(Arc::new(link)), credentials.map(Arc::new))
+            }
+            Transport::Stdio(_) => (None, None),
         };
+        Ok(Self::with(id, settings, env, http, certificates, credentials, None))
+    }
+
+    /// The server as one of its users knows it: over the same connections, with that user's credentials and with nothing
+    /// else in common.
+    pub(crate) fn for_owner(&self, owner: Principal) -> Arc<Self> {
+        let source = self.credentials.as_ref().map(|it| it.source(&self.env.office, Some(owner.clone())));
+        Self::with(
+            self.id.clone(),
+            self.settings.clone(),
+            self.env.clone(),
+            self.http.as_ref().map(|link| Arc::new(link.called_as(source))),
+            self.certificates.clone(),
+            self.credentials.clone(),
+            Some(owner),
+        )
+    }
+
+    fn with(
+        id: ServerId,
+        settings: config::Server,
+        env: Arc<Surroundings>,
+        http: Option<SharedLink>,
+        certificates: Option<Vec<u8>>,
+        credentials: Option<Arc<Credentials>>,
+        owner: Option<Principal>,
+    ) -> Arc<Self> {
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
         let apps = Some(views::policy(&settings.apps)).filter(|apps| !apps.is_open()).map(Arc::new);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             id,
             settings,
             apps,
             env,
             http,
+            credentials,
+            owner,
             certificates,
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
@@ -155,7 +202,63 @@ impl Server {
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
-        }))
+        })
+    }
+
+    /// Whether each of its users is called for with credentials of their own.
+    pub(crate) fn is_personal(&self) -> bool {
+        self.owner.is_none() && self.credentials.as_ref().is_some_and(|it| it.is_personal())
+    }
+
+    /// Where its credentials come from.
+    pub(crate) fn source(&self) -> Option<&Arc<Source>> {
+        self.http.as_ref()?.source()
+    }
+
+    /// The key with which assertions for it are signed, where it has one of its own.
+    pub(crate) fn signing_key(&self) -> Option<Arc<SigningKey>> {
+        self.credentials.as_ref()?.key()
+    }
+
+    /// Whether its users connect accounts.
+    pub(crate) fn takes_accounts(&self) -> bool {
+        self.source().is_some_and(|source| matches!(source.kind(), Kind::Oauth(_)))
+    }
+
+    /// The token of the caller that it belongs to.
+    pub(crate) fn offer(&self, subject: &Arc<SubjectToken>) {
+        if let Some(source) = self.source() {
+            source.offer(subject);
+        }
+    }
+
+    /// A user comes back who was sent to connect an account, and may still be at it.
+    pub(crate) async fn until_connected(&self, patience: Duration) {
+        let Some(source) = self.source() else { return };
+        let looking = async {
+            loop {
+                tokio::select! {
+                    () = source.until_connected() => return,
+                    // It may have been connected in another process.
+                    () = tokio::time::sleep(LOOK_AGAIN) => if source.is_connected().await != Ok(false) { return },
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, looking).await;
+    }
+
+    /// Whether an account is connected.
+    ///
+    /// # Errors
+    /// What is needed first.
+    pub(crate) async fn is_connected(&self) -> Result<(), Refusal> {
+        let Some(source) = self.source() else { return Ok(()) };
+        let connected = match source.credential().await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => source.invite().await,
+            Err(needed) => Err(needed),
+        };
+        connected.map_err(|needed| credentials::refusal(&self.id, &needed))
     }
 
     /// Its slug.
@@ -419,9 +522,16 @@ impl Server {
                 Ok(connection)
             }
             Err(refusal) => {
-                self.note_down(&refusal.message);
+                self.note_refused(&refusal);
                 Err(refusal)
             }
+        }
+    }
+
+    /// A conversation could not be opened. A server whose user has something to do first is not down.
+    fn note_refused(&self, refusal: &Refusal) {
+        if refusal.kind != ErrorKind::ConnectionRequired {
+            self.note_down(&refusal.message);
         }
     }
 
@@ -494,7 +604,9 @@ impl Server {
         health.backoff.started(Instant::now());
         health.down = None;
         health.up = true;
-        self.env.metrics.set_server_up(self.id.as_str(), true);
+        if self.owner.is_none() {
+            self.env.metrics.set_server_up(self.id.as_str(), true);
+        }
         tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
     }
 
@@ -507,7 +619,9 @@ impl Server {
         tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
         health.down = Some((why.to_owned(), Instant::now() + wait));
         health.up = false;
-        self.env.metrics.set_server_up(self.id.as_str(), false);
+        if self.owner.is_none() {
+            self.env.metrics.set_server_up(self.id.as_str(), false);
+        }
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

@@ -171,15 +171,16 @@ impl Source {
         };
         let reach = self.reach(&[oauth.issuer.as_deref()]);
         let (url, named) = (&self.settings.url, link.challenge.resource_metadata.as_deref());
-        let resource =
-            discovery::resource(&*self.fetch, &reach, url, named, oauth.issuer.as_deref()).await?;
+        let resource = discovery::resource(&*self.fetch, &reach, url, named, oauth.issuer.as_deref()).await?;
         let authority = match &resource.issuer {
             Some(issuer) => authority(&*self.fetch, &reach, issuer).await?,
             None => own_authority(&*self.fetch, &reach, url).await?,
         };
         if !authority.pkce {
             let issuer = &authority.issuer;
-            return Err(self.denied(&format!("the authorization server {issuer} does not say that it has PKCE")));
+            return Err(
+                self.denied(&format!("the authorization server {issuer} does not say that it has PKCE"))
+            );
         }
         let endpoint = self.page(&authority)?.to_owned();
         let client = self.client_at(oauth, &authority, &reach).await?;
@@ -225,7 +226,8 @@ impl Source {
     /// Where a browser may be sent: a page of the web, over TLS unless it is inside.
     fn page<'a>(&self, authority: &'a Authority) -> Result<&'a str, Needed> {
         let endpoint = authority.authorization_endpoint.as_deref();
-        let endpoint = endpoint.ok_or_else(|| self.denied("its authorization server has no page to log in"))?;
+        let endpoint =
+            endpoint.ok_or_else(|| self.denied("its authorization server has no page to log in"))?;
         let fits = endpoint.bytes().all(|byte| byte.is_ascii_graphic()) && !endpoint.contains('#');
         let secure = endpoint.starts_with("https://") || self.settings.private_network;
         if !fits || !secure {

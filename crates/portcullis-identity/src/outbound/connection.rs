@@ -204,7 +204,8 @@ impl Source {
         let answer = ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
         match answer {
             Ok(tokens) => {
-                let renewed = self.keep(kept.account.clone(), tokens, kept.scopes, kept.refresh, kept.since)?;
+                let renewed =
+                    self.keep(kept.account.clone(), tokens, kept.scopes, kept.refresh, kept.since)?;
                 if vault.put(KIND, &key, &renewed.write(), None, Expected::Version(version)).await? {
                     return Ok(Some(renewed.credential()));
                 }
@@ -324,7 +325,11 @@ impl Source {
             Ok(fetched) if fetched.status == 200 => {}
             other => {
                 let status = other.map(|fetched| fetched.status);
-                tracing::warn!(server.id = self.settings.server, ?status, "the account's tokens were not revoked");
+                tracing::warn!(
+                    server.id = self.settings.server,
+                    ?status,
+                    "the account's tokens were not revoked"
+                );
             }
         }
     }

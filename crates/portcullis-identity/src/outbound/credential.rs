@@ -19,11 +19,25 @@ pub struct Credential {
 }
 
 pub(super) enum What {
-    Header { name: String, value: String },
+    Header {
+        name: String,
+        value: String,
+    },
     Bearer(String),
-    Dpop { token: String, value: String, prover: Arc<Prover> },
+    Dpop {
+        token: String,
+        value: String,
+        prover: Arc<Prover>,
+    },
     /// Made anew for each request.
-    Assertion { key: Arc<SigningKey>, issuer: String, subject: String, audience: String, lifetime: u64, header: Option<String> },
+    Assertion {
+        key: Arc<SigningKey>,
+        issuer: String,
+        subject: String,
+        audience: String,
+        lifetime: u64,
+        header: Option<String>,
+    },
 }
 
 /// The headers of one request.
@@ -74,9 +88,7 @@ impl Credential {
     pub fn headers(&self, method: &str, url: &str) -> Headers<'_> {
         let authorization = |value| Headers { credential: ("authorization", value), proof: None };
         match &self.what {
-            What::Header { name, value } => {
-                Headers { credential: (name, Cow::Borrowed(value)), proof: None }
-            }
+            What::Header { name, value } => Headers { credential: (name, Cow::Borrowed(value)), proof: None },
             What::Bearer(value) => authorization(Cow::Borrowed(value)),
             What::Dpop { token, value, prover } => Headers {
                 proof: Some(prover.prove(method, url, Some(token))),

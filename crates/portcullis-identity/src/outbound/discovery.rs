@@ -137,11 +137,7 @@ fn is_about(identifier: &str, url: &str) -> bool {
 }
 
 /// What an authorization server can do.
-pub(super) async fn authority(
-    fetch: &dyn Fetch,
-    reach: &Reach,
-    issuer: &str,
-) -> Result<Authority, Needed> {
+pub(super) async fn authority(fetch: &dyn Fetch, reach: &Reach, issuer: &str) -> Result<Authority, Needed> {
     for place in places(issuer) {
         if let Some(document) = document(fetch, reach, &place).await? {
             return read_authority(&document, &place, issuer);

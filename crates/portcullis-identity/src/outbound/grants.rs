@@ -109,7 +109,10 @@ impl Source {
     /// RFC 8693 section 2.2.1, and what a token for this user, this server and this actor must say.
     fn check_exchanged(&self, exchange: &Exchange, found: &Found, tokens: &Tokens) -> Result<(), Needed> {
         let wrong = |why: &str| {
-            Needed::Denied(format!("the token endpoint {} gave what was not asked for: {why}", found.endpoint.url))
+            Needed::Denied(format!(
+                "the token endpoint {} gave what was not asked for: {why}",
+                found.endpoint.url
+            ))
         };
         if !matches!(tokens.issued.as_deref(), Some(ACCESS_TOKEN | JWT)) {
             return Err(wrong("`issued_token_type` is no access token"));
@@ -125,7 +128,8 @@ impl Source {
         let grant = &exchange.grant;
         let expected = [grant.audience.as_deref(), Some(found.resource.as_str())];
         let expected: Vec<&str> = expected.into_iter().flatten().filter(|it| !it.is_empty()).collect();
-        if !expected.is_empty() && !audiences(claims).is_none_or(|all| expected.iter().any(|it| all.contains(it)))
+        if !expected.is_empty()
+            && !audiences(claims).is_none_or(|all| expected.iter().any(|it| all.contains(it)))
         {
             return Err(wrong("the token is for another audience"));
         }
@@ -145,7 +149,8 @@ impl Source {
             Some(subject) => subject.expose().to_owned(),
             None => {
                 let subject = self.state().subject.clone();
-                let needed = || self.denied("it is called for users, by their tokens; this caller presented none");
+                let needed =
+                    || self.denied("it is called for users, by their tokens; this caller presented none");
                 subject.ok_or_else(needed)?.expose().to_owned()
             }
         };

@@ -35,8 +35,8 @@ pub use credential::{Credential, Headers};
 pub use needed::{Connect, Needed};
 pub use office::Office;
 pub use settings::{
-    Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, Oauth, Place, ServerCredentials,
-    Workload,
+    Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, Oauth, Place,
+    ServerCredentials, Workload,
 };
 pub use sign::{KeyError, SigningKey};
 pub use source::{Refusal, Source};

@@ -32,7 +32,8 @@ impl Source {
             return Ok(client.clone());
         }
         let own = self.office.document_url();
-        let document = oauth.client_metadata_url.clone().or_else(|| own.starts_with("https://").then_some(own));
+        let document =
+            oauth.client_metadata_url.clone().or_else(|| own.starts_with("https://").then_some(own));
         if let Some(id) = document.filter(|_| authority.reads_clients) {
             return Ok(Client { id, auth: ClientAuth::Public });
         }
@@ -67,14 +68,15 @@ impl Source {
         metadata["token_endpoint_auth_method"] = method.into();
         metadata["application_type"] = if is_local { "native" } else { "web" }.into();
         let form = Form { body: metadata.to_string(), json: true, ..Form::default() };
-        let wanted = Wanted {
-            any_status: true,
-            ..Wanted::post(endpoint, reach.trust(endpoint), form, LARGEST)
-        };
+        let wanted =
+            Wanted { any_status: true, ..Wanted::post(endpoint, reach.trust(endpoint), form, LARGEST) };
         let failed = |why: String| Needed::Unavailable(format!("registering at {endpoint}: {why}"));
         let fetched = self.fetch.fetch(wanted).await.map_err(|error| failed(error.to_string()))?;
         if !matches!(fetched.status, 200 | 201) {
-            return Err(self.denied(&format!("the authorization server refused to register the gateway ({})", fetched.status)));
+            return Err(self.denied(&format!(
+                "the authorization server refused to register the gateway ({})",
+                fetched.status
+            )));
         }
         let answer: Value = serde_json::from_slice(&fetched.body).unwrap_or_default();
         let kept = json!({
@@ -82,8 +84,9 @@ impl Source {
             "client_secret": answer["client_secret"],
             "method": answer["token_endpoint_auth_method"].as_str().unwrap_or(method),
         });
-        let client = read(&kept)
-            .ok_or_else(|| self.denied("the authorization server registered the gateway without saying as whom"))?;
+        let client = read(&kept).ok_or_else(|| {
+            self.denied("the authorization server registered the gateway without saying as whom")
+        })?;
         let end = answer["client_secret_expires_at"].as_u64().filter(|end| *end > 0);
         if end.is_none_or(|end| end > now() + 60) {
             let end = end.map(|end| UNIX_EPOCH + Duration::from_secs(end - 60));

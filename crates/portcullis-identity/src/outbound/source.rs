@@ -107,7 +107,7 @@ impl Source {
     /// The caller's token, for kinds that exchange it.
     pub fn offer(&self, subject: &Arc<SubjectToken>) {
         let mut state = self.state();
-        if !state.subject.as_ref().is_some_and(|known| Arc::ptr_eq(known, subject)) {
+        if !state.subject.as_ref().is_some_and(|known| known.expose() == subject.expose()) {
             state.subject = Some(subject.clone());
             // What failed with the last one may succeed with this.
             state.failed = None;
@@ -259,7 +259,8 @@ impl Source {
         };
         if fixed {
             // What the operator wrote down is not for a server to widen.
-            let message = format!("it wants the scopes `{names}`, which its `credentials` do not ask for (403)");
+            let message =
+                format!("it wants the scopes `{names}`, which its `credentials` do not ask for (403)");
             return Err(self.denied(&message));
         }
         {

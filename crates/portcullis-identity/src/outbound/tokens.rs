@@ -142,9 +142,7 @@ pub(super) async fn ask(
             continue;
         }
         return Err(match (code, fetched.status) {
-            (_, 429 | 500..) | (None, _) => {
-                TokenError::Unavailable(format!("answered {}", fetched.status))
-            }
+            (_, 429 | 500..) | (None, _) => TokenError::Unavailable(format!("answered {}", fetched.status)),
             (Some(code), _) => TokenError::Refused(code.to_owned()),
         });
     }
@@ -156,7 +154,12 @@ pub(super) fn is_code(code: &str) -> bool {
         && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
-pub(super) fn form(endpoint: &Endpoint, client: Option<&Client>, mut fields: Fields, proof: Option<String>) -> Form {
+pub(super) fn form(
+    endpoint: &Endpoint,
+    client: Option<&Client>,
+    mut fields: Fields,
+    proof: Option<String>,
+) -> Form {
     let mut authorization = String::new();
     if let Some(client) = client {
         match &client.auth {
@@ -196,7 +199,8 @@ fn read(answer: &Value) -> Result<Tokens, TokenError> {
     // Some write it as a text.
     let lifetime = &answer["expires_in"];
     let lifetime = lifetime.as_u64().or_else(|| lifetime.as_str()?.parse().ok());
-    let refresh = answer["refresh_token"].as_str().filter(|token| token.len() <= LONGEST && !token.is_empty());
+    let refresh =
+        answer["refresh_token"].as_str().filter(|token| token.len() <= LONGEST && !token.is_empty());
     Ok(Tokens {
         access,
         kind,
