@@ -131,6 +131,16 @@ fn identity(identity: &Identity) -> Value {
         "scopes": (!identity.scopes.is_empty()).then_some(&identity.scopes),
         "dpop": (identity.dpop != Dpop::default())
             .then(|| json!({ "required": identity.dpop.required, "nonce": identity.dpop.nonce })),
+        "login": identity.login.as_ref().map(|login| without_nulls(json!({
+            "issuer": login.issuer,
+            "client_id": login.client.id,
+            "client_secret": match &login.client.auth {
+                OauthClientAuth::Basic(it) => Some(secret(it)),
+                _ => None,
+            },
+            "scopes": (!login.scopes.is_empty()).then_some(&login.scopes),
+            "ca": login.ca.as_ref().map(|path| path.display().to_string()),
+        }))),
         "revoked": identity.revoked.as_ref().map(|list| file(&list.file)),
     })
 }
@@ -169,7 +179,7 @@ fn http(http: &HttpUpstream) -> Value {
             HttpTransport::Sse => "sse",
         },
         "headers": secrets(&http.headers),
-        "credentials": http.credentials.as_ref().map(credentials),
+        "credentials": http.credentials.as_deref().map(credentials),
         "tls": (http.url.expose().scheme_str() == Some("https")).then(|| json!({
             "ca": path(&http.tls.ca),
             "cert": path(&http.tls.cert),

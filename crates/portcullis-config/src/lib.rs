@@ -44,6 +44,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
-    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
-    OtlpProtocol, Server, Settings, Sharing, Stdio, Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl,
+    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Login,
+    Otlp, OtlpProtocol, Server, Settings, Sharing, Stdio, Telemetry, Tls, Transport, UpstreamTls,
+    UpstreamUrl,
 };

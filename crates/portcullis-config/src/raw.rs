@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
+pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, Secret, Size};

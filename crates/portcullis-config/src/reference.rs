@@ -26,6 +26,7 @@ pub fn reference() -> String {
         ("`identity.issuers.introspection`", "Introspection"),
         ("`identity.keys`", "Keys"),
         ("`identity.dpop`", "Dpop"),
+        ("`identity.login`", "Login"),
         ("`identity.revoked`", "RevokedList"),
         ("`vault`", "Vault"),
         ("`policy`", "Policy"),

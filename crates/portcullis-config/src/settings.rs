@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, Credentials, Dpop, Issuer, Policy, Revoked, Secret};
+use crate::{ApiKeys, Credentials, Dpop, Issuer, OauthClient, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +67,23 @@ pub struct Identity {
     pub scopes: Vec<String>,
     /// Access tokens that are bound to a key of the client.
     pub dpop: Dpop,
+    /// How browsers log in.
+    pub login: Option<Login>,
     /// What is not accepted any more.
     pub revoked: Option<Revoked>,
+}
+
+/// How browsers log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// At which issuer.
+    pub issuer: String,
+    /// Who the gateway is there.
+    pub client: OauthClient,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// The authorities to trust instead of those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 impl Identity {
@@ -195,7 +210,7 @@ pub struct HttpUpstream {
     /// Headers sent with each request, names in lower case. Names and values are valid HTTP.
     pub headers: BTreeMap<String, Secret>,
     /// As whom it is called.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<Box<Credentials>>,
     /// How its certificate is checked.
     pub tls: UpstreamTls,
 }

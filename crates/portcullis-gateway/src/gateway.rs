@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_config::{Anonymous, Settings, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::Identity;
-use portcullis_identity::outbound::Office;
+use portcullis_identity::outbound::{Login, Office};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
@@ -55,6 +55,8 @@ pub struct Gateway {
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
     takes_subjects: AtomicBool,
+    /// Logs browsers in.
+    pub(crate) login: ArcSwapOption<Login>,
     /// No new work is taken; what is under way may end.
     pub(crate) draining: CancellationToken,
     /// The address that the listener got.
@@ -133,6 +135,7 @@ impl Gateway {
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
             takes_subjects: AtomicBool::new(false),
+            login: ArcSwapOption::empty(),
             draining: CancellationToken::new(),
             address: OnceLock::new(),
             info,
@@ -223,6 +226,8 @@ impl Gateway {
         let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
         let clients = identity::clients(&settings.identity);
         let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
+        let login = identity::login(&settings.identity, &self.env.office);
+        let login = login.map_err(|cause| UpdateError::Issuer("identity.login".to_owned(), cause))?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
@@ -231,6 +236,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.tell_office_where_it_is();
+        self.login.store(login.map(Arc::new));
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.identity.reload(identity::settings(&settings.identity), |issuer| {
             let client = clients.iter().find(|(id, _)| *id == issuer.issuer);

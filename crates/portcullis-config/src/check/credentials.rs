@@ -65,7 +65,7 @@ pub(super) fn credentials(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Opti
         key: raw.private_key.as_ref().filter(|_| raw.kind != Kind::Assertion),
         auth: raw.client_auth,
     };
-    let client = client(check, path, &own, needs_client)?;
+    let client = client(check, path, &own, needs_client).ok()?;
     for (key, url) in [("issuer", &raw.issuer), ("token_url", &raw.token_url)] {
         if let Some(url) = url {
             asked(check, &path.key(key), url);
@@ -206,7 +206,7 @@ fn id_jag(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Option<CredentialKin
     Some(CredentialKind::IdJag {
         idp_issuer: idp.issuer.clone(),
         idp_token_url: idp.token_url.clone(),
-        idp_client: client(check, &path_of_idp, &own, false)??,
+        idp_client: client(check, &path_of_idp, &own, false).ok()??,
         subject: secret(check, path, "subject_token", raw.subject_token.as_ref()),
         id_token: raw.subject_token_type == Some(SubjectType::IdToken),
     })
@@ -220,14 +220,22 @@ struct Own<'a> {
     auth: Option<ClientAuth>,
 }
 
-/// `None` after a report; `Some(None)` where nothing is said.
-fn client(check: &mut Check<'_>, path: &Path, own: &Own<'_>, needed: bool) -> Option<Option<OauthClient>> {
+/// What was wrong has been reported.
+struct Reported;
+
+/// Who the gateway is; `None` where nothing is said.
+fn client(
+    check: &mut Check<'_>,
+    path: &Path,
+    own: &Own<'_>,
+    needed: bool,
+) -> Result<Option<OauthClient>, Reported> {
     let Some(id) = own.id else {
         if needed || own.secret.is_some() || own.key.is_some() {
             check.error(path, "needs `client_id`");
-            return None;
+            return Err(Reported);
         }
-        return Some(None);
+        return Ok(None);
     };
     if own.secret.is_some() && own.key.is_some() {
         check.error(&path.key("private_key"), "there is a `client_secret`, too; keep one of the two");
@@ -242,12 +250,14 @@ fn client(check: &mut Check<'_>, path: &Path, own: &Own<'_>, needed: bool) -> Op
     }
     if needed && own.secret.is_none() && own.key.is_none() {
         check.error(path, "needs `client_secret` or `private_key`");
-        return None;
+        return Err(Reported);
     }
     let auth = if let Some(key) = own.key {
-        OauthClientAuth::PrivateKey(check.secret(&path.key("private_key"), "private_key", key)?)
+        OauthClientAuth::PrivateKey(
+            check.secret(&path.key("private_key"), "private_key", key).ok_or(Reported)?,
+        )
     } else if let Some(secret) = own.secret {
-        let secret = check.secret(&path.key("client_secret"), "client_secret", secret)?;
+        let secret = check.secret(&path.key("client_secret"), "client_secret", secret).ok_or(Reported)?;
         if own.auth == Some(ClientAuth::Post) {
             OauthClientAuth::Post(secret)
         } else {
@@ -256,7 +266,7 @@ fn client(check: &mut Check<'_>, path: &Path, own: &Own<'_>, needed: bool) -> Op
     } else {
         OauthClientAuth::Public
     };
-    Some(Some(OauthClient { id: id.to_owned(), auth }))
+    Ok(Some(OauthClient { id: id.to_owned(), auth }))
 }
 
 fn secret(check: &mut Check<'_>, path: &Path, key: &str, raw: Option<&raw::Secret>) -> Option<Secret> {

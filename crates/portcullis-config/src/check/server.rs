@@ -223,6 +223,7 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
             "holds `authorization`, which `credentials` set; keep one of the two",
         );
     }
+    let credentials = credentials.map(Box::new);
     Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls })
 }
 

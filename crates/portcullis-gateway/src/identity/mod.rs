@@ -9,12 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
+use portcullis_identity::outbound::{Login, LoginSettings, Office};
 use portcullis_identity::{
     Algorithm, ApiKey, Fetch, Introspection, IssuerSettings, KeyHash, Revoked, Settings as Identity, Tenants,
 };
 
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
+use crate::upstream::credentials::client as client_of;
 use client::Outside;
 
 /// What the configuration says about who may call, in the words of `portcullis-identity`.
@@ -66,6 +68,20 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
 /// Why the authorities cannot be trusted.
 pub(crate) fn outside(ca: Option<&Path>) -> Result<Arc<dyn Fetch>, TlsError> {
     Ok(Arc::new(Outside::new(ca)?))
+}
+
+/// What logs browsers in, where the configuration says how.
+///
+/// # Errors
+/// Why the authorities cannot be trusted.
+pub(crate) fn login(identity: &config::Identity, office: &Arc<Office>) -> Result<Option<Login>, TlsError> {
+    let Some(login) = &identity.login else { return Ok(None) };
+    let settings = LoginSettings {
+        issuer: login.issuer.clone(),
+        client: client_of(&login.client)?,
+        scopes: login.scopes.clone(),
+    };
+    Ok(Some(Login::new(office.clone(), settings, outside(login.ca.as_deref())?)))
 }
 
 /// Clients of issuers, by their identifiers.

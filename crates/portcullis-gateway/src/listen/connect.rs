@@ -1,17 +1,20 @@
 //! The pages by which users connect accounts, and what authorization servers read about the gateway.
 //!
 //! Whoever opens a link must be the user that it was made for; so must whoever comes back. Who somebody is who opens a page
-//! is found out as for any request: by certificate or token, or nobody in particular where anonymous callers are served.
+//! is found out as for any request: by certificate or token, or nobody in particular where anonymous callers are served. A
+//! browser that shows nothing is sent to log in, where the operator says how, and known for a while.
 //! Pages show nothing of what a request brought.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, REFERRER_POLICY, SET_COOKIE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, REFERRER_POLICY,
+    SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, Method as HttpMethod, Response, StatusCode};
-use portcullis_identity::outbound::{Needed, Source};
+use portcullis_identity::Circumstances;
+use portcullis_identity::outbound::{Begun, Needed, Source};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Principal, ServerId};
@@ -24,11 +27,16 @@ use super::request::Head;
 use super::response;
 use crate::call::Endpoint;
 use crate::gateway::Gateway;
-use crate::identity::Form;
+use crate::identity::{Form, base, identifier};
 use crate::route::Catalogue;
+use crate::seal::Purpose;
 
 /// How long a browser may take, in seconds.
 const ERRAND: u32 = 600;
+/// How long it is known who sits at it.
+const SITTING: Duration = Duration::from_mins(15);
+/// Where links to connect an account lead.
+const LINKS: &str = "/connect/";
 
 /// Answers what is asked here; `None` when it is something else.
 pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
@@ -40,9 +48,10 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
         }
         "/.well-known/jwks.json" if is_get => keys(gateway),
         "/oauth/callback" if is_get => callback(context, head).await,
+        "/oauth/login" if is_get => logged_in(context, head).await,
         "/connections" if is_get => connections(context, head).await,
         path => {
-            if let Some(id) = path.strip_prefix("/connect/").filter(|_| is_get) {
+            if let Some(id) = path.strip_prefix(LINKS).filter(|_| is_get) {
                 begin(context, head, id).await
             } else if let Some(server) = path.strip_prefix("/connections/")
                 && head.method == HttpMethod::DELETE
@@ -61,25 +70,96 @@ fn keys(gateway: &Gateway) -> Response<Body> {
     response::json(StatusCode::OK, gateway.env.office.key_set(keys.iter().map(|key| &**key)))
 }
 
-/// Whoever makes the request.
+/// The id of whoever makes the request: by what a call would show, or as the browser was logged in.
 ///
 /// # Errors
-/// The page that says that it must be somebody.
-async fn visitor(context: &Arc<Context>, head: &Head) -> Result<Principal, Response<Body>> {
-    match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
-        Ok(context) => Ok(context.principal.clone()),
-        Err(answer) => {
-            let mut page = page(
-                StatusCode::UNAUTHORIZED,
-                "Who are you?",
-                "This page is for somebody whom the gateway knows. Log in, then open it again.",
-            );
-            if let Some(challenge) = answer.headers().get(http::header::WWW_AUTHENTICATE) {
-                page.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge.clone());
-            }
-            Err(page)
-        }
+/// The way to log in, or the page that says that it must be somebody.
+async fn visitor(context: &Arc<Context>, head: &Head) -> Result<String, Response<Body>> {
+    let gateway = &context.gateway;
+    let (name, _) = cookie(context, "browser");
+    if let Some(sealed) = brought(head, &name)
+        && let Ok(id) = gateway.sealer.open_in_time(Purpose::Browser, &Principal::Anonymous, sealed)
+        && let Ok(id) = String::from_utf8(id)
+    {
+        return Ok(id);
     }
+    let answer = match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
+        Ok(context) => return Ok(context.principal.id()),
+        Err(answer) => answer,
+    };
+    let login = gateway.login.load_full().filter(|_| !head.fields.has(&AUTHORIZATION));
+    let Some(login) = login.filter(|_| head.path.starts_with(LINKS)) else {
+        let mut page = page(
+            StatusCode::UNAUTHORIZED,
+            "Who are you?",
+            "This page is for somebody whom the gateway knows. Log in, then open it again.",
+        );
+        if let Some(challenge) = answer.headers().get(WWW_AUTHENTICATE) {
+            page.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+        }
+        return Err(page);
+    };
+    let base = base(&gateway.settings.load(), gateway.address.get().copied());
+    let resource = identifier(&base, &Endpoint::Aggregate, Form::Streamable);
+    Err(match login.begin(&head.path, &resource).await {
+        Ok(begun) => send(context, begun, "login"),
+        Err(needed) => trouble(&needed),
+    })
+}
+
+/// A browser comes back from the issuer at which its user logged in.
+async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
+    let gateway = &context.gateway;
+    let Some(login) = gateway.login.load_full() else { return over() };
+    let (name, gone) = cookie(context, "login");
+    let query = head.query.as_deref().unwrap_or_default();
+    let done = match login.finish(query, brought(head, &name)).await {
+        Ok(done) => done,
+        Err(why) => return page(StatusCode::BAD_REQUEST, "Not logged in", &why.to_string()),
+    };
+    let base = base(&gateway.settings.load(), gateway.address.get().copied());
+    let identifiers = [identifier(&base, &Endpoint::Aggregate, Form::Streamable)];
+    let around = Circumstances {
+        identifiers: &identifiers,
+        base: &base,
+        method: head.method.as_str(),
+        path: &head.path,
+        proof: None,
+        certificate: context.certificate.as_ref(),
+    };
+    let verified = match gateway.identity.authenticate(&done.token.presented(), &around).await {
+        Ok(verified) => verified,
+        Err(refused) => {
+            tracing::warn!(reason = %refused, "a browser was logged in with a token that is not accepted");
+            let text = "The token that you logged in with is not accepted here.";
+            return page(StatusCode::FORBIDDEN, "Not logged in", text);
+        }
+    };
+    let id = verified.id.as_bytes();
+    let sealed = gateway.sealer.seal_for(SITTING, Purpose::Browser, &Principal::Anonymous, id);
+    let mut answer = response::empty(StatusCode::SEE_OTHER);
+    // A path of ours, as it was when the browser left.
+    let place = HeaderValue::try_from(format!("{base}{}", done.wanted));
+    let Ok(place) = place else { return over() };
+    answer.headers_mut().insert(LOCATION, place);
+    let (browser, attributes) = cookie(context, "browser");
+    let set = format!("{browser}={sealed}; {attributes}; Max-Age={}", SITTING.as_secs());
+    for set in [set, format!("{name}=; {gone}; Max-Age=0")] {
+        let set = HeaderValue::try_from(set).expect("a cookie of ours is base64url");
+        answer.headers_mut().append(SET_COOKIE, set);
+    }
+    guard(&mut answer);
+    answer
+}
+
+/// A server as the user with this id knows it, where users connect accounts to it.
+fn of_owner(context: &Context, id: &str, server: &str) -> Option<(Arc<Catalogue>, Arc<Source>)> {
+    let catalogue = context.gateway.servers.load().find(server)?.of_id(id)?;
+    if catalogue.server.owner().is_some_and(|owner| context.gateway.identity.is_revoked(owner)) {
+        return None;
+    }
+    let source = catalogue.server.source()?.clone();
+    catalogue.server.takes_accounts().then_some((catalogue, source))
 }
 
 /// A server as a user knows it, where users connect accounts to it.
@@ -104,25 +184,38 @@ async fn begin(context: &Arc<Context>, head: &Head, id: &str) -> Response<Body> 
         Ok(None) => return over(),
         Err(needed) => return trouble(&needed),
     };
-    if link.owner != visitor.id() {
+    if link.owner != visitor {
         tracing::warn!(server.id = link.server, "a link to connect an account was opened by somebody else");
         return foreign();
     }
-    let Some((_, source)) = own(context, &visitor, &link.server) else { return over() };
+    let Some((_, source)) = of_owner(context, &visitor, &link.server) else { return over() };
     match source.begin(&link).await {
-        Ok(begun) => {
-            let mut answer = response::empty(StatusCode::SEE_OTHER);
-            let Ok(location) = HeaderValue::try_from(begun.url) else { return over() };
-            answer.headers_mut().insert(LOCATION, location);
-            let (name, attributes) = cookie(context, &link.server);
-            let cookie = format!("{name}={}; {attributes}; Max-Age={ERRAND}", begun.cookie);
-            let cookie = HeaderValue::try_from(cookie).expect("a cookie of ours is base64url");
-            answer.headers_mut().insert(SET_COOKIE, cookie);
-            guard(&mut answer);
-            answer
-        }
+        Ok(begun) => send(context, begun, &format!("to-{}", link.server)),
         Err(needed) => trouble(&needed),
     }
+}
+
+/// Sends a browser away; its cookie shows later that it is the same.
+fn send(context: &Context, begun: Begun, errand: &str) -> Response<Body> {
+    let mut answer = response::empty(StatusCode::SEE_OTHER);
+    let Ok(location) = HeaderValue::try_from(begun.url) else { return over() };
+    answer.headers_mut().insert(LOCATION, location);
+    let (name, attributes) = cookie(context, errand);
+    let set = format!("{name}={}; {attributes}; Max-Age={ERRAND}", begun.cookie);
+    let set = HeaderValue::try_from(set).expect("a cookie of ours is base64url");
+    answer.headers_mut().insert(SET_COOKIE, set);
+    guard(&mut answer);
+    answer
+}
+
+/// The value of a cookie.
+fn brought<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
+    let all = head.fields.all(&COOKIE).filter_map(|value| std::str::from_utf8(value).ok());
+    let mut all = all.flat_map(|value| value.split(';')).filter_map(|pair| {
+        let (known, value) = pair.trim().split_once('=')?;
+        (known == name).then_some(value)
+    });
+    all.next()
 }
 
 /// A browser comes back from an authorization server.
@@ -137,18 +230,13 @@ async fn callback(context: &Arc<Context>, head: &Head) -> Response<Body> {
         Ok(None) => return over(),
         Err(needed) => return trouble(&needed),
     };
-    if arrival.owner != visitor.id() {
+    if arrival.owner != visitor {
         tracing::warn!(server.id = arrival.server, "somebody else came back to connect an account");
         return foreign();
     }
-    let Some((catalogue, source)) = own(context, &visitor, &arrival.server) else { return over() };
-    let (name, attributes) = cookie(context, &arrival.server);
-    let brought = head.fields.all(&COOKIE).filter_map(|value| std::str::from_utf8(value).ok());
-    let mut brought = brought.flat_map(|value| value.split(';')).filter_map(|pair| {
-        let (known, value) = pair.trim().split_once('=')?;
-        (known == name).then_some(value)
-    });
-    let finished = source.finish(&arrival, brought.next()).await;
+    let Some((catalogue, source)) = of_owner(context, &visitor, &arrival.server) else { return over() };
+    let (name, attributes) = cookie(context, &format!("to-{}", arrival.server));
+    let finished = source.finish(&arrival, brought(head, &name)).await;
     let mut answer = match finished {
         Ok(()) => {
             tracing::info!(server.id = arrival.server, "an account was connected");
@@ -218,13 +306,13 @@ async fn disconnect(context: &Arc<Context>, head: &Head, server: &str) -> Respon
 }
 
 /// The name and the attributes of the cookie that binds a browser to what it began.
-fn cookie(context: &Context, server: &str) -> (String, &'static str) {
+fn cookie(context: &Context, errand: &str) -> (String, &'static str) {
     let gateway = &context.gateway;
-    let base = crate::identity::base(&gateway.settings.load(), gateway.address.get().copied());
+    let base = base(&gateway.settings.load(), gateway.address.get().copied());
     if base.starts_with("https://") {
-        (format!("__Host-portcullis-connect-{server}"), "Path=/; Secure; HttpOnly; SameSite=Lax")
+        (format!("__Host-portcullis-connect-{errand}"), "Path=/; Secure; HttpOnly; SameSite=Lax")
     } else {
-        (format!("portcullis-connect-{server}"), "Path=/; HttpOnly; SameSite=Lax")
+        (format!("portcullis-connect-{errand}"), "Path=/; HttpOnly; SameSite=Lax")
     }
 }
 

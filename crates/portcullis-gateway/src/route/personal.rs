@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_model::Principal;
+use portcullis_model::{Key, Principal, User};
 
 use super::catalogue::Catalogue;
 use crate::call::Caller;
@@ -83,6 +83,12 @@ impl Catalogue {
         self.personal.as_ref().map(|personal| personal.find(&self.server, principal))
     }
 
+    /// The same by the user's id.
+    pub(crate) fn of_id(self: &Arc<Self>, id: &str) -> Option<Arc<Self>> {
+        let known = self.users().into_iter().find(|own| own.server.owner().is_some_and(|it| it.id() == id));
+        known.or_else(|| self.of_user(&principal(id)?))
+    }
+
     /// What its users have of it.
     pub(crate) fn users(&self) -> Vec<Arc<Self>> {
         self.personal.as_ref().map(Personal::all).unwrap_or_default()
@@ -96,5 +102,44 @@ impl Catalogue {
     /// Takes out all.
     pub(crate) fn take_users(&self) -> Vec<Arc<Server>> {
         self.personal.as_ref().map(|all| all.take(|_| true)).unwrap_or_default()
+    }
+}
+
+/// Whoever has this id; of them no more is known than that.
+fn principal(id: &str) -> Option<Principal> {
+    if id == Principal::Anonymous.id() {
+        return Some(Principal::Anonymous);
+    }
+    if let Some(user) = id.strip_prefix("user:") {
+        let (issuer, subject) = user.split_once('#')?;
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        return Some(Principal::user(User { issuer, subject, ..User::default() }));
+    }
+    if let Some(fingerprint) = id.strip_prefix("cert:") {
+        return Some(Principal::Certificate { fingerprint: fingerprint.into() });
+    }
+    if let Some(key) = id.strip_prefix("key:") {
+        return Some(Principal::key(Key { id: key.to_owned(), ..Key::default() }));
+    }
+    id.starts_with("spiffe://").then(|| Principal::Workload { spiffe_id: id.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_leads_back_to_whoever_has_it() {
+        let user = User { issuer: "https://idp/a".into(), subject: "x#y".into(), ..User::default() };
+        for one in [
+            Principal::Anonymous,
+            Principal::user(user),
+            Principal::key(Key { id: "ci".into(), ..Key::default() }),
+            Principal::Certificate { fingerprint: "ab".into() },
+            Principal::Workload { spiffe_id: "spiffe://d/p".into() },
+        ] {
+            assert_eq!(principal(&one.id()), Some(one));
+        }
+        assert_eq!(principal("nonsense"), None);
     }
 }

@@ -119,7 +119,7 @@ fn kind(credentials: &config::Credentials) -> Result<Kind, TlsError> {
     })
 }
 
-fn client(client: &OauthClient) -> Result<Client, TlsError> {
+pub(crate) fn client(client: &OauthClient) -> Result<Client, TlsError> {
     let auth = match &client.auth {
         OauthClientAuth::Public => ClientAuth::Public,
         OauthClientAuth::Basic(secret) => ClientAuth::Basic(Hidden::new(secret.expose())),

@@ -8,7 +8,7 @@
 mod asked;
 mod channel;
 mod connection;
-mod credentials;
+pub(crate) mod credentials;
 mod event_stream;
 mod feed;
 mod h1;

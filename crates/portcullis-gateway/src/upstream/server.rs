@@ -5,6 +5,7 @@
 //! told why and when to come back, and the server is left in peace.
 
 mod about;
+mod account;
 mod establish;
 
 use std::collections::HashMap;
@@ -15,7 +16,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
-use portcullis_identity::outbound::{Kind, SigningKey, Source, SubjectToken};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
-use super::credentials::{self, Credentials};
+use super::credentials::Credentials;
 use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
@@ -38,9 +38,6 @@ use crate::seal::random_unit;
 
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
-
-/// How often the store is asked whether an account was connected elsewhere.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A conversation in which something was declared is ended after so long without a call.
 const DECLARED_IDLE: Duration = Duration::from_mins(10);
@@ -155,21 +152,6 @@ impl Server {
         Ok(Self::with(id, settings, env, http, certificates, credentials, None))
     }
 
-    /// The server as one of its users knows it: over the same connections, with that user's credentials and with nothing
-    /// else in common.
-    pub(crate) fn for_owner(&self, owner: Principal) -> Arc<Self> {
-        let source = self.credentials.as_ref().map(|it| it.source(&self.env.office, Some(owner.clone())));
-        Self::with(
-            self.id.clone(),
-            self.settings.clone(),
-            self.env.clone(),
-            self.http.as_ref().map(|link| Arc::new(link.called_as(source))),
-            self.certificates.clone(),
-            self.credentials.clone(),
-            Some(owner),
-        )
-    }
-
     fn with(
         id: ServerId,
         settings: config::Server,
@@ -203,62 +185,6 @@ impl Server {
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
         })
-    }
-
-    /// Whether each of its users is called for with credentials of their own.
-    pub(crate) fn is_personal(&self) -> bool {
-        self.owner.is_none() && self.credentials.as_ref().is_some_and(|it| it.is_personal())
-    }
-
-    /// Where its credentials come from.
-    pub(crate) fn source(&self) -> Option<&Arc<Source>> {
-        self.http.as_ref()?.source()
-    }
-
-    /// The key with which assertions for it are signed, where it has one of its own.
-    pub(crate) fn signing_key(&self) -> Option<Arc<SigningKey>> {
-        self.credentials.as_ref()?.key()
-    }
-
-    /// Whether its users connect accounts.
-    pub(crate) fn takes_accounts(&self) -> bool {
-        self.source().is_some_and(|source| matches!(source.kind(), Kind::Oauth(_)))
-    }
-
-    /// The token of the caller that it belongs to.
-    pub(crate) fn offer(&self, subject: &Arc<SubjectToken>) {
-        if let Some(source) = self.source() {
-            source.offer(subject);
-        }
-    }
-
-    /// A user comes back who was sent to connect an account, and may still be at it.
-    pub(crate) async fn until_connected(&self, patience: Duration) {
-        let Some(source) = self.source() else { return };
-        let looking = async {
-            loop {
-                tokio::select! {
-                    () = source.until_connected() => return,
-                    // It may have been connected in another process.
-                    () = tokio::time::sleep(LOOK_AGAIN) => if source.is_connected().await != Ok(false) { return },
-                }
-            }
-        };
-        let _ = tokio::time::timeout(patience, looking).await;
-    }
-
-    /// Whether an account is connected.
-    ///
-    /// # Errors
-    /// What is needed first.
-    pub(crate) async fn is_connected(&self) -> Result<(), Refusal> {
-        let Some(source) = self.source() else { return Ok(()) };
-        let connected = match source.credential().await {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => source.invite().await,
-            Err(needed) => Err(needed),
-        };
-        connected.map_err(|needed| credentials::refusal(&self.id, &needed))
     }
 
     /// Its slug.

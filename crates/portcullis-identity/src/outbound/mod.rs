@@ -3,7 +3,8 @@
 //! A [`Source`] gives the [`Credential`] of one server, for one user or for the gateway itself, by the kind that is
 //! configured ([`Kind`]); `grants.rs` has the kinds that ask nobody, `connect.rs` and `connection.rs` the one in which
 //! the user connects an account. `discovery.rs` and `registration.rs` find out where and as whom, `tokens.rs` asks token
-//! endpoints, `vault.rs` keeps what must be kept. The [`Office`] is what all sources share.
+//! endpoints, `vault.rs` keeps what must be kept, `login.rs`
+//! finds out who sits at a browser. The [`Office`] is what all sources share.
 //!
 //! A caller's token goes in as a [`SubjectToken`] and comes out nowhere: only a [`Credential`] can be sent to a server,
 //! and nothing makes one of the other.
@@ -17,6 +18,7 @@ mod credential;
 mod discovery;
 mod form;
 mod grants;
+mod login;
 mod needed;
 mod office;
 mod registration;
@@ -32,6 +34,7 @@ mod tests;
 
 pub use connect::{Arrival, Begun, Link, NotConnected};
 pub use credential::{Credential, Headers};
+pub use login::{LoggedIn, Login, LoginSettings};
 pub use needed::{Connect, Needed};
 pub use office::Office;
 pub use settings::{

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::inbound::Presented;
+use crate::inbound::{InboundToken, Presented, Scheme};
 
 /// The token of a caller who was let in with it.
 pub struct SubjectToken(String);
@@ -15,9 +15,13 @@ impl SubjectToken {
         &self.0
     }
 
-    #[cfg(test)]
-    pub(super) fn of(text: &str) -> Self {
-        Self(text.to_owned())
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The token, to be looked at as any that is presented.
+    pub fn presented(&self) -> Presented<'_> {
+        Presented { scheme: Scheme::Bearer, token: InboundToken::new(&self.0) }
     }
 }
 
