@@ -5,14 +5,16 @@
  * Whoever logs in is whom they say they are; this is for tests on loopback.
  */
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const require = createRequire(fileURLToPath(new URL('../peers/package.json', import.meta.url)));
+const { jwtVerify } = await import(pathToFileURL(createRequire(require.resolve('oidc-provider')).resolve('jose')).href);
 const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
 
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const GROUPS = { ada: ['engineering', 'admins'], bob: ['sales'] };
 
 const server = createServer((request, answer) => handle(request, answer));
@@ -26,8 +28,12 @@ server.listen(0, '127.0.0.1', () => {
     scopes: ['openid', 'offline_access', 'mcp'],
     pkce: { required: () => true },
     findAccount: (_context, id) => (id in GROUPS ? { accountId: id, claims: () => ({ sub: id }) } : undefined),
-    extraTokenClaims: (_context, token) => ({ groups: GROUPS[token.accountId] }),
+    extraTokenClaims: ({ oidc }, token) => ({
+      groups: GROUPS[token.accountId],
+      ...(oidc.params.grant_type === EXCHANGE && oidc.params.actor_token && { act: { sub: oidc.client.clientId } }),
+    }),
     features: {
+      clientCredentials: { enabled: true },
       registration: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -42,6 +48,40 @@ server.listen(0, '127.0.0.1', () => {
       },
     },
   });
+  provider.registerGrantType(EXCHANGE, exchange(provider, createPublicKey(privateKey), issuer), [
+    'subject_token',
+    'subject_token_type',
+    'requested_token_type',
+    'actor_token',
+    'actor_token_type',
+    'resource',
+    'scope',
+  ]);
   handle = provider.callback();
   console.log(`listening ${issuer}`);
 });
+
+/** Token exchange (RFC 8693): a token of the provider's own for one of the same user, for another resource. */
+function exchange(provider, key, issuer) {
+  return async (context) => {
+    const { client, params } = context.oidc;
+    const { payload } = await jwtVerify(params.subject_token, key, { issuer, typ: 'at+jwt' });
+    if (params.actor_token && !(await provider.ClientCredentials.find(params.actor_token))) {
+      throw new Error('a foreign actor');
+    }
+    const token = new provider.AccessToken({ accountId: payload.sub, client, scope: 'mcp', gty: EXCHANGE });
+    token.resourceServer = new provider.ResourceServer(params.resource, {
+      scope: 'mcp',
+      audience: params.resource,
+      accessTokenFormat: 'jwt',
+      accessTokenTTL: 300,
+      jwt: { sign: { alg: 'RS256' } },
+    });
+    context.body = {
+      access_token: await token.save(),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: token.expiration,
+    };
+  };
+}
