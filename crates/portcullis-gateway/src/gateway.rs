@@ -247,6 +247,9 @@ impl Gateway {
             Transport::Stdio(_) => false,
         });
         self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
+        if update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
+            tracing::info!("accounts that users connect are kept in memory, and are gone with this process");
+        }
         self.servers.store(Arc::new(update.servers));
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {

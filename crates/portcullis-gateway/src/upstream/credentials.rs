@@ -47,6 +47,10 @@ impl Credentials {
         self.settings.kind.is_personal()
     }
 
+    pub(super) fn is_account(&self) -> bool {
+        matches!(self.settings.kind, Kind::Oauth(_))
+    }
+
     pub(super) fn source(&self, office: &Arc<Office>, owner: Option<Principal>) -> Arc<Source> {
         Source::new(office, &self.settings, &self.fetch, owner)
     }

@@ -172,7 +172,10 @@ impl HttpLink {
         body: Bytes,
         credential: Option<&Credential>,
     ) -> Result<HttpReply<Answer>, HttpError> {
-        let shown = credential.map(|credential| credential.headers(method.as_str(), &self.address_of(path)));
+        let shown = credential.map(|credential| {
+            let address = if credential.is_bound() { self.address_of(path) } else { String::new() };
+            credential.headers(method.as_str(), &address)
+        });
         let headers = |put: &mut dyn FnMut(&str, &[u8])| {
             if let Some(shown) = &shown {
                 put(shown.credential.0, shown.credential.1.as_bytes());

@@ -84,7 +84,12 @@ impl Credential {
         }
     }
 
-    /// What to send with a request of this method to this address.
+    /// Whether it is bound to a key, so that what is sent depends on the address.
+    pub fn is_bound(&self) -> bool {
+        matches!(self.what, What::Dpop { .. })
+    }
+
+    /// What to send with a request of this method to this address, which only matters for what is bound.
     pub fn headers(&self, method: &str, url: &str) -> Headers<'_> {
         let authorization = |value| Headers { credential: ("authorization", value), proof: None };
         match &self.what {

@@ -39,6 +39,7 @@ impl Reach {
 
 /// An authorization server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a thing that it says it can do")]
 pub(super) struct Authority {
     pub(super) issuer: String,
     pub(super) authorization_endpoint: Option<String>,
@@ -90,9 +91,8 @@ pub(super) async fn resource(
         if place.len() > LONGEST_URL {
             return Err(Needed::Denied("the server names a document with an address without end".into()));
         }
-        match document(fetch, reach, place).await? {
-            Some(document) => return read_resource(&document, place, url, issuer),
-            None => {}
+        if let Some(document) = document(fetch, reach, place).await? {
+            return read_resource(&document, place, url, issuer);
         }
     }
     if named.is_some() {

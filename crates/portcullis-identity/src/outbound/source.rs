@@ -107,7 +107,7 @@ impl Source {
     /// The caller's token, for kinds that exchange it.
     pub fn offer(&self, subject: &Arc<SubjectToken>) {
         let mut state = self.state();
-        if !state.subject.as_ref().is_some_and(|known| known.expose() == subject.expose()) {
+        if state.subject.as_ref().is_none_or(|known| known.expose() != subject.expose()) {
             state.subject = Some(subject.clone());
             // What failed with the last one may succeed with this.
             state.failed = None;

@@ -49,7 +49,12 @@ impl Server {
         self.credentials.as_ref()?.key()
     }
 
-    /// Whether its users connect accounts.
+    /// Whether each of its users connects an account.
+    pub(crate) fn connects_users(&self) -> bool {
+        self.credentials.as_ref().is_some_and(|it| it.is_account())
+    }
+
+    /// Whether the user that it belongs to connects an account.
     pub(crate) fn takes_accounts(&self) -> bool {
         self.source().is_some_and(|source| matches!(source.kind(), Kind::Oauth(_)))
     }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::connecting::{begin, come_back, link_of, sent};
 use super::world::*;
 use crate::fetch::Trust;
-use crate::outbound::{Client, ClientAuth, Hidden, Kind, Needed, NotConnected, Oauth, form};
+use crate::outbound::{
+    Client, ClientAuth, Hidden, Kind, Login, LoginSettings, Needed, NotConnected, Oauth, form,
+};
 
 #[tokio::test]
 async fn what_a_browser_brings_back_is_good_once_and_only_from_whom_it_was_sent_to() {
@@ -227,4 +229,35 @@ async fn what_was_registered_with_one_issuer_is_shown_to_no_other() {
     assert_eq!(come_back(&office, &bob, &begun, &query).await, Some(Ok(())));
     let theirs = world.all_asked().into_iter().filter(|asked| asked.url.starts_with(other));
     assert!(theirs.into_iter().all(|asked| !format!("{asked:?}").contains("registered")));
+}
+
+#[tokio::test]
+async fn a_browser_is_logged_in_once_where_it_began_and_by_the_issuer_that_was_asked() {
+    let iss = form::encode(ISSUER);
+    let table: [(&str, String, bool, bool); 6] = [
+        ("as it should be", format!("code=c&state=S&iss={iss}"), true, true),
+        ("another browser", format!("code=c&state=S&iss={iss}"), false, false),
+        ("another issuer", "code=c&state=S&iss=https%3A%2F%2Fevil".into(), true, false),
+        ("no issuer", "code=c&state=S".into(), true, false),
+        ("an error", format!("error=access_denied&state=S&iss={iss}"), true, false),
+        ("no code", format!("state=S&iss={iss}"), true, false),
+    ];
+    for (name, query, same_browser, expected) in table {
+        let world = World::new();
+        let office = office(&Arc::default());
+        let client = Client { id: "gw".into(), auth: ClientAuth::Basic(Hidden::new("s")) };
+        let settings = LoginSettings { issuer: ISSUER.into(), client, scopes: vec!["mcp".into()] };
+        let fetch: Arc<dyn crate::fetch::Fetch> = world.clone();
+        let login = Login::new(office, settings, fetch);
+        let begun = login.begin("/connect/x", "https://gw.example.com/mcp").await.unwrap();
+        assert_eq!(sent(&begun, "resource").as_deref(), Some("https://gw.example.com/mcp"));
+        assert_eq!(sent(&begun, "redirect_uri").as_deref(), Some("https://gw.example.com/oauth/login"));
+        let state = sent(&begun, "state").unwrap();
+        let cookie = if same_browser { begun.cookie.as_str() } else { "guessed" };
+        let done = login.finish(&query.replace("state=S", &format!("state={state}")), Some(cookie)).await;
+        assert_eq!(done.as_ref().is_ok_and(|done| done.wanted == "/connect/x"), expected, "{name}: {done:?}");
+        assert_eq!(world.asked(TOKEN).len(), usize::from(expected), "{name}");
+        let again = login.finish(&format!("code=c&state={state}&iss={iss}"), Some(&begun.cookie)).await;
+        assert!(again.is_err(), "{name}: a state is good once");
+    }
 }

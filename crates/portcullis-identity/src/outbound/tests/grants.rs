@@ -115,9 +115,9 @@ async fn a_refused_token_is_replaced_once_and_no_server_makes_the_gateway_ask_wi
     }
     assert!(world.asked(TOKEN).len() <= 21, "one for each call at the most");
     // One that has been good for a while is replaced.
-    source.state().obtained = Some(tokio::time::Instant::now() - Duration::from_secs(60));
+    source.state().obtained = Some(tokio::time::Instant::now() - Duration::from_mins(1));
     let used = source.credential().await.unwrap();
-    source.state().obtained = Some(tokio::time::Instant::now() - Duration::from_secs(60));
+    source.state().obtained = Some(tokio::time::Instant::now() - Duration::from_mins(1));
     assert_eq!(source.challenged(used.as_ref(), refusal).await, Ok(()));
     assert!(source.challenged(used.as_ref(), Refusal { again: 1, ..refusal }).await.is_err());
 }
@@ -381,7 +381,7 @@ async fn the_gateways_own_word_is_short_and_for_one_server_and_new_each_time() {
     let office = office(&Arc::default());
     let kind = Kind::Assertion(Assertion {
         audience: None,
-        lifetime: Duration::from_secs(60),
+        lifetime: Duration::from_mins(1),
         key: None,
         header: None,
     });

@@ -135,8 +135,8 @@ async fn a_client_that_can_show_pages_is_asked_to_and_its_call_goes_on() {
             && call.rpc["params"].get("requestState").is_none()
     );
     params["inputResponses"] = json!({"portcullis-connect": {"action": "decline"}});
-    let refused = client.request(&gateway, CALL, params).await.json();
-    assert_eq!(refused["error"]["data"]["reason"], "input_refused", "{refused}");
+    let refused = client.result(&gateway, CALL, params).await;
+    assert!(refused["isError"] == true && refused.to_string().contains("did not agree"), "{refused}");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
 async fn an_answer_of_another_issuer_connects_nobody_and_shows_nothing_of_what_came() {
     let account = Account::start().await;
     let gateway = Gateway::before(&account.entry());
-    let params = json!({"name": "x__echo", "arguments": {}});
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
     let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
     let mut browser = Browser::default();
     let sent = browser.open(&gateway, &url).await;
@@ -195,7 +195,7 @@ async fn no_document_sends_the_gateway_inside_unless_the_operator_lets_it() {
     let mut entry = account.entry();
     entry["credentials"] = json!({"kind": "oauth"});
     let gateway = Gateway::before(&entry);
-    let params = json!({"name": "x__echo", "arguments": {}});
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
     let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
     let page = Browser::default().open(&gateway, &url).await;
     assert_eq!(page.status(), 502, "{page:?}");
