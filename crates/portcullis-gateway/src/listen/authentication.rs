@@ -94,7 +94,7 @@ async fn present(
     let verified = gateway.identity.authenticate(&presented, &around).await?;
     // An API key is ours, and of no use to anybody else.
     let wanted = gateway.takes_subjects() && matches!(verified.principal, Principal::User(_));
-    let subject = wanted.then(|| Arc::new(presented.subject()));
+    let subject = wanted.then(|| Arc::new(presented.subject(&verified)));
     Ok(Arc::new(context.of(verified, subject)))
 }
 

@@ -152,7 +152,8 @@ impl Source {
         if !refused && credential.is_fresh() {
             return Ok(Some(credential));
         }
-        if refused && self.has_moved(&kept.account).await? {
+        // Lest a server has every call refresh: the user is asked instead.
+        if refused && (self.is_young() || self.has_moved(&kept.account).await?) {
             return Ok(None);
         }
         self.refresh(oauth, key, version, kept, refused).await

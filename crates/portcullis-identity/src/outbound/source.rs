@@ -31,6 +31,8 @@ const LONG_PAUSE: Duration = Duration::from_secs(10);
 const YOUNG: Duration = Duration::from_secs(10);
 /// Everything that one fetch may take.
 const PATIENCE: Duration = Duration::from_secs(25);
+/// So often a request is sent again.
+const MOST_AGAIN: u32 = 3;
 /// Scopes that challenges can add up to.
 const MOST_SCOPES: usize = 64;
 
@@ -107,7 +109,7 @@ impl Source {
     /// The caller's token, for kinds that exchange it.
     pub fn offer(&self, subject: &Arc<SubjectToken>) {
         let mut state = self.state();
-        if state.subject.as_ref().is_none_or(|known| known.expose() != subject.expose()) {
+        if state.subject.as_ref().is_none_or(|known| subject.replaces(known)) {
             state.subject = Some(subject.clone());
             // What failed with the last one may succeed with this.
             state.failed = None;
@@ -191,6 +193,9 @@ impl Source {
     ) -> Result<(), Needed> {
         let challenge = refusal.challenge.map(Challenge::read).unwrap_or_default();
         let error = challenge.error.clone().unwrap_or_default();
+        if refusal.again >= MOST_AGAIN {
+            return Err(self.denied("it refused again and again"));
+        }
         if let Some(prover) = used.and_then(|used| used.prover())
             && prover.take_nonce(refusal.nonce)
             && error == "use_dpop_nonce"
@@ -211,11 +216,8 @@ impl Source {
         challenge: Challenge,
         again: u32,
     ) -> Result<(), Needed> {
-        let is_young = {
-            let mut state = self.state();
-            state.challenge = Some(challenge);
-            state.obtained.is_some_and(|at| at.elapsed() < YOUNG)
-        };
+        let is_young = self.is_young();
+        self.state().challenge = Some(challenge);
         if let Some(used) = used {
             self.drop_if_current(used);
         }
@@ -229,7 +231,10 @@ impl Source {
             }
             (Kind::Oauth(_), None) => self.ask_to_connect(false).await,
             (_, Some(_)) if is_young || again > 0 => {
-                Err(self.denied("it refused the credential that was got for it (401)"))
+                let needed = self.denied("it refused the credential that was got for it (401)");
+                // Lest every call asks for another one.
+                self.state().failed = Some((Instant::now(), needed.clone()));
+                Err(needed)
             }
             (_, None) if again > 0 => Err(self.denied("it wants a credential, and there is none (401)")),
             _ => Ok(()),
@@ -277,6 +282,11 @@ impl Source {
             self.drop_if_current(used);
         }
         Ok(())
+    }
+
+    /// Whether a credential was got a moment ago.
+    pub(super) fn is_young(&self) -> bool {
+        self.state().obtained.is_some_and(|at| at.elapsed() < YOUNG)
     }
 
     pub(super) fn drop_if_current(&self, used: &Arc<Credential>) {

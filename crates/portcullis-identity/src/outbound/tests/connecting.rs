@@ -211,3 +211,26 @@ async fn more_scopes_are_asked_of_the_user_and_not_for_ever() {
         source.challenged(used.as_ref(), more(r#"Bearer error="insufficient_scope", scope="w""#)).await;
     assert!(matches!(needed, Err(Needed::Denied(_))), "{needed:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_refuses_everything_has_nobody_refresh_without_end() {
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let office = office(&store);
+    let source = account(&office, &world, ann());
+    connect(&office, &source).await;
+    let refusal = Refusal { status: 401, challenge: Some("Bearer"), nonce: None, again: 0 };
+    // It has been good for a while: one refresh, and then the user is asked.
+    source.state().obtained = Some(tokio::time::Instant::now() - std::time::Duration::from_mins(1));
+    let used = source.credential().await.unwrap();
+    assert_eq!(source.challenged(used.as_ref(), refusal).await, Ok(()));
+    let used = source.credential().await.unwrap();
+    assert!(used.is_some());
+    let needed = source.challenged(used.as_ref(), Refusal { again: 1, ..refusal }).await;
+    assert!(matches!(needed, Err(Needed::Connect(_))), "{needed:?}");
+    for _ in 0..20 {
+        let used = source.credential().await.unwrap();
+        assert!(used.is_none(), "it is asked without");
+        assert!(source.challenged(None, refusal).await.is_err());
+    }
+    assert_eq!(world.asked(TOKEN).len(), 2, "the code, and one refresh");
+}
