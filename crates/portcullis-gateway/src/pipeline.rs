@@ -305,7 +305,7 @@ async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
     let server = &route.catalogue.server;
     let era = call.caller.revision.era();
     if route.connects {
-        server.until_connected(CONNECTING.min(server.settings().call_timeout / 2)).await;
+        Box::pin(server.until_connected(CONNECTING.min(server.settings().call_timeout / 2))).await;
     }
     if route.connecting {
         return Exchange::done(Box::pin(connect(server, era)).await);

@@ -129,9 +129,9 @@ impl HttpLink {
         body: Bytes,
     ) -> Result<HttpReply<Answer>, HttpError> {
         match &self.source {
-            None => self.send_with(worker, &method, path, head, body, None).await,
+            None => pin!(self.send_with(worker, &method, path, &head, body, None)).await,
             // Boxed, for few servers need it and every call would carry the room for it.
-            Some(source) => Box::pin(self.send_as(source, worker, &method, path, head, body)).await,
+            Some(source) => Box::pin(self.send_as(source, worker, &method, path, &head, body)).await,
         }
     }
 
