@@ -108,17 +108,13 @@ mod tests {
     #[tokio::test]
     async fn what_two_write_is_told_apart_what_is_taken_is_gone_and_what_ends_is_not_there() {
         let store = Memory::default();
-        let Put::Kept(first) = store.put("a", "k", b"1".to_vec(), None, Expected::Absent).await.unwrap()
-        else {
+        let Put::Kept(first) = store.put("a", "k", b"1".to_vec(), None, Expected::Absent).await.unwrap() else {
             panic!("not kept");
         };
         assert_eq!(store.put("a", "k", b"2".to_vec(), None, Expected::Absent).await, Ok(Put::Conflict));
         let second = store.put("a", "k", b"2".to_vec(), None, Expected::Version(first)).await.unwrap();
         assert_ne!(second, Put::Conflict);
-        assert_eq!(
-            store.put("a", "k", b"3".to_vec(), None, Expected::Version(first)).await,
-            Ok(Put::Conflict)
-        );
+        assert_eq!(store.put("a", "k", b"3".to_vec(), None, Expected::Version(first)).await, Ok(Put::Conflict));
         assert_eq!(store.get("b", "k").await, Ok(None), "kinds are apart");
         assert_eq!(store.take("a", "k").await.unwrap().unwrap().value, b"2");
         assert_eq!(store.take("a", "k").await, Ok(None));
