@@ -97,8 +97,9 @@ clients: release peers ## Point real MCP clients at the gateway
 	@tests/clients/run.py --bin $(BIN)
 
 .PHONY: identity
-identity: release peers ## Real clients log in at a real OpenID provider, from a bare 401
+identity: release peers ## Real clients log in at a real OpenID provider, and servers are called for its users
 	@tests/identity/run.py --bin $(BIN)
+	@tests/identity/delegation.py --bin $(BIN)
 
 .PHONY: matrix-short
 matrix-short: release peers ## Real clients of both eras against servers of every kind, through the gateway

@@ -35,7 +35,7 @@ struct Publishes(Vec<u8>);
 impl Fetch for Publishes {
     fn fetch(&self, _: Wanted) -> Fetching {
         let body = self.0.clone();
-        Box::pin(async move { Ok(Fetched { body, max_age: None }) })
+        Box::pin(async move { Ok(Fetched { body, ..Fetched::default() }) })
     }
 }
 

@@ -5,7 +5,8 @@
  *
  * Built on the official TypeScript SDK, in the era of the version under test. It knows nothing of a gateway: run
  * against the suite's mock server it shows what the SDK itself does, run against a gateway before that mock it has to
- * bring the gateway to do the same. Scenarios that need authorization are not among these.
+ * bring the gateway to do the same. In scenarios of authorization it knows nothing of tokens: it only follows the links
+ * that the gateway gives its user, as a browser would.
  */
 
 import { createRequire } from 'node:module';
@@ -90,6 +91,45 @@ const SCENARIOS = {
   'sep-2640-client-verify-frontmatter': { run: useFirstSkill },
 };
 
+/** What every scenario of authorization wants: that a tool is called, whatever the gateway's user has to do for it. */
+const AUTHORIZATION = {
+  capabilities: { elicitation: { form: {}, url: {} } },
+  run: async client => {
+    const connect = 'portcullis_connect_account';
+    const { tools } = await client.listTools();
+    if (tools.some(({ name }) => name === connect)) {
+      await client.callTool({ name: connect, arguments: {} });
+      await client.listTools();
+    }
+    const result = await client.callTool({ name: 'test-tool', arguments: {} });
+    if (result.isError) throw new Error(JSON.stringify(result.content));
+  },
+};
+
+/** Follows a link as a browser does, and says whether it led to a page that is content. */
+async function visit(link) {
+  const cookies = new Map();
+  const home = new URL(link).origin;
+  let place = link;
+  for (let step = 0; step < 10; step += 1) {
+    const own = new URL(place).origin === home;
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const answer = await fetch(place, { redirect: 'manual', headers: own && cookie ? { cookie } : {} });
+    if (own) {
+      for (const set of answer.headers.getSetCookie()) {
+        const [, name, value] = set.match(/^([^=]+)=([^;]*)/);
+        cookies.set(name, value);
+      }
+    }
+    if (answer.status < 300 || answer.status >= 400) {
+      console.log(`the browser ends at ${answer.status}: ${(await answer.text()).replace(/<[^>]*>/g, ' ')}`);
+      return answer.ok;
+    }
+    place = new URL(answer.headers.get('location'), place).href;
+  }
+  return false;
+}
+
 /** Loads a skill and then what belongs to it, unless what was loaded is not what was listed. */
 async function useFirstSkill(client) {
   const reader = new SkillsClient(client);
@@ -118,6 +158,7 @@ function minimal({ properties = {}, required = [] }) {
 function answerQuestions(client, capabilities) {
   if (capabilities.elicitation) {
     client.setRequestHandler('elicitation/create', async ({ params }) => {
+      if (params.mode === 'url') return { action: (await visit(params.url)) ? 'accept' : 'cancel' };
       const confirms = params.requestedSchema?.properties?.confirmed !== undefined;
       return { action: 'accept', content: confirms ? { confirmed: true } : {} };
     });
@@ -129,7 +170,7 @@ function answerQuestions(client, capabilities) {
   if (capabilities.roots) client.setRequestHandler('roots/list', async () => ({ roots: [] }));
 }
 
-const wanted = SCENARIOS[scenario];
+const wanted = scenario.startsWith('auth/') ? AUTHORIZATION : SCENARIOS[scenario];
 if (wanted === undefined) throw new Error(`nothing is known of the scenario ${scenario}`);
 const { capabilities = {}, run } = wanted;
 const era = version === MODERN ? { versionNegotiation: { mode: 'auto' } } : {};

@@ -1,10 +1,16 @@
 """Says what was lost between two runs of the suite, and whether it may be."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from expected import LIMITS, NOT_YET
-from suite import CLIENT_SCENARIOS, SCENARIOS, Scenario
+from suite import AUTHORIZATION_SCENARIOS, CLIENT_SCENARIOS, SCENARIOS, Scenario
+
+
+KNOWN = Path(__file__).resolve().parent / "authorization.json"
+"""The checks of each scenario of authorization that succeeded, by version."""
 
 
 @dataclass
@@ -24,6 +30,30 @@ def report_direct(trial, run):
     for name, check in broken:
         print(f"  FAILS DIRECTLY  {name}: {check}: {shorten(run.scenarios[name].failed[check])}")
     return run.whole == expected_scenarios(trial) and not broken
+
+
+def report_authorization(trial, run):
+    """Every check of every scenario has to succeed, and every one that ever did has to run: `authorization.json` knows
+    them. There is no client to compare with, for the clients that reach all of it bring their own tokens."""
+    wanted = AUTHORIZATION_SCENARIOS[trial.version]
+    known = json.loads(KNOWN.read_text())[trial.version]
+    whole = sum(1 for name in wanted if name in run.scenarios and run.scenarios[name].whole)
+    numbers = f"{whole}/{len(wanted)} scenarios, {run.ok}/{run.total} checks"
+    print(f"\nauthorization, through the gateway, {trial.version}: {numbers}, {run.seconds:.1f} s")
+    lost = False
+    for name in wanted:
+        scenario = run.scenarios.get(name)
+        if scenario is None or not scenario.total:
+            print(f"  LOST  {name}: the scenario gave no result")
+            lost = True
+            continue
+        print(f"  {name:45} {scenario.ok:3}/{scenario.total}")
+        absent = {check: "the check did not run" for check in known[name] if check not in scenario.succeeded}
+        for check, message in (absent | scenario.failed).items():
+            excuse = find_excuse(trial, name, check)
+            print(f"  {excuse or 'LOST'}  {name}: {check}: {shorten(message)}")
+            lost |= excuse is None
+    return not lost
 
 
 def report_through(trial, direct, through):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 
+from credentials import credentials_for
 from stage import NODE, Stage, StageError
 
 CLIENT = Path(__file__).resolve().parent / "client.mjs"
@@ -30,6 +31,9 @@ def main():
         sys.exit(run_client(url))
     with Stage() as stage:
         mock = {"url": url}
+        scenario = os.environ["MCP_CONFORMANCE_SCENARIO"]
+        if scenario.startswith("auth/"):
+            mock["credentials"] = credentials_for(scenario, url, stage.path)
         if era := os.environ.get("DRIVER_ERA"):
             mock["era"] = era
         try:

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Compares what the official conformance suite says with and without the gateway in between.
 
-    run.py --bin target/release/portcullis [--only direct,http,stdio,crossings,tasks,skills,client] [--keep DIR]
+    run.py --bin target/release/portcullis [--only direct,http,stdio,crossings,tasks,skills,client,authorization]
+           [--keep DIR]
 
 As a client the suite is pointed at reference servers of two SDKs, each over HTTP and as a child; as a server it is
 reached by an SDK client. Nothing is excused for a gateway: each check id that succeeds directly has to succeed through
-it as often, apart from the tables in `expected.py`. Two runs of the suite go on at a time, the client part alone.
+it as often, apart from the tables in `expected.py`. Where the suite wants tokens, the gateway gets them by itself, and every check has to succeed.
+Two runs of the suite go on at a time, the client part alone.
 
 Exit code 0 when that is so, 1 when something was lost or a direct run is not whole, 2 for wrong usage, 3 when a program
 needed for the comparison does not start.
@@ -20,9 +22,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 
-from compare import report_direct, report_through
+from compare import report_authorization, report_direct, report_through
 from stage import REFERENCE_SERVERS, Stage, StageError, install_peers
-from suite import run_client_suite, run_suite
+from suite import AUTHORIZATION_SCENARIOS, listed_authorization, run_client_suite, run_suite
 from trials import PARTS, SERVERS, Trial, trials_of
 
 AT_A_TIME = 2
@@ -65,6 +67,8 @@ def compare(stage, options):
         for trial in trials:
             if trial.kind == "client":
                 whole &= compare_client(stage, options.bin, trial)
+            elif trial.kind == "authorization":
+                whole &= run_authorization(stage, options.bin, trial)
         return whole
     finally:
         if options.keep:
@@ -131,6 +135,15 @@ def compare_client(stage, binary, trial):
     direct = run_client_suite(trial.version, stage.path / before.name)
     through = run_client_suite(trial.version, stage.path / trial.name, binary)
     return report_direct(before, direct) & report_through(trial, direct, through)
+
+
+def run_authorization(stage, binary, trial):
+    """The suite as a server that wants tokens, and as the authorization server that gives them to the gateway."""
+    if unknown := listed_authorization(trial.version) ^ set(AUTHORIZATION_SCENARIOS[trial.version]):
+        print(f"the suite lists other scenarios for {trial.version}: {', '.join(sorted(unknown))}")
+        return False
+    run = run_client_suite(trial.version, stage.path / trial.name, binary, AUTHORIZATION_SCENARIOS)
+    return report_authorization(trial, run)
 
 
 if __name__ == "__main__":

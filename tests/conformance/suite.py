@@ -68,6 +68,41 @@ CLIENT_SCENARIOS = {
 """The client scenarios that need no authorization. Those of the skills extension belong to no version: each is run in
 both."""
 
+MARCH = "2025-03-26"
+EXTENSION = "extension"
+
+_SINCE_2025_11 = (
+    *(f"auth/metadata-{name}" for name in ("default", "var1", "var2", "var3")),
+    "auth/basic-cimd",
+    *(f"auth/scope-{name}" for name in ("from-www-authenticate", "from-scopes-supported", "omitted-when-undefined")),
+    "auth/scope-step-up",
+    "auth/scope-retry-limit",
+    *(f"auth/token-endpoint-auth-{name}" for name in ("basic", "post", "none")),
+    "auth/pre-registration",
+)
+AUTHORIZATION_SCENARIOS = {
+    MARCH: ("auth/2025-03-26-oauth-metadata-backcompat", "auth/2025-03-26-oauth-endpoint-fallback"),
+    LEGACY: _SINCE_2025_11,
+    MODERN: (
+        *_SINCE_2025_11,
+        "auth/resource-mismatch",
+        "auth/offline-access-scope",
+        "auth/offline-access-not-supported",
+        "auth/authorization-server-migration",
+        *(f"auth/iss-{name}" for name in ("supported", "not-advertised", "supported-missing", "wrong-issuer")),
+        *(f"auth/iss-{name}" for name in ("unexpected", "normalized")),
+        "auth/metadata-issuer-mismatch",
+    ),
+    EXTENSION: (
+        *(f"auth/client-credentials-{name}" for name in ("jwt", "basic")),
+        "auth/enterprise-managed-authorization",
+        *(f"auth/dpop{name}" for name in ("", "-nonce")),
+        "auth/wif-jwt-bearer",
+    ),
+}
+"""The client scenarios in which the mock wants a token, which is for the gateway to get: with those of
+`CLIENT_SCENARIOS` but the ones of skills, all 19 of 2025-11-25 and all 33 of 2026-07-28."""
+
 EXIT = "client-exits-well"
 """A check of our own: the suite fails a client that ends badly, and says so only in its exit code."""
 
@@ -134,7 +169,7 @@ def run_suite(url, version, directory):
     return Run(_read_results(directory), time.monotonic() - started)
 
 
-def run_client_suite(version, directory, gateway=None):
+def run_client_suite(version, directory, gateway=None, scenarios=CLIENT_SCENARIOS):
     """Runs the client scenarios of a version with the driver, which puts `gateway`, if there is one, before each mock.
 
     One after the other: some of them measure times.
@@ -145,17 +180,29 @@ def run_client_suite(version, directory, gateway=None):
     if gateway is not None:
         environment["DRIVER_GATEWAY"] = str(Path(gateway).resolve())
     codes = {}
-    for name in CLIENT_SCENARIOS[version]:
-        options = ["--command", f"{sys.executable} {_DRIVER}", "--scenario", name, "--spec-version", version, "--force"]
+    for name in scenarios[version]:
+        options = ["--command", f"{sys.executable} {_DRIVER}", "--scenario", name, "--force"]
+        if version != EXTENSION:
+            options += ["--spec-version", version]
         options += ["-o", directory, "--timeout", _CLIENT_MILLISECONDS]
         codes[name] = _run("client", options, directory, environment)
-    scenarios = _read_results(directory)
-    for name, scenario in scenarios.items():
+    results = _read_results(directory) | {
+        f"auth/{name}": scenario for name, scenario in _read_results(directory / "auth").items()
+    }
+    for name, scenario in results.items():
         if codes[name] == 0:
             scenario.add(EXIT)
         elif scenario.whole:
             scenario.add(EXIT, f"exit code {codes[name]} of the suite, though no check failed")
-    return Run(scenarios, time.monotonic() - started)
+    return Run(results, time.monotonic() - started)
+
+
+def listed_authorization(version):
+    """The scenarios of authorization that the suite itself lists for a version."""
+    command = [str(NODE), str(_SUITE), "list", "--client"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_RUN_SECONDS).stdout
+    rows = re.findall(r"- (auth/\S+) \[([^]]*)\]", listed)
+    return {name for name, versions in rows if version in versions.split(",")}
 
 
 def _choices(version):
@@ -177,7 +224,7 @@ def _run(mode, options, directory, environment):
 
 def _read_results(directory):
     scenarios = {}
-    for result in sorted(directory.iterdir()):
+    for result in sorted(directory.iterdir()) if directory.is_dir() else ():
         name = _RESULT.match(result.name)
         checks = result / "checks.json"
         if name and checks.exists():

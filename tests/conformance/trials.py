@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from suite import LEGACY, MODERN, SKILLS, TASKS
+from suite import EXTENSION, LEGACY, MARCH, MODERN, SKILLS, TASKS
 
 SDKS = ("typescript", "python")
 """Whose reference servers the versions are compared with."""
@@ -23,7 +23,7 @@ _CROSSINGS = (("legacy", MODERN), ("modern", LEGACY), ("legacy-stdio", MODERN), 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of the suite. `kind` is whose server, or `client`; `behind` is what stands behind the gateway, or
+    """One run of the suite. `kind` is whose server, `client` or `authorization`; `behind` is what stands behind the gateway, or
     `direct` when there is none; `version` may also be an extension."""
 
     kind: str
@@ -43,6 +43,7 @@ _PARTS = {
     "tasks": [Trial("tasks", behind, TASKS) for behind in ("http", "stdio")],
     "skills": [Trial("typescript", behind, SKILLS) for behind in ("http", "stdio")],
     "client": [Trial("client", "mock", version) for version in _BOTH],
+    "authorization": [Trial("authorization", "mock", version) for version in (MARCH, *_BOTH, EXTENSION)],
 }
 PARTS = tuple(_PARTS)
 

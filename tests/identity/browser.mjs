@@ -1,8 +1,8 @@
 /**
  * The part of a browser that a login needs: redirects, cookies, forms. `node browser.mjs URL REDIRECT LOGIN`
  *
- * It fills in the login, agrees to what it is asked, and prints the URL that the provider sends it back to. The titles of the
- * pages that it sees go to the file BROWSER_LOG, one a line.
+ * It fills in the login, agrees to what it is asked, and prints the URL that the provider sends it back to; with `page` for
+ * REDIRECT, what the last page says. The titles of the pages that it sees go to the file BROWSER_LOG, one a line.
  */
 
 import { appendFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const cookies = new Map();
 
 let next = { url: new URL(url) };
 for (let step = 0; step < STEPS; step++) {
-  if (next.url.href.startsWith(redirect)) {
+  if (redirect !== 'page' && next.url.href.startsWith(redirect)) {
     console.log(next.url.href);
     process.exit(0);
   }
@@ -32,6 +32,10 @@ async function visit({ url, form }) {
   const location = answer.headers.get('location');
   if (location !== null) return { url: new URL(location, url) };
   const page = await answer.text();
+  if (redirect === 'page' && !page.includes('<form')) {
+    console.log(answer.status, page.replace(/<[^>]*>/g, ' '));
+    process.exit(0);
+  }
   const action = /<form[^>]*action="([^"]+)"/.exec(page)?.[1];
   if (!answer.ok || action === undefined) throw new Error(`${answer.status} at ${url}: ${page.slice(0, 2000)}`);
   const title = /<title>([^<]*)<\/title>/.exec(page)?.[1] ?? '';

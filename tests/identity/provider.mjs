@@ -5,12 +5,13 @@
  * Whoever logs in is whom they say they are; this is for tests on loopback.
  */
 
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const require = createRequire(fileURLToPath(new URL('../peers/package.json', import.meta.url)));
+const { jwtVerify } = await import(pathToFileURL(createRequire(require.resolve('oidc-provider')).resolve('jose')).href);
 const { default: Provider } = await import(pathToFileURL(require.resolve('oidc-provider')).href);
 
 const [callback] = process.argv.slice(2);
@@ -21,6 +22,7 @@ const GATEWAY = {
   grant_types: ['authorization_code'],
   response_types: ['code'],
 };
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const GROUPS = { ada: ['engineering', 'admins'], bob: ['sales'] };
 
 const server = createServer((request, answer) => handle(request, answer));
@@ -37,8 +39,12 @@ server.listen(0, '127.0.0.1', () => {
     claims: { openid: ['sub'], profile: ['groups'], email: ['email'] },
     pkce: { required: () => true },
     findAccount: (_context, id) => (id in GROUPS ? { accountId: id, claims: () => ({ sub: id, groups: GROUPS[id], email: `${id}@example.com` }) } : undefined),
-    extraTokenClaims: (_context, token) => ({ groups: GROUPS[token.accountId] }),
+    extraTokenClaims: ({ oidc }, token) => ({
+      groups: GROUPS[token.accountId],
+      ...(oidc.params.grant_type === EXCHANGE && oidc.params.actor_token && { act: { sub: oidc.client.clientId } }),
+    }),
     features: {
+      clientCredentials: { enabled: true },
       registration: { enabled: true },
       resourceIndicators: {
         enabled: true,
@@ -53,6 +59,40 @@ server.listen(0, '127.0.0.1', () => {
       },
     },
   });
+  provider.registerGrantType(EXCHANGE, exchange(provider, createPublicKey(privateKey), issuer), [
+    'subject_token',
+    'subject_token_type',
+    'requested_token_type',
+    'actor_token',
+    'actor_token_type',
+    'resource',
+    'scope',
+  ]);
   handle = provider.callback();
   console.log(`listening ${issuer}`);
 });
+
+/** Token exchange (RFC 8693): a token of the provider's own for one of the same user, for another resource. */
+function exchange(provider, key, issuer) {
+  return async (context) => {
+    const { client, params } = context.oidc;
+    const { payload } = await jwtVerify(params.subject_token, key, { issuer, typ: 'at+jwt' });
+    if (params.actor_token && !(await provider.ClientCredentials.find(params.actor_token))) {
+      throw new Error('a foreign actor');
+    }
+    const token = new provider.AccessToken({ accountId: payload.sub, client, scope: 'mcp', gty: EXCHANGE });
+    token.resourceServer = new provider.ResourceServer(params.resource, {
+      scope: 'mcp',
+      audience: params.resource,
+      accessTokenFormat: 'jwt',
+      accessTokenTTL: 300,
+      jwt: { sign: { alg: 'RS256' } },
+    });
+    context.body = {
+      access_token: await token.save(),
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      token_type: 'Bearer',
+      expires_in: token.expiration,
+    };
+  };
+}

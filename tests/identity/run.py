@@ -131,8 +131,8 @@ def misuse(tally, base, tokens):
     tally.check("bob's signature under ada's claims is refused", status == 401, status)
 
 
-def post(url, token, message, session=None):
-    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+def post(url, token, message, session=None, more=None):
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream", **(more or {})}
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     if session is not None:

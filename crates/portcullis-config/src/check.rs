@@ -5,6 +5,7 @@
 
 mod apps;
 mod calls;
+mod credentials;
 mod facade;
 mod http;
 mod identity;
@@ -43,6 +44,7 @@ pub(crate) fn check(
         tls,
         store: store::store(&mut check, file.store.as_ref()),
         identity: identity::identity(&mut check, file, anonymous),
+        vault_key: credentials::vault_key(&mut check, &file.vault),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         http: http::http(&mut check, &file.http),

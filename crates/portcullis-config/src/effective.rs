@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, Dpop, Each, EraPin, Facade, FactKind, HttpTransport, HttpUpstream, Identity,
-    Issuer, Limits, LogFormat, Otlp, OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing,
-    Stdio, Store, Transport,
+    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade, FactKind, HttpTransport,
+    HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy,
+    PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -150,6 +150,16 @@ fn identity(identity: &Identity) -> Value {
         "scopes": (!identity.scopes.is_empty()).then_some(&identity.scopes),
         "dpop": (identity.dpop != Dpop::default())
             .then(|| json!({ "required": identity.dpop.required, "nonce": identity.dpop.nonce })),
+        "login": identity.login.as_ref().map(|login| without_nulls(json!({
+            "issuer": login.issuer,
+            "client_id": login.client.id,
+            "client_secret": match &login.client.auth {
+                OauthClientAuth::Basic(it) => Some(secret(it)),
+                _ => None,
+            },
+            "scopes": (!login.scopes.is_empty()).then_some(&login.scopes),
+            "ca": login.ca.as_ref().map(|path| path.display().to_string()),
+        }))),
         "revoked": identity.revoked.as_ref().map(|list| file(&list.file)),
     })
 }
@@ -233,6 +243,7 @@ fn http(http: &HttpUpstream) -> Value {
             HttpTransport::Sse => "sse",
         },
         "headers": secrets(&http.headers),
+        "credentials": http.credentials.as_deref().map(credentials),
         "tls": (http.url.expose().scheme_str() == Some("https")).then(|| json!({
             "ca": path(&http.tls.ca),
             "cert": path(&http.tls.cert),
@@ -241,6 +252,70 @@ fn http(http: &HttpUpstream) -> Value {
             "verify": http.tls.verify,
         })),
     })
+}
+
+fn credentials(credentials: &Credentials) -> Value {
+    let some = |it: &Option<Secret>| it.as_ref().map(secret);
+    let client = |client: &OauthClient| {
+        json!({
+            "client_id": client.id,
+            "client_auth": match &client.auth {
+                OauthClientAuth::Public => None,
+                OauthClientAuth::Basic(_) => Some("basic"),
+                OauthClientAuth::Post(_) => Some("post"),
+                OauthClientAuth::PrivateKey(_) => Some("private-key-jwt"),
+            },
+            "client_secret": match &client.auth {
+                OauthClientAuth::Basic(it) | OauthClientAuth::Post(it) => Some(secret(it)),
+                _ => None,
+            },
+            "private_key": match &client.auth {
+                OauthClientAuth::PrivateKey(it) => Some(secret(it)),
+                _ => None,
+            },
+        })
+    };
+    let mut shown = credentials.client.as_ref().map_or_else(|| json!({}), client);
+    shown["kind"] = json!(credentials.kind.name());
+    shown["issuer"] = json!(credentials.issuer);
+    shown["token_url"] = json!(credentials.token_url);
+    shown["scopes"] = json!((!credentials.scopes.is_empty()).then_some(&credentials.scopes));
+    shown["audience"] = json!(credentials.audience);
+    shown["resource"] = json!(credentials.resource);
+    shown["dpop"] = json!(credentials.dpop.then_some(true));
+    shown["private_network"] = json!(credentials.private_network.then_some(true));
+    shown["ca"] = json!(credentials.ca.as_ref().map(|path| path.display().to_string()));
+    match &credentials.kind {
+        CredentialKind::Static { value, bearer: true, .. } => shown["token"] = secret(value),
+        CredentialKind::Static { header, value, .. } => {
+            shown["header"] = json!(header);
+            shown["value"] = secret(value);
+        }
+        CredentialKind::TokenExchange { entra, delegation, actor } => {
+            shown["flavor"] = json!(if *entra { "entra-obo" } else { "standard" });
+            shown["mode"] =
+                json!((!entra).then_some(if *delegation { "delegation" } else { "impersonation" }));
+            shown["actor_token"] = json!(some(actor));
+        }
+        CredentialKind::IdJag { idp_issuer, idp_token_url, idp_client, subject, id_token } => {
+            shown["idp"] = client(idp_client);
+            shown["idp"]["issuer"] = json!(idp_issuer);
+            shown["idp"]["token_url"] = json!(idp_token_url);
+            shown["subject_token"] = json!(some(subject));
+            shown["subject_token_type"] = json!(if *id_token { "id-token" } else { "access-token" });
+        }
+        CredentialKind::WorkloadIdentity { file } => shown["token_file"] = json!(file.display().to_string()),
+        CredentialKind::Oauth { client_metadata_url } => {
+            shown["client_metadata_url"] = json!(client_metadata_url);
+        }
+        CredentialKind::Assertion { lifetime, key, header } => {
+            shown["lifetime"] = json!(show_duration(*lifetime));
+            shown["private_key"] = json!(some(key));
+            shown["header"] = json!(header);
+        }
+        CredentialKind::ClientCredentials => {}
+    }
+    shown
 }
 
 fn limits(limits: &Limits) -> Value {

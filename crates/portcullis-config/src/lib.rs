@@ -14,6 +14,7 @@ mod cases;
 mod check;
 mod clients;
 mod conform;
+mod credentials;
 mod effective;
 mod environment;
 mod facade;
@@ -35,6 +36,7 @@ mod units;
 
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
+pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
 pub use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp};
@@ -46,7 +48,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
-    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Otlp,
+    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Login, Otlp,
     OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport, UpstreamTls,
     UpstreamUrl,
 };

@@ -5,6 +5,7 @@
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
 mod calls;
+pub(crate) mod credentials;
 mod facade;
 mod identity;
 mod policy;
@@ -19,7 +20,7 @@ use serde::Deserialize;
 
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
-pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, RevokedFile};
+pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
@@ -59,6 +60,8 @@ pub(crate) struct File {
     pub(crate) apps: Apps,
     /// Who may call.
     pub(crate) identity: Identity,
+    /// Where the accounts are kept that users connect.
+    pub(crate) vault: credentials::Vault,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
     /// What browsers and proxies may send in `Origin` and `Host`.

@@ -16,6 +16,8 @@ pub fn reference() -> String {
     for (title, definition) in [
         ("`tls`", "Tls"),
         ("`servers.<name>`", "Server"),
+        ("`servers.<name>.credentials`", "Credentials"),
+        ("`servers.<name>.credentials.idp`", "IdentityProvider"),
         ("`servers.<name>.tls`", "UpstreamTls"),
         ("`mcpServers.<name>`", "ClientServer"),
         ("`apps` and `servers.<name>.apps`", "Apps"),
@@ -28,7 +30,9 @@ pub fn reference() -> String {
         ("`identity.facade.documents`", "FacadeDocuments"),
         ("`identity.keys`", "Keys"),
         ("`identity.dpop`", "Dpop"),
+        ("`identity.login`", "Login"),
         ("`identity.revoked`", "RevokedList"),
+        ("`vault`", "Vault"),
         ("`policy`", "Policy"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),

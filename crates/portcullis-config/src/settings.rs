@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Dpop, Facade, Issuer, Policy, Revoked, Secret};
+use crate::{
+    ApiKeys, CallLimit, Credentials, Dpop, Facade, Issuer, OauthClient, Policy, Revoked, Secret,
+};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Settings {
     pub store: Store,
     /// Who may call.
     pub identity: Identity,
+    /// The key that seals the accounts that users connect; one is made when there is none. A change needs a restart.
+    pub vault_key: Option<[u8; 32]>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
@@ -89,8 +93,23 @@ pub struct Identity {
     pub scopes: Vec<String>,
     /// Access tokens that are bound to a key of the client.
     pub dpop: Dpop,
+    /// How browsers log in.
+    pub login: Option<Login>,
     /// What is not accepted any more.
     pub revoked: Option<Revoked>,
+}
+
+/// How browsers log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// At which issuer.
+    pub issuer: String,
+    /// Who the gateway is there.
+    pub client: OauthClient,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// The authorities to trust instead of those of the system.
+    pub ca: Option<PathBuf>,
 }
 
 impl Identity {
@@ -220,6 +239,8 @@ pub struct HttpUpstream {
     pub transport: HttpTransport,
     /// Headers sent with each request, names in lower case. Names and values are valid HTTP.
     pub headers: BTreeMap<String, Secret>,
+    /// As whom it is called.
+    pub credentials: Option<Box<Credentials>>,
     /// How its certificate is checked.
     pub tls: UpstreamTls,
 }

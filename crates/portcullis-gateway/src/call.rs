@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::{FutureExt as _, StreamExt as _};
+use portcullis_identity::outbound::SubjectToken;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::message::{Notification, RpcError};
@@ -41,6 +42,8 @@ pub enum Endpoint {
 pub struct Caller {
     /// For whom.
     pub principal: Principal,
+    /// Its token, where a server wants one in exchange.
+    pub subject: Option<Arc<SubjectToken>>,
     /// The address that it connects from.
     pub peer: Option<IpAddr>,
     /// Which revision the client speaks.

@@ -1,12 +1,13 @@
 //! The data plane as one object: what all calls share.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use portcullis_config::{Anonymous, Settings};
+use portcullis_config::{Anonymous, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
+use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::method::Method;
@@ -68,6 +69,9 @@ pub struct Gateway {
     pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
     pub(crate) under_way: Arc<AtomicUsize>,
+    takes_subjects: AtomicBool,
+    /// Logs browsers in.
+    pub(crate) login: ArcSwapOption<Login>,
     /// No new work is taken; what is under way may end.
     pub(crate) draining: CancellationToken,
     /// The address that the listener got.
@@ -131,7 +135,9 @@ impl Gateway {
         let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
-        let env = Surroundings::new(control, supervisor, workers, info.as_str().to_owned(), metrics, limits);
+        let office = Office::new(records.clone(), settings.vault_key, control.clone());
+        let client_info = info.as_str().to_owned();
+        let env = Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),
@@ -153,6 +159,8 @@ impl Gateway {
             facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
+            takes_subjects: AtomicBool::new(false),
+            login: ArcSwapOption::empty(),
             draining: CancellationToken::new(),
             address: OnceLock::new(),
             info,
@@ -179,7 +187,7 @@ impl Gateway {
     /// As [`Gateway::new`].
     pub fn check(settings: &Settings) -> Result<(), UpdateError> {
         for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
-            Server::check(server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
+            Server::check(id, server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
         if let Some(facade) = &settings.identity.facade {
@@ -253,6 +261,8 @@ impl Gateway {
         let update = self.servers.load().update(&settings.servers, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
         let who = self.who_calls(&settings)?;
+        let login = identity::login(&settings.identity, &self.env.office);
+        let login = login.map_err(|cause| UpdateError::Issuer("identity.login".to_owned(), cause))?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
@@ -260,9 +270,22 @@ impl Gateway {
             && !settings.identity.takes_tokens();
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
+        self.tell_office_where_it_is();
+        self.login.store(login.map(Arc::new));
         self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.take_up(&settings, who);
+        let takes_subjects = settings.servers.values().any(|server| match &server.transport {
+            Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
+            Transport::Stdio(_) => false,
+        });
+        self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
+        let lasts = settings.store != Store::Memory && settings.vault_key.is_some();
+        if !lasts && update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
+            tracing::info!(
+                "accounts that users connect are gone with this process: to keep them takes a `store` and a `vault.key`"
+            );
+        }
         self.servers.store(Arc::new(update.servers));
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
@@ -330,6 +353,7 @@ impl Gateway {
         if self.address.set(address).is_err() {
             return;
         }
+        self.tell_office_where_it_is();
         let settings = self.settings.load();
         if settings.identity.facade.is_some() && settings.public_url.is_none() {
             match self.who_calls(&settings) {
@@ -337,6 +361,17 @@ impl Gateway {
                 Err(error) => tracing::error!(%error, "nobody can log in"),
             }
         }
+    }
+
+    /// The URL under which browsers know the gateway has been settled.
+    pub(crate) fn tell_office_where_it_is(&self) {
+        let settings = self.settings.load();
+        self.env.office.set_base(identity::base(&settings, self.address.get().copied()));
+    }
+
+    /// Whether a server wants callers' tokens in exchange.
+    pub(crate) fn takes_subjects(&self) -> bool {
+        self.takes_subjects.load(Ordering::Relaxed)
     }
 
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
@@ -374,6 +409,9 @@ impl Gateway {
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
             self.tasks.sweep();
+            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle()) {
+                self.env.control.spawn(idle.retire(Duration::ZERO));
+            }
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);
@@ -408,7 +446,10 @@ impl Gateway {
     pub async fn close(&self) {
         let servers = self.servers.swap(Arc::default());
         let patience = Duration::ZERO;
-        let closing = servers.iter().map(|catalogue| catalogue.server.clone().retire(patience));
+        let all = servers
+            .iter()
+            .flat_map(|catalogue| std::iter::once(catalogue.server.clone()).chain(catalogue.take_users()));
+        let closing = all.map(|server| server.retire(patience));
         futures_util::future::join_all(closing).await;
         self.env.supervisor.shutdown().await;
     }

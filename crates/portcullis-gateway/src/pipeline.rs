@@ -152,6 +152,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         open: None,
         rounds: rounds(gateway, &call, server.id(), patience),
         tasked: plan.task.is_some(),
+        visits: shows_pages(&call),
         _places: places,
         permit: None,
     });
@@ -192,10 +193,17 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
 
 /// A modern client that comes back brings the state that it was given, and the server gets its own.
 fn reopen(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Result<(), Refusal> {
-    if let Some(params) = &route.params
-        && speaks_of_rounds(call)
-        && let Some(params) = rounds::reopen(&gateway.sealer, call, route.catalogue.server.id(), params)?
-    {
+    let Some(params) = &route.params else { return Ok(()) };
+    let server = &route.catalogue.server;
+    let reopened = if speaks_of_rounds(call) {
+        rounds::reopen(&gateway.sealer, call, server.id(), params)?
+    } else if server.takes_accounts() {
+        rounds::visited(params)?
+    } else {
+        None
+    };
+    if let Some(params) = reopened {
+        route.connects = server.takes_accounts();
         route.params = Some(params.into());
     }
     Ok(())
@@ -203,6 +211,11 @@ fn reopen(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Result<(), 
 
 fn speaks_of_rounds(call: &Call) -> bool {
     call.caller.revision.era() == Era::Modern && call.method.has_rounds()
+}
+
+fn shows_pages(call: &Call) -> bool {
+    let caller = &call.caller;
+    call.method.has_rounds() && caller.caps.known_in(caller.revision).has(ClientCaps::ELICIT_URL)
 }
 
 fn rounds(gateway: &Gateway, call: &Arc<Call>, server: &ServerId, patience: Duration) -> Option<Wrapping> {
@@ -300,6 +313,12 @@ fn mirrored_headers(route: &Route) -> http::HeaderMap {
 async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
     let server = &route.catalogue.server;
     let era = call.caller.revision.era();
+    if route.connects {
+        Box::pin(server.until_connected(CONNECTING.min(server.settings().call_timeout / 2))).await;
+    }
+    if route.connecting {
+        return Exchange::done(Box::pin(connect(server, era)).await);
+    }
     let refused = match server.call(era, &call.caller.conversation, out).await {
         Ok(exchange) => return exchange,
         Err(outcome) => outcome,
@@ -315,6 +334,27 @@ async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
         out.mirrored.clear();
     }
     server.call(era, &call.caller.conversation, out).await.unwrap_or_else(Exchange::done)
+}
+
+/// A user who comes back from a page may still be at it for so long.
+const CONNECTING: Duration = Duration::from_mins(1);
+
+/// Answers the call of the tool that leads to an account.
+async fn connect(server: &Server, era: Era) -> Outcome {
+    match server.is_connected().await {
+        Ok(()) => {
+            let result = Raw::from_static(match era {
+                Era::Modern => {
+                    r#"{"content":[{"type":"text","text":"An account is connected. List the tools again."}],"resultType":"complete"}"#
+                }
+                Era::Legacy => {
+                    r#"{"content":[{"type":"text","text":"An account is connected. List the tools again."}]}"#
+                }
+            });
+            Outcome::Complete(Payload { result: result.into(), era })
+        }
+        Err(refusal) => refusal.into(),
+    }
 }
 
 fn timed_out(server: &ServerId, after: Duration) -> Refusal {
@@ -366,6 +406,8 @@ struct WayBack {
     rounds: Option<Wrapping>,
     /// A task was asked for.
     tasked: bool,
+    /// The client can send its user to a page, and come back.
+    visits: bool,
     _places: Held,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -435,6 +477,14 @@ impl WayBack {
     }
 
     fn translate(&self, outcome: Outcome) -> Outcome {
+        if let Outcome::Refused(refusal) = &outcome
+            && refusal.kind == ErrorKind::ConnectionRequired
+            && self.visits
+            && let Some(outcome) =
+                rounds::ask_to_visit(self.rounds.as_ref(), refusal, &self.crossing.server_info())
+        {
+            return outcome;
+        }
         let Some(wrapping) = &self.rounds else { return self.crossing.outcome(outcome) };
         if let Outcome::Failed { error, era: Era::Legacy } = &outcome
             && error.code() == code::URL_ELICITATION_REQUIRED

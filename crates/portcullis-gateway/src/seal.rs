@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     RequestState,
     /// A task.
     Task,
+    /// Who sits at a browser.
+    Browser,
 }
 
 /// A handle that does not open.
@@ -216,6 +218,7 @@ fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
         Purpose::Cursor => "cursor",
         Purpose::RequestState => "request-state",
         Purpose::Task => "task",
+        Purpose::Browser => "browser",
     };
     format!("{purpose}\0{principal}").into_bytes()
 }

@@ -30,7 +30,7 @@ struct Published(String);
 impl Fetch for Published {
     fn fetch(&self, _: Wanted) -> Fetching {
         let body = self.0.clone().into_bytes();
-        Box::pin(async move { Ok(Fetched { body, max_age: None }) })
+        Box::pin(async move { Ok(Fetched { body, ..Fetched::default() }) })
     }
 }
 

@@ -27,15 +27,17 @@ pub struct Wanted {
     pub form: Option<Form>,
     /// The longest answer that is read, in bytes.
     pub most: usize,
+    /// An answer of any status is wanted: it says what is wrong.
+    pub any_status: bool,
 }
 
 impl Wanted {
     /// A document.
     pub fn get(url: impl Into<String>, trust: Trust, most: usize) -> Self {
-        Self { url: url.into(), trust, form: None, most }
+        Self { url: url.into(), trust, form: None, most, any_status: false }
     }
 
-    /// An answer to a form.
+    /// An answer to a form. One of another status than 200 is a failure.
     pub fn post(url: impl Into<String>, trust: Trust, form: Form, most: usize) -> Self {
         Self { form: Some(form), ..Self::get(url, trust, most) }
     }
@@ -50,13 +52,18 @@ pub enum Trust {
     Learned,
 }
 
-/// A form (`application/x-www-form-urlencoded`) and the credentials that go with it.
+/// What is posted, and the credentials that go with it.
 #[derive(Clone, Default)]
 pub struct Form {
-    /// The encoded form. An empty one is a GET with these credentials.
+    /// The body: an encoded form (`application/x-www-form-urlencoded`), or JSON. An empty one is a GET with these
+    /// credentials.
     pub body: String,
+    /// The body is JSON.
+    pub json: bool,
     /// The value of `Authorization`; empty when the credentials are in the form.
     pub authorization: String,
+    /// The value of `DPoP`, if there is any.
+    pub proof: Option<String>,
 }
 
 impl std::fmt::Debug for Form {
@@ -65,13 +72,23 @@ impl std::fmt::Debug for Form {
     }
 }
 
-/// A successful answer.
-#[derive(Clone, Debug, Default)]
+/// An answer.
+#[derive(Clone, Debug)]
 pub struct Fetched {
+    /// 200, unless every status was wanted.
+    pub status: u16,
     /// What came.
     pub body: Vec<u8>,
     /// `max-age` of `Cache-Control`.
     pub max_age: Option<Duration>,
+    /// `DPoP-Nonce`.
+    pub nonce: Option<String>,
+}
+
+impl Default for Fetched {
+    fn default() -> Self {
+        Self { status: 200, body: Vec::new(), max_age: None, nonce: None }
+    }
 }
 
 /// No successful answer.

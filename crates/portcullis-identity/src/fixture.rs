@@ -137,7 +137,7 @@ impl Fetch for Outside {
         let answer = answer.unwrap_or(Err(FetchError::Status(404)));
         Box::pin(async move {
             tokio::task::yield_now().await;
-            answer.map(|body| Fetched { body: body.into_bytes(), max_age: None })
+            answer.map(|body| Fetched { body: body.into_bytes(), ..Fetched::default() })
         })
     }
 }

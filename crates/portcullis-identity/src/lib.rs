@@ -1,5 +1,5 @@
 //! Who calls: the resource server's half of OAuth 2.1, API keys for machines, and an authorization server for those whose
-//! identity provider cannot do what MCP clients need.
+//! identity provider cannot do what MCP clients need. And as whom servers are called: `outbound/`.
 //!
 //! [`Identity::authenticate`] is the way of a credential, and `claims.rs` the list of what a token must pass, in its order.
 //! `jose/` reads and verifies signatures, `issuer/` knows an identity provider and keeps its keys, `dpop/` checks proofs of
@@ -11,7 +11,7 @@
 //! comes out of it holds the token. The crate opens no connection: it asks through a [`Fetch`] that it is given, and
 //! `address.rs` says which addresses such a client must not follow a document to.
 //!
-//! Deliberately absent: what a caller may do (policy), people's accounts (the identity provider), and tokens for servers.
+//! Deliberately absent: what a caller may do (policy), and people's accounts (the identity provider).
 
 mod address;
 mod api_key;
@@ -28,6 +28,7 @@ mod inbound;
 mod issuer;
 mod jose;
 mod metadata;
+pub mod outbound;
 mod refused;
 mod revoked;
 mod settings;

@@ -104,6 +104,8 @@ kinds! {
     UpstreamProtocol = "upstream_protocol", Upstream;
     /// The server refused the gateway's own credentials.
     UpstreamDenied = "upstream_denied", Upstream;
+    /// The user has to connect an account before the server can be called for them.
+    ConnectionRequired = "connection_required", Caller;
     /// The server asked for something that cannot be carried to this client.
     Untranslatable = "untranslatable", Upstream;
     /// A bug.

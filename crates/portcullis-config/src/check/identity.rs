@@ -12,8 +12,8 @@ use super::http::{absolute_url, is_loopback};
 use crate::node::{Node, Path};
 use crate::report::Report;
 use crate::{
-    Anonymous, ApiKey, ApiKeys, Dpop, Format, Identity, Introspection, Issuer, KeyHash, Revoked, Tenants,
-    conform, raw, read, schema, units,
+    Anonymous, ApiKey, ApiKeys, Dpop, Format, Identity, Introspection, Issuer, KeyHash, Login, OauthClient,
+    OauthClientAuth, Revoked, Tenants, conform, raw, read, schema, units,
 };
 
 /// How long an access token may live when the file does not say.
@@ -66,6 +66,7 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
             .and_then(|raw| super::facade::facade(check, &top.key("facade"), raw, file)),
         keys: raw.keys.as_ref().map(|keys| api_keys(check, &top.key("keys").key("file"), &keys.file)),
         scopes: raw.scopes.clone(),
+        login: raw.login.as_ref().and_then(|login| self::login(check, &top.key("login"), login, &raw.scopes)),
         dpop: Dpop { required: raw.dpop.required.unwrap_or(false), nonce: raw.dpop.nonce.unwrap_or(false) },
         revoked: raw.revoked.as_ref().map(|list| revoked(check, &top.key("revoked").key("file"), &list.file)),
     }
@@ -111,6 +112,22 @@ fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issue
         tenants: raw.tenants.clone().map(|allowed| Tenants { claim: tenant_claim, allowed }),
         untyped: raw.untyped.unwrap_or(false),
         max_lifetime: check.duration(&path.key("max_lifetime"), raw.max_lifetime.as_ref(), MAX_LIFETIME),
+        ca: raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file)),
+    })
+}
+
+fn login(check: &mut Check<'_>, path: &Path, raw: &raw::Login, scopes: &[String]) -> Option<Login> {
+    asked(check, &path.key("issuer"), &raw.issuer);
+    let auth = match &raw.client_secret {
+        Some(secret) => {
+            OauthClientAuth::Basic(check.secret(&path.key("client_secret"), "client_secret", secret)?)
+        }
+        None => OauthClientAuth::Public,
+    };
+    Some(Login {
+        issuer: raw.issuer.clone(),
+        client: OauthClient { id: raw.client_id.clone(), auth },
+        scopes: if raw.scopes.is_empty() { scopes.to_vec() } else { raw.scopes.clone() },
         ca: raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file)),
     })
 }

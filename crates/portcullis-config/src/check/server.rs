@@ -23,7 +23,7 @@ const MAX_CONCURRENT: usize = 64;
 const MAX_INSTANCES: usize = 100;
 
 /// Headers that the gateway or HTTP itself sets.
-const RESERVED: &[&str] = &[
+pub(super) const RESERVED: &[&str] = &[
     "accept",
     "connection",
     "content-length",
@@ -120,6 +120,7 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
     let url_only = [
         ("transport", raw.transport.is_some()),
         ("headers", !raw.headers.is_empty()),
+        ("credentials", raw.credentials.is_some()),
         ("tls", raw.tls.is_some()),
     ];
     misplaced(check, path, "url", &url_only);
@@ -219,7 +220,17 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
             "`modern` does not go with `transport: sse`, which only `legacy` servers speak",
         );
     }
-    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, tls })
+    let credentials = raw.credentials.as_ref();
+    let credentials =
+        credentials.and_then(|raw| super::credentials::credentials(check, &path.key("credentials"), raw));
+    if credentials.is_some() && headers.contains_key("authorization") {
+        check.error(
+            &path.key("headers"),
+            "holds `authorization`, which `credentials` set; keep one of the two",
+        );
+    }
+    let credentials = credentials.map(Box::new);
+    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls })
 }
 
 /// Headers with names and values that HTTP allows, names in lower case.

@@ -24,6 +24,8 @@ pub(crate) struct Identity {
     pub(crate) scopes: Vec<String>,
     /// Access tokens that are bound to a key of the client (RFC 9449).
     pub(crate) dpop: Dpop,
+    /// How browsers log in that open the links of the gateway, so that users can connect accounts.
+    pub(crate) login: Option<Login>,
     /// What is not accepted any more, although it has not expired.
     pub(crate) revoked: Option<RevokedList>,
 }
@@ -33,6 +35,26 @@ pub(crate) struct Identity {
 pub(crate) enum Anonymous {
     Allow,
     Deny,
+}
+
+/// How browsers log in: at one of the issuers, of which the gateway is a client. Its redirect URI there is
+/// `<public_url>/oauth/login`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Login {
+    /// The issuer. Its tokens for the endpoint `/mcp` say who somebody is.
+    pub(crate) issuer: String,
+    /// Who the gateway is there.
+    pub(crate) client_id: String,
+    /// The secret that goes with it.
+    #[serde(default)]
+    pub(crate) client_secret: Option<Secret>,
+    /// What is asked for, as `openid`; with none `identity.scopes`.
+    #[serde(default)]
+    pub(crate) scopes: Vec<String>,
+    /// PEM file with the authorities to trust instead of those of the system.
+    #[serde(default)]
+    pub(crate) ca: Option<String>,
 }
 
 /// An identity provider whose access tokens (RFC 9068) are accepted.

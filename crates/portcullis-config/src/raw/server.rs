@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::credentials::Credentials;
 use super::{Duration, Secret};
 
 /// An upstream MCP server: a child process (`command`) or a URL (`url`).
@@ -42,6 +43,8 @@ pub(crate) struct Server {
     pub(crate) transport: Option<HttpTransport>,
     /// Headers sent with each request. Only with `url`.
     pub(crate) headers: BTreeMap<String, Secret>,
+    /// As whom it is called. Only with `url`.
+    pub(crate) credentials: Option<Credentials>,
     /// How its certificate is checked. Only with an `https` URL.
     pub(crate) tls: Option<UpstreamTls>,
     /// The protocol era it speaks: `legacy` (2025-11-25 and before), `modern` (2026-07-28 and after), or `auto` to

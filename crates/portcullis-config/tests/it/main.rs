@@ -1,6 +1,7 @@
 //! The crate from outside: texts in, settings or problems out.
 
 mod clients;
+mod credentials;
 mod files;
 mod formats;
 mod identity;

@@ -89,14 +89,12 @@ guard: {}
 audit: {}
 servers:
   ledger: { postgres: { url_env: LEDGER_URL } }
-  crm: { url: 'https://crm/mcp', credentials: { kind: token-exchange } }
 ",
         "
 p.yaml:1:11: error: shared.kind: `redis` is not available in this version; expected `{ kind: memory }`
 p.yaml:2:1: error: guard: not available in this version; remove it
 p.yaml:3:1: error: audit: not available in this version; remove it
-p.yaml:5:13: error: servers.ledger.postgres: not available in this version; remove it
-p.yaml:6:34: error: servers.crm.credentials: not available in this version; remove it",
+p.yaml:5:13: error: servers.ledger.postgres: not available in this version; remove it",
     );
 }
 

@@ -54,6 +54,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         | K::UpstreamClosed
         | K::UpstreamProtocol
         | K::UpstreamDenied
+        | K::ConnectionRequired
         | K::InputRefused
         | K::Untranslatable
         | K::Internal => (200, 200, code::INTERNAL),

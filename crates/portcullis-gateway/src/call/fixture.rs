@@ -15,6 +15,7 @@ use super::{Call, Caller, Endpoint, Worker};
 pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
     let caller = Caller {
         principal: Principal::Anonymous,
+        subject: None,
         peer: None,
         revision,
         caps,

@@ -127,13 +127,12 @@ async fn read_any(response: Response<Incoming>) -> Result<Told, FetchError> {
 async fn ask(tls: Arc<ClientConfig>, wanted: Wanted) -> Result<Fetched, FetchError> {
     let place = Place::read(&wanted)?;
     let stream = connect(&place).await?;
-    let most = wanted.most;
     if !place.secure {
-        return exchange(stream, &place, wanted, most).await;
+        return exchange(stream, &place, wanted).await;
     }
     let name = ServerName::try_from(place.host.clone()).map_err(|_| failed("no server name"))?;
     let stream = TlsConnector::from(tls).connect(name, stream).await;
-    exchange(stream.map_err(|error| failed(&error.to_string()))?, &place, wanted, most).await
+    exchange(stream.map_err(|error| failed(&error.to_string()))?, &place, wanted).await
 }
 
 /// Where a URL leads.
@@ -194,12 +193,13 @@ async fn connect(place: &Place) -> Result<TcpStream, FetchError> {
     Err(last)
 }
 
-async fn exchange<S>(stream: S, place: &Place, wanted: Wanted, most: usize) -> Result<Fetched, FetchError>
+async fn exchange<S>(stream: S, place: &Place, wanted: Wanted) -> Result<Fetched, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (most, any_status) = (wanted.most, wanted.any_status);
     let request = request(place, wanted)?;
-    converse(stream, request, move |response| read(response, most)).await
+    converse(stream, request, move |response| read(response, most, any_status)).await
 }
 
 /// One request and its answer.
@@ -238,32 +238,35 @@ fn request(place: &Place, wanted: Wanted) -> Result<Request<Full<Bytes>>, FetchE
         None => builder.method("GET").body(Full::default()),
         Some(form) => {
             let mut builder = builder;
+            let media = if form.json { "application/json" } else { "application/x-www-form-urlencoded" };
             if !form.authorization.is_empty() {
                 let mut authorization =
                     HeaderValue::try_from(form.authorization).map_err(|_| failed("no such credentials"))?;
                 authorization.set_sensitive(true);
                 builder = builder.header(AUTHORIZATION, authorization);
             }
+            if let Some(proof) = form.proof {
+                builder = builder.header("dpop", proof);
+            }
             if form.body.is_empty() {
                 builder.method("GET").body(Full::default())
             } else {
-                builder
-                    .method("POST")
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(Full::from(form.body))
+                builder.method("POST").header(CONTENT_TYPE, media).body(Full::from(form.body))
             }
         }
     };
     request.map_err(|error| failed(&error.to_string()))
 }
 
-async fn read(response: Response<Incoming>, most: usize) -> Result<Fetched, FetchError> {
-    if response.status() != StatusCode::OK {
+async fn read(response: Response<Incoming>, most: usize, any_status: bool) -> Result<Fetched, FetchError> {
+    if response.status() != StatusCode::OK && !any_status {
         return Err(FetchError::Status(response.status().as_u16()));
     }
     let max_age = response.headers().get(CACHE_CONTROL).and_then(|value| max_age(value.to_str().ok()?));
+    let (status, nonce) = (response.status().as_u16(), response.headers().get("dpop-nonce"));
+    let nonce = nonce.and_then(|nonce| nonce.to_str().ok()).map(str::to_owned);
     match bounded::collect(response.into_body(), most).await {
-        Ok(body) => Ok(Fetched { body: body.to_vec(), max_age }),
+        Ok(body) => Ok(Fetched { status, body: body.to_vec(), max_age, nonce }),
         Err(Unread::TooLarge) => Err(failed("the answer is too large")),
         Err(Unread::Broken(error)) => Err(failed(&error.to_string())),
     }
@@ -284,7 +287,7 @@ mod tests {
     use super::*;
 
     fn place(url: &str, trust: Trust) -> Result<Place, FetchError> {
-        Place::read(&Wanted { url: url.into(), trust, form: None, most: 1 })
+        Place::read(&Wanted::get(url, trust, 1))
     }
 
     #[test]

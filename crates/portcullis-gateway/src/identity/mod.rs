@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
 use portcullis_identity::doctor::Probe;
+use portcullis_identity::outbound::{Login, LoginSettings, Office};
 use portcullis_identity::{
     Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked,
     Settings as Identity, Tenants,
@@ -19,6 +20,7 @@ use portcullis_identity::{
 
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
+use crate::upstream::credentials::client as client_of;
 use client::Outside;
 pub(crate) use counts::{Counts, accepted, refused};
 pub(crate) use facade::{ISSUER_PATH, outsides as facade_outsides, settings as facade_settings};
@@ -68,6 +70,28 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
         untyped: issuer.untyped,
         max_lifetime: issuer.max_lifetime,
     }
+}
+
+/// A client that asks the outside; it trusts the authorities of a file, or those of the system.
+///
+/// # Errors
+/// Why the authorities cannot be trusted.
+pub(crate) fn outside(ca: Option<&Path>) -> Result<Arc<dyn Fetch>, TlsError> {
+    Ok(Arc::new(Outside::new(ca)?))
+}
+
+/// What logs browsers in, where the configuration says how.
+///
+/// # Errors
+/// Why the authorities cannot be trusted.
+pub(crate) fn login(identity: &config::Identity, office: &Arc<Office>) -> Result<Option<Login>, TlsError> {
+    let Some(login) = &identity.login else { return Ok(None) };
+    let settings = LoginSettings {
+        issuer: login.issuer.clone(),
+        client: client_of(&login.client)?,
+        scopes: login.scopes.clone(),
+    };
+    Ok(Some(Login::new(office.clone(), settings, outside(login.ca.as_deref())?)))
 }
 
 /// Clients of issuers, by their identifiers.

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Response};
 use portcullis_config::Anonymous;
 use portcullis_identity::{Circumstances, Presented, Refused, Scheme, challenge};
 use portcullis_mcp::revision::Era;
-use portcullis_model::ErrorKind;
+use portcullis_model::{ErrorKind, Principal};
 
 use super::body::Body;
 use super::context::Context;
@@ -99,7 +99,10 @@ async fn present(
         source: context.peer,
     };
     let verified = gateway.identity.authenticate(&presented, &around).await?;
-    Ok(Arc::new(context.of(verified)))
+    // An API key is ours, and of no use to anybody else.
+    let wanted = gateway.takes_subjects() && matches!(verified.principal, Principal::User(_));
+    let subject = wanted.then(|| Arc::new(presented.subject(&verified)));
+    Ok(Arc::new(context.of(verified, subject)))
 }
 
 /// A token in the query ends up in logs and histories (RFC 6750 section 5.3); whoever sends one is to stop.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use portcullis_identity::Verified;
+use portcullis_identity::outbound::SubjectToken;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal};
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) shown: Option<Arc<Shown>>,
     /// The token or key that the request was made with.
     pub(crate) verified: Option<Arc<Verified>>,
+    /// That token, where a server wants one in exchange.
+    pub(crate) subject: Option<Arc<SubjectToken>>,
 }
 
 impl Context {
@@ -48,14 +51,14 @@ impl Context {
         let conversation: Arc<str> = principal.to_string().into();
         let share =
             if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
-        Self { gateway, worker, principal, peer, conversation, share, shown, verified: None }
+        Self { gateway, worker, principal, peer, conversation, share, shown, verified: None, subject: None }
     }
 
     /// The connection with somebody on it whose credential was verified.
-    pub(super) fn of(&self, verified: Arc<Verified>) -> Self {
+    pub(super) fn of(&self, verified: Arc<Verified>, subject: Option<Arc<SubjectToken>>) -> Self {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
         let share = self.gateway.shares.of(&conversation);
-        Self { principal, conversation, share, verified: Some(verified), ..self.clone() }
+        Self { principal, conversation, share, verified: Some(verified), subject, ..self.clone() }
     }
 
     /// Whether the certificate that the connection was opened with, if it was, lets its holder in still.
@@ -66,11 +69,14 @@ impl Context {
 
     /// Who calls in a session: whoever opened it, with what is vouched for about them now, from where they are now.
     pub(super) fn caller(&self, opened: &Arc<Caller>) -> Arc<Caller> {
-        if opened.peer == self.peer && opened.principal.is_vouched_as(&self.principal) {
+        if opened.peer == self.peer
+            && self.subject.is_none()
+            && opened.principal.is_vouched_as(&self.principal)
+        {
             return opened.clone();
         }
-        let principal = self.principal.clone();
-        Arc::new(Caller { principal, peer: self.peer, ..Caller::clone(opened) })
+        let (principal, subject) = (self.principal.clone(), self.subject.clone());
+        Arc::new(Caller { principal, subject, peer: self.peer, ..Caller::clone(opened) })
     }
 
     /// Ends when the credential that the request was made with does not count any more; what was asked for with it and

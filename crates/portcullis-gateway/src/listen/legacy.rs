@@ -119,6 +119,7 @@ pub(super) async fn open_session(
     let place = if known && wire.is_none() { Some(context.take_session()?) } else { None };
     let caller = Arc::new(Caller {
         principal: context.principal.clone(),
+        subject: context.subject.clone(),
         peer: context.peer,
         revision: asked.unwrap_or(Revision::NEWEST_LEGACY),
         // Under an older revision the extension counts as not declared (SEP-2663).
@@ -170,6 +171,9 @@ pub(super) fn delete(gateway: &Gateway, session: &Session) {
 pub(crate) fn ended(gateway: &Gateway, session: &Session) {
     for catalogue in gateway.servers.load().iter() {
         catalogue.server.end_conversation(&session.id);
+        for own in catalogue.users() {
+            own.server.end_conversation(&session.id);
+        }
     }
     gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
 }

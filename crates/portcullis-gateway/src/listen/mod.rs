@@ -10,6 +10,7 @@ mod asking;
 mod authentication;
 mod batch;
 mod body;
+mod connect;
 mod context;
 mod facade;
 mod fields;

@@ -89,6 +89,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
     }
     let caller = Caller {
         principal: context.principal.clone(),
+        subject: context.subject.clone(),
         peer: context.peer,
         revision: Revision::NEWEST,
         caps: ClientCaps::read(&capabilities),

@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response;
-use super::{batch, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::{batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
@@ -133,7 +133,10 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                 }
                 Box::pin(facade::answer(context, head, Bytes::new())).await.unwrap_or_else(nothing_here)
             }
-            (None, None) => about(context, head).unwrap_or_else(nothing_here),
+            (None, None) => match about(context, head) {
+                Some(answer) => answer,
+                None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
+            },
         },
     })
 }

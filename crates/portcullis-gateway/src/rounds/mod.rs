@@ -20,7 +20,7 @@ use portcullis_mcp::method::Method;
 pub(crate) use drive::{drive, resume};
 pub(crate) use lot::Lot;
 pub(crate) use park::run;
-pub(crate) use relay::{Wrapping, reopen, wrap, wrap_url_elicitation};
+pub(crate) use relay::{Wrapping, ask_to_visit, reopen, visited, wrap, wrap_url_elicitation};
 pub(crate) use state::Identity;
 
 /// Members of the params and of results in which rounds are spoken of.

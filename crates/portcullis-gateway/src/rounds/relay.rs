@@ -96,3 +96,44 @@ pub(crate) fn wrap_url_elicitation(
     let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
     Some(Outcome::InputRequired(input_required(&requests, &sealed, server_info)))
 }
+
+/// Under which key a client is sent to a page of the gateway's own.
+const CONNECT: &str = "portcullis-connect";
+
+/// Sends the user to the page that a refusal names, before the call is made again.
+pub(crate) fn ask_to_visit(
+    wrapping: Option<&Wrapping>,
+    refusal: &Refusal,
+    server_info: &Raw,
+) -> Option<Outcome> {
+    let url = refusal.data.as_ref()?.find("url")?;
+    let message = Raw::from_text(&refusal.message);
+    let page = Raw::from_static(r#"{"mode":"url"}"#)
+        .with(&[("message", Change::Set(message.as_bytes())), ("url", Change::Set(url.as_bytes()))]);
+    let requests = input_requests([(CONNECT, &Method::CreateElicitation, Some(page))]);
+    let result = match wrapping {
+        Some(wrapping) => {
+            let state = State::Visited { server: wrapping.server.clone() };
+            let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
+            input_required(&requests, &sealed, server_info)
+        }
+        None => Raw::trusted(format!("{{\"resultType\":\"input_required\",\"inputRequests\":{requests}}}")),
+    };
+    Some(Outcome::InputRequired(result))
+}
+
+/// The params of a legacy client's call whose user was sent to a page of the gateway's own; `None` for all others.
+///
+/// # Errors
+/// The user did not agree.
+pub(crate) fn visited(params: &Object) -> Result<Option<Raw>, Refusal> {
+    let Some(responses) = params.find(RESPONSES) else { return Ok(None) };
+    if responses.find(CONNECT).is_none() {
+        return Ok(None);
+    }
+    if !agreed(params) {
+        let message = "the user did not agree to open the page on which an account is connected";
+        return Err(Refusal::new(ErrorKind::InputRefused, message));
+    }
+    Ok(Some(params.with(&[(RESPONSES, Change::Remove)])))
+}

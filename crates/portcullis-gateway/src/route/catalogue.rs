@@ -22,7 +22,9 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 
+use super::connecting;
 use super::listing::{Freshness, ListKind, Listing, Origin};
+use super::personal::Personal;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
@@ -82,6 +84,8 @@ pub(crate) struct Catalogue {
     pub(crate) server: Arc<Server>,
     /// Somebody's greeting waited for the server in vain; nobody else's has to.
     pub(super) awaited: AtomicBool,
+    /// What each of its users has of it, where they are called for with credentials of their own.
+    pub(super) personal: Option<Personal>,
     cells: Mutex<HashMap<(ListKind, Variant), Arc<Cell>>>,
 }
 
@@ -100,7 +104,8 @@ struct Cell {
 
 impl Catalogue {
     pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
-        Arc::new(Self { server, awaited: AtomicBool::new(false), cells: Mutex::default() })
+        let personal = server.is_personal().then(Personal::default);
+        Arc::new(Self { server, awaited: AtomicBool::new(false), personal, cells: Mutex::default() })
     }
 
     /// The list, if it is there and new enough: the fast path, without waiting.
@@ -170,6 +175,9 @@ impl Catalogue {
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
     pub(crate) fn invalidate(&self, method: &Method) {
+        for own in self.users() {
+            own.invalidate(method);
+        }
         for ((kind, _), cell) in self.lock().iter() {
             if kind.is_changed_by(method) {
                 cell.invalidate();
@@ -180,6 +188,9 @@ impl Catalogue {
     /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
     /// now, if `somebody` wants to be told in case they have changed.
     pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
+        for own in self.users() {
+            own.doubt(method, somebody);
+        }
         for ((kind, variant), cell) in self.lock().iter() {
             let old = cell.current.load_full();
             if !kind.is_changed_by(method) || (old.is_none() && !cell.is_fetching()) {
@@ -271,7 +282,21 @@ impl Catalogue {
         task.map(move |joined| joined.unwrap_or_else(|_| stopping())).boxed().shared()
     }
 
+    /// The list as the server has it; of one that nothing can be asked of before an account is connected, a way to do so.
     async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
+        match Box::pin(self.load_from_server(kind, variant)).await {
+            Err(refusal) if refusal.kind == ErrorKind::ConnectionRequired => {
+                Ok(connecting::listing(kind, &self.server))
+            }
+            loaded => loaded,
+        }
+    }
+
+    async fn load_from_server(
+        self: &Arc<Self>,
+        kind: ListKind,
+        variant: Variant,
+    ) -> Result<Listing, Refusal> {
         let conversation = conversation();
         let connection = self.server.connection_with(variant.era, &conversation, variant.caps).await?;
         if let Some(feed) = connection.feed() {
@@ -300,7 +325,9 @@ impl Catalogue {
             Transport::Stdio(_) => Origin::Stdio,
         };
         let streamed = load.streamed;
-        let (raws, extra, freshness) = load.finish();
+        let (raws, extra, mut freshness) = load.finish();
+        // What was got with somebody's credential is theirs, whatever the server says.
+        freshness.public &= self.server.source().is_none();
         let (id, metrics) = (self.server.id().clone(), self.server.env().metrics.clone());
         // Reading many schemas takes its time, and this thread has connections to accept.
         let apps = self.server.apps().cloned();
@@ -499,7 +526,8 @@ impl Load {
 /// Fetches every list of every server, all at once.
 pub(crate) async fn warm_up(servers: &super::Servers) {
     let variant = Variant { era: Era::Modern, caps: ClientCaps::NONE };
-    let all = servers.iter().map(|catalogue| async move {
+    let all = servers.iter().filter(|catalogue| !catalogue.server.is_personal());
+    let all = all.map(|catalogue| async move {
         for kind in ListKind::ALL {
             let need = Need::Fresh(catalogue.server.settings().call_timeout);
             if let Err(refusal) = catalogue.list(kind, variant, need).await {

@@ -13,6 +13,7 @@ use portcullis_mcp::caps::{ClientCaps, ServerCaps, merge_instructions};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::key;
+use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Variant, conversation};
 use crate::admit::Pass;
@@ -94,11 +95,18 @@ fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
 
 async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Hello, Refusal> {
     let pass = gateway.gate.pass(caller);
-    let catalogues = gateway.servers.load().behind(endpoint, pass.as_ref().and_then(Pass::enforced))?;
+    let catalogues =
+        gateway.servers.load().behind(endpoint, pass.as_ref().and_then(Pass::enforced), caller)?;
     let Variant { era, caps } = Variant::of(caller);
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
         only.server.expect(era, caps);
-        let peer = peer_of(only, era, caps).await?;
+        let peer = match peer_of(only, era, caps).await {
+            // What it has is not known before its user has connected an account.
+            Err(refusal) if refusal.kind == ErrorKind::ConnectionRequired => {
+                return Ok(Hello { capabilities: everything(), instructions: None });
+            }
+            peer => peer?,
+        };
         let capabilities = ServerCaps::read(&peer.capabilities);
         return Ok(Hello { capabilities, instructions: peer.instructions.clone() });
     }

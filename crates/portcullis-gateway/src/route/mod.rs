@@ -4,13 +4,15 @@
 //! `hello` says what an endpoint is. On `/mcp/s/{server}` names are the server's own; on `/mcp` they carry its slug.
 
 mod catalogue;
+mod connecting;
 mod hello;
 mod listing;
+mod personal;
 mod resolve;
 mod servers;
 mod view;
 
-pub(crate) use catalogue::{Variant, warm_up};
+pub(crate) use catalogue::{Catalogue, Variant, warm_up};
 pub(crate) use hello::{discover, initialize_result, offered};
 pub(crate) use listing::ListKind;
 pub(crate) use resolve::{Route, not_there, resolve, server_of_uri, unknown_resource};

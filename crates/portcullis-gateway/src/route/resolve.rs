@@ -15,6 +15,7 @@ use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::CallSeries;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
+use super::connecting;
 use super::listing::{Item, ListKind, Listing};
 use super::servers::unknown_server;
 use crate::admit::{Act, Pass};
@@ -36,6 +37,10 @@ pub(crate) struct Route {
     pub(crate) aggregate: bool,
     /// What a completion is for, by the server's own name.
     reference: Option<Reference>,
+    /// The server is not called: the user wants to connect an account.
+    pub(crate) connecting: bool,
+    /// The user comes back from a page on which an account is connected.
+    pub(crate) connects: bool,
 }
 
 /// What a completion is for.
@@ -186,7 +191,10 @@ async fn by_name(
     let name = subject(call, "name")?;
     let variant = Variant::of(&call.caller);
     if let Endpoint::Server(id) = &call.endpoint {
-        let catalogue = find_server(gateway, id, pass)?;
+        let catalogue = find_server(gateway, id, pass, &call.caller)?;
+        if connecting::is_tool(&catalogue.server, kind, name) {
+            return Ok(connect(&catalogue, call));
+        }
         if pass.is_some() {
             let (listing, index) = Box::pin(listed(&catalogue, kind, variant, name)).await?;
             return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
@@ -230,13 +238,18 @@ async fn by_exposed_name(
     let unknown = || unknown(kind, name);
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
     let slug = name.split_once("__").map(|(slug, _)| slug);
-    let Some(catalogue) = slug.and_then(|slug| gateway.servers.load().find(slug).cloned()) else {
-        let (catalogue, listing, index) = by_view(gateway, variant, kind, name, pass).ok_or_else(unknown)?;
+    let Some(catalogue) =
+        slug.and_then(|slug| gateway.servers.load().find(slug).map(|it| it.of(&call.caller)))
+    else {
+        let (catalogue, listing, index) = by_view(gateway, call, kind, name, pass).ok_or_else(unknown)?;
         return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
     };
     // Before it is asked anything: how it is, is nothing that others may know.
     if pass.is_some_and(|pass| !pass.sees(catalogue.server.id().as_str())) {
         return Err(unknown());
+    }
+    if connecting::is_exposed_tool(&catalogue.server, kind, name) {
+        return Ok(connect(&catalogue, call));
     }
     // What a server has taken back is nothing that policies decide by.
     let need = if pass.is_some() { LABELS } else { Need::Known };
@@ -258,7 +271,7 @@ async fn by_exposed_name(
 /// is known already is looked at: a made-up name costs no listing.
 fn by_view(
     gateway: &Gateway,
-    variant: Variant,
+    call: &Call,
     kind: ListKind,
     name: &str,
     pass: Option<&Pass>,
@@ -266,8 +279,10 @@ fn by_view(
     if kind != ListKind::Tools {
         return None;
     }
+    let variant = Variant::of(&call.caller);
     let servers = gateway.servers.load();
     let mut found = servers.iter().filter_map(|catalogue| {
+        let catalogue = catalogue.of(&call.caller);
         let listing = catalogue.last(kind, variant)?;
         let index = listing.position(name)?;
         let item = &listing.items[index];
@@ -297,7 +312,16 @@ fn route(
         series,
         aggregate: call.endpoint == Endpoint::Aggregate,
         reference: None,
+        connecting: false,
+        connects: false,
     }
+}
+
+/// The way to connect an account, which is no call of the server.
+fn connect(catalogue: &Arc<Catalogue>, call: &Call) -> Route {
+    let mut route = route(catalogue, call, connecting::TOOL.to_owned(), None);
+    route.connecting = true;
+    route
 }
 
 /// The series of calls for things that no list has: one per server and method.
@@ -323,7 +347,7 @@ async fn by_reference(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Re
     let params = call.params.clone().ok_or_else(wrong)?;
     let reference = params.find("ref").ok_or_else(wrong)?;
     if let Endpoint::Server(id) = &call.endpoint {
-        let catalogue = find_server(gateway, id, pass)?;
+        let catalogue = find_server(gateway, id, pass, &call.caller)?;
         let of = match reference.find_string("type").as_deref() {
             Some("ref/prompt") => reference.find_string("name").map(Reference::Prompt),
             Some("ref/resource") => match reference.find_string("uri") {
@@ -374,7 +398,7 @@ fn of_one_server(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<
         let message = format!("`{}` is asked of one server, at its own endpoint", call.method);
         return Err(Refusal::new(ErrorKind::UnknownMethod, message));
     };
-    let catalogue = find_server(gateway, id, pass)?;
+    let catalogue = find_server(gateway, id, pass, &call.caller)?;
     Ok(Route {
         catalogue: catalogue.clone(),
         params: call.params.clone(),
@@ -383,6 +407,8 @@ fn of_one_server(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<
         series: unlisted(&catalogue, call),
         aggregate: false,
         reference: call.params.as_ref().and_then(|params| params.find_string("uri")).map(Reference::Resource),
+        connecting: false,
+        connects: false,
     })
 }
 
@@ -400,6 +426,8 @@ fn reference_route(
         series: unlisted(catalogue, call),
         aggregate: call.endpoint == Endpoint::Aggregate,
         reference,
+        connecting: false,
+        connects: false,
     }
 }
 
@@ -418,17 +446,21 @@ pub(crate) async fn server_of_uri(
         pass.is_none_or(|pass| pass.may(action, Thing { server: id.as_str(), kind, name: own }))
     };
     if let Endpoint::Server(id) = endpoint {
-        let catalogue = find_server(gateway, id, pass)?;
+        let catalogue = find_server(gateway, id, pass, caller)?;
         return if may(id, uri) { Ok((catalogue, uri.to_owned())) } else { Err(unknown_resource(uri)) };
     }
     let servers = gateway.servers.load_full();
     if let Some((id, own)) = uris::map_in(uri)
         && let Some(catalogue) = servers.find(id.as_str())
     {
-        return if may(&id, &own) { Ok((catalogue.clone(), own)) } else { Err(unknown_resource(uri)) };
+        return if may(&id, &own) { Ok((catalogue.of(caller), own)) } else { Err(unknown_resource(uri)) };
     }
     let variant = Variant::of(caller);
-    let all: Vec<_> = servers.iter().filter(|catalogue| may(catalogue.server.id(), uri)).cloned().collect();
+    let all: Vec<_> = servers
+        .iter()
+        .filter(|catalogue| may(catalogue.server.id(), uri))
+        .map(|catalogue| catalogue.of(caller))
+        .collect();
     // A view that loads another by the name that it was written with.
     let mut with_view = all.iter().filter(|catalogue| {
         catalogue.last(ListKind::Tools, variant).is_some_and(|listing| listing.has_view(uri))
@@ -463,10 +495,15 @@ pub(crate) async fn server_of_uri(
     Err(unknown_resource(uri))
 }
 
-fn find_server(gateway: &Gateway, id: &ServerId, pass: Option<&Pass>) -> Result<Arc<Catalogue>, Refusal> {
+fn find_server(
+    gateway: &Gateway,
+    id: &ServerId,
+    pass: Option<&Pass>,
+    caller: &Caller,
+) -> Result<Arc<Catalogue>, Refusal> {
     let servers = gateway.servers.load();
     let found = servers.find(id.as_str()).filter(|_| pass.is_none_or(|pass| pass.sees(id.as_str())));
-    found.cloned().ok_or_else(|| unknown_server(id))
+    found.map(|catalogue| catalogue.of(caller)).ok_or_else(|| unknown_server(id))
 }
 
 fn subject<'a>(call: &'a Call, member: &str) -> Result<&'a str, Refusal> {

@@ -8,7 +8,7 @@ use portcullis_model::{ErrorKind, ServerId};
 
 use super::catalogue::Catalogue;
 use crate::admit::Pass;
-use crate::call::{Endpoint, Refusal};
+use crate::call::{Caller, Endpoint, Refusal};
 use crate::upstream::{Server, Surroundings, TlsError};
 
 /// The servers in service, in the order of their slugs.
@@ -55,6 +55,7 @@ impl Servers {
             if !servers.all.get(id).is_some_and(|new| Arc::ptr_eq(new, old)) {
                 changed.insert(id.clone());
                 retired.push(old.server.clone());
+                retired.extend(old.take_users());
             }
         }
         Ok(Update { servers, retired, changed })
@@ -76,14 +77,15 @@ impl Servers {
         &self,
         endpoint: &Endpoint,
         pass: Option<&Pass>,
+        caller: &Caller,
     ) -> Result<Vec<Arc<Catalogue>>, Refusal> {
         let seen = |id: &ServerId| pass.is_none_or(|pass| pass.sees(id.as_str()));
         match endpoint {
             Endpoint::Aggregate => {
-                Ok(self.all.iter().filter(|(id, _)| seen(id)).map(|(_, one)| one.clone()).collect())
+                Ok(self.all.iter().filter(|(id, _)| seen(id)).map(|(_, one)| one.of(caller)).collect())
             }
             Endpoint::Server(id) => match self.find(id.as_str()).filter(|_| seen(id)) {
-                Some(catalogue) => Ok(vec![catalogue.clone()]),
+                Some(catalogue) => Ok(vec![catalogue.of(caller)]),
                 None => Err(unknown_server(id)),
             },
         }

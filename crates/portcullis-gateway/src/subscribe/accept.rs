@@ -52,7 +52,7 @@ pub(crate) async fn accept(
 
 /// Sees to it that the servers behind the endpoint are asked for changes of their lists.
 pub(crate) fn follow(gateway: &Gateway, subscriber: &Subscriber) {
-    let behind = gateway.servers.load().behind(&subscriber.endpoint, None);
+    let behind = gateway.servers.load().behind(&subscriber.endpoint, None, &subscriber.caller());
     for catalogue in behind.into_iter().flatten() {
         catalogue.follow(subscriber.caller().revision.era());
     }

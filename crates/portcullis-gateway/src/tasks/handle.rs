@@ -94,7 +94,7 @@ impl Handle {
     pub(super) fn is_there(&self, gateway: &Gateway, call: &Call) -> bool {
         let Some(pass) = gateway.gate.pass(&call.caller) else { return true };
         let hints = gateway.servers.load().find(self.server.as_str()).and_then(|catalogue| {
-            let listing = catalogue.last(ListKind::Tools, Variant::of(&call.caller))?;
+            let listing = catalogue.of(&call.caller).last(ListKind::Tools, Variant::of(&call.caller))?;
             listing.find(&self.tool).map(|item| item.thing)
         });
         let kind = hints.unwrap_or(ThingKind::Tool(Annotations::default()));

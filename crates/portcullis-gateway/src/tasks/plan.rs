@@ -100,6 +100,6 @@ pub(crate) fn plan(gateway: &Gateway, call: &Call, route: &Route) -> Plan {
 pub(super) fn offers_tasks(gateway: &Gateway, call: &Call) -> bool {
     let pass = gateway.gate.pass(&call.caller);
     let pass = pass.as_ref().and_then(Pass::enforced);
-    let servers = gateway.servers.load().behind(&call.endpoint, pass).unwrap_or_default();
+    let servers = gateway.servers.load().behind(&call.endpoint, pass, &call.caller).unwrap_or_default();
     servers.iter().any(|catalogue| catalogue.server.has_tasks())
 }

@@ -120,7 +120,8 @@ impl Request<'_> {
 
     fn server(&self, handle: &Handle) -> Result<Arc<Server>, Refusal> {
         let servers = self.gateway.servers.load();
-        servers.find(handle.server.as_str()).map(|catalogue| catalogue.server.clone()).ok_or_else(unknown)
+        let found = servers.find(handle.server.as_str());
+        found.map(|catalogue| catalogue.of(&self.call.caller).server.clone()).ok_or_else(unknown)
     }
 
     fn hop(&self, handle: &Handle) -> Result<Hop, Refusal> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Uri};
 use portcullis_config::HttpUpstream;
+use portcullis_identity::outbound::{Credential, Needed, Refusal, Source};
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
@@ -25,8 +26,10 @@ use crate::call::Worker;
 /// Where a server is and how to get there.
 pub(crate) struct HttpLink {
     url: Uri,
-    pools: Vec<Arc<Pool>>,
-    headers: HeaderMap,
+    pools: Arc<[Arc<Pool>]>,
+    headers: Arc<HeaderMap>,
+    /// As whom it is called.
+    source: Option<Arc<Source>>,
 }
 
 /// A request that got no answer at all.
@@ -41,6 +44,9 @@ pub(crate) enum HttpError {
     /// The connection broke after the request may have been read.
     #[error("the connection broke: {0}")]
     Broken(String),
+    /// It is not called before something else has happened.
+    #[error("something is needed first")]
+    Needed(Needed),
     /// The body is larger than `limits.response_bytes`.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -61,7 +67,18 @@ impl HttpLink {
             headers.insert(name, value);
         }
         let pools = (0..workers).map(|_| Pool::new(target.clone())).collect();
-        Ok(Self { url: settings.url.expose().clone(), pools, headers })
+        Ok(Self { url: settings.url.expose().clone(), pools, headers: Arc::new(headers), source: None })
+    }
+
+    /// The same server over the same connections, called with the credentials of this source.
+    pub(super) fn called_as(&self, source: Option<Arc<Source>>) -> Self {
+        let (url, pools, headers) = (self.url.clone(), self.pools.clone(), self.headers.clone());
+        Self { url, pools, headers, source }
+    }
+
+    /// Where credentials come from.
+    pub(super) fn source(&self) -> Option<&Arc<Source>> {
+        self.source.as_ref()
     }
 
     /// Where it leads.
@@ -111,9 +128,63 @@ impl HttpLink {
         head: Head<'_>,
         body: Bytes,
     ) -> Result<HttpReply<Answer>, HttpError> {
+        match &self.source {
+            None => pin!(self.send_with(worker, &method, path, &head, body, None)).await,
+            // Boxed, for few servers need it and every call would carry the room for it.
+            Some(source) => Box::pin(self.send_as(source, worker, &method, path, &head, body)).await,
+        }
+    }
+
+    /// Sends one message with a credential. A server that refuses it has not carried the message out: it is sent again when
+    /// there is another credential, or a nonce, to send it with.
+    async fn send_as(
+        &self,
+        source: &Arc<Source>,
+        worker: Worker,
+        method: &HttpMethod,
+        path: Option<&PathAndQuery>,
+        head: &Head<'_>,
+        body: Bytes,
+    ) -> Result<HttpReply<Answer>, HttpError> {
+        let mut again = 0;
+        loop {
+            let credential = source.credential().await.map_err(HttpError::Needed)?;
+            let with = credential.as_deref();
+            let reply = self.send_with(worker, method, path, head, body.clone(), with).await?;
+            let status = reply.status().as_u16();
+            if !matches!(status, 401 | 403) {
+                return Ok(reply);
+            }
+            let said = reply.said().cloned().unwrap_or_default();
+            let (challenge, nonce) = (said.challenge.as_deref(), said.nonce.as_deref());
+            let refusal = Refusal { status, challenge, nonce, again };
+            source.challenged(credential.as_ref(), refusal).await.map_err(HttpError::Needed)?;
+            again += 1;
+        }
+    }
+
+    async fn send_with(
+        &self,
+        worker: Worker,
+        method: &HttpMethod,
+        path: Option<&PathAndQuery>,
+        head: &Head<'_>,
+        body: Bytes,
+        credential: Option<&Credential>,
+    ) -> Result<HttpReply<Answer>, HttpError> {
+        let shown = credential.map(|credential| {
+            let address = if credential.is_bound() { self.address_of(path) } else { String::new() };
+            credential.headers(method.as_str(), &address)
+        });
         let headers = |put: &mut dyn FnMut(&str, &[u8])| {
+            if let Some(shown) = &shown {
+                put(shown.credential.0, shown.credential.1.as_bytes());
+                if let Some(proof) = &shown.proof {
+                    put("dpop", proof.as_bytes());
+                }
+            }
             // What the operator set is in force.
-            for (name, value) in &self.headers {
+            for (name, value) in &*self.headers {
                 put(name.as_str(), value.as_bytes());
             }
             let put = &mut |name: &str, value: &[u8]| {
@@ -121,7 +192,7 @@ impl HttpLink {
                     put(name, value);
                 }
             };
-            match method {
+            match *method {
                 HttpMethod::POST => {
                     put("content-type", b"application/json");
                     put("accept", b"application/json, text/event-stream");
@@ -133,6 +204,18 @@ impl HttpLink {
         };
         pin!(self.pools[worker.0].send(&Outgoing { method: method.clone(), path, headers: &headers, body }))
             .await
+    }
+
+    /// The URL of a path of the server.
+    fn address_of(&self, path: Option<&PathAndQuery>) -> String {
+        match path {
+            None => self.url.to_string(),
+            Some(path) => {
+                let scheme = self.url.scheme_str().unwrap_or_default();
+                let authority = self.url.authority().map_or("", |authority| authority.as_str());
+                format!("{scheme}://{authority}{path}")
+            }
+        }
     }
 }
 

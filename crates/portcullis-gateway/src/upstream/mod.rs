@@ -8,6 +8,7 @@
 mod asked;
 mod channel;
 mod connection;
+pub(crate) mod credentials;
 mod event_stream;
 mod feed;
 mod h1;

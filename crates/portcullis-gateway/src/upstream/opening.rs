@@ -24,6 +24,7 @@ use portcullis_model::{ErrorKind, ServerId};
 use super::Surroundings;
 use super::channel::{Channel, Lost, Told, Wants};
 use super::connection::{Peer, encode};
+use super::credentials;
 use super::event_stream::{EventStream, StreamEnd};
 use super::http::{Head, HttpError, HttpLink, SharedLink, read_body};
 use super::pages::Pages;
@@ -494,10 +495,17 @@ fn silent(server: &ServerId) -> Refusal {
 }
 
 fn unreachable(server: &ServerId, error: &HttpError) -> Refusal {
+    if let HttpError::Needed(needed) = error {
+        return credentials::refusal(server, needed);
+    }
     Refusal::new(ErrorKind::UpstreamUnavailable, format!("server `{server}`: {error}"))
 }
 
 fn unclear(server: &ServerId, kind: ErrorKind, status: StatusCode) -> Refusal {
-    let hint = if kind == ErrorKind::UpstreamDenied { "; check `headers` of this server" } else { "" };
+    let hint = if kind == ErrorKind::UpstreamDenied {
+        "; check `headers` or `credentials` of this server"
+    } else {
+        ""
+    };
     Refusal::new(kind, format!("server `{server}` answered {status}{hint}"))
 }

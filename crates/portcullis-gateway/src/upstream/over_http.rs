@@ -14,6 +14,7 @@ use portcullis_model::ErrorKind;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::{Connection, Link, Sent, Stale, encode};
+use super::credentials;
 use super::http::{Answer, Head, HttpError, HttpLink, read_body};
 use super::http_stream::HttpStream;
 use super::incoming::outcome;
@@ -140,7 +141,7 @@ impl Connection {
             }
             401 | 403 => self.refused(
                 ErrorKind::UpstreamDenied,
-                &format!("refused the gateway's credentials ({status}); check `headers` of this server"),
+                &format!("refused the gateway's credentials ({status}); check `headers` or `credentials` of this server"),
             ),
             200..300 => self.refused(
                 ErrorKind::UpstreamProtocol,
@@ -156,6 +157,7 @@ impl Connection {
 
     pub(super) fn unreachable(&self, error: &HttpError) -> Outcome {
         let kind = match error {
+            HttpError::Needed(needed) => return credentials::refusal(&self.server, needed).into(),
             HttpError::Connect(_) | HttpError::NotSent => ErrorKind::UpstreamUnavailable,
             HttpError::Broken(_) => ErrorKind::UpstreamClosed,
             HttpError::TooLarge(_) => ErrorKind::UpstreamProtocol,

@@ -3,7 +3,7 @@
 //! Two header fields are all that anybody asks an answer for, so two are kept: a map of all of them would cost each call
 //! more than reading the head does.
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use portcullis_mcp::header::SESSION_ID;
 
@@ -21,6 +21,17 @@ pub(crate) struct Kept {
     pub(crate) media: Media,
     /// `Mcp-Session-Id`.
     pub(crate) session: Option<HeaderValue>,
+    /// What is said with a refusal; few answers have it.
+    pub(crate) refusal: Option<Box<Said>>,
+}
+
+/// What a server says with a refusal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<String>,
+    /// `DPoP-Nonce`.
+    pub(crate) nonce: Option<String>,
 }
 
 /// What an answer's `Content-Type` says it is.
@@ -52,6 +63,13 @@ impl Kept {
             self.media = Media::parse(value);
         } else if name.eq_ignore_ascii_case(SESSION_ID.as_str().as_bytes()) {
             self.session = HeaderValue::from_bytes(value).ok();
+        } else if name.eq_ignore_ascii_case(WWW_AUTHENTICATE.as_str().as_bytes()) {
+            let said = &mut self.refusal.get_or_insert_default().challenge;
+            let text = String::from_utf8_lossy(value);
+            // Challenges may stand in one field or in several (RFC 9110 section 11.6.1).
+            *said = Some(said.take().map_or_else(|| text.to_string(), |before| format!("{before}, {text}")));
+        } else if name.eq_ignore_ascii_case(b"dpop-nonce") {
+            self.refusal.get_or_insert_default().nonce = std::str::from_utf8(value).ok().map(str::to_owned);
         }
     }
 }
@@ -81,6 +99,11 @@ impl<B> HttpReply<B> {
 
     pub(crate) fn session(&self) -> Option<&HeaderValue> {
         self.fields.session.as_ref()
+    }
+
+    /// What is said with a refusal.
+    pub(super) fn said(&self) -> Option<&Said> {
+        self.fields.refusal.as_deref()
     }
 
     /// Whether it carries events.

@@ -5,6 +5,7 @@
 //! told why and when to come back, and the server is left in peace.
 
 mod about;
+mod account;
 mod establish;
 mod spare;
 
@@ -19,12 +20,13 @@ use portcullis_hub::{Backoff, Next};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::{ErrorKind, Principal, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::spare::Spare;
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
+use super::credentials::Credentials;
 use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
@@ -54,6 +56,10 @@ pub(crate) struct Server {
     apps: Option<Arc<Policy>>,
     /// Present when it is behind a URL.
     http: Option<SharedLink>,
+    /// What its credentials are got with.
+    credentials: Option<Arc<Credentials>>,
+    /// Whose it is, where each user is called for with credentials of their own.
+    owner: Option<Principal>,
     /// Which certificates the settings named when they were read.
     certificates: Option<Vec<u8>>,
     /// What probing found behind the URL.
@@ -119,9 +125,12 @@ impl Server {
     ///
     /// # Errors
     /// As [`Server::new`].
-    pub(crate) fn check(settings: &config::Server) -> Result<(), TlsError> {
+    pub(crate) fn check(id: &ServerId, settings: &config::Server) -> Result<(), TlsError> {
         match &settings.transport {
-            Transport::Http(http) => HttpLink::new(http, 0).map(drop),
+            Transport::Http(http) => {
+                Credentials::of(id, http)?;
+                HttpLink::new(http, 0).map(drop)
+            }
             Transport::Stdio(_) => Ok(()),
         }
     }
@@ -137,10 +146,28 @@ impl Server {
     ) -> Result<Arc<Self>, TlsError> {
         // Before they are read: what is renewed in between is then found to differ.
         let certificates = certificates(&settings);
-        let http = match &settings.transport {
-            Transport::Http(http) => Some(Arc::new(HttpLink::new(http, env.workers + 1)?)),
-            Transport::Stdio(_) => None,
+        let (http, credentials) = match &settings.transport {
+            Transport::Http(http) => {
+                let credentials = Credentials::of(&id, http)?;
+                let shared = credentials.as_ref().filter(|credentials| !credentials.is_personal());
+                let source = shared.map(|credentials| credentials.source(&env.office, None));
+                let link = HttpLink::new(http, env.workers + 1)?.called_as(source);
+                (Some(Arc::new(link)), credentials.map(Arc::new))
+            }
+            Transport::Stdio(_) => (None, None),
         };
+        Ok(Self::with(id, settings, env, http, certificates, credentials, None))
+    }
+
+    fn with(
+        id: ServerId,
+        settings: config::Server,
+        env: Arc<Surroundings>,
+        http: Option<SharedLink>,
+        certificates: Option<Vec<u8>>,
+        credentials: Option<Arc<Credentials>>,
+        owner: Option<Principal>,
+    ) -> Arc<Self> {
         let most = match (&settings.transport, settings.sharing) {
             (Transport::Stdio(stdio), Sharing::Session) => stdio.max_instances,
             // The one that everybody shares is one of them.
@@ -150,12 +177,14 @@ impl Server {
         let calls = Arc::new(Semaphore::new(settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
         let apps = Some(views::policy(&settings.apps)).filter(|apps| !apps.is_open()).map(Arc::new);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             id,
             settings,
             apps,
             env,
             http,
+            credentials,
+            owner,
             certificates,
             verdict: ArcSwapOption::empty(),
             probing: tokio::sync::Mutex::default(),
@@ -169,7 +198,7 @@ impl Server {
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
-        }))
+        })
     }
 
     /// Its slug.
@@ -436,9 +465,16 @@ impl Server {
                 Ok(connection)
             }
             Err(refusal) => {
-                self.note_down(&refusal.message);
+                self.note_refused(&refusal);
                 Err(refusal)
             }
+        }
+    }
+
+    /// A conversation could not be opened. A server whose user has something to do first is not down.
+    fn note_refused(&self, refusal: &Refusal) {
+        if refusal.kind != ErrorKind::ConnectionRequired {
+            self.note_down(&refusal.message);
         }
     }
 
@@ -516,7 +552,9 @@ impl Server {
         health.backoff.started(Instant::now());
         health.down = None;
         health.up = true;
-        self.env.metrics.set_server_up(self.id.as_str(), true);
+        if self.owner.is_none() {
+            self.env.metrics.set_server_up(self.id.as_str(), true);
+        }
         tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
     }
 
@@ -529,7 +567,9 @@ impl Server {
         tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
         health.down = Some((why.to_owned(), Instant::now() + wait));
         health.up = false;
-        self.env.metrics.set_server_up(self.id.as_str(), false);
+        if self.owner.is_none() {
+            self.env.metrics.set_server_up(self.id.as_str(), false);
+        }
     }
 
     fn health(&self) -> MutexGuard<'_, Health> {

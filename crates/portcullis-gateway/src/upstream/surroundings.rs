@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, Guard};
 use portcullis_config::Limits;
 use portcullis_hub::Supervisor;
+use portcullis_identity::outbound::Office;
 use portcullis_mcp::method::Method;
 use portcullis_model::ServerId;
 use portcullis_telemetry::Metrics;
@@ -45,6 +46,8 @@ pub(crate) struct Surroundings {
     /// The gateway as a client: an `Implementation` as JSON.
     pub(crate) client_info: String,
     pub(crate) metrics: Metrics,
+    /// What sources of credentials share.
+    pub(crate) office: Arc<Office>,
     limits: ArcSwap<Limits>,
     numbers: AtomicU64,
     /// Called with every change.
@@ -68,6 +71,7 @@ impl Surroundings {
         workers: usize,
         client_info: String,
         metrics: Metrics,
+        office: Arc<Office>,
         limits: Limits,
     ) -> Self {
         Self {
@@ -76,6 +80,7 @@ impl Surroundings {
             workers,
             client_info,
             metrics,
+            office,
             limits: ArcSwap::from_pointee(limits),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),

@@ -25,6 +25,9 @@ pub enum TlsError {
     /// The server cannot be named so.
     #[error("no server name: {0}")]
     Name(String),
+    /// A private key cannot be used.
+    #[error("{0}")]
+    Key(String),
     /// rustls refuses the combination.
     #[error("the TLS settings do not fit together: {0}")]
     Config(#[from] rustls::Error),

@@ -531,7 +531,9 @@ async fn an_address_from_a_document_is_trusted_less_than_one_from_the_operator()
         fn fetch(&self, wanted: Wanted) -> crate::fetch::Fetching {
             self.0.lock().unwrap().push((wanted.url.clone(), wanted.trust));
             let body = json!({"issuer": ISSUER, "jwks_uri": "https://169.254.169.254/keys"}).to_string();
-            Box::pin(async move { Ok(crate::Fetched { body: body.into_bytes(), max_age: None }) })
+            Box::pin(
+                async move { Ok(crate::Fetched { body: body.into_bytes(), ..crate::Fetched::default() }) },
+            )
         }
     }
     let watch = Arc::new(Watch(std::sync::Mutex::default()));

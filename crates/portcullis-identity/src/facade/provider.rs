@@ -196,7 +196,7 @@ impl Provider {
             }
         }
         let body = form(&params);
-        let answer = self.ask(&found.token_endpoint, Form { body, authorization }).await;
+        let answer = self.ask(&found.token_endpoint, Form { body, authorization, ..Form::default() }).await;
         answer.map_err(|error| {
             tracing::warn!(idp = self.settings.issuer, %error, "the identity provider did not take a code");
             if matches!(error, FetchError::Status(400..500)) { NO_TOKEN } else { AWAY }

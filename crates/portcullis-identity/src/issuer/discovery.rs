@@ -25,7 +25,7 @@ pub(super) enum DiscoveryError {
 pub(super) async fn jwks_uri(issuer: &str, client: &dyn Fetch) -> Result<String, DiscoveryError> {
     let mut last = None;
     for url in places(issuer) {
-        let wanted = Wanted { url: url.clone(), trust: Trust::Configured, form: None, most: LARGEST };
+        let wanted = Wanted::get(&url, Trust::Configured, LARGEST);
         match client.fetch(wanted).await {
             Ok(fetched) => return read(issuer, url, &fetched.body),
             Err(cause @ FetchError::Status(_)) => last = Some(DiscoveryError::Fetch { url, cause }),

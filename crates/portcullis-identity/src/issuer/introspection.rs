@@ -153,8 +153,8 @@ impl Introspector {
         credentials.push(':');
         form_encode(&mut credentials, client_secret);
         let authorization = format!("Basic {}", STANDARD.encode(credentials));
-        let form = Some(Form { body, authorization });
-        Wanted { url: url.clone(), trust: Trust::Configured, form, most: LARGEST }
+        let form = Form { body, authorization, ..Form::default() };
+        Wanted::post(url, Trust::Configured, form, LARGEST)
     }
 
     /// Whether it failed so often that it is left alone for a while.

@@ -192,7 +192,7 @@ impl Keys {
                 (url, trust)
             }
         };
-        let wanted = Wanted { url: url.clone(), trust, form: None, most: LARGEST };
+        let wanted = Wanted::get(&url, trust, LARGEST);
         let fetched = self.client.fetch(wanted).await.map_err(|error| format!("{url}: {error}"))?;
         let set = KeySet::read(&fetched.body).map_err(|error| format!("{url}: {error}"))?;
         Ok((set, fetched.max_age.unwrap_or(KEPT.0)))

@@ -1,6 +1,6 @@
 //! One identity provider: its settings, its keys, and how it is asked about tokens.
 
-mod discovery;
+pub(crate) mod discovery;
 mod introspection;
 mod keys;
 mod lane;

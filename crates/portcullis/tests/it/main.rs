@@ -9,6 +9,7 @@ mod aggregate;
 mod apps;
 mod cli;
 mod connect;
+mod delegation;
 mod drain;
 mod hostile_client;
 mod hostile_server;

@@ -12,6 +12,7 @@ fn session(id: &str) -> Arc<Session> {
 
 fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
     let caller = Caller {
+        subject: None,
         peer: None,
         principal: Principal::Anonymous,
         revision: Revision::NEWEST_LEGACY,

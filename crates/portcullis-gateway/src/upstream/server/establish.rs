@@ -140,7 +140,7 @@ impl Server {
         let verdict = match probed.unwrap_or_else(|_| Err(self.silent(limit))) {
             Ok(verdict) => Arc::new(verdict),
             Err(refusal) => {
-                self.note_down(&refusal.message);
+                self.note_refused(&refusal);
                 return Err(refusal);
             }
         };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::{LEGACY, MODERN};
 use super::upstream::{Answer, Seen, Upstream};
 
+type Guard = Box<dyn Fn(&str) -> bool + Send + Sync>;
 type Handler = Arc<dyn Fn(Seen, Answer) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A server to be started.
@@ -20,6 +21,8 @@ pub(crate) struct Fake {
     /// `ttlMs` and `cacheScope` of lists, in the modern era.
     pub(crate) hints: (u64, &'static str),
     lists: HashMap<&'static str, Vec<Value>>,
+    /// Who may ask, by `Authorization`, and what the others are told.
+    guard: Option<(Guard, String)>,
     handlers: HashMap<&'static str, Handler>,
 }
 
@@ -51,8 +54,19 @@ impl Fake {
             instructions: None,
             hints: (60_000, "public"),
             lists: HashMap::from([("tools", vec![tool("echo")])]),
+            guard: None,
             handlers: HashMap::new(),
         }
+    }
+
+    /// Takes only requests with an `Authorization` that is fit; others get this challenge. Its documents are for everybody.
+    pub(crate) fn guarded(
+        mut self,
+        challenge: &str,
+        is_fit: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.guard = Some((Box::new(is_fit), challenge.to_owned()));
+        self
     }
 
     /// Its tools.
@@ -89,6 +103,17 @@ impl Fake {
         Upstream::start(move |seen, answer| {
             let fake = fake.clone();
             async move {
+                if seen.path.starts_with("/.well-known/") {
+                    return match fake.handlers.get("document") {
+                        Some(handle) => handle(seen, answer).await,
+                        None => answer.send(404, &[], b"").await,
+                    };
+                }
+                if let Some((is_fit, challenge)) = &fake.guard
+                    && !seen.header("authorization").is_some_and(is_fit)
+                {
+                    return answer.send(401, &[("www-authenticate", challenge)], b"").await;
+                }
                 match fake.handlers.get(seen.method()) {
                     Some(handle) => handle(seen, answer).await,
                     None => fake.answer(&seen, answer).await,

@@ -7,6 +7,7 @@
 //! `secure.rs` has clients for TLS and HTTP/2 and a TLS front for servers, `pki.rs` the certificates for both,
 //! `collector.rs` takes traces, `idp.rs` issues tokens.
 
+pub(crate) mod authority;
 pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod collector;

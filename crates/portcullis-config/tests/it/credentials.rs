@@ -1,0 +1,108 @@
+//! As whom servers are called.
+
+use std::time::Duration;
+
+use portcullis_config::{CredentialKind, Credentials, OauthClientAuth, Transport};
+
+use crate::{env, settings};
+
+/// How long an assertion counts when the file does not say.
+const ONE: Duration = Duration::from_mins(1);
+
+/// Secrets in plain text warn, which is not what these tests are about.
+fn of(credentials: &str) -> Credentials {
+    let text =
+        format!("servers: {{ x: {{ url: https://mcp.example.com/mcp, credentials: {credentials} }} }}");
+    let loaded = crate::yaml(&text, &env(&[])).unwrap_or_else(|problems| panic!("{problems}"));
+    match loaded.settings.servers.into_values().next().unwrap().transport {
+        Transport::Http(http) => *http.credentials.expect("credentials"),
+        Transport::Stdio(_) => panic!("a URL is not stdio"),
+    }
+}
+
+/// The text is refused, and this is among what is said.
+#[track_caller]
+fn refuses(text: &str, message: &str) {
+    match crate::yaml(text, &env(&["HOME=/home/u"])) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(problems) => assert!(problems.to_string().contains(message), "{text}:\n{problems}"),
+    }
+}
+
+#[test]
+fn each_kind_needs_what_it_is_got_with_and_no_more() {
+    let oauth = of("{ kind: oauth }");
+    assert!(matches!(oauth.kind, CredentialKind::Oauth { client_metadata_url: None }));
+    assert!(!oauth.private_network && !oauth.dpop && oauth.client.is_none());
+    let exchange = of("{ kind: token-exchange, issuer: https://idp, client_id: gw, client_secret: s }");
+    assert!(matches!(
+        exchange.kind,
+        CredentialKind::TokenExchange { entra: false, delegation: true, actor: None }
+    ));
+    assert!(matches!(exchange.client.unwrap().auth, OauthClientAuth::Basic(_)));
+    let post = of(
+        "{ kind: client-credentials, token_url: https://idp/token, client_id: gw, client_secret: s, client_auth: post }",
+    );
+    assert!(matches!(post.client.unwrap().auth, OauthClientAuth::Post(_)));
+    let assertion = of("{ kind: assertion }");
+    assert!(matches!(assertion.kind, CredentialKind::Assertion { lifetime: ONE, key: None, header: None }));
+}
+
+#[test]
+fn no_credentials_are_the_same_as_none() {
+    let none = settings("servers: { x: { url: https://h/mcp, credentials: { kind: none } } }");
+    assert_eq!(none, settings("servers: { x: { url: https://h/mcp } }"));
+}
+
+#[test]
+fn a_secret_is_never_shown_and_warns_in_plain_text() {
+    let text = "servers: { x: { url: https://h/mcp, credentials: { kind: static, token: { env: TOKEN } } } }";
+    let loaded = crate::yaml(text, &env(&["TOKEN=s3cret"])).unwrap();
+    let shown = portcullis_config::effective(&loaded.settings).to_string();
+    assert!(!shown.contains("s3cret") && shown.contains("env TOKEN"), "{shown}");
+    let loaded = crate::yaml(&text.replace("{ env: TOKEN }", "s3cret"), &env(&[])).unwrap();
+    let warned = loaded.warnings[0].to_string();
+    assert!(warned.contains("a secret in plain text") && !warned.contains("s3cret"), "{warned}");
+}
+
+#[test]
+fn refuses_what_would_send_a_secret_astray_or_means_nothing() {
+    for (credentials, message) in [
+        ("{ kind: static }", "needs either `token`, or `header` and `value`"),
+        (
+            "{ kind: static, header: Mcp-Name, value: x }",
+            "not the name of a header that the gateway does not set itself",
+        ),
+        ("{ kind: oauth, client_id: gw, client_secret: s }", "goes to nobody that a server names"),
+        ("{ kind: oauth, token: x }", "does not go with this `kind`"),
+        (
+            "{ kind: client-credentials, issuer: https://idp, client_id: gw }",
+            "needs `client_secret` or `private_key`",
+        ),
+        (
+            "{ kind: client-credentials, client_id: gw, client_secret: s }",
+            "goes to nobody that a server names",
+        ),
+        (
+            "{ kind: client-credentials, issuer: http://idp.example.com, client_id: gw, client_secret: s }",
+            "plain `http` off this machine",
+        ),
+        (
+            "{ kind: token-exchange, issuer: https://idp, client_id: gw, client_secret: s, flavor: entra-obo, mode: delegation }",
+            "does not go with `flavor: entra-obo`",
+        ),
+        ("{ kind: id-jag, issuer: https://as, client_id: gw, client_secret: s }", "needs `idp`"),
+        ("{ kind: workload-identity }", "needs `token_file`"),
+        ("{ kind: assertion, lifetime: 1h }", "up to 10m"),
+    ] {
+        let text =
+            format!("servers: {{ x: {{ url: https://mcp.example.com/mcp, credentials: {credentials} }} }}");
+        refuses(&text, message);
+    }
+    refuses("servers: { x: { command: a, credentials: { kind: oauth } } }", "only works with `url`");
+    refuses(
+        "servers: { x: { url: https://h/mcp, headers: { Authorization: { env: HOME } }, credentials: { kind: oauth } } }",
+        "keep one of the two",
+    );
+    refuses("vault: { key: short }", "not 32 bytes in base64 or hex");
+}

@@ -1,0 +1,6 @@
+//! Credentials, against an outside that a test writes.
+
+mod attacks;
+mod connecting;
+mod grants;
+mod world;

@@ -1,0 +1,215 @@
+//! A user connects an account: by the link of a call, in the browser of that user.
+
+use super::*;
+use crate::harness::idp::PUBLIC;
+
+const CALL: &str = "tools/call";
+
+/// A server whose users connect accounts, and its authorization server.
+struct Account {
+    authority: Authority,
+    server: Upstream,
+}
+
+impl Account {
+    async fn start() -> Self {
+        let authority = Authority::start().await;
+        let issuer = authority.issuer.clone();
+        let fake = guarded(Fake::modern()).on("document", move |seen, answer| {
+            let issuer = issuer.clone();
+            async move {
+                let resource = format!("http://{}/mcp", seen.header("host").unwrap());
+                answer.json(200, &json!({"resource": resource, "authorization_servers": [issuer]})).await;
+            }
+        });
+        Self { authority, server: fake.start().await }
+    }
+
+    fn entry(&self) -> Value {
+        let mut entry = self.server.config();
+        entry["credentials"] = json!({"kind": "oauth", "private_network": true});
+        entry
+    }
+}
+
+/// A browser: it has what it was given, and nothing else.
+#[derive(Default)]
+struct Browser {
+    cookie: Option<String>,
+    authorization: Option<String>,
+}
+
+impl Browser {
+    fn of(idp: &Idp, subject: &str) -> Self {
+        Self { cookie: None, authorization: Some(format!("Bearer {}", idp.token(subject))) }
+    }
+
+    async fn open(&mut self, gateway: &Gateway, url: &str) -> Response {
+        let path = url.splitn(4, '/').nth(3).unwrap();
+        let host = url.split('/').nth(2).unwrap().to_owned();
+        let mut headers = vec![("host", host.as_str())];
+        headers.extend(self.cookie.as_deref().map(|cookie| ("cookie", cookie)));
+        headers.extend(self.authorization.as_deref().map(|value| ("authorization", value)));
+        let answer = gateway.send("GET", &format!("/{path}"), &headers, b"").await;
+        if let Some(set) = answer.header("set-cookie") {
+            self.cookie = Some(set.split(';').next().unwrap().to_owned());
+        }
+        answer
+    }
+}
+
+/// What the authorization server sends the browser back with, when it is sent there.
+fn agreed(sent: &Response, issuer: &str, code: &str) -> String {
+    let location = sent.header("location").expect("a browser is sent on");
+    assert!(location.starts_with(&format!("{issuer}/authorize?")), "{location}");
+    let field =
+        |name: &str| crate::harness::authority::field(location.split_once('?').unwrap().1, name).unwrap();
+    let back = field("redirect_uri").replace("%3A", ":").replace("%2F", "/");
+    let issuer = issuer.replace(':', "%3A").replace('/', "%2F");
+    format!("{back}?code={code}&state={}&iss={issuer}", field("state"))
+}
+
+fn url_of(answer: &Response) -> String {
+    let answer = answer.json();
+    let data = &answer["error"]["data"];
+    assert_eq!(data["reason"], "connection_required", "{answer}");
+    data["url"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_user_connects_an_account_uses_it_and_gives_it_up() {
+    let account = Account::start().await;
+    let gateway = Gateway::before(&account.entry());
+    let client = Modern::new();
+    let listed = client.request(&gateway, "tools/list", json!({})).await;
+    assert_eq!(names(&listed), ["x__portcullis_connect_account"], "there is a way");
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&client.request(&gateway, CALL, params.clone()).await);
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, &url).await;
+    assert_eq!(sent.status(), 303, "{sent:?}");
+    let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    assert_eq!(done.header("x-frame-options"), Some("DENY"));
+    let listed = client.request(&gateway, "tools/list", json!({})).await;
+    assert_eq!(names(&listed), ["x__echo", "x__of-at-ada"]);
+    assert!(result_of(&client.request(&gateway, CALL, params).await)["content"].is_array());
+    let echo = json!({"name": "x__echo", "arguments": {}});
+    result_of(&client.request(&gateway, CALL, echo.clone()).await);
+    // The link and what came back by it are over.
+    assert_eq!(browser.open(&gateway, &url).await.status(), 404);
+    let connections = gateway.get("/connections").await.json();
+    assert_eq!(connections, json!({"connections": [{"server": "x", "connected": true}]}));
+    assert_eq!(gateway.send("DELETE", "/connections/x", &[], b"").await.status(), 204);
+    assert_eq!(gateway.send("DELETE", "/connections/x", &[], b"").await.status(), 404);
+    url_of(&client.request(&gateway, CALL, echo).await);
+}
+
+#[tokio::test]
+async fn a_client_that_can_show_pages_is_asked_to_and_its_call_goes_on() {
+    let account = Account::start().await;
+    let gateway = Gateway::before(&account.entry());
+    let client = Modern::at("/mcp/s/x")
+        .with_meta("io.modelcontextprotocol/clientCapabilities", json!({"elicitation": {"url": {}}}));
+    let mut params = json!({"name": "echo", "arguments": {"n": 1}});
+    let asked = client.result(&gateway, CALL, params.clone()).await;
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let request = &asked["inputRequests"]["portcullis-connect"];
+    assert_eq!(
+        (&request["method"], &request["params"]["mode"]),
+        (&json!("elicitation/create"), &json!("url"))
+    );
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, request["params"]["url"].as_str().unwrap()).await;
+    // The user agrees to go there; the call comes back while they are at it, and waits.
+    params["requestState"] = asked["requestState"].clone();
+    params["inputResponses"] = json!({"portcullis-connect": {"action": "accept"}});
+    let back = agreed(&sent, &account.authority.issuer, "ada");
+    let (result, done) =
+        tokio::join!(client.result(&gateway, CALL, params.clone()), browser.open(&gateway, &back));
+    assert_eq!(done.status(), 200, "{done:?}");
+    assert_eq!(result["content"][0]["text"], "{\"n\":1}", "{result}");
+    let call = account.server.nth(CALL, 1).await;
+    assert!(
+        call.rpc["params"].get("inputResponses").is_none()
+            && call.rpc["params"].get("requestState").is_none()
+    );
+    params["inputResponses"] = json!({"portcullis-connect": {"action": "decline"}});
+    let refused = client.result(&gateway, CALL, params).await;
+    assert!(refused["isError"] == true && refused.to_string().contains("did not agree"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
+    let (idp, account) = (Idp::start().await, Account::start().await);
+    let gateway = Gateway::start(&idp.config(&account.entry()));
+    let ada = format!("Bearer {}", idp.token("ada"));
+    let call = async || {
+        let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+        Modern::new().request_with(&gateway, CALL, params, &[("authorization", &ada)]).await
+    };
+    let url = url_of(&call().await);
+    assert!(url.starts_with(&format!("{PUBLIC}/connect/")) && !url.contains("ada"), "{url}");
+    assert_eq!(Browser::default().open(&gateway, &url).await.status(), 401, "nobody");
+    assert_eq!(Browser::of(&idp, "eve").open(&gateway, &url).await.status(), 403, "somebody else");
+    assert_eq!(account.authority.server.seen().len(), 0, "and nobody is asked for them");
+    let mut browser = Browser::of(&idp, "ada");
+    let sent = browser.open(&gateway, &url).await;
+    assert_eq!(sent.status(), 303, "{sent:?}");
+    assert!(sent.header("set-cookie").unwrap().starts_with("__Host-"));
+    // Eve gets hold of the way back, and even of the cookie.
+    let back = agreed(&sent, &account.authority.issuer, "eve");
+    let mut eve = Browser { cookie: browser.cookie.clone(), ..Browser::of(&idp, "eve") };
+    assert_eq!(eve.open(&gateway, &back).await.status(), 403);
+    // It was taken with that; Ada begins again, and another browser of hers cannot finish.
+    assert_eq!(browser.open(&gateway, &back).await.status(), 404);
+    let sent = browser.open(&gateway, &url).await;
+    let back = agreed(&sent, &account.authority.issuer, "ada");
+    assert_eq!(Browser::of(&idp, "ada").open(&gateway, &back).await.status(), 400);
+    assert_eq!(account.authority.grants("authorization_code").len(), 0, "no code was ever used");
+    let sent = browser.open(&gateway, &url).await;
+    let back = agreed(&sent, &account.authority.issuer, "ada");
+    assert_eq!(browser.open(&gateway, &back).await.status(), 200);
+    assert!(result_of(&call().await)["content"].is_array());
+}
+
+#[tokio::test]
+async fn an_answer_of_another_issuer_connects_nobody_and_shows_nothing_of_what_came() {
+    let account = Account::start().await;
+    let gateway = Gateway::before(&account.entry());
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, &url).await;
+    let back = agreed(&sent, &account.authority.issuer, "ada");
+    let (start, _) = back.rsplit_once("&iss=").unwrap();
+    let refused = browser.open(&gateway, &format!("{start}&iss=http%3A%2F%2Fevil&error=%3Cscript%3E")).await;
+    assert_eq!(refused.status(), 400);
+    assert!(!refused.text().contains("script") && !refused.text().contains("evil"), "{}", refused.text());
+    assert_eq!(account.authority.grants("authorization_code").len(), 0);
+}
+
+#[tokio::test]
+async fn no_document_sends_the_gateway_inside_unless_the_operator_lets_it() {
+    let account = Account::start().await;
+    let mut entry = account.entry();
+    entry["credentials"] = json!({"kind": "oauth"});
+    let gateway = Gateway::before(&entry);
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
+    let page = Browser::default().open(&gateway, &url).await;
+    assert_eq!(page.status(), 502, "{page:?}");
+    assert!(page.text().contains("private_network"), "{}", page.text());
+    assert_eq!(account.authority.server.seen().len(), 0, "it was not asked");
+}
+
+#[tokio::test]
+async fn the_gateway_says_who_it_is_as_a_client() {
+    let account = Account::start().await;
+    let mut config = json!({"servers": {"x": account.entry()}, "public_url": PUBLIC});
+    config["http"] = json!({"allowed_hosts": []});
+    let gateway = Gateway::start(&config);
+    let document = gateway.get("/oauth/client.json").await.json();
+    assert_eq!(document["client_id"], json!(format!("{PUBLIC}/oauth/client.json")));
+    assert_eq!(document["redirect_uris"], json!([format!("{PUBLIC}/oauth/callback")]));
+}

@@ -1,0 +1,153 @@
+//! Each user is called for with a token of their own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::*;
+
+struct Scene {
+    idp: Idp,
+    authority: Authority,
+    server: Upstream,
+    gateway: Gateway,
+}
+
+impl Scene {
+    async fn with(fake: Fake, credentials: impl FnOnce(&Authority) -> Value) -> Self {
+        let (idp, authority) = (Idp::start().await, Authority::start().await);
+        let server = guarded(fake).start().await;
+        let mut entry = server.config();
+        entry["credentials"] = credentials(&authority);
+        let gateway = Gateway::start(&idp.config(&entry));
+        Self { idp, authority, server, gateway }
+    }
+
+    async fn ask(&self, subject: &str, method: &str, params: Value) -> Response {
+        let authorization = format!("Bearer {}", self.idp.token(subject));
+        let headers = [("authorization", authorization.as_str())];
+        Modern::new().request_with(&self.gateway, method, params, &headers).await
+    }
+
+    async fn call(&self, subject: &str) -> Response {
+        self.ask(subject, "tools/call", json!({"name": "x__echo", "arguments": {}})).await
+    }
+}
+
+fn exchange(authority: &Authority) -> Value {
+    json!({
+        "kind": "token-exchange", "issuer": authority.issuer, "client_id": "gw", "client_secret": "s",
+        "mode": "impersonation",
+    })
+}
+
+#[tokio::test]
+async fn each_user_has_a_token_a_session_and_lists_of_their_own() {
+    for fake in [Fake::modern(), Fake::legacy()] {
+        let scene = Scene::with(fake, exchange).await;
+        for _ in 0..3 {
+            for subject in ["ada", "bob"] {
+                let answer = scene.call(subject).await;
+                assert!(result_of(&answer)["content"].is_array(), "{answer:?}");
+                let listed = scene.ask(subject, "tools/list", json!({})).await;
+                assert_eq!(names(&listed), ["x__echo".to_owned(), format!("x__of-at-{subject}")]);
+                assert_eq!(result_of(&listed)["cacheScope"], "private");
+            }
+        }
+        assert_eq!(shown(&scene.server), ["Bearer at-ada", "Bearer at-bob"]);
+        assert_eq!(
+            scene.authority.grants("token-exchange").len(),
+            2,
+            "one exchange for each, whatever is called"
+        );
+        let sessions = scene.server.count("initialize");
+        assert!(sessions == 0 || sessions == 2, "{sessions} sessions");
+        // What belongs to one is not there for the other.
+        let params = json!({"name": "x__of-at-ada", "arguments": {}});
+        let answer = scene.ask("bob", "tools/call", params).await.json();
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_callers_token_goes_to_the_token_endpoint_and_to_no_server() {
+    let scene = Scene::with(Fake::modern(), exchange).await;
+    scene.call("ada").await;
+    let token = scene.idp.token("ada");
+    let start = token.rsplit_once('.').unwrap().0.to_owned();
+    assert!(scene.authority.grants("token-exchange")[0].contains(&start));
+    for seen in scene.server.seen() {
+        assert!(
+            !format!("{:?}", seen.headers).contains(&start)
+                && !String::from_utf8_lossy(&seen.body).contains(&start)
+        );
+    }
+    assert!(!scene.gateway.log().contains(&start));
+}
+
+#[tokio::test]
+async fn whoever_is_no_user_has_no_token_to_exchange_and_is_told_so() {
+    let (authority, server) = (Authority::start().await, guarded(Fake::modern()).start().await);
+    let mut entry = server.config();
+    entry["credentials"] = exchange(&authority);
+    let gateway = Gateway::before(&entry);
+    let params = json!({"name": "echo", "arguments": {}});
+    let answer = Modern::at("/mcp/s/x").result(&gateway, "tools/call", params).await;
+    assert!(answer["isError"] == true && answer.to_string().contains("presented none"), "{answer}");
+    assert!(server.seen().iter().all(|seen| seen.rpc.is_null()), "nothing is sent without");
+}
+
+#[tokio::test]
+async fn the_gateway_calls_as_itself_with_one_token_for_all() {
+    let credentials = |authority: &Authority| json!({"kind": "client-credentials", "issuer": authority.issuer, "client_id": "gw", "client_secret": "s"});
+    let scene = Scene::with(Fake::modern(), credentials).await;
+    for subject in ["ada", "bob", "ada"] {
+        result_of(&scene.call(subject).await);
+    }
+    let listed = scene.ask("ada", "tools/list", json!({})).await;
+    assert_eq!(names(&listed), ["x__echo", "x__of-at-gateway"]);
+    assert_eq!(shown(&scene.server), ["Bearer at-gateway"]);
+    assert_eq!(scene.authority.grants("client_credentials").len(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_change_is_sent_where_it_belongs() {
+    for (credentials, name, value) in [
+        (json!({"kind": "static", "token": "s3cret"}), "authorization", "Bearer s3cret"),
+        (json!({"kind": "static", "header": "X-Api-Key", "value": "s3cret"}), "x-api-key", "s3cret"),
+    ] {
+        let server = Fake::modern().start().await;
+        let mut entry = server.config();
+        entry["credentials"] = credentials;
+        let gateway = Gateway::before(&entry);
+        let params = json!({"name": "x__echo", "arguments": {}});
+        result_of(&Modern::new().request(&gateway, "tools/call", params).await);
+        assert!(server.seen().iter().all(|seen| seen.header(name) == Some(value)));
+        assert!(!gateway.log().contains("s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_trusts_the_gateway_is_told_who_calls_and_can_check_it() {
+    let idp = Idp::start().await;
+    let server = Fake::modern().start().await;
+    let mut entry = server.config();
+    entry["credentials"] = json!({"kind": "assertion", "audience": "urn:ledger"});
+    let gateway = Gateway::start(&idp.config(&entry));
+    let authorization = format!("Bearer {}", idp.token("ada"));
+    let headers = [("authorization", authorization.as_str())];
+    let params = json!({"name": "x__echo", "arguments": {}});
+    result_of(&Modern::new().request_with(&gateway, "tools/call", params, &headers).await);
+    let call = server.nth("tools/call", 1).await;
+    let token = call.header("authorization").unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+    let part = |index: usize| -> Value {
+        let part = token.split('.').nth(index).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let claims = part(1);
+    assert_eq!(claims["sub"], json!(format!("user:{}#ada", idp.issuer)));
+    assert_eq!((&claims["aud"], &claims["iss"]), (&json!("urn:ledger"), &json!("https://mcp.example.com")));
+    let keys = gateway.get("/.well-known/jwks.json").await.json();
+    assert_eq!(keys["keys"][0]["kid"], part(0)["kid"]);
+    assert!(keys["keys"][0].get("d").is_none(), "{keys}");
+    assert_ne!(token, idp.token("ada"));
+}
