@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade, FactKind, HttpTransport,
-    HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy,
-    PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
+    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade, FactKind,
+    HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp,
+    OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
