@@ -42,6 +42,15 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/s/{server}/sse", &["GET"]),
     ("/s/{server}/messages", &["POST"]),
     ("/.well-known/oauth-protected-resource…", &["GET"]),
+    ("/.well-known/oauth-authorization-server…", &["GET"]),
+    ("/as/…", &["GET", "POST"]),
+    ("/.well-known/jwks.json", &["GET"]),
+    ("/oauth/client.json", &["GET"]),
+    ("/oauth/callback", &["GET"]),
+    ("/oauth/login", &["GET"]),
+    ("/connect/{link}", &["GET"]),
+    ("/connections", &["GET"]),
+    ("/connections/{server}", &["DELETE"]),
 ];
 
 /// What becomes of a request before its body is read.

@@ -7,6 +7,7 @@
 mod about;
 mod account;
 mod establish;
+mod idle;
 mod spare;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::idle::stop_when_idle;
 use self::spare::Spare;
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer, Sent, Stale};
@@ -575,25 +577,6 @@ impl Server {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Ends a conversation that nobody has used for `idle`, and notices one that has gone by itself.
-async fn stop_when_idle(server: Arc<Server>, slot: Arc<Slot>, connection: Arc<Connection>, idle: Duration) {
-    loop {
-        let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
-        let unused = if shared { Duration::ZERO } else { connection.idle() };
-        if unused >= idle || !connection.is_open() {
-            break;
-        }
-        if !slot.holds(&connection) {
-            // Whoever took it from there closes it.
-            return;
-        }
-        tokio::time::sleep(idle.saturating_sub(unused).max(Duration::from_millis(10))).await;
-    }
-    slot.forget(&connection);
-    connection.close().await;
-    tracing::debug!(server.id = %server.id, "ended an idle conversation");
 }
 
 fn certificates(settings: &config::Server) -> Option<Vec<u8>> {

@@ -155,6 +155,10 @@ impl Walk<'_> {
         let about = About { step: "keys", document: url };
         match self.get(url).await {
             Ok(told) if told.status == 200 => match KeySet::read(&told.body) {
+                Ok(keys) if keys.is_empty() => {
+                    let said = "the set holds no key that a signature can be checked with".to_owned();
+                    self.bad(about, "keys", said, "serve public keys for signatures (RFC 7517)");
+                }
                 Ok(_) => self.good(about, "a set of keys"),
                 Err(error) => {
                     self.bad(about, "keys", error.to_string(), "serve public keys for signatures (RFC 7517)");

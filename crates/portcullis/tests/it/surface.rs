@@ -63,6 +63,24 @@ fn rows() -> Vec<Row> {
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/open", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/none", [200; 3]),
+        // Without a facade there is none.
+        row(
+            "/.well-known/oauth-authorization-server…",
+            "GET",
+            "/.well-known/oauth-authorization-server",
+            [404; 3],
+        ),
+        row("/as/…", "GET", "/as/authorize", [404; 3]),
+        row("/as/…", "POST", "/as/token", [404; 3]),
+        // Whoever wants to check what the gateway says of itself may.
+        row("/.well-known/jwks.json", "GET", "/.well-known/jwks.json", [200; 3]),
+        row("/oauth/client.json", "GET", "/oauth/client.json", [200; 3]),
+        // Where no account is being connected, there is nothing to come back to.
+        row("/oauth/callback", "GET", "/oauth/callback?state=made-up&code=x", [401, 404, 404]),
+        row("/oauth/login", "GET", "/oauth/login?state=made-up&code=x", [404; 3]),
+        row("/connect/{link}", "GET", "/connect/made-up", [401, 404, 404]),
+        row("/connections", "GET", "/connections", [401, 200, 200]),
+        row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
     ]
 }
 
