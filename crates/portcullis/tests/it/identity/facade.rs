@@ -211,8 +211,11 @@ async fn a_login_outlives_a_reload_and_ends_with_the_facade() {
     scene.gateway.logged("took up the configuration").await;
     assert_eq!(scene.call(&token).await, 200);
     config["identity"]["facade"]["access_ttl"] = json!("5m");
+    config["identity"]["scopes"] = json!(["mcp", "told-apart"]);
     scene.gateway.rewrite_config(&config);
-    until("the new lifetime", async || scene.tokens("ada").await["expires_in"] == 300).await;
+    let about = "/.well-known/oauth-protected-resource/mcp";
+    until("the new settings", async || scene.gateway.get(about).await.text().contains("told-apart")).await;
+    assert_eq!(scene.tokens("ada").await["expires_in"], 300);
     assert_eq!(scene.call(scene.tokens("bob").await["access_token"].as_str().unwrap()).await, 200);
     config["identity"] = json!({"issuers": [{"issuer": scene.idp.issuer}]});
     scene.gateway.rewrite_config(&config);
