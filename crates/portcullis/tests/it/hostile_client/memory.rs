@@ -41,13 +41,16 @@ async fn uploads_that_stall_are_bounded_together() {
     let chunk = vec![b'x'; 3 * MIB];
     let mut headers = JSON.to_vec();
     headers.push(("content-length", &length));
-    let mut stalled = Vec::new();
-    for _ in 0..60 {
+    let stall = async || {
         let mut connection = gateway.connect().await;
         connection.write_head("POST", "/mcp", &headers).await;
         // Those that are refused are told while they still send.
         let _ = connection.write(&chunk).await;
-        stalled.push(connection);
+        connection
+    };
+    let mut stalled = Vec::new();
+    for _ in 0..60 {
+        stalled.push(stall().await);
     }
     let large = json!({"name": "x__echo", "arguments": {"large": "x".repeat(3 * MIB)}});
     let refused = within("a body too many", async {
@@ -56,6 +59,8 @@ async fn uploads_that_stall_are_bounded_together() {
             if head.status == 503 {
                 return head;
             }
+            // Those that were refused at the same time left room.
+            stalled.push(stall().await);
         }
     })
     .await;
