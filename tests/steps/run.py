@@ -28,8 +28,8 @@ IDENTITY = [
 ]
 
 
-def bench(crate: str, *arguments: str) -> str:
-    command = ["cargo", "bench", "--locked", "--quiet", "-p", crate, "--benches", "--", *arguments]
+def bench(crate: str, name: str, *arguments: str) -> str:
+    command = ["cargo", "bench", "--locked", "--quiet", "-p", crate, "--bench", name, "--", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
@@ -66,12 +66,12 @@ def main() -> int:
         passed, failed = passed + good, failed + (not good)
         print(f"{'ok  ' if good else 'MISS'}  {what:55} {measured:>12}   {bound}")
 
-    medians = policy_medians(bench("portcullis-policy", "--sample-count", "30", "--max-time", "2"))
+    medians = policy_medians(bench("portcullis-policy", "decide", "--sample-count", "30", "--max-time", "2"))
     for name, bound in POLICY.items():
         found = medians.get(name)
         shown = "not measured" if found is None else f"{found:.2f} us"
         check(f"policy: {name}", shown, f"under {bound:g} us, here x {slack:g}", found is not None and found < bound * slack)
-    medians = identity_medians(bench("portcullis-identity"))
+    medians = identity_medians(bench("portcullis-identity", "authenticate"))
     for dear, cheap, factor in IDENTITY:
         both = medians.get(dear), medians.get(cheap)
         ratio = both[0] / both[1] if all(both) else 0.0
