@@ -42,7 +42,7 @@ pub(crate) enum DoctorVerb {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct DoctorAuth {
-    /// The endpoint, for example https://mcp.example.com/mcp
+    /// The endpoint, for example `https://mcp.example.com/mcp`
     #[arg(value_name = "URL")]
     pub url: String,
     /// A client that is registered at the authorization server
