@@ -129,9 +129,7 @@ fn time(claims: &Object, name: &str) -> Result<Option<u64>, Reason> {
 /// Checks 9 to 12, and what is made of the rest.
 fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verified, Reason> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    if let Some(tenants) = &issuer.tenants
-        && !text(&tenants.claim).is_some_and(|tenant| tenants.allowed.iter().any(|it| it == tenant))
-    {
+    if issuer.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(claims)) {
         return Err(Reason::Tenant);
     }
     let subject = text("sub").filter(|subject| !subject.is_empty()).ok_or(Reason::Subject)?;
@@ -182,14 +180,12 @@ fn groups(claims: &Object, issuer: &IssuerSettings) -> Result<Vec<String>, Reaso
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(names) = groups_at(claims, path)? {
-        return Ok(names.into_iter().map(|name| format!("{}{name}", issuer.groups_prefix)).collect());
-    }
-    if are_elsewhere(claims, path) { Err(Reason::GroupsElsewhere) } else { Ok(Vec::new()) }
+    let names = groups_at(claims, path)?.unwrap_or_default();
+    Ok(names.into_iter().map(|name| format!("{}{name}", issuer.groups_prefix)).collect())
 }
 
 /// Whether the groups that a claim should list are there, and somewhere else (OpenID Connect Core section 5.6.2).
-pub(crate) fn are_elsewhere(claims: &Object, path: &str) -> bool {
+fn are_elsewhere(claims: &Object, path: &str) -> bool {
     let elsewhere = |names: &Object| {
         names.contains_key(path) || path.split('.').next().is_some_and(|first| names.contains_key(first))
     };
@@ -201,9 +197,10 @@ pub(crate) fn are_elsewhere(claims: &Object, path: &str) -> bool {
 /// The groups that a claim lists; `None` when there is no such claim.
 ///
 /// # Errors
-/// It is there and lists no names.
+/// It is there and lists no names, or its groups are told somewhere else.
 pub(crate) fn groups_at(claims: &Object, path: &str) -> Result<Option<Vec<String>>, Reason> {
     match find(claims, path)? {
+        None if are_elsewhere(claims, path) => Err(Reason::GroupsElsewhere),
         None => Ok(None),
         Some(Value::String(name)) => Ok(Some(vec![name.clone()])),
         Some(Value::Array(names)) => {

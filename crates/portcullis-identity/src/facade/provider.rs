@@ -10,6 +10,7 @@ mod metadata;
 mod person;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -31,7 +32,7 @@ use crate::jose::SigningKey;
 use crate::watch::Watch;
 use metadata::{Found, Known};
 
-pub(super) use person::{MOST_GROUPS, Person, told};
+pub(super) use person::Person;
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -46,6 +47,8 @@ pub(super) struct Provider {
     watch: Arc<dyn Watch>,
     runtime: Handle,
     found: Mutex<Known>,
+    /// That claims were left out.
+    said_left_out: AtomicBool,
 }
 
 /// One login under way, as the provider's answer needs it.
@@ -64,7 +67,8 @@ impl Expected {
 impl Provider {
     pub(super) fn new(settings: IdpSettings, outsides: &Outsides, runtime: Handle) -> Self {
         let (client, watch) = (outsides.idp.clone(), outsides.watch.clone());
-        Self { settings, client, watch, runtime, found: Mutex::default() }
+        let said_left_out = AtomicBool::new(false);
+        Self { settings, client, watch, runtime, found: Mutex::default(), said_left_out }
     }
 
     /// Whether the metadata can be had, so that nobody is asked for a consent that leads nowhere.
@@ -145,7 +149,7 @@ impl Provider {
             groups,
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
-            claims: told(&claims),
+            claims: self.told(&claims),
         })
     }
 
