@@ -27,6 +27,7 @@ mod fetch;
 mod inbound;
 mod issuer;
 mod jose;
+mod lasting;
 mod metadata;
 pub mod outbound;
 mod refused;

@@ -17,7 +17,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 
 use super::Outsides;
 use super::assertion::subject_of;
@@ -29,8 +28,9 @@ use crate::fetch::{Fetch, FetchError, Form, Wanted};
 use crate::inbound::sha256;
 use crate::issuer::{form_encode, trust_in};
 use crate::jose::SigningKey;
+use crate::lasting::Lasting;
 use crate::watch::Watch;
-use metadata::{Found, Known};
+use metadata::Found;
 
 pub(super) use person::Person;
 
@@ -46,7 +46,7 @@ pub(super) struct Provider {
     client: Arc<dyn Fetch>,
     watch: Arc<dyn Watch>,
     runtime: Handle,
-    found: Mutex<Known>,
+    found: Lasting<Found, Refusal>,
     /// That claims were left out.
     said_left_out: AtomicBool,
 }
@@ -68,7 +68,7 @@ impl Provider {
     pub(super) fn new(settings: IdpSettings, outsides: &Outsides, runtime: Handle) -> Self {
         let (client, watch) = (outsides.idp.clone(), outsides.watch.clone());
         let said_left_out = AtomicBool::new(false);
-        Self { settings, client, watch, runtime, found: Mutex::default(), said_left_out }
+        Self { settings, client, watch, runtime, found: Lasting::default(), said_left_out }
     }
 
     /// Whether the metadata can be had, so that nobody is asked for a consent that leads nowhere.

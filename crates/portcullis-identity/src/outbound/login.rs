@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::challenge::pkce;
 use super::connect::{Begun, NotConnected};
 use super::connection::digest;
-use super::discovery::{Reach, authority};
+use super::discovery::{Authority, Reach, authority};
 use super::form::{self, Fields};
 use super::needed::Needed;
 use super::office::Office;
@@ -19,6 +19,7 @@ use super::sign::random;
 use super::subject::SubjectToken;
 use super::tokens::{Endpoint, TokenType, ask, is_code};
 use crate::fetch::Fetch;
+use crate::lasting::Lasting;
 
 const STATE: &str = "login-state";
 const ERRAND: Duration = Duration::from_mins(10);
@@ -39,6 +40,7 @@ pub struct Login {
     office: Arc<Office>,
     settings: LoginSettings,
     fetch: Arc<dyn Fetch>,
+    authority: Lasting<Authority, Needed>,
 }
 
 /// Somebody has logged in.
@@ -53,7 +55,7 @@ pub struct LoggedIn {
 impl Login {
     /// Logs in at this issuer.
     pub fn new(office: Arc<Office>, settings: LoginSettings, fetch: Arc<dyn Fetch>) -> Self {
-        Self { office, settings, fetch }
+        Self { office, settings, fetch, authority: Lasting::default() }
     }
 
     fn reach(&self) -> Reach {
@@ -69,9 +71,9 @@ impl Login {
     /// # Errors
     /// Why nobody can log in now.
     pub async fn begin(&self, wanted: &str, resource: &str) -> Result<Begun, Needed> {
-        let reach = self.reach();
         let issuer = &self.settings.issuer;
-        let authority = authority(&*self.fetch, &reach, issuer).await?;
+        let read = async |_| authority(&*self.fetch, &self.reach(), issuer).await;
+        let authority = self.authority.get(read).await?;
         let endpoint = authority.authorization_endpoint.as_deref();
         let endpoint = endpoint.ok_or_else(|| Needed::Denied(format!("{issuer} has no page to log in")))?;
         let (state, cookie, (verifier, challenge)) = (random(32), random(32), pkce());
