@@ -158,6 +158,7 @@ pub(super) fn settings() -> FacadeSettings {
         registration: true,
         id_jag: vec![IDP.into()],
         access_ttl: Duration::from_mins(10),
+        authorities: [None, None],
         session_ttl: Duration::from_hours(12),
     }
 }
