@@ -267,7 +267,8 @@ impl Gateway {
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
             && settings.identity.anonymous == Anonymous::Allow
-            && !settings.identity.takes_tokens();
+            && !settings.identity.takes_tokens()
+            && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.tell_office_where_it_is();
