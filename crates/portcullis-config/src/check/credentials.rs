@@ -311,12 +311,8 @@ pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) ->
 }
 
 fn read_key(text: &str) -> Option<[u8; 32]> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if text.len() == 64
-        && let Some(digits) = text.bytes().map(digit).collect::<Option<Vec<_>>>()
-    {
-        let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|pair| pair[0] << 4 | pair[1]).collect();
-        return bytes.try_into().ok();
+    if let Some(key) = super::identity::hex(text) {
+        return Some(key);
     }
     // base64, in either alphabet: 43 characters hold 258 bits, of which the last two are nothing.
     let text = text.trim_end_matches('=');
