@@ -4,12 +4,14 @@
 //! only when two rooms that must not know each other both say it.
 
 mod error_kind;
+mod moment;
 mod pattern;
 mod principal;
 mod records;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
+pub use moment::date_time;
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};
 pub use records::{Expected, Keeping, Put, Record, Records, Unavailable};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
-use portcullis_model::Records;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
 use crate::files::Files;
-use crate::policy::versions::{self, Trigger};
+use crate::policy::recorder::Recorder;
+use crate::policy::versions::Trigger;
 use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
@@ -26,20 +26,6 @@ pub(crate) struct Source {
     pub files: Files,
 }
 
-/// Puts the policies in force on record, and says which they are.
-pub(crate) async fn on_record(records: &dyn Records, settings: &Settings, trigger: Trigger) {
-    let Some(policy) = &settings.policy else { return };
-    let (digest, trigger_name) = (versions::digest_of(policy), trigger.as_str());
-    match versions::record(records, policy, trigger).await {
-        Ok(version) => {
-            tracing::info!(version, digest, trigger = trigger_name, "the policies in force are on record");
-        }
-        Err(error) => {
-            tracing::warn!(%error, digest, trigger = trigger_name, "the policies in force could not be put on record");
-        }
-    }
-}
-
 /// Watches the files of a configuration.
 pub(crate) struct Reloader {
     source: Option<Source>,
@@ -47,7 +33,7 @@ pub(crate) struct Reloader {
     gateway: Arc<Gateway>,
     tls: Tls,
     logs: LogHandle,
-    records: Arc<dyn Records>,
+    recorder: Recorder,
 }
 
 impl Reloader {
@@ -57,9 +43,9 @@ impl Reloader {
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
-        records: Arc<dyn Records>,
+        recorder: Recorder,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, records }
+        Self { source, settings, gateway, tls, logs, recorder }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -76,7 +62,7 @@ impl Reloader {
                 self.reload();
                 if self.settings.policy != before {
                     let trigger = if asked { Trigger::Hangup } else { Trigger::File };
-                    on_record(&*self.records, &self.settings, trigger).await;
+                    self.recorder.tell(self.settings.policy.as_ref(), trigger);
                 }
             }
         }
@@ -107,6 +93,7 @@ impl Reloader {
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
             ("store", settings.store != self.settings.store),
+            ("vault.key", settings.vault_key != self.settings.vault_key),
             ("workers", settings.workers != self.settings.workers),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
@@ -125,6 +112,7 @@ impl Reloader {
                     listen: self.settings.listen,
                     tls: self.settings.tls.clone(),
                     store: self.settings.store.clone(),
+                    vault_key: self.settings.vault_key,
                     workers: self.settings.workers,
                     ..settings
                 };

@@ -20,11 +20,15 @@ use crate::args;
 use crate::banner;
 use crate::config::load;
 use crate::files::Files;
+use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
-use crate::reload::{self, Reloader, Source};
+use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
+
+/// How long the end waits for the store to take the last edits of policies.
+const LAST_EDITS: Duration = Duration::from_secs(3);
 
 /// The newcomer's start.
 pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
@@ -102,12 +106,16 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
             banner::offers(&endpoint, &gateway.report());
         });
     }
-    reload::on_record(&*records, &settings, Trigger::Start).await;
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, records);
+    let (recorder, recording) = Recorder::start(&settings.store, records);
+    recorder.tell(settings.policy.as_ref(), Trigger::Start);
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder);
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
+    if tokio::time::timeout(LAST_EDITS, recording).await.is_err() {
+        tracing::warn!("the last policies in force are not on record: the store does not answer");
+    }
     gateway.end_tracing(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
 }
