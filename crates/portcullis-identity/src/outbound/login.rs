@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use portcullis_model::Expected;
 use serde_json::{Value, json};
 
+use super::account::digest;
 use super::challenge::pkce;
 use super::connect::{Begun, NotConnected};
-use super::connection::digest;
 use super::discovery::{Reach, authority};
 use super::form::{self, Fields};
 use super::needed::Needed;
