@@ -56,6 +56,12 @@ impl Login {
         Self { office, settings, fetch }
     }
 
+    /// Whether somebody with this id can have logged in here: they are the issuer's, and nobody else's.
+    pub fn may_be(&self, id: &str) -> bool {
+        let theirs = id.strip_prefix("user:").and_then(|rest| rest.strip_prefix(&self.settings.issuer));
+        theirs.is_some_and(|rest| rest.starts_with('#'))
+    }
+
     fn reach(&self) -> Reach {
         Reach::of(&[&self.settings.issuer], false)
     }
