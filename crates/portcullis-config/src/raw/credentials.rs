@@ -82,7 +82,7 @@ pub(crate) struct Credentials {
     #[serde(default)]
     pub(crate) token_file: Option<String>,
     /// The address of a document that describes the gateway as a client, where it is not the gateway's own
-    /// (`/oauth/client.json`). Only with `oauth`.
+    /// (`/oauth/client/….json`). Only with `oauth`.
     #[serde(default)]
     pub(crate) client_metadata_url: Option<String>,
     /// Has tokens bound to a key of the gateway (RFC 9449), where the authorization server can do that. Only with `oauth` and

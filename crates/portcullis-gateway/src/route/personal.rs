@@ -235,6 +235,11 @@ mod tests {
         let listening = HashSet::from([who("listens", &[]).principal]);
         let later = start + IDLE;
         assert!(users.take_idle(start + IDLE / 2, &listening, |busy| *busy).is_empty());
+        assert_eq!(users.take_idle(later, &listening, |busy| *busy).len(), 1);
+        assert!(!users.has("idle") && users.has("calls") && users.has("listens") && users.has("held"));
+        // From the end of its use on, it may stay for as long as any.
+        drop(held);
+        assert!(users.take_idle(later + IDLE / 2, &listening, |busy| *busy).is_empty());
         assert_eq!(users.take_idle(later + IDLE, &listening, |busy| *busy).len(), 1);
         assert!(!users.has("held") && users.has("listens"));
         assert_eq!(users.take_idle(later + 2 * IDLE, &HashSet::new(), |busy| *busy).len(), 1);
