@@ -285,7 +285,7 @@ impl Gateway {
             Transport::Stdio(_) => false,
         });
         self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
-        let lasts = settings.store != Store::Memory && settings.vault_key.is_some();
+        let lasts = settings.store != Store::Memory && self.env.office.is_lasting();
         if !lasts && update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
             tracing::info!(
                 "accounts that users connect are gone with this process: to keep them takes a `store` and a `vault.key`"

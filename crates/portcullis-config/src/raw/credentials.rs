@@ -169,11 +169,12 @@ pub(crate) struct IdentityProvider {
     pub(crate) client_auth: Option<ClientAuth>,
 }
 
-/// Where the accounts are kept that users connect. They are in memory, and gone with the process.
+/// How the accounts are sealed that users connect. They are kept in the `store`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Vault {
-    /// The key that seals them: 32 bytes in base64 or hex. One is made at every start when it is not given. A change needs a
-    /// restart.
+    /// The key that seals them: 32 bytes in base64 or hex. When it is not given, one is made: once, in a file beside the store
+    /// (`portcullis.db.key`), where that is SQLite; otherwise at every start, and the accounts are gone with the process. A
+    /// change needs a restart.
     pub(crate) key: Option<Secret>,
 }

@@ -21,6 +21,7 @@ pub struct Office {
     pub(super) runtime: Handle,
     pub(super) key: Arc<SigningKey>,
     base: ArcSwap<String>,
+    lasting: bool,
     /// How often an account was connected or given up in this process.
     changes: AtomicU64,
 }
@@ -29,12 +30,18 @@ impl Office {
     /// With a store, and the key that seals what is kept in it. Without a key one is made, and dies with the process.
     pub fn new(records: Arc<dyn Records>, vault_key: Option<[u8; 32]>, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
+            lasting: vault_key.is_some(),
             vault: Vault::new(records, vault_key),
             runtime,
             key: Arc::new(SigningKey::generate()),
             base: ArcSwap::default(),
             changes: AtomicU64::new(0),
         })
+    }
+
+    /// Whether what is sealed can be opened after a restart.
+    pub fn is_lasting(&self) -> bool {
+        self.lasting
     }
 
     /// The URL under which clients and browsers know the gateway.

@@ -1,5 +1,7 @@
 //! A user connects an account: by the link of a call, in the browser of that user.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::harness::idp::{PUBLIC, encode, sha256};
 
@@ -236,6 +238,29 @@ async fn nobody_logs_in_for_a_link_that_is_over_or_that_no_login_makes_theirs() 
     assert_eq!(done.status(), 200, "{done:?}");
     let used = Browser::default().open(&gateway, &url).await;
     assert_eq!(used.status(), 404, "one that was used: {used:?}");
+}
+
+#[tokio::test]
+async fn an_account_outlives_a_restart_where_the_store_is_a_file() {
+    let account = Account::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("kept.db");
+    let config = json!({"servers": {"x": account.entry()}, "store": {"kind": "sqlite", "path": store}});
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, &url).await;
+    let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    drop(gateway);
+    let mode = std::fs::metadata(folder.path().join("kept.db.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__echo", "arguments": {}});
+    result_of(&Modern::new().request(&gateway, CALL, params).await);
+    assert_eq!(shown(&account.server), ["Bearer at-ada"]);
+    assert_eq!(account.authority.grants("authorization_code").len(), 1);
 }
 
 #[tokio::test]
