@@ -17,6 +17,8 @@ mod server;
 mod store;
 mod telemetry;
 
+pub use credentials::read_vault_key;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

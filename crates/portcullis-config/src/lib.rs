@@ -36,6 +36,7 @@ mod units;
 
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
+pub use check::read_vault_key as vault_key;
 pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};

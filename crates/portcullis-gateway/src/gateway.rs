@@ -240,19 +240,24 @@ impl Gateway {
     /// A list has changed, or may have: what is kept of it is doubted first, so that whoever is told and asks again gets
     /// the new one.
     fn take_change(&self, change: Change) {
-        let Change { server, method, known } = change;
+        let Change { server, owner, method, known } = change;
         let servers = self.servers.load();
-        let catalogue = servers.find(server.as_str());
-        match (known, catalogue) {
-            (Known::Assumed, Some(catalogue)) => {
-                return catalogue.doubt(&method, self.subscribers.listen_to(&server));
+        // What one user hears is of that user's lists alone.
+        let whose = servers.find(server.as_str()).map(|catalogue| match &owner {
+            Some(owner) => catalogue.those_of(owner),
+            None => vec![catalogue.clone()],
+        });
+        for catalogue in whose.iter().flatten() {
+            match known {
+                Known::Assumed => catalogue.doubt(&method, self.subscribers.listen_to(&server)),
+                Known::Announced => catalogue.invalidate(&method),
+                Known::Seen => {}
             }
-            (Known::Assumed, None) => return,
-            (Known::Announced, Some(catalogue)) => catalogue.invalidate(&method),
-            (Known::Announced, None) | (Known::Seen, _) => {}
         }
-        if let Some(list) = Lists::of(&method) {
-            self.subscribers.announce(&self.env.control, server, list);
+        if known != Known::Assumed
+            && let Some(list) = Lists::of(&method)
+        {
+            self.subscribers.announce(&self.env.control, server, owner, list);
         }
     }
 
@@ -281,7 +286,7 @@ impl Gateway {
             Transport::Stdio(_) => false,
         });
         self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
-        let lasts = settings.store != Store::Memory && settings.vault_key.is_some();
+        let lasts = settings.store != Store::Memory && self.env.office.is_lasting();
         if !lasts && update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
             tracing::info!(
                 "accounts that users connect are gone with this process: to keep them takes a `store` and a `vault.key`"
@@ -293,7 +298,7 @@ impl Gateway {
             for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
             {
                 let server = server.clone();
-                self.env.announce(Change { server, method, known: Known::Announced });
+                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
             }
         }
         for server in update.retired {
@@ -410,7 +415,8 @@ impl Gateway {
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
             self.tasks.sweep();
-            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle()) {
+            let listening = self.subscribers.principals();
+            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle(&listening)) {
                 self.env.control.spawn(idle.retire(Duration::ZERO));
             }
             let ended = self.sessions.sweep(self.env.limits().session_idle);

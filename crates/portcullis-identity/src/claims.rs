@@ -147,6 +147,8 @@ fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verifi
         id: principal.id().into(),
         principal,
         expires,
+        // It was looked at with the other times.
+        issued: time(claims, "iat").ok().flatten(),
         audiences: claims.get("aud").map(texts).unwrap_or_default(),
         binding,
         token_id: text("jti").map(str::to_owned),

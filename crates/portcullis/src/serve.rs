@@ -26,6 +26,7 @@ use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
+use crate::vault_key;
 
 /// How long the end waits for the store to take the last edits of policies.
 const LAST_EDITS: Duration = Duration::from_secs(3);
@@ -82,16 +83,10 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let records = store::open(&settings).await?;
-    let gateway = Gateway::new(
-        settings.clone(),
-        count,
-        Handle::current(),
-        supervisor,
-        metrics,
-        tracer,
-        records.clone(),
-    )
-    .map_err(|error| Usage(error.to_string()))?;
+    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
+    let gateway =
+        Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, records.clone())
+            .map_err(|error| Usage(error.to_string()))?;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());

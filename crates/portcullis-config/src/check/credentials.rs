@@ -303,14 +303,15 @@ fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
 pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) -> Option<[u8; 32]> {
     let path = Path::top("vault").key("key");
     let secret = check.secret(&path, "key", raw.key.as_ref()?)?;
-    let key = read_key(secret.expose().trim());
+    let key = read_vault_key(secret.expose().trim());
     if key.is_none() {
         check.error(&path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
     }
     key
 }
 
-fn read_key(text: &str) -> Option<[u8; 32]> {
+/// A key of 32 bytes in hex or base64, as `vault.key` has it.
+pub fn read_vault_key(text: &str) -> Option<[u8; 32]> {
     if let Some(key) = super::identity::hex(text) {
         return Some(key);
     }
@@ -349,10 +350,10 @@ mod tests {
         let all: Vec<u8> = (0..32).collect();
         let hex = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        assert_eq!(read_key(hex).unwrap().as_slice(), all);
-        assert_eq!(read_key(base64).unwrap().as_slice(), all);
+        assert_eq!(read_vault_key(hex).unwrap().as_slice(), all);
+        assert_eq!(read_vault_key(base64).unwrap().as_slice(), all);
         for bad in ["", "x", &hex[1..], &base64[4..], "!AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="] {
-            assert_eq!(read_key(bad), None, "{bad}");
+            assert_eq!(read_vault_key(bad), None, "{bad}");
         }
     }
 }

@@ -209,7 +209,8 @@ impl Catalogue {
             let need = Need::Fresh(catalogue.server.settings().call_timeout);
             let found = catalogue.list(kind, variant, need).await;
             if found.is_ok_and(|found| !found.stale && !found.listing.lists_as(&old)) {
-                env.announce(Change { server: catalogue.server.id().clone(), method, known: Known::Seen });
+                let (server, owner) = (catalogue.server.id().clone(), catalogue.server.owner().cloned());
+                env.announce(Change { server, owner, method, known: Known::Seen });
             }
         });
     }

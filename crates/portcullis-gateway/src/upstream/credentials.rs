@@ -47,6 +47,10 @@ impl Credentials {
         self.settings.kind.is_personal()
     }
 
+    pub(super) fn takes_subjects(&self) -> bool {
+        self.settings.kind.takes_subject()
+    }
+
     pub(super) fn is_account(&self) -> bool {
         matches!(self.settings.kind, Kind::Oauth(_))
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use portcullis_model::Expected;
 use serde_json::{Value, json};
 
+use super::account::digest;
 use super::challenge::pkce;
 use super::connect::{Begun, NotConnected};
-use super::connection::digest;
 use super::discovery::{Authority, Reach, authority};
 use super::form::{self, Fields};
 use super::needed::Needed;
@@ -56,6 +56,12 @@ impl Login {
     /// Logs in at this issuer.
     pub fn new(office: Arc<Office>, settings: LoginSettings, fetch: Arc<dyn Fetch>) -> Self {
         Self { office, settings, fetch, authority: Lasting::default() }
+    }
+
+    /// Whether somebody with this id can have logged in here: they are the issuer's, and nobody else's.
+    pub fn may_be(&self, id: &str) -> bool {
+        let theirs = id.strip_prefix("user:").and_then(|rest| rest.strip_prefix(&self.settings.issuer));
+        theirs.is_some_and(|rest| rest.starts_with('#'))
     }
 
     fn reach(&self) -> Reach {

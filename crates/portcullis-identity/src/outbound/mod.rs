@@ -1,8 +1,8 @@
 //! As whom the gateway calls servers.
 //!
 //! A [`Source`] gives the [`Credential`] of one server, for one user or for the gateway itself, by the kind that is
-//! configured ([`Kind`]); `grants.rs` has the kinds that ask nobody, `connect.rs` and `connection.rs` the one in which
-//! the user connects an account. `discovery.rs` and `registration.rs` find out where and as whom, `tokens.rs` asks token
+//! configured ([`Kind`]); `grants.rs` has the kinds that ask nobody, `connect.rs`, `connection.rs` and `account.rs` the one
+//! in which the user connects an account. `discovery.rs` and `registration.rs` find out where and as whom, `tokens.rs` asks token
 //! endpoints, `vault.rs` keeps what must be kept, `login.rs`
 //! finds out who sits at a browser. The [`Office`] is what all sources share.
 //!
@@ -11,6 +11,7 @@
 //!
 //! Deliberately absent: who may open a link, which is for whoever serves pages to know; and calls to servers.
 
+mod account;
 mod challenge;
 mod connect;
 mod connection;

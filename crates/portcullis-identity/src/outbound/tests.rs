@@ -3,4 +3,5 @@
 mod attacks;
 mod connecting;
 mod grants;
+mod lasting;
 mod world;
