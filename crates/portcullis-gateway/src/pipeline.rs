@@ -298,8 +298,9 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
 /// Whom the server can ask in the middle of a call. A modern client is asked by `input_required`, which not every method
 /// has.
 fn asker(call: &Call, caps: ClientCaps) -> Option<Asker> {
-    let can_be = caps.answers() && (call.caller.revision.era() == Era::Legacy || call.method.has_rounds());
-    can_be.then(|| Asker { owner: call.caller.conversation.clone(), task: None })
+    let has_session = call.caller.revision.era() == Era::Legacy;
+    let can_be = caps.answers() && (has_session || call.method.has_rounds());
+    can_be.then(|| Asker { owner: call.caller.conversation.clone(), one_client: has_session, task: None })
 }
 
 fn mirrored_headers(route: &Route) -> http::HeaderMap {
