@@ -27,7 +27,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps
+  bench-quick steps discovery-short
 
 ##@ Use
 
@@ -122,6 +122,11 @@ bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 	@tests/system-packages nginx
 	@$(BENCH) run --quick --strict --gateway $(BIN) --nginx "$$(command -v nginx)"
 
+.PHONY: discovery-short
+discovery-short: release ## Search among 5,000 tools of 300 servers, with loose bounds
+	@tests/system-packages python3
+	@tests/discovery/run.py --bin $(BIN)
+
 .PHONY: steps
 steps: toolchain ## Run the benches of identity and policy briefly, with generous bounds
 	@tests/system-packages python3
@@ -133,6 +138,10 @@ steps: toolchain ## Run the benches of identity and policy briefly, with generou
 bench: release-bench ## Measure in full; writes docs/performance.md
 	@tests/system-packages nginx
 	@$(BENCH) run --gateway $(BIN) --nginx "$$(command -v nginx)" --out docs/performance.md
+
+.PHONY: discovery
+discovery: release ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
+	@tests/discovery/run.py --bin $(BIN) $(if $(CORPUS),--corpus $(CORPUS)) --out docs/discovery.md
 
 .PHONY: soak
 soak: release ## 1,000 starts and stops, 50 kill -9; writes docs/soak.md

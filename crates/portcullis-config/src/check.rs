@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
 use crate::report::Report;
-use crate::{Environment, Overrides, Settings, raw, units};
+use crate::{Discovery, Environment, Overrides, Settings, raw, units};
 
 /// Checks the whole file. The set is that of the files it depends on.
 pub(crate) fn check(
@@ -49,6 +49,7 @@ pub(crate) fn check(
         vault_key: credentials::vault_key(&mut check, &file.vault),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
+        discovery: discovery(&mut check, file),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),
@@ -56,6 +57,20 @@ pub(crate) fn check(
     };
     check.warn_of_literals();
     (settings, check.files)
+}
+
+/// The gateway's tools are called as if a server `hub` had them.
+fn discovery(check: &mut Check<'_>, file: &raw::File) -> Discovery {
+    let discovery = match file.discovery.tools {
+        raw::Offered::Off => Discovery::Off,
+        raw::Offered::Beside => Discovery::Beside,
+        raw::Offered::Instead => Discovery::Instead,
+    };
+    if discovery != Discovery::Off && file.servers.contains_key("hub") {
+        let message = "with `discovery.tools`, `hub` is the gateway itself; give the server another name";
+        check.error(&Path::top("servers").key("hub"), message);
+    }
+    discovery
 }
 
 /// What checks look things up in.

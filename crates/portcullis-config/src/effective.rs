@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade, FactKind,
+    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Discovery, Dpop, Each, EraPin, Facade, FactKind,
     HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp,
     OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
 };
@@ -28,6 +28,11 @@ pub fn effective(settings: &Settings) -> Value {
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
+        "discovery": { "tools": match settings.discovery {
+            Discovery::Off => "off",
+            Discovery::Beside => "beside",
+            Discovery::Instead => "instead",
+        } },
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,

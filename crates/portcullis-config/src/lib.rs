@@ -49,7 +49,7 @@ pub use reference::reference;
 pub use schema::schema;
 pub use secret::{Secret, SecretSource};
 pub use settings::{
-    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Login,
-    Otlp, OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport,
+    Anonymous, Apps, Discovery, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat,
+    Login, Otlp, OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport,
     UpstreamTls, UpstreamUrl,
 };

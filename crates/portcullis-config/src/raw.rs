@@ -64,6 +64,8 @@ pub(crate) struct File {
     pub(crate) vault: credentials::Vault,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
+    /// How clients find tools on `/mcp`.
+    pub(crate) discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -72,6 +74,25 @@ pub(crate) struct File {
     pub(crate) telemetry: Telemetry,
     /// Worker threads; one per available core when not given. A change needs a restart.
     pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// How clients find tools among those of all servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Discovery {
+    /// Whether `/mcp` offers `hub__search`, `hub__describe` and `hub__call`: not (`off`), before all other tools (`beside`), or in
+    /// their place (`instead`), which spares a model thousands of descriptions. Tools that are not listed can be called all the same.
+    pub(crate) tools: Offered,
+}
+
+/// Whether tools that find tools are offered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Offered {
+    #[default]
+    Off,
+    Beside,
+    Instead,
 }
 
 /// The listener's certificate.

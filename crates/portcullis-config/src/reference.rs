@@ -34,6 +34,7 @@ pub fn reference() -> String {
         ("`identity.revoked`", "RevokedList"),
         ("`vault`", "Vault"),
         ("`policy`", "Policy"),
+        ("`discovery`", "Discovery"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),

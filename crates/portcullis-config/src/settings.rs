@@ -35,6 +35,8 @@ pub struct Settings {
     pub policy: Option<Policy>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// Whether the aggregate offers tools that find tools.
+    pub discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -43,6 +45,18 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// Worker threads; `None` means one per available core.
     pub workers: Option<NonZeroUsize>,
+}
+
+/// Whether the aggregate offers tools that find tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Discovery {
+    /// It lists the servers' tools.
+    #[default]
+    Off,
+    /// It lists both.
+    Beside,
+    /// It lists those that find tools only.
+    Instead,
 }
 
 /// The certificate of the listener, as PEM files that existed when the settings were checked.

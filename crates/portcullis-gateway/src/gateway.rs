@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use portcullis_config::{Anonymous, Settings, Store, Transport};
+use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
@@ -276,6 +276,7 @@ impl Gateway {
             && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
+        self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.quotas.reload(&settings);

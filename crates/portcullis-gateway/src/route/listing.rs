@@ -1,9 +1,10 @@
 //! One list of one server, complete, as the server wrote it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use portcullis_hub::search::Part;
 use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
@@ -17,6 +18,7 @@ use portcullis_telemetry::{CallSeries, Metrics};
 
 use crate::admit::Pass;
 use crate::call::Caller;
+use crate::discovery;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,6 +181,8 @@ pub(crate) struct Listing {
     by_exposed: HashMap<String, usize>,
     /// The views that its tools name: they need not be listed as resources.
     views: HashSet<String>,
+    /// The words of its tools, once somebody has searched among them.
+    words: OnceLock<Part>,
 }
 
 /// Where a tool with a broken `x-mcp-header` came from decides what becomes of it (2026-07-28, tools).
@@ -221,6 +225,7 @@ impl Listing {
             by_key: HashMap::with_capacity(keyed.len()),
             by_exposed: HashMap::with_capacity(keyed.len()),
             views: HashSet::new(),
+            words: OnceLock::new(),
         };
         for (key, raw) in keyed {
             let exposed = exposed.get(&key).cloned().unwrap_or_else(|| uris::map_out(server, &key));
@@ -313,6 +318,11 @@ impl Listing {
     pub(crate) fn makes(&self, uri: &str) -> bool {
         let templates = self.items.iter().map(|item| item.key.as_str());
         self.kind == ListKind::Templates && template::any_makes(templates, uri)
+    }
+
+    /// The words of its items, for searches.
+    pub(crate) fn words(&self) -> &Part {
+        self.words.get_or_init(|| discovery::words(self))
     }
 
     /// Whether one of its tools names this view.

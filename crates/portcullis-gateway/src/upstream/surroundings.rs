@@ -1,6 +1,6 @@
 //! What all servers share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
@@ -51,6 +51,8 @@ pub(crate) struct Surroundings {
     /// What sources of credentials share.
     pub(crate) office: Arc<Office>,
     limits: ArcSwap<Limits>,
+    /// Whether clients search for tools.
+    pub(crate) searched: AtomicBool,
     numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
@@ -84,6 +86,7 @@ impl Surroundings {
             metrics,
             office,
             limits: ArcSwap::from_pointee(limits),
+            searched: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
             on_page_done: OnceLock::new(),
