@@ -39,6 +39,8 @@ pub struct VaultSettings {
     pub url: String,
     /// The namespace in it.
     pub namespace: Option<String>,
+    /// The authorities that whoever asks it trusts instead of those of the system.
+    pub ca: Option<PathBuf>,
     /// As whom.
     pub auth: VaultAuth,
     /// What was read is read again after so long at the most.

@@ -111,8 +111,13 @@ impl Vault {
     /// What keeps its secrets there, as this somebody.
     fn office(&self, auth: VaultAuth) -> Arc<Office> {
         let office = office(&Arc::default());
-        let settings =
-            VaultSettings { url: VAULT.into(), namespace: None, auth, max_age: Duration::from_mins(5) };
+        let settings = VaultSettings {
+            url: VAULT.into(),
+            namespace: None,
+            ca: None,
+            auth,
+            max_age: Duration::from_mins(5),
+        };
         office.set_secrets(Some(Secrets::new(settings, self.world.clone(), &Handle::current())));
         office
     }
@@ -177,6 +182,7 @@ async fn whoever_has_a_namespace_is_asked_in_it() {
     let settings = VaultSettings {
         url: VAULT.into(),
         namespace: Some("team/a".into()),
+        ca: None,
         auth: root(),
         max_age: Duration::from_mins(5),
     };
