@@ -16,6 +16,7 @@ mod secret;
 mod server;
 mod store;
 mod telemetry;
+mod vault;
 
 pub use credentials::read_vault_key;
 
@@ -33,7 +34,8 @@ pub(crate) fn check(
     overrides: &Overrides,
     report: &mut Report,
 ) -> (Settings, BTreeSet<PathBuf>) {
-    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new() };
+    let mounts = file.secrets.vault.as_ref().map(vault::Mounts::of);
+    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new(), mounts };
     let (listen, listen_from) = listener::listen(&mut check, file, overrides);
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
@@ -47,6 +49,7 @@ pub(crate) fn check(
         store: store::store(&mut check, file.store.as_ref()),
         identity: identity::identity(&mut check, file, anonymous),
         vault_key: credentials::vault_key(&mut check, &file.vault),
+        secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         discovery: discovery(&mut check, file),
@@ -89,6 +92,8 @@ struct Check<'a> {
     files: BTreeSet<PathBuf>,
     /// Servers of client files with secrets in plain text: one warning for all of them.
     literals: Vec<String>,
+    /// What references to the Vault mean; `None` where there is none.
+    mounts: Option<vault::Mounts>,
 }
 
 impl Check<'_> {

@@ -8,7 +8,8 @@ use crate::units::show_duration;
 use crate::{
     Anonymous, Apps, CallLimit, CredentialKind, Credentials, Discovery, Dpop, Each, EraPin, Facade, FactKind,
     HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp,
-    OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
+    OtlpProtocol, Policy, PolicyMode, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store,
+    Transport, VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -25,6 +26,7 @@ pub fn effective(settings: &Settings) -> Value {
             "client_ca": tls.client_ca.as_ref().map(|path| path.display().to_string()),
         })),
         "store": store(&settings.store),
+        "secrets": settings.secrets.as_ref().map(|vault| json!({ "vault": secret_vault(vault) })),
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
@@ -56,6 +58,25 @@ pub fn effective(settings: &Settings) -> Value {
         },
         "workers": settings.workers,
     }))
+}
+
+fn secret_vault(vault: &SecretVault) -> Value {
+    let auth = match &vault.auth {
+        VaultAuth::Token(token) => json!({ "kind": "token", "token": secret(token) }),
+        VaultAuth::AppRole { mount, role_id, secret_id } => json!({
+            "kind": "approle", "mount": mount, "role_id": role_id, "secret_id": secret(secret_id),
+        }),
+        VaultAuth::Jwt { mount, role, file } => json!({
+            "kind": "jwt", "mount": mount, "role": role, "token_file": file.display().to_string(),
+        }),
+    };
+    json!({
+        "url": vault.url,
+        "namespace": vault.namespace,
+        "ca": vault.ca.as_ref().map(|file| file.display().to_string()),
+        "auth": auth,
+        "max_age": show_duration(vault.max_age),
+    })
 }
 
 fn store(store: &Store) -> Value {

@@ -47,9 +47,9 @@ pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::schema;
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{
     Anonymous, Apps, Discovery, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat,
-    Login, Otlp, OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport,
-    UpstreamTls, UpstreamUrl,
+    Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls,
+    Transport, UpstreamTls, UpstreamUrl, VaultAuth,
 };

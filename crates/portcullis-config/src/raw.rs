@@ -9,6 +9,7 @@ pub(crate) mod credentials;
 mod facade;
 mod identity;
 mod policy;
+pub(crate) mod secrets;
 mod server;
 mod text;
 
@@ -62,6 +63,8 @@ pub(crate) struct File {
     pub(crate) identity: Identity,
     /// Where the accounts are kept that users connect.
     pub(crate) vault: credentials::Vault,
+    /// Where secrets are kept that this file does not hold itself.
+    pub(crate) secrets: secrets::Secrets,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
     /// How clients find tools on `/mcp`.

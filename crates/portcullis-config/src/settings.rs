@@ -31,6 +31,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The key that seals the accounts that users connect; one is made when there is none. A change needs a restart.
     pub vault_key: Option<[u8; 32]>,
+    /// The Vault that keeps secrets of servers' credentials.
+    pub secrets: Option<SecretVault>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
@@ -68,6 +70,46 @@ pub struct Tls {
     pub key: PathBuf,
     /// The authorities whose client certificates are accepted; present turns mutual TLS on.
     pub client_ca: Option<PathBuf>,
+}
+
+/// A HashiCorp Vault, or an `OpenBao`, that keeps secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretVault {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The namespace in it.
+    pub namespace: Option<String>,
+    /// The authorities to trust instead of those of the system.
+    pub ca: Option<PathBuf>,
+    /// As whom it is asked.
+    pub auth: VaultAuth,
+    /// How long what was read is used at the most.
+    pub max_age: Duration,
+}
+
+/// As whom a Vault is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultAuth {
+    /// By a token.
+    Token(Secret),
+    /// By an `AppRole`.
+    AppRole {
+        /// Where the method is mounted.
+        mount: String,
+        /// Which role.
+        role_id: String,
+        /// What shows it.
+        secret_id: Secret,
+    },
+    /// By a JWT that the platform keeps fresh.
+    Jwt {
+        /// Where the method is mounted.
+        mount: String,
+        /// Which role.
+        role: String,
+        /// The file that holds it.
+        file: PathBuf,
+    },
 }
 
 /// Where is kept what outlives a call.

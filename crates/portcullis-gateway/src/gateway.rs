@@ -195,6 +195,10 @@ impl Gateway {
                 .map_err(UpdateError::Facade)?;
             identity::facade_outsides(facade, &Metrics::default()).map_err(no_facade)?;
         }
+        if let Some(ca) = settings.secrets.as_ref().and_then(|vault| vault.ca.as_deref()) {
+            let outside = identity::outside(Some(ca));
+            outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
+        }
         InForce::load(settings).map_err(UpdateError::Policy)?;
         Ok(())
     }
@@ -268,6 +272,8 @@ impl Gateway {
         let who = self.who_calls(&settings)?;
         let login = identity::login(&settings.identity, &self.env.office);
         let login = login.map_err(|cause| UpdateError::Issuer("identity.login".to_owned(), cause))?;
+        let secrets = identity::secrets(&settings, &self.env.office, &self.env.control);
+        let secrets = secrets.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
@@ -279,6 +285,7 @@ impl Gateway {
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
+        self.env.office.set_secrets(secrets);
         self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
         self.take_up(&settings, who);

@@ -45,7 +45,7 @@ impl Account {
             let (method, secret) = match &client.auth {
                 ClientAuth::Basic(secret) => ("basic", Some(secret.expose())),
                 ClientAuth::Post(secret) => ("post", Some(secret.expose())),
-                ClientAuth::Public | ClientAuth::PrivateKey(_) => ("none", None),
+                ClientAuth::Public | ClientAuth::PrivateKey(_) | ClientAuth::KeptKey(_) => ("none", None),
             };
             json!({"id": client.id, "method": method, "secret": secret})
         });

@@ -19,7 +19,7 @@ use super::needed::{Connect, Needed};
 use super::settings::Kind;
 use super::sign::random;
 use super::source::Source;
-use super::tokens::{TokenError, ask};
+use super::tokens::TokenError;
 
 /// Records of links, and of what was begun with them.
 pub(super) const LINK: &str = "connect-link";
@@ -274,7 +274,11 @@ impl Source {
             .add("resource", &account.resource);
         let endpoint = self.endpoint(oauth, &account);
         let client = self.client_of(oauth, &account).map_err(failed)?;
-        let tokens = match ask(&*self.fetch, &endpoint, client, &fields, account.prover.as_deref()).await {
+        let tokens = match self
+            .office
+            .ask(&*self.fetch, &endpoint, client, &fields, account.prover.as_deref())
+            .await
+        {
             Ok(tokens) => tokens,
             Err(error) => {
                 if let TokenError::Refused(code) = &error {

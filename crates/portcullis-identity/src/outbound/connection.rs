@@ -19,7 +19,7 @@ use super::needed::Needed;
 use super::settings::{Client, Kind, Oauth};
 use super::sign::random;
 use super::source::Source;
-use super::tokens::{Endpoint, TokenError, TokenType, Tokens, ask, now};
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens, now};
 use crate::fetch::{Form, Trust, Wanted};
 use crate::inbound::sha256;
 
@@ -167,7 +167,8 @@ impl Source {
             .add("refresh_token", refresh)
             .add_some("resource", Some(&kept.account.resource));
         let endpoint = self.endpoint(oauth, &kept.account);
-        let answer = ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
+        let answer =
+            self.office.ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
         match answer {
             Ok(tokens) => self.renew(found, tokens).await,
             // The one answer that says that there is nothing to refresh any more (RFC 6749 section 5.2).
@@ -359,10 +360,15 @@ impl Source {
     async fn revoke(&self, kept: &Kept) {
         let Some(url) = &kept.account.revocation_endpoint else { return };
         let Kind::Oauth(oauth) = self.kind() else { return };
-        let Ok(client) = self.client_of(oauth, &kept.account) else {
+        let client = match self.client_of(oauth, &kept.account) {
+            Ok(Some(client)) => self.office.client(client).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(needed) => Err(needed),
+        };
+        let Ok(client) = client else {
             tracing::warn!(
                 server.id = self.settings.server,
-                "the account's tokens were not revoked: another `issuer` is configured now"
+                "the account's tokens were not revoked: the gateway is nobody there any more"
             );
             return;
         };
@@ -374,7 +380,7 @@ impl Source {
         };
         let mut fields = Fields::default();
         fields.add("token", token).add("token_type_hint", hint);
-        let form: Form = super::tokens::form(&endpoint, client, fields, None);
+        let form: Form = super::tokens::form(&endpoint, client.as_deref(), fields, None);
         let wanted = Wanted { any_status: true, ..Wanted::post(url, trust, form, 16 * 1024) };
         match self.fetch.fetch(wanted).await {
             Ok(fetched) if fetched.status == 200 => {}

@@ -8,10 +8,10 @@ use super::credential::{Credential, What};
 use super::discovery::{self, authority, own_authority};
 use super::form::Fields;
 use super::needed::Needed;
-use super::settings::{Assertion, Exchange, Flavor, Grant, Hidden, IdJag, Place, Workload};
+use super::settings::{Assertion, Exchange, Flavor, Grant, IdJag, Place, Workload};
 use super::source::Source;
 use super::subject::SubjectToken;
-use super::tokens::{Endpoint, TokenError, TokenType, Tokens, ask, is_token, now};
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens, is_token, now};
 use crate::jose::{Compact, Object};
 use portcullis_model::Principal;
 
@@ -46,8 +46,10 @@ impl Source {
             .add_some("resource", Some(&found.resource))
             .add_some("audience", grant.audience.as_deref());
         let prover = (self.settings.dpop && found.dpop).then(|| self.prover());
-        let answer =
-            ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, prover.as_deref()).await;
+        let answer = self
+            .office
+            .ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, prover.as_deref())
+            .await;
         let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes)
     }
@@ -82,7 +84,7 @@ impl Source {
                 }
             }
         }
-        let answer = ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
         let tokens = answer.map_err(|error| self.not_exchanged(&subject, error, &found.endpoint))?;
         if exchange.flavor == Flavor::Standard {
             self.check_exchanged(exchange, &found, &tokens)?;
@@ -93,7 +95,7 @@ impl Source {
     /// The token that says who acts: the gateway.
     async fn actor(&self, exchange: &Exchange, found: &Found) -> Result<String, Needed> {
         if let Some(actor) = &exchange.actor {
-            return Ok(actor.expose().to_owned());
+            return Ok(self.office.reveal(actor).await?.text);
         }
         if let Some((token, _)) = self.state().actor.clone().filter(|(_, renew)| now() < *renew) {
             return Ok(token);
@@ -101,7 +103,7 @@ impl Source {
         let mut fields = Fields::default();
         fields.add("grant_type", "client_credentials");
         let client = Some(&exchange.grant.client);
-        let answer = ask(&*self.fetch, &found.endpoint, client, &fields, None).await;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, client, &fields, None).await;
         let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         let renew = tokens.expires.unwrap_or_else(|| now() + LASTING).saturating_sub(30);
         self.state().actor = Some((tokens.access.clone(), renew));
@@ -148,8 +150,10 @@ impl Source {
     /// An identity assertion of the identity provider's, and with it a token of the server's authorization server.
     pub(super) async fn id_jag(&self, id_jag: &IdJag) -> Result<Credential, Needed> {
         let own = if id_jag.subject.is_none() { Some(self.subject()?) } else { None };
-        let subject = own.as_ref().map(|own| own.expose()).or(id_jag.subject.as_ref().map(Hidden::expose));
-        let subject = subject.unwrap_or_default();
+        let subject = match (&own, &id_jag.subject) {
+            (None, Some(subject)) => self.office.reveal(subject).await?.text,
+            (own, _) => own.as_ref().map_or_else(String::new, |own| own.expose().to_owned()),
+        };
         let grant = &id_jag.grant;
         let found = self.place(&grant.place, grant.resource.as_deref()).await?;
         let audience = grant.audience.as_deref().or(found.endpoint.issuer.as_deref());
@@ -160,12 +164,13 @@ impl Source {
         fields
             .add("grant_type", EXCHANGE)
             .add("requested_token_type", ID_JAG)
-            .add("subject_token", subject)
+            .add("subject_token", &subject)
             .add("subject_token_type", &id_jag.subject_type)
             .add("audience", &audience)
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &idp.endpoint, Some(&id_jag.idp_client), &fields, None).await;
+        let answer =
+            self.office.ask(&*self.fetch, &idp.endpoint, Some(&id_jag.idp_client), &fields, None).await;
         let granted = answer.map_err(|error| match &own {
             Some(own) => self.not_exchanged(own, error, &idp.endpoint),
             None => self.no_token(error, &idp.endpoint),
@@ -185,7 +190,7 @@ impl Source {
             .add("assertion", &granted.access)
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
         let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes)
     }
@@ -221,7 +226,7 @@ impl Source {
             .add_some("client_id", workload.client_id.as_deref())
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &found.endpoint, None, &fields, None).await;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, None, &fields, None).await;
         let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes).map(Some)
     }

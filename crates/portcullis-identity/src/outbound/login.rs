@@ -17,7 +17,7 @@ use super::office::Office;
 use super::settings::Client;
 use super::sign::random;
 use super::subject::SubjectToken;
-use super::tokens::{Endpoint, TokenType, ask, is_code};
+use super::tokens::{Endpoint, TokenType, is_code};
 use crate::fetch::Fetch;
 use crate::lasting::Lasting;
 
@@ -138,7 +138,7 @@ impl Login {
         let url = text("token_endpoint")?.to_owned();
         let trust = self.reach().trust(&url);
         let endpoint = Endpoint { url, trust, issuer: Some(self.settings.issuer.clone()) };
-        let answer = ask(&*self.fetch, &endpoint, Some(&self.settings.client), &form, None).await;
+        let answer = self.office.ask(&*self.fetch, &endpoint, Some(&self.settings.client), &form, None).await;
         match answer {
             Ok(tokens) if tokens.kind == TokenType::Bearer => Ok(LoggedIn {
                 token: SubjectToken::new(tokens.access),

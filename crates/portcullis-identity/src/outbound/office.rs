@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_model::Records;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use super::account::{digest, is_digest};
 use super::connect::{Arrival, LINK, Link, STATE};
 use super::needed::Needed;
+use super::secrets::Secrets;
 use super::sign::SigningKey;
 use super::vault::Vault;
 
@@ -22,6 +23,7 @@ pub struct Office {
     pub(super) key: Arc<SigningKey>,
     base: ArcSwap<String>,
     lasting: bool,
+    pub(super) secrets: ArcSwapOption<Secrets>,
     /// How often an account was connected or given up in this process.
     changes: AtomicU64,
 }
@@ -31,6 +33,7 @@ impl Office {
     pub fn new(records: Arc<dyn Records>, vault_key: Option<[u8; 32]>, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             lasting: vault_key.is_some(),
+            secrets: ArcSwapOption::empty(),
             vault: Vault::new(records, vault_key),
             runtime,
             key: Arc::new(SigningKey::generate()),

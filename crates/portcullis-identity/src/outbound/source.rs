@@ -23,7 +23,7 @@ use super::office::Office;
 use super::settings::{Kind, ServerCredentials};
 use super::sign::SigningKey;
 use super::subject::SubjectToken;
-use super::tokens::Prover;
+use super::tokens::{Prover, now};
 use crate::fetch::Fetch;
 
 /// How long a failure counts: those who come meanwhile are told the same, and nobody is asked.
@@ -208,9 +208,15 @@ impl Source {
 
     async fn fetch_one(&self) -> Result<Option<Arc<Credential>>, Needed> {
         match self.kind() {
-            Kind::Static { header, value } => {
-                let what = What::Header { name: header.clone(), value: value.expose().to_owned() };
-                Ok(Some(Credential::new(what, None, Vec::new())))
+            Kind::Static { header, start, value } => {
+                let revealed = self.office.reveal(value).await?;
+                let value = format!("{start}{}", revealed.text);
+                if !value.bytes().all(|byte| byte == b'\t' || (b' '..0x7f).contains(&byte) || byte >= 0x80) {
+                    return Err(self.denied("its credential holds characters that no HTTP header can"));
+                }
+                let until = revealed.left.map(|left| now() + left.as_secs());
+                let what = What::Header { name: header.clone(), value };
+                Ok(Some(Credential::new(what, until, Vec::new())))
             }
             Kind::ClientCredentials(grant) => self.client_credentials(grant).await.map(Some),
             Kind::TokenExchange(exchange) => self.exchange(exchange).await.map(Some),
@@ -272,6 +278,10 @@ impl Source {
             self.drop_if_current(used);
         }
         match (self.kind(), used) {
+            // It may have been changed where it is kept.
+            (Kind::Static { value, .. }, Some(_)) if again == 0 && !is_young && self.office.doubt(value) => {
+                Ok(())
+            }
             (Kind::Static { .. } | Kind::Assertion(_), _) => {
                 Err(self.denied("it refused the configured credentials (401)"))
             }

@@ -4,4 +4,5 @@ mod attacks;
 mod connecting;
 mod grants;
 mod lasting;
+mod secrets;
 mod world;

@@ -181,7 +181,8 @@ pub(super) fn form(
     let mut authorization = String::new();
     if let Some(client) = client {
         match &client.auth {
-            ClientAuth::Public => drop(fields.add("client_id", &client.id)),
+            // What is kept elsewhere has been revealed by now.
+            ClientAuth::Public | ClientAuth::KeptKey(_) => drop(fields.add("client_id", &client.id)),
             ClientAuth::Basic(secret) => {
                 let pair = format!("{}:{}", encode(&client.id), encode(secret.expose()));
                 authorization = format!("Basic {}", STANDARD.encode(pair));

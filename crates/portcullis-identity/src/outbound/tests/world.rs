@@ -27,6 +27,7 @@ pub(super) struct Asked {
     pub(super) fields: HashMap<String, String>,
     pub(super) authorization: String,
     pub(super) proof: Option<String>,
+    pub(super) body: String,
 }
 
 type Answer = Box<dyn FnMut(&Asked) -> (u16, Value) + Send>;
@@ -112,6 +113,7 @@ impl Fetch for World {
             fields: fields.expect("a form that can be read").into_iter().collect(),
             authorization: form.authorization,
             proof: form.proof,
+            body: form.body,
         };
         self.asked.lock().unwrap().push(asked.clone());
         let answer = self.answers.lock().unwrap().get_mut(&wanted.url).map(|answer| answer(&asked));

@@ -1,9 +1,12 @@
 //! Each user is called for with a token of their own.
 
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::harness::Answer;
 use crate::harness::teller::SUBSCRIPTION_ID;
 use crate::harness::until;
 
@@ -241,4 +244,57 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
     tell("bob", "prompts");
     let heard = streams[1].message().await.unwrap();
     assert_eq!(heard["method"], "notifications/prompts/list_changed", "the first that he hears: {heard}");
+}
+
+/// A Vault with one secret, `secret/crm`, for whoever logs in as `gw`; and what it is told to say.
+async fn vault(value: &Arc<Mutex<Option<String>>>) -> Upstream {
+    let value = value.clone();
+    Upstream::start(move |seen, answer: Answer| {
+        let value = value.clone();
+        async move {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            let known = seen.header("authorization") == Some("Bearer login");
+            let (status, document) = match (seen.path.as_str(), value.lock().unwrap().clone()) {
+                (_, None) => (503, json!({"errors": ["Vault is sealed"]})),
+                ("/v1/auth/approle/login", _) if body.contains(r#""secret_id":"canary""#) => {
+                    let auth = json!({"client_token": "login", "lease_duration": 3600, "renewable": true});
+                    (200, json!({"auth": auth}))
+                }
+                ("/v1/secret/data/crm", Some(value)) if known => {
+                    (200, json!({"lease_duration": 0, "data": {"data": {"token": value}, "metadata": {}}}))
+                }
+                _ => (403, json!({"errors": ["permission denied"]})),
+            };
+            answer.json(status, &document).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_secret_that_vault_keeps_is_sent_and_nothing_is_without_it() {
+    let value = Arc::new(Mutex::new(Some("s3cret".to_owned())));
+    let vault = vault(&value).await;
+    let server = Fake::modern().guarded("Bearer", |shown| shown == "Bearer s3cret").start().await;
+    let mut entry = server.config();
+    entry["credentials"] = json!({"kind": "static", "token": {"vault": "secret/crm#token"}});
+    let auth = json!({"kind": "approle", "role_id": "gw", "secret_id": "canary"});
+    let config = json!({
+        "servers": {"x": entry},
+        "secrets": {"vault": {"url": vault.url.trim_end_matches("/mcp"), "auth": auth}},
+    });
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__echo", "arguments": {}});
+    let call = async |gateway: &Gateway| Modern::new().request(gateway, "tools/call", params.clone()).await;
+    assert!(result_of(&call(&gateway).await)["content"].is_array());
+    assert_eq!(shown(&server), ["Bearer s3cret"]);
+    let log = gateway.log();
+    assert!(!log.contains("s3cret") && !log.contains("canary"));
+    // One that starts while the Vault is sealed serves, and sends nothing to that server.
+    *value.lock().unwrap() = None;
+    let before = server.seen().len();
+    let sealed = Gateway::start(&config);
+    let refused = call(&sealed).await.text();
+    assert!(refused.contains("Vault") && !refused.contains("sealed"), "{refused}");
+    assert_eq!(server.seen().len(), before, "nothing is sent without");
 }
