@@ -96,9 +96,10 @@ impl Questions {
 
     /// Gives a question to one of the calls that it may belong to, which are all of one client.
     fn lend(self: &Arc<Self>, state: &mut State, of: &[u64], question: Question) -> Option<Question> {
-        let calls = of.iter().filter_map(|id| Some((state.calls.get(id)?.lent, *id)));
-        let Some((_, id)) = calls.min() else { return Some(question) };
-        let call = state.calls.get_mut(&id)?;
+        let calls = state.calls.iter_mut().filter(|(id, _)| of.contains(id));
+        let Some((id, call)) = calls.min_by_key(|(id, call)| (call.lent, **id)) else {
+            return Some(question);
+        };
         call.lent += 1;
         let (questions, answered) = (Arc::downgrade(self), call.answered.clone());
         let (method, params) = (question.method.clone(), question.params.clone());
@@ -109,6 +110,7 @@ impl Questions {
             Some(questions) => questions.take_back(question),
             None => question.answer(answer),
         });
+        let id = *id;
         state.deliver(id, lent)
     }
 
