@@ -288,12 +288,12 @@ impl Gateway {
         self.env.office.set_secrets(secrets);
         self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
-        self.take_up(&settings, who);
         let takes_subjects = settings.servers.values().any(|server| match &server.transport {
             Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
             Transport::Stdio(_) => false,
         });
         self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
+        self.take_up(&settings, who);
         let lasts = settings.store != Store::Memory && self.env.office.is_lasting();
         if !lasts && update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
             tracing::info!(

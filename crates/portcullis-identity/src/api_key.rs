@@ -54,6 +54,7 @@ impl ApiKeys {
                     principal: principal.clone(),
                     expires: hash.expires.unwrap_or(u64::MAX),
                     issued: None,
+                    fresh_until: hash.expires.unwrap_or(u64::MAX),
                     audiences: Vec::new(),
                     binding: Binding::None,
                     token_id: None,

@@ -191,7 +191,7 @@ impl Scene {
         };
         change(&mut idp);
         let idp = Arc::new(Outside(Mutex::new(idp)));
-        let ended = Arc::new(Ended::new(tokio::sync::watch::Sender::new(())));
+        let ended = Arc::new(Ended::new(Arc::default()));
         let outsides = Outsides { idp: idp.clone(), documents: idp.clone(), watch: Arc::new(Nobody) };
         let records = Arc::new(Memory::default());
         let facade = Facade::new(settings, records, &outsides, &Handle::current(), ended.clone(), None);
