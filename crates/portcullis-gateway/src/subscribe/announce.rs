@@ -22,8 +22,11 @@ const MOMENT: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct Announced {
     /// By server, and by user where it is a user's own list.
-    changed: BTreeMap<ServerId, Vec<(Option<Principal>, Lists)>>,
+    changed: BTreeMap<ServerId, Owners>,
 }
+
+/// Whose lists have changed, and which: all users' or one's.
+type Owners = Vec<(Option<Principal>, Lists)>;
 
 impl Announced {
     /// Notes a change; says whether it is the first, so that somebody has to come back for it.
@@ -38,7 +41,7 @@ impl Announced {
     }
 
     /// What each endpoint is told, and of which server.
-    fn take(&mut self) -> Vec<(Endpoint, ServerId, Vec<(Option<Principal>, Lists)>)> {
+    fn take(&mut self) -> Vec<(Endpoint, ServerId, Owners)> {
         let changed = std::mem::take(&mut self.changed).into_iter();
         let told = changed.flat_map(|(server, owners)| {
             [Endpoint::Aggregate, Endpoint::Server(server.clone())]

@@ -199,10 +199,10 @@ impl Secrets {
             if token.renewable && token.until.is_none_or(|until| now < until) {
                 let renewed = self.ask("auth/token/renew-self", Some(&token.text), Some(&json!({}))).await;
                 let renewed = renewed.and_then(|answer| self.read_answer("auth/token/renew-self", &answer));
-                match renewed.as_ref().ok().and_then(|answer| Token::read(&answer["auth"])) {
-                    Some(renewed) => return Ok(held.insert(renewed).text.clone()),
-                    None => tracing::warn!("the token for Vault was not renewed"),
+                if let Some(renewed) = renewed.ok().and_then(|answer| Token::read(&answer["auth"])) {
+                    return Ok(held.insert(renewed).text.clone());
                 }
+                tracing::warn!("the token for Vault was not renewed");
             }
         }
         match self.log_in().await {
