@@ -102,7 +102,7 @@ impl<T> Users<T> {
 
 impl Personal {
     /// The user's own, made of what all have in common.
-    fn find(&self, base: &Arc<Server>, who: Who) -> Arc<Catalogue> {
+    fn find(&self, base: &Arc<Server>, who: &Who) -> Arc<Catalogue> {
         let make = || Catalogue::new(base.for_owner(who.principal.clone()));
         let (own, gone) = self.lock().find(who.clone(), Instant::now(), make, is_in_use);
         if let Some(gone) = gone {
@@ -126,7 +126,7 @@ impl Catalogue {
         let Some(personal) = &self.personal else { return self.clone() };
         let subject = caller.subject.as_ref().filter(|_| self.server.takes_subjects());
         let scopes = subject.map(|subject| subject.scopes().clone()).unwrap_or_default();
-        let own = personal.find(&self.server, Who { principal: caller.principal.clone(), scopes });
+        let own = personal.find(&self.server, &Who { principal: caller.principal.clone(), scopes });
         if let Some(subject) = subject {
             own.server.offer(subject);
         }
@@ -136,7 +136,7 @@ impl Catalogue {
     /// The server as a user knows it; `None` where all know it alike.
     pub(crate) fn of_user(self: &Arc<Self>, principal: &Principal) -> Option<Arc<Self>> {
         let who = Who { principal: principal.clone(), scopes: Arc::default() };
-        self.personal.as_ref().map(|personal| personal.find(&self.server, who))
+        self.personal.as_ref().map(|personal| personal.find(&self.server, &who))
     }
 
     /// The same by the user's id.
