@@ -154,7 +154,9 @@ fn identity(identity: &Identity) -> Value {
             "introspection": issuer.introspection.as_ref().map(|it| json!({
                 "url": it.url,
                 "client_id": it.client_id,
-                "client_secret": secret(&it.client_secret),
+                "client_secret": it.client_secret.as_ref().map(secret),
+                "client_key": it.client_key.as_ref().map(secret),
+                "client_key_id": it.client_key_id,
             })),
             "tenants": issuer.tenants.as_ref().map(|tenants| &tenants.allowed),
             "tenant_claim": issuer.tenants.as_ref().map(|tenants| &tenants.claim),

@@ -91,6 +91,9 @@ pub enum UpdateError {
     /// The gateway's own authorization server.
     #[error("{0}")]
     Facade(String),
+    /// A key of the gateway's.
+    #[error("{0}")]
+    Key(String),
     /// Something is wrong with the policies.
     #[error("{}", lines(.0))]
     Policy(Vec<Problem>),
@@ -148,7 +151,7 @@ impl Gateway {
             subscribers: Subscribers::new(gate.clone()),
             gate,
             shares: Shares::default(),
-            quotas: Quotas::default(),
+            quotas: Quotas::new(metrics_of_callers.clone()),
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
@@ -190,6 +193,7 @@ impl Gateway {
             Server::check(id, server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
+        identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         if let Some(facade) = &settings.identity.facade {
             identity::facade_settings(&settings.identity, &identity::base(settings, None))
                 .map_err(UpdateError::Facade)?;
@@ -327,6 +331,7 @@ impl Gateway {
     fn who_calls(&self, settings: &Settings) -> Result<WhoCalls, UpdateError> {
         let clients = identity::clients(&settings.identity);
         let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
+        identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         let base = identity::base(settings, self.address.get().copied());
         let facade = identity::facade_settings(&settings.identity, &base).map_err(UpdateError::Facade)?;
         let facade = match (facade, &settings.identity.facade) {
