@@ -39,7 +39,6 @@ pub(crate) struct Rules {
     tools: Vec<String>,
     by_operator: bool,
     lifetime: Duration,
-    key: Option<[u8; 32]>,
     webhook: Option<Webhook>,
 }
 
@@ -62,7 +61,6 @@ impl Rules {
             tools: approvals.tools.clone(),
             by_operator: approvals.by_operator,
             lifetime: approvals.lifetime,
-            key: settings.vault_key,
             webhook: approvals.webhook.as_ref().and_then(Webhook::of),
         };
         (!rules.flow.is_empty() || !rules.tools.is_empty()).then_some(rules)
@@ -239,7 +237,7 @@ impl About<'_> {
             return Ok(leave);
         }
         let (approval, new) =
-            Approval::ask(records, &request, self.rules.lifetime, self.rules.key.as_ref()).await?;
+            Approval::ask(records, &request, self.rules.lifetime, oversight.key.as_ref()).await?;
         if new {
             self.record("call needs an approval", None, &why.join("; "));
         }

@@ -47,6 +47,8 @@ pub(crate) struct Oversight {
     rules: ArcSwapOption<Rules>,
     windows: Windows,
     records: Arc<dyn Records>,
+    /// Seals the arguments of calls that wait.
+    key: Option<[u8; 32]>,
     mode: AtomicU8,
 }
 
@@ -60,6 +62,7 @@ impl Oversight {
             rules: ArcSwapOption::empty(),
             windows: Windows::default(),
             records,
+            key: settings.vault_key,
             mode: AtomicU8::new(0),
         };
         oversight.set(settings);
