@@ -25,12 +25,15 @@ EDGES = {
     "portcullis-store": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
+    # The store is for its tests.
+    "portcullis-oversight": {"portcullis-mcp", "portcullis-model", "portcullis-store"},
     "portcullis-gateway": {
         "portcullis-config",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-oversight",
         "portcullis-policy",
         "portcullis-telemetry",
     },
@@ -41,6 +44,7 @@ EDGES = {
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-oversight",
         "portcullis-policy",
         "portcullis-store",
         "portcullis-telemetry",

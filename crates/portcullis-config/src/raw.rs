@@ -8,6 +8,7 @@ mod calls;
 pub(crate) mod credentials;
 mod facade;
 mod identity;
+mod oversight;
 mod policy;
 pub(crate) mod secrets;
 mod server;
@@ -22,6 +23,9 @@ use serde::Deserialize;
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
+pub(crate) use oversight::{
+    ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
+};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
@@ -69,6 +73,14 @@ pub(crate) struct File {
     pub(crate) policy: Option<Policy>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
+    /// Which definitions of tools, prompts, resources and templates reach clients.
+    pub(crate) definitions: Definitions,
+    /// What must not meet in one conversation.
+    pub(crate) flow: Option<Flow>,
+    /// Calls that somebody has to approve.
+    pub(crate) approvals: Approvals,
+    /// What is stopped.
+    pub(crate) halt: Halt,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.

@@ -14,7 +14,10 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Credentials, Dpop, Facade, Issuer, OauthClient, Policy, Revoked, Secret};
+use crate::{
+    ApiKeys, Approvals, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Halt, Issuer,
+    OauthClient, Policy, Revoked, Secret,
+};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +38,14 @@ pub struct Settings {
     pub secrets: Option<SecretVault>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
+    /// Which definitions reach clients.
+    pub definitions: DefinitionsMode,
+    /// What must not meet; `None` keeps nothing apart.
+    pub flow: Option<Flow>,
+    /// Calls that somebody has to approve.
+    pub approvals: Approvals,
+    /// What is stopped.
+    pub halt: Halt,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.

@@ -10,7 +10,6 @@ use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
-use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
 use portcullis_policy::Problem;
@@ -24,6 +23,7 @@ use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
 use crate::listen::{self, Connections, Sessions};
+use crate::oversight::Oversight;
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
@@ -140,7 +140,9 @@ impl Gateway {
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
-        let env = Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits);
+        let oversight = Arc::new(Oversight::new(records.clone(), &settings));
+        let env =
+            Surroundings::new(control, supervisor, workers, client_info, metrics, office, oversight, limits);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),
@@ -287,6 +289,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
+        let anew = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
@@ -305,13 +308,14 @@ impl Gateway {
             );
         }
         self.servers.store(Arc::new(update.servers));
+        if anew {
+            for catalogue in self.servers.load().iter() {
+                self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
+            }
+        }
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
-            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
-            {
-                let server = server.clone();
-                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
-            }
+            self.env.tell_of_lists(&server, Known::Announced);
         }
         for server in update.retired {
             tracing::info!(server.id = %server.id(), "server goes out of service");

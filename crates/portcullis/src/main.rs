@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod doctor;
 mod files;
+mod oversight;
 mod policy;
 mod reload;
 mod serve;
@@ -51,6 +52,9 @@ fn main() -> ExitCode {
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
+        Verb::Definitions(verb) => oversight::definitions(&verb),
+        Verb::Halt(verb) => oversight::halt(&verb),
+        Verb::Approval(verb) => oversight::approval(&verb),
         Verb::Doctor(verb) => doctor::run(&verb),
     };
     match done {

@@ -6,6 +6,7 @@ mod files;
 mod formats;
 mod identity;
 mod listener;
+mod oversight;
 mod policy;
 mod problems;
 mod property;

@@ -1,5 +1,7 @@
 //! What is kept of a call: its metrics, its span, a log line. Written also when the caller hangs up.
 
+mod decision;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,6 +11,8 @@ use portcullis_telemetry::metrics::Outcome as Label;
 use portcullis_telemetry::{CallSeries, InFlight, Span};
 
 use crate::call::{Call, Outcome};
+
+pub(crate) use decision::{Decision, decided};
 
 /// Records one call when it ends; a call that is dropped before was cancelled.
 pub(crate) struct Recorder {

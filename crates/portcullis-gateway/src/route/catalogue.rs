@@ -27,6 +27,7 @@ use super::listing::{Freshness, ListKind, Listing, Origin};
 use super::personal::Personal;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
+use crate::oversight::{self, Pins};
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
 /// Bounds on what a server may list.
@@ -334,16 +335,23 @@ impl Catalogue {
         let apps = self.server.apps().cloned();
         let searched = kind == ListKind::Tools && self.server.env().searched.load(Ordering::Relaxed);
         let read = move || {
+            let mut definitions = oversight::definitions(&id, kind, &raws);
             let raws = tightened(raws, apps.as_deref());
             let listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
             if searched {
                 // Or the first search would.
                 listing.words();
             }
-            listing
+            let definitions: Vec<_> =
+                listing.items.iter().filter_map(|item| definitions.remove(&item.key)).collect();
+            (listing, definitions)
         };
         let built = tokio::task::spawn_blocking(read).await;
-        let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        let (mut listing, definitions) = built;
+        listing.pins = Pins::of(definitions.iter().map(|definition| definition.pin).collect());
+        let env = self.server.env();
+        env.oversight.screen(env, self.server.id(), oversight::definition_kind(kind), definitions).await;
         listing.number = self.server.env().number();
         listing.streamed = streamed;
         listing.tasks = era == Era::Modern && connection.peer().has_tasks;

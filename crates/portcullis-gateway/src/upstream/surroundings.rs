@@ -13,6 +13,7 @@ use portcullis_telemetry::Metrics;
 use tokio::runtime::Handle;
 
 use crate::call::Worker;
+use crate::oversight::Oversight;
 
 /// How a change is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Metrics,
     /// What sources of credentials share.
     pub(crate) office: Arc<Office>,
+    /// What people decided about tools.
+    pub(crate) oversight: Arc<Oversight>,
     limits: ArcSwap<Limits>,
     /// Whether clients search for tools.
     pub(crate) searched: AtomicBool,
@@ -69,6 +72,7 @@ impl Surroundings {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "wiring, done once")]
     pub(crate) fn new(
         control: Handle,
         supervisor: Supervisor,
@@ -76,6 +80,7 @@ impl Surroundings {
         client_info: String,
         metrics: Metrics,
         office: Arc<Office>,
+        oversight: Arc<Oversight>,
         limits: Limits,
     ) -> Self {
         Self {
@@ -85,6 +90,7 @@ impl Surroundings {
             client_info,
             metrics,
             office,
+            oversight,
             limits: ArcSwap::from_pointee(limits),
             searched: AtomicBool::new(false),
             numbers: AtomicU64::new(1),

@@ -17,6 +17,7 @@ mod hostile_server;
 mod identity;
 mod interactive;
 mod limits;
+mod oversight;
 mod policy;
 mod readers;
 mod reload;
