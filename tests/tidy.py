@@ -25,8 +25,10 @@ EDGES = {
     "portcullis-store": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
+    "portcullis-guard": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
         "portcullis-config",
+        "portcullis-guard",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
@@ -37,6 +39,7 @@ EDGES = {
     "portcullis": {
         "portcullis-config",
         "portcullis-gateway",
+        "portcullis-guard",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
@@ -52,6 +55,7 @@ EDGES = {
 UNREACHABLE = (
     (("portcullis-mcp", "portcullis-model"), ("tokio", "hyper", "mio"), "the protocol does no I/O"),
     (("portcullis-policy",), ("tokio", "hyper", "mio"), "policies are handed in, and decide without I/O"),
+    (("portcullis-guard",), ("tokio", "hyper", "mio"), "content is handed in, and judged without I/O"),
     (("portcullis-config",), ("tokio", "hyper"), "a configuration is read, not served"),
     (tuple(EDGES), ("ring", "openssl-sys", "native-tls"), "one cryptography library: aws-lc"),
 )
