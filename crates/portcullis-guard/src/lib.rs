@@ -10,6 +10,7 @@ mod context;
 mod engine;
 mod entity;
 mod finding;
+mod json;
 mod known;
 mod path;
 mod plan;

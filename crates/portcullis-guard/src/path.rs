@@ -3,6 +3,7 @@
 //! Names, indices, `*` and descent are all there is: no filters, no scripts, no unions. A path is matched against the
 //! steps that lead to a value, so that a document is walked once for any number of paths.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A parsed path.
@@ -28,9 +29,9 @@ pub struct PathError {
 }
 
 /// One step from a value to one inside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    Name(&'a str),
+    Name(Cow<'a, str>),
     Index(usize),
 }
 
@@ -103,10 +104,10 @@ fn bracket<'a>(text: &'a str, parts: &mut Vec<Part>) -> Option<&'a str> {
     Some(rest)
 }
 
-fn fits(part: &Part, step: Step<'_>) -> bool {
+fn fits(part: &Part, step: &Step<'_>) -> bool {
     match (part, step) {
-        (Part::Name(name), Step::Name(other)) => name == other,
-        (Part::Index(index), Step::Index(other)) => *index == other,
+        (Part::Name(name), Step::Name(other)) => name.as_str() == other,
+        (Part::Index(index), Step::Index(other)) => index == other,
         (Part::Any, _) => true,
         _ => false,
     }
@@ -123,7 +124,7 @@ fn standing(parts: &[Part], steps: &[Step<'_>]) -> Standing {
                 Standing::Above
             }
         }
-        ([part, after @ ..], [step, below @ ..]) if fits(part, *step) => standing(after, below),
+        ([part, after @ ..], [step, below @ ..]) if fits(part, step) => standing(after, below),
         _ => Standing::Apart,
     }
 }
@@ -134,7 +135,7 @@ fn leads(parts: &[Part], steps: &[Step<'_>]) -> bool {
         ([Part::Descent, after @ ..], _) => {
             leads(after, steps) || matches!(steps, [_, below @ ..] if leads(parts, below))
         }
-        ([part, after @ ..], [step, below @ ..]) => fits(part, *step) && leads(after, below),
+        ([part, after @ ..], [step, below @ ..]) => fits(part, step) && leads(after, below),
         _ => false,
     }
 }
@@ -156,4 +157,18 @@ impl fmt::Display for Path {
         }
         Ok(())
     }
+}
+
+/// Steps as a path, for people.
+pub(crate) fn written(steps: &[Step<'_>]) -> String {
+    Path(
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Name(name) => Part::Name(name.clone().into_owned()),
+                Step::Index(index) => Part::Index(*index),
+            })
+            .collect(),
+    )
+    .to_string()
 }
