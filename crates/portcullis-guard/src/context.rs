@@ -76,11 +76,6 @@ impl Topics {
     pub(crate) const fn any(self, topics: Self) -> bool {
         self.0 & topics.0 != 0
     }
-
-    /// Whether they name a country other than this one.
-    pub(crate) const fn elsewhere(self, country: Self) -> bool {
-        self.0 >> 20 != 0 && self.0 >> 20 & country.0 >> 20 == 0
-    }
 }
 
 /// Those whose identifiers are known.
@@ -89,11 +84,11 @@ const COUNTRIES: [&str; 32] = [
     "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK", "GB", "US", "CH", "NO", "IS",
 ];
 
-const PHONE: &str = "phone phones telephone tel tel. mobile cell cellphone fax call calling dial telefon telefono \
+const PHONE: &str = "phone contact reach phones telephone tel tel. mobile cell cellphone fax call calling dial telefon telefono \
     téléphone telefone telefoonnummer telefonnummer handy handynummer mobil mobilnummer mobilnr telefoon gsm whatsapp sms hotline \
     puhelin puhelinnumero tlf tlf. móvil movil portable cellulare rufnummer durchwahl voicemail msisdn telefonszám \
     телефон τηλέφωνο telefón telefoninumber tālrunis telefonas ring text phonenumber";
-const CARD: &str = "card cards visa mastercard amex credit debit pan cc karte kreditkarte kartennummer carte tarjeta \
+const CARD: &str = "card charge charged cards visa mastercard amex credit debit pan cc karte kreditkarte kartennummer carte tarjeta \
     carta creditcard cardnumber ccnum maestro discover payment kreditkort kaart luottokortti karta";
 const BANK: &str = "iban bank account konto kontonummer bic swift sepa";
 const BIRTH: &str = "born birth dob birthday birthdate birthdays geboren geburtsdatum geb geb. naissance née né nacimiento \

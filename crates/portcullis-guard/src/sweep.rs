@@ -24,6 +24,7 @@ enum Meaning {
     Month,
     Begin,
     Password,
+    Curl,
 }
 
 /// All that candidates are compared with.
@@ -56,6 +57,7 @@ impl Sweep {
         add("name", Meaning::Name);
         add("begin", Meaning::Begin);
         add("password passwd pwd passwort kennwort passphrase", Meaning::Password);
+        add("curl", Meaning::Curl);
         let formats = Formats::new();
         let mut heads = Box::new([0u64; 1024]);
         let mut mark = |head: [u8; 2]| {
@@ -172,6 +174,7 @@ impl Sweep {
             Meaning::Month => date::named(subject, start, end),
             Meaning::Begin => private_key(subject, start),
             Meaning::Password => told(subject, end),
+            Meaning::Curl => curl(subject, end),
         }
     }
 }
@@ -211,7 +214,8 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     }
     let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
     let capitals = word.iter().all(|byte| !byte.is_ascii_lowercase());
-    if around.has(Topics::PASSPORT) && digits >= 4 && length <= 10 && capitals {
+    let least = if subject.nearest(start).has(Topics::PASSPORT) && matches!(length, 8 | 9) { 1 } else { 4 };
+    if around.has(Topics::PASSPORT) && digits >= least && length <= 10 && capitals {
         subject.hit(Entity::Passport, "", start, end, 0.85);
         return Some(end);
     }
@@ -314,6 +318,22 @@ fn told(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
     }
     subject.hit(Entity::Password, "", start, start + value.len(), 0.7);
     Some(start + value.len())
+}
+
+/// `curl -u name:password`.
+fn curl(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
+    let reach = crate::context::floor(subject.text, end + 512);
+    let line = subject.text[end..reach].lines().next()?;
+    let after = [" -u ", " --user ", " -u", " --user="].iter().find_map(|flag| line.split_once(flag))?.1;
+    let after = after.trim_start().trim_start_matches(['"', '\'']);
+    let argument = after.split([' ', '"', '\'']).next()?;
+    let (_, password) = argument.split_once(':')?;
+    if password.len() < 4 || crate::recognise::secret::is_placeholder(password) || password.starts_with('$') {
+        return None;
+    }
+    let start = end + line.len() - after.len() + argument.len() - password.len();
+    subject.hit(Entity::Password, "", start, start + password.len(), 0.85);
+    None
 }
 
 fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {

@@ -112,8 +112,11 @@ fn name_before(bytes: &[u8], sign: usize) -> Option<(usize, usize)> {
 fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
     let mut at = sign + 1;
     let mut quote = None;
-    while at < bytes.len() && at - sign <= 8 {
+    // The text of an element may stand on a line of its own.
+    let (reach, lines) = if bytes[sign] == b'>' { (32, true) } else { (8, false) };
+    while at < bytes.len() && at - sign <= reach {
         match bytes[at] {
+            b'\n' | b'\r' if lines && quote.is_none() => at += 1,
             b' ' | b'\t' | b'=' | b'>' | b':' | b'\\' | b'(' | b',' if quote.is_none() => at += 1,
             mark @ (b'"' | b'\'' | b'`') if quote.is_none() => {
                 quote = Some(mark);
@@ -185,6 +188,7 @@ fn judge(
     let score = match what {
         Announced::Password if is_password(value, quoted) => 0.85,
         Announced::Secret if is_secret(value.as_bytes()) => 0.85,
+        Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
         Announced::Vague if is_secret(value.as_bytes()) && is_long_random(value.as_bytes()) => 0.7,
         _ => return None,
     };
@@ -241,9 +245,15 @@ fn is_password(value: &str, quoted: bool) -> bool {
 fn is_secret(value: &[u8]) -> bool {
     let is_token =
         value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'(' | b'{' | b'<' | b' '));
-    let is_path = value.starts_with(b"http")
-        || value.starts_with(b"/") && value.iter().filter(|byte| **byte == b'/').count() > 2;
+    let slashes = value.iter().filter(|byte| **byte == b'/').count();
+    let is_path =
+        value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
     (10..=VALUE).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_random(value)
+}
+
+/// Some vendors' client secrets are long numbers.
+fn is_number(value: &[u8]) -> bool {
+    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.5
 }
 
 fn is_long_random(value: &[u8]) -> bool {

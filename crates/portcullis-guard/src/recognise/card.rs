@@ -13,7 +13,7 @@ pub(crate) fn issuer(digits: &[u8]) -> Option<&'static str> {
         (4, ..) if matches!(length, 13 | 16 | 19) => "Visa",
         (_, 51..=55, _) | (_, _, 2221..=2720) if length == 16 => "Mastercard",
         (_, 34 | 37, _) if length == 15 => "American Express",
-        (_, _, 3528..=3589) if length >= 16 => "JCB",
+        (_, 35, _) if length >= 16 => "JCB",
         (_, _, 1800 | 2131) if length == 15 => "JCB",
         (_, 36 | 38 | 39, _) | (_, _, 3000..=3059 | 3095) if length == 14 || length == 16 => "Diners Club",
         (_, _, 6011 | 6440..=6599) if matches!(length, 16 | 19) => "Discover",
@@ -24,6 +24,11 @@ pub(crate) fn issuer(digits: &[u8]) -> Option<&'static str> {
         _ => return None,
     };
     Some(name)
+}
+
+/// Whether this may be a card of an issuer that is not known, given that something says it is a card.
+pub(crate) fn may_be_card(digits: &[u8]) -> bool {
+    (12..=19).contains(&digits.len()) && !is_uniform(&digits[1..]) && luhn(digits)
 }
 
 /// Whether the groups are ones in which cards are printed.

@@ -192,15 +192,17 @@ const FORMATS: &[Format] = &[
     Format("shpss_", of::HEX, 32, 32, "shopify"),
     Format("xoxb-", of::ALNUM | of::HYPHEN, 20, 150, "slack"),
     Format("xoxp-", of::ALNUM | of::HYPHEN, 20, 150, "slack"),
-    Format("xoxa-", of::ALNUM | of::HYPHEN, 8, 150, "slack"),
-    Format("xoxr-", of::ALNUM | of::HYPHEN, 8, 150, "slack"),
-    Format("xoxs-", of::ALNUM | of::HYPHEN, 8, 150, "slack"),
-    Format("xoxo-", of::ALNUM | of::HYPHEN, 8, 150, "slack"),
+    Format("xoxa-", of::ALNUM | of::HYPHEN, 16, 150, "slack"),
+    Format("xoxr-", of::ALNUM | of::HYPHEN, 16, 150, "slack"),
+    Format("xoxs-", of::ALNUM | of::HYPHEN, 16, 150, "slack"),
+    Format("xoxo-", of::ALNUM | of::HYPHEN, 16, 150, "slack"),
     Format("xoxe-", of::ALNUM | of::HYPHEN, 20, 250, "slack"),
     Format("xoxe.xoxb-", of::ALNUM | of::HYPHEN, 20, 250, "slack"),
     Format("xoxe.xoxp-", of::ALNUM | of::HYPHEN, 20, 250, "slack"),
     Format("xapp-", of::ALNUM | of::HYPHEN, 20, 150, "slack"),
     Format("hooks.slack.com/services/", of::ALNUM | of::SLASH, 40, 60, "slack"),
+    Format("hooks.slack.com/triggers/", of::ALNUM | of::SLASH, 30, 90, "slack"),
+    Format("webhook.office.com/webhookb2/", of::TOKEN | of::SLASH, 30, 90, "teams"),
     Format("hooks.slack.com/workflows/", of::ALNUM | of::SLASH, 40, 90, "slack"),
     Format("discord.com/api/webhooks/", of::TOKEN | of::SLASH, 70, 110, "discord"),
     Format("discordapp.com/api/webhooks/", of::TOKEN | of::SLASH, 70, 110, "discord"),
@@ -229,12 +231,11 @@ const FORMATS: &[Format] = &[
     Format("vck_", of::ALNUM, 50, 70, "vercel"),
     Format("AQVN", of::TOKEN, 35, 38, "yandex"),
     Format("YC", of::TOKEN, 38, 38, "yandex"),
-    Format("t1.", of::DOTTED, 90, 400, "yandex"),
+    Format("t1.", of::DOTTED, 90, ANY, "yandex"),
     Format("y0_", of::TOKEN, 50, 64, "yandex"),
     Format("xai-", of::ALNUM, 70, 90, "xai"),
     Format("ABCTP", of::ALNUM, 30, 60, "beamer"),
     Format("eyJrIjoi", of::BASE64, 70, 400, "grafana"),
-    Format("mongodb+srv", 0, 0, 0, ""),
 ];
 
 /// The forms by their first two characters.
@@ -243,7 +244,7 @@ pub(crate) struct Formats(HashMap<[u8; 2], Vec<&'static Format>>);
 impl Formats {
     pub(crate) fn new() -> Self {
         let mut known: HashMap<[u8; 2], Vec<&'static Format>> = HashMap::new();
-        for format in FORMATS.iter().filter(|format| format.2 > 0) {
+        for format in FORMATS {
             let head = format.0.as_bytes();
             known.entry([head[0], head[1]]).or_default().push(format);
         }
@@ -268,8 +269,11 @@ impl Formats {
         let end = start + length;
         let value = &subject.text[start..end];
         let tail = &subject.bytes[start + format.0.len()..end];
+        // What begins with sixteen characters of its own is what it says.
+        let long = format.0.len() >= 16;
         let varied = entropy(tail) >= if format.2 <= 20 { 2.0 } else { 2.5 };
-        if !varied || is_placeholder(value) {
+        let joined = format.0.len() <= 4 && matches!(class::before(subject.bytes, start), b'.' | b'-');
+        if !long && (!varied || joined || is_placeholder(value)) {
             return None;
         }
         subject.hit(Entity::Secret, format.4, start, end, 0.97);
@@ -290,6 +294,6 @@ fn fit(format: &Format, text: &[u8]) -> Option<usize> {
     }
     // What may go on is too long; what stands after must not be part of it.
     let next = class::at(tail, length);
-    let ends = length <= *most && !(class::is_word(next) && of::is(next, of::ALNUM));
+    let ends = length <= *most && !class::is_word(next) && next != b'_';
     (length >= *least && ends).then_some(prefix.len() + length)
 }

@@ -61,9 +61,29 @@ impl Subject<'_> {
         self.words.around(self.text, start, end).or(self.field)
     }
 
-    /// What the word next to `start` says of those that name a kind of number.
+    /// What the word next to `start` says of those that name a kind of number; in a table, what its column's head says.
     pub(crate) fn nearest(&self, start: usize) -> Topics {
+        if let Some(topics) = self.column(start) {
+            return topics;
+        }
         let nearest = self.words.nearest(self.text, start);
         if nearest == Topics::NONE { self.field } else { nearest }
+    }
+
+    /// The topics of the head of the column in which `start` is, when the text is a table with separators.
+    fn column(&self, start: usize) -> Option<Topics> {
+        const LINE: usize = 512;
+        let head_end =
+            memchr::memchr(b'\n', &self.bytes[..self.bytes.len().min(LINE)]).filter(|end| *end < start)?;
+        let head = &self.text[..head_end];
+        let separator = [',', ';', '\t', '|'].into_iter().find(|mark| head.matches(*mark).count() >= 2)?;
+        if head.bytes().any(|byte| byte.is_ascii_digit() || byte == b'"' && separator != ',') {
+            return None;
+        }
+        let from = start.saturating_sub(LINE).max(head_end);
+        let line = from + memchr::memrchr(b'\n', &self.bytes[from..start])? + 1;
+        let before = self.bytes[line..start].iter().filter(|byte| char::from(**byte) == separator).count();
+        let topics = self.words.of(head.split(separator).nth(before)?);
+        topics.any(Topics::KINDS).then_some(topics)
     }
 }

@@ -240,7 +240,8 @@ fn card(subject: &mut Subject<'_>, number: &Number, context: Context) -> Option<
         if !even || !card::is_printed(&lengths[..count]) || !ends_clean(subject.bytes, number.end(count)) {
             return None;
         }
-        card::issuer(digits).map(|issuer| (issuer, count))
+        let unknown = context.near.has(Topics::CARD) && card::may_be_card(digits);
+        card::issuer(digits).or(unknown.then_some("")).map(|issuer| (issuer, count))
     })?;
     let long = number.digits(count).is_some_and(|digits| digits.len() >= 14);
     let named = context.all.has(Topics::CARD);
@@ -365,11 +366,13 @@ fn passport(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
     Some(end)
 }
 
+/// What speaks against a telephone number. Accounts stand beside them, and look different.
+const OTHERS: Topics = Topics::KINDS.without(Topics::PHONE).without(Topics::BANK);
+
 fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Option<usize> {
     let bytes = subject.bytes;
     let has_area = class::before(bytes, number.start) == b'(';
-    let named = context.is_phone()
-        || context.all.has(Topics::PHONE) && !context.near.any(Topics::KINDS.without(Topics::PHONE));
+    let named = context.is_phone() || context.all.has(Topics::PHONE) && !context.near.any(OTHERS);
     let (count, score) = longest(number, |count| {
         let digits = number.digits(count)?;
         let lengths = number.lengths(0, count);
@@ -380,7 +383,7 @@ fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
         let score = match shape {
             _ if !clean => return None,
             phone::Shape::Typical if named => 0.95,
-            phone::Shape::Typical if context.is_other() || context.near.any(Topics::KINDS) => return None,
+            phone::Shape::Typical if context.is_other() || context.near.any(OTHERS) => return None,
             phone::Shape::Typical => 0.7,
             phone::Shape::Possible if named => 0.75,
             _ => return None,

@@ -78,9 +78,16 @@ fn is_sequence(value: &[u8]) -> bool {
 pub(crate) fn is_random(value: &[u8]) -> bool {
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-    let turns =
-        value.windows(2).filter(|pair| pair[0].is_ascii_lowercase() != pair[1].is_ascii_lowercase()).count();
-    digits >= 2 && letters >= 2 && turns * 5 >= value.len() || (value.len() >= 24 && turns * 3 >= value.len())
+    let kind = |byte: u8| match byte {
+        b'0'..=b'9' => 0,
+        b'a'..=b'z' => 1,
+        b'A'..=b'Z' => 2,
+        _ => 3,
+    };
+    let turns = value.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    let even = digits * 5 >= value.len() && letters * 5 >= value.len();
+    digits >= 2 && letters >= 2 && (turns * 5 >= value.len() || even)
+        || (value.len() >= 24 && turns * 3 >= value.len())
 }
 
 /// A UUID, which is more often a name than a secret.
