@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod doctor;
 mod files;
+mod guard;
 mod policy;
 mod reload;
 mod serve;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Connect(connect) => connect::run(&connect),
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
+        Verb::Guard(verb) => guard::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
         Verb::Doctor(verb) => doctor::run(&verb),
     };
