@@ -10,7 +10,9 @@ use crate::Entity;
 use crate::context::Topics;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
-use crate::recognise::{Subject, assigned, date, email, iban, lettered, national, network, number, person};
+use crate::recognise::{
+    Subject, assigned, date, email, iban, lettered, national, network, number, person, secret,
+};
 use crate::text::class::{self, CLASS, CONTROL, DIGIT, LINK, LOWER, SIGN, UPPER, WIDE, WORD};
 use crate::text::decode;
 
@@ -90,6 +92,10 @@ impl Sweep {
             let kind = CLASS[bytes[at] as usize];
             if kind & WORD != 0 {
                 let start = at;
+                if let Some(end) = secret::end_of_ours(subject.text, start) {
+                    at = end;
+                    continue;
+                }
                 let mut all = kind;
                 at += 1;
                 while at < bytes.len() {

@@ -4,7 +4,7 @@ use super::digits::{is_uniform, luhn, number};
 
 /// The issuer of a card number; `None` when it is none.
 pub(crate) fn issuer(digits: &[u8]) -> Option<&'static str> {
-    if !(12..=19).contains(&digits.len()) || is_uniform(&digits[1..]) || !luhn(digits) {
+    if !(12..=19).contains(&digits.len()) || is_uniform(digits) || !luhn(digits) {
         return None;
     }
     let length = digits.len();
@@ -28,7 +28,7 @@ pub(crate) fn issuer(digits: &[u8]) -> Option<&'static str> {
 
 /// Whether this may be a card of an issuer that is not known, given that something says it is a card.
 pub(crate) fn may_be_card(digits: &[u8]) -> bool {
-    (12..=19).contains(&digits.len()) && !is_uniform(&digits[1..]) && luhn(digits)
+    (12..=19).contains(&digits.len()) && !is_uniform(digits) && luhn(digits)
 }
 
 /// Whether the groups are ones in which cards are printed.

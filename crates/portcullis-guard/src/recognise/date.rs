@@ -70,8 +70,11 @@ fn is_year(year: u32) -> bool {
 fn digits(bytes: &[u8], at: usize, least: usize, most: usize) -> Option<(u32, usize)> {
     let rest = bytes.get(at..)?;
     let length = rest.iter().take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    if !(least..=most).contains(&length) {
+        return None;
+    }
     let number = rest[..length].iter().fold(0, |number, byte| number * 10 + u32::from(byte - b'0'));
-    (least..=most).contains(&length).then_some((number, at + length))
+    Some((number, at + length))
 }
 
 /// `1985-03-12`, `12.03.1985`, `3/12/85`.
@@ -80,7 +83,7 @@ fn numeric(bytes: &[u8], start: usize) -> Option<usize> {
         |at: usize| matches!(class::at(bytes, at), b'-' | b'/' | b'.').then(|| class::at(bytes, at));
     let rest = bytes.get(start..)?;
     let length = rest.iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
-    let (first, at) = digits(bytes, start, length.max(1), length.max(1))?;
+    let (first, at) = digits(bytes, start, 1, 4)?;
     if length == 4 {
         let mark = separator(at)?;
         let (month, at) = digits(bytes, at + 1, 1, 2)?;

@@ -158,6 +158,11 @@ fn is_part_of_other(bytes: &[u8], start: usize) -> bool {
     }
 }
 
+/// Whether digits stand before, one separator away: the number is the rest of a longer one.
+fn goes_on(bytes: &[u8], start: usize) -> bool {
+    start >= 2 && matches!(bytes[start - 1], b' ' | b'-') && bytes[start - 2].is_ascii_digit()
+}
+
 fn ends_clean(bytes: &[u8], end: usize) -> bool {
     let next = class::at(bytes, end);
     let after = class::at(bytes, end + 1);
@@ -192,7 +197,7 @@ fn without_trunk(number: &Number, count: usize) -> Vec<u8> {
 
 /// `00` and a country code, `001-…`.
 fn international_by_zeros(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
-    if !number.digits.starts_with(&[0, 0]) || number.digits[2] == 0 {
+    if !number.digits.starts_with(&[0, 0]) || number.digits[2] == 0 || goes_on(subject.bytes, number.start) {
         return None;
     }
     let end = longest(number, |count| {
@@ -383,7 +388,11 @@ fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
         let score = match shape {
             _ if !clean => return None,
             phone::Shape::Typical if named => 0.95,
-            phone::Shape::Typical if context.is_other() || context.near.any(OTHERS) => return None,
+            phone::Shape::Typical
+                if context.is_other() || context.near.any(OTHERS) || goes_on(bytes, number.start) =>
+            {
+                return None;
+            }
             phone::Shape::Typical => 0.7,
             phone::Shape::Possible if named => 0.75,
             _ => return None,

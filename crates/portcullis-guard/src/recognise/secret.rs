@@ -68,6 +68,23 @@ pub(crate) fn is_ours(value: &str) -> bool {
         })
 }
 
+/// The end of what this engine wrote and whose first word begins at `start`: a hash or a pseudonym.
+pub(crate) fn end_of_ours(text: &str, start: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let before = start.checked_sub(1).map(|at| bytes[at]);
+    if before == Some(b'~') {
+        let reach = crate::context::floor(text, start + 530);
+        let end = start + text[start..reach].find('~')? + 1;
+        return is_ours(&text[start - 1..end]).then_some(end);
+    }
+    if bytes[start] != b'h' || bytes.get(start + 1) != Some(&b':') {
+        return None;
+    }
+    let name = bytes[start + 2..].iter().take(14).position(|byte| *byte == b':')?;
+    let end = start + 2 + name + 1 + 20;
+    text.get(start..end).is_some_and(is_ours).then_some(end)
+}
+
 /// `abcdefgh`, `12345678`.
 fn is_sequence(value: &[u8]) -> bool {
     value.len() >= 4
