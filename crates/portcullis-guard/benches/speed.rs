@@ -3,6 +3,8 @@
 //! Prints MB/s, median and fastest. `--write DIR` leaves the documents there, so that others can be measured on the same;
 //! `--floor CLEAN DENSE` fails when a fastest run is below.
 
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -20,7 +20,7 @@ pub struct KnownValues {
 
 #[derive(Clone)]
 struct Length {
-    length: usize,
+    bytes: usize,
     /// `BASE` to the power of `length`: what the byte that leaves has become.
     leaving: u64,
     tags: HashMap<u64, Vec<hmac::Tag>>,
@@ -36,9 +36,9 @@ impl KnownValues {
         if value.len() < Self::SHORTEST {
             return false;
         }
-        let at = self.lengths.iter().position(|set| set.length == value.len()).unwrap_or_else(|| {
+        let at = self.lengths.iter().position(|set| set.bytes == value.len()).unwrap_or_else(|| {
             let leaving = (0..value.len()).fold(1u64, |power, _| power.wrapping_mul(BASE));
-            self.lengths.push(Length { length: value.len(), leaving, tags: HashMap::new() });
+            self.lengths.push(Length { bytes: value.len(), leaving, tags: HashMap::new() });
             self.lengths.len() - 1
         });
         let rolling = value.iter().fold(0, |rolling, byte| enter(rolling, *byte));
@@ -57,15 +57,15 @@ impl KnownValues {
             let mut rolling = 0u64;
             for (at, byte) in text.iter().enumerate() {
                 rolling = enter(rolling, *byte);
-                if at >= set.length {
-                    let gone = u64::from(text[at - set.length]) + 1;
+                if at >= set.bytes {
+                    let gone = u64::from(text[at - set.bytes]) + 1;
                     rolling = rolling.wrapping_sub(set.leaving.wrapping_mul(gone));
                 }
                 let end = at + 1;
-                if end >= set.length
+                if end >= set.bytes
                     && let Some(tags) = set.tags.get(&rolling)
                 {
-                    let start = end - set.length;
+                    let start = end - set.bytes;
                     let seen = hmac::sign(&self.key, &text[start..end]);
                     if tags.iter().any(|tag| tag.as_ref() == seen.as_ref()) {
                         found(start, end);

@@ -116,7 +116,7 @@ fn fits(part: &Part, step: &Step<'_>) -> bool {
 fn standing(parts: &[Part], steps: &[Step<'_>]) -> Standing {
     match (parts, steps) {
         ([], _) => Standing::Within,
-        ([Part::Descent, ..], []) | (_, []) => Standing::Above,
+        (_, []) => Standing::Above,
         ([Part::Descent, after @ ..], [_, below @ ..]) => {
             if standing(after, steps) == Standing::Within || standing(parts, below) == Standing::Within {
                 Standing::Within

@@ -106,7 +106,7 @@ impl Sweep {
                     all |= next;
                     at += 1;
                 }
-                if start >= run_until && self.may_be_run(bytes, start, at, all) {
+                if start >= run_until && may_be_run(bytes, start, at, all) {
                     run_until = decode::run_end(bytes, start);
                     if run_until - start >= decode::SHORTEST {
                         runs.push((start, run_until));
@@ -119,19 +119,6 @@ impl Sweep {
             }
         }
         seen
-    }
-
-    /// Whether base64 may begin here: it has letters of both cases, or digits, and is long with what follows.
-    fn may_be_run(&self, bytes: &[u8], start: usize, end: usize, all: u8) -> bool {
-        let before = class::before(bytes, start);
-        if matches!(before, b'/' | b'+' | b'-' | b'_')
-            && start > 0
-            && class::is_word(class::before(bytes, start - 1))
-        {
-            return false;
-        }
-        let mixed = all != LOWER && all != UPPER && all != DIGIT;
-        mixed && (end - start >= decode::SHORTEST || CLASS[class::at(bytes, end) as usize] & LINK != 0)
     }
 
     fn word(&self, subject: &mut Subject<'_>, start: usize, end: usize, all: u8) -> Option<usize> {
@@ -183,6 +170,19 @@ impl Sweep {
             Meaning::Curl => curl(subject, end),
         }
     }
+}
+
+/// Whether base64 may begin here: it has letters of both cases, or digits, and is long with what follows.
+fn may_be_run(bytes: &[u8], start: usize, end: usize, all: u8) -> bool {
+    let before = class::before(bytes, start);
+    if matches!(before, b'/' | b'+' | b'-' | b'_')
+        && start > 0
+        && class::is_word(class::before(bytes, start - 1))
+    {
+        return false;
+    }
+    let mixed = all != LOWER && all != UPPER && all != DIGIT;
+    mixed && (end - start >= decode::SHORTEST || CLASS[class::at(bytes, end) as usize] & LINK != 0)
 }
 
 /// Words of letters and digits: accounts, identifiers, passports.
@@ -349,8 +349,7 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
         b':' => {
             let next = class::at(bytes, at + 1);
             let before = class::before(bytes, at);
-            if (before.is_ascii_hexdigit() || next == b':')
-                && (next.is_ascii_hexdigit() || next == b':')
+            if (before.is_ascii_hexdigit() && next.is_ascii_hexdigit() || next == b':')
                 && let Some(end) = network::colons(subject, at)
             {
                 return Some(end);

@@ -51,7 +51,9 @@ fn hash(name: &str, value: &str, key: &hmac::Key) -> String {
     context.update(b"\0");
     context.update(value.as_bytes());
     let tag = context.sign();
-    let hex: String = tag.as_ref()[..10].iter().map(|byte| format!("{byte:02x}")).collect();
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    let hex: String =
+        tag.as_ref()[..10].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     format!("h:{name}:{hex}")
 }
 

@@ -38,9 +38,9 @@ impl Engine {
         let mut walk = Walk::new(self, Some(plan), names, text.len());
         let mut edits = walk.document(text);
         let (mut report, mut hardest, mut exceeded) = (walk.report, walk.hardest, walk.work.exceeded);
-        let copied = walk.copied;
-        if exceeded.is_none() && hardest < Action::Hold && !copied.is_empty() {
-            match copies(copied) {
+        let replaced = walk.copied;
+        if exceeded.is_none() && hardest < Action::Hold && !replaced.is_empty() {
+            match copies(replaced) {
                 Ok(copies) if stands_again(&copies, text, &edits) => {
                     let mut walk = Walk::new(self, Some(plan), names, text.len());
                     walk.copies = Some(&copies);

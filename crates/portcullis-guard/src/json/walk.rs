@@ -414,7 +414,8 @@ impl<'d> Document<'d, '_, '_> {
         let from = self.edits.len();
         let dropped = self.hits(hits, key, offsets, start, "", self.walk.plan);
         if let Some(edit) = self.edits[from..].last_mut() {
-            edit.text.push_str(&format!("#{index}"));
+            edit.text.push('#');
+            edit.text.push_str(&index.to_string());
         }
         dropped
     }
@@ -531,7 +532,7 @@ impl<'d> Document<'d, '_, '_> {
             self.walk.hardest = self.walk.hardest.max(action);
             dropped |= action == Action::Drop;
             let value = &text[hit.start..hit.end];
-            if is_by_context(&hit) && value.len() >= 5 {
+            if hit.is_by_context() && value.len() >= 5 {
                 self.walk.copied.push(Copied { value: value.to_owned(), entity: Some(hit.entity), action });
             }
             // What lies beside another finding of the same place is already covered by it.
@@ -573,32 +574,18 @@ impl<'d> Document<'d, '_, '_> {
             {
                 continue;
             }
-            let copied = &copies.values[found.pattern().as_usize()];
+            let again = &copies.values[found.pattern().as_usize()];
             let ruled =
-                copied.entity.map_or(copied.action, |entity| self.action(plan, entity).max(copied.action));
+                again.entity.map_or(again.action, |entity| self.action(plan, entity).max(again.action));
             dropped |= ruled == Action::Drop && found.len() * 2 > text.len();
-            if let Some(entity) = copied.entity {
+            if let Some(entity) = again.entity {
                 let hit = Hit { entity, detail: "copy", start: edit_start, end: edit_end, score: 1.0 };
                 self.walk.report.applied.push(Applied { finding: finding(hit, self.path()), action: ruled });
             }
-            if let Some(text) = replace::text(ruled, copied.entity, &copied.value, plan, self.walk.names) {
+            if let Some(text) = replace::text(ruled, again.entity, &again.value, plan, self.walk.names) {
                 self.edits.push(Edit { start: edit_start, end: edit_end, text });
             }
         }
         dropped
     }
-}
-
-/// Whether it was found for what stands around it, so that it may be missed where it stands again.
-fn is_by_context(hit: &Hit) -> bool {
-    matches!(
-        hit.entity,
-        Entity::Person
-            | Entity::Address
-            | Entity::Password
-            | Entity::DateOfBirth
-            | Entity::Passport
-            | Entity::Phone
-            | Entity::NationalId
-    ) || hit.entity == Entity::Secret && matches!(hit.detail, "assigned" | "known")
 }

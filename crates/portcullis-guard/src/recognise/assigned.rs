@@ -27,7 +27,7 @@ pub(crate) enum Announced {
 pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     let topics = words.of(name);
     let compact: String =
-        name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
     let is_count = [
         "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
@@ -245,7 +245,7 @@ fn is_password(value: &str, quoted: bool) -> bool {
 fn is_secret(value: &[u8]) -> bool {
     let is_token =
         value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'(' | b'{' | b'<' | b' '));
-    let slashes = value.iter().filter(|byte| **byte == b'/').count();
+    let slashes = memchr::memchr_iter(b'/', value).count();
     let is_path =
         value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
     (10..=VALUE).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_random(value)

@@ -117,11 +117,10 @@ fn weigh(kind: Kind, count: usize, before: Option<char>, after: Option<char>) ->
         Kind::Joiner if count > 1 => ("zero-width", 0.8),
         Kind::Joiner if is_latin(before) && is_latin(after) => ("zero-width", 0.6),
         Kind::Mark if count > 1 || (is_latin(before) && is_latin(after)) => ("direction", 0.6),
-        Kind::Joiner | Kind::Mark => return None,
         Kind::Bidi => ("direction", 0.9),
         Kind::Selector if count > 1 => ("variation-selectors", 0.9),
         Kind::Selector if is_latin(before) && is_latin(after) => ("variation-selectors", 0.6),
-        Kind::Selector => return None,
+        Kind::Joiner | Kind::Mark | Kind::Selector => return None,
         Kind::Control => ("control", 0.7),
     })
 }

@@ -118,7 +118,7 @@ impl Rules {
             Anchor::Markup => markup(subject.bytes, start, end),
             Anchor::You => changes_role(&sentence),
             Anchor::Leak => self.leaks(&sentence),
-            Anchor::New => self.renews(&sentence),
+            Anchor::New => renews(&sentence),
         }?;
         subject.hit(Entity::Injection, detail, sentence.start, sentence.end, score);
         Some(sentence.end)
@@ -175,14 +175,14 @@ impl Rules {
         });
         Some(("leak", if path.is_some() { 0.85 } else { 0.6 }))
     }
+}
 
-    fn renews(&self, sentence: &Sentence) -> Option<(&'static str, f32)> {
-        let noun = sentence
-            .within(1, 2, |word| matches!(word, "instructions" | "directive" | "directives" | "orders"))?;
-        let is_head = sentence.ends.get(noun).is_some_and(|end| *end == b':');
-        let begins = sentence.before.is_empty();
-        (is_head && begins).then_some(("override", 0.6))
-    }
+fn renews(sentence: &Sentence) -> Option<(&'static str, f32)> {
+    let noun = sentence
+        .within(1, 2, |word| matches!(word, "instructions" | "directive" | "directives" | "orders"))?;
+    let is_head = sentence.ends.get(noun).is_some_and(|end| *end == b':');
+    let begins = sentence.before.is_empty();
+    (is_head && begins).then_some(("override", 0.6))
 }
 
 fn changes_role(sentence: &Sentence) -> Option<(&'static str, f32)> {

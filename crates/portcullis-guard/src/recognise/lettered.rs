@@ -7,13 +7,16 @@ use super::digits::{is_date, number, weighted};
 use super::national::Proof;
 use crate::context::Topics;
 
+/// Country, proof, and the check.
+type Form = (&'static str, Proof, fn(&[u8]) -> bool);
+
 /// Which identifier a word is: country, how much it proves, the topics that name it.
 pub(crate) fn find(word: &[u8]) -> Option<(&'static str, Proof, Topics)> {
     let mut upper = [0; 16];
     let upper = upper.get_mut(..word.len())?;
     upper.copy_from_slice(word);
     upper.make_ascii_uppercase();
-    let all: [(&'static str, Proof, fn(&[u8]) -> bool); 12] = [
+    let all: [Form; 12] = [
         ("IT", Proof::Strong, it_codice),
         ("ES", Proof::Strong, es_dni),
         ("ES", Proof::Strong, es_nie),

@@ -33,6 +33,23 @@ pub(crate) struct Hit {
     pub(crate) score: f32,
 }
 
+impl Hit {
+    /// Whether it was found for what stands around it, so that it may be missed where it stands again.
+    pub(crate) fn is_by_context(&self) -> bool {
+        match self.entity {
+            Entity::Person
+            | Entity::Address
+            | Entity::Password
+            | Entity::DateOfBirth
+            | Entity::Passport
+            | Entity::Phone
+            | Entity::NationalId => true,
+            Entity::Secret => matches!(self.detail, "assigned" | "known"),
+            _ => false,
+        }
+    }
+}
+
 /// What is being looked at.
 pub(crate) struct Subject<'a> {
     pub(crate) text: &'a str,

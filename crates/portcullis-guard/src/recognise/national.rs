@@ -86,7 +86,7 @@ fn us_ssn(d: &[u8]) -> bool {
 
 fn nl_bsn(d: &[u8]) -> bool {
     let sum = weighted(&d[..8], &[9, 8, 7, 6, 5, 4, 3, 2]);
-    sum >= u32::from(d[8]) && (sum - u32::from(d[8])) % 11 == 0 && !is_uniform(d)
+    sum >= u32::from(d[8]) && (sum - u32::from(d[8])).is_multiple_of(11) && !is_uniform(d)
 }
 
 fn pt_nif(d: &[u8]) -> bool {
@@ -192,13 +192,14 @@ fn no_fnr(d: &[u8]) -> bool {
     let day = if d[0] >= 4 { two(d, 0) - 40 } else { two(d, 0) };
     let month = if d[2] >= 4 { two(d, 2) - 40 } else { two(d, 2) };
     is_date(2000, month, day)
-        && weighted(&d[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) % 11 == 0
-        && weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0
+        && weighted(&d[..10], &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]).is_multiple_of(11)
+        && weighted(d, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
 }
 
 fn pl_pesel(d: &[u8]) -> bool {
     let month = two(d, 2) % 20;
-    weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]) % 10 == 0 && is_date(2000 + two(d, 0), month, two(d, 4))
+    weighted(d, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1]).is_multiple_of(10)
+        && is_date(2000 + two(d, 0), month, two(d, 4))
 }
 
 fn gr_amka(d: &[u8]) -> bool {
@@ -252,7 +253,7 @@ fn lu_matricule(d: &[u8]) -> bool {
 }
 
 fn ch_ahv(d: &[u8]) -> bool {
-    d[..3] == [7, 5, 6] && weighted(d, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]) % 10 == 0
+    d[..3] == [7, 5, 6] && weighted(d, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
 }
 
 fn fr_spi(d: &[u8]) -> bool {

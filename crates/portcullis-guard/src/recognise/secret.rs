@@ -3,6 +3,7 @@
 //! Shared by the recognisers of known forms (`formats`) and of values that a name announces (`assigned`).
 
 /// Bits of information for each character, after Shannon, of the bytes as they are distributed.
+#[allow(clippy::cast_precision_loss, reason = "a length of at most 256")]
 pub(crate) fn entropy(value: &[u8]) -> f32 {
     let mut counts = [0u16; 128];
     for byte in value.iter().take(256) {

@@ -18,6 +18,7 @@ pub(crate) const WORD: u8 = LOWER | UPPER | DIGIT;
 /// The class of every byte.
 pub(crate) const CLASS: [u8; 256] = classes();
 
+#[allow(clippy::cast_possible_truncation, reason = "256 bytes")]
 const fn classes() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -159,7 +159,7 @@ pub(crate) fn run(run: &[u8]) -> Option<String> {
     if run.len() < SHORTEST {
         return None;
     }
-    if run.len() % 2 == 0 && run.iter().all(u8::is_ascii_hexdigit) {
+    if run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit) {
         let bytes =
             run.as_chunks::<2>().0.iter().map(|pair| hex(pair).and_then(|code| u8::try_from(code).ok()));
         return readable(bytes.collect::<Option<Vec<u8>>>()?);

@@ -86,11 +86,10 @@ pub(crate) fn fold(text: &str) -> Option<(String, Offsets)> {
         let end = at + character.len_utf8();
         seen = end;
         let becomes = match form(character) {
-            Form::Plain => continue,
             Form::Invisible => None,
             Form::Same(byte) => Some(byte),
             Form::Alike(byte) if is_among_ascii(text, at, end) => Some(byte),
-            Form::Alike(_) => continue,
+            Form::Plain | Form::Alike(_) => continue,
         };
         out.push_str(&text[copied..at]);
         let made = out.len();

@@ -7,6 +7,7 @@ use portcullis_guard::{Action, Engine, Outcome, Settings};
 use crate::plan;
 
 #[path = "../../../../fuzz/src/guard.rs"]
+#[allow(unreachable_pub, reason = "it is public where it is fuzzed")]
 mod body;
 
 #[test]

@@ -22,7 +22,7 @@ fn disguised(secret: &'static str, how: u8) -> Value {
         0 => json!(secret),
         1 => json!(format!("token={secret}&x=1")),
         2 => json!(BASE64_STANDARD.encode(format!("the key is {secret}"))),
-        3 => json!(secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>()),
+        3 => json!(secret.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()),
         4 => json!(json!({ "inner": secret, "n": [1, 2] }).to_string()),
         5 => json!(json!(json!({ "inner": secret }).to_string()).to_string()),
         6 => json!(secret.chars().flat_map(|c| [c, '\u{200b}']).collect::<String>()),
@@ -30,7 +30,7 @@ fn disguised(secret: &'static str, how: u8) -> Value {
             secret.chars().map(|c| char::from_u32(u32::from(c) + 0xfee0).unwrap_or(c)).collect::<String>()
         ),
         8 => json!(BASE64_STANDARD.encode(BASE64_STANDARD.encode(secret))),
-        _ => json!(secret.bytes().map(|byte| format!("&#{byte};")).collect::<String>()),
+        _ => json!(secret.bytes().map(|byte| format!("&#{byte};")).collect::<Vec<_>>().concat()),
     }
 }
 
