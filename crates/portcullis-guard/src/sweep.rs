@@ -2,7 +2,7 @@
 //!
 //! Words are runs of letters and digits; what kinds of characters a word has decides who looks at it. A word of letters
 //! only is looked up when its first characters are those of some word that matters, so that plain prose costs one table
-//! look-up for each byte and one for each word. Everything else begins at one of four signs.
+//! look-up for each byte and one for each word. Everything else begins at one of five signs.
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -346,6 +346,12 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
     let bytes = subject.bytes;
     match bytes[at] {
         b'@' => email::look(subject, at),
+        // `setProperty("API_TOKEN", "…")`
+        b',' => {
+            let quote = class::before(bytes, at);
+            let next = class::at(bytes, at + 1 + usize::from(class::at(bytes, at + 1) == b' '));
+            if matches!(quote, b'"' | b'\'') && next == quote { assigned::look(subject, at) } else { None }
+        }
         b':' => {
             let next = class::at(bytes, at + 1);
             let before = class::before(bytes, at);

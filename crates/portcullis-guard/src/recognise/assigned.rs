@@ -25,6 +25,8 @@ pub(crate) enum Announced {
 
 /// What a name announces, judged by its words.
 pub(crate) fn announced(words: &Words, name: &str) -> Announced {
+    // `var apiToken string = …`
+    let name = name.strip_suffix(" string").unwrap_or(name);
     let topics = words.of(name);
     let compact: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();

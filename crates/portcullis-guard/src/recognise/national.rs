@@ -227,8 +227,7 @@ fn lv_pk(d: &[u8]) -> bool {
 fn si_emso(d: &[u8]) -> bool {
     let check = 11 - weighted(&d[..12], &[7, 6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) % 11;
     let year = u32::from(d[4]) * 100 + two(d, 5);
-    check != 10
-        && check % 11 == u32::from(d[12])
+    check % 11 % 10 == u32::from(d[12])
         && is_date(if year < 800 { 2000 + year } else { 1000 + year }, two(d, 2), two(d, 0))
 }
 

@@ -151,9 +151,9 @@ fn is_part_of_other(bytes: &[u8], start: usize) -> bool {
     match before {
         b'_' | b'$' | b'#' | b'%' | b'~' => true,
         b'.' | b',' => further(2).is_ascii_digit(),
-        b'-' | b'/' => {
-            class::is_word(further(2)) && !further(2).is_ascii_digit() && class::is_word(further(3))
-        }
+        // A segment of a path.
+        b'/' => class::is_letter(further(2)) || further(2) == b'/',
+        b'-' => class::is_word(further(2)) && !further(2).is_ascii_digit() && class::is_word(further(3)),
         _ => false,
     }
 }
