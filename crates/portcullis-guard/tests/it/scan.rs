@@ -23,6 +23,7 @@ fn finds_personal_data_with_exact_spans() {
     );
     finds("Call +49 30 901820 today", &[(Phone, "+49 30 901820")]);
     finds("Call (415) 555-2671 x12", &[(Phone, "(415) 555-2671 x12")]);
+    finds("Fax: +49 30 901820; see https://a.example/b/62826138888", &[(Phone, "+49 30 901820")]);
     finds("born 12 March 1985 in Bonn", &[(DateOfBirth, "12 March 1985")]);
     finds("Passport No. C01X00T47", &[(Passport, "C01X00T47")]);
     finds("my SSN is 536-90-4399", &[(NationalId, "536-90-4399")]);
