@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EDGES = {
     "portcullis-model": set(),
     "portcullis-mcp": {"portcullis-model"},
-    "portcullis-config": {"portcullis-model"},
+    "portcullis-config": {"portcullis-guard", "portcullis-model"},
     "portcullis-hub": {"portcullis-model"},
     # The store is for its tests.
     "portcullis-identity": {"portcullis-model", "portcullis-store"},

@@ -7,6 +7,7 @@ mod apps;
 mod calls;
 mod credentials;
 mod facade;
+mod guard;
 mod http;
 mod identity;
 mod limits;
@@ -53,6 +54,10 @@ pub(crate) fn check(
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         discovery: discovery(&mut check, file),
+        guard: file.guard.as_ref().map(|raw| {
+            let roles = file.policy.as_ref().map(|policy| policy.roles.clone()).unwrap_or_default();
+            guard::guard(&mut check, raw, &roles)
+        }),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),

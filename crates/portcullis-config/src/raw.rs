@@ -7,6 +7,7 @@
 mod calls;
 pub(crate) mod credentials;
 mod facade;
+mod guard;
 mod identity;
 mod policy;
 pub(crate) mod secrets;
@@ -21,6 +22,9 @@ use serde::Deserialize;
 
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
+pub(crate) use guard::{
+    Action, Direction, Entity, Guard, GuardMode, GuardRule, Profile, PseudonymScope, Roles,
+};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
@@ -69,6 +73,8 @@ pub(crate) struct File {
     pub(crate) policy: Option<Policy>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
+    /// What may reach a model, and what may leave.
+    pub(crate) guard: Option<Guard>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Credentials, Dpop, Facade, Issuer, OauthClient, Policy, Revoked, Secret};
+use crate::{ApiKeys, CallLimit, Credentials, Dpop, Facade, Guard, Issuer, OauthClient, Policy, Revoked, Secret};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub secrets: Option<SecretVault>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
+    /// What may reach a model, and what may leave; `None` inspects only what servers say of themselves.
+    pub guard: Option<Guard>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.

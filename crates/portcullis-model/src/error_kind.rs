@@ -106,6 +106,8 @@ kinds! {
     UpstreamDenied = "upstream_denied", Upstream;
     /// The user has to connect an account before the server can be called for them.
     ConnectionRequired = "connection_required", Caller;
+    /// The guard does not let it pass.
+    ContentBlocked = "content_blocked", Caller;
     /// The server asked for something that cannot be carried to this client.
     Untranslatable = "untranslatable", Upstream;
     /// A bug.

@@ -55,6 +55,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         | K::UpstreamProtocol
         | K::UpstreamDenied
         | K::ConnectionRequired
+        | K::ContentBlocked
         | K::InputRefused
         | K::Untranslatable
         | K::Internal => (200, 200, code::INTERNAL),

@@ -9,6 +9,7 @@ use portcullis_telemetry::metrics::Outcome as Label;
 use portcullis_telemetry::{CallSeries, InFlight, Span};
 
 use crate::call::{Call, Outcome};
+use crate::inspect::Inspection;
 
 /// Records one call when it ends; a call that is dropped before was cancelled.
 pub(crate) struct Recorder {
@@ -16,6 +17,8 @@ pub(crate) struct Recorder {
     _in_flight: InFlight,
     started: Instant,
     spans: Vec<Span>,
+    /// What the guard finds in it.
+    inspection: Option<Inspection>,
     log: Option<Box<LogFields>>,
     finished: bool,
 }
@@ -46,12 +49,25 @@ impl Recorder {
                 request_id: call.request_id.clone(),
             })
         });
-        Self { _in_flight: series.start(), series, started: Instant::now(), spans, log, finished: false }
+        Self {
+            _in_flight: series.start(),
+            series,
+            started: Instant::now(),
+            spans,
+            inspection: None,
+            log,
+            finished: false,
+        }
     }
 
     /// When the call began.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The guard looks at what is said in it; what it finds is a part of the record.
+    pub(crate) fn inspect(&mut self, inspection: Inspection) {
+        self.inspection = Some(inspection);
     }
 
     /// The call has ended.
@@ -77,6 +93,7 @@ impl Recorder {
                 request.id = %log.request_id,
                 outcome = label.as_str(),
                 reason,
+                guard = self.inspection.as_ref().and_then(Inspection::findings).map(tracing::field::display),
                 duration_ms = elapsed.as_secs_f64() * 1e3,
                 "call"
             );

@@ -110,7 +110,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
             peer => peer?,
         };
         let capabilities = ServerCaps::read(&peer.capabilities);
-        return Ok(Hello { capabilities, instructions: peer.instructions.clone() });
+        return Ok(Hello { capabilities, instructions: read(gateway, only, &peer) });
     }
     let peers = join_all(catalogues.iter().map(|catalogue| peer_in_time(catalogue, era, caps))).await;
     let mut capabilities = ServerCaps::default();
@@ -119,8 +119,8 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         match peer {
             Some(peer) => {
                 capabilities.absorb(&ServerCaps::read(&peer.capabilities));
-                instructions
-                    .extend(peer.instructions.clone().map(|text| (catalogue.server.id().as_str(), text)));
+                let text = read(gateway, catalogue, peer);
+                instructions.extend(text.map(|text| (catalogue.server.id().as_str(), text)));
             }
             None => capabilities.absorb(&everything()),
         }
@@ -128,6 +128,11 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     capabilities.tools |= discovery::offered(gateway, endpoint) != Discovery::Off;
     let instructions = merge_instructions(instructions.iter().map(|(name, text)| (*name, text.as_str())));
     Ok(Hello { capabilities, instructions })
+}
+
+/// A server's instructions, as models may read them.
+fn read(gateway: &Gateway, catalogue: &Catalogue, peer: &Peer) -> Option<String> {
+    gateway.env.definitions(catalogue.server.id()).text(peer.instructions.as_ref()?)
 }
 
 fn everything() -> ServerCaps {

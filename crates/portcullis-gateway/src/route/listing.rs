@@ -58,7 +58,7 @@ impl ListKind {
     }
 
     /// The member of an item that identifies it.
-    fn key(self) -> &'static str {
+    pub(super) fn key(self) -> &'static str {
         match self {
             Self::Tools | Self::Prompts => "name",
             Self::Resources => "uri",

@@ -277,6 +277,20 @@ impl Server {
         conversation: &Arc<str>,
         out: &Outgoing,
     ) -> Result<Exchange, Outcome> {
+        let inspection = out.content.inspection();
+        match self.call_unread(era, conversation, out).await {
+            Ok(exchange) => Ok(inspection.exchange(exchange).await),
+            Err(outcome) => Err(inspection.outcome(outcome).await),
+        }
+    }
+
+    /// The same, and what the server answers has not been inspected.
+    async fn call_unread(
+        self: &Arc<Self>,
+        era: Era,
+        conversation: &Arc<str>,
+        out: &Outgoing,
+    ) -> Result<Exchange, Outcome> {
         let mut last = String::new();
         for _ in 0..2 {
             let (connection, turn) = match self.conversation(era, conversation, out).await {
