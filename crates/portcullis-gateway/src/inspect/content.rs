@@ -179,16 +179,11 @@ impl Inner {
 
     /// A text on its way to the client.
     pub(super) fn text(&self, text: &str) -> Result<Option<String>, Refusal> {
-        let decision = self.decide(Direction::ToClient, Form::Message);
-        if decision.idle {
-            return Ok(None);
-        }
-        let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform_text(text, &decision.plan, &mut names);
-        match self.note(&decision, Direction::ToClient, outcome) {
-            (Verdict::Same, _) => Ok(None),
-            (Verdict::Changed(raw), _) => Ok(Some(raw.as_str().to_owned())),
-            (Verdict::Stopped(refusal), _) => Err(refusal),
+        let raw = Raw::from_text(text);
+        match self.inspect(Direction::ToClient, Form::Message, &raw, &[]).0 {
+            Verdict::Same => Ok(None),
+            Verdict::Changed(raw) => Ok(raw.string().map(std::borrow::Cow::into_owned)),
+            Verdict::Stopped(refusal) => Err(refusal),
         }
     }
 
