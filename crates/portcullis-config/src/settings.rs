@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Credentials, Dpop, Facade, Guard, Issuer, OauthClient, Policy, Revoked, Secret};
+use crate::{
+    ApiKeys, CallLimit, Credentials, Dpop, Facade, Guard, Issuer, OauthClient, Policy, Revoked, Secret,
+};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]

@@ -139,7 +139,8 @@ impl Gateway {
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
         let guard = Guard::new(&settings, &metrics);
-        let env = Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits, guard);
+        let env =
+            Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits, guard);
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),

@@ -46,7 +46,8 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
     }
     let what = format!("throughput with a token and {POLICIES} policies as a share of that without");
     verdicts.push(layer(what, layers, bounds));
-    let what = format!("throughput with the guard as a share of that without, results of {GUARDED_BYTES} bytes");
+    let what =
+        format!("throughput with the guard as a share of that without, results of {GUARDED_BYTES} bytes");
     verdicts.push(layer(what, guard, bounds));
     verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(

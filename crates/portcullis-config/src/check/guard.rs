@@ -42,12 +42,7 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
         rules,
         allow: raw.allow.clone(),
         threshold: raw.threshold.unwrap_or(default.threshold),
-        max_bytes: check.size(
-            &top.key("max_bytes"),
-            raw.max_bytes.as_ref(),
-            LEAST_BYTES,
-            default.max_bytes,
-        ),
+        max_bytes: check.size(&top.key("max_bytes"), raw.max_bytes.as_ref(), LEAST_BYTES, default.max_bytes),
         pseudonyms: match raw.pseudonyms {
             Some(raw::PseudonymScope::Session) => PseudonymScope::Session,
             Some(raw::PseudonymScope::Principal) | None => PseudonymScope::Principal,
@@ -57,12 +52,7 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
     }
 }
 
-fn rule(
-    check: &mut Check<'_>,
-    path: &Path,
-    raw: &raw::GuardRule,
-    roles: &raw::Roles,
-) -> Option<GuardRule> {
+fn rule(check: &mut Check<'_>, path: &Path, raw: &raw::GuardRule, roles: &raw::Roles) -> Option<GuardRule> {
     let direction = raw.direction.map(|direction| match direction {
         raw::Direction::ToClient => Direction::ToClient,
         raw::Direction::ToServer => Direction::ToServer,

@@ -187,12 +187,7 @@ impl Inner {
         }
     }
 
-    pub(super) fn run(
-        &self,
-        decision: &Decision,
-        direction: Direction,
-        message: &Raw,
-    ) -> (Verdict, Report) {
+    pub(super) fn run(&self, decision: &Decision, direction: Direction, message: &Raw) -> (Verdict, Report) {
         if decision.idle {
             return (Verdict::Same, Report::default());
         }

@@ -193,9 +193,8 @@ fn looked_for(guard: Option<&config::Guard>) -> EntitySet {
         looked_for = entities.iter().fold(looked_for, EntitySet::with);
     }
     for entity in Entity::ALL {
-        let acts = |direction, form| {
-            default_action(Some(guard.profile), direction, form, entity) != Action::Allow
-        };
+        let acts =
+            |direction, form| default_action(Some(guard.profile), direction, form, entity) != Action::Allow;
         if acts(Direction::ToClient, Form::Message)
             || acts(Direction::ToServer, Form::Message)
             || acts(Direction::ToClient, Form::Definition)

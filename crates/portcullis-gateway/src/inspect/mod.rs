@@ -1,7 +1,7 @@
 //! What may reach a model, and what may leave: every message between a client and a server is held against the guard.
 //!
 //! One place on the waist, where it cannot be forgotten. [`Content`] is all that a request to a server can be made of, and
-//! only an [`Inspection`] makes it of what a client wrote; `upstream/server.rs` hands whatever the server says to the
+//! only an [`Inspection`] makes it of what a client wrote; `upstream/server/calling.rs` hands whatever the server says to the
 //! inspection that came with the request before anybody else sees it. What servers say of themselves is [`Unread`] until
 //! [`Definitions`] have read it. `guard` is what is in force, `decision` what it says to one message, `surface` knows the
 //! shapes of messages, `schema` keeps structured results valid, `pseudonyms` seals names.

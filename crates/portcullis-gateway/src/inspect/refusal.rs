@@ -32,7 +32,9 @@ pub(super) fn stopped(
     let held = found.iter().all(|applied| applied.action == Action::Hold)
         && !report.fields.iter().any(|(_, action)| *action == Action::Block);
     let by = match found.first() {
-        Some(applied) => guard.name_of(decision.by(applied.finding.entity).or_else(|| decision.about_fields())),
+        Some(applied) => {
+            guard.name_of(decision.by(applied.finding.entity).or_else(|| decision.about_fields()))
+        }
         None => guard.name_of(decision.about_fields()),
     };
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();

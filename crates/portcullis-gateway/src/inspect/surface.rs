@@ -63,9 +63,8 @@ impl Inspection {
         }
         let inner = inner.clone();
         let inspected = tokio::task::spawn_blocking(move || inner.outcome(outcome)).await;
-        inspected.unwrap_or_else(|_| {
-            Refusal::new(ErrorKind::Internal, "the answer could not be inspected").into()
-        })
+        inspected
+            .unwrap_or_else(|_| Refusal::new(ErrorKind::Internal, "the answer could not be inspected").into())
     }
 
     /// What a server asks, as its client may read it; what the client answers is read on its way back. `None` when it may

@@ -1,3 +1,5 @@
+//! What the parts of the guard's place in a call do each by itself; the surfaces are walked end to end.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -31,14 +33,26 @@ fn rule(name: &str, effect: Effect) -> GuardRule {
 fn profiles_do_what_is_promised() {
     use {Action as A, Direction as D, Entity as E, Form as F};
     let table = [
-        ("hidden text of itself", D::ToClient, F::Definition, E::HiddenText, [A::Redact, A::Redact, A::Redact]),
+        (
+            "hidden text of itself",
+            D::ToClient,
+            F::Definition,
+            E::HiddenText,
+            [A::Redact, A::Redact, A::Redact],
+        ),
         ("orders of itself", D::ToClient, F::Definition, E::Injection, [A::Block, A::Block, A::Block]),
         ("credentials of itself", D::ToClient, F::Definition, E::Secret, [A::Allow, A::Redact, A::Redact]),
         ("credentials to the client", D::ToClient, F::Tool, E::Jwt, [A::Allow, A::Redact, A::Redact]),
         ("passwords to the client", D::ToClient, F::Message, E::Password, [A::Allow, A::Redact, A::Redact]),
         ("credentials to the server", D::ToServer, F::Tool, E::PrivateKey, [A::Allow, A::Block, A::Block]),
         ("passwords to the server", D::ToServer, F::Message, E::Password, [A::Allow, A::Allow, A::Allow]),
-        ("hidden text to the client", D::ToClient, F::Message, E::HiddenText, [A::Allow, A::Redact, A::Redact]),
+        (
+            "hidden text to the client",
+            D::ToClient,
+            F::Message,
+            E::HiddenText,
+            [A::Allow, A::Redact, A::Redact],
+        ),
         ("hidden text to the server", D::ToServer, F::Tool, E::HiddenText, [A::Allow, A::Redact, A::Redact]),
         ("personal data to the client", D::ToClient, F::Tool, E::Iban, [A::Allow, A::Allow, A::Redact]),
         ("personal data to the server", D::ToServer, F::Message, E::Email, [A::Allow, A::Allow, A::Block]),
@@ -107,7 +121,9 @@ fn what_is_laid_aside_comes_back_where_it_was() {
     assert_eq!(params.find_string("url").as_deref(), Some("u"));
     assert_eq!(params.find_string("elicitationId").as_deref(), Some("e"));
     assert_eq!(params.find_string("message").as_deref(), Some("n"));
-    let error = raw(r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","url":"u"},{"mode":"url","url":"w"}]}}"#);
+    let error = raw(
+        r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","url":"u"},{"mode":"url","url":"w"}]}}"#,
+    );
     let (rest, aside) = Aside::take(&error, aside::ERROR);
     assert!(!rest.as_str().contains("\"w\""), "{rest:?}");
     assert_eq!(aside.put_back(rest), error);
@@ -158,7 +174,8 @@ fn what_does_not_fit_a_schema_is_named_by_its_place() {
     assert_eq!(places, ["$.a/b[1]"]);
     assert!(misfits.iter().all(|rule| rule.action == Action::Drop && rule.entities.is_none()));
     // Nothing is fetched, and a pattern that no linear automaton can run is no schema.
-    for broken in [r#"{"$ref":"https://example.org/schema"}"#, r#"{"type":"string","pattern":"(?=a)b"}"#, "7"] {
+    for broken in [r#"{"$ref":"https://example.org/schema"}"#, r#"{"type":"string","pattern":"(?=a)b"}"#, "7"]
+    {
         assert!(schemas.of(&raw(broken)).is_none(), "{broken}");
     }
 }

@@ -60,9 +60,8 @@ async fn poisoned_definitions_are_cleaned_or_left_out_by_default() {
 async fn a_tool_that_is_left_out_cannot_be_called() {
     let server = poisoned(Fake::modern()).start().await;
     let gateway = Gateway::before(&server.config());
-    let answer = Modern::new()
-        .request(&gateway, "tools/call", json!({"name": "x__ordering", "arguments": {}}))
-        .await;
+    let answer =
+        Modern::new().request(&gateway, "tools/call", json!({"name": "x__ordering", "arguments": {}})).await;
     assert_eq!(answer.error_code(), -32602, "{}", answer.text());
     assert_eq!(server.count("tools/call"), 0);
 }

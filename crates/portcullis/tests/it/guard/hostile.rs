@@ -22,8 +22,14 @@ fn disguises() -> Vec<(&'static str, Value)> {
         ("percent encoding", text(format!("x={percent} {MARK}"))),
         ("base64", text(format!("data {base64} {MARK}"))),
         ("base64 twice", text(format!("data {twice} {MARK}"))),
-        ("JSON in JSON", json!({"content": [{"type": "text", "text": quoted.as_str().unwrap()}], "mark": MARK})),
-        ("a key of an object", json!({"content": [], "structuredContent": {"map": {key.clone(): 1}}, "mark": MARK})),
+        (
+            "JSON in JSON",
+            json!({"content": [{"type": "text", "text": quoted.as_str().unwrap()}], "mark": MARK}),
+        ),
+        (
+            "a key of an object",
+            json!({"content": [], "structuredContent": {"map": {key.clone(): 1}}, "mark": MARK}),
+        ),
         ("an unknown member", json!({"content": [], "x-unknown": {"deep": [[key.clone()]]}, "mark": MARK})),
         ("`_meta`", json!({"content": [], "_meta": {"com.example/x": key}, "mark": MARK})),
     ]
@@ -33,7 +39,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = DIGITS[(word >> (18 - 6 * place) & 63) as usize];
             out.push(if place <= chunk.len() { char::from(digit) } else { '=' });
@@ -75,7 +82,9 @@ async fn a_secret_in_disguise_is_found() {
         assert!(said.contains(MARK), "{how}: nothing arrived: {said}");
         let core = |text: &str| text.replace('\u{200b}', "").replace("\\u200b", "");
         for member in ["content", "structuredContent", "x-unknown"] {
-            let Some(value) = answer.get(member).filter(|value| !value.to_string().contains("[]")) else { continue };
+            let Some(value) = answer.get(member).filter(|value| !value.to_string().contains("[]")) else {
+                continue;
+            };
             assert!(!said.contains(&value.to_string()), "{how}: it passed as it was: {said}");
         }
         assert!(!core(&said).contains(&secret()), "{how}: {said}");
@@ -116,7 +125,10 @@ async fn orders_in_results_are_stopped_where_that_is_promised() {
     let baseline = guarded(&server.config(), &outward());
     assert!(told(&baseline, answer.clone()).await.contains(MARK));
     let metrics = baseline.get("/metrics").await.text();
-    assert!(metrics.contains(r#"{entity="INJECTION",action="allow",direction="to-client",mode="enforce"} "#), "{metrics}");
+    assert!(
+        metrics.contains(r#"{entity="INJECTION",action="allow",direction="to-client",mode="enforce"} "#),
+        "{metrics}"
+    );
     let mut strict = outward();
     strict["profile"] = json!("strict");
     let strict = guarded(&server.config(), &strict);

@@ -33,7 +33,8 @@ async fn a_guard_is_taken_up_without_dropping_a_session_and_lists_are_read_anew(
     let client = Modern::at("/mcp/s/x");
     let said = async || {
         let list = client.request(&gateway, "tools/list", json!({})).await.text();
-        let call = session.request(&gateway, "tools/call", json!({"name": "say", "arguments": {}})).await.text();
+        let call =
+            session.request(&gateway, "tools/call", json!({"name": "say", "arguments": {}})).await.text();
         (list, call)
     };
     let (list, call) = said().await;
@@ -45,7 +46,8 @@ async fn a_guard_is_taken_up_without_dropping_a_session_and_lists_are_read_anew(
     is_clean(&list, "the list, of which an older reading was kept");
     is_clean(&call, "a call of a session that was open");
     // A configuration with an error changes nothing.
-    let broken = json!({"profile": "baseline", "rules": [{"name": "r", "entities": ["EMAIL"], "action": "hide"}]});
+    let broken =
+        json!({"profile": "baseline", "rules": [{"name": "r", "entities": ["EMAIL"], "action": "hide"}]});
     let path = gateway.folder().join("portcullis.json");
     let mut whole: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     whole["guard"] = broken;

@@ -101,7 +101,11 @@ async fn a_key_makes_names_last_and_a_scope_keeps_them() {
     let (one, two) = (guarded(&server.config(), &guard), guarded(&server.config(), &guard));
     let client = Modern::at("/mcp/s/x");
     let first = names(&client.call(&one, "find", json!({})).await);
-    assert_eq!(first, names(&client.call(&two, "find", json!({})).await), "without a session, the principal's");
+    assert_eq!(
+        first,
+        names(&client.call(&two, "find", json!({})).await),
+        "without a session, the principal's"
+    );
     let session = Legacy::open_at(&one, "/mcp/s/x", "2025-11-25").await;
     let own = names(&session.call(&one, "find", json!({})).await);
     assert_ne!(first, own);

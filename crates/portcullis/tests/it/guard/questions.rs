@@ -11,7 +11,8 @@ const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// An elicitation, a sampling request, and one for roots, with the secret wherever there is room for it.
 fn questions() -> [Value; 3] {
-    let schema = json!({"type": "object", "properties": {"name": {"type": "string", "description": planted()}}});
+    let schema =
+        json!({"type": "object", "properties": {"name": {"type": "string", "description": planted()}}});
     let block = json!({"type": "text", "text": planted()});
     [
         json!({"method": "elicitation/create", "params": {"message": planted(), "requestedSchema": schema}}),
@@ -46,7 +47,8 @@ async fn asking(modern: bool) -> Upstream {
                 questions().into_iter().enumerate().map(|(index, it)| (format!("q{index}"), it)).collect();
             // The state is the server's own: it comes back as it went.
             let state = format!("state {}", secret());
-            let result = json!({"resultType": "input_required", "inputRequests": requests, "requestState": state});
+            let result =
+                json!({"resultType": "input_required", "inputRequests": requests, "requestState": state});
             answer.result(result).await;
         })
         .start()

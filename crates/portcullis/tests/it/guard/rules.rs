@@ -95,7 +95,8 @@ async fn the_first_rule_that_says_something_decides_and_exceptions_do_not_hold()
 #[tokio::test]
 async fn only_named_columns_pass_and_the_text_copy_says_the_same() {
     let server = saying().await;
-    let rules = json!([{"name": "columns", "tools": ["x/people"], "only": ["$.people[*].id", "$.people[*].note"]}]);
+    let rules =
+        json!([{"name": "columns", "tools": ["x/people"], "only": ["$.people[*].id", "$.people[*].note"]}]);
     let gateway = guarded(&server.config(), &json!({"rules": rules}));
     let answer = said(&gateway, "people", json!({})).await;
     let result = &answer["result"];

@@ -94,7 +94,8 @@ fn complete(mut result: Value) -> Value {
 /// What is asked, and how: a name for it, the method, and the params.
 fn requests() -> Vec<(&'static str, &'static str, Value)> {
     let call = |name: &str| json!({"name": name, "arguments": {"a": "b"}});
-    let completing = json!({"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "a", "value": "v"}});
+    let completing =
+        json!({"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "a", "value": "v"}});
     vec![
         ("instructions", "server/discover", json!({})),
         ("tools", "tools/list", json!({})),

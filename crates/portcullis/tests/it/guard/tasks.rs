@@ -65,7 +65,8 @@ async fn what_is_asked_and_answered_in_a_task_is_inspected() {
     );
     let id = create(&client, &gateway, "slow").await;
     let schema = json!({"type": "object", "properties": {}});
-    let question = json!({"method": "elicitation/create", "params": {"message": planted(), "requestedSchema": schema}});
+    let question =
+        json!({"method": "elicitation/create", "params": {"message": planted(), "requestedSchema": schema}});
     course.set(json!({"status": "input_required", "inputRequests": {"who": question}}));
     let said = client.request(&gateway, "tasks/get", json!({"taskId": id})).await.text();
     is_clean(&said, "a question in a task");
