@@ -27,7 +27,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps discovery-short
+  bench-quick steps discovery-short guard-short
 
 ##@ Use
 
@@ -132,7 +132,17 @@ steps: toolchain ## Run the benches of identity and policy briefly, with generou
 	@tests/system-packages python3
 	@tests/steps/run.py
 
+.PHONY: guard-short
+guard-short: release ## Score the content filter on generated texts, with floors
+	@tests/system-packages python3 venv
+	@tests/guard/run.py --bin $(BIN) --short
+
 ##@ Measure
+
+.PHONY: guard-eval
+guard-eval: release ## Score the content filter, next to its peers (CORPORA=DIR for public ones); writes docs/guard.md
+	@tests/system-packages python3 venv
+	@tests/guard/run.py --bin $(BIN) --out docs/guard.md $(if $(CORPORA),--corpora $(CORPORA))
 
 .PHONY: bench
 bench: release-bench ## Measure in full; writes docs/performance.md

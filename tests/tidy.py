@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EDGES = {
     "portcullis-model": set(),
     "portcullis-mcp": {"portcullis-model"},
-    "portcullis-config": {"portcullis-model"},
+    "portcullis-config": {"portcullis-guard", "portcullis-model"},
     "portcullis-hub": {"portcullis-model"},
     # The store is for its tests.
     "portcullis-identity": {"portcullis-model", "portcullis-store"},
@@ -27,8 +27,10 @@ EDGES = {
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
     # The store is for its tests.
     "portcullis-oversight": {"portcullis-mcp", "portcullis-model", "portcullis-store"},
+    "portcullis-guard": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
         "portcullis-config",
+        "portcullis-guard",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
@@ -40,6 +42,7 @@ EDGES = {
     "portcullis": {
         "portcullis-config",
         "portcullis-gateway",
+        "portcullis-guard",
         "portcullis-hub",
         "portcullis-identity",
         "portcullis-mcp",
@@ -56,6 +59,7 @@ EDGES = {
 UNREACHABLE = (
     (("portcullis-mcp", "portcullis-model"), ("tokio", "hyper", "mio"), "the protocol does no I/O"),
     (("portcullis-policy",), ("tokio", "hyper", "mio"), "policies are handed in, and decide without I/O"),
+    (("portcullis-guard",), ("tokio", "hyper", "mio"), "content is handed in, and judged without I/O"),
     (("portcullis-config",), ("tokio", "hyper"), "a configuration is read, not served"),
     (tuple(EDGES), ("ring", "openssl-sys", "native-tls"), "one cryptography library: aws-lc"),
 )

@@ -1,7 +1,7 @@
 //! What a bench call says and what its answer must say back.
 //!
 //! Both ends of the bench share this file: the load generator makes arguments from a serial number, the
-//! upstream turns arguments into a text of exactly [`TEXT_BYTES`] bytes, and the generator compares the whole
+//! upstream turns arguments into a text of as many bytes as they ask for, and the generator compares the whole
 //! text. A gateway that mixes up two answers, cuts one short or alters an argument therefore cannot pass.
 //!
 //! The digest covers the meaning of the arguments, not their bytes, so that a proxy which re-serialises JSON
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-/// Length of the answer's text block, in bytes: the "1 KB answer" of the performance targets.
+/// Length of the answer's text block, in bytes, where no other is asked for: the "1 KB answer" of the performance targets.
 pub(crate) const TEXT_BYTES: usize = 1024;
 
 /// Plain ASCII without a character that JSON escapes, so that one text byte is one wire byte.
@@ -27,12 +27,19 @@ pub(crate) struct Arguments {
     pub(crate) serial: u64,
     /// Text derived from the serial, so that no two calls look alike to a cache or a compressor.
     pub(crate) note: String,
+    /// Length of the answer's text.
+    #[serde(default = "usual")]
+    pub(crate) bytes: usize,
+}
+
+fn usual() -> usize {
+    TEXT_BYTES
 }
 
 impl Arguments {
     /// The arguments of call number `serial`.
     pub(crate) fn numbered(serial: u64) -> Self {
-        let mut arguments = Self { serial: 0, note: String::with_capacity(16) };
+        let mut arguments = Self { serial: 0, note: String::with_capacity(16), bytes: TEXT_BYTES };
         arguments.renumber(serial);
         arguments
     }
@@ -44,13 +51,18 @@ impl Arguments {
         write!(self.note, "{:016x}", scramble(serial)).expect("writing to a String cannot fail");
     }
 
-    /// Writes the answer's text over `text`: exactly [`TEXT_BYTES`] bytes of ASCII.
+    /// The same, which ask for an answer of another length.
+    pub(crate) fn asking_for(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Writes the answer's text over `text`: exactly so many bytes of ASCII.
     pub(crate) fn answer_into(&self, text: &mut String) {
         text.clear();
         write!(text, "serial={} digest={:016x} ", self.serial, self.digest())
             .expect("writing to a String cannot fail");
-        while text.len() < TEXT_BYTES {
-            let wanted = (TEXT_BYTES - text.len()).min(FILL.len());
+        while text.len() < self.bytes {
+            let wanted = (self.bytes - text.len()).min(FILL.len());
             text.push_str(&FILL[..wanted]);
         }
     }
@@ -67,7 +79,7 @@ impl Arguments {
 
     /// The arguments whose answer a tool gives that was told `word`.
     pub(crate) fn with_word(&self, word: &str) -> Self {
-        Self { serial: self.serial, note: format!("{}{word}", self.note) }
+        Self { serial: self.serial, note: format!("{}{word}", self.note), bytes: self.bytes }
     }
 
     /// FNV-1a over the serial (little endian) and the note.

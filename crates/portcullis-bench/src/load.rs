@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) tool: String,
     /// The tool asks in the middle of each call, and is answered.
     pub(crate) asks: bool,
+    /// Length of the text that each call asks for.
+    pub(crate) bytes: usize,
 }
 
 /// When the next call is sent.
@@ -100,6 +102,9 @@ pub(crate) struct Options {
     /// Call the tool that asks, and answer what it asks.
     #[arg(long, conflicts_with = "tool")]
     asks: bool,
+    /// Bytes of text that each call asks for.
+    #[arg(long, default_value_t = crate::echo::TEXT_BYTES)]
+    bytes: usize,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
@@ -136,6 +141,7 @@ fn plan(options: &Options) -> anyhow::Result<Plan> {
         measured: Duration::try_from_secs_f64(options.seconds)?,
         tool: if options.asks { "ask".to_owned() } else { options.tool.clone() },
         asks: options.asks,
+        bytes: options.bytes,
     })
 }
 

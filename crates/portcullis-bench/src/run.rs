@@ -76,6 +76,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         let asking = start_upstream(&["--asks"])?;
         found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
         found.layers = layers::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
+        found.guard = layers::measure_guard(program, scratch.path(), &upstream.endpoint, &scale)?;
         found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
         let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
         found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
@@ -87,7 +88,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if let Some(file) = &options.out {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let in_layers = found.layers.wrong.as_ref().map(|(count, first)| (*count, first.as_str()));
+    let of = |layers: &'_ Layers| layers.wrong.clone();
+    let (in_layers, in_guard) = (of(&found.layers), of(&found.guard));
+    let in_layers = in_layers.as_ref().or(in_guard.as_ref()).map(|(count, first)| (*count, first.as_str()));
     let wrong = [found.matrix.wrong(), found.elicitations.wrong(), in_layers];
     for (count, first) in wrong.iter().flatten() {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
@@ -102,6 +105,7 @@ struct Found {
     matrix: Matrix,
     elicitations: Elicitations,
     layers: Layers,
+    guard: Layers,
     /// `None` without a gateway.
     memory: Option<Memory>,
     lists: Vec<Lists>,

@@ -7,6 +7,7 @@ mod apps;
 mod calls;
 mod credentials;
 mod facade;
+mod guard;
 mod http;
 mod identity;
 mod limits;
@@ -58,6 +59,10 @@ pub(crate) fn check(
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),
         approvals: oversight::approvals(&mut check, &file.approvals),
         halt: oversight::halt(&mut check, &file.halt),
+        guard: file.guard.as_ref().map(|raw| {
+            let roles = file.policy.as_ref().map(|policy| policy.roles.clone()).unwrap_or_default();
+            guard::guard(&mut check, raw, &roles)
+        }),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),

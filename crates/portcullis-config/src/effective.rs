@@ -1,5 +1,7 @@
 //! What a configuration came to, in the shape of the file: `portcullis config show --effective`.
 
+mod guard;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
@@ -57,6 +59,7 @@ pub fn effective(settings: &Settings) -> Value {
             "tools": settings.halt.tools,
             "principals": settings.halt.principals,
         },
+        "guard": settings.guard.as_ref().map(guard::guard),
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,

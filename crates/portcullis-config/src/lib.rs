@@ -19,6 +19,7 @@ mod effective;
 mod environment;
 mod facade;
 mod fill;
+mod guard;
 mod identity;
 mod load;
 mod node;
@@ -42,6 +43,7 @@ pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth}
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
 pub use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp};
+pub use guard::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope};
 pub use identity::{ApiKey, ApiKeys, Dpop, Introspection, Issuer, KeyHash, Revoked, Tenants};
 pub use load::{Format, Loaded, defaults, import, load, parse};
 pub use oversight::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, Webhook};

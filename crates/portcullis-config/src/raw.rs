@@ -7,6 +7,7 @@
 mod calls;
 pub(crate) mod credentials;
 mod facade;
+mod guard;
 mod identity;
 mod oversight;
 mod policy;
@@ -22,6 +23,9 @@ use serde::Deserialize;
 
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
+pub(crate) use guard::{
+    Action, Direction, Entity, Guard, GuardMode, GuardRule, Profile, PseudonymScope, Roles,
+};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
 pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
@@ -81,6 +85,8 @@ pub(crate) struct File {
     pub(crate) approvals: Approvals,
     /// What is stopped.
     pub(crate) halt: Halt,
+    /// What may reach a model, and what may leave.
+    pub(crate) guard: Option<Guard>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.

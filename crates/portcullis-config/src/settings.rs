@@ -15,7 +15,7 @@ use std::time::Duration;
 use portcullis_model::ServerId;
 
 use crate::{
-    ApiKeys, Approvals, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Halt, Issuer,
+    ApiKeys, Approvals, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt, Issuer,
     OauthClient, Policy, Revoked, Secret,
 };
 
@@ -46,6 +46,8 @@ pub struct Settings {
     pub approvals: Approvals,
     /// What is stopped.
     pub halt: Halt,
+    /// What may reach a model, and what may leave; `None` inspects only what servers say of themselves.
+    pub guard: Option<Guard>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.

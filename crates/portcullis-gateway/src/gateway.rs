@@ -22,6 +22,7 @@ use crate::admit::{Gate, InForce, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
+use crate::inspect::Guard;
 use crate::listen::{self, Connections, Sessions};
 use crate::oversight::Oversight;
 use crate::rounds::Lot;
@@ -141,8 +142,18 @@ impl Gateway {
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
         let oversight = Arc::new(Oversight::new(records.clone(), &settings));
-        let env =
-            Surroundings::new(control, supervisor, workers, client_info, metrics, office, oversight, limits);
+        let guard = Guard::new(&settings, &metrics);
+        let env = Surroundings::new(
+            control,
+            supervisor,
+            workers,
+            client_info,
+            metrics,
+            office,
+            oversight,
+            limits,
+            guard,
+        );
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),
@@ -220,20 +231,48 @@ impl Gateway {
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
         let other = self.settings.load().policy != old.policy;
         let replaced = if other { self.gate.put(policies) } else { None };
+        let guard = self.put_guard(&old);
         match self.put_in_service() {
-            Ok(()) if other => {
-                tracing::info!("took up the policies");
-                self.subscribers.policies_changed();
+            Ok(()) => {
+                if other {
+                    tracing::info!("took up the policies");
+                    self.subscribers.policies_changed();
+                }
+                if guard.is_some() {
+                    tracing::info!("took up the guard");
+                    self.show_anew();
+                }
                 Ok(())
             }
-            Ok(()) => Ok(()),
             Err(error) => {
                 self.settings.store(old);
+                if let Some(guard) = guard {
+                    self.env.set_guard(guard);
+                }
                 if other {
                     self.gate.put(replaced);
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Puts the guard of the settings in force, if it is another one; returns the one that was. Groups that policies give
+    /// to callers and what servers are called with belong to it.
+    fn put_guard(&self, old: &Settings) -> Option<Arc<Guard>> {
+        let settings = self.settings.load();
+        let groups = |settings: &Settings| settings.policy.as_ref().map(|policy| policy.groups.clone());
+        let same = settings.guard == old.guard
+            && (settings.guard.is_none()
+                || (settings.servers == old.servers && groups(&settings) == groups(old)));
+        (!same).then(|| self.env.set_guard(Guard::new(&settings, &self.env.metrics)))
+    }
+
+    /// What servers say of themselves was read by another guard: it is asked for anew, and whoever listens is told.
+    fn show_anew(&self) {
+        for catalogue in self.servers.load().iter() {
+            catalogue.forget();
+            self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
         }
     }
 
@@ -408,7 +447,10 @@ impl Gateway {
 
     /// Who a server is, or the gateway, where that is not known.
     pub(crate) fn info_of(&self, server: Option<&Arc<Server>>) -> Raw {
-        let own = server.and_then(|server| server.about()?.server_info.clone());
+        let own = server.and_then(|server| {
+            let peer = server.about()?;
+            self.env.definitions(server.id()).value(peer.server_info.as_ref()?)
+        });
         own.unwrap_or_else(|| self.info.clone())
     }
 

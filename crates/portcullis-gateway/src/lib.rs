@@ -1,7 +1,8 @@
 //! The data plane: the life of one call.
 //!
 //! The modules are the steps in their order. `listen` accepts bytes and knows the eras of clients; `admit` lets a call
-//! in; `route` finds its server and merges what servers list; `upstream` speaks to servers; `answer` holds the one
+//! in; `inspect` holds what is said against the guard, on the way to a server and back; `route` finds its server and merges what
+//! servers list; `upstream` speaks to servers; `answer` holds the one
 //! table from kinds of failure to what clients see; `record` keeps what has to be kept; `subscribe` is for those who want
 //! to be told of changes, `identity` is who calls, `tasks` are calls that are answered later. `crossing` is the way of a result back to its client.
 //! `pipeline` walks them on one
@@ -22,6 +23,7 @@ mod discovery;
 mod framing;
 mod gateway;
 mod identity;
+mod inspect;
 pub mod listen;
 mod moment;
 mod oversight;

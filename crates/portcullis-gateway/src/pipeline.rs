@@ -21,6 +21,7 @@ use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refus
 use crate::crossing::Crossing;
 use crate::discovery;
 use crate::gateway::Gateway;
+use crate::inspect::{Content, Inspection, Subject};
 use crate::oversight::{self, Leave};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
@@ -98,6 +99,15 @@ pub(crate) fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchan
     Exchange::done(outcome)
 }
 
+/// The same for one that the guard stops.
+fn stop(gateway: &Gateway, call: &Call, inspection: Inspection, refusal: Refusal) -> Exchange {
+    let outcome = Outcome::Refused(refusal);
+    let mut recorder = record_own(gateway, call);
+    recorder.inspect(inspection);
+    recorder.finish(&outcome);
+    Exchange::done(outcome)
+}
+
 async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
     let result = route::discover(gateway, &call.endpoint, &call.caller).await?;
     Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era: Era::Modern })))
@@ -169,7 +179,12 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         (limits.call_max, limits.ask_timeout)
     };
     let plan = tasks::plan(gateway, &call, &route);
-    let (recorder, mut out) = open(gateway, &call, &route, &plan);
+    let inspection = inspection(gateway, &call, &route);
+    let content = match inspection.outgoing(plan.params.clone().or_else(|| route.params.take())) {
+        Ok(content) => content,
+        Err(refusal) => return stop(gateway, &call, inspection, refusal),
+    };
+    let (recorder, mut out) = open(gateway, &call, &route, &plan, content);
     let began = recorder.started().into();
     let timing = Timing::new(began, settings.call_timeout, longest, patience);
     let (places, shared) = if plan.may_become_task() {
@@ -227,6 +242,17 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
             Exchange::done(outcome)
         }
     }
+}
+
+/// What is done to all that is said in a call.
+fn inspection(gateway: &Gateway, call: &Call, route: &Route) -> Inspection {
+    Inspection::new(&gateway.env.guard(), || Subject {
+        caller: call.caller.clone(),
+        server: route.catalogue.server.id().clone(),
+        method: call.method.clone(),
+        tool: route.subject.clone().filter(|_| call.method == Method::ToolsCall),
+        output_schema: route.output_schema(),
+    })
 }
 
 /// A modern client that comes back brings the state that it was given, and the server gets its own.
@@ -298,7 +324,13 @@ fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
 }
 
 /// Starts the record of a call and writes its outgoing form.
-fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder, Outgoing) {
+fn open(
+    gateway: &Gateway,
+    call: &Call,
+    route: &Route,
+    plan: &Plan,
+    content: Content,
+) -> (Recorder, Outgoing) {
     let server = &route.catalogue.server;
     let name = || SpanName::new(call.method.as_str(), route.target());
     let mut trace = call.trace.clone();
@@ -313,11 +345,12 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
         trace = outer.context();
         spans.extend([outer, inner]);
     }
-    let recorder = Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
+    let mut recorder =
+        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
+    recorder.inspect(content.inspection().clone());
     let out = Outgoing {
         worker: call.worker,
         method: call.method.clone(),
-        params: plan.params.clone().or_else(|| route.params.clone()),
         subject: route.subject.clone(),
         caps: plan.caps,
         // A task that is made of a call asks when it is asked for its result.
@@ -328,7 +361,8 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
         log_level: call.log_level,
         progress_token: call.progress_token.clone(),
         trace,
-        mirrored: mirrored_headers(route),
+        mirrored: mirrored_headers(route, &content),
+        content,
     };
     (recorder, out)
 }
@@ -341,9 +375,10 @@ fn asker(call: &Call, caps: ClientCaps) -> Option<Asker> {
     can_be.then(|| Asker { owner: call.caller.conversation.clone(), one_client: has_session, task: None })
 }
 
-fn mirrored_headers(route: &Route) -> http::HeaderMap {
+/// What is mirrored is what is sent.
+fn mirrored_headers(route: &Route, content: &Content) -> http::HeaderMap {
     let Some(mirror) = route.mirror() else { return http::HeaderMap::new() };
-    let arguments = route.params.as_ref().and_then(|params| params.find("arguments"));
+    let arguments = content.params().and_then(|params| params.find("arguments"));
     mirror.headers(arguments.as_ref()).into_iter().collect()
 }
 
@@ -371,7 +406,7 @@ async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
         return Exchange::done(refusal);
     }
     if let Some(mirror) = listing.find(name).and_then(|item| item.mirror.as_ref()) {
-        let arguments = route.params.as_ref().and_then(|params| params.find("arguments"));
+        let arguments = out.content.params().and_then(|params| params.find("arguments"));
         out.mirrored = mirror.headers(arguments.as_ref()).into_iter().collect();
     } else {
         out.mirrored.clear();

@@ -118,6 +118,8 @@ kinds! {
     Halted = "halted", Us;
     /// What was decided about the call cannot be read or kept.
     OversightUnavailable = "oversight_unavailable", Us;
+    /// The guard does not let it pass.
+    ContentBlocked = "content_blocked", Caller;
     /// The server asked for something that cannot be carried to this client.
     Untranslatable = "untranslatable", Upstream;
     /// A bug.

@@ -38,6 +38,9 @@ pub(crate) enum Verb {
     /// Approve calls that wait for it
     #[command(subcommand)]
     Approval(ApprovalVerb),
+    /// Run the content filter
+    #[command(subcommand)]
+    Guard(GuardVerb),
     /// Find out what is wrong, and what to do
     #[command(subcommand)]
     Doctor(DoctorVerb),
@@ -154,6 +157,28 @@ pub(crate) struct ApprovalRuling {
     pub kept: Kept,
     #[command(flatten)]
     pub decider: Decider,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum GuardVerb {
+    /// Print what is in each line, or in the `text` of each line of JSON, as JSON lines
+    Scan {
+        /// The text; without it, what comes in on stdin
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Compare what is found with what is marked in JSON lines: precision, recall and F1 of each entity
+    Report {
+        /// The marked texts; without it, what comes in on stdin
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Exit 1 when the F1 of an entity is below this
+        #[arg(long, value_name = "F1")]
+        floor: Option<f64>,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand, Debug)]

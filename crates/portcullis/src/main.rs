@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod doctor;
 mod files;
+mod guard;
 mod oversight;
 mod policy;
 mod reload;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Connect(connect) => connect::run(&connect),
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
+        Verb::Guard(verb) => guard::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
         Verb::Definitions(verb) => oversight::definitions(&verb),
         Verb::Halt(verb) => oversight::halt(&verb),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Endpoint;
-use crate::echo::Arguments;
+use crate::echo::{Arguments, TEXT_BYTES};
 use crate::wire::{Era, LEGACY, META_VERSION, MODERN, SESSION_HEADER};
 
 /// A client towards one endpoint: what has to be known to write its requests.
@@ -172,12 +172,13 @@ impl CallTemplate {
         rest: std::fmt::Arguments<'_>,
         request: &mut Vec<u8>,
     ) {
-        let Arguments { serial, note } = arguments;
+        let Arguments { serial, note, bytes } = arguments;
         let (middle, tail) = (&self.middle, &self.tail);
+        let bytes = if *bytes == TEXT_BYTES { String::new() } else { format!(",\"bytes\":{bytes}") };
         self.body.clear();
         write!(
             self.body,
-            r#"{{"jsonrpc":"2.0","id":{id}{middle}{{"serial":{serial},"note":"{note}"}}{rest}{tail}"#
+            r#"{{"jsonrpc":"2.0","id":{id}{middle}{{"serial":{serial},"note":"{note}"{bytes}}}{rest}{tail}"#
         )
         .expect("writing to a Vec cannot fail");
         self.finish(request);

@@ -18,7 +18,7 @@ fn answer_is_one_kilobyte_for_any_serial() {
 #[test]
 fn answer_changes_with_either_argument() {
     let base = Arguments::numbered(7);
-    let other_note = Arguments { serial: 7, note: "x".into() };
+    let other_note = Arguments { serial: 7, note: "x".into(), bytes: TEXT_BYTES };
     assert_ne!(answer(&base), answer(&Arguments::numbered(8)));
     assert_ne!(answer(&base), answer(&other_note));
 }

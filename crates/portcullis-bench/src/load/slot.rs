@@ -104,7 +104,7 @@ impl Slot {
             calls,
             words: words.transpose()?,
             template: speaker.call_template(&plan.tool),
-            arguments: Arguments::numbered(0),
+            arguments: Arguments::numbered(0).asking_for(plan.bytes),
             due: None,
             dialogue: plan.asks.then(Dialogue::default),
         })

@@ -16,6 +16,7 @@ use super::sample::{Sample, median, sample};
 use super::scale::Scale;
 use super::service::{Service, await_first_answer};
 use crate::client::Endpoint;
+use crate::echo::TEXT_BYTES;
 use crate::load::{Outcome, Pace, Plan};
 use crate::wire::Era;
 
@@ -143,5 +144,6 @@ fn plan(endpoint: &Endpoint, client: Era, connections: usize, scale: &Scale) -> 
         measured: scale.measured,
         tool: "ask".to_owned(),
         asks: true,
+        bytes: TEXT_BYTES,
     }
 }

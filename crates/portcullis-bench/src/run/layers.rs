@@ -1,7 +1,7 @@
-//! What identity and policy cost: the same calls through the gateway with and without them.
+//! What identity and policy cost, and what the guard does: the same calls through the gateway with and without them.
 //!
-//! With them, every call brings an access token (a JWT, signed with ES256) and is held against 500 policies; without them,
-//! everybody on loopback may do everything. Both gateways run beside each other and take turns, so that the ratio means
+//! With identity and policy, every call brings an access token (a JWT, signed with ES256) and is held against 500 policies; without them,
+//! everybody on loopback may do everything. The guard reads results of 4 KB, and finds nothing. Both gateways run beside each other and take turns, so that the ratio means
 //! something on a busy machine.
 
 use std::fmt::Write as _;
@@ -24,6 +24,7 @@ use super::sample::{Sample, median, sample};
 use super::scale::Scale;
 use super::service;
 use crate::client::Endpoint;
+use crate::echo::TEXT_BYTES;
 use crate::load::{Pace, Plan};
 use crate::wire::Era;
 
@@ -82,13 +83,49 @@ pub(crate) fn measure(
     for endpoint in &ends {
         service::await_first_answer(endpoint, Era::Modern)?;
     }
+    take_turns("identity and policy", scale, &ends, [without.pid(), with.pid()], TEXT_BYTES)
+}
+
+/// Length of the results that the guard reads.
+pub(crate) const GUARDED_BYTES: usize = 4096;
+
+/// Measures the guard in its baseline against none.
+pub(crate) fn measure_guard(
+    program: &Path,
+    scratch: &Path,
+    upstream: &Endpoint,
+    scale: &Scale,
+) -> anyhow::Result<Layers> {
+    let folder = |name: &str| -> anyhow::Result<_> {
+        let folder = scratch.join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    };
+    let servers = gateway::either_era(upstream);
+    let without = Gateway::start(program, &folder("unguarded")?, &servers)?;
+    let with = Gateway::start(program, &folder("read")?, &format!("{servers}guard: {{}}\n"))?;
+    let ends = [without.server("up"), with.server("up")];
+    for endpoint in &ends {
+        service::await_first_answer(endpoint, Era::Modern)?;
+    }
+    take_turns("the guard", scale, &ends, [without.pid(), with.pid()], GUARDED_BYTES)
+}
+
+/// The same calls to both, in turns.
+fn take_turns(
+    what: &'static str,
+    scale: &Scale,
+    ends: &[Endpoint; 2],
+    pids: [u32; 2],
+    bytes: usize,
+) -> anyhow::Result<Layers> {
     let mut layers = Layers::default();
     for round in 0..scale.rounds {
-        eprintln!("round {} of {}: identity and policy", round + 1, scale.rounds);
+        eprintln!("round {} of {}: {what}", round + 1, scale.rounds);
         for turn in 0..2 {
-            let guarded = (turn + round) % 2;
+            let on = (turn + round) % 2;
             let plan = Plan {
-                endpoint: ends[guarded].clone(),
+                endpoint: ends[on].clone(),
                 era: Era::Modern,
                 connections: CONNECTIONS[1],
                 pace: Pace::Closed,
@@ -96,14 +133,14 @@ pub(crate) fn measure(
                 measured: scale.measured,
                 tool: "tool_01".to_owned(),
                 asks: false,
+                bytes,
             };
-            let pid = if guarded == 1 { with.pid() } else { without.pid() };
-            let (sample, outcome) = sample(&plan, Some(pid)).context("identity and policy")?;
+            let (sample, outcome) = sample(&plan, Some(pids[on])).context(what)?;
             if outcome.wrong > 0 {
                 layers.wrong =
                     layers.wrong.or(Some((outcome.wrong, outcome.first_wrong.unwrap_or_default())));
             }
-            if guarded == 1 { &mut layers.with } else { &mut layers.without }.push(sample);
+            if on == 1 { &mut layers.with } else { &mut layers.without }.push(sample);
         }
     }
     Ok(layers)

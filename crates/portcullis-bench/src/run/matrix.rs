@@ -13,6 +13,7 @@ use super::proc::usage;
 use super::sample::{Sample, median, sample};
 use super::scale::Scale;
 use crate::client::Endpoint;
+use crate::echo::TEXT_BYTES;
 use crate::load::{Latencies, Outcome, Pace, Plan};
 use crate::wire::Era;
 
@@ -186,6 +187,7 @@ fn plan(target: &Target, cell: Cell, pace: Pace, scale: &Scale) -> Plan {
         measured: scale.measured,
         tool: "tool_01".to_owned(),
         asks: false,
+        bytes: TEXT_BYTES,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Found;
 use super::elicitation::{self, Elicitations};
-use super::layers::{Layers, POLICIES};
+use super::layers::{GUARDED_BYTES, Layers, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::machine::Machine;
 use super::matrix::{CONNECTIONS, Matrix, Way, cells};
@@ -30,7 +30,7 @@ all rounds together. CPU per call is user and system time of the hop's processes
 
 /// Renders everything that was found.
 pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: &[Verdict]) -> String {
-    let Found { matrix, elicitations, layers, memory, lists } = found;
+    let Found { matrix, elicitations, layers, guard, memory, lists } = found;
     let sections = [
         INTRODUCTION.to_owned(),
         circumstances(machine, scale),
@@ -39,6 +39,7 @@ pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: 
         calls(matrix, true),
         resident(matrix, memory.as_ref()),
         guarded(layers),
+        read(guard),
         aggregate(lists),
         asking(elicitations, scale),
     ];
@@ -176,14 +177,30 @@ fn resident(matrix: &Matrix, memory: Option<&Memory>) -> String {
 }
 
 fn guarded(layers: &Layers) -> String {
+    let about = format!(
+        "*on*: each call brings an access token (a JWT), and is held against {POLICIES} policies. *off*: neither is configured."
+    );
+    layer("Identity and policy", &about, layers)
+}
+
+fn read(layers: &Layers) -> String {
+    let about = format!(
+        "*on*: arguments and results are read by the guard in its baseline, which finds nothing in them. *off*: it is not \
+         configured. The results have {GUARDED_BYTES} bytes of text."
+    );
+    layer("Guard", &about, layers)
+}
+
+fn layer(title: &str, about: &str, layers: &Layers) -> String {
     if layers.with.is_empty() {
         return String::new();
     }
     let mut text = format!(
-        "## Identity and policy\n\nThe same calls through two gateways beside each other, in a closed loop over {} connections. \
-         *on*: each call brings an access token (a JWT), and is held against {POLICIES} policies. *off*: neither is configured.\n\n\
-         | identity and policy | calls/s | of off | p50 ms | p99 ms | CPU µs/call | unfinished |\n|---|---:|---:|---:|---:|---:|---:|\n",
-        CONNECTIONS[1]
+        "## {title}\n\nThe same calls through two gateways beside each other, in a closed loop over {} connections. \
+         {about}\n\n\
+         | {} | calls/s | of off | p50 ms | p99 ms | CPU µs/call | unfinished |\n|---|---:|---:|---:|---:|---:|---:|\n",
+        CONNECTIONS[1],
+        title.to_lowercase()
     );
     for (name, samples, ratio) in [("off", &layers.without, None), ("on", &layers.with, layers.ratio())] {
         let figure = |figure: fn(&Sample) -> f64, digits| number(median(samples.iter().map(figure)), digits);

@@ -26,7 +26,7 @@ pub(crate) struct Scale {
 pub(crate) struct Bounds {
     /// Least share of nginx's throughput.
     pub(crate) throughput: f64,
-    /// Least share of the throughput that identity and policies leave.
+    /// Least share of the throughput that identity and policies leave, and the guard.
     pub(crate) layers: f64,
     /// Greatest multiple of nginx's p99.
     pub(crate) p99: f64,

@@ -2,7 +2,7 @@
 
 use super::Found;
 use super::elicitation::{Elicitations, PAIRS, Pair};
-use super::layers::{Layers, POLICIES};
+use super::layers::{GUARDED_BYTES, Layers, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
 use super::memory::Memory;
@@ -35,7 +35,7 @@ impl Verdict {
 
 /// All targets in the report's order.
 pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
-    let Found { matrix, elicitations, layers, memory, lists } = found;
+    let Found { matrix, elicitations, layers, guard, memory, lists } = found;
     let (bounds, memory) = (&scale.bounds, memory.as_ref());
     let mut verdicts = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
@@ -44,7 +44,11 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
             verdicts.push(tail(matrix, era, open, bounds));
         }
     }
-    verdicts.push(layer(layers, bounds));
+    let what = format!("throughput with a token and {POLICIES} policies as a share of that without");
+    verdicts.push(layer(what, layers, bounds));
+    let what =
+        format!("throughput with the guard as a share of that without, results of {GUARDED_BYTES} bytes");
+    verdicts.push(layer(what, guard, bounds));
     verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(
         "resident memory, idle",
@@ -96,11 +100,11 @@ fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
     }
 }
 
-/// Identity and policy together.
-fn layer(layers: &Layers, bounds: &Bounds) -> Verdict {
+/// A layer that is switched on.
+fn layer(what: String, layers: &Layers, bounds: &Bounds) -> Verdict {
     let ratio = layers.ratio();
     Verdict {
-        what: format!("throughput with a token and {POLICIES} policies as a share of that without"),
+        what,
         bound: format!("at least {}", bounds.layers),
         figure: ratio.map(|ratio| format!("{ratio:.2}")),
         met: ratio.is_some_and(|ratio| ratio >= bounds.layers),

@@ -310,11 +310,15 @@ fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
 
 /// The key of the vault.
 pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) -> Option<[u8; 32]> {
-    let path = Path::top("vault").key("key");
-    let secret = check.secret(&path, "key", raw.key.as_ref()?)?;
+    key_of(check, &Path::top("vault").key("key"), raw.key.as_ref()?)
+}
+
+/// A key of 32 bytes.
+pub(super) fn key_of(check: &mut Check<'_>, path: &Path, raw: &raw::Secret) -> Option<[u8; 32]> {
+    let secret = check.secret(path, "key", raw)?;
     let key = read_vault_key(secret.expose().trim());
     if key.is_none() {
-        check.error(&path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
+        check.error(path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
     }
     key
 }

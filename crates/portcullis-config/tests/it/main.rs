@@ -4,6 +4,7 @@ mod clients;
 mod credentials;
 mod files;
 mod formats;
+mod guard;
 mod identity;
 mod listener;
 mod oversight;

@@ -57,6 +57,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         | K::UpstreamProtocol
         | K::UpstreamDenied
         | K::ConnectionRequired
+        | K::ContentBlocked
         | K::InputRefused
         | K::Quarantined
         | K::ApprovalRequired

@@ -64,9 +64,11 @@ fn untranslatable(era: Era, method: &Method, why: &str) -> Reply {
     refused(era, method, &Refusal::new(ErrorKind::Untranslatable, message))
 }
 
-/// A tool whose server failed, or did not get what it asked for, is a tool that failed: said in the result, so that the model reads it.
+/// A tool whose server failed, did not get what it asked for, or may not say or get what it would, is a tool that failed: said
+/// in the result, so that the model reads it.
 fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
-    let is_failure = refusal.kind.fault() == Fault::Upstream || refusal.kind == ErrorKind::InputRefused;
+    let is_failure = refusal.kind.fault() == Fault::Upstream
+        || matches!(refusal.kind, ErrorKind::InputRefused | ErrorKind::ContentBlocked);
     if *method == Method::ToolsCall && is_failure {
         return Reply {
             status: StatusCode::OK,

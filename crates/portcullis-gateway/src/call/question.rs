@@ -37,6 +37,20 @@ impl Question {
         Self { method, params, answer: Some(Box::new(answer)), withdrawn, counted: None }
     }
 
+    /// The same question with other params, whose answer goes through `back` first. One that is dropped is answered as
+    /// before.
+    pub(crate) fn through(
+        mut self,
+        params: Option<Raw>,
+        back: impl FnOnce(Result<Raw, RpcError>) -> Result<Raw, RpcError> + Send + 'static,
+    ) -> Self {
+        self.params = params;
+        if let Some(give) = self.answer.take() {
+            self.answer = Some(Box::new(move |answer| give(back(answer))));
+        }
+        self
+    }
+
     /// Answers it, with a result or a JSON-RPC error.
     pub(crate) fn answer(mut self, answer: Result<Raw, RpcError>) {
         if let Some(give) = self.answer.take() {

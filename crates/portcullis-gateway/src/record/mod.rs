@@ -11,6 +11,7 @@ use portcullis_telemetry::metrics::Outcome as Label;
 use portcullis_telemetry::{CallSeries, InFlight, Span};
 
 use crate::call::{Call, Outcome};
+use crate::inspect::Inspection;
 
 pub(crate) use decision::{Decision, decided};
 
@@ -20,6 +21,8 @@ pub(crate) struct Recorder {
     _in_flight: InFlight,
     started: Instant,
     spans: Vec<Span>,
+    /// What the guard finds in it.
+    inspection: Option<Inspection>,
     log: Option<Box<LogFields>>,
     finished: bool,
 }
@@ -50,12 +53,25 @@ impl Recorder {
                 request_id: call.request_id.clone(),
             })
         });
-        Self { _in_flight: series.start(), series, started: Instant::now(), spans, log, finished: false }
+        Self {
+            _in_flight: series.start(),
+            series,
+            started: Instant::now(),
+            spans,
+            inspection: None,
+            log,
+            finished: false,
+        }
     }
 
     /// When the call began.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The guard looks at what is said in it; what it finds is a part of the record.
+    pub(crate) fn inspect(&mut self, inspection: Inspection) {
+        self.inspection = Some(inspection);
     }
 
     /// The call has ended.
@@ -81,6 +97,7 @@ impl Recorder {
                 request.id = %log.request_id,
                 outcome = label.as_str(),
                 reason,
+                guard = self.inspection.as_ref().and_then(Inspection::findings).map(tracing::field::display),
                 duration_ms = elapsed.as_secs_f64() * 1e3,
                 "call"
             );

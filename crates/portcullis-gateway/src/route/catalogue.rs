@@ -27,6 +27,7 @@ use super::listing::{Freshness, ListKind, Listing, Origin};
 use super::personal::Personal;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
+use crate::inspect::{Definitions, Unread};
 use crate::oversight::{self, Pins};
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
@@ -186,6 +187,17 @@ impl Catalogue {
         }
     }
 
+    /// What may be shown of the lists has changed: those that are kept are not shown any more.
+    pub(crate) fn forget(&self) {
+        for own in self.users() {
+            own.forget();
+        }
+        for cell in self.lock().values() {
+            cell.invalidate();
+            cell.current.store(None);
+        }
+    }
+
     /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
     /// now, if `somebody` wants to be told in case they have changed.
     pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
@@ -334,17 +346,19 @@ impl Catalogue {
         // Reading many schemas takes its time, and this thread has connections to accept.
         let apps = self.server.apps().cloned();
         let searched = kind == ListKind::Tools && self.server.env().searched.load(Ordering::Relaxed);
+        let definitions = self.server.env().definitions(&id);
         let read = move || {
-            let mut definitions = oversight::definitions(&id, kind, &raws);
+            // What was approved is what the server says; what clients read is what the guard leaves of it.
+            let mut pinned = oversight::definitions(&id, kind, raws.to_be_judged());
+            let (raws, extra) = fit(&definitions, kind, raws, &extra);
             let raws = tightened(raws, apps.as_deref());
             let listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
             if searched {
                 // Or the first search would.
                 listing.words();
             }
-            let definitions: Vec<_> =
-                listing.items.iter().filter_map(|item| definitions.remove(&item.key)).collect();
-            (listing, definitions)
+            let pinned: Vec<_> = listing.items.iter().filter_map(|item| pinned.remove(&item.key)).collect();
+            (listing, pinned)
         };
         let built = tokio::task::spawn_blocking(read).await;
         let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
@@ -418,6 +432,17 @@ impl Cell {
 fn tightened(raws: Vec<Raw>, apps: Option<&Policy>) -> Vec<Raw> {
     let Some(apps) = apps else { return raws };
     raws.into_iter().map(|raw| apps.tighten_item(&raw).unwrap_or(raw)).collect()
+}
+
+/// The items, and what else stood in the result, as models may read them.
+fn fit(
+    definitions: &Definitions,
+    kind: ListKind,
+    items: Unread<Vec<Raw>>,
+    extra: &Unread<Raw>,
+) -> (Vec<Raw>, Raw) {
+    let items = definitions.items(kind.key(), kind == ListKind::Tools, items);
+    (items, definitions.value(extra).unwrap_or_else(|| Raw::from_static("{}")))
 }
 
 /// The pages of one list as they come in.
@@ -522,7 +547,7 @@ impl Load {
         Refusal::new(ErrorKind::UpstreamProtocol, format!("a server {why} ({})", self.kind.method()))
     }
 
-    fn finish(self) -> (Vec<Raw>, Raw, Freshness) {
+    fn finish(self) -> (Unread<Vec<Raw>>, Unread<Raw>, Freshness) {
         let now = Instant::now();
         let asked = self.extra.is_some();
         let freshness = match self.era {
@@ -535,7 +560,8 @@ impl Load {
             // Nothing was promised. A list that is known to be empty is one of those.
             _ => Freshness { fetched: now, expires: now + self.list_ttl, promised: now, public: false },
         };
-        (self.raws, self.extra.unwrap_or_else(|| Raw::from_static("{}")), freshness)
+        let extra = self.extra.unwrap_or_else(|| Raw::from_static("{}"));
+        (Unread::new(self.raws), Unread::new(extra), freshness)
     }
 }
 

@@ -130,11 +130,15 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     Ok(Hello { capabilities, instructions })
 }
 
-/// What a server tells models of itself, unless that is held back.
+/// What a server tells models of itself, as they may read it, unless that is held back.
 async fn instructions_of(catalogue: &Catalogue, peer: &Peer) -> Option<String> {
     let (server, text) = (&catalogue.server, peer.instructions.as_ref()?);
     let env = server.env();
-    env.oversight.lets_instruct(env, server.id(), text).await.then(|| text.clone())
+    if env.oversight.lets_instruct(env, server.id(), text.to_be_judged()).await {
+        env.definitions(server.id()).text(text)
+    } else {
+        None
+    }
 }
 
 fn everything() -> ServerCaps {

@@ -82,6 +82,11 @@ impl Route {
         self.item().map_or(TaskSupport::Forbidden, |item| item.task_support)
     }
 
+    /// What the tool says that its structured results look like.
+    pub(crate) fn output_schema(&self) -> Option<Raw> {
+        self.item()?.raw.find("outputSchema")
+    }
+
     /// What the call does, for policies; `None` when it is about nothing that they know.
     pub(crate) fn act(&self, call: &Call) -> Option<Act<'_>> {
         let server = self.catalogue.server.id().as_str();

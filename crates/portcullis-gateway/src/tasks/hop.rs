@@ -11,7 +11,8 @@ use portcullis_mcp::translate::Payload;
 use portcullis_model::ErrorKind;
 use portcullis_telemetry::trace::TraceContext;
 
-use crate::call::{Call, Exchange, LogLevel, Outcome, Refusal, Worker};
+use crate::call::{Call, Caller, Exchange, LogLevel, Outcome, Refusal, Worker};
+use crate::inspect::{Inspection, Subject};
 use crate::route::Variant;
 use crate::upstream::{Asker, Outgoing, Server};
 
@@ -29,11 +30,17 @@ pub(super) struct Hop {
     log_level: Option<LogLevel>,
     trace: Option<TraceContext>,
     progress_token: Option<Raw>,
+    /// Whose task it is.
+    caller: Arc<Caller>,
+    /// The tool that was called, by the server's own name.
+    tool: String,
+    /// What the tool says that its structured results look like.
+    output_schema: Option<Raw>,
 }
 
 impl Hop {
     /// For a call about the task, or the one that made it.
-    pub(super) fn new(server: Arc<Server>, era: Era, id: String, call: &Call) -> Self {
+    pub(super) fn new(server: Arc<Server>, era: Era, id: String, tool: &str, call: &Call) -> Self {
         Self {
             server,
             id,
@@ -44,6 +51,9 @@ impl Hop {
             log_level: call.log_level,
             trace: call.trace.clone(),
             progress_token: call.progress_token.clone(),
+            caller: call.caller.clone(),
+            tool: tool.to_owned(),
+            output_schema: None,
         }
     }
 
@@ -65,22 +75,42 @@ impl Hop {
         Ok(self.server.connection_with(self.era, &self.conversation, self.caps).await?.era())
     }
 
-    fn outgoing(&self, method: Method, more: &[(&str, &Raw)]) -> Outgoing {
+    /// The same where it is known what the tool's results look like.
+    pub(super) fn with_schema(self, output_schema: Option<Raw>) -> Self {
+        Self { output_schema, ..self }
+    }
+
+    fn inspection(&self, method: &Method) -> Inspection {
+        Inspection::new(&self.server.env().guard(), || Subject {
+            caller: self.caller.clone(),
+            server: self.server.id().clone(),
+            method: method.clone(),
+            tool: Some(self.tool.clone()),
+            output_schema: self.output_schema.clone(),
+        })
+    }
+
+    fn outgoing(&self, method: Method, more: &[(&str, &Raw)]) -> Result<Outgoing, Refusal> {
         let id = Raw::from_text(&self.id);
         let mut changes = vec![("taskId", Change::Set(id.as_bytes()))];
         changes.extend(more.iter().map(|(key, value)| (*key, Change::Set(value.as_bytes()))));
         let params = Raw::from_static("{}").with(&changes);
-        let mut out = Outgoing::internal(self.worker, method, Some(params));
+        let content = self.inspection(&method).outgoing(Some(params.into()))?;
+        let mut out = Outgoing::internal(self.worker, method, None);
+        out.content = content;
         out.subject = Some(self.id.clone());
         out.caps = self.caps;
         out.pinned = true;
         out.trace.clone_from(&self.trace);
-        out
+        Ok(out)
     }
 
     /// Asks, and leaves the answer to come. The caller can be asked meanwhile.
     pub(super) async fn exchange(&self, method: Method) -> Exchange {
-        let mut out = self.outgoing(method, &[]);
+        let mut out = match self.outgoing(method, &[]) {
+            Ok(out) => out,
+            Err(refusal) => return Exchange::done(refusal),
+        };
         out.asker = self.caps.answers().then(|| Asker {
             owner: self.conversation.clone(),
             // Whoever asks for the task may be asked what is asked in it.
@@ -97,7 +127,7 @@ impl Hop {
     /// # Errors
     /// Every outcome but a complete result.
     pub(super) async fn ask(&self, method: Method, more: &[(&str, &Raw)]) -> Result<Payload, Outcome> {
-        let out = self.outgoing(method, more);
+        let out = self.outgoing(method, more)?;
         let limit = self.server.settings().call_timeout;
         let asked = async {
             let _permit = self.server.admit().await?;

@@ -16,6 +16,7 @@ use super::drive::{Way, drive};
 use super::handle::{Handle, Place};
 use super::hop::Hop;
 use super::plan::{Plan, Wish};
+use super::requests::output_schema;
 use super::store::{New, Owner, kept_for};
 use super::work::{Next, Work};
 use crate::answer::reply;
@@ -169,7 +170,8 @@ impl Reception {
     /// Waits for what comes of a task, for a client that is to know of no task.
     fn drive(self, made: &Raw) -> Exchange {
         let Some((era, id, task)) = Self::read(made) else { return Exchange::done(no_task()) };
-        let hop = Hop::new(self.server, era, id, &self.call);
+        let schema = output_schema(&self.gateway, &self.call.caller, self.server.id(), &self.tool);
+        let hop = Hop::new(self.server, era, id, &self.tool, &self.call).with_schema(schema);
         drive(hop, Way { era, crossing: self.crossing, related: None, ours: true }, Some(&task))
     }
 

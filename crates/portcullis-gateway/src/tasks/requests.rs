@@ -21,10 +21,11 @@ use super::results::result_of;
 use super::store::{New, Owner, Record};
 use super::work::{Next, Work};
 use crate::admit::Admitted;
-use crate::call::{Call, Exchange, Outcome, Refusal};
+use crate::call::{Call, Caller, Exchange, Outcome, Refusal};
 use crate::crossing::Crossing;
 use crate::gateway::Gateway;
 use crate::record::Recorder;
+use crate::route::{ListKind, Variant};
 use crate::upstream::Server;
 
 /// How long `tasks/get` waits for the questions of a task that is said to have some.
@@ -74,6 +75,19 @@ pub(crate) async fn answer(
 
 fn exchange_of(exchange: &mut Exchange) -> Exchange {
     std::mem::replace(exchange, Exchange::done(unknown()))
+}
+
+/// What the tool of a task says that its structured results look like, as far as anybody was told.
+pub(super) fn output_schema(
+    gateway: &Gateway,
+    caller: &Caller,
+    server: &ServerId,
+    tool: &str,
+) -> Option<Raw> {
+    let servers = gateway.servers.load();
+    let catalogue = servers.find(server.as_str())?.of(caller);
+    let tools = catalogue.last(ListKind::Tools, Variant::of(caller))?;
+    tools.find(tool)?.raw.find("outputSchema")
 }
 
 /// One request about tasks.
@@ -135,7 +149,9 @@ impl Request<'_> {
         match &handle.place {
             Place::There { era, caps, id } => {
                 let server = self.server(handle)?;
-                Ok(Hop::new(server, *era, id.clone(), self.call).with(*caps))
+                let hop = Hop::new(server, *era, id.clone(), &handle.tool, self.call).with(*caps);
+                let schema = output_schema(self.gateway, &self.call.caller, &handle.server, &handle.tool);
+                Ok(hop.with_schema(schema))
             }
             Place::Here(_) => Err(unknown()),
         }

@@ -28,6 +28,7 @@ use super::http::{Head, SharedLink};
 use super::outgoing::Outgoing;
 use super::questions::{Questions, Respond, Taken, Turn};
 use crate::call::{Exchange, LogLevel, Outcome, Worker};
+use crate::inspect::Unread;
 use crate::moment::LastUse;
 
 /// What the server said about itself when the connection was opened.
@@ -38,9 +39,9 @@ pub(crate) struct Peer {
     /// `ServerCapabilities`.
     pub(crate) capabilities: Raw,
     /// Its `Implementation`.
-    pub(crate) server_info: Option<Raw>,
+    pub(crate) server_info: Option<Unread<Raw>>,
     /// Meant for the model.
-    pub(crate) instructions: Option<String>,
+    pub(crate) instructions: Option<Unread<String>>,
     /// It makes tasks of tool calls.
     pub(crate) has_tasks: bool,
     /// It sends log messages.
@@ -58,8 +59,8 @@ impl Peer {
             has_tasks: ServerCaps::read(&capabilities).tasks,
             has_logging: capabilities.find("logging").is_some(),
             capabilities,
-            server_info: server_info.filter(|info| info.kind() == Kind::Object),
-            instructions: hello.find_string("instructions"),
+            server_info: server_info.filter(|info| info.kind() == Kind::Object).map(Unread::new),
+            instructions: hello.find_string("instructions").map(Unread::new),
         }
     }
 }
@@ -253,8 +254,8 @@ impl Connection {
 
     pub(super) fn params(&self, id: u64, out: &Outgoing) -> Option<Raw> {
         out.with_hop(self.peer.revision, id, &self.env.client_info, |hop| match self.era() {
-            Era::Modern => Some(modern_params(out.params.as_ref(), hop)),
-            Era::Legacy => match (legacy_params(out.params.as_ref(), hop), &out.task) {
+            Era::Modern => Some(modern_params(out.content.params(), hop)),
+            Era::Legacy => match (legacy_params(out.content.params(), hop), &out.task) {
                 (Some(params), Some(task)) if self.peer.has_tasks => {
                     Some(params.with(&[("task", Change::Set(task.as_bytes()))]))
                 }

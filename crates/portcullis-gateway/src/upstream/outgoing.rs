@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::{Object, Raw};
+use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::Hop;
 use portcullis_telemetry::trace::TraceContext;
 
 use crate::call::{LogLevel, Worker};
+use crate::inspect::Content;
 
 /// Who can be asked in the middle of a call.
 #[derive(Clone, Debug)]
@@ -30,8 +31,8 @@ pub(crate) struct Outgoing {
     pub(crate) worker: Worker,
     /// What is asked.
     pub(crate) method: Method,
-    /// With the server's own names and URIs in them.
-    pub(crate) params: Option<Object>,
+    /// With what: the params, in which the server's own names and URIs are, and what the answer goes through.
+    pub(crate) content: Content,
     /// The name or URI in `params` that a header mirrors.
     pub(crate) subject: Option<String>,
     /// What the client at the other end can be asked.
@@ -61,7 +62,7 @@ impl Outgoing {
         Self {
             worker,
             method,
-            params: params.map(Into::into),
+            content: Content::own(params),
             subject: None,
             caps: ClientCaps::NONE,
             asker: None,

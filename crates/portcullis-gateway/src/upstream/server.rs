@@ -6,6 +6,7 @@
 
 mod about;
 mod account;
+mod calling;
 mod establish;
 mod idle;
 mod spare;
@@ -27,17 +28,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use self::idle::stop_when_idle;
 use self::spare::Spare;
 use super::Surroundings;
-use super::connection::{Connection, Link, Peer, Sent, Stale};
+use super::connection::{Connection, Link, Peer};
 use super::credentials::Credentials;
 use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
 use super::opening::{Handshake, Verdict};
-use super::outgoing::Outgoing;
 use super::slots::{Full, Slot, Slots, Wanted};
 use super::tls::{TlsError, fingerprint};
 use super::views;
-use crate::call::{Exchange, Outcome, Refusal};
+use crate::call::Refusal;
 use crate::seal::random_unit;
 
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
@@ -267,40 +267,6 @@ impl Server {
         let permit = self.calls.clone().acquire_owned().await.expect("the semaphore is never closed");
         drop(waiting);
         Ok(permit)
-    }
-
-    /// Sends a call. `Err` is the server's verdict that the mirrored headers do not fit its schema: the caller has to
-    /// look at the schema again.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        era: Era,
-        conversation: &Arc<str>,
-        out: &Outgoing,
-    ) -> Result<Exchange, Outcome> {
-        let mut last = String::new();
-        for _ in 0..2 {
-            let (connection, turn) = match self.conversation(era, conversation, out).await {
-                Ok(found) => found,
-                Err(refusal) => return Ok(Exchange::done(refusal)),
-            };
-            match connection.exchange_in_turn(out, turn).await {
-                Sent::Answered(exchange) => return Ok(exchange),
-                Sent::Stale(Stale::Headers(outcome)) => return Err(outcome),
-                Sent::Stale(Stale::Gone(why)) => {
-                    // Whoever lost the session may have been replaced by something newer.
-                    self.verdict.store(None);
-                    self.forget(&connection);
-                    last = why;
-                }
-                Sent::Stale(Stale::Era(why)) => {
-                    self.verdict.store(None);
-                    self.forget(&connection);
-                    last = why;
-                }
-            }
-        }
-        let message = format!("server `{}`: {last}; a second attempt ended the same way", self.id);
-        Ok(Exchange::done(Refusal::new(ErrorKind::UpstreamUnavailable, message)))
     }
 
     /// The conversation for a client of `era` that cannot be asked anything, opened if there is none.

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, Guard as Held};
 use portcullis_config::Limits;
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::Office;
@@ -13,6 +13,7 @@ use portcullis_telemetry::Metrics;
 use tokio::runtime::Handle;
 
 use crate::call::Worker;
+use crate::inspect::{Definitions, Guard};
 use crate::oversight::Oversight;
 
 /// How a change is known.
@@ -56,6 +57,7 @@ pub(crate) struct Surroundings {
     limits: ArcSwap<Limits>,
     /// Whether clients search for tools.
     pub(crate) searched: AtomicBool,
+    guard: ArcSwap<Guard>,
     numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
@@ -82,6 +84,7 @@ impl Surroundings {
         office: Arc<Office>,
         oversight: Arc<Oversight>,
         limits: Limits,
+        guard: Arc<Guard>,
     ) -> Self {
         Self {
             control,
@@ -93,6 +96,7 @@ impl Surroundings {
             oversight,
             limits: ArcSwap::from_pointee(limits),
             searched: AtomicBool::new(false),
+            guard: ArcSwap::new(guard),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
             on_page_done: OnceLock::new(),
@@ -100,7 +104,7 @@ impl Surroundings {
     }
 
     /// The limits now in force, to be looked at here and now: a thread has few such guards to give, and none should wait.
-    pub(crate) fn limits(&self) -> Guard<Arc<Limits>> {
+    pub(crate) fn limits(&self) -> Held<Arc<Limits>> {
         self.limits.load()
     }
 
@@ -111,6 +115,21 @@ impl Surroundings {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.limits.store(Arc::new(limits));
+    }
+
+    /// The guard now in force, to be looked at here and now.
+    pub(crate) fn guard(&self) -> Held<Arc<Guard>> {
+        self.guard.load()
+    }
+
+    /// Puts another guard in force; returns the one that was.
+    pub(crate) fn set_guard(&self, guard: Arc<Guard>) -> Arc<Guard> {
+        self.guard.swap(guard)
+    }
+
+    /// What reads what a server says of itself.
+    pub(crate) fn definitions(&self, server: &ServerId) -> Definitions {
+        Definitions::new(self.guard.load_full(), server)
     }
 
     /// The place of the control runtime among the workers.

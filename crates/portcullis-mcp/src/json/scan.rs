@@ -42,6 +42,14 @@ pub enum JsonError {
     DuplicateKey(String),
 }
 
+/// Whether `text` is exactly one JSON value, as [`super::Raw::parse`] takes it. For those who only look.
+///
+/// # Errors
+/// What is wrong and where.
+pub fn verify(text: &[u8], limits: Limits) -> Result<(), JsonError> {
+    check(text, limits, 0).map(drop)
+}
+
 /// A checked text.
 pub(super) struct Checked {
     /// Where its one value starts and ends.

@@ -209,6 +209,50 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
+/// Lines of text, of JSON with a text, and of JSON that is one.
+#[test]
+fn guard_scan_tells_lines_and_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = "nothing here\nché: write to jane@example.org\n{\"text\":\"iban DE89370400440532013000\"}\n{\"card\":4111111111111111}\n";
+    std::fs::write(folder.path().join("lines"), lines).unwrap();
+    let output = portcullis(folder.path()).args(["guard", "scan", "lines"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let found: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let places: Vec<_> = found
+        .iter()
+        .map(|found| (&found["line"], &found["entity"], &found["start"], &found["end"]))
+        .collect();
+    let expected = serde_json::json!([[2, "EMAIL", 15, 31], [3, "IBAN", 5, 27], [4, "CREDIT_CARD", 8, 24]]);
+    assert_eq!(serde_json::json!(places), expected);
+    assert_eq!(found[1]["detail"], "DE");
+}
+
+#[test]
+fn guard_report_scores_what_is_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = r#"{"text":"a@b.example and c@d.example","spans":[{"entity":"EMAIL","start":0,"end":11}]}
+{"text":"no number","spans":[{"entity":"EMAIL","start":0,"end":2}]}
+"#;
+    std::fs::write(folder.path().join("marked"), lines).unwrap();
+    let run = |arguments: &[&str]| {
+        portcullis(folder.path()).args(["guard", "report", "marked"]).args(arguments).output().unwrap()
+    };
+    let output = run(&["--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let email = &report["entities"]["EMAIL"];
+    assert_eq!(
+        (&email["right"], &email["wrong"], &email["missed"]),
+        (&1.into(), &1.into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!(email["f1"], 0.5);
+    assert_eq!(run(&["--floor", "0.6"]).status.code(), Some(1));
+    std::fs::write(folder.path().join("marked"), "{}").unwrap();
+    assert_eq!(run(&[]).status.code(), Some(2));
+}
+
 /// A verb without a section, a flag or an argument without a row, or a row without either fails here.
 #[test]
 fn the_reference_page_is_complete() {

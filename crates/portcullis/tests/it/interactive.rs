@@ -56,7 +56,7 @@ fn sampling() -> Value {
     }})
 }
 
-fn sampled(text: &str) -> Value {
+pub(crate) fn sampled(text: &str) -> Value {
     let block = json!([{"type": "text", "text": text}]);
     json!({"role": "assistant", "content": block, "model": "m", "stopReason": "endTurn"})
 }
@@ -67,7 +67,7 @@ fn roots() -> Value {
 
 /// A legacy server behind a URL that sends `questions` on the stream of each call, all at once, and answers with what it
 /// got, as text in the order of the questions.
-async fn asking_over_http(questions: Vec<Value>) -> Upstream {
+pub(crate) async fn asking_over_http(questions: Vec<Value>) -> Upstream {
     let answers = tokio::sync::broadcast::Sender::new(64);
     let posted = answers.clone();
     Fake::legacy()

@@ -34,7 +34,7 @@ impl Course {
         Self(Arc::new(Mutex::new(json!({"status": "working"}))))
     }
 
-    fn set(&self, state: Value) {
+    pub(crate) fn set(&self, state: Value) {
         *self.0.lock().unwrap() = state;
     }
 
@@ -107,7 +107,7 @@ pub(crate) async fn modern_server(course: &Course) -> Upstream {
 }
 
 /// A server of 2025-11-25 with tasks: `slow` can be one, `must` has to be, `quick` cannot.
-async fn legacy_server(course: &Course) -> Upstream {
+pub(crate) async fn legacy_server(course: &Course) -> Upstream {
     legacy_tasks(course).start().await
 }
 
@@ -201,7 +201,7 @@ pub(crate) async fn create(client: &Modern, gateway: &Gateway, name: &str) -> St
 }
 
 /// A legacy client's task; its id.
-async fn create_legacy(session: &Legacy, gateway: &Gateway, name: &str) -> String {
+pub(crate) async fn create_legacy(session: &Legacy, gateway: &Gateway, name: &str) -> String {
     let made = wish(session, gateway, name).await;
     assert!(made.get("resultType").is_none() && made["task"].get("ttlMs").is_none(), "{made}");
     assert!(made["task"]["createdAt"].is_string(), "{made}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::TOOL;
-use crate::echo::Arguments;
+use crate::echo::{Arguments, TEXT_BYTES};
 use crate::upstream::catalogue::Catalogue;
 use crate::upstream::rpc::{Headers, Reply, Server};
 
@@ -32,7 +32,7 @@ fn modern(capabilities: Value, more: &Value) -> Value {
 }
 
 fn arguments() -> Arguments {
-    Arguments { serial: 7, note: "n".into() }
+    Arguments { serial: 7, note: "n".into(), bytes: TEXT_BYTES }
 }
 
 fn text(word: &str) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Catalogue, Headers, Server};
-use crate::echo::Arguments;
+use crate::echo::{Arguments, TEXT_BYTES};
 
 const MODERN_CALL: Headers<'_> =
     Headers { version: Some("2026-07-28"), method: Some("tools/call"), name: Some("tool_01"), session: None };
@@ -30,7 +30,7 @@ fn server(sessions: bool) -> Server {
 fn modern_call_echoes_its_arguments() {
     let (status, _, body) = send(&server(false), &MODERN_CALL, &modern("tools/call", "2026-07-28"));
     let mut expected = String::new();
-    Arguments { serial: 5, note: "n".into() }.answer_into(&mut expected);
+    Arguments { serial: 5, note: "n".into(), bytes: TEXT_BYTES }.answer_into(&mut expected);
     assert_eq!(status, 200);
     assert_eq!(body["id"], "a");
     assert_eq!(body["result"]["resultType"], "complete");

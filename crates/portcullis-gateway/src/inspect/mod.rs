@@ -1,0 +1,27 @@
+//! What may reach a model, and what may leave: every message between a client and a server is held against the guard.
+//!
+//! One place on the waist, where it cannot be forgotten. [`Content`] is all that a request to a server can be made of, and
+//! only an [`Inspection`] makes it of what a client wrote; `upstream/server/calling.rs` hands whatever the server says to the
+//! inspection that came with the request before anybody else sees it. What servers say of themselves is [`Unread`] until
+//! [`Definitions`] have read it. `guard` is what is in force, `decision` what it says to one message, `surface` knows the
+//! shapes of messages, `schema` keeps structured results valid, `pseudonyms` seals names.
+//!
+//! Deliberately absent: finding things (`portcullis-guard`), and holding messages for approval, which stops them here.
+
+mod aside;
+mod content;
+mod decision;
+mod definitions;
+mod findings;
+mod guard;
+mod pseudonyms;
+mod refusal;
+mod schema;
+mod surface;
+
+pub(crate) use content::{Content, Inspection, Subject};
+pub(crate) use definitions::{Definitions, Unread};
+pub(crate) use guard::Guard;
+
+#[cfg(test)]
+mod tests;

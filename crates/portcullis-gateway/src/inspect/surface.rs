@@ -1,0 +1,215 @@
+//! Everything that a server says in a call, by its shape: results, errors, refusals that quote it, progress, log messages,
+//! questions, and what clients answer to those.
+//!
+//! What does not pass is stopped where it stands: a result becomes a refusal, a question is answered for the client, a
+//! notification is dropped.
+
+use portcullis_config::Direction;
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::message::{Notification, RpcError, code};
+use portcullis_mcp::method::Method;
+use portcullis_mcp::translate::Payload;
+use portcullis_model::ErrorKind;
+
+use super::aside::{self, Places};
+use super::content::{Inner, Inspection, Verdict};
+use super::decision::Form;
+use super::{findings, refusal};
+use crate::call::{Event, Exchange, Outcome, Question, Refusal};
+
+/// What is longer is inspected beside the thread, which has connections to serve.
+const LARGE: usize = 256 << 10;
+
+impl Inspection {
+    /// An answer as its client may read it.
+    pub(crate) async fn exchange(&self, exchange: Exchange) -> Exchange {
+        if self.0.is_none() {
+            return exchange;
+        }
+        let streamed = exchange.is_streamed();
+        match exchange.into_ready() {
+            Ok(outcome) if streamed => Exchange::done_on_stream(self.outcome(outcome).await),
+            Ok(outcome) => Exchange::done(self.outcome(outcome).await),
+            Err(exchange) => {
+                let start = (self.clone(), exchange);
+                let events = futures_util::stream::unfold(start, |(inspection, mut exchange)| async move {
+                    loop {
+                        let event = exchange.next().await?;
+                        if let Some(event) = inspection.event(event).await {
+                            return Some((event, (inspection, exchange)));
+                        }
+                    }
+                });
+                Exchange::live(events, streamed)
+            }
+        }
+    }
+
+    async fn event(&self, event: Event) -> Option<Event> {
+        let Some(inner) = &self.0 else { return Some(event) };
+        match event {
+            Event::Notification(notification) => inner.notification(notification).map(Event::Notification),
+            Event::Asked(question) => self.question(question).map(Event::Asked),
+            Event::Paused { retry } => Some(Event::Paused { retry }),
+            Event::Done(outcome) => Some(Event::Done(self.outcome(outcome).await)),
+        }
+    }
+
+    /// An outcome as its client may read it.
+    pub(crate) async fn outcome(&self, outcome: Outcome) -> Outcome {
+        let Some(inner) = &self.0 else { return outcome };
+        if size(&outcome) < LARGE {
+            return inner.outcome(outcome);
+        }
+        let inner = inner.clone();
+        let inspected = tokio::task::spawn_blocking(move || inner.outcome(outcome)).await;
+        inspected
+            .unwrap_or_else(|_| Refusal::new(ErrorKind::Internal, "the answer could not be inspected").into())
+    }
+
+    /// What a server asks, as its client may read it; what the client answers is read on its way back. `None` when it may
+    /// not be asked; the server is told so.
+    fn question(&self, question: Question) -> Option<Question> {
+        let Some(inner) = &self.0 else { return Some(question) };
+        let params = match question.params.as_ref().map(|params| inner.message(params, aside::QUESTION)) {
+            None | Some(Ok(None)) => question.params.clone(),
+            Some(Ok(changed)) => changed,
+            Some(Err(refusal)) => {
+                question.answer(Err(RpcError::new(code::INVALID_REQUEST, &refusal.message, None)));
+                return None;
+            }
+        };
+        let inner = inner.clone();
+        Some(question.through(params, move |answer| inner.answer(answer)))
+    }
+}
+
+fn size(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Complete(payload) => payload.result.as_bytes().len(),
+        Outcome::InputRequired(raw) | Outcome::Task(raw) => raw.as_bytes().len(),
+        Outcome::Failed { error, .. } => error.raw().as_bytes().len(),
+        Outcome::Refused(refusal) => refusal.message.len(),
+    }
+}
+
+impl Inner {
+    fn outcome(&self, outcome: Outcome) -> Outcome {
+        let inspected = match outcome {
+            Outcome::Complete(payload) => self.result(payload).map(Outcome::Complete),
+            Outcome::InputRequired(raw) => self.said(raw, aside::INPUT_REQUIRED).map(Outcome::InputRequired),
+            Outcome::Task(raw) => self.said(raw, aside::TASK).map(Outcome::Task),
+            Outcome::Failed { error, era } => self.error(error).map(|error| Outcome::Failed { error, era }),
+            Outcome::Refused(refusal) => self.refusal(refusal).map(Outcome::Refused),
+        };
+        inspected.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn result(&self, payload: Payload) -> Result<Payload, Refusal> {
+        let method = &self.subject.method;
+        let of_task = method.is_about_tasks() || payload.result.find("task").is_some();
+        let of_tool = matches!(method, Method::ToolsCall | Method::TasksGet | Method::TasksResult);
+        let form = if of_tool { Form::Tool } else { Form::Message };
+        let places: Places = if of_task { aside::TASK } else { &[] };
+        let (verdict, report) = self.inspect(Direction::ToClient, form, payload.result.raw(), places);
+        match verdict {
+            Verdict::Same => Ok(payload),
+            Verdict::Stopped(refusal) => Err(refusal),
+            Verdict::Changed(changed) => {
+                let changed = if of_tool { self.fitting(payload.result.raw(), changed)? } else { changed };
+                let result = findings::noted(&changed, &report);
+                Ok(Payload { result: result.into(), era: payload.era })
+            }
+        }
+    }
+
+    /// A structured result that still fits the tool's schema, if it did before: what makes it unfit goes, if it can.
+    fn fitting(&self, old: &Raw, changed: Raw) -> Result<Raw, Refusal> {
+        const DATA: &str = "structuredContent";
+        // A task has its result as a member.
+        let data = |raw: &Raw| raw.find(DATA).or_else(|| raw.find_path(&["result", DATA]));
+        let (Some(schema), Some(new)) = (&self.subject.output_schema, data(&changed)) else {
+            return Ok(changed);
+        };
+        let Some(schema) = self.guard.schemas.of(schema) else { return Ok(changed) };
+        let Some(misfits) = schema.misfits(&new) else { return Ok(changed) };
+        if data(old).is_none_or(|old| schema.misfits(&old).is_some()) {
+            return Ok(changed);
+        }
+        let decision = self.decide(Direction::ToClient, Form::Tool);
+        let mut plan = decision.plan.clone();
+        plan.fields.extend(misfits);
+        let mut names = self.guard.vault.of(&self.subject.caller);
+        let outcome = self.guard.engine.transform_json(old.as_bytes(), &plan, &mut names);
+        let report = outcome.report().clone();
+        if let portcullis_guard::Outcome::Changed { bytes, .. } = outcome {
+            let dropped = Raw::trusted(bytes);
+            if data(&dropped).is_some_and(|new| schema.misfits(&new).is_none()) {
+                return Ok(dropped);
+            }
+        }
+        Err(refusal::unfit(&self.guard, &decision, &report, self.subject.server.as_str()))
+    }
+
+    fn said(&self, raw: Raw, places: Places) -> Result<Raw, Refusal> {
+        let (verdict, report) = self.inspect(Direction::ToClient, Form::Message, &raw, places);
+        match verdict {
+            Verdict::Same => Ok(raw),
+            Verdict::Changed(changed) => Ok(findings::noted(&changed, &report)),
+            Verdict::Stopped(refusal) => Err(refusal),
+        }
+    }
+
+    /// A message to the client; `None` when it passes as it is.
+    fn message(&self, raw: &Raw, places: Places) -> Result<Option<Raw>, Refusal> {
+        match self.inspect(Direction::ToClient, Form::Message, raw, places).0 {
+            Verdict::Same => Ok(None),
+            Verdict::Changed(changed) => Ok(Some(changed)),
+            Verdict::Stopped(refusal) => Err(refusal),
+        }
+    }
+
+    fn error(&self, error: RpcError) -> Result<RpcError, Refusal> {
+        let Some(changed) = self.message(error.raw(), aside::ERROR)? else { return Ok(error) };
+        let nothing = || RpcError::new(error.code(), "the guard left nothing of the server's message", None);
+        Ok(RpcError::from_raw(changed).unwrap_or_else(nothing))
+    }
+
+    /// A refusal may quote the server.
+    fn refusal(&self, refusal: Refusal) -> Result<Refusal, Refusal> {
+        let message = self.text(&refusal.message)?.unwrap_or_else(|| refusal.message.clone());
+        let data = match &refusal.data {
+            Some(data) => self.message(data, &[])?.or_else(|| Some(data.clone())),
+            None => None,
+        };
+        Ok(Refusal { message, data, ..refusal })
+    }
+
+    fn notification(&self, notification: Notification) -> Option<Notification> {
+        let Some(params) = &notification.params else { return Some(notification) };
+        match self.message(params, aside::NOTIFICATION) {
+            Ok(None) => Some(notification),
+            Ok(params) => Some(Notification { params, ..notification }),
+            Err(_) => None,
+        }
+    }
+
+    /// What a client answers to a question.
+    fn answer(&self, answer: Result<Raw, RpcError>) -> Result<Raw, RpcError> {
+        let raw = match &answer {
+            Ok(result) => result,
+            Err(error) => error.raw(),
+        };
+        match (self.inspect(Direction::ToServer, Form::Message, raw, &[]).0, &answer) {
+            (Verdict::Same, _) => answer,
+            (Verdict::Changed(changed), Ok(_)) => Ok(changed),
+            (Verdict::Changed(changed), Err(error)) => {
+                let nothing = || RpcError::new(error.code(), "the client refused", None);
+                Err(RpcError::from_raw(changed).unwrap_or_else(nothing))
+            }
+            (Verdict::Stopped(refusal), _) => {
+                Err(RpcError::new(code::INVALID_REQUEST, &refusal.message, None))
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! How fast documents are looked at: 1, 4, 64 KB and 4 MB, clean and dense, all recognisers on, one core.
+//!
+//! Prints MB/s, median and fastest. `--write DIR` leaves the documents there, so that others can be measured on the same;
+//! `--floor CLEAN DENSE` fails when a fastest run is below.
+
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use portcullis_guard::{Engine, Settings};
+
+const SIZES: [(&str, usize); 4] = [("1K", 1 << 10), ("4K", 4 << 10), ("64K", 64 << 10), ("4M", 4 << 20)];
+
+const WORDS: [&str; 24] = [
+    "the",
+    "quarterly",
+    "review",
+    "of",
+    "our",
+    "delivery",
+    "process",
+    "shows",
+    "that",
+    "most",
+    "teams",
+    "finish",
+    "their",
+    "work",
+    "early",
+    "when",
+    "plans",
+    "are",
+    "shared",
+    "with",
+    "everyone",
+    "before",
+    "it",
+    "begins",
+];
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn prose(&mut self, words: u64) -> String {
+        (0..words).map(|_| WORDS[self.roll(WORDS.len() as u64) as usize]).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Records as tools give them; in a dense document each has an entity in about 180 bytes.
+fn document(size: usize, dense: bool) -> String {
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut out = String::from("{\"records\":[");
+    while out.len() + 2 < size {
+        if !out.ends_with('[') {
+            out.push(',');
+        }
+        let (id, amount, words) = (dice.roll(90_000), dice.roll(10_000), 14 + dice.roll(10));
+        let text = dice.prose(words);
+        let _ = write!(out, "{{\"id\":{id},\"status\":\"open\",\"amount\":{amount}.5,\"summary\":\"{text}\"");
+        if dense {
+            let n = dice.roll(900) + 100;
+            let _ = match dice.roll(5) {
+                0 => write!(out, ",\"email\":\"jane.doe{n}@example.org\""),
+                1 => write!(out, ",\"phone\":\"+49 30 901820{}\"", n % 100),
+                2 => write!(out, ",\"iban\":\"DE89 3704 0044 0532 0130 00\""),
+                3 => write!(out, ",\"card\":\"4111 1111 1111 1111\""),
+                _ => write!(out, ",\"ip\":\"203.0.113.{}\"", n % 250),
+            };
+        }
+        out.push('}');
+    }
+    out.push_str("]}");
+    out
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let after = |flag: &str, by: usize| {
+        let at = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(at + by)
+    };
+    let folder = after("--write", 1);
+    let floor = |by| after("--floor", by).and_then(|floor| floor.parse::<f64>().ok()).unwrap_or(0.0);
+    let engine = Engine::new(&Settings::default()).expect("the defaults are good");
+    let mut slow = false;
+    println!("{:<8}{:<6}{:>10}{:>10}{:>10}", "document", "size", "findings", "median", "fastest");
+    for (kind, dense, floor) in [("clean", false, floor(1)), ("dense", true, floor(2))] {
+        for (name, size) in SIZES {
+            let document = document(size, dense);
+            if let Some(folder) = folder {
+                std::fs::write(format!("{folder}/{kind}-{name}.json"), &document)
+                    .expect("the folder can be written to");
+            }
+            let (found, median, fastest) = measure(&engine, &document);
+            println!("{kind:<8}{name:<6}{found:>10}{median:>10.0}{fastest:>10.0}");
+            slow |= fastest < floor;
+        }
+    }
+    std::process::exit(i32::from(slow));
+}
+
+/// Findings, and MB/s in the median and at best.
+fn measure(engine: &Engine, document: &str) -> (usize, f64, f64) {
+    let found = engine.scan_json(document.as_bytes()).findings.len();
+    let repeats = ((1 << 20) / document.len()).max(1);
+    let mut times: Vec<Duration> = (0..15)
+        .map(|_| {
+            let started = Instant::now();
+            for _ in 0..repeats {
+                black_box(engine.scan_json(black_box(document.as_bytes())));
+            }
+            started.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let speed = |time: Duration| (document.len() * repeats) as f64 / time.as_secs_f64() / 1e6;
+    (found, speed(times[times.len() / 2]), speed(times[0]))
+}

@@ -1,0 +1,55 @@
+//! A JSON string as what it says, with the way back to how it is written.
+
+use std::borrow::Cow;
+
+use crate::text::offsets::Offsets;
+
+/// What the inside of a checked JSON string says.
+pub(crate) fn unescape(inner: &str) -> (Cow<'_, str>, Offsets) {
+    let mut offsets = Offsets::default();
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else { return (Cow::Borrowed(inner), offsets) };
+    let mut out = String::with_capacity(inner.len());
+    let mut at = 0;
+    let mut next = Some(first);
+    while let Some(escape) = next {
+        out.push_str(&inner[at..escape]);
+        let (character, length) = one(&inner[escape..]);
+        let made = out.len();
+        out.push(character);
+        offsets.note((escape, escape + length), (made, out.len()));
+        at = escape + length;
+        next = memchr::memchr(b'\\', &inner.as_bytes()[at..]).map(|found| at + found);
+    }
+    out.push_str(&inner[at..]);
+    (Cow::Owned(out), offsets)
+}
+
+/// The character that an escape stands for, and the escape's length. Half a surrogate pair reads as U+FFFD.
+fn one(escape: &str) -> (char, usize) {
+    let unit = |from: usize| escape.get(from..from + 4).and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    match escape.as_bytes().get(1) {
+        Some(b'b') => ('\u{8}', 2),
+        Some(b'f') => ('\u{c}', 2),
+        Some(b'n') => ('\n', 2),
+        Some(b'r') => ('\r', 2),
+        Some(b't') => ('\t', 2),
+        Some(b'u') => {
+            let first = unit(2).unwrap_or(0xfffd);
+            if (0xd800..0xdc00).contains(&first)
+                && escape.get(6..8) == Some("\\u")
+                && let Some(second @ 0xdc00..0xe000) = unit(8)
+            {
+                let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+            }
+            (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
+        }
+        Some(other) => (char::from(*other), 2),
+        None => ('\\', 1),
+    }
+}
+
+/// A quote as it is written one level of escapes deeper.
+pub(crate) fn deeper(quote: &str) -> String {
+    quote.chars().flat_map(|c| ['\\', c]).collect()
+}

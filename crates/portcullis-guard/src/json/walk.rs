@@ -1,0 +1,591 @@
+//! One walk over a document: what is found where, and what a plan makes of it.
+//!
+//! Recursive, within the depth that the check allowed. Paths are written out only where something was found. A walk
+//! without a plan only finds.
+
+use std::borrow::Cow;
+
+use aho_corasick::AhoCorasick;
+use foldhash::{HashMap, HashMapExt};
+use portcullis_mcp::json::{self, Limits};
+
+use super::replace;
+use super::text::{deeper, unescape};
+use crate::context::Topics;
+use crate::engine::{Engine, Field, Work, finding};
+use crate::path::{Standing, Step, written};
+use crate::recognise::Hit;
+use crate::recognise::assigned::{self, Announced};
+use crate::recognise::secret::is_ours;
+use crate::text::class;
+use crate::text::offsets::Offsets;
+use crate::{Action, Applied, Entity, Limit, Plan, Pseudonyms, Report};
+
+/// Text that takes the place of other text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Edit {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) text: String,
+}
+
+/// A value that was replaced because of where it stood, and has to be replaced where it stands again.
+#[derive(Debug, Clone)]
+pub(crate) struct Copied {
+    pub(crate) value: String,
+    pub(crate) entity: Option<Entity>,
+    pub(crate) action: Action,
+}
+
+/// Values to look for besides.
+pub(crate) struct Copies {
+    pub(crate) automaton: AhoCorasick,
+    pub(crate) values: Vec<Copied>,
+}
+
+/// What all walks of one document share.
+pub(crate) struct Walk<'e> {
+    pub(crate) engine: &'e Engine,
+    pub(crate) plan: Option<&'e Plan>,
+    pub(crate) names: &'e mut dyn Pseudonyms,
+    pub(crate) copies: Option<&'e Copies>,
+    pub(crate) work: Work,
+    pub(crate) report: Report,
+    pub(crate) copied: Vec<Copied>,
+    /// The hardest that was wanted for anything.
+    pub(crate) hardest: Action,
+    keys: HashMap<String, (Topics, Announced)>,
+}
+
+/// One document: the outermost, or one in a string.
+struct Document<'d, 'w, 'e> {
+    walk: &'w mut Walk<'e>,
+    text: &'d str,
+    at: usize,
+    steps: Vec<Step<'d>>,
+    /// How many steps lead to each root that field rules may be meant from.
+    roots: Vec<usize>,
+    /// The path of the string that this document is in.
+    prefix: String,
+    /// Levels that are left.
+    depth: usize,
+    quote: String,
+    edits: Vec<Edit>,
+}
+
+/// What holds for a value by where it stands.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    field: Field<'a>,
+    /// Whether only what the plan names passes.
+    narrowed: bool,
+}
+
+/// A member or element, for taking it out.
+struct Child {
+    start: usize,
+    end: usize,
+    dropped: bool,
+}
+
+impl<'e> Walk<'e> {
+    pub(crate) fn new(
+        engine: &'e Engine,
+        plan: Option<&'e Plan>,
+        names: &'e mut dyn Pseudonyms,
+        length: usize,
+    ) -> Self {
+        Self {
+            engine,
+            plan,
+            names,
+            copies: None,
+            work: engine.work(length),
+            report: Report::default(),
+            copied: Vec::new(),
+            hardest: Action::Allow,
+            keys: HashMap::new(),
+        }
+    }
+
+    /// Walks a checked document; returns the changes to it.
+    pub(crate) fn document(&mut self, text: &str) -> Vec<Edit> {
+        let depth = self.engine.limits.depth;
+        let narrowed = self.plan.is_some_and(|plan| plan.only.is_some() && plan.data.is_empty());
+        self.inner(text, String::new(), depth, "\"".to_owned(), narrowed, Field::NONE)
+    }
+
+    fn inner(
+        &mut self,
+        text: &str,
+        prefix: String,
+        depth: usize,
+        quote: String,
+        narrowed: bool,
+        field: Field<'_>,
+    ) -> Vec<Edit> {
+        let mut document = Document {
+            walk: self,
+            text,
+            at: 0,
+            steps: Vec::new(),
+            roots: vec![0],
+            prefix,
+            depth,
+            quote,
+            edits: Vec::new(),
+        };
+        document.space();
+        let start = document.at;
+        if document.value(Place { field, narrowed }) {
+            // The root cannot go; what it is replaced with says so.
+            let end = document.at;
+            document.edits.retain(|edit| edit.start < start);
+            let text = document.quoted("[REDACTED]");
+            document.edits.push(Edit { start, end, text });
+        }
+        document.edits
+    }
+
+    fn exceed(&mut self, limit: Limit) {
+        self.work.exceeded.get_or_insert(limit);
+    }
+
+    fn key(&mut self, key: &str) -> (Topics, Announced) {
+        if let Some(known) = self.keys.get(key) {
+            return *known;
+        }
+        let words = &self.engine.words;
+        let known = (words.of(key), assigned::announced(words, key));
+        if self.keys.len() < 4096 {
+            self.keys.insert(key.to_owned(), known);
+        }
+        known
+    }
+}
+
+impl<'d> Document<'d, '_, '_> {
+    fn peek(&self) -> u8 {
+        class::at(self.text.as_bytes(), self.at)
+    }
+
+    fn space(&mut self) {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn path(&self) -> String {
+        let here = written(&self.steps);
+        if self.prefix.is_empty() { here } else { format!("{}#{here}", self.prefix) }
+    }
+
+    fn quoted(&self, text: &str) -> String {
+        format!("{0}{text}{0}", self.quote)
+    }
+
+    /// Walks the value at hand; says whether it is to be taken out.
+    fn value(&mut self, place: Place<'_>) -> bool {
+        let Some(plan) = self.walk.plan else { return self.plain(place, None) };
+        if plan.data.iter().any(|path| self.prefix.is_empty() && path.leads_to(&self.steps)) {
+            self.roots.push(self.steps.len());
+            let narrowed = plan.only.is_some();
+            let dropped = self.ruled(plan, Place { narrowed, ..place });
+            self.roots.pop();
+            return dropped;
+        }
+        self.ruled(plan, place)
+    }
+
+    fn ruled(&mut self, plan: &Plan, mut place: Place<'_>) -> bool {
+        if place.narrowed {
+            let only = plan.only.as_deref().unwrap_or_default();
+            let standings = || {
+                only.iter().flat_map(|path| self.roots.iter().map(|root| path.standing(&self.steps[*root..])))
+            };
+            if standings().any(|standing| standing == Standing::Within) {
+                place.narrowed = false;
+            } else if !(standings().any(|standing| standing == Standing::Above)
+                && matches!(self.peek(), b'{' | b'['))
+            {
+                self.skip();
+                self.walk.report.fields.push((self.path(), Action::Drop));
+                return true;
+            }
+        }
+        let whole = plan
+            .fields
+            .iter()
+            .rev()
+            .find(|rule| rule.entities.is_none() && self.is_within(&rule.path))
+            .map(|rule| rule.action);
+        match whole {
+            None | Some(Action::Allow) => self.plain(place, Some(plan)),
+            Some(action) => self.whole(plan, action),
+        }
+    }
+
+    fn is_within(&self, path: &crate::Path) -> bool {
+        self.roots.iter().any(|root| path.standing(&self.steps[*root..]) == Standing::Within)
+    }
+
+    /// A value that goes because of where it stands.
+    fn whole(&mut self, plan: &Plan, action: Action) -> bool {
+        let start = self.at;
+        self.skip();
+        let raw = &self.text[start..self.at];
+        self.walk.hardest = self.walk.hardest.max(action);
+        let value = match raw.as_bytes()[0] {
+            b'"' => unescape(&raw[1..raw.len() - 1]).0,
+            b'{' | b'[' => Cow::Borrowed(""),
+            b'n' => return action == Action::Drop,
+            _ => Cow::Borrowed(raw),
+        };
+        if is_ours(&value) && action != Action::Drop {
+            return false;
+        }
+        self.walk.report.fields.push((self.path(), action));
+        if value.len() >= 4 {
+            self.walk.copied.push(Copied { value: value.clone().into_owned(), entity: None, action });
+        }
+        let action = if value.is_empty() { Action::Redact } else { action };
+        if let Some(text) = replace::text(action, None, &value, plan, self.walk.names) {
+            let text = self.quoted(&text);
+            if text != raw {
+                self.edits.push(Edit { start, end: self.at, text });
+            }
+        }
+        action == Action::Drop
+    }
+
+    fn plain(&mut self, place: Place<'_>, plan: Option<&Plan>) -> bool {
+        match self.peek() {
+            b'"' => self.string(place, plan),
+            b'{' => self.object(place),
+            b'[' => self.array(place),
+            b'-' | b'0'..=b'9' => self.number(place, plan),
+            _ => {
+                self.skip();
+                false
+            }
+        }
+    }
+
+    /// Passes over a value.
+    fn skip(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0usize;
+        loop {
+            match self.peek() {
+                b'"' => {
+                    self.take_string();
+                    if depth == 0 {
+                        return;
+                    }
+                }
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    self.at += 1;
+                    if depth == 0 {
+                        return;
+                    }
+                }
+                _ if depth == 0 => {
+                    let rest = &bytes[self.at..];
+                    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+                    self.at += rest.iter().position(ends).unwrap_or(rest.len());
+                    return;
+                }
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// Passes over a string; returns what stands between the quotes.
+    fn take_string(&mut self) -> &'d str {
+        let bytes = self.text.as_bytes();
+        let start = self.at + 1;
+        let mut at = start;
+        while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
+            at += found;
+            if bytes[at] == b'"' {
+                break;
+            }
+            at += 2;
+        }
+        self.at = at + 1;
+        &self.text[start..at]
+    }
+
+    fn array(&mut self, place: Place<'_>) -> bool {
+        self.at += 1;
+        let mut children = Vec::new();
+        self.space();
+        while self.peek() != b']' {
+            let start = self.at;
+            self.steps.push(Step::Index(children.len()));
+            let dropped = self.value(place);
+            self.steps.pop();
+            children.push(Child { start, end: self.at, dropped });
+            self.space();
+            if self.peek() == b',' {
+                self.at += 1;
+                self.space();
+            }
+        }
+        self.at += 1;
+        self.take_out(&children);
+        false
+    }
+
+    fn object(&mut self, place: Place<'_>) -> bool {
+        self.at += 1;
+        let mut children = Vec::new();
+        self.space();
+        while self.peek() != b'}' {
+            let start = self.at;
+            let inner = self.take_string();
+            let (key, offsets) = unescape(inner);
+            let mut dropped = self.is_key_dropped(&key, &offsets, start + 1, children.len());
+            self.space();
+            self.at += 1;
+            self.space();
+            let (topics, announced) = self.walk.key(&key);
+            let own =
+                Topics::KINDS.or(Topics::NAME).or(Topics::ADDRESS).or(Topics::PASSWORD).or(Topics::SECRET);
+            let topics = if topics.any(own) && !(topics.has(Topics::NAME)) {
+                topics
+            } else {
+                topics.or(place.field.topics)
+            };
+            let field = Field { key: &key, topics, announced };
+            self.steps.push(Step::Name(key.clone()));
+            dropped |= self.value(Place { field, ..place });
+            self.steps.pop();
+            children.push(Child { start, end: self.at, dropped });
+            self.space();
+            if self.peek() == b',' {
+                self.at += 1;
+                self.space();
+            }
+        }
+        self.at += 1;
+        self.take_out(&children);
+        false
+    }
+
+    /// Takes out those that are dropped, each with one of the commas beside it.
+    fn take_out(&mut self, children: &[Child]) {
+        if !children.iter().any(|child| child.dropped) {
+            return;
+        }
+        let mut kept = false;
+        for (index, child) in children.iter().enumerate() {
+            if !child.dropped {
+                kept = true;
+                continue;
+            }
+            let start = if kept { children[index - 1].end } else { child.start };
+            let end = match children.get(index + 1) {
+                Some(next) if !kept => next.start,
+                _ => child.end,
+            };
+            self.edits.retain(|edit| edit.end <= start || edit.start >= end);
+            self.edits.push(Edit { start, end, text: String::new() });
+        }
+    }
+
+    /// Looks at a key as at a text; one that is changed stays apart from all others of its object.
+    fn is_key_dropped(&mut self, key: &str, offsets: &Offsets, start: usize, index: usize) -> bool {
+        let bytes = key.as_bytes();
+        let looks = bytes.len() >= 6
+            && bytes
+                .iter()
+                .any(|byte| byte.is_ascii_digit() || *byte == b'@' || *byte >= 0x80 || *byte == b' ');
+        if !looks {
+            return false;
+        }
+        let hits = self.walk.engine.text(key, Field::NONE, 0, &mut self.walk.work);
+        let from = self.edits.len();
+        let dropped = self.hits(hits, key, offsets, start, "", self.walk.plan);
+        if let Some(edit) = self.edits[from..].last_mut() {
+            edit.text.push('#');
+            edit.text.push_str(&index.to_string());
+        }
+        dropped
+    }
+
+    fn number(&mut self, place: Place<'_>, plan: Option<&Plan>) -> bool {
+        let start = self.at;
+        self.skip();
+        let text = &self.text[start..self.at];
+        if text.len() < 7 {
+            return false;
+        }
+        let hits = self.walk.engine.text(text, place.field, 0, &mut self.walk.work);
+        let quote = self.quote.clone();
+        // What replaces a number is a string, and all of it.
+        let whole = hits.into_iter().next().map(|hit| Hit { start: 0, end: text.len(), ..hit });
+        self.hits(whole.into_iter().collect(), text, &Offsets::default(), start, &quote, plan)
+    }
+
+    fn string(&mut self, place: Place<'_>, plan: Option<&Plan>) -> bool {
+        let start = self.at + 1;
+        let inner = self.take_string();
+        if inner.len() < 4 {
+            return false;
+        }
+        let (text, offsets) = unescape(inner);
+        if let Some(dropped) = self.nested(&text, &offsets, start, place) {
+            return dropped;
+        }
+        if let Some(plan) = plan
+            && plan.only.is_some()
+            && plan.texts.iter().any(|path| self.prefix.is_empty() && path.leads_to(&self.steps))
+            && !is_ours(&text)
+        {
+            self.walk.report.fields.push((self.path(), Action::Redact));
+            self.edits.push(Edit { start, end: self.at - 1, text: "[REDACTED]".to_owned() });
+            return false;
+        }
+        let hits = self.walk.engine.text(&text, place.field, 0, &mut self.walk.work);
+        let mut dropped = self.hits(hits, &text, &offsets, start, "", plan);
+        if self.walk.copies.is_some() {
+            dropped |= self.copies(&text, &offsets, start, plan);
+        }
+        dropped
+    }
+
+    /// The document in a string, if there is one.
+    fn nested(&mut self, text: &str, offsets: &Offsets, start: usize, place: Place<'_>) -> Option<bool> {
+        let trimmed = text.trim_start();
+        if !trimmed.starts_with(['{', '[']) || !trimmed.trim_end().ends_with(['}', ']']) {
+            return None;
+        }
+        let limits = &self.walk.engine.limits;
+        let ratio = limits.decoded;
+        let depth = self.depth.saturating_sub(self.steps.len() + 1);
+        match json::verify(text.as_bytes(), Limits { depth }) {
+            Ok(()) => {}
+            Err(json::JsonError::TooDeep(_)) => {
+                let limit = Limit::Depth(limits.depth);
+                self.walk.exceed(limit);
+                return None;
+            }
+            Err(_) => return None,
+        }
+        if !offsets.is_empty() && !self.walk.work.may_decode(text.len(), ratio) {
+            return None;
+        }
+        let narrowed = place.narrowed
+            || self.walk.plan.is_some_and(|plan| {
+                plan.only.is_some()
+                    && self.prefix.is_empty()
+                    && self.roots.len() == 1
+                    && !plan.data.is_empty()
+            });
+        let from = self.walk.report.applied.len();
+        let edits = self.walk.inner(text, self.path(), depth, deeper(&self.quote), narrowed, place.field);
+        let source = |at: usize| start + offsets.start(at);
+        let source_end = |at: usize| start + offsets.end(at);
+        for applied in &mut self.walk.report.applied[from..] {
+            applied.finding.start = source(applied.finding.start);
+            applied.finding.end = source_end(applied.finding.end);
+        }
+        self.edits.extend(edits.into_iter().map(|edit| Edit {
+            start: source(edit.start),
+            end: source_end(edit.end),
+            text: edit.text,
+        }));
+        Some(false)
+    }
+
+    /// Reports hits and does what the plan wants; `around` is put around what is written. Says whether the value goes.
+    fn hits(
+        &mut self,
+        hits: Vec<Hit>,
+        text: &str,
+        offsets: &Offsets,
+        start: usize,
+        around: &str,
+        plan: Option<&Plan>,
+    ) -> bool {
+        let mut dropped = false;
+        let mut covered = 0;
+        for hit in hits {
+            if self.walk.report.applied.len() >= self.walk.engine.limits.findings {
+                let limit = Limit::Findings(self.walk.engine.limits.findings);
+                self.walk.exceed(limit);
+                return dropped;
+            }
+            let action = plan.map_or(Action::Allow, |plan| self.action(plan, hit.entity));
+            let place =
+                Hit { start: start + offsets.start(hit.start), end: start + offsets.end(hit.end), ..hit };
+            let found = Applied { finding: finding(place, self.path()), action };
+            self.walk.report.applied.push(found);
+            let Some(plan) = plan.filter(|_| action != Action::Allow) else { continue };
+            self.walk.hardest = self.walk.hardest.max(action);
+            dropped |= action == Action::Drop;
+            let value = &text[hit.start..hit.end];
+            if hit.is_by_context() && value.len() >= 5 {
+                self.walk.copied.push(Copied { value: value.to_owned(), entity: Some(hit.entity), action });
+            }
+            // What lies beside another finding of the same place is already covered by it.
+            if place.start < covered {
+                continue;
+            }
+            covered = place.end;
+            if let Some(text) = replace::text(action, Some(hit.entity), value, plan, self.walk.names) {
+                self.edits.push(Edit {
+                    start: place.start,
+                    end: place.end,
+                    text: format!("{around}{text}{around}"),
+                });
+            }
+        }
+        dropped
+    }
+
+    fn action(&self, plan: &Plan, entity: Entity) -> Action {
+        let ruled = plan.fields.iter().rev().find(|rule| {
+            rule.entities.is_none_or(|entities| entities.contains(entity)) && self.is_within(&rule.path)
+        });
+        ruled.map_or(plan.action(entity), |rule| rule.action)
+    }
+
+    /// Values that were replaced elsewhere.
+    fn copies(&mut self, text: &str, offsets: &Offsets, start: usize, plan: Option<&Plan>) -> bool {
+        let (Some(copies), Some(plan)) = (self.walk.copies, plan) else { return false };
+        let bytes = text.as_bytes();
+        let mut dropped = false;
+        for found in copies.automaton.find_iter(text) {
+            let inside = class::is_word(class::before(bytes, found.start()))
+                && class::is_word(bytes[found.start()])
+                || class::is_word(class::at(bytes, found.end())) && class::is_word(bytes[found.end() - 1]);
+            let edit_start = start + offsets.start(found.start());
+            let edit_end = start + offsets.end(found.end());
+            if inside
+                || self.edits.iter().rev().take(64).any(|edit| edit.start < edit_end && edit_start < edit.end)
+            {
+                continue;
+            }
+            let again = &copies.values[found.pattern().as_usize()];
+            let ruled =
+                again.entity.map_or(again.action, |entity| self.action(plan, entity).max(again.action));
+            dropped |= ruled == Action::Drop && found.len() * 2 > text.len();
+            if let Some(entity) = again.entity {
+                let hit = Hit { entity, detail: "copy", start: edit_start, end: edit_end, score: 1.0 };
+                self.walk.report.applied.push(Applied { finding: finding(hit, self.path()), action: ruled });
+            }
+            if let Some(text) = replace::text(ruled, again.entity, &again.value, plan, self.walk.names) {
+                self.edits.push(Edit { start: edit_start, end: edit_end, text });
+            }
+        }
+        dropped
+    }
+}

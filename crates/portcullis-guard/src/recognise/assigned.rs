@@ -1,0 +1,263 @@
+//! Values that a name announces: `password: …`, `API_TOKEN="…"`, `<secret>…</secret>`, `Authorization: Bearer …`.
+//!
+//! The name says what the value may be, the value has to look like it: a credential has the disorder of chance, a
+//! password is one word that is no placeholder. What it leaves out: passwords that are told in a sentence.
+
+use super::Subject;
+use super::secret::{entropy, is_placeholder, is_random, is_uuid};
+use crate::Entity;
+use crate::context::{Topics, Words};
+use crate::text::class;
+
+/// How long a name and a value may be.
+const NAME: usize = 60;
+const VALUE: usize = 512;
+
+/// What a name announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announced {
+    Password,
+    Secret,
+    /// A key or token of a vendor, by the vendor's name only.
+    Vague,
+    Nothing,
+}
+
+/// What a name announces, judged by its words.
+pub(crate) fn announced(words: &Words, name: &str) -> Announced {
+    // `var apiToken string = …`
+    let name = name.strip_suffix(" string").unwrap_or(name);
+    let topics = words.of(name);
+    let compact: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let is_count = [
+        "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
+        "file", "path", "limit",
+    ]
+    .iter()
+    .any(|word| last.eq_ignore_ascii_case(word));
+    if is_count && !topics.has(Topics::VENDOR) {
+        return Announced::Nothing;
+    }
+    if topics.has(Topics::PASSWORD)
+        || compact.ends_with("password")
+        || compact.ends_with("passwd")
+        || compact.ends_with("pwd")
+    {
+        return Announced::Password;
+    }
+    let is_secret = [
+        "secret",
+        "token",
+        "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+        "authkey",
+        "credential",
+        "credentials",
+        "signingkey",
+        "encryptionkey",
+        "masterkey",
+    ]
+    .iter()
+    .any(|word| compact.ends_with(word));
+    if is_secret || topics.any(Topics::SECRET) {
+        return Announced::Secret;
+    }
+    if topics.any(Topics::VENDOR.or(Topics::KEY)) { Announced::Vague } else { Announced::Nothing }
+}
+
+/// Looks at a sign of assignment at `sign` (`:`, `=`, `>`); says where the value ends that it found.
+pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
+    let bytes = subject.bytes;
+    let (from, to) = name_before(bytes, sign)?;
+    let name = subject.text.get(from..to)?;
+    let what = announced(subject.words, name);
+    if what == Announced::Nothing {
+        return None;
+    }
+    let (start, end, quoted) = value_after(bytes, sign)?;
+    judge(subject, what, start, end, quoted)
+}
+
+/// The name before a sign: up to the words of one line, without quotes around it.
+fn name_before(bytes: &[u8], sign: usize) -> Option<(usize, usize)> {
+    let mut to = sign;
+    while to > 0
+        && sign - to < 6
+        && matches!(
+            bytes[to - 1],
+            b' ' | b'"' | b'\'' | b'`' | b'\\' | b':' | b'|' | b'?' | b'=' | b']' | b')'
+        )
+    {
+        to -= 1;
+    }
+    let is_name = |byte: u8| class::is_word(byte) || matches!(byte, b'_' | b'-' | b'.');
+    let mut from = to;
+    while from > 0 && to - from < NAME && is_name(bytes[from - 1]) {
+        from -= 1;
+    }
+    // `API key: …` has two words.
+    if from > 1 && bytes[from - 1] == b' ' && class::is_letter(bytes[from - 2]) {
+        let mut wider = from - 1;
+        while wider > 0 && from - wider < 20 && class::is_letter(bytes[wider - 1]) {
+            wider -= 1;
+        }
+        from = wider;
+    }
+    (to - from >= 2).then_some((from, to))
+}
+
+/// The value after a sign: start, end, and whether it stands in quotes.
+fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
+    let mut at = sign + 1;
+    let mut quote = None;
+    // The text of an element may stand on a line of its own.
+    let (reach, lines) = if bytes[sign] == b'>' { (32, true) } else { (8, false) };
+    while at < bytes.len() && at - sign <= reach {
+        match bytes[at] {
+            b'\n' | b'\r' if lines && quote.is_none() => at += 1,
+            b' ' | b'\t' | b'=' | b'>' | b':' | b'\\' | b'(' | b',' if quote.is_none() => at += 1,
+            mark @ (b'"' | b'\'' | b'`') if quote.is_none() => {
+                quote = Some(mark);
+                at += 1;
+            }
+            _ => break,
+        }
+    }
+    for scheme in [&b"Bearer "[..], b"Basic ", b"Token ", b"bearer ", b"token ", b"basic ", b"ApiKey "] {
+        if bytes[at.min(bytes.len())..].starts_with(scheme) {
+            at += scheme.len();
+        }
+    }
+    let rest = bytes.get(at..)?;
+    let ends = |byte: &u8| match quote {
+        Some(mark) => *byte == mark || matches!(byte, b'\n' | b'\r'),
+        None => matches!(
+            byte,
+            b' ' | b'\t'
+                | b'\n'
+                | b'\r'
+                | b'"'
+                | b'\''
+                | b'`'
+                | b'<'
+                | b'>'
+                | b';'
+                | b','
+                | b')'
+                | b'}'
+                | b'|'
+                | b'&'
+                | b']'
+        ),
+    };
+    let mut length = rest.iter().take(VALUE + 1).position(ends).unwrap_or(rest.len().min(VALUE + 1));
+    while length > 0
+        && (rest[length - 1] == b'\\'
+            || quote.is_none() && matches!(rest[length - 1], b'.' | b':' | b'!' | b'?'))
+    {
+        length -= 1;
+    }
+    (length > 0 && length <= VALUE).then_some((at, at + length, quote.is_some()))
+}
+
+/// Looks at the value of a JSON member by its key.
+pub(crate) fn member(subject: &mut Subject<'_>, what: Announced) {
+    let end = subject.bytes.len();
+    let start = ["Bearer ", "Basic ", "Token ", "bearer "]
+        .iter()
+        .find(|word| subject.text.starts_with(**word))
+        .map_or(0, |word| word.len());
+    if what != Announced::Nothing && end <= VALUE {
+        judge(subject, what, start, end, true);
+    }
+}
+
+fn judge(
+    subject: &mut Subject<'_>,
+    what: Announced,
+    start: usize,
+    end: usize,
+    quoted: bool,
+) -> Option<usize> {
+    let value = subject.text.get(start..end)?;
+    if is_placeholder(value) {
+        return None;
+    }
+    let score = match what {
+        Announced::Password if is_password(value, quoted) => 0.85,
+        Announced::Secret if is_secret(value.as_bytes()) => 0.85,
+        Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
+        Announced::Vague if is_secret(value.as_bytes()) && is_long_random(value.as_bytes()) => 0.7,
+        _ => return None,
+    };
+    let entity = if what == Announced::Password { Entity::Password } else { Entity::Secret };
+    subject.hit(entity, if entity == Entity::Secret { "assigned" } else { "" }, start, end, score);
+    Some(end)
+}
+
+fn is_password(value: &str, quoted: bool) -> bool {
+    const NONE: [&str; 26] = [
+        "null",
+        "none",
+        "true",
+        "false",
+        "string",
+        "required",
+        "optional",
+        "password",
+        "passwd",
+        "undefined",
+        "nil",
+        "text",
+        "hidden",
+        "secret",
+        "must",
+        "should",
+        "object",
+        "boolean",
+        "value",
+        "empty",
+        "reset",
+        "changed",
+        "token",
+        "basic",
+        "incorrect",
+        "invalid",
+    ];
+    let bytes = value.as_bytes();
+    let words = value.split(' ').count();
+    let mixed = bytes.iter().any(|byte| !byte.is_ascii_alphabetic());
+    let is_call = value.contains('(') && value.ends_with(')')
+        || value.contains("()")
+        || value.starts_with("self.")
+        || value.starts_with("config.");
+    let is_path = value.contains("://") || value.starts_with('/') && value.matches('/').count() > 1;
+    (4..=128).contains(&value.len())
+        && words == 1
+        && !is_call
+        && !is_path
+        && (quoted || mixed)
+        && !NONE.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+fn is_secret(value: &[u8]) -> bool {
+    let is_token =
+        value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'(' | b'{' | b'<' | b' '));
+    let slashes = memchr::memchr_iter(b'/', value).count();
+    let is_path =
+        value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
+    (10..=VALUE).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_random(value)
+}
+
+/// Some vendors' client secrets are long numbers.
+fn is_number(value: &[u8]) -> bool {
+    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.5
+}
+
+fn is_long_random(value: &[u8]) -> bool {
+    value.len() >= 16 && (is_uuid(value) || entropy(value) >= 3.0) && !value.contains(&b'.')
+}

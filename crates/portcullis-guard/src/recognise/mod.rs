@@ -1,0 +1,106 @@
+//! From a candidate to a finding: check sums, forms, and the words around.
+//!
+//! `sweep` comes upon something and asks here. Each recogniser looks at a bounded stretch of text, so that the whole stays
+//! linear; what it finds it adds to [`Subject::hits`].
+
+pub(crate) mod assigned;
+pub(crate) mod card;
+pub(crate) mod date;
+pub(crate) mod digits;
+pub(crate) mod email;
+pub(crate) mod formats;
+pub(crate) mod hidden;
+pub(crate) mod iban;
+pub(crate) mod injection;
+pub(crate) mod lettered;
+pub(crate) mod national;
+pub(crate) mod network;
+pub(crate) mod number;
+pub(crate) mod person;
+pub(crate) mod phone;
+pub(crate) mod secret;
+
+use crate::context::{Topics, Words};
+use crate::{Entity, EntitySet};
+
+/// A finding in the text at hand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Hit {
+    pub(crate) entity: Entity,
+    pub(crate) detail: &'static str,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) score: f32,
+}
+
+impl Hit {
+    /// Whether it was found for what stands around it, so that it may be missed where it stands again.
+    pub(crate) fn is_by_context(&self) -> bool {
+        match self.entity {
+            Entity::Person
+            | Entity::Address
+            | Entity::Password
+            | Entity::DateOfBirth
+            | Entity::Passport
+            | Entity::Phone
+            | Entity::NationalId => true,
+            Entity::Secret => matches!(self.detail, "assigned" | "known"),
+            _ => false,
+        }
+    }
+}
+
+/// What is being looked at.
+pub(crate) struct Subject<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) words: &'a Words,
+    pub(crate) wanted: EntitySet,
+    /// What the key says under which the text stands.
+    pub(crate) field: Topics,
+    pub(crate) hits: Vec<Hit>,
+}
+
+impl Subject<'_> {
+    pub(crate) fn hit(&mut self, entity: Entity, detail: &'static str, start: usize, end: usize, score: f32) {
+        if self.wanted.contains(entity) {
+            self.hits.push(Hit { entity, detail, start, end, score });
+        }
+    }
+
+    /// Where the last finding ends: words before it belong to it.
+    pub(crate) fn last_end(&self) -> usize {
+        self.hits.last().map_or(0, |hit| hit.end)
+    }
+
+    /// What the words around say, the key's among them.
+    pub(crate) fn around(&self, start: usize, end: usize) -> Topics {
+        self.words.around(self.text, start, end).or(self.field)
+    }
+
+    /// What the word next to `start` says of those that name a kind of number; in a table, what its column's head says.
+    pub(crate) fn nearest(&self, start: usize) -> Topics {
+        if let Some(topics) = self.column(start) {
+            return topics;
+        }
+        let nearest = self.words.nearest(self.text, start);
+        if nearest == Topics::NONE { self.field } else { nearest }
+    }
+
+    /// The topics of the head of the column in which `start` is, when the text is a table with separators.
+    fn column(&self, start: usize) -> Option<Topics> {
+        const LINE: usize = 512;
+        let head_end =
+            memchr::memchr(b'\n', &self.bytes[..self.bytes.len().min(LINE)]).filter(|end| *end < start)?;
+        let head = &self.text[..head_end];
+        let separator = [',', ';', '\t', '|'].into_iter().find(|mark| head.matches(*mark).count() >= 2)?;
+        if head.bytes().any(|byte| byte.is_ascii_digit() || byte == b'"' && separator != ',') {
+            return None;
+        }
+        let from = start.saturating_sub(LINE).max(head_end);
+        let line = from + memchr::memrchr(b'\n', &self.bytes[from..start])? + 1;
+        let before = self.bytes[line..start].iter().filter(|byte| char::from(**byte) == separator).count();
+        let topics = self.words.of(head.split(separator).nth(before)?);
+        topics.any(Topics::KINDS).then_some(topics)
+    }
+}
