@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use portcullis_oversight::{Approval, visible};
 use serde_json::{Value, json};
 
-use super::{ask, moment};
+use super::{ask, change, moment};
 use crate::Usage;
 use crate::args::{ApprovalRuling, ApprovalVerb, Kept};
 use crate::stdout::print;
@@ -69,7 +69,7 @@ fn rule(ruling: &ApprovalRuling, approve: bool) -> anyhow::Result<ExitCode> {
         return Err(Usage(format!("give at least {LEAST} characters of the id")).into());
     }
     let by = format!("cli:{}", ruling.decider.by);
-    let ruled = ask(&ruling.kept.config, async |records, settings| {
+    let ruled = change(&ruling.kept.config, async |records, settings| {
         let all = Approval::all(&*records).await.context("`store`")?;
         let mut found = all.iter().filter(|approval| approval.id.starts_with(&ruling.id));
         let Some(approval) = found.next() else { return Ok(None) };

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use portcullis_oversight::{Entry, Pin, Register, Ruled, difference, visible};
 use serde_json::{Value, json};
 
-use super::{ask, moment};
+use super::{ask, change, moment};
 use crate::Usage;
 use crate::args::{DefinitionsVerb, Kept, Ruling};
 use crate::stdout::print;
@@ -128,7 +128,7 @@ fn rule(ruling: &Ruling, approve: bool) -> anyhow::Result<ExitCode> {
     let pin = ruling.pin.as_deref().map(str::parse::<Pin>).transpose();
     let pin = pin.map_err(|wrong| Usage(format!("--pin: {wrong}")))?;
     let by = format!("cli:{}", ruling.decider.by);
-    let done = ask(&ruling.kept.config, async |records, _| {
+    let done = change(&ruling.kept.config, async |records, _| {
         let entries = Register::entries(&*records).await.context("`store`")?;
         let mut done = Vec::new();
         for entry in meant(&entries, &ruling.what)? {

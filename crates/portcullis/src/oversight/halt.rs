@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use portcullis_oversight::{Halt, Halts, Target, now_ms};
 use serde_json::json;
 
-use super::{ask, moment};
+use super::{ask, change, moment};
 use crate::Usage;
 use crate::args::{HaltVerb, Kept};
 use crate::stdout::print;
@@ -16,13 +16,13 @@ pub(crate) fn run(verb: &HaltVerb) -> anyhow::Result<ExitCode> {
         HaltVerb::Set { what, reason, kept, decider } => {
             let (target, by) = (target(what)?, format!("cli:{}", decider.by));
             let halt = Halt { target, reason: reason.clone(), by, at: now_ms() };
-            ask(&kept.config, async |records, _| halt.set(&*records).await.context("`store`"))?;
+            change(&kept.config, async |records, _| halt.set(&*records).await.context("`store`"))?;
             say(kept, "halted", &halt.target, true);
             Ok(ExitCode::SUCCESS)
         }
         HaltVerb::Lift { what, kept, decider: _ } => {
             let target = target(what)?;
-            let lifted = ask(&kept.config, async |records, _| {
+            let lifted = change(&kept.config, async |records, _| {
                 Halt::lift(&*records, &target).await.context("`store`")
             })?;
             say(kept, "lifted", &target, lifted);
