@@ -261,7 +261,7 @@ impl Gateway {
             for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
             {
                 let server = catalogue.server.id().clone();
-                self.env.announce(Change { server, method, known: Known::Announced });
+                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
             }
         }
     }
