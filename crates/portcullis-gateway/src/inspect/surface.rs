@@ -101,7 +101,7 @@ impl Inner {
             Outcome::InputRequired(raw) => self.said(raw, aside::INPUT_REQUIRED).map(Outcome::InputRequired),
             Outcome::Task(raw) => self.said(raw, aside::TASK).map(Outcome::Task),
             Outcome::Failed { error, era } => self.error(error).map(|error| Outcome::Failed { error, era }),
-            Outcome::Refused(refusal) => self.refusal(refusal).map(Outcome::Refused),
+            Outcome::Refused(refusal) => self.refusal(&refusal).map(Outcome::Refused),
         };
         inspected.unwrap_or_else(Outcome::Refused)
     }
@@ -177,13 +177,13 @@ impl Inner {
     }
 
     /// A refusal may quote the server.
-    fn refusal(&self, refusal: Refusal) -> Result<Refusal, Refusal> {
+    fn refusal(&self, refusal: &Refusal) -> Result<Refusal, Refusal> {
         let message = self.text(&refusal.message)?.unwrap_or_else(|| refusal.message.clone());
         let data = match &refusal.data {
             Some(data) => self.message(data, &[])?.or_else(|| Some(data.clone())),
             None => None,
         };
-        Ok(Refusal { message, data, ..refusal })
+        Ok(Refusal { kind: refusal.kind, message, data, retry_after: refusal.retry_after })
     }
 
     fn notification(&self, notification: Notification) -> Option<Notification> {

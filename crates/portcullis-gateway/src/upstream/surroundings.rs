@@ -71,6 +71,7 @@ impl Surroundings {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "everything that servers share, once")]
     pub(crate) fn new(
         control: Handle,
         supervisor: Supervisor,
