@@ -17,7 +17,7 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
     if raw.rules.len() > MOST {
         check.error(&top.key("rules"), format!("more than {MOST} rules"));
     }
-    let mut rules: Vec<GuardRule> = Vec::with_capacity(raw.rules.len());
+    let mut checked: Vec<GuardRule> = Vec::with_capacity(raw.rules.len());
     for (index, one) in raw.rules.iter().enumerate() {
         let path = top.key("rules").index(index);
         let before = &raw.rules[..index];
@@ -26,7 +26,7 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
         } else if before.iter().any(|other| other.name == one.name) {
             check.error(&path.key("name"), format!("another rule is called `{}`", one.name));
         }
-        rules.extend(rule(check, &path, one, roles));
+        checked.extend(rule(check, &path, one, roles));
     }
     if let Some(index) = raw.allow.iter().position(|text| text.trim().is_empty()) {
         check.error(&top.key("allow").index(index), "an empty text is everywhere");
@@ -39,7 +39,7 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
             Some(raw::Profile::None) => Profile::None,
         },
         shadow: matches!(raw.mode, Some(raw::GuardMode::Shadow)),
-        rules,
+        rules: checked,
         allow: raw.allow.clone(),
         threshold: raw.threshold.unwrap_or(default.threshold),
         max_bytes: check.size(&top.key("max_bytes"), raw.max_bytes.as_ref(), LEAST_BYTES, default.max_bytes),

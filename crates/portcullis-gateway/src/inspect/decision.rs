@@ -103,7 +103,9 @@ pub(super) fn default_action(
     form: Form,
     entity: Entity,
 ) -> Action {
-    let credential = EntitySet::CREDENTIALS.contains(entity);
+    // Many tools log in somewhere.
+    let login = direction == Direction::ToServer && entity == Entity::Password;
+    let credential = EntitySet::CREDENTIALS.contains(entity) && !login;
     let personal = EntitySet::PERSONAL.contains(entity);
     let strict = profile == Some(Profile::Strict);
     match (profile, form, direction, entity) {
@@ -112,8 +114,6 @@ pub(super) fn default_action(
         (_, Form::Definition, _, Entity::Injection) => Action::Block,
         (None, ..) => Action::Allow,
         (_, _, _, Entity::HiddenText) => Action::Redact,
-        // Many tools log in somewhere.
-        (_, _, Direction::ToServer, Entity::Password) => Action::Allow,
         (_, _, Direction::ToServer, _) if credential || (strict && personal) => Action::Block,
         (_, _, Direction::ToClient, _) if credential || (strict && personal) => Action::Redact,
         (Some(Profile::Strict), _, Direction::ToClient, Entity::Injection) => Action::Block,

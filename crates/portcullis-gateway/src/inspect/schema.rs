@@ -3,6 +3,7 @@
 //! Asked only of results that the guard has changed. Schemas are servers' words: nothing that they refer to is fetched, and
 //! their patterns run in linear time. A schema that cannot be understood is no schema.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -69,9 +70,9 @@ fn drop_at(pointer: &str) -> Option<FieldRule> {
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
         if token.bytes().all(|byte| byte.is_ascii_digit()) {
-            path += &format!("[{token}]");
+            let _ = write!(path, "[{token}]");
         } else {
-            path += &format!("['{token}']");
+            let _ = write!(path, "['{token}']");
         }
     }
     let path = Path::parse(&path).ok().filter(|_| pointer.len() > 1)?;

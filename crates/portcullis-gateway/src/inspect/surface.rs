@@ -5,6 +5,7 @@
 //! notification is dropped.
 
 use portcullis_config::Direction;
+use portcullis_guard::Report;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Notification, RpcError, code};
 use portcullis_mcp::method::Method;
@@ -100,7 +101,7 @@ impl Inner {
             Outcome::InputRequired(raw) => self.said(raw, aside::INPUT_REQUIRED).map(Outcome::InputRequired),
             Outcome::Task(raw) => self.said(raw, aside::TASK).map(Outcome::Task),
             Outcome::Failed { error, era } => self.error(error).map(|error| Outcome::Failed { error, era }),
-            Outcome::Refused(refusal) => self.refusal(refusal).map(Outcome::Refused),
+            Outcome::Refused(refusal) => self.refusal(&refusal).map(Outcome::Refused),
         };
         inspected.unwrap_or_else(Outcome::Refused)
     }
@@ -116,7 +117,8 @@ impl Inner {
             Verdict::Same => Ok(payload),
             Verdict::Stopped(refusal) => Err(refusal),
             Verdict::Changed(changed) => {
-                let changed = if of_tool { self.fitting(payload.result.raw(), changed)? } else { changed };
+                let changed =
+                    if of_tool { self.fitting(payload.result.raw(), changed, &report)? } else { changed };
                 let result = findings::noted(&changed, &report);
                 Ok(Payload { result: result.into(), era: payload.era })
             }
@@ -124,7 +126,7 @@ impl Inner {
     }
 
     /// A structured result that still fits the tool's schema, if it did before: what makes it unfit goes, if it can.
-    fn fitting(&self, old: &Raw, changed: Raw) -> Result<Raw, Refusal> {
+    fn fitting(&self, old: &Raw, changed: Raw, report: &Report) -> Result<Raw, Refusal> {
         const DATA: &str = "structuredContent";
         // A task has its result as a member.
         let data = |raw: &Raw| raw.find(DATA).or_else(|| raw.find_path(&["result", DATA]));
@@ -141,14 +143,13 @@ impl Inner {
         plan.fields.extend(misfits);
         let mut names = self.guard.vault.of(&self.subject.caller);
         let outcome = self.guard.engine.transform_json(old.as_bytes(), &plan, &mut names);
-        let report = outcome.report().clone();
         if let portcullis_guard::Outcome::Changed { bytes, .. } = outcome {
             let dropped = Raw::trusted(bytes);
             if data(&dropped).is_some_and(|new| schema.misfits(&new).is_none()) {
                 return Ok(dropped);
             }
         }
-        Err(refusal::unfit(&self.guard, &decision, &report, self.subject.server.as_str()))
+        Err(refusal::unfit(&self.guard, &decision, report, self.subject.server.as_str()))
     }
 
     fn said(&self, raw: Raw, places: Places) -> Result<Raw, Refusal> {
@@ -176,13 +177,13 @@ impl Inner {
     }
 
     /// A refusal may quote the server.
-    fn refusal(&self, refusal: Refusal) -> Result<Refusal, Refusal> {
+    fn refusal(&self, refusal: &Refusal) -> Result<Refusal, Refusal> {
         let message = self.text(&refusal.message)?.unwrap_or_else(|| refusal.message.clone());
         let data = match &refusal.data {
             Some(data) => self.message(data, &[])?.or_else(|| Some(data.clone())),
             None => None,
         };
-        Ok(Refusal { message, data, ..refusal })
+        Ok(Refusal { kind: refusal.kind, message, data, retry_after: refusal.retry_after })
     }
 
     fn notification(&self, notification: Notification) -> Option<Notification> {

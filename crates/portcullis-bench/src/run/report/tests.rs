@@ -37,7 +37,8 @@ fn shows_figures_ratios_and_verdicts() {
     elicitations.tallies.insert(PAIRS[0], Tally { answered: 12, wrong: 0, lost: 1 });
     let lists = vec![Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
     let layers = Layers { with: vec![ours], without: vec![nginx], wrong: None };
-    let found = Found { matrix, elicitations, layers, memory: Some(memory), lists };
+    let guard = Layers { with: vec![ours], without: vec![nginx], wrong: None };
+    let found = Found { matrix, elicitations, layers, guard, memory: Some(memory), lists };
     let scale = Scale::full();
     let verdicts = judge(&found, &scale);
     let machine = Machine { facts: vec![("kernel", "6.1".into())] };
@@ -52,6 +53,7 @@ fn shows_figures_ratios_and_verdicts() {
         "| portcullis with 10000 idle legacy sessions, opened in 2.0s | 80.0 |",
         "| modern | 1 | 4 | 500 | 2.50 | 2.50 |",
         "| throughput with a token and 500 policies as a share of that without | at least 0.85 | 0.95 | PASS |",
+        "| throughput with the guard as a share of that without, results of 4096 bytes | at least 0.85 | 0.95 | PASS |",
         "| on | 19000 | 0.95 | 1.000 | 2.000 | – | 3 |",
         "| calls that ask, modern client, modern server: answered with the elicited value | all | 12, 0 wrong, 1 lost | MISS |",
         "| modern | modern | 32 | direct | 20000 | 1.00 | 1.000 | 2.000 | 20.0 | 0 |",

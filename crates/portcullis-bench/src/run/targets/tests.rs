@@ -55,7 +55,14 @@ fn layers(share: f64) -> Layers {
 }
 
 fn found(matrix: Matrix, memory: Memory, lists: Vec<Lists>) -> Found {
-    Found { matrix, elicitations: asked(1, 0, 0), layers: layers(0.9), memory: Some(memory), lists }
+    Found {
+        matrix,
+        elicitations: asked(1, 0, 0),
+        layers: layers(0.9),
+        guard: layers(0.9),
+        memory: Some(memory),
+        lists,
+    }
 }
 
 fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
@@ -65,16 +72,18 @@ fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
 #[test]
 fn everything_within_its_bound_passes() {
     let verdicts = judge(&found(matrix(0.9, 2.0), memory(49_999_999, 9_999), lists(4)), &Scale::full());
-    assert_eq!(words(&verdicts), ["PASS"; 15]);
+    assert_eq!(words(&verdicts), ["PASS"; 16]);
     assert!(held(&verdicts, false, true));
 }
 
 #[test]
 fn everything_beyond_its_bound_misses() {
     let within = found(matrix(0.89, 2.1), memory(50_000_000, 10_000), lists(5));
-    let verdicts =
-        judge(&Found { elicitations: asked(9, 0, 1), layers: layers(0.84), ..within }, &Scale::full());
-    assert_eq!(words(&verdicts), ["MISS"; 15]);
+    let verdicts = judge(
+        &Found { elicitations: asked(9, 0, 1), layers: layers(0.84), guard: layers(0.84), ..within },
+        &Scale::full(),
+    );
+    assert_eq!(words(&verdicts), ["MISS"; 16]);
     assert!(held(&verdicts, false, false));
     assert!(!held(&verdicts, false, true));
 }
@@ -108,7 +117,7 @@ fn one_call_that_is_not_answered_with_what_was_elicited_fails_a_quick_run() {
 #[test]
 fn what_was_not_measured_fails_only_a_strict_run() {
     let verdicts = judge(&Found::default(), &Scale::full());
-    assert_eq!(words(&verdicts), ["not measured"; 15]);
+    assert_eq!(words(&verdicts), ["not measured"; 16]);
     assert!(held(&verdicts, true, false));
     assert!(!held(&verdicts, false, true));
 }

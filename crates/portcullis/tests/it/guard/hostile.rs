@@ -1,5 +1,7 @@
 //! Servers and clients that try to get something past the guard: encodings, characters, shapes and sizes.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{MARK, guarded, secret};
@@ -12,7 +14,10 @@ fn disguises() -> Vec<(&'static str, Value)> {
     let spread: String = key.chars().flat_map(|c| [c, '\u{200b}']).collect();
     let wide: String =
         key.chars().map(|c| char::from_u32(c as u32 + 0xfee0).expect("a full-width form")).collect();
-    let percent: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let percent = key.bytes().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "%{byte:02X}");
+        out
+    });
     let base64 = base64(key.as_bytes());
     let twice = self::base64(base64.as_bytes());
     let quoted = Value::String(json!({"inner": Value::String(json!({"key": key}).to_string())}).to_string());
