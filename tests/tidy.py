@@ -23,9 +23,12 @@ EDGES = {
     # The store is for its tests.
     "portcullis-identity": {"portcullis-model", "portcullis-store"},
     "portcullis-store": {"portcullis-model"},
+    # The store is for its tests.
+    "portcullis-audit": {"portcullis-model", "portcullis-store"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
+        "portcullis-audit",
         "portcullis-config",
         "portcullis-hub",
         "portcullis-identity",
@@ -35,6 +38,7 @@ EDGES = {
         "portcullis-telemetry",
     },
     "portcullis": {
+        "portcullis-audit",
         "portcullis-config",
         "portcullis-gateway",
         "portcullis-hub",

@@ -4,12 +4,14 @@
 //! only when two rooms that must not know each other both say it.
 
 mod error_kind;
+mod journal;
 mod pattern;
 mod principal;
 mod records;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
+pub use journal::{Entry, Extent, Journal, Marks, Search};
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};
 pub use records::{Expected, Keeping, Put, Record, Records, Unavailable};

@@ -1,0 +1,4 @@
+//! A journal in files.
+
+/// A journal in files.
+pub struct Segments;
