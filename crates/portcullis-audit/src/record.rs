@@ -70,6 +70,51 @@ pub(crate) fn marks(event: &Event) -> Marks {
     }
 }
 
+/// What a record is found by: the parts of it that [`marks`] takes, and nothing else is read.
+pub(crate) fn marks_of(bytes: &[u8]) -> Result<Marks, InvalidRecord> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Found {
+        kind: crate::event::Kind,
+        time: crate::event::Time,
+        who: Person,
+        server: Id,
+        tool: Name,
+        decision: Verdict,
+        guard: crate::event::Guard,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Person {
+        person: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Id {
+        id: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Name {
+        name: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Verdict {
+        verdict: Option<String>,
+    }
+    let found: Found = serde_json::from_slice(bytes).map_err(|error| InvalidRecord(error.to_string()))?;
+    Ok(Marks {
+        time: found.time.end_us,
+        kind: found.kind.as_str().to_owned(),
+        person: found.who.person,
+        server: found.server.id,
+        tool: found.tool.name,
+        decision: found.decision.verdict,
+        findings: found.guard.findings.into_iter().map(|finding| finding.rule).collect(),
+    })
+}
+
 /// The place of a record and nothing else: much faster than all of it.
 #[derive(Deserialize)]
 struct Placed {

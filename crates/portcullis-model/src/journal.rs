@@ -66,6 +66,24 @@ pub struct Search {
     pub newest_first: bool,
 }
 
+impl Search {
+    /// Whether an entry with these marks is looked for. Its number does not matter here.
+    #[must_use]
+    pub fn matches(&self, marks: &Marks) -> bool {
+        fn same(wanted: Option<&String>, found: Option<&String>) -> bool {
+            wanted.is_none_or(|wanted| found == Some(wanted))
+        }
+        self.since.is_none_or(|since| marks.time >= since)
+            && self.until.is_none_or(|until| marks.time < until)
+            && same(self.kind.as_ref(), Some(&marks.kind))
+            && same(self.person.as_ref(), marks.person.as_ref())
+            && same(self.server.as_ref(), marks.server.as_ref())
+            && same(self.tool.as_ref(), marks.tool.as_ref())
+            && same(self.decision.as_ref(), marks.decision.as_ref())
+            && self.finding.as_ref().is_none_or(|finding| marks.findings.contains(finding))
+    }
+}
+
 /// Which entries are there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
