@@ -150,6 +150,14 @@ fn open(key: &RandomizedNonceKey, place: &str, sealed: &[u8]) -> Result<Vec<u8>,
     Ok(rest)
 }
 
+/// Whose a key is, of which class, and of which month.
+pub(crate) fn parts(id: &str) -> Option<(&str, &str, u64)> {
+    let (rest, _) = id.rsplit_once('.')?;
+    let (rest, month) = rest.rsplit_once('.')?;
+    let (person, class) = rest.split_once('.')?;
+    Some((person, class, month.parse().ok()?))
+}
+
 /// Months of 30 days: where one ends does not matter, only that it does.
 fn month() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -9,6 +9,8 @@
 mod recovery;
 mod writer;
 
+pub(crate) use recovery::{CHECKPOINT, STATE, leaves, name as checkpoint_name, tree};
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -140,6 +142,7 @@ enum Job {
     Event(Box<Item>),
     Cosigned { size: u64, note: String },
     Checkpoint(oneshot::Sender<Result<Checkpoint, Refused>>),
+    Truncate { before: u64, by: Box<Event>, done: oneshot::Sender<Result<(), Refused>> },
     Close,
 }
 
@@ -193,6 +196,7 @@ impl Log {
         settings: Settings,
     ) -> Result<Self, OpenError> {
         let recovered = recovery::recover(&*journal, &signer)?;
+        journal.put(STATE, crate::verify::KEY, signer.log_key().to_string().as_bytes())?;
         let origin = signer.name().to_owned();
         let (jobs, queue) = mpsc::channel();
         let start = Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
@@ -363,6 +367,18 @@ impl Log {
     /// Keeps what witnesses signed under a checkpoint of this log: the note with all its lines.
     pub fn cosigned(&self, size: u64, note: String) {
         let _ = self.0.jobs.send(Job::Cosigned { size, note });
+    }
+
+    /// Removes the events before a number, which is a multiple of 256, so that what is left can still be proved. `by` says who
+    /// wanted it and why; the log completes and records it first.
+    ///
+    /// # Errors
+    /// It was not done, or not wholly; it is completed at the next start if it was recorded.
+    pub async fn truncate(&self, before: u64, by: Event) -> Result<(), Refused> {
+        let (done, truncated) = oneshot::channel();
+        let job = Job::Truncate { before, by: Box::new(by), done };
+        self.0.jobs.send(job).map_err(|_| Refused::Closed)?;
+        truncated.await.unwrap_or(Err(Refused::Closed))
     }
 
     /// The journal, for whoever reads.

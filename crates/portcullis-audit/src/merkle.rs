@@ -10,7 +10,7 @@ mod tree;
 use aws_lc_rs::digest::{Context, SHA256};
 
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
-pub use tree::{Missing, TILE, Tree};
+pub use tree::{Leaves, Missing, TILE, Tree};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];

@@ -62,9 +62,11 @@ pub(crate) fn leaves(journal: &dyn Journal) -> impl FnMut(u64, u64) -> Result<Ve
 pub(crate) fn tree(journal: &dyn Journal, trusting: bool) -> Result<Tree, Unavailable> {
     let extent = journal.extent()?;
     let base = retention::base(journal)?.unwrap_or_default();
+    let base_tiles = base.size() / TILE;
     let mut tree = Tree::from_base(base);
     if trusting {
-        for tile in journal.tiles()? {
+        let removed = base_tiles.saturating_sub(extent.first / TILE);
+        for tile in journal.tiles()?.into_iter().skip(usize::try_from(removed).unwrap_or(usize::MAX)) {
             if tree.size() + TILE <= extent.next {
                 tree.push_tile(tile);
             }
@@ -83,6 +85,10 @@ pub(crate) fn tree(journal: &dyn Journal, trusting: bool) -> Result<Tree, Unavai
 }
 
 pub(super) fn recover(journal: &dyn Journal, signer: &Signer) -> Result<Recovered, OpenError> {
+    if let Some(base) = retention::base(journal)? {
+        // What was to be removed when the program ended.
+        journal.remove_before(base.size())?;
+    }
     let extent = journal.extent()?;
     let last = journal.list(CHECKPOINT, "")?.pop();
     let note = last.map(|(_, note)| String::from_utf8_lossy(&note).into_owned());

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use portcullis_model::{Entry, Journal, Unavailable};
 use tokio::sync::{oneshot, watch};
 
-use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, name};
+use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
 use super::{Health, Item, Job, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
-use crate::event::{Event, Kind, Time};
-use crate::merkle::{self, Hash, Tree};
+use crate::event::{Event, Kind};
+use crate::merkle::{self, Hash, TILE, Tree};
 use crate::note::Signer;
 use crate::record;
+use crate::retention;
 
 /// What one turn takes at most.
 const EVENTS: usize = 4096;
@@ -48,6 +49,7 @@ pub(super) struct Writer {
     health: watch::Sender<Health>,
     published: watch::Sender<Option<Arc<str>>>,
     signed: Instant,
+    truncations: Vec<(u64, Box<Event>, oneshot::Sender<Result<(), Refused>>)>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
 }
@@ -79,6 +81,7 @@ impl Writer {
             closing: shared.closing.clone(),
             lost_told: 0,
             signed: Instant::now(),
+            truncations: Vec::new(),
             kept: VecDeque::new(),
             ended: false,
             signer,
@@ -97,6 +100,9 @@ impl Writer {
             self.tell_losses();
             if !items.is_empty() {
                 self.write(items);
+            }
+            for (before, by, done) in std::mem::take(&mut self.truncations) {
+                let _ = done.send(self.truncate(before, *by));
             }
             self.sign_when_due(&mut asked);
         }
@@ -126,6 +132,7 @@ impl Writer {
                     asked.push(done);
                     break;
                 }
+                Ok(Job::Truncate { before, by, done }) => self.truncations.push((before, by, done)),
                 Ok(Job::Cosigned { size, note }) => {
                     if let Err(error) = self.journal.put(CHECKPOINT, &name(size), note.as_bytes()) {
                         self.trouble(&error);
@@ -149,9 +156,14 @@ impl Writer {
         }
         let mut event = Event::new(Kind::Loss);
         event.detail.insert("events".to_owned(), (lost - self.lost_told).to_string());
+        self.write_own(event);
+        self.lost_told = lost;
+    }
+
+    /// An event of the log itself.
+    fn write_own(&mut self, mut event: Event) {
         event.node.name.clone_from(&self.settings.node);
         event.node.build.clone_from(&self.settings.build);
-        event.time = Time::now();
         let item = Item {
             body: record::body(&event),
             marks: record::marks(&event),
@@ -163,7 +175,28 @@ impl Writer {
             done: None,
         };
         self.write(vec![Box::new(item)]);
-        self.lost_told = lost;
+    }
+
+    /// First it is recorded and signed, then the roots are kept that the rest grows from, then the events are removed.
+    fn truncate(&mut self, before: u64, mut by: Event) -> Result<(), Refused> {
+        let refused = |error: &dyn std::fmt::Display| Refused::Unavailable(error.to_string());
+        if !before.is_multiple_of(TILE) || before > self.next {
+            return Err(refused(&format!("events can be removed before a multiple of {TILE} that is there")));
+        }
+        let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let base = tree.frontier_at(before, &mut leaves(&*self.journal)).map_err(|error| refused(&error))?;
+        by.kind = Kind::Truncation;
+        by.detail.insert("before".to_owned(), before.to_string());
+        by.detail.insert("root".to_owned(), crate::hex(&base.root()));
+        self.write_own(by);
+        self.sign()?;
+        let note = Checkpoint { origin: self.signer.name().to_owned(), size: before, root: base.root() };
+        let kept = self
+            .journal
+            .put(CHECKPOINT, &name(before), note.sign(&self.signer).as_bytes())
+            .and_then(|()| retention::keep_base(&*self.journal, &base))
+            .and_then(|()| self.journal.remove_before(before));
+        kept.map_err(|error| refused(&error))
     }
 
     /// Writes until it is written, or the log is closed while the journal fails.
