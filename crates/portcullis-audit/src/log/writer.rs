@@ -97,10 +97,10 @@ impl Writer {
         let mut asked = Vec::new();
         while !self.ended {
             let items = self.collect(queue, &mut asked);
-            self.tell_losses();
             if !items.is_empty() {
                 self.write(items);
             }
+            self.tell_losses();
             for (before, by, done) in std::mem::take(&mut self.truncations) {
                 let _ = done.send(self.truncate(before, *by));
             }
@@ -132,7 +132,10 @@ impl Writer {
                     asked.push(done);
                     break;
                 }
-                Ok(Job::Truncate { before, by, done }) => self.truncations.push((before, by, done)),
+                Ok(Job::Truncate { before, by, done }) => {
+                    self.truncations.push((before, by, done));
+                    break;
+                }
                 Ok(Job::Cosigned { size, note }) => {
                     if let Err(error) = self.journal.put(CHECKPOINT, &name(size), note.as_bytes()) {
                         self.trouble(&error);
