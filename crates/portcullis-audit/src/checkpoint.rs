@@ -55,14 +55,18 @@ impl Checkpoint {
     fn parse_text(text: &str) -> Result<Self, InvalidNote> {
         let malformed = InvalidNote::Malformed;
         let mut lines = text.lines();
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
+        let (Some(origin), Some(size), Some(root), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next())
         else {
             return Err(malformed("a checkpoint has three lines"));
         };
         let number: u64 = size.parse().map_err(|_| malformed("the size is no number"))?;
         let root = BASE64.decode(root).ok().and_then(|root| root.try_into().ok());
-        let parsed =
-            Self { origin: origin.to_owned(), size: number, root: root.ok_or(malformed("the root is no hash"))? };
+        let parsed = Self {
+            origin: origin.to_owned(),
+            size: number,
+            root: root.ok_or(malformed("the root is no hash"))?,
+        };
         // There is one way to write it.
         if origin.is_empty() || parsed.text() != text {
             return Err(malformed("it is not written as checkpoints are"));
@@ -82,7 +86,9 @@ impl Checkpoint {
         let note = Note::parse(note)?;
         let checkpoint = Self::parse_text(note.text)?;
         let checked = note.check(keys)?;
-        let by_log = |signed: &&Checked| !keys[signed.key].is_witness() && keys[signed.key].name() == checkpoint.origin;
+        let by_log = |signed: &&Checked| {
+            !keys[signed.key].is_witness() && keys[signed.key].name() == checkpoint.origin
+        };
         let Some(log) = checked.iter().find(by_log).map(|signed| signed.key) else {
             return Err(InvalidNote::Unsigned(checkpoint.origin));
         };

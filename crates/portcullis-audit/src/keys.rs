@@ -109,7 +109,10 @@ pub(crate) fn destroy(journal: &dyn Journal, person: &str) -> Result<usize, Unav
 }
 
 impl DataKey {
-    fn generate(keyring: &Keyring, (person, class, month): &Bucket) -> Result<(Self, WrappedKey), Unspecified> {
+    fn generate(
+        keyring: &Keyring,
+        (person, class, month): &Bucket,
+    ) -> Result<(Self, WrappedKey), Unspecified> {
         let (mut secret, mut salt) = ([0; 32], [0; 8]);
         aws_lc_rs::rand::fill(&mut secret)?;
         aws_lc_rs::rand::fill(&mut salt)?;

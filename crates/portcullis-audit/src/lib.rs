@@ -25,6 +25,7 @@ pub mod payloads;
 mod record;
 pub mod retention;
 mod segments;
+mod time;
 pub mod timestamp;
 pub mod verify;
 pub mod witness;
@@ -33,8 +34,8 @@ pub mod worm;
 pub use checkpoint::Checkpoint;
 pub use content::{Content, Keyring};
 pub use event::{
-    Data, Decision, Event, EventId, Finding, Guard, Human, Kind, Node, Outcome, Phase, Request, Server, System, Time, Tool,
-    Trace, VERSION, Who,
+    Data, Decision, Event, EventId, Finding, Guard, Human, Kind, Node, Outcome, Phase, Request, Server,
+    System, Time, Tool, Trace, VERSION, Who,
 };
 pub use log::{Health, Log, Mode, OpenError, Receipt, Refused, Settings};
 pub use note::{InvalidKey, InvalidNote, Signer, VerifierKey};

@@ -86,7 +86,9 @@ pub enum OpenError {
     #[error("the evidence log cannot be opened: {0}")]
     Unavailable(#[from] Unavailable),
     /// It is not as it was written. Nothing is added to it: that would cover it up.
-    #[error("the evidence log was altered: {0}; keep it as it is, see `portcullis audit verify`, and begin another")]
+    #[error(
+        "the evidence log was altered: {0}; keep it as it is, see `portcullis audit verify`, and begin another"
+    )]
     Altered(String),
     /// It is another log, or its checkpoints are by another key.
     #[error("the evidence log is not this one: {0}")]
@@ -199,7 +201,8 @@ impl Log {
         journal.put(STATE, crate::verify::KEY, signer.log_key().to_string().as_bytes())?;
         let origin = signer.name().to_owned();
         let (jobs, queue) = mpsc::channel();
-        let start = Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
+        let start =
+            Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
         let (health, watched) = watch::channel(start);
         let (published, checkpoints) = watch::channel(recovered.note.as_deref().map(Arc::from));
         let (tree, lost) = (Arc::new(Mutex::new(recovered.tree)), Arc::new(AtomicU64::new(0)));
@@ -219,9 +222,11 @@ impl Log {
             tree,
         });
         let log = Self(shared.clone());
-        let writer = writer::Writer::new(&shared, signer, recovered.prev, recovered.intents, health, published);
+        let writer =
+            writer::Writer::new(&shared, signer, recovered.prev, recovered.intents, health, published);
         let thread = std::thread::Builder::new().name("evidence".to_owned());
-        let thread = thread.spawn(move || writer.run(&queue)).map_err(|error| Unavailable(error.to_string()))?;
+        let thread =
+            thread.spawn(move || writer.run(&queue)).map_err(|error| Unavailable(error.to_string()))?;
         *log.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         for event in recovered.events {
             log.append(event);
@@ -305,7 +310,11 @@ impl Log {
         let places = u32::try_from((bytes / PLACE + 1).min(most)).unwrap_or(u32::MAX);
         let item = Item {
             opens: (event.phase == Some(Phase::Intent)).then(|| event.id.0.clone()),
-            closes: event.parent.as_ref().filter(|_| event.phase == Some(Phase::Outcome)).map(|intent| intent.0.clone()),
+            closes: event
+                .parent
+                .as_ref()
+                .filter(|_| event.phase == Some(Phase::Outcome))
+                .map(|intent| intent.0.clone()),
             marks: record::marks(&event),
             since: Instant::now(),
             place: None,

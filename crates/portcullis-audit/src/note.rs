@@ -71,7 +71,11 @@ impl VerifierKey {
         };
         let public = public.try_into().map_err(|_| InvalidKey("the key has the wrong length"))?;
         let parsed = Self::new(name, algorithm, public);
-        if crate::hex(&parsed.id()) == id { Ok(parsed) } else { Err(InvalidKey("the id is not that of the key")) }
+        if crate::hex(&parsed.id()) == id {
+            Ok(parsed)
+        } else {
+            Err(InvalidKey("the id is not that of the key"))
+        }
     }
 
     /// The name: of a log its origin, of a witness its own.
@@ -122,7 +126,11 @@ fn cosigned(time: u64, text: &str) -> String {
 
 fn check_name(name: &str) -> Result<(), InvalidKey> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-    if name.is_empty() || name.contains(bad) { Err(InvalidKey("the name is empty or has spaces or a +")) } else { Ok(()) }
+    if name.is_empty() || name.contains(bad) {
+        Err(InvalidKey("the name is empty or has spaces or a +"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Signs: a name and a private key.
@@ -160,7 +168,10 @@ impl Signer {
     /// # Errors
     /// It is none.
     pub fn parse(text: &str) -> Result<Self, InvalidKey> {
-        let rest = text.trim().strip_prefix("PRIVATE+KEY+").ok_or(InvalidKey("it has to begin with PRIVATE+KEY+"))?;
+        let rest = text
+            .trim()
+            .strip_prefix("PRIVATE+KEY+")
+            .ok_or(InvalidKey("it has to begin with PRIVATE+KEY+"))?;
         let mut parts = rest.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(InvalidKey("it has to read PRIVATE+KEY+name+id+key"));

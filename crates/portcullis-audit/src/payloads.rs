@@ -37,7 +37,14 @@ pub enum Side {
 }
 
 /// Adds a content to an event: its digest, and the sealed thing itself if that is wanted.
-pub(crate) fn attach(keys: &DataKeys, keyring: &Keyring, keep: Keep, event: &mut Event, side: Side, bytes: &[u8]) {
+pub(crate) fn attach(
+    keys: &DataKeys,
+    keyring: &Keyring,
+    keep: Keep,
+    event: &mut Event,
+    side: Side,
+    bytes: &[u8],
+) {
     let mut content = keyring.digest(bytes);
     if keep == Keep::Encrypted {
         let person = event.who.person.as_deref().unwrap_or("nobody");

@@ -174,7 +174,8 @@ pub fn due(journal: &dyn Journal, policy: &Policy, now: SystemTime) -> Result<u6
         for entry in entries {
             // What cannot be read is kept: somebody has to look at it.
             let Ok(record) = Record::parse(&entry.record) else { break 'reading };
-            let ended = UNIX_EPOCH + Duration::from_micros(u64::try_from(record.event.time.end_us).unwrap_or(0));
+            let ended =
+                UNIX_EPOCH + Duration::from_micros(u64::try_from(record.event.time.end_us).unwrap_or(0));
             let over = ended.checked_add(policy.keeps(&record.event)).is_some_and(|until| until <= now);
             let marks = crate::record::marks(&record.event);
             if !over || holds.values().any(|hold| hold.holds(&marks)) {
@@ -194,7 +195,11 @@ pub async fn apply(log: &Log, policy: &Policy, now: SystemTime) -> Result<(u64, 
     let journal = log.journal();
     let (policy, read) = (policy.clone(), journal.clone());
     let found = tokio::task::spawn_blocking(move || {
-        Ok::<_, Unavailable>((due(&*read, &policy, now)?, read.extent()?.first, expired(&*read, &policy, now)?))
+        Ok::<_, Unavailable>((
+            due(&*read, &policy, now)?,
+            read.extent()?.first,
+            expired(&*read, &policy, now)?,
+        ))
     });
     let (before, first, expired) = found.await.map_err(|error| Unavailable(error.to_string()))??;
     for key in &expired {
@@ -251,18 +256,24 @@ pub(crate) fn keep_base(journal: &dyn Journal, base: &Frontier) -> Result<(), Un
 }
 
 /// What was removed was removed in order: the log says so, and a checkpoint is signed over just that.
-pub(crate) fn check(journal: &dyn Journal, keys: &[VerifierKey], report: &mut Report) -> Result<(), Unavailable> {
+pub(crate) fn check(
+    journal: &dyn Journal,
+    keys: &[VerifierKey],
+    report: &mut Report,
+) -> Result<(), Unavailable> {
     let Some(base) = base(journal)?.filter(|base| base.size() > 0) else { return Ok(()) };
     let (size, root) = (base.size(), base.root());
     let said = (size.to_string(), crate::hex(&root));
     if !report.truncations.contains(&said) {
-        let text = format!("the events before {size} are gone, and no event of the log says that they were removed");
+        let text =
+            format!("the events before {size} are gone, and no event of the log says that they were removed");
         report.add(verify::Kind::Truncation, Some((0, size)), text);
     }
     let note = journal.get(crate::log::CHECKPOINT, &crate::log::checkpoint_name(size))?;
     let signed = note.and_then(|note| crate::Checkpoint::verify(&String::from_utf8_lossy(&note), keys).ok());
     if signed.is_none_or(|signed| signed.root != root) {
-        let text = format!("the events before {size} are gone, and no checkpoint is signed over what they were");
+        let text =
+            format!("the events before {size} are gone, and no checkpoint is signed over what they were");
         report.add(verify::Kind::Truncation, Some((0, size)), text);
     }
     Ok(())

@@ -72,8 +72,11 @@ impl Segments {
         std::os::unix::fs::DirBuilderExt::mode(made.recursive(true), 0o700);
         made.create(folder).map_err(failed(folder))?;
         let path = folder.join("lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed(&path))?;
-        lock.try_lock().map_err(|error| Unavailable(format!("{}: another process writes here: {error}", path.display())))?;
+        let lock =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed(&path))?;
+        lock.try_lock().map_err(|error| {
+            Unavailable(format!("{}: another process writes here: {error}", path.display()))
+        })?;
         Self::with(folder, Some(lock))
     }
 
@@ -97,7 +100,12 @@ impl Segments {
         }
         let mut state = State { segments, next: 0, tail: Tail::Nowhere, writable: lock.is_some() };
         state.find_end()?;
-        Ok(Self { folder: folder.to_owned(), state: Mutex::new(state), loaded: Mutex::default(), _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            state: Mutex::new(state),
+            loaded: Mutex::default(),
+            _lock: lock,
+        })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -106,7 +114,8 @@ impl Segments {
 
     /// The file that an entry is in, as far as it was read.
     fn load(&self, seq: u64) -> Result<Option<Arc<Loaded>>, Unavailable> {
-        let found = self.state().segments.range(..=seq).next_back().map(|(first, path)| (*first, path.clone()));
+        let found =
+            self.state().segments.range(..=seq).next_back().map(|(first, path)| (*first, path.clone()));
         let Some((first, path)) = found else { return Ok(None) };
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = loaded.as_ref().filter(|known| known.first == first && known.next() > seq) {
@@ -124,7 +133,12 @@ impl Segments {
             let file = match &file {
                 Some(file) => file,
                 None => {
-                    let open = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(self.folder.join(TILES));
+                    let open = OpenOptions::new()
+                        .create(true)
+                        .write(true)
+                        .truncate(false)
+                        .mode(0o600)
+                        .open(self.folder.join(TILES));
                     file.insert(open?)
                 }
             };
@@ -172,7 +186,13 @@ impl State {
         if matches!(self.tail, Tail::Nowhere) {
             let path = folder.join(format!("{:020}.log", self.next));
             let mut made = OpenOptions::new();
-            let file = made.create(true).write(true).truncate(true).mode(0o600).open(&path).map_err(failed(&path))?;
+            let file = made
+                .create(true)
+                .write(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path)
+                .map_err(failed(&path))?;
             beside::sync_folder(folder)?;
             self.segments.insert(self.next, path);
             self.tail = Tail::At { file, first: self.next, end: 0, torn: false };
@@ -237,7 +257,10 @@ impl Journal for Segments {
         drop(state);
         // Derived: what is missing is computed again.
         if let Err(error) = self.write_tiles(entries) {
-            tracing::warn!(error = error.to_string(), "hashes of the evidence log were not kept; the next start takes longer");
+            tracing::warn!(
+                error = error.to_string(),
+                "hashes of the evidence log were not kept; the next start takes longer"
+            );
         }
         Ok(())
     }
@@ -245,6 +268,9 @@ impl Journal for Segments {
     fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         let mut next = from;
+        // What follows the last whole frame is no entry yet.
+        let there = self.state().next.saturating_sub(from);
+        let most = most.min(usize::try_from(there).unwrap_or(usize::MAX));
         while entries.len() < most && bytes < READ {
             let Some(loaded) = self.load(next)? else { break };
             let before = entries.len();
@@ -266,8 +292,11 @@ impl Journal for Segments {
     fn find(&self, search: &Search, most: usize) -> Result<Vec<Entry>, Unavailable> {
         let segments: Vec<(u64, PathBuf)> = self.state().segments.clone().into_iter().collect();
         let mut found = Vec::new();
-        let ordered: Box<dyn Iterator<Item = (u64, PathBuf)>> =
-            if search.newest_first { Box::new(segments.into_iter().rev()) } else { Box::new(segments.into_iter()) };
+        let ordered: Box<dyn Iterator<Item = (u64, PathBuf)>> = if search.newest_first {
+            Box::new(segments.into_iter().rev())
+        } else {
+            Box::new(segments.into_iter())
+        };
         for (first, path) in ordered {
             if found.len() >= most {
                 break;
@@ -287,7 +316,8 @@ impl Journal for Segments {
         let first = self.extent()?.first;
         let bytes = fs::read(self.folder.join(TILES)).unwrap_or_default();
         let skipped = usize::try_from(first / TILE).unwrap_or(usize::MAX);
-        let tiles = bytes.chunks_exact(32).skip(skipped).map(|tile| tile.try_into().expect("it has 32 bytes"));
+        let tiles =
+            bytes.chunks_exact(32).skip(skipped).map(|tile| tile.try_into().expect("it has 32 bytes"));
         // One that was never written is a hole, and ends what is known.
         Ok(tiles.take_while(|tile| *tile != [0; 32]).collect())
     }
@@ -297,7 +327,9 @@ impl Journal for Segments {
         if seq > state.next {
             return Err(Unavailable(format!("there is no event {seq}")));
         }
-        while let Some((first, path)) = state.segments.first_key_value().map(|(first, path)| (*first, path.clone())) {
+        while let Some((first, path)) =
+            state.segments.first_key_value().map(|(first, path)| (*first, path.clone()))
+        {
             if first >= seq {
                 break;
             }
@@ -357,7 +389,9 @@ fn look(loaded: &Loaded, search: &Search, most: usize, found: &mut Vec<Entry>) {
         if found.len() >= most {
             return;
         }
-        let Some(record) = loaded.record(seq).filter(|record| segment::may_have(record, search)) else { continue };
+        let Some(record) = loaded.record(seq).filter(|record| segment::may_have(record, search)) else {
+            continue;
+        };
         // What is no record any more is for the verifier to tell of.
         if record::marks_of(record).is_ok_and(|marks| search.matches(&marks)) {
             found.extend(loaded.entry(seq));

@@ -7,6 +7,11 @@ use portcullis_model::{Journal, Unavailable};
 use crate::merkle::Hash;
 use crate::verify::Report;
 
-pub(crate) fn check(_: &dyn Journal, _: &[Vec<u8>], _: &BTreeMap<u64, Hash>, _: &mut Report) -> Result<(), Unavailable> {
+pub(crate) fn check(
+    _: &dyn Journal,
+    _: &[Vec<u8>],
+    _: &BTreeMap<u64, Hash>,
+    _: &mut Report,
+) -> Result<(), Unavailable> {
     Ok(())
 }

@@ -90,7 +90,9 @@ fn checkpoints(
             Ok(opened) => {
                 if crate::log::checkpoint_name(opened.checkpoint.size) != name {
                     let text = format!("the checkpoint {name} is over {} events", opened.checkpoint.size);
-                    report.add(Kind::Checkpoint, None, text);
+                    let (size, named) =
+                        (opened.checkpoint.size, name.parse().unwrap_or(opened.checkpoint.size));
+                    report.add(Kind::Checkpoint, Some((size.min(named), size.max(named))), text);
                 }
                 held.entry(opened.checkpoint.size).or_default().push(Held { opened, external: false });
             }
@@ -103,7 +105,9 @@ fn checkpoints(
     }
     for note in &demands.since {
         match Checkpoint::open(note, keys) {
-            Ok(opened) => held.entry(opened.checkpoint.size).or_default().push(Held { opened, external: true }),
+            Ok(opened) => {
+                held.entry(opened.checkpoint.size).or_default().push(Held { opened, external: true })
+            }
             Err(error) => report.add(Kind::Checkpoint, None, format!("a checkpoint that was given: {error}")),
         }
     }
@@ -116,7 +120,9 @@ fn judge(held: &BTreeMap<u64, Vec<Held>>, end: u64, roots: &BTreeMap<u64, Hash>,
     // The first from within that differs says where; those after it differ for the same reason.
     let mut differs = false;
     for (size, same_size) in held {
-        if let Some(two) = same_size.iter().find(|held| held.opened.checkpoint.root != same_size[0].opened.checkpoint.root) {
+        if let Some(two) =
+            same_size.iter().find(|held| held.opened.checkpoint.root != same_size[0].opened.checkpoint.root)
+        {
             let text = format!(
                 "two checkpoints over {size} events are signed and differ ({} of them from elsewhere): the log was forked",
                 same_size.iter().filter(|held| held.external).count()
@@ -127,7 +133,9 @@ fn judge(held: &BTreeMap<u64, Vec<Held>>, end: u64, roots: &BTreeMap<u64, Hash>,
         }
         let checkpoint = &same_size[0].opened.checkpoint;
         if *size > end {
-            let text = format!("a checkpoint over {size} events is signed, and there are {end}: the log was cut or rolled back");
+            let text = format!(
+                "a checkpoint over {size} events is signed, and there are {end}: the log was cut or rolled back"
+            );
             report.add(Kind::RolledBack, Some((end, *size)), text);
         } else if let Some(root) = roots.get(size) {
             if *root == checkpoint.root {
@@ -168,7 +176,10 @@ fn witnessed(
         }
     }
     if demands.witnesses > 0 && report.witnesses.len() < demands.witnesses {
-        let text = format!("no checkpoint that fits is signed by {} of the witnesses that are trusted", demands.witnesses);
+        let text = format!(
+            "no checkpoint that fits is signed by {} of the witnesses that are trusted",
+            demands.witnesses
+        );
         report.add(Kind::Unwitnessed, Some((report.first, report.next)), text);
     }
 }

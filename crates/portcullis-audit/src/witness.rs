@@ -71,13 +71,17 @@ impl Request {
         let malformed = Refusal::Malformed;
         let (head, note) = body.split_once("\n\n").ok_or(malformed("it has no blank line"))?;
         let mut lines = head.lines();
-        let old = lines.next().and_then(|line| line.strip_prefix("old ")).ok_or(malformed("it does not begin with old"))?;
+        let old = lines
+            .next()
+            .and_then(|line| line.strip_prefix("old "))
+            .ok_or(malformed("it does not begin with old"))?;
         let number: u64 = old.parse().map_err(|_| malformed("the old size is no number"))?;
         if number.to_string() != old {
             return Err(malformed("the old size is not written as numbers are"));
         }
         let hash = |line: &str| BASE64.decode(line).ok().and_then(|hash| Hash::try_from(hash).ok());
-        let proof = lines.map(hash).collect::<Option<Vec<_>>>().ok_or(malformed("a line of the proof is no hash"))?;
+        let proof =
+            lines.map(hash).collect::<Option<Vec<_>>>().ok_or(malformed("a line of the proof is no hash"))?;
         if proof.len() > HASHES {
             return Err(malformed("the proof is too long"));
         }
@@ -138,7 +142,8 @@ impl Witness {
         if request.old != size || new.size == size && new.root != root {
             return Err(Refusal::Conflict(size));
         }
-        verify_consistency((size, &root), (new.size, &new.root), &request.proof).map_err(|_| Refusal::Inconsistent)?;
+        verify_consistency((size, &root), (new.size, &new.root), &request.proof)
+            .map_err(|_| Refusal::Inconsistent)?;
         Ok(self.signer.cosign(&new.text(), now))
     }
 }

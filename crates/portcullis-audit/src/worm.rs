@@ -36,8 +36,11 @@ pub enum NotKept {
 /// It is not kept.
 pub fn keep(folder: &Path, note: &str) -> Result<PathBuf, NotKept> {
     let checkpoint = Checkpoint::parse_unverified(note)?;
-    let origin: String =
-        checkpoint.origin.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' }).collect();
+    let origin: String = checkpoint
+        .origin
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' })
+        .collect();
     let path = folder.join(format!("{origin}-{:020}.checkpoint", checkpoint.size));
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o444).open(&path)?;
@@ -47,7 +50,8 @@ pub fn keep(folder: &Path, note: &str) -> Result<PathBuf, NotKept> {
     match write() {
         Ok(()) => Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let there = fs::read_to_string(&path).map_err(|error| NotKept::Io { path: path.clone(), error })?;
+            let there =
+                fs::read_to_string(&path).map_err(|error| NotKept::Io { path: path.clone(), error })?;
             match Checkpoint::parse_unverified(&there) {
                 Ok(there) if there == checkpoint => Ok(path),
                 _ => Err(NotKept::Forked(path)),

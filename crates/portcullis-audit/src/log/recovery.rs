@@ -98,7 +98,8 @@ pub(super) fn recover(journal: &dyn Journal, signer: &Signer) -> Result<Recovere
         None => Checkpoint { origin: signer.name().to_owned(), size: 0, root: merkle::empty() },
     };
     if checkpoint.size > extent.next {
-        let message = format!("its last checkpoint has {} events, and there are {}", checkpoint.size, extent.next);
+        let message =
+            format!("its last checkpoint has {} events, and there are {}", checkpoint.size, extent.next);
         return Err(OpenError::Altered(message));
     }
     let tree = checked_tree(journal, &checkpoint)?;
@@ -136,7 +137,12 @@ fn intents(journal: &dyn Journal) -> Result<BTreeMap<String, u64>, Unavailable> 
     Ok(serde_json::from_slice(&kept).unwrap_or_default())
 }
 
-fn follow(intents: &mut BTreeMap<String, u64>, bytes: &[u8], seq: u64, origin: &str) -> Result<(), OpenError> {
+fn follow(
+    intents: &mut BTreeMap<String, u64>,
+    bytes: &[u8],
+    seq: u64,
+    origin: &str,
+) -> Result<(), OpenError> {
     let record = Record::parse(bytes).map_err(|error| OpenError::Altered(format!("event {seq}: {error}")))?;
     if record.chain.log != origin {
         return Err(OpenError::Foreign(format!("it is the log {}", record.chain.log)));
@@ -156,12 +162,17 @@ fn events(
     checkpoint: &Checkpoint,
     intents: &BTreeMap<String, u64>,
 ) -> Result<Vec<Event>, Unavailable> {
-    let closed = journal.get(STATE, CLOSED)?.and_then(|text| String::from_utf8(text).ok()?.parse::<u64>().ok());
+    let closed =
+        journal.get(STATE, CLOSED)?.and_then(|text| String::from_utf8(text).ok()?.parse::<u64>().ok());
     if next == 0 || closed == Some(next) && intents.is_empty() {
         return Ok(Vec::new());
     }
     let mut recovery = Event::new(Kind::Recovery);
-    let detail = [("events", next), ("checkpoint", checkpoint.size), ("intents_without_outcome", intents.len() as u64)];
+    let detail = [
+        ("events", next),
+        ("checkpoint", checkpoint.size),
+        ("intents_without_outcome", intents.len() as u64),
+    ];
     recovery.detail = detail.map(|(name, number)| (name.to_owned(), number.to_string())).into();
     let mut events = vec![recovery];
     for id in intents.keys() {

@@ -114,12 +114,20 @@ impl Writer {
     }
 
     /// Waits for something, and takes what else is there.
-    fn collect(&mut self, queue: &Receiver<Job>, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) -> Vec<Box<Item>> {
+    fn collect(
+        &mut self,
+        queue: &Receiver<Job>,
+        asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>,
+    ) -> Vec<Box<Item>> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         let mut until = self.signed + self.settings.checkpoint_every;
         let lingering = self.settings.mode == Mode::Normal && !self.settings.linger.is_zero();
         while items.len() < EVENTS && bytes < BYTES {
-            let wait = if items.is_empty() || lingering { until.saturating_duration_since(Instant::now()) } else { Duration::ZERO };
+            let wait = if items.is_empty() || lingering {
+                until.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
             match queue.recv_timeout(wait) {
                 Ok(Job::Event(item)) => {
                     if items.is_empty() {
@@ -220,7 +228,11 @@ impl Writer {
             let closing = self.closing.load(Ordering::Relaxed) || self.shared.strong_count() == 0;
             let since = closing.then(|| *closing_since.get_or_insert_with(Instant::now));
             if since.is_some_and(|since| since.elapsed() >= self.settings.patience) {
-                tracing::error!(events = batch.items.len(), error = failed.0, "events were lost: the evidence log fails at the end");
+                tracing::error!(
+                    events = batch.items.len(),
+                    error = failed.0,
+                    "events were lost: the evidence log fails at the end"
+                );
                 self.ended = true;
                 return;
             }
@@ -338,7 +350,8 @@ impl Writer {
         while self.kept.len() > CHECKPOINTS {
             let old = self.kept.pop_front();
             // The last of an hour stays.
-            if let Some(old) = old.filter(|old| self.kept.front().is_some_and(|next| hour(next) == hour(old))) {
+            if let Some(old) = old.filter(|old| self.kept.front().is_some_and(|next| hour(next) == hour(old)))
+            {
                 self.journal.remove(CHECKPOINT, &name(old.0))?;
             }
         }

@@ -20,7 +20,13 @@ pub enum ProofError {
 ///
 /// # Errors
 /// It was not proved.
-pub fn verify_inclusion(index: u64, leaf: &Hash, size: u64, root: &Hash, path: &[Hash]) -> Result<(), ProofError> {
+pub fn verify_inclusion(
+    index: u64,
+    leaf: &Hash,
+    size: u64,
+    root: &Hash,
+    path: &[Hash],
+) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }

@@ -89,8 +89,11 @@ impl Loaded {
 
 /// Whether the words that are looked for occur. Those that JSON writes in another way are not asked for.
 pub(super) fn may_have(bytes: &[u8], search: &Search) -> bool {
-    let words = [&search.person, &search.server, &search.tool, &search.decision, &search.finding, &search.kind];
-    let plain = |word: &&String| word.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\');
+    let words =
+        [&search.person, &search.server, &search.tool, &search.decision, &search.finding, &search.kind];
+    let plain = |word: &&String| {
+        word.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\')
+    };
     let mut words = words.into_iter().flatten().filter(plain);
     words.all(|word| memmem::find(bytes, word.as_bytes()).is_some())
 }

@@ -8,7 +8,12 @@ use super::Segments;
 
 fn entry(seq: u64) -> Entry {
     let record = format!("{{\"chain\":{{\"log\":\"l\",\"prev\":\"\",\"seq\":{seq}}},\"kind\":\"exchange\"}}");
-    Entry { seq, record: record.into_bytes(), payload: (seq % 2 == 1).then(|| vec![7; 5]), ..Entry::default() }
+    Entry {
+        seq,
+        record: record.into_bytes(),
+        payload: (seq % 2 == 1).then(|| vec![7; 5]),
+        ..Entry::default()
+    }
 }
 
 fn entries(from: u64, to: u64) -> Vec<Entry> {
@@ -113,7 +118,10 @@ fn what_is_looked_for_is_found_from_either_end() {
     assert_eq!(found(&Search { newest_first: true, ..bob.clone() }, 2), [7, 4]);
     assert_eq!(found(&Search { newest_first: true, from: Some(4), ..bob.clone() }, 2), [1]);
     assert_eq!(found(&Search { since: Some(2), until: Some(7), ..bob }, 9), [4]);
-    assert_eq!(found(&Search { person: Some("\u{e9}v\u{e9}".to_owned()), ..Search::default() }, 9), [2, 5, 8]);
+    assert_eq!(
+        found(&Search { person: Some("\u{e9}v\u{e9}".to_owned()), ..Search::default() }, 9),
+        [2, 5, 8]
+    );
     assert_eq!(found(&Search { kind: Some("exchange".to_owned()), ..Search::default() }, 9), [0_u64; 0]);
 }
 

@@ -80,7 +80,10 @@ impl<'a> Walk<'a> {
     pub(super) fn journal(&mut self, journal: &dyn Journal) -> Result<(), Unavailable> {
         let extent = journal.extent()?;
         if extent.first > self.next {
-            let text = format!("the events before {} are gone, and nothing says that they were removed", extent.first);
+            let text = format!(
+                "the events before {} are gone, and nothing says that they were removed",
+                extent.first
+            );
             self.report.add(Kind::Missing, Some((self.next, extent.first)), text);
             self.in_order = false;
             self.next = extent.first;
@@ -152,7 +155,8 @@ impl<'a> Walk<'a> {
             return false;
         }
         self.next = expected + 1;
-        let fits = self.prev.is_none_or(|prev| hex(&prev) == chain.prev) && (expected > 0 || chain.prev.is_empty());
+        let fits =
+            self.prev.is_none_or(|prev| hex(&prev) == chain.prev) && (expected > 0 || chain.prev.is_empty());
         match (self.doubtful.take(), fits) {
             (None, true) => {}
             (None, false) => self.doubtful = Some(expected),
@@ -176,7 +180,9 @@ impl<'a> Walk<'a> {
 
     fn payload(&mut self, seen: &Seen, payload: Option<&[u8]>) {
         let sealed = [("input", &seen.input), ("output", &seen.output)];
-        for (side, content) in sealed.into_iter().filter_map(|(side, content)| Some((side, content.as_ref()?))) {
+        for (side, content) in
+            sealed.into_iter().filter_map(|(side, content)| Some((side, content.as_ref()?)))
+        {
             let Some(hash) = &content.sealed else { continue };
             match payload.map(|payload| payloads::slice(content, payload)) {
                 None => self.report.payloads_gone += 1,

@@ -33,7 +33,8 @@ async fn a_witness_signs_what_continues_what_it_signed_and_nothing_else() {
         log.cosigned(*size, cosigned);
         last = Some(asked.checkpoint);
     }
-    let refused = |request: &Request, last: Option<&Checkpoint>| witness.cosign(request, last, 0).unwrap_err();
+    let refused =
+        |request: &Request, last: Option<&Checkpoint>| witness.cosign(request, last, 0).unwrap_err();
     let newest = request(300, &notes[3]);
     assert_eq!(refused(&request(0, &notes[3]), last.as_ref()), Refusal::Conflict(700));
     let at_300 = Checkpoint::parse_unverified(&notes[2].1).unwrap();
@@ -41,7 +42,8 @@ async fn a_witness_signs_what_continues_what_it_signed_and_nothing_else() {
     assert_eq!(refused(&wrong, Some(&at_300)).status(), 422);
     let other = Checkpoint { root: [7; 32], ..at_300.clone() };
     assert_eq!(refused(&newest, Some(&other)).status(), 422, "it does not continue what was signed");
-    let forked = Request { old: 300, proof: Vec::new(), checkpoint: at_300.clone(), note: notes[2].1.clone() };
+    let forked =
+        Request { old: 300, proof: Vec::new(), checkpoint: at_300.clone(), note: notes[2].1.clone() };
     assert_eq!(refused(&forked, Some(&other)), Refusal::Conflict(300));
     let stranger = Signer::generate(log.origin()).unwrap();
     let unsigned = Request { note: at_300.sign(&stranger), checkpoint: at_300, old: 0, proof: Vec::new() };
@@ -77,7 +79,8 @@ async fn a_folder_that_is_written_once_tells_two_histories_apart() {
         let path = worm::keep(kept.path(), &note).unwrap();
         assert_eq!(worm::keep(kept.path(), &note).unwrap(), path, "twice is no harm");
     }
-    let other = Checkpoint { origin: log.origin().to_owned(), size: 10, root: [1; 32] }.sign(&signer(folder.path()));
+    let other =
+        Checkpoint { origin: log.origin().to_owned(), size: 10, root: [1; 32] }.sign(&signer(folder.path()));
     assert!(matches!(worm::keep(kept.path(), &other), Err(worm::NotKept::Forked(_))));
     log.close();
     let mut demands = trusting(folder.path());

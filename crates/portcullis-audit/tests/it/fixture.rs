@@ -95,7 +95,8 @@ impl Copy {
             copy.entries.extend(read);
         }
         for kind in ["checkpoint", "state", "data-key", "hold"] {
-            copy.beside.extend(journal.list(kind, "").unwrap().into_iter().map(|(name, value)| (kind, name, value)));
+            copy.beside
+                .extend(journal.list(kind, "").unwrap().into_iter().map(|(name, value)| (kind, name, value)));
         }
         copy
     }

@@ -1,6 +1,7 @@
 //! The log against its own surface: written, crashed, altered, removed, proved.
 
 mod anchors;
+mod bundles;
 mod fixture;
 mod payloads;
 mod retention;

@@ -57,13 +57,17 @@ async fn payloads_are_read_with_the_secret_and_are_in_no_file_in_the_clear() {
 #[tokio::test]
 async fn digests_alone_are_kept_unless_payloads_are_wanted() {
     let folder = tempfile::tempdir().unwrap();
-    let log = Log::open(segments(folder.path()), signer(folder.path()), keyring(), settings(Mode::Strict)).unwrap();
+    let log =
+        Log::open(segments(folder.path()), signer(folder.path()), keyring(), settings(Mode::Strict)).unwrap();
     log.append(with_payloads(&log, 0)).durable().await.unwrap();
     let entry = log.journal().read(0, 1).unwrap().remove(0);
     let input = Record::parse(&entry.record).unwrap().event.input.unwrap();
     assert_eq!(entry.payload, None);
     assert_eq!((input.digest.clone(), input.size), (keyring().digest(b"{\"name\":\"person 0\"}").digest, 19));
-    assert_ne!(input.digest, Keyring::derive(b"another secret, of another gateway").digest(b"{\"name\":\"person 0\"}").digest);
+    assert_ne!(
+        input.digest,
+        Keyring::derive(b"another secret, of another gateway").digest(b"{\"name\":\"person 0\"}").digest
+    );
     log.close();
 }
 
@@ -81,7 +85,8 @@ async fn a_swapped_payload_is_found() {
     copy.put_into(&*journal);
     let report = verified(&*journal, &trusting(folder.path()));
     for seq in [2, 7] {
-        let found = report.problems.iter().any(|it| it.kind == Kind::Payload && it.events == Some((seq, seq + 1)));
+        let found =
+            report.problems.iter().any(|it| it.kind == Kind::Payload && it.events == Some((seq, seq + 1)));
         assert!(found, "{report:?}");
     }
 }
@@ -91,10 +96,15 @@ async fn erasing_a_person_destroys_their_payloads_and_nothing_else_and_proofs_st
     let folder = tempfile::tempdir().unwrap();
     let log = log(folder.path()).await;
     let person = event(3).who.person.unwrap();
-    let erased = retention::erase(&log, &person, "request 17", Event::new(portcullis_audit::Kind::Erasure)).await.unwrap();
+    let erased = retention::erase(&log, &person, "request 17", Event::new(portcullis_audit::Kind::Erasure))
+        .await
+        .unwrap();
     assert_eq!(erased, 1);
     for number in [3, 8] {
-        assert!(matches!(read(&log, &keyring(), number, Side::Input), Err(Unreadable::Erased(_))), "{number}");
+        assert!(
+            matches!(read(&log, &keyring(), number, Side::Input), Err(Unreadable::Erased(_))),
+            "{number}"
+        );
     }
     assert!(read(&log, &keyring(), 4, Side::Input).is_ok());
     // What comes later has a key of its own: the running log has forgotten the destroyed one.
@@ -103,7 +113,11 @@ async fn erasing_a_person_destroys_their_payloads_and_nothing_else_and_proofs_st
     log.close();
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good(), "{report:?}");
-    let tombstone = Copy::of(&*log.journal()).entries.into_iter().map(|entry| Record::parse(&entry.record).unwrap().event);
-    let tombstone = tombstone.into_iter().find(|event| event.kind == portcullis_audit::Kind::Erasure).unwrap();
+    let tombstone = Copy::of(&*log.journal())
+        .entries
+        .into_iter()
+        .map(|entry| Record::parse(&entry.record).unwrap().event);
+    let tombstone =
+        tombstone.into_iter().find(|event| event.kind == portcullis_audit::Kind::Erasure).unwrap();
     assert_eq!((&*tombstone.detail["person"], &*tombstone.detail["basis"]), (&*person, "request 17"));
 }

@@ -62,7 +62,10 @@ async fn tagged_systems_and_long_classes_and_holds_keep_what_is_behind_them() {
     assert!(matches!(erased, Err(Undone::Held(_))));
     retention::release(&log, "case-4", Event::new(Kind::Hold)).await.unwrap();
     assert_eq!(retention::due(&*journal, &short, days(185)).unwrap(), 512);
-    assert!(matches!(retention::release(&log, "case-4", Event::new(Kind::Hold)).await, Err(Undone::NoSuchHold(_))));
+    assert!(matches!(
+        retention::release(&log, "case-4", Event::new(Kind::Hold)).await,
+        Err(Undone::NoSuchHold(_))
+    ));
     log.close();
     let holds = Copy::of(&*journal).entries.into_iter().map(|entry| Record::parse(&entry.record).unwrap());
     assert_eq!(holds.filter(|record| record.event.kind == Kind::Hold).count(), 2);

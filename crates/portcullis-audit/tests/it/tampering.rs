@@ -12,7 +12,9 @@ use portcullis_audit::witness::{Request, Witness, accept};
 use portcullis_audit::{Checkpoint, Log, Mode, Signer, merkle};
 use portcullis_model::Journal;
 
-use crate::fixture::{Copy, ORIGIN, event, fill, keyring, open, segments, settings, signer, trusting, verified};
+use crate::fixture::{
+    Copy, ORIGIN, event, fill, keyring, open, segments, settings, signer, trusting, verified,
+};
 
 /// 40 events with checkpoints over 10, 20, 30 and 40, all signed by a witness but the last.
 struct Genuine {
@@ -24,7 +26,8 @@ struct Genuine {
 async fn genuine() -> Genuine {
     let folder = tempfile::tempdir().unwrap();
     let log = open(segments(folder.path()), folder.path());
-    let witness = Witness::new(Signer::generate("witness.example/w1").unwrap(), vec![signer(folder.path()).log_key()]);
+    let witness =
+        Witness::new(Signer::generate("witness.example/w1").unwrap(), vec![signer(folder.path()).log_key()]);
     let mut last: Option<Checkpoint> = None;
     for size in [10, 20, 30, 40] {
         fill(&log, 10, &[]).await;
@@ -55,9 +58,12 @@ fn sign_again(copy: &mut Copy, signer: &Signer) {
     for (place, entry) in copy.entries.iter_mut().enumerate() {
         let text = String::from_utf8(entry.record.clone()).unwrap();
         let (_, event) = text.split_once("},").unwrap();
-        let link = prev.map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()).unwrap_or_default();
+        let link = prev
+            .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            .unwrap_or_default();
         entry.record =
-            format!("{{\"chain\":{{\"log\":\"{ORIGIN}\",\"prev\":\"{link}\",\"seq\":{place}}},{event}").into_bytes();
+            format!("{{\"chain\":{{\"log\":\"{ORIGIN}\",\"prev\":\"{link}\",\"seq\":{place}}},{event}")
+                .into_bytes();
         let leaf = merkle::leaf(&entry.record);
         prev = Some(leaf);
         tree.push(leaf);
@@ -255,7 +261,8 @@ pub(crate) async fn suite(make: impl Fn(&Path) -> Arc<dyn Journal>) {
         (case.demand)(&mut demands, &genuine);
         let report = verified(&*journal, &demands);
         let (kind, events) = case.finds;
-        let found = report.problems.iter().any(|problem| problem.kind == kind && problem.events == Some(events));
+        let found =
+            report.problems.iter().any(|problem| problem.kind == kind && problem.events == Some(events));
         assert!(found, "{}: {:#?}", case.name, report.problems);
     }
 }
@@ -310,7 +317,8 @@ async fn two_histories_of_one_log_are_told_of() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::copy(genuine.folder.path().join("test.key"), other.path().join("test.key")).unwrap();
     // The same key writes another log up to the same size.
-    let log = Log::open(segments(other.path()), signer(other.path()), keyring(), settings(Mode::Strict)).unwrap();
+    let log =
+        Log::open(segments(other.path()), signer(other.path()), keyring(), settings(Mode::Strict)).unwrap();
     for number in 100..140 {
         log.append(event(number));
     }
