@@ -22,12 +22,13 @@ CARGO_FUZZ_VERSION := 0.13.2
 
 BIN := target/release/portcullis
 BENCH := target/release/portcullis-bench
+FILL := target/release/examples/fill
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps
+  bench-quick steps evidence
 
 ##@ Use
 
@@ -122,6 +123,11 @@ bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 	@tests/system-packages nginx
 	@$(BENCH) run --quick --strict --gateway $(BIN) --nginx "$$(command -v nginx)"
 
+.PHONY: evidence
+evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs
+	@tests/system-packages python3
+	@tests/evidence/run.py --bin $(BIN) --fill $(FILL)
+
 .PHONY: steps
 steps: toolchain ## Run the benches of identity and policy briefly, with generous bounds
 	@tests/system-packages python3
@@ -174,6 +180,15 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	    -- -max_total_time=$(SECONDS_EACH) -dict=fuzz/mcp.dict -print_final_stats=1; \
 	done
 
+.PHONY: evidence-long
+evidence-long: release release-fill ## Verify 1,000,000 events; writes docs/evidence.md
+	@{ \
+	  printf '# Evidence: how long verifying takes\n\nMade by `make evidence-long` (`tests/evidence/run.py --speed 1000000`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
+	  tests/evidence/run.py --bin $(BIN) --fill $(FILL) --speed 1000000 && printf '```\n'; \
+	} | tee target/evidence.md
+	@mv target/evidence.md docs/evidence.md
+
 ##@ Maintain
 
 .PHONY: generate
@@ -190,7 +205,7 @@ clean-peers: ## Remove the npm and PyPI packages that the tests and the quicksta
 	done
 
 # What the others stand on.
-.PHONY: toolchain nextest peers release release-bench
+.PHONY: toolchain nextest peers release release-bench release-fill
 
 toolchain:
 	@command -v cargo >/dev/null || { echo 'Rust is missing; install it from https://rustup.rs' >&2; exit 3; }
@@ -208,3 +223,6 @@ release: toolchain
 
 release-bench: toolchain
 	@cargo build --release --locked --quiet -p portcullis -p portcullis-bench
+
+release-fill: toolchain
+	@cargo build --release --locked --quiet -p portcullis-audit --example fill

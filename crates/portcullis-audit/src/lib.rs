@@ -41,6 +41,7 @@ pub use log::{Health, Log, Mode, OpenError, Receipt, Refused, Settings};
 pub use note::{InvalidKey, InvalidNote, Signer, VerifierKey};
 pub use record::Record;
 pub use segments::Segments;
+pub use time::parse_time;
 
 /// Bytes in hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! The executable: verbs, wiring, signals, exit codes. No logic.
 
 mod args;
+mod audit;
 mod banner;
 mod config;
 mod connect;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
+        Verb::Audit(verb) => audit::run(&verb),
         Verb::Doctor(verb) => doctor::run(&verb),
     };
     match done {
