@@ -185,6 +185,17 @@ impl Receipt {
     }
 }
 
+/// An event that waits for a place; lost when it is dropped without one.
+struct Waiting<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(lost) = self.0 {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Log {
     /// Opens a log for writing, on a thread of its own. Reads what it needs to go on (and blocks for it); after a crash it
     /// records the recovery. The signer's name is the log's origin.
@@ -277,16 +288,16 @@ impl Log {
     /// In strict mode, the event is not on the disk. In normal mode there is none.
     ///
     /// # Cancel safety
-    /// Dropping it before there was a place loses the event; [`Log::append`] does not wait.
+    /// Dropping it before there was a place loses the event, which is counted like any that finds none.
     pub async fn record(&self, event: Event) -> Result<(), Refused> {
         let patience = self.0.settings.patience;
         let (item, places) = self.item(event);
+        let mut waiting = Waiting(Some(&self.0.lost));
         let place = tokio::time::timeout(patience, self.0.places.clone().acquire_many_owned(places)).await;
         let strict = self.0.settings.mode == Mode::Strict;
-        let Ok(Ok(place)) = place else {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
-            return if strict { Err(Refused::Full) } else { Ok(()) };
-        };
+        let Ok(Ok(place)) = place else { return if strict { Err(Refused::Full) } else { Ok(()) } };
+        waiting.0 = None;
+        drop(waiting);
         let receipt = self.send(item, place);
         if strict {
             tokio::time::timeout(patience, receipt.durable()).await.unwrap_or(Err(Refused::Late))?;

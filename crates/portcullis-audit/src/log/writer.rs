@@ -282,7 +282,10 @@ impl Writer {
         self.next += batch.items.len() as u64;
         self.prev = batch.leaves.last().copied().or(self.prev);
         self.health.send_modify(|health| {
-            (health.durable, health.delay, health.trouble) = (self.next, delay, None);
+            (health.durable, health.delay) = (self.next, delay);
+            if health.trouble.take().is_some() {
+                tracing::info!("the evidence log can be written again");
+            }
         });
         for (seq, item) in (first..).zip(batch.items) {
             if let Some(opened) = item.opens {
