@@ -113,7 +113,7 @@ fn tell(report: &Report) {
     print(if report.is_good() { "whole and unaltered" } else { "NOT whole and unaltered" });
 }
 
-fn query(filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
+fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
     let time = |text: &Option<String>| match text {
         Some(text) => parse_time(text)
             .map(Some)
@@ -123,7 +123,7 @@ fn query(filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
     Ok(portcullis_model::Search {
         since: time(&filter.since)?,
         until: time(&filter.until)?,
-        person: person(filter)?,
+        person: person(path, filter)?,
         kind: filter.kind.clone(),
         server: filter.server.clone(),
         tool: filter.tool.clone(),
@@ -133,21 +133,20 @@ fn query(filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
     })
 }
 
-fn person(filter: &Filter) -> anyhow::Result<Option<String>> {
+fn person(path: &Path, filter: &Filter) -> anyhow::Result<Option<String>> {
     let Some(who) = &filter.person else { return Ok(None) };
     if who.starts_with("p-") && !who.contains('#') {
         return Ok(Some(who.clone()));
     }
     let (issuer, subject) =
         who.rsplit_once('#').ok_or_else(|| Usage(format!("{who} is neither p-… nor ISSUER#SUBJECT")))?;
-    let file =
-        filter.secret_file.as_ref().ok_or_else(|| Usage("a person's name needs --secret-file".to_owned()))?;
-    let secret = std::fs::read(file).with_context(|| file.display().to_string())?;
+    let file = filter.secret_file.clone().unwrap_or_else(|| path.join("secret"));
+    let secret = std::fs::read(&file).with_context(|| format!("{}: see --secret-file", file.display()))?;
     Ok(Some(Keyring::derive(secret.trim_ascii()).pseudonym(issuer, subject)))
 }
 
 fn search(asked: &Search) -> anyhow::Result<ExitCode> {
-    let query = portcullis_model::Search { newest_first: true, ..query(&asked.filter)? };
+    let query = portcullis_model::Search { newest_first: true, ..query(&asked.path, &asked.filter)? };
     for entry in journal(&asked.path)?.find(&query, asked.limit)? {
         if asked.json {
             print(String::from_utf8_lossy(&entry.record));
@@ -166,7 +165,7 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
         Format::Csv => export::Format::Csv,
         Format::Otlp => export::Format::Otlp,
     };
-    let (journal, mut query) = (journal(&asked.path)?, query(&asked.filter)?);
+    let (journal, mut query) = (journal(&asked.path)?, query(&asked.path, &asked.filter)?);
     query.from = asked.from;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut written = out.write_all(format.header().as_bytes());
@@ -188,7 +187,7 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
 
 fn prove(asked: &Prove) -> anyhow::Result<ExitCode> {
     let journal = journal(&asked.path)?;
-    let found = journal.find(&query(&asked.filter)?, asked.limit)?;
+    let found = journal.find(&query(&asked.path, &asked.filter)?, asked.limit)?;
     let packed = match bundle::pack(&journal, &found) {
         Ok(packed) => packed,
         Err(

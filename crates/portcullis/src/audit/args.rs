@@ -40,10 +40,10 @@ pub(crate) struct Verify {
 /// Which events.
 #[derive(Args, Debug)]
 pub(crate) struct Filter {
-    /// Of this person: a pseudonym (`p-…`), or `ISSUER#SUBJECT` with --secret-file
+    /// Of this person: a pseudonym (`p-…`), or `ISSUER#SUBJECT`
     #[arg(long, value_name = "WHO")]
     pub person: Option<String>,
-    /// The log's secret, which pseudonyms are made with
+    /// The log's secret, which pseudonyms are made with; `secret` in the folder, if it is not given
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
     /// Of this server
