@@ -1,7 +1,7 @@
 //! A signed head of the tree (C2SP tlog-checkpoint): whose log, how many events, and the root over them.
 //!
 //! No extension lines are written, and none is taken: nobody can check what they say. When a head was there is said by
-//! the times of witnesses and authorities.
+//! the times of witnesses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -92,7 +92,11 @@ impl Checkpoint {
         let Some(log) = checked.iter().find(by_log).map(|signed| signed.key) else {
             return Err(InvalidNote::Unsigned(checkpoint.origin));
         };
-        let witnesses = checked.iter().filter_map(|signed| Some((signed.key, signed.time?))).collect();
+        let witnesses = checked
+            .iter()
+            .filter(|signed| keys[signed.key].is_witness())
+            .map(|signed| (signed.key, signed.time))
+            .collect();
         Ok(Opened { checkpoint, log, witnesses })
     }
 }

@@ -3,9 +3,9 @@
 //! What happens becomes an [`Event`]; a [`Log`] writes it, by one thread that waits for the disk once for many of them, as a
 //! leaf of a Merkle tree (RFC 9162) and signs the tree's head from time to time ([`Checkpoint`], C2SP tlog-checkpoint).
 //! Signatures of the writer prove little, since the writer can sign again; so heads go to those who are not the writer: to
-//! witnesses that sign only what continues what they saw ([`witness`]), to a folder that nobody can write twice ([`worm`]), to
-//! a time stamping authority ([`timestamp`]). [`verify`] demands from a log, or from a slice that was packed for somebody
-//! ([`bundle`]), what it is told to demand, and names the event with which something is wrong.
+//! witnesses that sign only what continues what they saw ([`witness`]), and to a folder that nobody can write twice ([`worm`]).
+//! [`mod@verify`] demands from a log, or from a slice that was packed for somebody ([`bundle`]), what it is told to demand, and
+//! names the event with which something is wrong.
 //!
 //! Where a log is kept is a [`portcullis_model::Journal`]: files here ([`Segments`]), databases in `portcullis-store`.
 //!
@@ -26,7 +26,6 @@ mod record;
 pub mod retention;
 mod segments;
 mod time;
-pub mod timestamp;
 pub mod verify;
 pub mod witness;
 pub mod worm;

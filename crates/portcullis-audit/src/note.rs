@@ -98,15 +98,15 @@ impl VerifierKey {
         id
     }
 
-    /// Whether a signature is by this key; when it was made, if it says so.
-    fn check(&self, text: &str, signature: &[u8]) -> Option<Option<u64>> {
+    /// When a signature by this key was made, 0 if it does not say so; `None` if it is not by this key.
+    fn check(&self, text: &str, signature: &[u8]) -> Option<u64> {
         let key = UnparsedPublicKey::new(&ED25519, &self.public);
         match self.algorithm {
-            Algorithm::Ed25519 => key.verify(text.as_bytes(), signature).ok().map(|()| None),
+            Algorithm::Ed25519 => key.verify(text.as_bytes(), signature).ok().map(|()| 0),
             Algorithm::Cosignature => {
                 let (time, signature) = signature.split_at_checked(8)?;
                 let time = u64::from_be_bytes(time.try_into().ok()?);
-                key.verify(cosigned(time, text).as_bytes(), signature).ok().map(|()| Some(time))
+                key.verify(cosigned(time, text).as_bytes(), signature).ok().map(|()| time)
             }
         }
     }
@@ -238,8 +238,8 @@ fn line(key: &VerifierKey, signature: &[u8]) -> String {
 pub(crate) struct Checked {
     /// Whose, as a place among the keys that were given.
     pub(crate) key: usize,
-    /// When it was made, in seconds since 1970, if it says so.
-    pub(crate) time: Option<u64>,
+    /// When it was made, in seconds since 1970, if it is a witness's; else 0.
+    pub(crate) time: u64,
 }
 
 /// A note, divided.

@@ -139,9 +139,3 @@ impl Record {
         merkle::leaf(bytes)
     }
 }
-
-/// The place that a record says it has.
-pub(crate) fn chain(bytes: &[u8]) -> Result<Chain, InvalidRecord> {
-    let Placed { chain } = serde_json::from_slice(bytes).map_err(|error| InvalidRecord(error.to_string()))?;
-    Ok(chain)
-}

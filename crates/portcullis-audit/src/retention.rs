@@ -22,9 +22,9 @@ use crate::note::VerifierKey;
 use crate::record::Record;
 use crate::verify::{self, Report};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 /// The least for events of tagged systems.
-pub const FLOOR: Duration = Duration::from_secs(184 * 24 * 3600);
+pub const FLOOR: Duration = Duration::from_hours(184 * 24);
 const BASE: &str = "base";
 /// Where legal holds lie.
 const HOLD: &str = "hold";

@@ -30,8 +30,6 @@ pub struct Demands {
     pub witnesses: usize,
     /// Checkpoints that were kept elsewhere: the log has to continue each of them.
     pub since: Vec<String>,
-    /// Time stamping authorities that are trusted (certificates, DER), and that at least one time stamp is demanded.
-    pub time_stamps: Option<Vec<Vec<u8>>>,
 }
 
 /// Where the log's own key lies.
@@ -71,9 +69,6 @@ pub fn verify(journal: &dyn Journal, demands: &Demands) -> Result<Report, Unavai
     judge(&held, end, &roots, &mut report);
     retention::check(journal, &keys, &mut report)?;
     witnessed(&held, &keys, &roots, demands, &mut report);
-    if let Some(authorities) = &demands.time_stamps {
-        crate::timestamp::check(journal, authorities, &roots, &mut report)?;
-    }
     Ok(report)
 }
 
@@ -106,7 +101,7 @@ fn checkpoints(
     for note in &demands.since {
         match Checkpoint::open(note, keys) {
             Ok(opened) => {
-                held.entry(opened.checkpoint.size).or_default().push(Held { opened, external: true })
+                held.entry(opened.checkpoint.size).or_default().push(Held { opened, external: true });
             }
             Err(error) => report.add(Kind::Checkpoint, None, format!("a checkpoint that was given: {error}")),
         }

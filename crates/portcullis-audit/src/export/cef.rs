@@ -12,7 +12,9 @@ pub(super) fn write(record: &Record) -> String {
         line.push('|');
         line.push_str(&escaped(field, '|'));
     }
-    line.push_str(&format!("|{}|", severity(record)));
+    line.push('|');
+    line.push_str(&severity(record).to_string());
+    line.push('|');
     let millis = |micros: i64| Some(micros.div_euclid(1000).to_string());
     let fields = [
         ("externalId", Some(event.id.0.clone())),

@@ -49,16 +49,19 @@ pub(super) struct Writer {
     health: watch::Sender<Health>,
     published: watch::Sender<Option<Arc<str>>>,
     signed: Instant,
-    truncations: Vec<(u64, Box<Event>, oneshot::Sender<Result<(), Refused>>)>,
+    truncations: Vec<Truncation>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
 }
+
+/// Before which event, who wanted it, and who waits for it.
+type Truncation = (u64, Box<Event>, oneshot::Sender<Result<(), Refused>>);
 
 /// A turn's events, numbered.
 struct Batch {
     entries: Vec<Entry>,
     leaves: Vec<Hash>,
-    items: Vec<Box<Item>>,
+    items: Vec<Item>,
 }
 
 impl Writer {
@@ -108,7 +111,7 @@ impl Writer {
         }
         // What came while it ended.
         while let Ok(Job::Event(item)) = queue.try_recv() {
-            self.write(vec![item]);
+            self.write(vec![*item]);
         }
         self.close();
     }
@@ -118,7 +121,7 @@ impl Writer {
         &mut self,
         queue: &Receiver<Job>,
         asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>,
-    ) -> Vec<Box<Item>> {
+    ) -> Vec<Item> {
         let (mut items, mut bytes) = (Vec::new(), 0);
         let mut until = self.signed + self.settings.checkpoint_every;
         let lingering = self.settings.mode == Mode::Normal && !self.settings.linger.is_zero();
@@ -134,7 +137,7 @@ impl Writer {
                         until = Instant::now() + self.settings.linger;
                     }
                     bytes += item.body.len() + item.payload.as_ref().map_or(0, Vec::len);
-                    items.push(item);
+                    items.push(*item);
                 }
                 Ok(Job::Checkpoint(done)) => {
                     asked.push(done);
@@ -185,7 +188,7 @@ impl Writer {
             place: None,
             done: None,
         };
-        self.write(vec![Box::new(item)]);
+        self.write(vec![item]);
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from, then the events are removed.
@@ -211,7 +214,7 @@ impl Writer {
     }
 
     /// Writes until it is written, or the log is closed while the journal fails.
-    fn write(&mut self, items: Vec<Box<Item>>) {
+    fn write(&mut self, items: Vec<Item>) {
         let mut batch = self.number(items);
         let mut closing_since = None;
         loop {
@@ -241,7 +244,7 @@ impl Writer {
         self.done(batch);
     }
 
-    fn number(&self, mut items: Vec<Box<Item>>) -> Batch {
+    fn number(&self, mut items: Vec<Item>) -> Batch {
         let (mut entries, mut leaves) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         let (mut prev, mut seq) = (self.prev, self.next);
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner).loose();

@@ -1,5 +1,7 @@
 //! The tree against the definitions of RFC 9162, written down as they are there, and against known hashes.
 
+#![allow(clippy::cast_possible_truncation, reason = "these trees are small")]
+
 use super::{
     Frontier, Hash, ProofError, TILE, Tree, empty, leaf, node, verify_consistency, verify_inclusion,
 };

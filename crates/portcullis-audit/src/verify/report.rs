@@ -30,8 +30,6 @@ pub enum Kind {
     Payload,
     /// What was removed was not removed in order.
     Truncation,
-    /// No time stamp that is trusted fits.
-    TimeStamp,
 }
 
 /// One thing that is wrong.
@@ -69,8 +67,6 @@ pub struct Report {
     pub witnessed: u64,
     /// Who they are.
     pub witnesses: Vec<String>,
-    /// How many events the last time stamp that is trusted is over, and its time in seconds since 1970.
-    pub time_stamped: Option<(u64, i64)>,
     /// The log's key was taken from beside the log: it proves nothing about the log's writer.
     pub key_from_log: bool,
     /// Intents without an outcome.
