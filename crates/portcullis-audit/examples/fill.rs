@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings {
         mode: Mode::Strict,
         payloads: Keep::Encrypted,
-        checkpoint_every: Duration::from_secs(3600),
+        checkpoint_every: Duration::from_hours(1),
         checkpoint_events: u64::MAX,
         ..Settings::default()
     };

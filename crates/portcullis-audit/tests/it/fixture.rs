@@ -31,7 +31,7 @@ pub(crate) fn settings(mode: Mode) -> Settings {
     Settings {
         node: "one".to_owned(),
         mode,
-        checkpoint_every: Duration::from_secs(3600),
+        checkpoint_every: Duration::from_hours(1),
         checkpoint_events: 1_000_000,
         patience: Duration::from_secs(30),
         linger: Duration::ZERO,

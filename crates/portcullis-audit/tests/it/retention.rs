@@ -8,7 +8,7 @@ use portcullis_audit::{Event, Kind, Record};
 
 use crate::fixture::{Copy, event, fill, open, segments, trusting, verified};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 fn days(number: u32) -> SystemTime {
     SystemTime::now() + DAY * number

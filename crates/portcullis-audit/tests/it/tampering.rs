@@ -51,6 +51,13 @@ async fn genuine() -> Genuine {
     Genuine { folder, copy, witness }
 }
 
+fn hex(hash: merkle::Hash) -> String {
+    hash.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
 /// Writes the log anew after a change, with the writer's own key: all links, the tree, and all checkpoints.
 fn sign_again(copy: &mut Copy, signer: &Signer) {
     let mut prev: Option<merkle::Hash> = None;
@@ -58,9 +65,7 @@ fn sign_again(copy: &mut Copy, signer: &Signer) {
     for (place, entry) in copy.entries.iter_mut().enumerate() {
         let text = String::from_utf8(entry.record.clone()).unwrap();
         let (_, event) = text.split_once("},").unwrap();
-        let link = prev
-            .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-            .unwrap_or_default();
+        let link = prev.map(hex).unwrap_or_default();
         entry.record =
             format!("{{\"chain\":{{\"log\":\"{ORIGIN}\",\"prev\":\"{link}\",\"seq\":{place}}},{event}")
                 .into_bytes();
