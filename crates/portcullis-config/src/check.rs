@@ -4,6 +4,7 @@
 //! report holds no error.
 
 mod apps;
+mod audit;
 mod calls;
 mod credentials;
 mod facade;
@@ -47,6 +48,7 @@ pub(crate) fn check(
         vault_key: credentials::vault_key(&mut check, &file.vault),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
+        audit: audit::audit(&mut check, file.audit.as_ref()),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade, FactKind,
-    HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp,
-    OtlpProtocol, Policy, PolicyMode, Secret, Server, Settings, Sharing, Stdio, Store, Transport,
+    Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade,
+    FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth,
+    Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Secret, Server, Settings, Sharing, Stdio, Store,
+    Transport,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -28,6 +29,7 @@ pub fn effective(settings: &Settings) -> Value {
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
+        "audit": settings.audit.as_ref().map(audit),
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,
@@ -44,10 +46,7 @@ pub fn effective(settings: &Settings) -> Value {
             },
             "otlp": settings.telemetry.otlp.as_ref().map(otlp),
             "metrics": settings.telemetry.metrics,
-            "allow": settings.telemetry.allow.as_ref().map(|allow| json!({
-                "groups": allow.groups,
-                "principals": allow.principals,
-            })),
+            "allow": settings.telemetry.allow.as_ref().map(readers),
         },
         "workers": settings.workers,
     }))
@@ -81,6 +80,28 @@ fn policy(policy: &Policy) -> Value {
         "claims": facts(&policy.claims),
         "arguments": facts(&policy.arguments),
     })
+}
+
+fn audit(audit: &Audit) -> Value {
+    json!({
+        "mode": match audit.mode {
+            AuditMode::Strict => "strict",
+            AuditMode::Normal => "normal",
+        },
+        "path": audit.path.display().to_string(),
+        "node": audit.node,
+        "key": audit.key.map(|_| "***"),
+        "digest_key": audit.digest_key.map(|_| "***"),
+        "retention_days": audit.retention_days,
+        "payloads": "digest",
+        "checkpoint_interval": show_duration(audit.checkpoint_interval),
+        "checkpoints": audit.checkpoints.as_ref().map(|path| path.display().to_string()),
+        "allow": audit.allow.as_ref().map(readers),
+    })
+}
+
+fn readers(readers: &Readers) -> Value {
+    json!({ "groups": readers.groups, "principals": readers.principals })
 }
 
 fn fact(kind: FactKind) -> &'static str {

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+mod audit;
 mod calls;
 pub(crate) mod credentials;
 mod facade;
@@ -18,6 +19,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use audit::{Audit, AuditMode, AuditPayloads};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
@@ -64,6 +66,8 @@ pub(crate) struct File {
     pub(crate) vault: credentials::Vault,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
+    /// What is kept as evidence.
+    pub(crate) audit: Option<Audit>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.

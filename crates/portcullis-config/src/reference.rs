@@ -34,11 +34,12 @@ pub fn reference() -> String {
         ("`identity.revoked`", "RevokedList"),
         ("`vault`", "Vault"),
         ("`policy`", "Policy"),
+        ("`audit`", "Audit"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),
         ("`telemetry`", "Telemetry"),
-        ("`telemetry.allow`", "Readers"),
+        ("`telemetry.allow` and `audit.allow`", "Readers"),
         ("`telemetry.log`", "Log"),
         ("`telemetry.otlp`", "Otlp"),
     ] {

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use portcullis_model::ServerId;
 
-use crate::{ApiKeys, CallLimit, Credentials, Dpop, Facade, Issuer, OauthClient, Policy, Revoked, Secret};
+use crate::{
+    ApiKeys, Audit, CallLimit, Credentials, Dpop, Facade, Issuer, OauthClient, Policy, Revoked, Secret,
+};
 
 /// Everything that one gateway process needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Settings {
     pub vault_key: Option<[u8; 32]>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
+    /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
+    pub audit: Option<Audit>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// What browsers and proxies may send in `Origin` and `Host`.
