@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Readers;
+use crate::{Readers, Secret};
 
 /// What is kept as evidence, and where. A change needs a restart, but for `allow`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +14,12 @@ pub struct Audit {
     pub path: PathBuf,
     /// The name of this gateway in its events and checkpoints.
     pub node: String,
-    /// The seed of the Ed25519 key that signs checkpoints; one is made when there is none.
-    pub key: Option<[u8; 32]>,
-    /// The key of digests; one is made when there is none.
-    pub digest_key: Option<[u8; 32]>,
+    /// The key that signs checkpoints; one is made when there is none.
+    pub key: Option<Secret>,
+    /// What digests, pseudonyms and the keys of payloads are derived from; one is made when there is none.
+    pub secret: Option<Secret>,
+    /// Whether arguments and results are kept, sealed, beside their digests.
+    pub keeps_payloads: bool,
     /// How long events are kept, in days.
     pub retention_days: u32,
     /// How often a checkpoint is signed while events come.

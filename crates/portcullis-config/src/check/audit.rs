@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::Check;
-use super::credentials::read_key;
 use super::telemetry::readers;
 use crate::node::Path;
-use crate::{Audit, AuditMode, raw};
+use crate::{Audit, AuditMode, Secret, raw};
 
 /// The folder of the log when the configuration names none.
 const FOLDER: &str = "audit";
+/// Fewest bytes of a secret.
+const SHORTEST_SECRET: usize = 32;
 /// Bytes of the name of a node.
 const LONGEST_NAME: usize = 64;
 
@@ -27,8 +28,9 @@ pub(super) fn audit(check: &mut Check<'_>, raw: Option<&raw::Audit>) -> Option<A
         },
         path,
         node,
-        key: key(check, "key", raw.key.as_ref()),
-        digest_key: key(check, "digest_key", raw.digest_key.as_ref()),
+        key: raw.key.as_ref().and_then(|raw| check.secret(&top.key("key"), "key", raw)),
+        secret: secret(check, raw.secret.as_ref()),
+        keeps_payloads: matches!(raw.payloads, Some(raw::AuditPayloads::Encrypted)),
         retention_days: raw.retention_days.unwrap_or(184),
         checkpoint_interval: check.duration(
             &top.key("checkpoint_interval"),
@@ -38,7 +40,6 @@ pub(super) fn audit(check: &mut Check<'_>, raw: Option<&raw::Audit>) -> Option<A
         checkpoints,
         allow: raw.allow.as_ref().map(|raw| readers(check, &top.key("allow"), raw)),
     };
-    let (Some(raw::AuditPayloads::Digest) | None) = raw.payloads;
     (!matches!(raw.mode, Some(raw::AuditMode::Off))).then_some(audit)
 }
 
@@ -76,12 +77,11 @@ fn host_name() -> Option<String> {
     Some(name.trim_end().to_owned())
 }
 
-fn key(check: &mut Check<'_>, name: &str, raw: Option<&raw::Secret>) -> Option<[u8; 32]> {
-    let path = Path::top("audit").key(name);
-    let secret = check.secret(&path, name, raw?)?;
-    let key = read_key(secret.expose().trim());
-    if key.is_none() {
-        check.error(&path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
+fn secret(check: &mut Check<'_>, raw: Option<&raw::Secret>) -> Option<Secret> {
+    let path = Path::top("audit").key("secret");
+    let secret = check.secret(&path, "secret", raw?)?;
+    if secret.expose().trim().len() < SHORTEST_SECRET {
+        check.error(&path, "shorter than 32 characters; `openssl rand -base64 32` makes one");
     }
-    key
+    Some(secret)
 }

@@ -310,7 +310,7 @@ pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) ->
     key
 }
 
-pub(super) fn read_key(text: &str) -> Option<[u8; 32]> {
+fn read_key(text: &str) -> Option<[u8; 32]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     if text.len() == 64
         && let Some(digits) = text.bytes().map(digit).collect::<Option<Vec<_>>>()

@@ -21,16 +21,17 @@ pub(crate) struct Audit {
     /// The name of this gateway in its events and checkpoints: letters, digits, `.` and `-`. The name of the host when not
     /// given.
     pub(crate) node: Option<String>,
-    /// The key that signs checkpoints, 32 bytes in base64 or hex. When not given, one is made beside the log and kept in a
-    /// file that its owner alone can read.
+    /// The key that signs checkpoints (`PRIVATE+KEY+…`), whose name is the log's. When not given, one is made in the folder of
+    /// the log, in a file that its owner alone can read.
     pub(crate) key: Option<Secret>,
-    /// The key of the digests of arguments, results and callers, 32 bytes in base64 or hex. When not given, one is made beside
-    /// the log.
-    pub(crate) digest_key: Option<Secret>,
+    /// What digests, pseudonyms and the keys of payloads are derived from: a random text of 32 characters at least. When not
+    /// given, one is made like the key.
+    pub(crate) secret: Option<Secret>,
     /// How long events are kept, in days. Systems that fall under the EU AI Act keep theirs for 184 days at least.
     #[schemars(range(min = 1, max = 36_500), extend("default" = 184))]
     pub(crate) retention_days: Option<u32>,
-    /// What is kept of arguments and results: `digest`, which is a keyed digest and the size, and nothing that could be read.
+    /// What is kept of arguments and results: `digest`, which is a keyed digest and the size, and nothing that could be read;
+    /// or `encrypted`, which keeps them too, sealed with a key of the person that can be destroyed.
     #[schemars(extend("default" = "digest"))]
     pub(crate) payloads: Option<AuditPayloads>,
     /// How often a checkpoint is signed while events come.
@@ -56,4 +57,5 @@ pub(crate) enum AuditMode {
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AuditPayloads {
     Digest,
+    Encrypted,
 }
