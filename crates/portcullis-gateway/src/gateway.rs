@@ -24,6 +24,7 @@ use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
 use crate::listen::{self, Connections, Sessions};
+use crate::record::{self, Evidence};
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
@@ -61,6 +62,8 @@ pub struct Gateway {
     pub(crate) tasks: Tasks,
     /// What outlives a call.
     pub(crate) records: Arc<dyn Records>,
+    /// What happens is kept there, where anything is.
+    pub(crate) evidence: Option<Arc<Evidence>>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
@@ -77,6 +80,14 @@ pub struct Gateway {
     /// The address that the listener got.
     pub(crate) address: OnceLock<std::net::SocketAddr>,
     info: Raw,
+}
+
+/// What a gateway keeps, and where.
+pub struct Kept {
+    /// What outlives a call.
+    pub records: Arc<dyn Records>,
+    /// What happens; `None` where nothing of it is kept.
+    pub evidence: Option<Arc<Evidence>>,
 }
 
 /// A configuration that cannot be put into service.
@@ -125,8 +136,9 @@ impl Gateway {
         supervisor: Supervisor,
         metrics: Metrics,
         tracer: Tracer,
-        records: Arc<dyn Records>,
+        kept: Kept,
     ) -> Result<Arc<Self>, UpdateError> {
+        let Kept { records, evidence } = kept;
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
@@ -154,6 +166,7 @@ impl Gateway {
             lot: Arc::default(),
             tasks: Tasks::default(),
             records,
+            evidence,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
             facade: ArcSwapOption::empty(),
@@ -431,6 +444,13 @@ impl Gateway {
                     tokio::time::sleep(SWEEP_RECORDS).await;
                 }
             }
+        }
+    }
+
+    /// Looks after the evidence log, where there is one; runs for as long as the gateway serves.
+    pub async fn look_after_evidence(self: Arc<Self>) {
+        if let Some(evidence) = self.evidence.clone() {
+            record::look_after(evidence, self.env.metrics.clone()).await;
         }
     }
 

@@ -64,11 +64,14 @@ pub(crate) fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
 }
 
 /// Starts the record of a call that is about nothing a server lists.
-fn record_for(gateway: &Gateway, call: &Call, server: Option<&ServerId>) -> Recorder {
-    let server = match (server, &call.endpoint) {
+fn record_for(gateway: &Gateway, call: &Call, named: Option<&ServerId>) -> Recorder {
+    let server = match (named, &call.endpoint) {
         (Some(id), _) | (None, Endpoint::Server(id)) => id.as_str(),
         (None, Endpoint::Aggregate) => ALL_SERVERS,
     };
+    if let Some(id) = named {
+        call.record.is_about(id);
+    }
     // What a client makes up is no label.
     let method = if matches!(call.method, Method::Other(_)) { "_other" } else { call.method.as_str() };
     let series = gateway.metrics().call_series(server, method, "");
@@ -97,15 +100,24 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
 pub(crate) async fn permit_again(gateway: &Gateway, call: &Call) -> Result<(), Refusal> {
     let Some(pass) = gateway.gate.pass(&call.caller) else { return Ok(()) };
     let route = resolve(gateway, call, pass.enforced()).await?;
-    if pass.lets(&call.caller, route.act(call).as_ref()) { Ok(()) } else { Err(route::not_there(call)) }
+    let ruled = pass.rule(&call.caller, route.act(call).as_ref());
+    let allowed = ruled.allowed();
+    call.record.ruled(ruled);
+    if allowed { Ok(()) } else { Err(route::not_there(call)) }
 }
 
 async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     let pass = gateway.gate.pass(&admitted.caller);
     let mut route = match resolve(gateway, &admitted, pass.as_ref().and_then(Pass::enforced)).await {
         Ok(route) => route,
-        Err(refusal) => return refuse(gateway, &admitted, refusal),
+        Err(refusal) => {
+            if let Some(ruled) = pass.as_ref().and_then(Pass::hides) {
+                admitted.record.ruled(ruled);
+            }
+            return refuse(gateway, &admitted, refusal);
+        }
     };
+    admitted.record.goes_to(&route.catalogue.server, route.listed());
     let tool = if admitted.method == Method::ToolsCall { route.subject.as_deref() } else { None };
     let target = (route.catalogue.server.id().as_str(), tool);
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
@@ -123,6 +135,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         return refuse(gateway, &permitted, refusal);
     }
     if let Some(outcome) = nothing_to_complete(&permitted, &route) {
+        record_own(gateway, &permitted).finish(&outcome);
         return Exchange::done(outcome);
     }
     if let Err(refusal) = check_mirrored(&permitted, &route) {
@@ -177,6 +190,7 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
         // Pinned here, lest the timer moves it.
         let sending = pin!(async {
             way_back.permit = Some(server.admit().await?);
+            call.record.intent(call).await?;
             Ok(send(call, route, out).await)
         });
         tokio::time::timeout_at(timing.first, sending).await
@@ -260,7 +274,7 @@ fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
 }
 
 /// Starts the record of a call and writes its outgoing form.
-fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder, Outgoing) {
+fn open(gateway: &Gateway, call: &Arc<Call>, route: &Route, plan: &Plan) -> (Recorder, Outgoing) {
     let server = &route.catalogue.server;
     let name = || SpanName::new(call.method.as_str(), route.target());
     let mut trace = call.trace.clone();
@@ -273,9 +287,11 @@ fn open(gateway: &Gateway, call: &Call, route: &Route, plan: &Plan) -> (Recorder
         let mut outer = tracer.start(name(), SpanKind::Client, inner.context().as_ref());
         outer.set("portcullis.server.id", server.id().as_str());
         trace = outer.context();
+        call.record.traced(trace.clone());
         spans.extend([outer, inner]);
     }
-    let recorder = Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
+    let recorder =
+        Recorder::at_server(route.series.clone(), spans, call, server.id().as_str(), route.target());
     let out = Outgoing {
         worker: call.worker,
         method: call.method.clone(),

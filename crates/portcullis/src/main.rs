@@ -3,9 +3,11 @@
 mod args;
 mod audit;
 mod banner;
+mod chronicle;
 mod config;
 mod connect;
 mod doctor;
+mod evidence;
 mod files;
 mod policy;
 mod reload;

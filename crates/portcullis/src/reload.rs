@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
+use portcullis_config::{Audit, Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
 use portcullis_model::Records;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
+use crate::chronicle::Chronicle;
 use crate::files::Files;
 use crate::policy::versions::{self, Trigger};
 use crate::serve::{self, Tls};
@@ -27,17 +28,32 @@ pub(crate) struct Source {
 }
 
 /// Puts the policies in force on record, and says which they are.
-pub(crate) async fn on_record(records: &dyn Records, settings: &Settings, trigger: Trigger) {
+pub(crate) async fn on_record(
+    records: &dyn Records,
+    chronicle: &Chronicle,
+    settings: &Settings,
+    trigger: Trigger,
+) {
     let Some(policy) = &settings.policy else { return };
     let (digest, trigger_name) = (versions::digest_of(policy), trigger.as_str());
     match versions::record(records, policy, trigger).await {
         Ok(version) => {
             tracing::info!(version, digest, trigger = trigger_name, "the policies in force are on record");
+            chronicle.policies(Some(version), &digest, trigger_name).await;
         }
         Err(error) => {
             tracing::warn!(%error, digest, trigger = trigger_name, "the policies in force could not be put on record");
+            chronicle.policies(None, &digest, trigger_name).await;
         }
     }
+}
+
+/// A configuration that did not come into force; why, was said in the log.
+struct NotTakenUp;
+
+/// What of the evidence log takes a restart: all but who may read it.
+fn but_readers(settings: &Settings) -> Option<Audit> {
+    settings.audit.clone().map(|audit| Audit { allow: None, ..audit })
 }
 
 /// Watches the files of a configuration.
@@ -48,6 +64,7 @@ pub(crate) struct Reloader {
     tls: Tls,
     logs: LogHandle,
     records: Arc<dyn Records>,
+    chronicle: Chronicle,
 }
 
 impl Reloader {
@@ -58,8 +75,9 @@ impl Reloader {
         tls: Tls,
         logs: LogHandle,
         records: Arc<dyn Records>,
+        chronicle: Chronicle,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, records }
+        Self { source, settings, gateway, tls, logs, records, chronicle }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -72,18 +90,23 @@ impl Reloader {
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
             if asked || changed {
-                let before = self.settings.policy.clone();
-                self.reload();
-                if self.settings.policy != before {
-                    let trigger = if asked { Trigger::Hangup } else { Trigger::File };
-                    on_record(&*self.records, &self.settings, trigger).await;
+                let before = self.settings.clone();
+                let trigger = if asked { Trigger::Hangup } else { Trigger::File };
+                match self.reload() {
+                    Ok(true) => self.chronicle.took_up(&before, &self.settings, trigger.as_str()).await,
+                    Ok(false) => {}
+                    Err(NotTakenUp) => self.chronicle.did_not_take_up(trigger.as_str()).await,
+                }
+                if self.settings.policy != before.policy {
+                    on_record(&*self.records, &self.chronicle, &self.settings, trigger).await;
                 }
             }
         }
     }
 
-    fn reload(&mut self) {
-        let Some(source) = &mut self.source else { return };
+    /// Whether there was something to take up.
+    fn reload(&mut self) -> Result<bool, NotTakenUp> {
+        let Some(source) = &mut self.source else { return Ok(false) };
         let loaded = portcullis_config::load(&source.config, &ProcessEnvironment, &source.overrides);
         let Loaded { settings, warnings, files } = match loaded {
             Ok(loaded) => loaded,
@@ -92,21 +115,22 @@ impl Reloader {
                     tracing::error!("{problem}");
                 }
                 tracing::error!("the configuration was not taken up; the old one stays in force");
-                return;
+                return Err(NotTakenUp);
             }
         };
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         source.files.become_these(files);
-        self.take_up(settings);
+        self.take_up(settings)
     }
 
-    fn take_up(&mut self, settings: Settings) {
+    fn take_up(&mut self, settings: Settings) -> Result<bool, NotTakenUp> {
         let restart = [
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
             ("store", settings.store != self.settings.store),
+            ("audit", but_readers(&settings) != but_readers(&self.settings)),
             ("workers", settings.workers != self.settings.workers),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
@@ -128,10 +152,12 @@ impl Reloader {
                     workers: self.settings.workers,
                     ..settings
                 };
+                Ok(true)
             }
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(error, "the configuration was not taken up; the old one stays in force");
+                Err(NotTakenUp)
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portcullis_config::{self as config, Loaded};
-use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::{self, Certificates, Listener, ListenerTls, Workers};
+use portcullis_gateway::{Gateway, Kept};
 use portcullis_hub::Supervisor;
 use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
 use tokio::runtime::Handle;
@@ -18,7 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Usage;
 use crate::args;
 use crate::banner;
+use crate::chronicle::Chronicle;
 use crate::config::load;
+use crate::evidence;
 use crate::files::Files;
 use crate::policy::versions::Trigger;
 use crate::reload::{self, Reloader, Source};
@@ -78,20 +80,18 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let records = store::open(&settings).await?;
-    let gateway = Gateway::new(
-        settings.clone(),
-        count,
-        Handle::current(),
-        supervisor,
-        metrics,
-        tracer,
-        records.clone(),
-    )
-    .map_err(|error| Usage(error.to_string()))?;
+    let evidence = evidence::open(settings.audit.as_ref())?;
+    let kept = Kept { records: records.clone(), evidence: evidence.clone() };
+    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer, kept)
+        .map_err(|error| Usage(error.to_string()))?;
+    let chronicle = Chronicle::new(evidence);
+    chronicle.started(&settings).await?;
+    reload::on_record(&*records, &chronicle, &settings, Trigger::Start).await;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
     tokio::spawn(gateway.clone().look_after_records());
+    tokio::spawn(gateway.clone().look_after_evidence());
 
     let endpoint = banner::endpoint(&settings, address);
     banner::listening(&settings, address);
@@ -102,12 +102,12 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
             banner::offers(&endpoint, &gateway.report());
         });
     }
-    reload::on_record(&*records, &settings, Trigger::Start).await;
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, records);
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, records, chronicle.clone());
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
+    chronicle.stopped().await;
     gateway.end_tracing(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
 }

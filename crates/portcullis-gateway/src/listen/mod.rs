@@ -6,6 +6,7 @@
 //! between its client and an HTTP server behind.
 
 mod accept;
+mod asked;
 mod asking;
 mod authentication;
 mod batch;

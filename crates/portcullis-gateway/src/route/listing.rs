@@ -1,9 +1,10 @@
 //! One list of one server, complete, as the server wrote it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
@@ -17,6 +18,7 @@ use portcullis_telemetry::{CallSeries, Metrics};
 
 use crate::admit::Pass;
 use crate::call::Caller;
+use crate::record::hex;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,8 +128,40 @@ pub(crate) struct Item {
     pub(crate) task_support: TaskSupport,
     /// What policies know of it beside its name.
     pub(crate) thing: ThingKind,
+    /// The digest of `raw`, once somebody wants it.
+    definition: OnceLock<String>,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
+}
+
+/// One item of one list.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(super) listing: Arc<Listing>,
+    pub(super) index: usize,
+}
+
+impl Listed {
+    pub(super) fn item(&self) -> &Item {
+        &self.listing.items[self.index]
+    }
+
+    /// The server's own name or URI for it.
+    pub(crate) fn name(&self) -> &str {
+        &self.item().key
+    }
+
+    /// The digest of how the server defines it, byte for byte.
+    pub(crate) fn definition(&self) -> &str {
+        let item = self.item();
+        item.definition
+            .get_or_init(|| format!("sha256:{}", hex(digest(&SHA256, item.raw.as_bytes()).as_ref())))
+    }
+
+    /// Whether it is a tool of which the server says that it changes nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self.item().thing, ThingKind::Tool(hints) if hints.read_only)
+    }
 }
 
 /// `annotations` of a tool, with the protocol's defaults for what is not said.
@@ -252,7 +286,8 @@ impl Listing {
             _ => TaskSupport::Forbidden,
         };
         let thing = self.kind.thing(&raw);
-        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, series });
+        let definition = OnceLock::new();
+        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, definition, series });
     }
 
     fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {

@@ -16,7 +16,7 @@ use portcullis_telemetry::CallSeries;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::connecting;
-use super::listing::{Item, ListKind, Listing};
+use super::listing::{Item, ListKind, Listed, Listing};
 use super::servers::unknown_server;
 use crate::admit::{Act, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
@@ -30,7 +30,7 @@ pub(crate) struct Route {
     /// The tool's or prompt's name or the resource's URI, as the server knows it.
     pub(crate) subject: Option<String>,
     /// The list in which the tool or prompt stands, and where.
-    listed: Option<(Arc<Listing>, usize)>,
+    listed: Option<Listed>,
     /// Counts the call.
     pub(crate) series: Arc<CallSeries>,
     /// Whether names and URIs in the answer have to be mapped.
@@ -63,7 +63,12 @@ impl Reference {
 
 impl Route {
     fn item(&self) -> Option<&Item> {
-        self.listed.as_ref().map(|(listing, index)| &listing.items[*index])
+        self.listed.as_ref().map(Listed::item)
+    }
+
+    /// The tool or prompt as its server lists it.
+    pub(crate) fn listed(&self) -> Option<&Listed> {
+        self.listed.as_ref()
     }
 
     /// The tool's or prompt's own name, if the server lists it: fit for labels.
@@ -300,8 +305,9 @@ fn route(
     subject: String,
     listed: Option<(Arc<Listing>, usize)>,
 ) -> Route {
+    let listed = listed.map(|(listing, index)| Listed { listing, index });
     let series = match &listed {
-        Some((listing, index)) => listing.items[*index].series.clone(),
+        Some(listed) => listed.item().series.clone(),
         None => unlisted(catalogue, call),
     };
     Route {

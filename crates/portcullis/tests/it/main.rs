@@ -11,6 +11,7 @@ mod cli;
 mod connect;
 mod delegation;
 mod drain;
+mod evidence;
 mod hostile_client;
 mod hostile_server;
 mod identity;
