@@ -75,11 +75,11 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
     }
     if let Outcome::InputRequired(result) = outcome {
         let asked = result.find("inputRequests");
-        let methods = asked.as_ref().map(|asked| counted(asked, |one| method_of(one)));
+        let methods = asked.as_ref().map(|asked| counted(asked, method_of));
         event.detail.extend(methods.map(|methods| ("asked".to_owned(), methods)));
     }
     let responses = call.params.as_ref().and_then(|params| params.find("inputResponses"));
-    let actions = responses.as_ref().map(|responses| counted(responses, |one| action_of(one)));
+    let actions = responses.as_ref().map(|responses| counted(responses, action_of));
     event.detail.extend(actions.map(|actions| ("answered".to_owned(), actions)));
     event
 }

@@ -3,9 +3,9 @@
 
 mod answers;
 mod changes;
+mod questions;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use portcullis_audit::{Record, Segments};
 use portcullis_model::Journal as _;
