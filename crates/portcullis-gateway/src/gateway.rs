@@ -450,7 +450,7 @@ impl Gateway {
     /// Looks after the evidence log, where there is one; runs for as long as the gateway serves.
     pub async fn look_after_evidence(self: Arc<Self>) {
         if let Some(evidence) = self.evidence.clone() {
-            record::look_after(evidence, self.env.metrics.clone()).await;
+            record::look_after(evidence).await;
         }
     }
 
@@ -481,6 +481,9 @@ impl Gateway {
             let gauge =
                 self.env.metrics.gauge("portcullis_issuer_keys_age_seconds", help, &[("issuer", &issuer)]);
             gauge.set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+        if let Some(evidence) = &self.evidence {
+            record::show(evidence, &self.env.metrics);
         }
         self.env.metrics.render()
     }

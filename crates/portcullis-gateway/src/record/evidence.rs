@@ -73,6 +73,11 @@ impl Evidence {
     /// # Errors
     /// In `strict`, it is not on the disk.
     pub(super) async fn record(&self, event: Event) -> Result<(), Refusal> {
+        if self.may_begin().is_err() {
+            // It is known not to come soon; it is written when it can be.
+            self.append(event);
+            return Err(unavailable());
+        }
         self.log.record(event).await.map_err(|refused| refuse(&refused))
     }
 

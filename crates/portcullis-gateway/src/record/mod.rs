@@ -21,7 +21,7 @@ use portcullis_telemetry::{CallSeries, InFlight, Span};
 
 use crate::call::{Call, Outcome};
 
-pub(crate) use alarm::look_after;
+pub(crate) use alarm::{look_after, show};
 pub(crate) use entry::{Entry, Lasting, OnRecord, Open, Transport};
 pub use evidence::Evidence;
 pub(crate) use evidence::{Where, hex};

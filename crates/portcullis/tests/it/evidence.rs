@@ -4,6 +4,7 @@
 mod answers;
 mod changes;
 mod questions;
+mod strict;
 
 use std::path::Path;
 
