@@ -5,6 +5,7 @@
 //! ratios where a ratio is promised and absolute figures where those are.
 
 mod elicitation;
+mod evidence;
 mod gateway;
 mod layers;
 mod listing;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::elicitation::Elicitations;
+use self::evidence::Evidence;
 use self::gateway::Gateway;
 use self::layers::Layers;
 use self::listing::Lists;
@@ -76,6 +78,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         let asking = start_upstream(&["--asks"])?;
         found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
         found.layers = layers::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
+        found.evidence = evidence::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
         found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
         let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
         found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
@@ -88,12 +91,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let in_layers = found.layers.wrong.as_ref().map(|(count, first)| (*count, first.as_str()));
-    let wrong = [found.matrix.wrong(), found.elicitations.wrong(), in_layers];
+    let in_evidence = found.evidence.wrong.as_ref().map(|(count, first)| (*count, first.as_str()));
+    let wrong = [found.matrix.wrong(), found.elicitations.wrong(), in_layers, in_evidence];
     for (count, first) in wrong.iter().flatten() {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
     }
     let held = targets::held(&verdicts, options.quick, options.strict);
-    Ok(wrong == [None; 3] && held)
+    Ok(wrong == [None; 4] && held)
 }
 
 /// All that a run found.
@@ -102,6 +106,7 @@ struct Found {
     matrix: Matrix,
     elicitations: Elicitations,
     layers: Layers,
+    evidence: Evidence,
     /// `None` without a gateway.
     memory: Option<Memory>,
     lists: Vec<Lists>,
