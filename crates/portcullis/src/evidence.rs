@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use portcullis_audit::payloads::Keep;
-use portcullis_audit::{Keyring, Log, Mode, OpenError, Segments, Signer};
+use portcullis_audit::{Keyring, Log, Mode, OpenError, Segments, Signer, worm};
 use portcullis_config::{Audit, AuditMode, Secret};
 use portcullis_gateway::Evidence;
 use rustls::crypto::SecureRandom;
@@ -52,7 +52,27 @@ pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>
         OpenError::Foreign(_) => Usage(error.to_string()).into(),
         error => anyhow::Error::new(error),
     })?;
+    if let Some(folder) = &audit.checkpoints {
+        tokio::spawn(copy_checkpoints(log.clone(), folder.clone()));
+    }
     Ok(Some(Evidence::new(log)))
+}
+
+/// Writes each checkpoint to a second folder as well, for as long as it is awaited.
+async fn copy_checkpoints(log: Log, folder: PathBuf) {
+    let mut signed = log.checkpoints();
+    // The one before may not have got there.
+    signed.mark_changed();
+    while signed.changed().await.is_ok() {
+        let Some(note) = signed.borrow_and_update().clone() else { continue };
+        let place = folder.clone();
+        let kept = tokio::task::spawn_blocking(move || worm::keep(&place, &note).map(drop)).await;
+        match kept {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "a checkpoint is not in `audit.checkpoints`"),
+            Err(error) => tracing::error!(%error, "a checkpoint is not in `audit.checkpoints`"),
+        }
+    }
 }
 
 fn signer(audit: &Audit) -> anyhow::Result<Signer> {

@@ -8,6 +8,7 @@
 mod accept;
 mod asked;
 mod asking;
+mod audit;
 mod authentication;
 mod batch;
 mod body;

@@ -88,6 +88,13 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
     response
 }
 
+/// Says by whom a request was made that is refused, for the record.
+pub(crate) fn by(answer: &mut Response<Body>, principal: &Principal) {
+    if let Some(unrecorded) = answer.extensions_mut().get_mut::<Unrecorded>() {
+        unrecorded.principal = Some(principal.clone());
+    }
+}
+
 /// A refusal of a body that is no message.
 pub(crate) fn malformed(era: Era, error: Malformed) -> Response<Body> {
     let (id, why) = no_message(error);

@@ -25,7 +25,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
-use super::{batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::{audit, batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 use crate::record::Where;
@@ -52,6 +52,8 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
+    ("/api/v1/audit/events", &["GET"]),
+    ("/api/v1/audit/tail", &["GET"]),
 ];
 
 /// What becomes of a request before its body is read.
@@ -162,7 +164,10 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
             }
             (None, None) => match about(context, head) {
                 Some(answer) => answer,
-                None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
+                None => match Box::pin(audit::answer(context, head)).await {
+                    Some(answer) => answer,
+                    None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
+                },
             },
         },
     })
@@ -245,10 +250,8 @@ async fn http_sse(context: &Arc<Context>, endpoint: Endpoint, leg: Leg, head: &H
 
 /// Notes who it was whose request was refused.
 fn by(context: &Context, mut routed: Routed) -> Routed {
-    if let Routed::Answer(answer) = &mut routed
-        && let Some(unrecorded) = answer.extensions_mut().get_mut::<Unrecorded>()
-    {
-        unrecorded.principal = Some(context.principal.clone());
+    if let Routed::Answer(answer) = &mut routed {
+        response::by(answer, &context.principal);
     }
     routed
 }

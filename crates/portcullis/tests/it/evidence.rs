@@ -3,7 +3,9 @@
 
 mod answers;
 mod changes;
+mod kills;
 mod questions;
+mod readers;
 mod strict;
 
 use std::path::Path;

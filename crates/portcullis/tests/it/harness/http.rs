@@ -287,6 +287,11 @@ impl Events {
         }
     }
 
+    /// The next bytes as they came, for streams that have no events; `None` at the end.
+    pub(crate) async fn bytes(&mut self) -> Option<Vec<u8>> {
+        self.connection.part(&mut self.framing).await
+    }
+
     /// Says no more on the connection, but reads on.
     pub(crate) async fn close_half(&mut self) {
         self.connection.stream.shutdown().await.unwrap();
