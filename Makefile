@@ -28,7 +28,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps evidence
+  bench-quick steps discovery-short evidence
 
 ##@ Use
 
@@ -123,6 +123,11 @@ bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 	@tests/system-packages nginx
 	@$(BENCH) run --quick --strict --gateway $(BIN) --nginx "$$(command -v nginx)"
 
+.PHONY: discovery-short
+discovery-short: release ## Search among 5,000 tools of 300 servers, with loose bounds
+	@tests/system-packages python3
+	@tests/discovery/run.py --bin $(BIN)
+
 .PHONY: evidence
 evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs
 	@tests/system-packages python3
@@ -139,6 +144,10 @@ steps: toolchain ## Run the benches of identity and policy briefly, with generou
 bench: release-bench ## Measure in full; writes docs/performance.md
 	@tests/system-packages nginx
 	@$(BENCH) run --gateway $(BIN) --nginx "$$(command -v nginx)" --out docs/performance.md
+
+.PHONY: discovery
+discovery: release ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
+	@tests/discovery/run.py --bin $(BIN) $(if $(CORPUS),--corpus $(CORPUS)) --out docs/discovery.md
 
 .PHONY: soak
 soak: release ## 1,000 starts and stops, 50 kill -9; writes docs/soak.md

@@ -37,17 +37,7 @@ class Excuse:
 
 _LEGACY_SERVERS = ("legacy", "legacy-stdio")
 
-NOT_YET = (
-    Excuse(
-        ("legacy-stdio",),
-        MODERN,
-        "server-stateless",
-        "A legacy child learns once what its client can be asked, so the first call with other capabilities needs another "
-        "child. One is started ahead of need, and is there in time; but the suite listens for 600 ms, and on a machine "
-        "whose processors are all busy Python may not have started by then.",
-        ("sep-2575-http-server-no-independent-requests-on-stream",),
-    ),
-)
+NOT_YET = ()
 
 LIMITS = (
     Excuse(

@@ -141,10 +141,19 @@ class Scenario:
 
 @dataclass
 class Run:
-    """One run of the suite: scenarios by name, and how long it took."""
+    """One run of the suite: scenarios by name, and how long it took; `again` has the first results of those that were
+    played once more."""
 
     scenarios: dict
     seconds: float
+    again: dict = field(default_factory=dict)
+
+    def with_second(self, second, names):
+        """What counts of these scenarios is what they gave the second time, be it nothing."""
+        scenarios = {name: scenario for name, scenario in self.scenarios.items() if name not in names}
+        scenarios |= {name: scenario for name, scenario in second.scenarios.items() if name in names}
+        again = {name: self.scenarios.get(name, Scenario()) for name in names}
+        return Run(scenarios, self.seconds + second.seconds, again)
 
     @property
     def ok(self):
@@ -159,11 +168,12 @@ class Run:
         return sum(1 for scenario in self.scenarios.values() if scenario.whole)
 
 
-def run_suite(url, version, directory):
-    """Runs all scenarios of a version or extension against `url`, leaving the raw results in `directory`."""
+def run_suite(url, version, directory, only=None):
+    """Runs all scenarios of a version or extension, or `only` some, against `url`, leaving the raw results in
+    `directory`."""
     started = time.monotonic()
     directory.mkdir()
-    for choice in _choices(version):
+    for choice in _choices(version, only):
         options = ["--url", url, *choice, "-o", directory, "--timeout", _SCENARIO_MILLISECONDS]
         _run("server", options, directory, os.environ)
     return Run(_read_results(directory), time.monotonic() - started)
@@ -205,9 +215,11 @@ def listed_authorization(version):
     return {name for name, versions in rows if version in versions.split(",")}
 
 
-def _choices(version):
+def _choices(version, only=None):
     if version in _EXTENSIONS:
-        return [["--scenario", name] for name in _EXTENSIONS[version]]
+        return [["--scenario", name] for name in only or _EXTENSIONS[version]]
+    if only:
+        return [["--scenario", name, "--spec-version", version] for name in only]
     return [["--suite", "all", "--spec-version", version]]
 
 

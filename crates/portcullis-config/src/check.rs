@@ -17,13 +17,16 @@ mod secret;
 mod server;
 mod store;
 mod telemetry;
+mod vault;
+
+pub use credentials::read_vault_key;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
 use crate::report::Report;
-use crate::{Environment, Overrides, Settings, raw, units};
+use crate::{Discovery, Environment, Overrides, Settings, raw, units};
 
 /// Checks the whole file. The set is that of the files it depends on.
 pub(crate) fn check(
@@ -32,7 +35,8 @@ pub(crate) fn check(
     overrides: &Overrides,
     report: &mut Report,
 ) -> (Settings, BTreeSet<PathBuf>) {
-    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new() };
+    let mounts = file.secrets.vault.as_ref().map(vault::Mounts::of);
+    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new(), mounts };
     let (listen, listen_from) = listener::listen(&mut check, file, overrides);
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
@@ -46,9 +50,11 @@ pub(crate) fn check(
         store: store::store(&mut check, file.store.as_ref()),
         identity: identity::identity(&mut check, file, anonymous),
         vault_key: credentials::vault_key(&mut check, &file.vault),
+        secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
+        discovery: discovery(&mut check, file),
         http: http::http(&mut check, &file.http),
         limits,
         telemetry: telemetry::telemetry(&mut check, &file.telemetry, overrides),
@@ -56,6 +62,20 @@ pub(crate) fn check(
     };
     check.warn_of_literals();
     (settings, check.files)
+}
+
+/// The gateway's tools are called as if a server `hub` had them.
+fn discovery(check: &mut Check<'_>, file: &raw::File) -> Discovery {
+    let discovery = match file.discovery.tools {
+        raw::Offered::Off => Discovery::Off,
+        raw::Offered::Beside => Discovery::Beside,
+        raw::Offered::Instead => Discovery::Instead,
+    };
+    if discovery != Discovery::Off && file.servers.contains_key("hub") {
+        let message = "with `discovery.tools`, `hub` is the gateway itself; give the server another name";
+        check.error(&Path::top("servers").key("hub"), message);
+    }
+    discovery
 }
 
 /// What checks look things up in.
@@ -74,6 +94,8 @@ struct Check<'a> {
     files: BTreeSet<PathBuf>,
     /// Servers of client files with secrets in plain text: one warning for all of them.
     literals: Vec<String>,
+    /// What references to the Vault mean; `None` where there is none.
+    mounts: Option<vault::Mounts>,
 }
 
 impl Check<'_> {

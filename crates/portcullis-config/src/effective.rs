@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, Dpop, Each, EraPin, Facade,
-    FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth,
-    Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Secret, Server, Settings, Sharing, Stdio, Store,
-    Transport,
+    Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, Discovery, Dpop, Each, EraPin,
+    Facade, FactKind, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient,
+    OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Secret, SecretVault, Server, Settings,
+    Sharing, Stdio, Store, Transport, VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -26,10 +26,16 @@ pub fn effective(settings: &Settings) -> Value {
             "client_ca": tls.client_ca.as_ref().map(|path| path.display().to_string()),
         })),
         "store": store(&settings.store),
+        "secrets": settings.secrets.as_ref().map(|vault| json!({ "vault": secret_vault(vault) })),
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
         "audit": settings.audit.as_ref().map(audit),
+        "discovery": { "tools": match settings.discovery {
+            Discovery::Off => "off",
+            Discovery::Beside => "beside",
+            Discovery::Instead => "instead",
+        } },
         "http": {
             "allowed_origins": settings.http.allowed_origins,
             "allowed_hosts": settings.http.allowed_hosts,
@@ -50,6 +56,25 @@ pub fn effective(settings: &Settings) -> Value {
         },
         "workers": settings.workers,
     }))
+}
+
+fn secret_vault(vault: &SecretVault) -> Value {
+    let auth = match &vault.auth {
+        VaultAuth::Token(token) => json!({ "kind": "token", "token": secret(token) }),
+        VaultAuth::AppRole { mount, role_id, secret_id } => json!({
+            "kind": "approle", "mount": mount, "role_id": role_id, "secret_id": secret(secret_id),
+        }),
+        VaultAuth::Jwt { mount, role, file } => json!({
+            "kind": "jwt", "mount": mount, "role": role, "token_file": file.display().to_string(),
+        }),
+    };
+    json!({
+        "url": vault.url,
+        "namespace": vault.namespace,
+        "ca": vault.ca.as_ref().map(|file| file.display().to_string()),
+        "auth": auth,
+        "max_age": show_duration(vault.max_age),
+    })
 }
 
 fn store(store: &Store) -> Value {

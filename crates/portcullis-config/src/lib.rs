@@ -38,6 +38,7 @@ mod units;
 pub use audit::{Audit, AuditMode};
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
+pub use check::read_vault_key as vault_key;
 pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth};
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
@@ -48,9 +49,9 @@ pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
 pub use schema::schema;
-pub use secret::{Secret, SecretSource};
+pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{
-    Anonymous, Apps, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat, Login,
-    Otlp, OtlpProtocol, Readers, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls, Transport,
-    UpstreamTls, UpstreamUrl,
+    Anonymous, Apps, Discovery, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat,
+    Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls,
+    Transport, UpstreamTls, UpstreamUrl, VaultAuth,
 };

@@ -10,6 +10,7 @@ pub(crate) mod credentials;
 mod facade;
 mod identity;
 mod policy;
+pub(crate) mod secrets;
 mod server;
 mod text;
 
@@ -64,10 +65,14 @@ pub(crate) struct File {
     pub(crate) identity: Identity,
     /// Where the accounts are kept that users connect.
     pub(crate) vault: credentials::Vault,
+    /// Where secrets are kept that this file does not hold itself.
+    pub(crate) secrets: secrets::Secrets,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
     /// What is kept as evidence.
     pub(crate) audit: Option<Audit>,
+    /// How clients find tools on `/mcp`.
+    pub(crate) discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub(crate) http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -76,6 +81,25 @@ pub(crate) struct File {
     pub(crate) telemetry: Telemetry,
     /// Worker threads; one per available core when not given. A change needs a restart.
     pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// How clients find tools among those of all servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Discovery {
+    /// Whether `/mcp` offers `hub__search`, `hub__describe` and `hub__call`: not (`off`), before all other tools (`beside`), or in
+    /// their place (`instead`), which spares a model thousands of descriptions. Tools that are not listed can be called all the same.
+    pub(crate) tools: Offered,
+}
+
+/// Whether tools that find tools are offered.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Offered {
+    #[default]
+    Off,
+    Beside,
+    Instead,
 }
 
 /// The listener's certificate.

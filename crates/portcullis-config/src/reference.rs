@@ -33,8 +33,11 @@ pub fn reference() -> String {
         ("`identity.login`", "Login"),
         ("`identity.revoked`", "RevokedList"),
         ("`vault`", "Vault"),
+        ("`secrets`", "Secrets"),
+        ("`secrets.vault`", "SecretVault"),
         ("`policy`", "Policy"),
         ("`audit`", "Audit"),
+        ("`discovery`", "Discovery"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),
@@ -45,7 +48,9 @@ pub fn reference() -> String {
     ] {
         section(&mut page, title, &schema["$defs"][definition], &schema);
     }
-    for (title, definition) in [("`store`", "Store"), ("`shared`", "Shared")] {
+    for (title, definition) in
+        [("`secrets.vault.auth`", "VaultAuth"), ("`store`", "Store"), ("`shared`", "Shared")]
+    {
         for form in schema["$defs"][definition]["oneOf"].as_array().into_iter().flatten() {
             section(&mut page, title, form, &schema);
         }

@@ -15,6 +15,19 @@ pub enum SecretSource {
     Env(Vec<String>),
     /// The file that holds it, with one trailing line break removed.
     File(PathBuf),
+    /// A Vault. It is read when it is needed, and its value here is empty.
+    Vault(VaultSecret),
+}
+
+/// A secret in a Vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VaultSecret {
+    /// Its path in the API.
+    pub path: String,
+    /// Its mount keeps versions (KV version 2).
+    pub versioned: bool,
+    /// Which member of it.
+    pub field: String,
 }
 
 impl fmt::Display for SecretSource {
@@ -23,6 +36,7 @@ impl fmt::Display for SecretSource {
             Self::Literal => f.write_str("literal"),
             Self::Env(names) => write!(f, "env {}", names.join(", ")),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Vault(at) => write!(f, "vault {}#{}", at.path, at.field),
         }
     }
 }

@@ -33,12 +33,16 @@ pub struct Settings {
     pub identity: Identity,
     /// The key that seals the accounts that users connect; one is made when there is none. A change needs a restart.
     pub vault_key: Option<[u8; 32]>,
+    /// The Vault that keeps secrets of servers' credentials.
+    pub secrets: Option<SecretVault>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
     /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
     pub audit: Option<Audit>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// Whether the aggregate offers tools that find tools.
+    pub discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -47,6 +51,18 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// Worker threads; `None` means one per available core.
     pub workers: Option<NonZeroUsize>,
+}
+
+/// Whether the aggregate offers tools that find tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Discovery {
+    /// It lists the servers' tools.
+    #[default]
+    Off,
+    /// It lists both.
+    Beside,
+    /// It lists those that find tools only.
+    Instead,
 }
 
 /// The certificate of the listener, as PEM files that existed when the settings were checked.
@@ -58,6 +74,46 @@ pub struct Tls {
     pub key: PathBuf,
     /// The authorities whose client certificates are accepted; present turns mutual TLS on.
     pub client_ca: Option<PathBuf>,
+}
+
+/// A HashiCorp Vault, or an `OpenBao`, that keeps secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretVault {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The namespace in it.
+    pub namespace: Option<String>,
+    /// The authorities to trust instead of those of the system.
+    pub ca: Option<PathBuf>,
+    /// As whom it is asked.
+    pub auth: VaultAuth,
+    /// How long what was read is used at the most.
+    pub max_age: Duration,
+}
+
+/// As whom a Vault is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultAuth {
+    /// By a token.
+    Token(Secret),
+    /// By an `AppRole`.
+    AppRole {
+        /// Where the method is mounted.
+        mount: String,
+        /// Which role.
+        role_id: String,
+        /// What shows it.
+        secret_id: Secret,
+    },
+    /// By a JWT that the platform keeps fresh.
+    Jwt {
+        /// Where the method is mounted.
+        mount: String,
+        /// Which role.
+        role: String,
+        /// The file that holds it.
+        file: PathBuf,
+    },
 }
 
 /// Where is kept what outlives a call.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use portcullis_config::{Anonymous, Settings, Store, Transport};
+use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
@@ -208,6 +208,10 @@ impl Gateway {
                 .map_err(UpdateError::Facade)?;
             identity::facade_outsides(facade, &Metrics::default()).map_err(no_facade)?;
         }
+        if let Some(ca) = settings.secrets.as_ref().and_then(|vault| vault.ca.as_deref()) {
+            let outside = identity::outside(Some(ca));
+            outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
+        }
         InForce::load(settings).map_err(UpdateError::Policy)?;
         Ok(())
     }
@@ -253,19 +257,24 @@ impl Gateway {
     /// A list has changed, or may have: what is kept of it is doubted first, so that whoever is told and asks again gets
     /// the new one.
     fn take_change(&self, change: Change) {
-        let Change { server, method, known } = change;
+        let Change { server, owner, method, known } = change;
         let servers = self.servers.load();
-        let catalogue = servers.find(server.as_str());
-        match (known, catalogue) {
-            (Known::Assumed, Some(catalogue)) => {
-                return catalogue.doubt(&method, self.subscribers.listen_to(&server));
+        // What one user hears is of that user's lists alone.
+        let whose = servers.find(server.as_str()).map(|catalogue| match &owner {
+            Some(owner) => catalogue.those_of(owner),
+            None => vec![catalogue.clone()],
+        });
+        for catalogue in whose.iter().flatten() {
+            match known {
+                Known::Assumed => catalogue.doubt(&method, self.subscribers.listen_to(&server)),
+                Known::Announced => catalogue.invalidate(&method),
+                Known::Seen => {}
             }
-            (Known::Assumed, None) => return,
-            (Known::Announced, Some(catalogue)) => catalogue.invalidate(&method),
-            (Known::Announced, None) | (Known::Seen, _) => {}
         }
-        if let Some(list) = Lists::of(&method) {
-            self.subscribers.announce(&self.env.control, server, list);
+        if known != Known::Assumed
+            && let Some(list) = Lists::of(&method)
+        {
+            self.subscribers.announce(&self.env.control, server, owner, list);
         }
     }
 
@@ -276,24 +285,29 @@ impl Gateway {
         let who = self.who_calls(&settings)?;
         let login = identity::login(&settings.identity, &self.env.office);
         let login = login.map_err(|cause| UpdateError::Issuer("identity.login".to_owned(), cause))?;
+        let secrets = identity::secrets(&settings, &self.env.office, &self.env.control);
+        let secrets = secrets.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
         let listener = self.address.get().copied().unwrap_or(settings.listen);
         let at_home = listener.ip().is_loopback()
             && settings.identity.anonymous == Anonymous::Allow
-            && !settings.identity.takes_tokens();
+            && !settings.identity.takes_tokens()
+            && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
+        self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
+        self.env.office.set_secrets(secrets);
         self.quotas.reload(&settings);
         self.sessions.replay().set_limit(settings.limits.replay_bytes);
-        self.take_up(&settings, who);
         let takes_subjects = settings.servers.values().any(|server| match &server.transport {
             Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
             Transport::Stdio(_) => false,
         });
         self.takes_subjects.store(takes_subjects, Ordering::Relaxed);
-        let lasts = settings.store != Store::Memory && settings.vault_key.is_some();
+        self.take_up(&settings, who);
+        let lasts = settings.store != Store::Memory && self.env.office.is_lasting();
         if !lasts && update.servers.iter().any(|catalogue| catalogue.server.connects_users()) {
             tracing::info!(
                 "accounts that users connect are gone with this process: to keep them takes a `store` and a `vault.key`"
@@ -305,7 +319,7 @@ impl Gateway {
             for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
             {
                 let server = server.clone();
-                self.env.announce(Change { server, method, known: Known::Announced });
+                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
             }
         }
         for server in update.retired {
@@ -422,7 +436,8 @@ impl Gateway {
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
             self.tasks.sweep();
-            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle()) {
+            let listening = self.subscribers.principals();
+            for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle(&listening)) {
                 self.env.control.spawn(idle.retire(Duration::ZERO));
             }
             let ended = self.sessions.sweep(self.env.limits().session_idle);

@@ -18,6 +18,7 @@ pub mod bridge;
 mod budget;
 pub mod call;
 mod crossing;
+mod discovery;
 mod framing;
 mod gateway;
 mod identity;

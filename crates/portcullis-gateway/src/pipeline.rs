@@ -19,6 +19,7 @@ use tokio::time::error::Elapsed;
 use crate::admit::{Admitted, Pass, Places, admit};
 use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
 use crate::crossing::Crossing;
+use crate::discovery;
 use crate::gateway::Gateway;
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
@@ -29,6 +30,10 @@ use crate::upstream::{Asker, Outgoing, Server};
 /// Carries a call out: admit, route, send, and on the way back translate and record. Listening and answering are the
 /// edges'. The outcome is in the caller's era.
 pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
+    let call = match discovery::meant(gateway, call) {
+        Ok(call) => call,
+        Err((call, refusal)) => return refuse(gateway, &call, refusal),
+    };
     let admitted = match admit(call, &gateway.under_way, &gateway.env.limits()) {
         Ok(admitted) => admitted,
         Err((call, refusal)) => return refuse(gateway, &call, refusal),
@@ -38,15 +43,17 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
         return Box::pin(tasks::answer(gateway, admitted, |call, server| record_for(gateway, call, server)))
             .await;
     }
-    if kind.is_none() && admitted.method != Method::Discover {
+    let own = discovery::asked(gateway, &admitted);
+    if kind.is_none() && own.is_none() && admitted.method != Method::Discover {
         // Pinned where it is made: to move it costs more than most of its steps.
         return pin!(forward(gateway, admitted)).await;
     }
     let recorder = record_own(gateway, &admitted);
     // Boxed, lest every call carries the room that a list needs.
-    let answered = match kind {
-        Some(kind) => Box::pin(route::list(gateway, &admitted, kind)).await,
-        None => Box::pin(discover(gateway, &admitted)).await,
+    let answered = match (kind, own) {
+        (Some(kind), _) => Box::pin(route::list(gateway, &admitted, kind)).await,
+        (None, Some(own)) => Box::pin(discovery::answer(gateway, &admitted, own)).await,
+        (None, None) => Box::pin(discover(gateway, &admitted)).await,
     };
     let exchange = answered.unwrap_or_else(Exchange::done);
     if let Some(outcome) = exchange.ready() {
@@ -314,8 +321,9 @@ fn open(gateway: &Gateway, call: &Arc<Call>, route: &Route, plan: &Plan) -> (Rec
 /// Whom the server can ask in the middle of a call. A modern client is asked by `input_required`, which not every method
 /// has.
 fn asker(call: &Call, caps: ClientCaps) -> Option<Asker> {
-    let can_be = caps.answers() && (call.caller.revision.era() == Era::Legacy || call.method.has_rounds());
-    can_be.then(|| Asker { owner: call.caller.conversation.clone(), task: None })
+    let has_session = call.caller.revision.era() == Era::Legacy;
+    let can_be = caps.answers() && (has_session || call.method.has_rounds());
+    can_be.then(|| Asker { owner: call.caller.conversation.clone(), one_client: has_session, task: None })
 }
 
 fn mirrored_headers(route: &Route) -> http::HeaderMap {

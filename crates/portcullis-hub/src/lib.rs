@@ -1,9 +1,10 @@
 //! The hub: which servers there are, and, for those that run as child processes, their lives.
 //!
-//! So far it holds the [`supervisor`], which starts a stdio server with a scrubbed environment, hands its pipes to
+//! It holds the [`search`] for tools among those of many servers, and the [`supervisor`], which starts a stdio server with a scrubbed environment, hands its pipes to
 //! whoever speaks MCP over them, reads its stderr, and sees to it that nothing the server started outlives
 //! it, or the gateway. It knows no protocol: bytes on the pipes are the gateway's business.
 
+pub mod search;
 pub mod supervisor;
 
 pub use supervisor::{

@@ -53,6 +53,8 @@ impl ApiKeys {
                     id: principal.id().into(),
                     principal: principal.clone(),
                     expires: hash.expires.unwrap_or(u64::MAX),
+                    issued: None,
+                    fresh_until: hash.expires.unwrap_or(u64::MAX),
                     audiences: Vec::new(),
                     binding: Binding::None,
                     token_id: None,

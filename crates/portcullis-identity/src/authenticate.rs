@@ -11,13 +11,13 @@ use arc_swap::ArcSwap;
 use portcullis_model::Principal;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use crate::api_key::ApiKeys;
 use crate::cache::Cache;
 use crate::claims::{self, LEEWAY};
 use crate::dpop::{self, Nonces, Replays};
-use crate::ended::Ended;
+use crate::ended::{Changes, Ended};
+use crate::familiar::Mark;
 use crate::fetch::Fetch;
 use crate::inbound::{InboundToken, LONGEST, Presented, Scheme};
 use crate::issuer::Issuer;
@@ -29,13 +29,11 @@ use crate::watch::{Nobody, Watch};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// How long a verified token is remembered, in seconds: what its issuer takes back counts after so long at the latest.
-const REMEMBERED: u64 = 60;
 /// Tokens that are remembered, of one generation of one part.
 const TOKENS: usize = 512;
 const PARTS: usize = 16;
 /// Longer tokens are verified each time: what is remembered of one is about as large as the token.
-const LONGEST_REMEMBERED: usize = 8 * 1024;
+pub(crate) const LONGEST_REMEMBERED: usize = 8 * 1024;
 
 /// Who is let in.
 pub struct Identity {
@@ -44,7 +42,7 @@ pub struct Identity {
     watch: Arc<dyn Watch>,
     nonces: Nonces,
     replays: Replays,
-    changes: watch::Sender<()>,
+    changes: Arc<Changes>,
     ended: Arc<Ended>,
 }
 
@@ -53,13 +51,7 @@ struct State {
     settings: Settings,
     issuers: Vec<Arc<Issuer>>,
     keys: ApiKeys,
-    verified: [Cache<[u8; 32], Remembered>; PARTS],
-}
-
-#[derive(Clone)]
-struct Remembered {
-    verified: Arc<Verified>,
-    until: u64,
+    verified: [Cache<[u8; 32], Arc<Verified>>; PARTS],
 }
 
 /// The request that a credential comes with.
@@ -90,7 +82,7 @@ impl Identity {
     /// The same, while somebody counts.
     pub fn watched(runtime: Handle, watch: Arc<dyn Watch>) -> Self {
         let state = State::new(Settings::default(), Vec::new());
-        let changes = watch::Sender::new(());
+        let changes = Arc::new(Changes::default());
         Self {
             ended: Arc::new(Ended::new(changes.clone())),
             state: ArcSwap::from_pointee(state),
@@ -116,7 +108,7 @@ impl Identity {
         });
         let issuers = issuers.collect();
         self.state.store(Arc::new(State::new(settings, issuers)));
-        self.changes.send_replace(());
+        self.changes.happened();
     }
 
     /// How old the keys of each issuer are, in seconds; an issuer that has none yet is left out.
@@ -125,6 +117,11 @@ impl Identity {
         let age =
             |issuer: &Arc<Issuer>| Some((issuer.settings.issuer.clone(), issuer.age_of_keys()?.as_secs()));
         state.issuers.iter().filter_map(age).collect()
+    }
+
+    /// What can be told apart from how it is once something has been taken back.
+    pub fn mark(&self) -> Mark {
+        Mark(self.changes.count())
     }
 
     /// Something of the settings.
@@ -279,10 +276,10 @@ impl State {
             return self.keys.find(token, now).map(Some).map_err(Refused::Invalid);
         }
         let remembered = self.part(digest).get(digest);
-        Ok(remembered.filter(|it| it.until > now).map(|it| it.verified))
+        Ok(remembered.filter(|it| it.fresh_until > now))
     }
 
-    fn part(&self, digest: &[u8; 32]) -> &Cache<[u8; 32], Remembered> {
+    fn part(&self, digest: &[u8; 32]) -> &Cache<[u8; 32], Arc<Verified>> {
         &self.verified[usize::from(digest[0]) % PARTS]
     }
 
@@ -301,9 +298,8 @@ impl State {
             let known = || self.recall(token, &digest, now).ok().flatten();
             introspector.ask(token, &issuer.settings, source, known, now).await?
         };
-        let until = verified.expires.min(now + REMEMBERED);
         if token.expose().len() <= LONGEST_REMEMBERED {
-            self.part(&digest).insert(digest, Remembered { verified: verified.clone(), until });
+            self.part(&digest).insert(digest, verified.clone());
         }
         Ok(verified)
     }
@@ -353,7 +349,7 @@ fn is_below(url: &str, base: &str) -> bool {
     url.strip_prefix(base).is_some_and(|rest| rest.starts_with('/') && rest.len() > 1)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

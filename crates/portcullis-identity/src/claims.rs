@@ -17,6 +17,9 @@ use crate::verified::{Binding, Kind, Verified};
 /// How much the clocks of others may differ from ours, in seconds.
 pub(crate) const LEEWAY: u64 = 30;
 
+/// How long a verified token is remembered, in seconds: what its issuer takes back counts after so long at the latest.
+const REMEMBERED: u64 = 60;
+
 /// Claims that are a token's mechanics and say nothing of the user.
 pub(crate) const MECHANICS: &[&str] = &[
     "iss",
@@ -51,7 +54,7 @@ pub(crate) fn of_token(
 ) -> Result<Verified, Reason> {
     check_type(typ, claims, issuer)?;
     let expires = check_times(claims, issuer, now)?;
-    read(claims, issuer, expires)
+    read(claims, issuer, expires, now)
 }
 
 /// Checks what an issuer answered when it was asked about a token (RFC 7662 section 2.2). `lasting` is how long an answer
@@ -69,7 +72,7 @@ pub(crate) fn of_introspection(
         return Err(Reason::Issuer);
     }
     let expires = if claims.contains_key("exp") { check_times(claims, issuer, now)? } else { now + lasting };
-    read(claims, issuer, expires)
+    read(claims, issuer, expires, now)
 }
 
 /// Check 6. ID tokens of issuers that type nothing are told by what only they have (OpenID Connect Core section 2).
@@ -127,11 +130,9 @@ fn time(claims: &Object, name: &str) -> Result<Option<u64>, Reason> {
 }
 
 /// Checks 9 to 12, and what is made of the rest.
-fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verified, Reason> {
+fn read(claims: &Object, issuer: &IssuerSettings, expires: u64, now: u64) -> Result<Verified, Reason> {
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    if let Some(tenants) = &issuer.tenants
-        && !text(&tenants.claim).is_some_and(|tenant| tenants.allowed.iter().any(|it| it == tenant))
-    {
+    if issuer.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(claims)) {
         return Err(Reason::Tenant);
     }
     let subject = text("sub").filter(|subject| !subject.is_empty()).ok_or(Reason::Subject)?;
@@ -149,6 +150,9 @@ fn read(claims: &Object, issuer: &IssuerSettings, expires: u64) -> Result<Verifi
         id: principal.id().into(),
         principal,
         expires,
+        // It was looked at with the other times.
+        issued: time(claims, "iat").ok().flatten(),
+        fresh_until: expires.min(now + REMEMBERED),
         audiences: claims.get("aud").map(texts).unwrap_or_default(),
         binding,
         token_id: text("jti").map(str::to_owned),
@@ -182,14 +186,12 @@ fn groups(claims: &Object, issuer: &IssuerSettings) -> Result<Vec<String>, Reaso
     if path.is_empty() {
         return Ok(Vec::new());
     }
-    if let Some(names) = groups_at(claims, path)? {
-        return Ok(names.into_iter().map(|name| format!("{}{name}", issuer.groups_prefix)).collect());
-    }
-    if are_elsewhere(claims, path) { Err(Reason::GroupsElsewhere) } else { Ok(Vec::new()) }
+    let names = groups_at(claims, path)?.unwrap_or_default();
+    Ok(names.into_iter().map(|name| format!("{}{name}", issuer.groups_prefix)).collect())
 }
 
 /// Whether the groups that a claim should list are there, and somewhere else (OpenID Connect Core section 5.6.2).
-pub(crate) fn are_elsewhere(claims: &Object, path: &str) -> bool {
+fn are_elsewhere(claims: &Object, path: &str) -> bool {
     let elsewhere = |names: &Object| {
         names.contains_key(path) || path.split('.').next().is_some_and(|first| names.contains_key(first))
     };
@@ -201,9 +203,10 @@ pub(crate) fn are_elsewhere(claims: &Object, path: &str) -> bool {
 /// The groups that a claim lists; `None` when there is no such claim.
 ///
 /// # Errors
-/// It is there and lists no names.
+/// It is there and lists no names, or its groups are told somewhere else.
 pub(crate) fn groups_at(claims: &Object, path: &str) -> Result<Option<Vec<String>>, Reason> {
     match find(claims, path)? {
+        None if are_elsewhere(claims, path) => Err(Reason::GroupsElsewhere),
         None => Ok(None),
         Some(Value::String(name)) => Ok(Some(vec![name.clone()])),
         Some(Value::Array(names)) => {

@@ -5,8 +5,8 @@
 //! short.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -15,11 +15,33 @@ pub(crate) const LONGEST_TOKEN: u64 = 3600;
 /// How many are remembered of one generation.
 const MOST: usize = 100_000;
 
+/// That something was taken back, by a reload or by the end of a login: told to who waits, and counted for who looks.
+#[derive(Default)]
+pub(crate) struct Changes {
+    count: AtomicU64,
+    told: watch::Sender<()>,
+}
+
+impl Changes {
+    pub(crate) fn happened(&self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        self.told.send_replace(());
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<()> {
+        self.told.subscribe()
+    }
+}
+
 /// The logins.
 pub struct Ended {
     any: AtomicBool,
     seen: Mutex<Seen>,
-    changes: watch::Sender<()>,
+    changes: Arc<Changes>,
 }
 
 #[derive(Default)]
@@ -30,7 +52,7 @@ struct Seen {
 }
 
 impl Ended {
-    pub(crate) fn new(changes: watch::Sender<()>) -> Self {
+    pub(crate) fn new(changes: Arc<Changes>) -> Self {
         Self { any: AtomicBool::new(false), seen: Mutex::default(), changes }
     }
 
@@ -50,7 +72,7 @@ impl Ended {
         seen.young.insert(session.to_owned());
         drop(seen);
         self.any.store(true, Ordering::Release);
-        self.changes.send_replace(());
+        self.changes.happened();
     }
 
     /// Whether a login has ended. Costs nothing while none has.
@@ -69,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_login_is_known_to_have_ended_for_as_long_as_its_tokens_could_live() {
-        let ended = Ended::new(watch::Sender::new(()));
+        let ended = Ended::new(Arc::default());
         assert!(!ended.has("a"));
         ended.end("a", 10_000);
         ended.end("b", 10_000 + LONGEST_TOKEN + 60);

@@ -91,6 +91,13 @@ impl Default for Fetched {
     }
 }
 
+impl FetchError {
+    /// Whether it may be another time that there is an answer, for all that is known.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Status(408 | 425 | 429 | 500..))
+    }
+}
+
 /// No successful answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -100,6 +107,9 @@ pub enum FetchError {
     /// Not asked, for where it is.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A longer answer than was wanted.
+    #[error("the answer is too large")]
+    TooLarge,
     /// No answer.
     #[error("{0}")]
     Failed(String),

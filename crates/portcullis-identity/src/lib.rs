@@ -23,10 +23,12 @@ pub mod doctor;
 mod dpop;
 mod ended;
 mod facade;
+mod familiar;
 mod fetch;
 mod inbound;
 mod issuer;
 mod jose;
+mod lasting;
 mod metadata;
 pub mod outbound;
 mod refused;
@@ -47,6 +49,7 @@ pub use facade::{
     ClientProof, ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings,
     IdpSettings, Outsides, Profile, SealKey, is_fit_for_operator,
 };
+pub use familiar::{Familiar, Mark};
 pub use fetch::{Fetch, FetchError, Fetched, Fetching, Form, Trust, Wanted};
 pub use inbound::{InboundToken, Presented, Scheme};
 pub use jose::Algorithm;

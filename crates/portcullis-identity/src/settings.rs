@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::api_key::ApiKey;
-use crate::jose::Algorithm;
+use crate::jose::{Algorithm, Object};
 use crate::revoked::Revoked;
 
 /// Who is let in.
@@ -78,4 +80,12 @@ pub struct Tenants {
     pub claim: String,
     /// Those that are let in.
     pub allowed: Vec<String>,
+}
+
+impl Tenants {
+    /// Whether whoever these claims are about is of a tenant that is let in.
+    pub(crate) fn let_in(&self, claims: &Object) -> bool {
+        let tenant = claims.get(&self.claim).and_then(Value::as_str);
+        tenant.is_some_and(|tenant| self.allowed.iter().any(|it| it == tenant))
+    }
 }

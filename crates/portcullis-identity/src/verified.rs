@@ -13,6 +13,10 @@ pub struct Verified {
     pub id: Arc<str>,
     /// Until when, in seconds since 1970.
     pub(crate) expires: u64,
+    /// Since when, where it says so.
+    pub(crate) issued: Option<u64>,
+    /// Until when it needs not be verified again, by the same clock: what its issuer takes back counts then at the latest.
+    pub(crate) fresh_until: u64,
     /// What it was issued for. Empty for API keys, which are the gateway's own.
     pub(crate) audiences: Vec<String>,
     /// What else the caller must show.

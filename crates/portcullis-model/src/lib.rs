@@ -5,6 +5,7 @@
 
 mod error_kind;
 mod journal;
+mod moment;
 mod pattern;
 mod principal;
 mod records;
@@ -12,6 +13,7 @@ mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
 pub use journal::{Entry, Extent, Journal, Marks, Search};
+pub use moment::date_time;
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};
 pub use records::{Expected, Keeping, Put, Record, Records, Unavailable};

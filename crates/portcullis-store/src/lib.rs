@@ -21,6 +21,15 @@ pub use memory::Memory;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For a gateway: it is made ready first.
+    Serve,
+    /// For a look at what is kept: it is left as it is, and must be ready.
+    Read,
+}
+
 /// A store that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -38,6 +47,14 @@ pub enum OpenError {
     /// The database cannot be reached, or refuses.
     #[error("cannot open the store: {0}")]
     Database(String),
+    /// No gateway of this version has made it ready.
+    #[error("the store is not ready (step {found} of {known}); the gateway makes it so when it starts")]
+    NotReady {
+        /// The step that it is at.
+        found: i64,
+        /// The last step.
+        known: i64,
+    },
     /// A newer version of this program was here.
     #[error("the store was made ready by a newer version (step {found}, known here: {known}); run that one")]
     Newer {

@@ -39,6 +39,14 @@ pub(crate) fn known() -> i64 {
     i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
 }
 
+/// Whether a database at `found` can be looked into as it is.
+///
+/// # Errors
+/// It is not ready, or further than anything known here.
+pub(crate) fn is_ready(found: i64) -> Result<(), super::OpenError> {
+    if ahead(found)?.is_empty() { Ok(()) } else { Err(super::OpenError::NotReady { found, known: known() }) }
+}
+
 /// The steps that are still to be taken by a database that is at `found`.
 ///
 /// # Errors

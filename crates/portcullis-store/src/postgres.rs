@@ -21,7 +21,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 
-use crate::{OpenError, bounds, migrations, moment};
+use crate::{Access, OpenError, bounds, migrations, moment};
 use tls::Tls;
 
 /// For one question.
@@ -53,7 +53,12 @@ impl Postgres {
     ///
     /// # Errors
     /// The URL is none, the database cannot be reached, or it cannot be made ready.
-    pub async fn open(url: &str, tls: ClientConfig, runtime: Handle) -> Result<Self, OpenError> {
+    pub async fn open(
+        url: &str,
+        tls: ClientConfig,
+        runtime: Handle,
+        access: Access,
+    ) -> Result<Self, OpenError> {
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             // Its text names a parameter at most; the URL holds a password.
             OpenError::Url(error.to_string())
@@ -73,7 +78,7 @@ impl Postgres {
             connecting: Turns::default(),
         };
         let mut client = store.connect().await.map_err(|error| OpenError::Database(error.0))?;
-        tokio::time::timeout(PATIENCE, prepare(&mut client))
+        tokio::time::timeout(PATIENCE, prepare(&mut client, access))
             .await
             .map_err(|_| OpenError::Database("it took too long to be made ready".to_owned()))??;
         store.keep(Some(Arc::new(client)));
@@ -172,16 +177,18 @@ fn tell(error: &tokio_postgres::Error) -> String {
     }
 }
 
-async fn prepare(client: &mut Client) -> Result<(), OpenError> {
+async fn prepare(client: &mut Client, access: Access) -> Result<(), OpenError> {
     let failed = |error: tokio_postgres::Error| OpenError::Database(tell(&error));
     let there = "SELECT to_regclass('portcullis_schema') IS NOT NULL";
     let step = "SELECT COALESCE(MAX(step), 0) FROM portcullis_schema";
+    let found: i64 = if client.query_one(there, &[]).await.map_err(failed)?.get(0) {
+        client.query_one(step, &[]).await.map_err(failed)?.get(0)
+    } else {
+        0
+    };
     // A role that may not create anything can use what is ready.
-    if client.query_one(there, &[]).await.map_err(failed)?.get(0) {
-        let found: i64 = client.query_one(step, &[]).await.map_err(failed)?.get(0);
-        if migrations::ahead(found)?.is_empty() {
-            return Ok(());
-        }
+    if access == Access::Read || migrations::ahead(found)?.is_empty() {
+        return migrations::is_ready(found);
     }
     let change = client.transaction().await.map_err(failed)?;
     change.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;

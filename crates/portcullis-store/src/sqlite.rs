@@ -10,10 +10,10 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use portcullis_model::{Expected, Keeping, Put, Record, Records, Unavailable};
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{OpenError, bounds, migrations, moment};
+use crate::{Access, OpenError, bounds, migrations, moment};
 
 /// How long one process waits for another that has the file.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,18 +30,23 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens a file, which is made when it is missing, readable by its owner alone.
+    /// Opens a file. To serve, it is made when it is missing, readable by its owner alone.
     ///
     /// # Errors
     /// The file cannot be used.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
         let failed = |why: String| OpenError::File { path: path.to_owned(), why };
-        // SQLite gives the files beside it the same permissions.
-        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
-        drop(made.map_err(|error| failed(error.to_string()))?);
-        let mut connection = Connection::open(path).map_err(|error| failed(error.to_string()))?;
-        prepare(&mut connection).map_err(|error| match error {
-            Unready::Newer(newer) => newer,
+        let opened = match access {
+            Access::Serve => {
+                // SQLite gives the files beside it the same permissions.
+                let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+                drop(made.map_err(|error| failed(error.to_string()))?);
+                make_ready(path)
+            }
+            Access::Read => look_into(path),
+        };
+        let mut connection = opened.map_err(|error| match error {
+            Unready::Step(error) => error,
             Unready::Failed(error) => failed(error.to_string()),
         })?;
         let (jobs, mut queue) = mpsc::channel::<Job>(WAITING);
@@ -74,7 +79,7 @@ impl Sqlite {
 }
 
 enum Unready {
-    Newer(OpenError),
+    Step(OpenError),
     Failed(rusqlite::Error),
 }
 
@@ -84,13 +89,22 @@ impl From<rusqlite::Error> for Unready {
     }
 }
 
-fn prepare(connection: &mut Connection) -> Result<(), Unready> {
+fn look_into(path: &Path) -> Result<Connection, Unready> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(PATIENCE)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    migrations::is_ready(found).map_err(Unready::Step)?;
+    Ok(connection)
+}
+
+fn make_ready(path: &Path) -> Result<Connection, Unready> {
+    let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let ahead = migrations::ahead(found).map_err(Unready::Newer)?;
+    let ahead = migrations::ahead(found).map_err(Unready::Step)?;
     for step in ahead {
         change.execute_batch(step.sqlite)?;
     }
@@ -98,7 +112,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Unready> {
         change.pragma_update(None, "user_version", migrations::known())?;
     }
     change.commit()?;
-    Ok(())
+    Ok(connection)
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {

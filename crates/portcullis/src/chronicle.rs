@@ -10,6 +10,8 @@ use portcullis_audit::Kind;
 use portcullis_config::{AuditMode, Settings};
 use portcullis_gateway::Evidence;
 
+use crate::policy::versions::{self, Trigger};
+
 /// Writes to the evidence log, where there is one.
 #[derive(Clone)]
 pub(crate) struct Chronicle(Option<Arc<Evidence>>);
@@ -48,14 +50,14 @@ impl Chronicle {
         }
     }
 
-    /// Policies are in force; `version` is their number in the store.
-    pub(crate) async fn policies(&self, version: Option<u64>, revision: &str, trigger: &str) {
-        let mut detail = vec![
+    /// The policies of these settings are in force.
+    pub(crate) async fn policies(&self, settings: &Settings, trigger: Trigger) {
+        let Some(policy) = &settings.policy else { return };
+        let detail = [
             ("what", "in force".to_owned()),
-            ("revision", revision.to_owned()),
-            ("trigger", trigger.to_owned()),
+            ("revision", versions::digest_of(policy)),
+            ("trigger", trigger.as_str().to_owned()),
         ];
-        detail.extend(version.map(|version| ("version", version.to_string())));
         self.tell(Kind::Policy, &detail).await;
     }
 

@@ -15,6 +15,7 @@ mod serve;
 mod servers;
 mod stdout;
 mod store;
+mod vault_key;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 mod history;
 mod question;
+pub(crate) mod recorder;
 pub(crate) mod versions;
 
 use std::path::Path;

@@ -7,13 +7,13 @@ use std::time::Duration;
 use portcullis_config::{Audit, Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
-use portcullis_model::Records;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
 use crate::chronicle::Chronicle;
 use crate::files::Files;
-use crate::policy::versions::{self, Trigger};
+use crate::policy::recorder::Recorder;
+use crate::policy::versions::Trigger;
 use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
@@ -25,27 +25,6 @@ pub(crate) struct Source {
     pub overrides: Overrides,
     /// The configuration, and what it names.
     pub files: Files,
-}
-
-/// Puts the policies in force on record, and says which they are.
-pub(crate) async fn on_record(
-    records: &dyn Records,
-    chronicle: &Chronicle,
-    settings: &Settings,
-    trigger: Trigger,
-) {
-    let Some(policy) = &settings.policy else { return };
-    let (digest, trigger_name) = (versions::digest_of(policy), trigger.as_str());
-    match versions::record(records, policy, trigger).await {
-        Ok(version) => {
-            tracing::info!(version, digest, trigger = trigger_name, "the policies in force are on record");
-            chronicle.policies(Some(version), &digest, trigger_name).await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, digest, trigger = trigger_name, "the policies in force could not be put on record");
-            chronicle.policies(None, &digest, trigger_name).await;
-        }
-    }
 }
 
 /// A configuration that did not come into force; why, was said in the log.
@@ -63,7 +42,7 @@ pub(crate) struct Reloader {
     gateway: Arc<Gateway>,
     tls: Tls,
     logs: LogHandle,
-    records: Arc<dyn Records>,
+    recorder: Recorder,
     chronicle: Chronicle,
 }
 
@@ -74,10 +53,10 @@ impl Reloader {
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
-        records: Arc<dyn Records>,
+        recorder: Recorder,
         chronicle: Chronicle,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, records, chronicle }
+        Self { source, settings, gateway, tls, logs, recorder, chronicle }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -98,7 +77,8 @@ impl Reloader {
                     Err(NotTakenUp) => self.chronicle.did_not_take_up(trigger.as_str()).await,
                 }
                 if self.settings.policy != before.policy {
-                    on_record(&*self.records, &self.chronicle, &self.settings, trigger).await;
+                    self.recorder.tell(self.settings.policy.as_ref(), trigger);
+                    self.chronicle.policies(&self.settings, trigger).await;
                 }
             }
         }
@@ -131,6 +111,7 @@ impl Reloader {
             ("tls", settings.tls != self.settings.tls),
             ("store", settings.store != self.settings.store),
             ("audit", but_readers(&settings) != but_readers(&self.settings)),
+            ("vault.key", settings.vault_key != self.settings.vault_key),
             ("workers", settings.workers != self.settings.workers),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
@@ -149,6 +130,7 @@ impl Reloader {
                     listen: self.settings.listen,
                     tls: self.settings.tls.clone(),
                     store: self.settings.store.clone(),
+                    vault_key: self.settings.vault_key,
                     workers: self.settings.workers,
                     ..settings
                 };

@@ -22,11 +22,16 @@ use crate::chronicle::Chronicle;
 use crate::config::load;
 use crate::evidence;
 use crate::files::Files;
+use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
-use crate::reload::{self, Reloader, Source};
+use crate::reload::{Reloader, Source};
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
+use crate::vault_key;
+
+/// How long the end waits for the store to take the last edits of policies.
+const LAST_EDITS: Duration = Duration::from_secs(3);
 
 /// The newcomer's start.
 pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
@@ -82,11 +87,12 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let records = store::open(&settings).await?;
     let evidence = evidence::open(settings.audit.as_ref())?;
     let kept = Kept { records: records.clone(), evidence: evidence.clone() };
-    let gateway = Gateway::new(settings.clone(), count, Handle::current(), supervisor, metrics, tracer, kept)
+    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
+    let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
         .map_err(|error| Usage(error.to_string()))?;
     let chronicle = Chronicle::new(evidence);
     chronicle.started(&settings).await?;
-    reload::on_record(&*records, &chronicle, &settings, Trigger::Start).await;
+    chronicle.policies(&settings, Trigger::Start).await;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
@@ -102,12 +108,17 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
             banner::offers(&endpoint, &gateway.report());
         });
     }
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, records, chronicle.clone());
+    let (recorder, recording) = Recorder::start(&settings.store, records);
+    recorder.tell(settings.policy.as_ref(), Trigger::Start);
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder, chronicle.clone());
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
     chronicle.stopped().await;
+    if tokio::time::timeout(LAST_EDITS, recording).await.is_err() {
+        tracing::warn!("the last policies in force are not on record: the store does not answer");
+    }
     gateway.end_tracing(Duration::from_secs(3)).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use super::Check;
 use super::http::{absolute_url, is_loopback};
 use crate::node::Path;
 use crate::raw::credentials::{ClientAuth, Credentials as Raw, Flavor, Kind, Mode, SubjectType};
-use crate::{CredentialKind, Credentials, OauthClient, OauthClientAuth, Secret, raw};
+use crate::{CredentialKind, Credentials, OauthClient, OauthClientAuth, Secret, SecretSource, raw};
 
 /// How long an assertion counts when the file does not say, and at the most.
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -53,7 +53,11 @@ pub(super) fn credentials(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Opti
             let header = raw.header.as_ref().and_then(|name| header(check, path, name));
             CredentialKind::Assertion {
                 lifetime,
-                key: secret(check, path, "private_key", raw.private_key.as_ref()),
+                // What is published has to be known from the start.
+                key: raw
+                    .private_key
+                    .as_ref()
+                    .and_then(|key| check.secret(&path.key("private_key"), "private_key", key)),
                 header,
             }
         }
@@ -147,13 +151,13 @@ fn misplaced(check: &mut Check<'_>, path: &Path, raw: &Raw) {
 fn fixed(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Option<CredentialKind> {
     match (&raw.token, &raw.header, &raw.value) {
         (Some(token), None, None) => {
-            let value = check.secret(&path.key("token"), "token", token)?;
-            is_header_value(check, &path.key("token"), value.expose());
+            let value = check.kept_secret(&path.key("token"), "token", token)?;
+            is_header_value(check, &path.key("token"), &value);
             Some(CredentialKind::Static { header: "authorization".to_owned(), value, bearer: true })
         }
         (None, Some(name), Some(value)) => {
-            let value = check.secret(&path.key("value"), "credential", value)?;
-            is_header_value(check, &path.key("value"), value.expose());
+            let value = check.kept_secret(&path.key("value"), "credential", value)?;
+            is_header_value(check, &path.key("value"), &value);
             let header = header(check, path, name)?;
             Some(CredentialKind::Static { header, value, bearer: false })
         }
@@ -164,7 +168,11 @@ fn fixed(check: &mut Check<'_>, path: &Path, raw: &Raw) -> Option<CredentialKind
     }
 }
 
-fn is_header_value(check: &mut Check<'_>, path: &Path, value: &str) {
+fn is_header_value(check: &mut Check<'_>, path: &Path, value: &Secret) {
+    if matches!(value.source(), SecretSource::Vault(_)) {
+        return;
+    }
+    let value = value.expose();
     if value.is_empty() || HeaderValue::from_str(value).is_err() {
         check.error(path, "is empty, or holds characters that no HTTP header can");
     }
@@ -254,10 +262,11 @@ fn client(
     }
     let auth = if let Some(key) = own.key {
         OauthClientAuth::PrivateKey(
-            check.secret(&path.key("private_key"), "private_key", key).ok_or(Reported)?,
+            check.kept_secret(&path.key("private_key"), "private_key", key).ok_or(Reported)?,
         )
     } else if let Some(secret) = own.secret {
-        let secret = check.secret(&path.key("client_secret"), "client_secret", secret).ok_or(Reported)?;
+        let secret =
+            check.kept_secret(&path.key("client_secret"), "client_secret", secret).ok_or(Reported)?;
         if own.auth == Some(ClientAuth::Post) {
             OauthClientAuth::Post(secret)
         } else {
@@ -270,7 +279,7 @@ fn client(
 }
 
 fn secret(check: &mut Check<'_>, path: &Path, key: &str, raw: Option<&raw::Secret>) -> Option<Secret> {
-    check.secret(&path.key(key), key, raw?)
+    check.kept_secret(&path.key(key), key, raw?)
 }
 
 /// A URL that secrets are sent to.
@@ -303,20 +312,17 @@ fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
 pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) -> Option<[u8; 32]> {
     let path = Path::top("vault").key("key");
     let secret = check.secret(&path, "key", raw.key.as_ref()?)?;
-    let key = read_key(secret.expose().trim());
+    let key = read_vault_key(secret.expose().trim());
     if key.is_none() {
         check.error(&path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
     }
     key
 }
 
-fn read_key(text: &str) -> Option<[u8; 32]> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if text.len() == 64
-        && let Some(digits) = text.bytes().map(digit).collect::<Option<Vec<_>>>()
-    {
-        let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|pair| pair[0] << 4 | pair[1]).collect();
-        return bytes.try_into().ok();
+/// A key of 32 bytes in hex or base64, as `vault.key` has it.
+pub fn read_vault_key(text: &str) -> Option<[u8; 32]> {
+    if let Some(key) = super::identity::hex(text) {
+        return Some(key);
     }
     // base64, in either alphabet: 43 characters hold 258 bits, of which the last two are nothing.
     let text = text.trim_end_matches('=');
@@ -353,10 +359,10 @@ mod tests {
         let all: Vec<u8> = (0..32).collect();
         let hex = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let base64 = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-        assert_eq!(read_key(hex).unwrap().as_slice(), all);
-        assert_eq!(read_key(base64).unwrap().as_slice(), all);
+        assert_eq!(read_vault_key(hex).unwrap().as_slice(), all);
+        assert_eq!(read_vault_key(base64).unwrap().as_slice(), all);
         for bad in ["", "x", &hex[1..], &base64[4..], "!AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="] {
-            assert_eq!(read_key(bad), None, "{bad}");
+            assert_eq!(read_vault_key(bad), None, "{bad}");
         }
     }
 }

@@ -37,7 +37,14 @@ pub(super) fn facade(
             }
             Some(key)
         }
-        None => None,
+        None => {
+            if matches!(file.store, Some(raw::Store::Postgres { .. })) {
+                let message = "needs `key`: gateways that share a store would make up one each, and none could open what \
+                               another keeps; `openssl rand -base64 32` makes a good one";
+                check.error(path, message);
+            }
+            None
+        }
     };
     if file.identity.dpop.required == Some(true) {
         check.error(

@@ -240,13 +240,11 @@ fn document<T: JsonSchema + DeserializeOwned + Default>(
     (file, Some((root, raw, report)))
 }
 
-fn hex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
+/// 32 bytes as 64 hexadecimal digits.
+pub(super) fn hex(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digits = text.bytes().map(digit).collect::<Option<Vec<_>>>()?;
+    let (pairs, []) = digits.as_chunks::<2>() else { return None };
+    let bytes: Vec<u8> = pairs.iter().map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok()
 }

@@ -18,6 +18,7 @@ impl Check<'_> {
             raw::Secret::Literal(_) => path.clone(),
             raw::Secret::Env(_) => path.key("env"),
             raw::Secret::File(_) => path.key("file"),
+            raw::Secret::Vault(_) => path.key("vault"),
         };
         self.secret_of(&path, name, raw)
     }
@@ -47,6 +48,11 @@ impl Check<'_> {
                 Some(Secret::new(value, SecretSource::Env(vec![variable.clone()])))
             }
             raw::Secret::File(file) => self.secret_file(path, file),
+            raw::Secret::Vault(_) => {
+                let message = "a Vault keeps secrets of servers' `credentials` alone; use `env` or `file`";
+                self.error(path, message);
+                None
+            }
         }
     }
 

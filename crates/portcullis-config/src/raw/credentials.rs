@@ -82,7 +82,7 @@ pub(crate) struct Credentials {
     #[serde(default)]
     pub(crate) token_file: Option<String>,
     /// The address of a document that describes the gateway as a client, where it is not the gateway's own
-    /// (`/oauth/client.json`). Only with `oauth`.
+    /// (`/oauth/client/….json`). Only with `oauth`.
     #[serde(default)]
     pub(crate) client_metadata_url: Option<String>,
     /// Has tokens bound to a key of the gateway (RFC 9449), where the authorization server can do that. Only with `oauth` and
@@ -169,11 +169,12 @@ pub(crate) struct IdentityProvider {
     pub(crate) client_auth: Option<ClientAuth>,
 }
 
-/// Where the accounts are kept that users connect. They are in memory, and gone with the process.
+/// How the accounts are sealed that users connect. They are kept in the `store`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Vault {
-    /// The key that seals them: 32 bytes in base64 or hex. One is made at every start when it is not given. A change needs a
-    /// restart.
+    /// The key that seals them: 32 bytes in base64 or hex. When it is not given, one is made: once, in a file beside the store
+    /// (`portcullis.db.key`), where that is SQLite; otherwise at every start, and the accounts are gone with the process. A
+    /// change needs a restart.
     pub(crate) key: Option<Secret>,
 }

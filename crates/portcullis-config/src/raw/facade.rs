@@ -16,7 +16,7 @@ pub(crate) struct Facade {
     /// `public_url` + `/as/callback`.
     pub(crate) idp: FacadeIdp,
     /// A secret of at least 32 characters that seals what is kept: keys, codes, consents, logins. Without it one is made at
-    /// each start, and everybody has to log in again.
+    /// each start, and everybody has to log in again. Gateways that share a store must share it.
     #[serde(default)]
     pub(crate) key: Option<Secret>,
     /// Clients that the operator registers, by their ids.

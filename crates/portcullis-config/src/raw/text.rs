@@ -31,6 +31,7 @@ pub(crate) enum Secret {
     Literal(String),
     Env(String),
     File(String),
+    Vault(String),
 }
 
 impl std::fmt::Debug for Secret {
@@ -46,12 +47,13 @@ impl<'de> Deserialize<'de> for Secret {
         enum Reference {
             Env(String),
             File(String),
+            Vault(String),
         }
         struct Visitor;
         impl<'de> de::Visitor<'de> for Visitor {
             type Value = Secret;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("text, `{ env: NAME }` or `{ file: PATH }`")
+                f.write_str("text, `{ env: NAME }`, `{ file: PATH }` or `{ vault: REFERENCE }`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Secret, E> {
                 Ok(Secret::Literal(text.to_owned()))
@@ -60,6 +62,7 @@ impl<'de> Deserialize<'de> for Secret {
                 match Reference::deserialize(de::value::MapAccessDeserializer::new(map))? {
                     Reference::Env(name) => Ok(Secret::Env(name)),
                     Reference::File(path) => Ok(Secret::File(path)),
+                    Reference::Vault(reference) => Ok(Secret::Vault(reference)),
                 }
             }
         }
@@ -129,11 +132,12 @@ impl JsonSchema for Secret {
             })
         };
         json_schema!({
-            "description": "A secret: `{ env: NAME }`, `{ file: PATH }`, or text, best with `${NAME}` in it.",
+            "description": "A secret: `{ env: NAME }`, `{ file: PATH }`, in the `credentials` of servers `{ vault: REFERENCE }`, or text, best with `${NAME}` in it.",
             "oneOf": [
                 { "type": "string" },
                 reference("env", "The environment variable that holds it."),
                 reference("file", "The file that holds it; one trailing line break is not part of it."),
+                reference("vault", "Where the Vault of `secrets.vault` has it: `MOUNT/PATH#FIELD`."),
             ]
         })
     }

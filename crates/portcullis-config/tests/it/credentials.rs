@@ -106,3 +106,57 @@ fn refuses_what_would_send_a_secret_astray_or_means_nothing() {
     );
     refuses("vault: { key: short }", "not 32 bytes in base64 or hex");
 }
+
+#[test]
+fn a_vault_keeps_secrets_of_credentials_and_nothing_else() {
+    use portcullis_config::{SecretSource, VaultAuth, VaultSecret};
+    let vault = "secrets: { vault: { url: 'https://vault.example.com:8200/', namespace: /team/a/, kv1: [old], \
+                 auth: { kind: approle, role_id: r, secret_id: { env: SECRET_ID } } } }";
+    let server = |credentials: &str| {
+        format!("{vault}\nservers: {{ x: {{ url: https://h/mcp, credentials: {credentials} }} }}")
+    };
+    let text = server("{ kind: static, token: { vault: 'secret/crm#token' } }");
+    let loaded =
+        crate::yaml(&text, &env(&["SECRET_ID=hunter2"])).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let kept = loaded.settings.secrets.as_ref().unwrap();
+    assert_eq!(
+        (kept.url.as_str(), kept.namespace.as_deref()),
+        ("https://vault.example.com:8200", Some("team/a"))
+    );
+    assert!(
+        matches!(&kept.auth, VaultAuth::AppRole { mount, secret_id, .. } if mount == "approle" && secret_id.expose() == "hunter2")
+    );
+    let Transport::Http(http) = &loaded.settings.servers.values().next().unwrap().transport else { panic!() };
+    let CredentialKind::Static { value, bearer: true, .. } = &http.credentials.as_ref().unwrap().kind else {
+        panic!()
+    };
+    let path = "secret/data/crm".to_owned();
+    let at = VaultSecret { path, versioned: true, field: "token".to_owned() };
+    assert_eq!((value.source(), value.expose()), (&SecretSource::Vault(at), ""));
+    let shown = portcullis_config::effective(&loaded.settings).to_string();
+    assert!(shown.contains("vault secret/data/crm#token") && !shown.contains("hunter2"), "{shown}");
+
+    let oauth = "kind: client-credentials, issuer: 'https://i', client_id: c";
+    let good = server(&format!("{{ {oauth}, private_key: {{ vault: 'old/crm#key' }} }}"));
+    assert!(crate::yaml(&good, &env(&["SECRET_ID=s"])).is_ok());
+    let refused = |text: &str, message: &str| match crate::yaml(text, &env(&["SECRET_ID=s"])) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(problems) => assert!(problems.to_string().contains(message), "{text}:\n{problems}"),
+    };
+    refused(&server("{ kind: static, token: { vault: secret/crm } }"), "MOUNT/PATH#FIELD");
+    refused(&server("{ kind: assertion, private_key: { vault: 'secret/crm#key' } }"), "alone");
+    refused(&format!("{vault}\nvault: {{ key: {{ vault: 'secret/crm#key' }} }}"), "alone");
+    refused(
+        "servers: { x: { url: https://h/mcp, credentials: { kind: static, token: { vault: 'secret/crm#t' } } } }",
+        "secrets.vault",
+    );
+    refused(
+        "secrets: { vault: { url: 'http://vault.example.com', auth: { kind: token, token: { env: SECRET_ID } } } }",
+        "https",
+    );
+    refused(
+        "secrets: { vault: { url: 'https://v', auth: { kind: jwt, role: r, token_file: t, mount: ../sys } } }",
+        "mount",
+    );
+}

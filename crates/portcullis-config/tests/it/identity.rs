@@ -241,6 +241,10 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
             format!("identity: {{ facade: {{ idp: {{ {idp} }} }}, dpop: {{ required: true }} }}\n"),
             "gives bearer tokens",
         ),
+        (
+            format!("store: {{ kind: postgres, url_env: URL }}\n{}", with(&format!("idp: {{ {idp} }}"))),
+            "would make up one each",
+        ),
         (format!("listen: 0.0.0.0:8080\n{}", with(&format!("idp: {{ {idp} }}"))), "needs `public_url`"),
         (
             format!("public_url: http://gw.example.com\n{}", with(&format!("idp: {{ {idp} }}"))),

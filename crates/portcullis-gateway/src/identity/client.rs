@@ -267,7 +267,7 @@ async fn read(response: Response<Incoming>, most: usize, any_status: bool) -> Re
     let nonce = nonce.and_then(|nonce| nonce.to_str().ok()).map(str::to_owned);
     match bounded::collect(response.into_body(), most).await {
         Ok(body) => Ok(Fetched { status, body: body.to_vec(), max_age, nonce }),
-        Err(Unread::TooLarge) => Err(failed("the answer is too large")),
+        Err(Unread::TooLarge) => Err(FetchError::TooLarge),
         Err(Unread::Broken(error)) => Err(failed(&error.to_string())),
     }
 }

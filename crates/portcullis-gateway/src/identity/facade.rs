@@ -77,6 +77,8 @@ pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option
         registration: facade.registration,
         id_jag: facade.id_jag.clone(),
         access_ttl: facade.access_ttl,
+        authorities: [&idp.ca, &facade.documents.ca]
+            .map(|file| Some(sha256(std::fs::read(file.as_ref()?).ok()?))),
         session_ttl: facade.session_ttl,
     }))
 }
@@ -93,8 +95,8 @@ pub(crate) fn outsides(facade: &config::Facade, metrics: &Metrics) -> Result<Out
     })
 }
 
-fn sha256(text: &str) -> [u8; 32] {
+fn sha256(text: impl AsRef<[u8]>) -> [u8; 32] {
     let mut out = [0; 32];
-    out.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    out.copy_from_slice(digest(&SHA256, text.as_ref()).as_ref());
     out
 }

@@ -12,15 +12,16 @@ use std::sync::Arc;
 
 use portcullis_config::{self as config, Settings};
 use portcullis_identity::doctor::Probe;
-use portcullis_identity::outbound::{Login, LoginSettings, Office};
+use portcullis_identity::outbound::{Login, LoginSettings, Office, Secrets, VaultAuth, VaultSettings};
 use portcullis_identity::{
     Algorithm, ApiKey, Facade, FacadeSettings, Fetch, Introspection, IssuerSettings, KeyHash, Revoked,
     Settings as Identity, Tenants,
 };
+use tokio::runtime::Handle;
 
 use crate::call::Endpoint;
 use crate::upstream::TlsError;
-use crate::upstream::credentials::client as client_of;
+use crate::upstream::credentials::{client as client_of, hidden};
 use client::Outside;
 pub(crate) use counts::{Counts, accepted, refused};
 pub(crate) use facade::{ISSUER_PATH, outsides as facade_outsides, settings as facade_settings};
@@ -92,6 +93,44 @@ pub(crate) fn login(identity: &config::Identity, office: &Arc<Office>) -> Result
         scopes: login.scopes.clone(),
     };
     Ok(Some(Login::new(office.clone(), settings, outside(login.ca.as_deref())?)))
+}
+
+/// What reads secrets that the configuration does not hold itself; the one that is there where nothing about it has changed,
+/// with all that it has read.
+///
+/// # Errors
+/// Why the authorities cannot be trusted.
+pub(crate) fn secrets(
+    settings: &Settings,
+    office: &Office,
+    control: &Handle,
+) -> Result<Option<Arc<Secrets>>, TlsError> {
+    let Some(settings) = settings.secrets.as_ref().map(vault_settings) else { return Ok(None) };
+    if let Some(known) = office.secrets().filter(|known| *known.settings() == settings) {
+        return Ok(Some(known));
+    }
+    let fetch = outside(settings.ca.as_deref())?;
+    Ok(Some(Secrets::new(settings, fetch, control)))
+}
+
+fn vault_settings(vault: &config::SecretVault) -> VaultSettings {
+    VaultSettings {
+        url: vault.url.clone(),
+        namespace: vault.namespace.clone(),
+        ca: vault.ca.clone(),
+        auth: match &vault.auth {
+            config::VaultAuth::Token(token) => VaultAuth::Token(hidden(token)),
+            config::VaultAuth::AppRole { mount, role_id, secret_id } => VaultAuth::AppRole {
+                mount: mount.clone(),
+                role_id: role_id.clone(),
+                secret_id: hidden(secret_id),
+            },
+            config::VaultAuth::Jwt { mount, role, file } => {
+                VaultAuth::Jwt { mount: mount.clone(), role: role.clone(), file: file.clone() }
+            }
+        },
+        max_age: vault.max_age,
+    }
 }
 
 /// Clients of issuers, by their identifiers.

@@ -82,6 +82,10 @@ async fn present(
     if head.fields.all(&AUTHORIZATION).nth(1).is_some() {
         return Err(Refused::Malformed("`Authorization` is there twice"));
     }
+    if let Some(known) = context.recall(endpoint, form, value) {
+        return Ok(known);
+    }
+    let mark = context.gateway.identity.mark();
     let presented = Presented::read(value)?;
     *scheme = Some(presented.scheme());
     let gateway = &context.gateway;
@@ -102,7 +106,9 @@ async fn present(
     // An API key is ours, and of no use to anybody else.
     let wanted = gateway.takes_subjects() && matches!(verified.principal, Principal::User(_));
     let subject = wanted.then(|| Arc::new(presented.subject(&verified)));
-    Ok(Arc::new(context.of(verified, subject)))
+    let made = Arc::new(context.of(verified, subject));
+    context.keep(mark, (endpoint, form), value, &made);
+    Ok(made)
 }
 
 /// A token in the query ends up in logs and histories (RFC 6750 section 5.3); whoever sends one is to stop.

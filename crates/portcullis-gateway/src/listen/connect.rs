@@ -1,6 +1,7 @@
 //! The pages by which users connect accounts, and what authorization servers read about the gateway.
 //!
-//! Whoever opens a link must be the user that it was made for; so must whoever comes back. Who somebody is who opens a page
+//! Whoever opens a link must be the user that it was made for; so must whoever comes back. A link is looked up before anybody
+//! is asked who they are: nobody logs in for one that is over, or that no login makes theirs. Who somebody is who opens a page
 //! is found out as for any request: by certificate or token, or nobody in particular where anonymous callers are served. A
 //! browser that shows nothing is sent to log in, where the operator says how, and known for a while.
 //! Pages show nothing of what a request brought.
@@ -38,22 +39,26 @@ const ERRAND: u32 = 600;
 const SITTING: Duration = Duration::from_mins(15);
 /// Where links to connect an account lead.
 const LINKS: &str = "/connect/";
+/// What authorization servers read about the gateway, and where they send browsers back to: the digest of the issuer follows.
+const DOCUMENTS: &str = "/oauth/client/";
+const CALLBACKS: &str = "/oauth/callback/";
 
 /// Answers what is asked here; `None` when it is something else.
 pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
     let gateway = &context.gateway;
     let is_get = head.method == HttpMethod::GET;
     Some(match head.path.as_str() {
-        "/oauth/client.json" if is_get => {
-            response::json(StatusCode::OK, gateway.env.office.client_document())
-        }
         "/.well-known/jwks.json" if is_get => keys(gateway),
-        "/oauth/callback" if is_get => callback(context, head).await,
         "/oauth/login" if is_get => logged_in(context, head).await,
         "/connections" if is_get => connections(context, head).await,
         path => {
             if let Some(id) = path.strip_prefix(LINKS).filter(|_| is_get) {
                 begin(context, head, id).await
+            } else if let Some(issuer) = path.strip_prefix(CALLBACKS).filter(|_| is_get) {
+                callback(context, head, issuer).await
+            } else if let Some(issuer) = path.strip_prefix(DOCUMENTS).filter(|_| is_get) {
+                let issuer = issuer.strip_suffix(".json")?;
+                response::json(StatusCode::OK, gateway.env.office.client_document(issuer)?)
             } else if let Some(server) = path.strip_prefix("/connections/")
                 && head.method == HttpMethod::DELETE
             {
@@ -71,11 +76,12 @@ fn keys(gateway: &Gateway) -> Response<Body> {
     response::json(StatusCode::OK, gateway.env.office.key_set(keys.iter().map(|key| &**key)))
 }
 
-/// The id of whoever makes the request: by what a call would show, or as the browser was logged in.
+/// The id of whoever makes the request: by what a call would show, or as the browser was logged in. Where it is for `owner`,
+/// who shows nothing is not taken for anybody else without being asked.
 ///
 /// # Errors
 /// The way to log in, or the page that says that it must be somebody.
-async fn visitor(context: &Arc<Context>, head: &Head) -> Result<String, Response<Body>> {
+async fn visitor(context: &Arc<Context>, head: &Head, owner: Option<&str>) -> Result<String, Response<Body>> {
     let gateway = &context.gateway;
     let (name, _) = cookie(context, "browser");
     if let Some(sealed) = brought(head, &name)
@@ -84,18 +90,22 @@ async fn visitor(context: &Arc<Context>, head: &Head) -> Result<String, Response
     {
         return Ok(id);
     }
-    let answer = match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
-        Ok(context) => return Ok(context.principal.id()),
-        Err(answer) => answer,
-    };
     let login = gateway.login.load_full().filter(|_| !head.fields.has(&AUTHORIZATION));
-    let Some(login) = login.filter(|_| head.path.starts_with(LINKS)) else {
+    let login = login.filter(|login| owner.is_some_and(|owner| login.may_be(owner)));
+    let answer = match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
+        Ok(context) if login.is_none() || !context.principal.is_anonymous() => {
+            return Ok(context.principal.id());
+        }
+        Ok(_) => None,
+        Err(answer) => Some(answer),
+    };
+    let Some(login) = login else {
         let mut page = page(
             StatusCode::UNAUTHORIZED,
             "Who are you?",
             "This page is for somebody whom the gateway knows. Log in, then open it again.",
         );
-        if let Some(challenge) = answer.headers().get(WWW_AUTHENTICATE) {
+        if let Some(challenge) = answer.as_ref().and_then(|answer| answer.headers().get(WWW_AUTHENTICATE)) {
             page.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
         }
         return Err(page);
@@ -186,14 +196,14 @@ fn own(context: &Context, principal: &Principal, server: &str) -> Option<(Arc<Ca
 
 /// Somebody opens a link.
 async fn begin(context: &Arc<Context>, head: &Head, id: &str) -> Response<Body> {
-    let visitor = match visitor(context, head).await {
-        Ok(visitor) => visitor,
-        Err(page) => return page,
-    };
     let link = match context.gateway.env.office.link(id).await {
         Ok(Some(link)) => link,
         Ok(None) => return over(),
         Err(needed) => return trouble(&needed),
+    };
+    let visitor = match visitor(context, head, Some(&link.owner)).await {
+        Ok(visitor) => visitor,
+        Err(page) => return page,
     };
     if link.owner != visitor {
         tracing::warn!(server.id = link.server, "a link to connect an account was opened by somebody else");
@@ -230,13 +240,13 @@ fn brought<'a>(head: &'a Head, name: &str) -> Option<&'a str> {
 }
 
 /// A browser comes back from an authorization server.
-async fn callback(context: &Arc<Context>, head: &Head) -> Response<Body> {
-    let visitor = match visitor(context, head).await {
+async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response<Body> {
+    let visitor = match visitor(context, head, None).await {
         Ok(visitor) => visitor,
         Err(page) => return page,
     };
     let gateway = &context.gateway;
-    let arrival = match gateway.env.office.arrive(head.query.as_deref().unwrap_or_default()).await {
+    let arrival = match gateway.env.office.arrive(issuer, head.query.as_deref().unwrap_or_default()).await {
         Ok(Some(arrival)) => arrival,
         Ok(None) => return over(),
         Err(needed) => return trouble(&needed),
@@ -281,7 +291,8 @@ fn changed(gateway: &Gateway, catalogue: &Catalogue) {
         catalogue.invalidate(&method);
         if let Some(list) = Lists::of(&method) {
             let server = catalogue.server.id().clone();
-            gateway.subscribers.announce(&gateway.env.control, server, list);
+            let owner = catalogue.server.owner().cloned();
+            gateway.subscribers.announce(&gateway.env.control, server, owner, list);
         }
     }
 }

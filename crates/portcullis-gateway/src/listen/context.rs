@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
-use portcullis_identity::Verified;
 use portcullis_identity::outbound::SubjectToken;
+use portcullis_identity::{Familiar, Mark, Verified};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Revision;
@@ -16,8 +16,9 @@ use portcullis_telemetry::TraceContext;
 use super::fields::Fields;
 use super::shown::Shown;
 use crate::admit::{Place, Share};
-use crate::call::{Caller, Refusal, Worker};
+use crate::call::{Caller, Endpoint, Refusal, Worker};
 use crate::gateway::Gateway;
+use crate::identity::Form;
 use crate::record::Where;
 
 const PARENT: HeaderName = HeaderName::from_static(key::TRACEPARENT);
@@ -41,6 +42,15 @@ pub(crate) struct Context {
     pub(crate) verified: Option<Arc<Verified>>,
     /// That token, where a server wants one in exchange.
     pub(crate) subject: Option<Arc<SubjectToken>>,
+    /// Of a connection: who made the last request on it that said so itself.
+    familiar: Option<Arc<Familiar<Arc<Made>>>>,
+}
+
+/// What a request with a credential was for, and what was made of it.
+struct Made {
+    endpoint: Endpoint,
+    form: Form,
+    context: Arc<Context>,
 }
 
 impl Context {
@@ -54,14 +64,47 @@ impl Context {
         let conversation: Arc<str> = principal.to_string().into();
         let share =
             if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
-        Self { gateway, worker, principal, peer, conversation, share, shown, verified: None, subject: None }
+        let familiar = Some(Arc::default());
+        Self {
+            gateway,
+            worker,
+            principal,
+            peer,
+            conversation,
+            share,
+            shown,
+            verified: None,
+            subject: None,
+            familiar,
+        }
     }
 
     /// The connection with somebody on it whose credential was verified.
     pub(super) fn of(&self, verified: Arc<Verified>, subject: Option<Arc<SubjectToken>>) -> Self {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
         let share = self.gateway.shares.of(&conversation);
-        Self { principal, conversation, share, verified: Some(verified), subject, ..self.clone() }
+        let verified = Some(verified);
+        Self { principal, conversation, share, verified, subject, familiar: None, ..self.clone() }
+    }
+
+    /// The connection with whoever showed the very same credential at the same endpoint before, while that counts.
+    pub(super) fn recall(&self, endpoint: &Endpoint, form: Form, credential: &[u8]) -> Option<Arc<Self>> {
+        let made = self.familiar.as_ref()?.recall(&self.gateway.identity, credential)?;
+        (made.form == form && made.endpoint == *endpoint).then(|| made.context.clone())
+    }
+
+    /// Keeps it for the next request.
+    pub(super) fn keep(
+        &self,
+        mark: Mark,
+        (endpoint, form): (&Endpoint, Form),
+        credential: &[u8],
+        made: &Arc<Self>,
+    ) {
+        if let (Some(familiar), Some(verified)) = (&self.familiar, &made.verified) {
+            let made = Made { endpoint: endpoint.clone(), form, context: made.clone() };
+            familiar.keep(mark, credential, verified, Arc::new(made));
+        }
     }
 
     /// Whether the certificate that the connection was opened with, if it was, lets its holder in still.

@@ -4,7 +4,7 @@
 //! endpoint pays for it.
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use portcullis_identity::{Facade, FacadeAnswer, FacadeRequest};
 
@@ -16,6 +16,9 @@ use crate::identity::{ISSUER_PATH, path_of};
 
 /// Where the document of an authorization server is (RFC 8414 section 3.1); the path of the issuer follows.
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
+
+/// Largest body that it reads, in bytes.
+pub(super) const LARGEST: usize = 64 * 1024;
 
 /// Whether a request is for the authorization server.
 pub(super) fn is_for(context: &Context, head: &Head) -> bool {
@@ -31,11 +34,12 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
         return asks.then(|| written(facade.document()));
     }
     let path = below(&head.path)?;
+    let cookies = head.fields.cookies();
     let request = FacadeRequest {
         method: head.method.as_str(),
         path,
         query: head.query.as_deref(),
-        cookie: head.fields.text(&COOKIE),
+        cookie: cookies.as_deref(),
         authorization: head.fields.text(&AUTHORIZATION),
         content_type: head.fields.text(&CONTENT_TYPE),
         body: &body,

@@ -5,6 +5,7 @@
 //! has no such text; its fields are written into one.
 
 use bytes::Bytes;
+use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The fields, in their order.
@@ -47,6 +48,13 @@ impl Fields {
         let value = self.get(name)?;
         let visible = |byte: &u8| matches!(byte, 0x20..=0x7e | b'\t');
         value.iter().all(visible).then(|| std::str::from_utf8(value).expect("visible ASCII is UTF-8"))
+    }
+
+    /// All cookies as one text: HTTP/2 may have each in a field of its own (RFC 9113 section 8.2.3).
+    pub(super) fn cookies(&self) -> Option<String> {
+        let fields = self.all(&COOKIE).map(|field| std::str::from_utf8(field).ok());
+        let fields: Vec<_> = fields.collect::<Option<_>>()?;
+        (!fields.is_empty()).then(|| fields.join("; "))
     }
 
     /// Whether there is such a field.

@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Routed::Answer(response) => response,
             Routed::Post(context, post) => {
                 let budget = &context.gateway.bodies;
-                let body = self.read_body(&mut framing, expects, limits, budget).await;
+                let body = self.read_body(&mut framing, expects, &post.limits(limits), budget).await;
                 // Pinned where it is made: to move it costs more than most of its steps.
                 let work = pin!(router::post(&context, &head, post, body));
                 let Some(response) = self.attend(work).await else {

@@ -77,7 +77,8 @@ async fn answer(context: &Arc<Context>, request: Request<Incoming>) -> Response<
         Routed::Answer(response) => response,
         Routed::Post(context, post) => {
             let gateway = &context.gateway;
-            let body = body::read(incoming, &gateway.env.limits_to_keep(), &gateway.bodies).await;
+            let limits = gateway.env.limits_to_keep();
+            let body = body::read(incoming, &post.limits(&limits), &gateway.bodies).await;
             router::post(&context, &head, post, body).await
         }
     };

@@ -3,6 +3,7 @@
 //! Checks come in the order of the reference's ingress list: where the request comes from, who asks, how much, whether
 //! it is JSON, then which era it claims. A modern claim wins over everything else that a request carries.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CONTENT_TYPE, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method as HttpMethod, Response, StatusCode};
+use portcullis_config::Limits;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Limits as JsonLimits, Object, Raw};
 use portcullis_mcp::message::{Malformed, Message};
@@ -46,8 +48,8 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/.well-known/oauth-authorization-server…", &["GET"]),
     ("/as/…", &["GET", "POST"]),
     ("/.well-known/jwks.json", &["GET"]),
-    ("/oauth/client.json", &["GET"]),
-    ("/oauth/callback", &["GET"]),
+    ("/oauth/client/{issuer}.json", &["GET"]),
+    ("/oauth/callback/{issuer}", &["GET"]),
     ("/oauth/login", &["GET"]),
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
@@ -72,6 +74,18 @@ pub(super) enum Post {
     Connection(Arc<sse::Connection>),
     /// To the authorization server.
     Facade,
+}
+
+impl Post {
+    /// Within which limits its body is read.
+    pub(super) fn limits<'a>(&self, limits: &'a Limits) -> Cow<'a, Limits> {
+        match self {
+            Self::Facade if limits.body_bytes > facade::LARGEST => {
+                Cow::Owned(Limits { body_bytes: facade::LARGEST, ..limits.clone() })
+            }
+            _ => Cow::Borrowed(limits),
+        }
+    }
 }
 
 /// Finds out what a request is for, and answers it when it needs no body.
@@ -103,6 +117,10 @@ pub(super) async fn post(
             Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
             Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
         },
+        Err(refusal) if matches!(post, Post::Facade) && refusal.kind == ErrorKind::BodyTooLarge => {
+            let message = format!("the authorization server reads no more than {} bytes", facade::LARGEST);
+            response::refusal(Era::Modern, None, &Refusal::new(refusal.kind, message))
+        }
         Err(refusal) => response::refusal(Era::Modern, None, &refusal),
     };
     finish(context, head, answer).await

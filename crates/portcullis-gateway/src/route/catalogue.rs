@@ -209,7 +209,8 @@ impl Catalogue {
             let need = Need::Fresh(catalogue.server.settings().call_timeout);
             let found = catalogue.list(kind, variant, need).await;
             if found.is_ok_and(|found| !found.stale && !found.listing.lists_as(&old)) {
-                env.announce(Change { server: catalogue.server.id().clone(), method, known: Known::Seen });
+                let (server, owner) = (catalogue.server.id().clone(), catalogue.server.owner().cloned());
+                env.announce(Change { server, owner, method, known: Known::Seen });
             }
         });
     }
@@ -331,8 +332,15 @@ impl Catalogue {
         let (id, metrics) = (self.server.id().clone(), self.server.env().metrics.clone());
         // Reading many schemas takes its time, and this thread has connections to accept.
         let apps = self.server.apps().cloned();
+        let searched = kind == ListKind::Tools && self.server.env().searched.load(Ordering::Relaxed);
         let read = move || {
-            Listing::new(kind, &id, origin, tightened(raws, apps.as_deref()), extra, freshness, &metrics)
+            let raws = tightened(raws, apps.as_deref());
+            let listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
+            if searched {
+                // Or the first search would.
+                listing.words();
+            }
+            listing
         };
         let built = tokio::task::spawn_blocking(read).await;
         let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use portcullis_config::Discovery;
 use portcullis_mcp::caps::{ClientCaps, ServerCaps, merge_instructions};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::{Era, Revision};
@@ -18,6 +19,7 @@ use portcullis_model::ErrorKind;
 use super::catalogue::{Catalogue, Variant, conversation};
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
+use crate::discovery;
 use crate::gateway::Gateway;
 use crate::upstream::Peer;
 
@@ -123,6 +125,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
             None => capabilities.absorb(&everything()),
         }
     }
+    capabilities.tools |= discovery::offered(gateway, endpoint) != Discovery::Off;
     let instructions = merge_instructions(instructions.iter().map(|(name, text)| (*name, text.as_str())));
     Ok(Hello { capabilities, instructions })
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use portcullis_hub::search::Part;
 use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
@@ -18,6 +19,7 @@ use portcullis_telemetry::{CallSeries, Metrics};
 
 use crate::admit::Pass;
 use crate::call::Caller;
+use crate::discovery;
 use crate::record::hex;
 
 /// Which list.
@@ -213,6 +215,8 @@ pub(crate) struct Listing {
     by_exposed: HashMap<String, usize>,
     /// The views that its tools name: they need not be listed as resources.
     views: HashSet<String>,
+    /// The words of its tools, once somebody has searched among them.
+    words: OnceLock<Part>,
 }
 
 /// Where a tool with a broken `x-mcp-header` came from decides what becomes of it (2026-07-28, tools).
@@ -255,6 +259,7 @@ impl Listing {
             by_key: HashMap::with_capacity(keyed.len()),
             by_exposed: HashMap::with_capacity(keyed.len()),
             views: HashSet::new(),
+            words: OnceLock::new(),
         };
         for (key, raw) in keyed {
             let exposed = exposed.get(&key).cloned().unwrap_or_else(|| uris::map_out(server, &key));
@@ -348,6 +353,11 @@ impl Listing {
     pub(crate) fn makes(&self, uri: &str) -> bool {
         let templates = self.items.iter().map(|item| item.key.as_str());
         self.kind == ListKind::Templates && template::any_makes(templates, uri)
+    }
+
+    /// The words of its items, for searches.
+    pub(crate) fn words(&self) -> &Part {
+        self.words.get_or_init(|| discovery::words(self))
     }
 
     /// Whether one of its tools names this view.

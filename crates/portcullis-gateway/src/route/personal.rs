@@ -2,9 +2,13 @@
 //!
 //! Everything that was got with a user's credential stays with that user: lists, conversations, feeds, what is known of the
 //! server's health. So each has a catalogue and a server of their own, over the same connections. They are made when
-//! they are first needed and let go when nobody has used them for a while; so many are kept.
+//! they are first needed and let go when nobody has used them for a while; so many are kept. Where callers' tokens are
+//! exchanged, a user who shows a token of other scopes has another one: what was got for a token that may do more is not used
+//! for one that may do less.
+//!
+//! Nothing that is in use is let go: no call under way, no resource that somebody watches, no user who listens for changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,59 +24,110 @@ const MOST: usize = 1_000;
 const IDLE: Duration = Duration::from_mins(30);
 
 /// The users of one server.
-#[derive(Default)]
-pub(super) struct Personal {
-    all: Mutex<HashMap<Principal, Held>>,
+pub(super) struct Personal(Mutex<Users<Catalogue>>);
+
+impl Default for Personal {
+    fn default() -> Self {
+        Self(Mutex::new(Users { all: HashMap::new(), most: MOST }))
+    }
 }
 
-struct Held {
-    catalogue: Arc<Catalogue>,
+/// Who is called for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Who {
+    principal: Principal,
+    /// What the token that is exchanged for them is good for.
+    scopes: Arc<[String]>,
+}
+
+/// What each has, and when it was last needed.
+struct Users<T> {
+    all: HashMap<Who, Held<T>>,
+    most: usize,
+}
+
+struct Held<T> {
+    own: Arc<T>,
     used: Instant,
+}
+
+impl<T> Held<T> {
+    /// Whether nobody has hold of it but whoever keeps it here.
+    fn is_free(&self, in_use: impl Fn(&T) -> bool) -> bool {
+        Arc::strong_count(&self.own) == 1 && !in_use(&self.own)
+    }
+}
+
+impl<T> Users<T> {
+    /// What somebody has, made if there is none; and what has to go for it. What is in use stays, though there are more than
+    /// may be then: so many can only be in use as may call and listen.
+    fn find(
+        &mut self,
+        who: Who,
+        now: Instant,
+        make: impl FnOnce() -> Arc<T>,
+        in_use: impl Fn(&T) -> bool,
+    ) -> (Arc<T>, Option<Arc<T>>) {
+        if let Some(held) = self.all.get_mut(&who) {
+            held.used = now;
+            return (held.own.clone(), None);
+        }
+        let mut gone = None;
+        if self.all.len() >= self.most {
+            let free = self.all.iter().filter(|(_, held)| held.is_free(&in_use));
+            let oldest = free.min_by_key(|(_, held)| held.used).map(|(who, _)| who.clone());
+            gone = oldest.and_then(|oldest| self.all.remove(&oldest)).map(|held| held.own);
+        }
+        let own = make();
+        self.all.insert(who, Held { own: own.clone(), used: now });
+        (own, gone)
+    }
+
+    /// Takes out what nobody has needed for a while. What is in use is needed now.
+    fn take_idle(
+        &mut self,
+        now: Instant,
+        listening: &HashSet<Principal>,
+        in_use: impl Fn(&T) -> bool,
+    ) -> Vec<Arc<T>> {
+        for (who, held) in &mut self.all {
+            if listening.contains(&who.principal) || !held.is_free(&in_use) {
+                held.used = now;
+            }
+        }
+        let idle = self.all.extract_if(|_, held| now.saturating_duration_since(held.used) >= IDLE);
+        idle.map(|(_, held)| held.own).collect()
+    }
 }
 
 impl Personal {
     /// The user's own, made of what all have in common.
-    fn find(&self, base: &Arc<Server>, principal: &Principal) -> Arc<Catalogue> {
-        let mut all = self.lock();
-        if let Some(held) = all.get_mut(principal) {
-            held.used = Instant::now();
-            return held.catalogue.clone();
+    fn find(&self, base: &Arc<Server>, who: &Who) -> Arc<Catalogue> {
+        let make = || Catalogue::new(base.for_owner(who.principal.clone()));
+        let (own, gone) = self.lock().find(who.clone(), Instant::now(), make, is_in_use);
+        if let Some(gone) = gone {
+            base.env().control.spawn(gone.server.clone().retire(base.settings().call_timeout));
         }
-        if all.len() >= MOST
-            && let Some(oldest) = all.iter().min_by_key(|(_, held)| held.used).map(|(who, _)| who.clone())
-            && let Some(held) = all.remove(&oldest)
-        {
-            let server = held.catalogue.server.clone();
-            base.env().control.spawn(server.retire(base.settings().call_timeout));
-        }
-        let catalogue = Catalogue::new(base.for_owner(principal.clone()));
-        let held = Held { catalogue: catalogue.clone(), used: Instant::now() };
-        all.insert(principal.clone(), held);
-        catalogue
+        own
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Catalogue>> {
-        self.lock().values().map(|held| held.catalogue.clone()).collect()
+    fn lock(&self) -> MutexGuard<'_, Users<Catalogue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn take(&self, is_over: impl Fn(&Held) -> bool) -> Vec<Arc<Server>> {
-        self.lock()
-            .extract_if(|_, held| is_over(held))
-            .map(|(_, held)| held.catalogue.server.clone())
-            .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Principal, Held>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn is_in_use(catalogue: &Catalogue) -> bool {
+    catalogue.server.is_in_use()
 }
 
 impl Catalogue {
     /// The server as the caller knows it.
     pub(crate) fn of(self: &Arc<Self>, caller: &Caller) -> Arc<Self> {
         let Some(personal) = &self.personal else { return self.clone() };
-        let own = personal.find(&self.server, &caller.principal);
-        if let Some(subject) = &caller.subject {
+        let subject = caller.subject.as_ref().filter(|_| self.server.takes_subjects());
+        let scopes = subject.map(|subject| subject.scopes().clone()).unwrap_or_default();
+        let own = personal.find(&self.server, &Who { principal: caller.principal.clone(), scopes });
+        if let Some(subject) = subject {
             own.server.offer(subject);
         }
         own
@@ -80,7 +135,8 @@ impl Catalogue {
 
     /// The server as a user knows it; `None` where all know it alike.
     pub(crate) fn of_user(self: &Arc<Self>, principal: &Principal) -> Option<Arc<Self>> {
-        self.personal.as_ref().map(|personal| personal.find(&self.server, principal))
+        let who = Who { principal: principal.clone(), scopes: Arc::default() };
+        self.personal.as_ref().map(|personal| personal.find(&self.server, &who))
     }
 
     /// The same by the user's id.
@@ -91,17 +147,28 @@ impl Catalogue {
 
     /// What its users have of it.
     pub(crate) fn users(&self) -> Vec<Arc<Self>> {
-        self.personal.as_ref().map(Personal::all).unwrap_or_default()
+        let Some(personal) = &self.personal else { return Vec::new() };
+        personal.lock().all.values().map(|held| held.own.clone()).collect()
     }
 
-    /// Takes out those whom nobody has needed for a while.
-    pub(crate) fn take_idle(&self) -> Vec<Arc<Server>> {
-        self.personal.as_ref().map(|all| all.take(|held| held.used.elapsed() >= IDLE)).unwrap_or_default()
+    /// What one of its users has of it.
+    pub(crate) fn those_of(&self, owner: &Principal) -> Vec<Arc<Self>> {
+        let mut all = self.users();
+        all.retain(|own| own.server.owner() == Some(owner));
+        all
+    }
+
+    /// Takes out those whom nobody has needed for a while, and who do not listen.
+    pub(crate) fn take_idle(&self, listening: &HashSet<Principal>) -> Vec<Arc<Server>> {
+        let Some(personal) = &self.personal else { return Vec::new() };
+        let idle = personal.lock().take_idle(Instant::now(), listening, is_in_use);
+        idle.into_iter().map(|own| own.server.clone()).collect()
     }
 
     /// Takes out all.
     pub(crate) fn take_users(&self) -> Vec<Arc<Server>> {
-        self.personal.as_ref().map(|all| all.take(|_| true)).unwrap_or_default()
+        let Some(personal) = &self.personal else { return Vec::new() };
+        personal.lock().all.drain().map(|(_, held)| held.own.server.clone()).collect()
     }
 }
 
@@ -127,6 +194,73 @@ fn principal(id: &str) -> Option<Principal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn who(id: &str, scopes: &[&str]) -> Who {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        Who { principal: Principal::key(Key { id: id.to_owned(), ..Key::default() }), scopes }
+    }
+
+    /// Users of something that is in use when it says so.
+    fn users(most: usize) -> Users<bool> {
+        Users { all: HashMap::new(), most }
+    }
+
+    impl Users<bool> {
+        fn get(&mut self, id: &str, scopes: &[&str], now: Instant, busy: bool) -> (Arc<bool>, bool) {
+            let (own, gone) = self.find(who(id, scopes), now, || Arc::new(busy), |busy| *busy);
+            (own, gone.is_some())
+        }
+
+        fn has(&self, id: &str) -> bool {
+            self.all.contains_key(&who(id, &[]))
+        }
+    }
+
+    #[test]
+    fn whoever_shows_a_token_of_other_scopes_has_another_one() {
+        let (mut users, now) = (users(9), Instant::now());
+        let (wide, _) = users.get("ada", &["admin", "mcp"], now, false);
+        let (narrow, _) = users.get("ada", &["mcp"], now, false);
+        assert!(!Arc::ptr_eq(&wide, &narrow));
+        assert!(Arc::ptr_eq(&wide, &users.get("ada", &["admin", "mcp"], now, false).0));
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_let_go_however_long_it_takes() {
+        let (mut users, start) = (users(9), Instant::now());
+        users.get("idle", &[], start, false);
+        users.get("calls", &[], start, true);
+        users.get("listens", &[], start, false);
+        let (held, _) = users.get("held", &[], start, false);
+        let listening = HashSet::from([who("listens", &[]).principal]);
+        let later = start + IDLE;
+        assert!(users.take_idle(start + IDLE / 2, &listening, |busy| *busy).is_empty());
+        assert_eq!(users.take_idle(later, &listening, |busy| *busy).len(), 1);
+        assert!(!users.has("idle") && users.has("calls") && users.has("listens") && users.has("held"));
+        // From the end of its use on, it may stay for as long as any.
+        drop(held);
+        assert!(users.take_idle(later + IDLE / 2, &listening, |busy| *busy).is_empty());
+        assert_eq!(users.take_idle(later + IDLE, &listening, |busy| *busy).len(), 1);
+        assert!(!users.has("held") && users.has("listens"));
+        assert_eq!(users.take_idle(later + 2 * IDLE, &HashSet::new(), |busy| *busy).len(), 1);
+        assert!(users.has("calls") && !users.has("listens"));
+    }
+
+    #[test]
+    fn room_is_made_by_the_oldest_that_is_not_in_use() {
+        let (mut users, start) = (users(3), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        users.get("calls", &[], at(0), true);
+        let (held, _) = users.get("held", &[], at(1), false);
+        users.get("free", &[], at(2), false);
+        assert!(users.get("new", &[], at(3), true).1, "one goes");
+        assert!(!users.has("free") && users.has("calls") && users.has("held"));
+        assert!(!users.get("more", &[], at(4), false).1, "all are in use, and stay");
+        assert_eq!(users.all.len(), 4);
+        drop(held);
+        assert!(users.get("last", &[], at(5), false).1);
+        assert!(!users.has("held") && users.has("calls") && users.has("new"));
+    }
 
     #[test]
     fn an_id_leads_back_to_whoever_has_it() {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use portcullis_config::Discovery;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::task::tool_with_tasks;
@@ -23,6 +24,7 @@ use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
 use crate::admit::Pass;
 use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
+use crate::discovery;
 use crate::gateway::Gateway;
 use crate::seal::Purpose;
 
@@ -183,12 +185,7 @@ impl View {
             if !page.is_empty() {
                 page.push(b',');
             }
-            let raw = list_item_for(revision, &item.raw);
-            let raw = if listing.tasks && listing.kind == ListKind::Tools && revision.era() == Era::Legacy {
-                tool_with_tasks(&raw)
-            } else {
-                raw
-            };
+            let raw = as_read(listing, item, revision);
             let raw = if self.aggregate { expose(listing, item, raw) } else { raw };
             page.extend_from_slice(raw.as_bytes());
         }
@@ -203,6 +200,44 @@ impl View {
             ttl.as_millis(),
             !self.guarded && !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness.public),
         )
+    }
+}
+
+/// The item as clients of the revision read it, under the server's own name.
+fn as_read(listing: &Listing, item: &Item, revision: Revision) -> Raw {
+    let raw = list_item_for(revision, &item.raw);
+    let tasks = listing.tasks && listing.kind == ListKind::Tools && revision.era() == Era::Legacy;
+    if tasks { tool_with_tasks(&raw) } else { raw }
+}
+
+/// All tools on the aggregate that are there for the caller.
+pub(crate) struct Tools {
+    parts: Vec<Arc<Listing>>,
+    shown: Shown,
+}
+
+impl Tools {
+    /// Asks every server that has not been asked lately.
+    pub(crate) async fn of(gateway: &Gateway, call: &Call) -> Result<Self, Refusal> {
+        let pass = gateway.gate.pass(&call.caller);
+        let (parts, _) = gather(gateway, call, ListKind::Tools, pass.as_ref()).await?;
+        let shown = pass.as_ref().map_or_else(|| vec![None; parts.len()], |pass| shown(&parts, call, pass));
+        Ok(Self { parts, shown })
+    }
+
+    /// Each server's list, and which of its tools are there; `None` for all.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Listing, Option<&[bool]>)> {
+        self.parts.iter().zip(&self.shown).map(|(part, shown)| (&**part, shown.as_deref()))
+    }
+
+    /// The definition of the tool with this name, as clients of the revision read it.
+    pub(crate) fn definition(&self, name: &str, revision: Revision) -> Option<Raw> {
+        self.parts().find_map(|(listing, shown)| {
+            let index = listing.position_exposed(name)?;
+            let is_there = shown.is_none_or(|shown| shown.get(index).copied().unwrap_or(false));
+            let item = &listing.items[index];
+            is_there.then(|| expose(listing, item, as_read(listing, item, revision)))
+        })
     }
 }
 
@@ -224,6 +259,11 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
     let era = call.caller.revision.era();
     let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
     let pass = gateway.gate.pass(&call.caller);
+    if kind == ListKind::Tools && discovery::offered(gateway, &call.endpoint) == Discovery::Instead {
+        let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), Vec::new());
+        let result = write(gateway, call, &view, 0, true);
+        return Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era })));
+    }
     let (view, page, stale) = match cursor {
         Some(cursor) => resume(gateway, call, kind, &cursor, pass.as_ref())?,
         None => {
@@ -323,6 +363,15 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(view.kind.member().as_bytes());
     out.extend_from_slice(b"\":[");
+    let own = view.kind == ListKind::Tools
+        && page == 0
+        && discovery::offered(gateway, &call.endpoint) != Discovery::Off;
+    if own {
+        out.extend_from_slice(discovery::tools());
+        if !items.is_empty() {
+            out.push(b',');
+        }
+    }
     out.extend_from_slice(items);
     out.push(b']');
     if page + 1 < pages.len() {

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use portcullis_mcp::subscription::Lists;
-use portcullis_model::ServerId;
+use portcullis_model::{Principal, ServerId};
 use tokio::runtime::Handle;
 
 use super::Subscribers;
@@ -21,37 +21,51 @@ const MOMENT: Duration = Duration::from_millis(250);
 /// What has changed and was not told yet.
 #[derive(Debug, Default)]
 pub(super) struct Announced {
-    changed: BTreeMap<ServerId, Lists>,
+    /// By server, and by user where it is a user's own list.
+    changed: BTreeMap<ServerId, Owners>,
 }
+
+/// Whose lists have changed, and which: all users' or one's.
+type Owners = Vec<(Option<Principal>, Lists)>;
 
 impl Announced {
     /// Notes a change; says whether it is the first, so that somebody has to come back for it.
-    fn note(&mut self, server: ServerId, lists: Lists) -> bool {
+    fn note(&mut self, server: ServerId, owner: Option<Principal>, lists: Lists) -> bool {
         let first = self.changed.is_empty();
-        *self.changed.entry(server).or_default() |= lists;
+        let owners = self.changed.entry(server).or_default();
+        match owners.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, known)) => *known |= lists,
+            None => owners.push((owner, lists)),
+        }
         first
     }
 
     /// What each endpoint is told, and of which server.
-    fn take(&mut self) -> Vec<(Endpoint, ServerId, Lists)> {
+    fn take(&mut self) -> Vec<(Endpoint, ServerId, Owners)> {
         let changed = std::mem::take(&mut self.changed).into_iter();
-        let told = changed.flat_map(|(server, lists)| {
+        let told = changed.flat_map(|(server, owners)| {
             [Endpoint::Aggregate, Endpoint::Server(server.clone())]
-                .map(|endpoint| (endpoint, server.clone(), lists))
+                .map(|endpoint| (endpoint, server.clone(), owners.clone()))
         });
         told.collect()
     }
 }
 
 impl Subscribers {
-    /// Tells whoever listens, in a moment.
-    pub(crate) fn announce(self: &Arc<Self>, control: &Handle, server: ServerId, lists: Lists) {
+    /// Tells whoever listens, in a moment; the one user alone, where it is that user's own list.
+    pub(crate) fn announce(
+        self: &Arc<Self>,
+        control: &Handle,
+        server: ServerId,
+        owner: Option<Principal>,
+        lists: Lists,
+    ) {
         // Who comes later has nothing that this could be news to.
         if !self.listen_to(&server) {
             return;
         }
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        if announced.note(server, lists) {
+        if announced.note(server, owner, lists) {
             let subscribers = self.clone();
             control.spawn(async move {
                 tokio::time::sleep(MOMENT).await;
@@ -62,7 +76,7 @@ impl Subscribers {
 
     fn tell(&self) {
         let told = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for (endpoint, server, lists) in told {
+        for (endpoint, server, owners) in told {
             let there: Vec<_> = self
                 .lock()
                 .get(&endpoint)
@@ -71,7 +85,12 @@ impl Subscribers {
                 .filter_map(|(_, one)| Weak::upgrade(one))
                 .collect();
             for subscriber in there {
-                let pass = self.gate.pass(&subscriber.caller());
+                let caller = subscriber.caller();
+                let theirs =
+                    |owner: &Option<Principal>| owner.as_ref().is_none_or(|owner| *owner == caller.principal);
+                let lists = owners.iter().filter(|(owner, _)| theirs(owner)).map(|(_, lists)| *lists);
+                let Some(lists) = lists.reduce(|all, lists| all | lists) else { continue };
+                let pass = self.gate.pass(&caller);
                 let pass = pass.as_ref().and_then(Pass::enforced);
                 if pass.is_none_or(|pass| pass.sees(server.as_str())) {
                     subscriber.mailbox.put_lists(lists);
@@ -89,16 +108,21 @@ mod tests {
     fn changes_of_a_moment_are_one() {
         let server = |name: &str| ServerId::parse(name).unwrap();
         let mut announced = Announced::default();
-        assert!(announced.note(server("b"), Lists::TOOLS));
-        assert!(!announced.note(server("b"), Lists::TOOLS));
-        assert!(!announced.note(server("a"), Lists::PROMPTS));
+        let user = Some(Principal::Anonymous);
+        assert!(announced.note(server("b"), None, Lists::TOOLS));
+        assert!(!announced.note(server("b"), None, Lists::TOOLS));
+        assert!(!announced.note(server("b"), user.clone(), Lists::TOOLS));
+        assert!(!announced.note(server("b"), user.clone(), Lists::PROMPTS));
+        assert!(!announced.note(server("a"), None, Lists::PROMPTS));
+        let prompts = vec![(None, Lists::PROMPTS)];
+        let both = vec![(None, Lists::TOOLS), (user, Lists::TOOLS | Lists::PROMPTS)];
         let expected = [
-            (Endpoint::Aggregate, server("a"), Lists::PROMPTS),
-            (Endpoint::Server(server("a")), server("a"), Lists::PROMPTS),
-            (Endpoint::Aggregate, server("b"), Lists::TOOLS),
-            (Endpoint::Server(server("b")), server("b"), Lists::TOOLS),
+            (Endpoint::Aggregate, server("a"), prompts.clone()),
+            (Endpoint::Server(server("a")), server("a"), prompts),
+            (Endpoint::Aggregate, server("b"), both.clone()),
+            (Endpoint::Server(server("b")), server("b"), both),
         ];
         assert_eq!(announced.take(), expected);
-        assert!(announced.note(server("b"), Lists::TOOLS), "the next moment begins anew");
+        assert!(announced.note(server("b"), None, Lists::TOOLS), "the next moment begins anew");
     }
 }

@@ -12,7 +12,7 @@ mod announce;
 mod mailbox;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -132,6 +132,16 @@ impl Subscribers {
         [Endpoint::Aggregate, Endpoint::Server(server.clone())]
             .iter()
             .any(|endpoint| all.get(endpoint).is_some_and(|there| !there.is_empty()))
+    }
+
+    /// Who is told of anything.
+    pub(crate) fn principals(&self) -> HashSet<Principal> {
+        let all = self.lock();
+        let there = all.values().flat_map(HashMap::values).filter_map(Weak::upgrade);
+        // Not under the lock: the last of a subscriber takes it.
+        let there: Vec<_> = there.collect();
+        drop(all);
+        there.iter().map(|subscriber| subscriber.caller().principal.clone()).collect()
     }
 
     /// Servers were added, replaced or removed. Streams that were told about resources of one of them end, so that their

@@ -83,6 +83,8 @@ impl Hop {
         let mut out = self.outgoing(method, &[]);
         out.asker = self.caps.answers().then(|| Asker {
             owner: self.conversation.clone(),
+            // Whoever asks for the task may be asked what is asked in it.
+            one_client: false,
             task: (out.method == Method::TasksResult).then(|| self.id.as_str().into()),
         });
         out.log_level = self.log_level;

@@ -17,7 +17,7 @@ use portcullis_mcp::message::{Id, Request, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::{key, legacy_params, modern_params};
-use portcullis_model::ServerId;
+use portcullis_model::{Principal, ServerId};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,8 @@ pub(crate) enum Link {
 /// An open conversation.
 pub(crate) struct Connection {
     pub(super) server: ServerId,
+    /// Whose it is, where it is one user's.
+    pub(super) owner: Option<Principal>,
     pub(super) peer: Peer,
     pub(super) link: Link,
     pub(super) env: Arc<Surroundings>,
@@ -113,6 +115,7 @@ pub(crate) enum Stale {
 impl Connection {
     pub(super) fn new(
         server: ServerId,
+        owner: Option<Principal>,
         peer: Peer,
         link: Link,
         questions: Arc<Questions>,
@@ -121,6 +124,7 @@ impl Connection {
         questions.agreed(peer.revision);
         Self {
             server,
+            owner,
             peer,
             link,
             env,

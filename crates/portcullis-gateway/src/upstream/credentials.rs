@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
-use portcullis_config::{self as config, CredentialKind, HttpUpstream, OauthClient, OauthClientAuth};
+use portcullis_config::{
+    self as config, CredentialKind, HttpUpstream, OauthClient, OauthClientAuth, SecretSource, VaultSecret,
+};
 use portcullis_identity::Fetch;
 use portcullis_identity::outbound::{
     Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, Needed, Oauth, Office,
-    Place, ServerCredentials, SigningKey, Source, Workload,
+    Place, SecretRef, ServerCredentials, SigningKey, Source, Workload,
 };
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_model::{ErrorKind, Principal, ServerId};
@@ -47,6 +49,10 @@ impl Credentials {
         self.settings.kind.is_personal()
     }
 
+    pub(super) fn takes_subjects(&self) -> bool {
+        self.settings.kind.takes_subject()
+    }
+
     pub(super) fn is_account(&self) -> bool {
         matches!(self.settings.kind, Kind::Oauth(_))
     }
@@ -77,12 +83,10 @@ fn kind(credentials: &config::Credentials) -> Result<Kind, TlsError> {
             audience: credentials.audience.clone(),
         })
     };
-    let hidden = |secret: &config::Secret| Hidden::new(secret.expose());
     Ok(match &credentials.kind {
         CredentialKind::Static { header, value, bearer } => {
             let start = if *bearer { "Bearer " } else { "" };
-            let value = Hidden::new(format!("{start}{}", value.expose()));
-            Kind::Static { header: header.clone(), value }
+            Kind::Static { header: header.clone(), start, value: hidden(value) }
         }
         CredentialKind::ClientCredentials => Kind::ClientCredentials(grant()?),
         CredentialKind::TokenExchange { entra, delegation, actor } => Kind::TokenExchange(Exchange {
@@ -126,11 +130,25 @@ fn kind(credentials: &config::Credentials) -> Result<Kind, TlsError> {
 pub(crate) fn client(client: &OauthClient) -> Result<Client, TlsError> {
     let auth = match &client.auth {
         OauthClientAuth::Public => ClientAuth::Public,
-        OauthClientAuth::Basic(secret) => ClientAuth::Basic(Hidden::new(secret.expose())),
-        OauthClientAuth::Post(secret) => ClientAuth::Post(Hidden::new(secret.expose())),
+        OauthClientAuth::Basic(secret) => ClientAuth::Basic(hidden(secret)),
+        OauthClientAuth::Post(secret) => ClientAuth::Post(hidden(secret)),
+        OauthClientAuth::PrivateKey(key) if matches!(key.source(), SecretSource::Vault(_)) => {
+            ClientAuth::KeptKey(hidden(key))
+        }
         OauthClientAuth::PrivateKey(key) => ClientAuth::PrivateKey(signing_key(key)?),
     };
     Ok(Client { id: client.id.clone(), auth })
+}
+
+/// A secret of the configuration: as it stands there, or where it is kept.
+pub(crate) fn hidden(secret: &config::Secret) -> Hidden {
+    match secret.source() {
+        SecretSource::Vault(at) => {
+            let VaultSecret { path, versioned, field } = at.clone();
+            Hidden::kept(SecretRef { path, versioned, field })
+        }
+        _ => Hidden::new(secret.expose()),
+    }
 }
 
 fn signing_key(key: &config::Secret) -> Result<Arc<SigningKey>, TlsError> {

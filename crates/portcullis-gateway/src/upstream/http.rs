@@ -153,6 +153,10 @@ impl HttpLink {
             let reply = self.send_with(worker, method, path, head, body.clone(), with).await?;
             let status = reply.status().as_u16();
             if !matches!(status, 401 | 403) {
+                // The nonce of the next proof comes with an answer, too (RFC 9449 section 8.2).
+                if let Some(nonce) = reply.said().and_then(|said| said.nonce.as_deref()) {
+                    source.take_nonce(credential.as_ref(), Some(nonce));
+                }
                 return Ok(reply);
             }
             let said = reply.said().cloned().unwrap_or_default();

@@ -17,6 +17,8 @@ use crate::call::{LogLevel, Worker};
 pub(crate) struct Asker {
     /// Tells callers apart: what is asked for one must not reach another.
     pub(crate) owner: Arc<str>,
+    /// The owner is one client, and no user who may have several: a session.
+    pub(crate) one_client: bool,
     /// The server's id of the task whose result is waited for: what the server asks in it says so (2025-11-25, tasks).
     pub(crate) task: Option<Arc<str>>,
 }

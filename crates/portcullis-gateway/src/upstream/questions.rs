@@ -1,17 +1,20 @@
 //! What a server with sessions asks of its client, and whose call that is for.
 //!
 //! On the stream of a POST nothing is in doubt: what is asked there belongs to that call. On a channel that all calls
-//! share, and on the standalone stream, nothing says so. There a question goes to the only call that it can belong to; while
-//! there are several, it waits until all but one were answered. A call that was cancelled a moment ago counts, for the
-//! server may still be at work on it, and another caller must not see its question. What cannot be told apart in time is
-//! refused. And a server that asks like this gets one call at a time from then on in each conversation (`lanes.rs`).
+//! share, and on the standalone stream, nothing says so. There a question goes to the only call that it can belong to; what
+//! becomes of it while there are several is in `unclear.rs`. A call that was cancelled a moment ago counts, for the
+//! server may still be at work on it, and another caller must not see its question. And a server that asks like this gets
+//! one call at a time from then on in each conversation (`lanes.rs`).
 //!
 //! Waiting for the result of a task is the exception: what is asked in a task says in which (2025-11-25, related-task), so
 //! such waits need no turn, and what names no task is not theirs. A server that breaks this rule shows it when it asks
 //! while there are only such waits; from then on they are like all others.
 
+mod unclear;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_mcp::caps::ClientCaps;
@@ -26,6 +29,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use self::unclear::Held;
 use super::lanes::{About, Asks};
 use super::outgoing::Outgoing;
 use super::pages::Pages;
@@ -33,9 +37,6 @@ use crate::call::{Outcome, Question};
 
 /// Questions of one conversation that are open at once; a server that asks more is refused.
 const MOST_OPEN: usize = 64;
-/// Questions that wait until it is clear whose they are, and for how long.
-const MOST_HELD: usize = 16;
-const HOLD: Duration = Duration::from_secs(30);
 /// So long after a call was cancelled a question may still be its.
 pub(super) const AFTERMATH: Duration = Duration::from_secs(5);
 const MOST_LEFT: usize = 64;
@@ -75,18 +76,15 @@ struct State {
 
 struct Listener {
     owner: Arc<str>,
+    /// The owner is one client, and can be asked in any of its calls.
+    one_client: bool,
     /// The task whose result it waits for.
     task: Option<Arc<str>>,
     asked: mpsc::Sender<Question>,
-}
-
-struct Held {
-    since: Instant,
-    question: Question,
-    /// The calls that it may belong to.
-    of: Vec<u64>,
-    /// The task that it belongs to, for whose result nobody waits yet.
-    task: Option<String>,
+    /// How many questions it was given that may be another's.
+    lent: usize,
+    /// There is nothing more to ask.
+    answered: Arc<AtomicBool>,
 }
 
 /// The place of a call among those that can be asked.
@@ -97,7 +95,7 @@ pub(super) struct Floor {
     /// What the call is about.
     about: About,
     asked: mpsc::Receiver<Question>,
-    answered: bool,
+    answered: Arc<AtomicBool>,
     turn: Option<Turn>,
 }
 
@@ -183,7 +181,15 @@ impl Questions {
         }
         let (give, take) = mpsc::channel(MOST_OPEN);
         let mut state = self.state();
-        let listener = Listener { owner: asker.owner.clone(), task: asker.task.clone(), asked: give };
+        let answered = Arc::<AtomicBool>::default();
+        let listener = Listener {
+            owner: asker.owner.clone(),
+            one_client: asker.one_client,
+            task: asker.task.clone(),
+            asked: give,
+            lent: 0,
+            answered: answered.clone(),
+        };
         state.calls.insert(id, listener);
         let own = asker.task.as_deref().map(|task| state.unhold(|held| held.task.as_deref() == Some(task)));
         let own = own.into_iter().flatten();
@@ -192,7 +198,7 @@ impl Questions {
         // Dropping questions answers them, which takes the lock.
         drop(left_over);
         let (owner, about) = (asker.owner.clone(), self.asks.about(out));
-        Some(Floor { questions: self.clone(), id, owner, about, asked: take, answered: false, turn })
+        Some(Floor { questions: self.clone(), id, owner, about, asked: take, answered, turn })
     }
 
     /// A request of the server that names no call. Comes back with what was asked although no client declared it. Must
@@ -221,7 +227,7 @@ impl Questions {
     /// Gives a question that names nothing to the call that it must belong to, or keeps it; comes back when it is nobody's.
     fn attribute(self: &Arc<Self>, state: &mut State, question: Question) -> Option<Question> {
         let mut of = state.candidates(self.asks.names_tasks());
-        if of.is_empty() && !state.calls.is_empty() {
+        if of.is_empty() && state.calls.values().any(|call| call.task.is_some()) {
             // It can only have been asked in a task.
             self.asks.note_nameless();
             of = state.candidates(false);
@@ -234,24 +240,6 @@ impl Questions {
             _ if owners > 1 && !state.left.is_empty() => Some(question),
             _ => self.hold(state, question, of, None),
         }
-    }
-
-    /// Keeps a question for a while; comes back when there are too many.
-    fn hold(
-        self: &Arc<Self>,
-        state: &mut State,
-        question: Question,
-        of: Vec<u64>,
-        task: Option<String>,
-    ) -> Option<Question> {
-        if state.held.len() >= MOST_HELD {
-            return Some(question);
-        }
-        state.held.push(Held { since: Instant::now(), question, of, task });
-        if !std::mem::replace(&mut state.sweeping, true) {
-            tokio::spawn(sweep(Arc::downgrade(self)));
-        }
-        None
     }
 
     /// A request of the server in the middle of a call: a question for the client of that call, unless it is answered
@@ -332,7 +320,8 @@ impl State {
 
     /// The calls that a question may belong to which names no task.
     fn candidates(&self, tasks_are_named: bool) -> Vec<u64> {
-        let calls = self.calls.iter().filter(|(_, call)| !(tasks_are_named && call.task.is_some()));
+        let open = self.calls.iter().filter(|(_, call)| !call.answered.load(Ordering::Relaxed));
+        let calls = open.filter(|(_, call)| !(tasks_are_named && call.task.is_some()));
         calls.map(|(id, _)| *id).collect()
     }
 
@@ -364,20 +353,6 @@ impl State {
             None => Some(question),
         }
     }
-
-    fn unhold(&mut self, which: impl Fn(&Held) -> bool) -> Vec<Held> {
-        self.held.extract_if(.., |held| which(held)).collect()
-    }
-
-    /// A call was answered: what is held is none of its business any more. What could not be given to its call after
-    /// all comes back.
-    fn settle(&mut self, id: u64) -> Vec<Question> {
-        for held in &mut self.held {
-            held.of.retain(|call| *call != id);
-        }
-        let clear = self.unhold(|held| held.of.len() == 1);
-        clear.into_iter().filter_map(|held| self.deliver(held.of[0], held.question)).collect()
-    }
 }
 
 impl Floor {
@@ -399,7 +374,7 @@ impl Floor {
 
     /// The call was answered.
     pub(super) fn answered(&mut self, outcome: Option<&Outcome>) {
-        self.answered = true;
+        self.answered.store(true, Ordering::Relaxed);
         match outcome {
             Some(Outcome::Failed { error, .. }) => self.questions.pages.failed(&self.owner, error),
             Some(Outcome::Complete(payload)) => self.questions.asks.note_quiet(self.about, payload),
@@ -412,7 +387,7 @@ impl Drop for Floor {
     fn drop(&mut self) {
         let mut state = self.questions.state();
         let listener = state.calls.remove(&self.id);
-        let over = if self.answered {
+        let over = if self.answered.load(Ordering::Relaxed) {
             state.settle(self.id)
         } else {
             // Whatever is held may have been this call's.
@@ -431,23 +406,6 @@ impl Drop for Floor {
         drop(over);
         drop(self.turn.take());
         self.questions.asks.free();
-    }
-}
-
-/// Gives up what has been held for too long, until nothing is held.
-async fn sweep(questions: Weak<Questions>) {
-    loop {
-        let (over, next) = {
-            let Some(questions) = questions.upgrade() else { return };
-            let mut state = questions.state();
-            let over = state.unhold(|held| held.since.elapsed() >= HOLD);
-            let oldest = state.held.iter().map(|held| held.since.elapsed()).max();
-            state.sweeping = oldest.is_some();
-            (over, oldest.map(|age| HOLD.saturating_sub(age)))
-        };
-        drop(over);
-        let Some(next) = next else { return };
-        tokio::time::sleep(next).await;
     }
 }
 

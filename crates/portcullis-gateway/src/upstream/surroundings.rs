@@ -1,6 +1,6 @@
 //! What all servers share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
@@ -8,7 +8,7 @@ use portcullis_config::Limits;
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::Office;
 use portcullis_mcp::method::Method;
-use portcullis_model::ServerId;
+use portcullis_model::{Principal, ServerId};
 use portcullis_telemetry::Metrics;
 use tokio::runtime::Handle;
 
@@ -30,6 +30,8 @@ pub(crate) enum Known {
 pub(crate) struct Change {
     /// Whose list.
     pub(crate) server: ServerId,
+    /// The one user of whose list of it that is known; all of them where it is `None`.
+    pub(crate) owner: Option<Principal>,
     /// The list-changed notification that says which.
     pub(crate) method: Method,
     /// How that is known.
@@ -49,6 +51,8 @@ pub(crate) struct Surroundings {
     /// What sources of credentials share.
     pub(crate) office: Arc<Office>,
     limits: ArcSwap<Limits>,
+    /// Whether clients search for tools.
+    pub(crate) searched: AtomicBool,
     numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
@@ -82,6 +86,7 @@ impl Surroundings {
             metrics,
             office,
             limits: ArcSwap::from_pointee(limits),
+            searched: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
             on_page_done: OnceLock::new(),
@@ -107,14 +112,15 @@ impl Surroundings {
         Worker(self.workers)
     }
 
-    /// Takes a notification of a server that belongs to nobody's call: a change of a list is announced, others are
-    /// nobody's business.
-    pub(crate) fn notice(&self, server: &ServerId, method: &Method) {
+    /// Takes a notification of a server that belongs to nobody's call: a change of a list is announced to those whose list it
+    /// is, others are nobody's business.
+    pub(crate) fn notice(&self, server: &ServerId, owner: Option<&Principal>, method: &Method) {
         if matches!(
             method,
             Method::ToolsListChanged | Method::PromptsListChanged | Method::ResourcesListChanged
         ) {
-            self.announce(Change { server: server.clone(), method: method.clone(), known: Known::Announced });
+            let (server, owner) = (server.clone(), owner.cloned());
+            self.announce(Change { server, owner, method: method.clone(), known: Known::Announced });
         }
     }
 

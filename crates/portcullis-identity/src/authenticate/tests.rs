@@ -1,5 +1,6 @@
 //! The attack table, and how little of it reaches the identity provider.
 
+mod familiar;
 mod groups;
 mod opaque;
 

@@ -9,12 +9,13 @@ use super::Facade;
 use super::client::{Client, Proof};
 use super::client_auth::{LONGEST_LIFE, is_audience};
 use super::kept::secret;
-use super::provider::{MOST_GROUPS, Person, told};
+use super::profile::Profile;
+use super::provider::Person;
 use super::refusal::Refusal;
 use super::token::{Issue, MACHINE};
 use super::wire::{FacadeAnswer, Params};
-use crate::claims::{are_elsewhere, groups_at};
-use crate::jose::{Algorithm, Compact};
+use crate::issuer::origin;
+use crate::jose::{Algorithm, Compact, Object};
 use crate::refused::Reason;
 
 /// `typ` of an ID-JAG.
@@ -57,8 +58,10 @@ impl Facade {
         if text("client_id") != Some(&client.id) {
             return Err(Refusal::grant("the assertion is another client's"));
         }
-        let subject = text("sub").filter(|subject| !subject.is_empty() && subject.len() <= 512);
-        let subject = subject.ok_or(Refusal::grant("the assertion names nobody"))?;
+        if claims.contains_key("cnf") {
+            return Err(Refusal::grant("the assertion is bound to a key, which was not shown"));
+        }
+        let subject = self.subject_of_assertion(issuer, claims)?;
         let (named, asked) = (text("resource"), params.get("resource")?);
         if named.is_some() && asked.is_some() && named != asked {
             return Err(Refusal::new(400, "invalid_target", "the resource is not that of the assertion"));
@@ -78,25 +81,13 @@ impl Facade {
             let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
             scopes.retain(|scope| asked.contains(&scope.as_str()));
         }
-        let groups_claim = self.settings.idp.groups_claim.as_deref();
-        let groups_claim = groups_claim.or(self.settings.idp.profile.groups_claim());
-        let groups = match groups_claim.map(|name| (name, groups_at(claims, name))) {
-            Some((_, Err(_))) => return Err(Refusal::grant("the groups cannot be read")),
-            Some((_, Ok(Some(groups)))) => groups,
-            Some((name, Ok(None))) if are_elsewhere(claims, name) => {
-                return Err(Refusal::grant("the groups are not in the assertion, for they are too many"));
-            }
-            _ => Vec::new(),
-        };
-        if groups.len() > MOST_GROUPS {
-            return Err(Refusal::grant("the groups are too many to fit into a token"));
-        }
+        let groups = self.provider.groups_in(claims).map_err(|refusal| Refusal::grant(refusal.reason))?;
         // Last, so that nothing else that is wrong uses it up.
         self.use_once(claims, issuer, stale).await?;
         let person = Person {
-            subject: subject_of(issuer, subject, &self.settings.idp.issuer),
-            groups,
-            claims: told(claims),
+            subject,
+            groups: groups.unwrap_or_default(),
+            claims: self.provider.told(claims),
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: text("acr").map(str::to_owned),
         };
@@ -108,6 +99,20 @@ impl Facade {
             session: &secret(),
         };
         self.issue(&issue, None).await
+    }
+
+    /// Whom an assertion is about: the same, and only if they are let in, as when they log in at the same provider.
+    fn subject_of_assertion(&self, issuer: &str, claims: &Object) -> Result<String, Refusal> {
+        let idp = &self.settings.idp;
+        // Of a provider with many tenants each may be an issuer of its own.
+        let same = origin(issuer) == origin(&idp.issuer);
+        if same && idp.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(claims)) {
+            return Err(Refusal::grant("people of that tenant are not let in here"));
+        }
+        let profile = if issuer == idp.issuer { idp.profile } else { Profile::Generic };
+        let subject = profile.subject(claims).ok().filter(|subject| subject.len() <= 512);
+        let subject = subject.ok_or(Refusal::grant("the assertion names nobody"))?;
+        Ok(subject_of(issuer, &subject, &idp.issuer))
     }
 }
 

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Client, is_on_loopback};
+use super::client::{Client, is_of_a_device};
 use super::kept::{digest, secret};
 use super::page::{self, Question};
 use super::refusal::Refusal;
@@ -16,6 +16,8 @@ use super::{Facade, now};
 
 /// The cookie that tells browsers apart.
 const BROWSER: &str = "browser";
+/// The cookie of a browser in which somebody has logged in.
+const KNOWN: &str = "known";
 /// What the sealed wish in the form is for.
 const FORM: &str = "consent-form";
 /// How long a page may be looked at, in seconds.
@@ -86,7 +88,7 @@ impl Facade {
             None => secret(),
         };
         if let Some(person) = self.agreed_before(&wish, &browser).await? {
-            return self.begin_login(wish, &browser, Some(person), request.peer).await;
+            return self.begin_login(wish, &browser, Some(person), request).await;
         }
         Ok(self.ask(&client, &wish, &browser))
     }
@@ -163,10 +165,23 @@ impl Facade {
         cookie(request.cookie, &self.cookie_name(BROWSER)).filter(|value| value.len() == 43)
     }
 
-    /// Who agreed to the very same in this browser. A program on this machine is asked about each time: nobody can tell
-    /// which one it is (RFC 8252 section 8.6).
+    /// Shows later that somebody has logged in in this browser.
+    pub(super) fn remember_person(&self, browser: &str, subject: &str) -> String {
+        let sealed = self.kept.hand_out(KNOWN, &digest(browser), &(digest(subject), now() + REMEMBERED));
+        self.set_cookie(KNOWN, &sealed, REMEMBERED)
+    }
+
+    /// Whoever logged in in this browser before, under a name that means nothing.
+    pub(super) fn person(&self, request: &FacadeRequest<'_>, browser: &str) -> Option<String> {
+        let sealed = cookie(request.cookie, &self.cookie_name(KNOWN))?;
+        let (person, until) = self.kept.take_back::<(String, u64)>(KNOWN, &digest(browser), sealed)?;
+        (until > now()).then_some(person)
+    }
+
+    /// Who agreed to the very same in this browser. A program on somebody's device is asked about each time: nobody can
+    /// tell which one it is (RFC 8252 section 8.6).
     async fn agreed_before(&self, wish: &Wish, browser: &str) -> Result<Option<String>, Refusal> {
-        if is_on_loopback(&wish.redirect_uri) {
+        if is_of_a_device(&wish.redirect_uri) {
             return Ok(None);
         }
         let found = self.kept.get::<String>(CONSENTS, &wish.consent_key(browser)).await?;

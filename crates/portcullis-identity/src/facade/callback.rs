@@ -7,7 +7,7 @@ use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{CONSENTS, REMEMBERED, Wish};
-use super::client::is_on_loopback;
+use super::client::is_of_a_device;
 use super::consent::{LOGINS, Login, cookie_of};
 use super::kept::{digest, secret};
 use super::provider::Person;
@@ -78,10 +78,11 @@ impl Facade {
             self.kept.take::<String>(CONSENTS, &wish.consent_key(browser)).await?;
             return Ok(self.ask_again(wish));
         }
-        if !is_on_loopback(&wish.redirect_uri) {
+        if !is_of_a_device(&wish.redirect_uri) {
             let (key, ends) = (wish.consent_key(browser), now() + REMEMBERED);
             self.kept.put(CONSENTS, &key, &person.subject, ends, Expected::Any).await?;
         }
+        let known = self.remember_person(browser, &person.subject);
         let (code, family) = (secret(), secret());
         let key = digest(&code);
         self.kept.put(USED, &key, &family, now() + WATCHED, Expected::Absent).await?;
@@ -90,6 +91,6 @@ impl Facade {
         let mut back = vec![("code", code.as_str())];
         back.extend(wish.state.as_deref().map(|state| ("state", state)));
         back.push(("iss", &self.settings.issuer));
-        Ok(FacadeAnswer::redirect(with_params(&wish.redirect_uri, &back)))
+        Ok(FacadeAnswer::redirect(with_params(&wish.redirect_uri, &back)).with_cookie(known))
     }
 }

@@ -202,9 +202,10 @@ fn is_same_on_loopback(known: &str, uri: &str) -> bool {
         && known.rest == uri.rest
 }
 
-/// Whether a redirect leads to this machine, where any program may listen.
-pub(super) fn is_on_loopback(uri: &str) -> bool {
-    parts(uri).is_some_and(|parts| is_loopback(split_port(parts.authority).0))
+/// Whether a redirect leads to a program on the device of whoever logs in, where any program may listen or take a scheme for
+/// its own.
+pub(super) fn is_of_a_device(uri: &str) -> bool {
+    !uri.starts_with("https://") || parts(uri).is_none_or(|parts| is_loopback(split_port(parts.authority).0))
 }
 
 #[cfg(test)]

@@ -88,7 +88,16 @@ impl Facade {
             Proof::KeysAt(url) => KeySet::read(&self.documents.keys_at(id, url, request.peer).await?),
             Proof::None | Proof::Secret(_) => return Err(WRONG),
         };
-        set.map_err(|_| WRONG)?.check_signature(&compact, algorithm).map_err(|_| WRONG)?;
+        let set = set.map_err(|_| WRONG)?;
+        if !self.assertions.has_room(request.peer) {
+            return Err(Refusal::too_often());
+        }
+        // To check a signature costs more than to make one up. Whom the operator knows has to come often.
+        let checked = set.check_signature(&compact, algorithm);
+        if checked.is_err() || !client.is_trusted() {
+            self.assertions.count(request.peer);
+        }
+        checked.map_err(|_| WRONG)?;
         let ours = [self.at("/token"), self.settings.issuer.clone()];
         if !is_audience(&compact.claims, &ours) {
             return Err(Refusal::client("the client's assertion is made for somebody else"));

@@ -3,8 +3,6 @@
 //! The form comes back with what was asked for, sealed for the browser that was shown it: nobody else's browser can send it,
 //! and nobody can change it. Only after the person agreed there is a `state`, and a cookie that its answer has to meet.
 
-use std::net::IpAddr;
-
 use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +58,7 @@ impl Facade {
             return Ok(self.send_back_error(&wish.redirect_uri, wish.state.as_deref(), &refusal));
         }
         let browser = browser.to_owned();
-        self.begin_login(wish, &browser, None, request.peer).await
+        self.begin_login(wish, &browser, None, request).await
     }
 
     /// Sends a browser to the identity provider.
@@ -69,9 +67,9 @@ impl Facade {
         wish: Wish,
         browser: &str,
         agreed: Option<String>,
-        peer: Option<IpAddr>,
+        request: &FacadeRequest<'_>,
     ) -> Result<FacadeAnswer, Refusal> {
-        if !self.logins.allows(peer) {
+        if !self.logins.allows(request.peer, self.person(request, browser).as_deref()) {
             return Err(Refusal::too_often());
         }
         let (state, cookie, expected) = (secret(), secret(), provider::Expected::new());

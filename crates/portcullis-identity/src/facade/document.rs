@@ -4,6 +4,7 @@
 //! alone unless the operator named the origin, 64 KiB, a few at once, a few in a minute for each who asks. What came is
 //! kept for as long as it says, within limits, and what did not come is not asked for again at once.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,15 +30,22 @@ const PAUSE: Duration = Duration::from_secs(30);
 const MOST: usize = 512;
 /// Fetches at once.
 const AT_ONCE: usize = 8;
+/// How long somebody waits for one of these places.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const NOT_AN_ID: Refusal = Refusal::client("the client id is no URL of a metadata document");
+/// Nobody knows now whether it is a good client, so it is not called a bad one.
+const AWAY: Refusal = Refusal::unavailable("the host of the client's metadata document cannot be asked now");
+
+/// What was found, or why nothing was, and until when that is remembered.
+type Kept<T> = (Instant, Result<T, Refusal>);
 
 /// The documents.
 pub(super) struct Documents {
     settings: DocumentSettings,
     client: Arc<dyn Fetch>,
-    kept: Cache<String, (Instant, Result<Client, Refusal>)>,
-    keys: Cache<String, (Instant, Vec<u8>)>,
+    clients: Cache<String, Kept<Client>>,
+    keys: Cache<String, Kept<Vec<u8>>>,
     places: Semaphore,
     pace: Pace,
 }
@@ -47,10 +55,10 @@ impl Documents {
         Self {
             settings,
             client,
-            kept: Cache::new(MOST),
+            clients: Cache::new(MOST),
             keys: Cache::new(MOST),
             places: Semaphore::new(AT_ONCE),
-            pace: Pace::new(Duration::from_mins(1), 120, 20),
+            pace: Pace::new(240, 20),
         }
     }
 
@@ -60,31 +68,9 @@ impl Documents {
     }
 
     /// The client with this id.
-    pub(super) async fn find(&self, id: &str, peer: Option<std::net::IpAddr>) -> Result<Client, Refusal> {
+    pub(super) async fn find(&self, id: &str, peer: Option<IpAddr>) -> Result<Client, Refusal> {
         self.check(id)?;
-        let kept = || self.kept.get(&id.to_owned()).filter(|(until, _)| *until > Instant::now());
-        if let Some((_, client)) = kept() {
-            return client;
-        }
-        if !self.pace.allows(peer) {
-            return Err(Refusal::too_often());
-        }
-        let Ok(_place) = self.places.acquire().await else { return Err(NOT_AN_ID) };
-        // Somebody else may have waited for the same.
-        if let Some((_, client)) = kept() {
-            return client;
-        }
-        let wanted = Wanted::get(id, self.trust(id), LARGEST);
-        let (client, time) = match self.client.fetch(wanted).await {
-            Ok(fetched) => {
-                let time = fetched.max_age.unwrap_or(KEPT.0).clamp(KEPT.0, KEPT.1);
-                (read(id, &fetched.body), time)
-            }
-            Err(error) => (Err(refusal(&error)), PAUSE),
-        };
-        let time = if client.is_ok() { time } else { PAUSE };
-        self.kept.insert(id.to_owned(), (Instant::now() + time, client.clone()));
-        client
+        self.once(&self.clients, id, peer, KEPT.1, |body| read(id, &body), refusal).await
     }
 
     /// The public keys of a client that says where they are.
@@ -92,26 +78,50 @@ impl Documents {
         &self,
         id: &str,
         url: &str,
-        peer: Option<std::net::IpAddr>,
+        peer: Option<IpAddr>,
     ) -> Result<Vec<u8>, Refusal> {
         // Not anywhere: the host that vouches for the document does so for its keys.
         if origin(url) != origin(id) || !is_fit(url) {
             return Err(Refusal::client("the keys of the client are not where its document is"));
         }
-        if let Some((until, keys)) = self.keys.get(&url.to_owned())
-            && until > Instant::now()
-        {
-            return Ok(keys);
+        let failed = |error: &FetchError| {
+            if error.may_pass() { AWAY } else { Refusal::client("the keys of the client cannot be fetched") }
+        };
+        self.once(&self.keys, url, peer, KEPT.0, Ok, failed).await
+    }
+
+    /// What is at an address, fetched once for all who want it: kept for no longer than `longest`, and a failure for a
+    /// moment.
+    async fn once<T: Clone>(
+        &self,
+        cache: &Cache<String, Kept<T>>,
+        url: &str,
+        peer: Option<IpAddr>,
+        longest: Duration,
+        read: impl FnOnce(Vec<u8>) -> Result<T, Refusal>,
+        failed: impl FnOnce(&FetchError) -> Refusal,
+    ) -> Result<T, Refusal> {
+        let kept = || cache.get(&url.to_owned()).filter(|(until, _)| *until > Instant::now());
+        if let Some((_, found)) = kept() {
+            return found;
         }
-        if !self.pace.allows(peer) {
+        if !self.pace.allows(peer, None) {
             return Err(Refusal::too_often());
         }
-        let Ok(_place) = self.places.acquire().await else { return Err(NOT_AN_ID) };
-        let wanted = Wanted::get(url, self.trust(url), LARGEST);
-        let fetched = self.client.fetch(wanted).await;
-        let keys = fetched.map_err(|_| Refusal::client("the keys of the client cannot be fetched"))?.body;
-        self.keys.insert(url.to_owned(), (Instant::now() + KEPT.0, keys.clone()));
-        Ok(keys)
+        let Ok(Ok(_place)) = tokio::time::timeout(PATIENCE, self.places.acquire()).await else {
+            return Err(Refusal::unavailable("too many clients' documents are being fetched"));
+        };
+        // Somebody else may have waited for the same.
+        if let Some((_, found)) = kept() {
+            return found;
+        }
+        let (found, time) = match self.client.fetch(Wanted::get(url, self.trust(url), LARGEST)).await {
+            Ok(fetched) => (read(fetched.body), fetched.max_age.unwrap_or(KEPT.0).clamp(KEPT.0, longest)),
+            Err(error) => (Err(failed(&error)), PAUSE),
+        };
+        let time = if found.is_ok() { time } else { PAUSE };
+        cache.insert(url.to_owned(), (Instant::now() + time, found.clone()));
+        found
     }
 
     fn trust(&self, url: &str) -> Trust {
@@ -137,9 +147,10 @@ impl Documents {
 
 fn refusal(error: &FetchError) -> Refusal {
     Refusal::client(match error {
-        FetchError::Status(_) => "there is no metadata document at the client id",
+        error if error.may_pass() => return AWAY,
         FetchError::Forbidden(_) => "the client id leads where no document may be",
-        FetchError::Failed(_) => "the metadata document of the client cannot be fetched",
+        FetchError::TooLarge => "the metadata document of the client is too large",
+        _ => "there is no metadata document at the client id",
     })
 }
 

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::kept::{digest, secret};
 use super::provider::Person;
 use super::refusal::Refusal;
-use super::token::session_of;
 use super::{Facade, now};
 
 /// Families by the SHA-256 of their ids.
@@ -58,7 +57,7 @@ impl Facade {
         &self,
         token: &str,
         client: &str,
-        resource: Option<&str>,
+        (resource, scope): (Option<&str>, Option<&str>),
     ) -> Result<(String, Family, String), Refusal> {
         let unknown = Refusal::grant("the refresh token is not known, or not any more");
         let (id, shown) = token.split_once('.').ok_or(unknown)?;
@@ -75,6 +74,11 @@ impl Facade {
         }
         if resource.is_some_and(|resource| resource != family.resource) {
             return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
+        }
+        let known = |scope: &str| family.scopes.iter().any(|it| it == scope);
+        if !scope.unwrap_or_default().split_ascii_whitespace().all(known) {
+            // RFC 6749 section 6.
+            return Err(Refusal::new(400, "invalid_scope", "the login was not for all of these scopes"));
         }
         let next = secret();
         family.current = digest(&next);
@@ -94,16 +98,39 @@ impl Facade {
 
     /// Ends a family, with all access tokens that it gave.
     pub(super) async fn end_family(&self, id: &str) -> Result<(), Refusal> {
-        let key = digest(id);
-        self.ended.end(&session_of(id), now());
-        self.kept.put(ENDED, &key, &true, now() + WATCHED, Expected::Any).await?;
-        self.kept.take::<Family>(FAMILIES, &key).await?;
+        self.end_kept(&digest(id)).await
+    }
+
+    /// Ends whatever the access tokens of a session came of.
+    pub(super) async fn end_session(&self, session: &str) -> Result<(), Refusal> {
+        self.ended.end(session, now());
+        // The session is the beginning of the key: see `session_of`.
+        match self.kept.key_like(FAMILIES, session).await? {
+            Some(key) => self.end_kept(&key).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
+        self.ended.end(session_at(key), now());
+        self.kept.put(ENDED, key, &true, now() + WATCHED, Expected::Any).await?;
+        self.kept.take::<Family>(FAMILIES, key).await?;
         Ok(())
     }
 
     fn end_of(&self, family: &Family) -> u64 {
         family.began + self.settings.session_ttl.as_secs()
     }
+}
+
+/// What access tokens name their family by: not the id itself, which whoever has a refresh token knows.
+pub(super) fn session_of(family: &str) -> String {
+    session_at(&digest(family)).to_owned()
+}
+
+/// The same of a family that is kept under a key.
+fn session_at(key: &str) -> &str {
+    &key[..22]
 }
 
 fn is_same(one: &str, other: &str) -> bool {

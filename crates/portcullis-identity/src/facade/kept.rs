@@ -73,6 +73,25 @@ impl Kept {
         }))
     }
 
+    /// The same, and what has to be expected by whoever puts another one in the place of what is there now, be it sealed
+    /// with another key.
+    pub(super) async fn look<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        key: &str,
+    ) -> Result<(Option<T>, Expected), Refusal> {
+        let Some(record) = self.records.get(kind, key).await.map_err(|_| STORE)? else {
+            return Ok((None, Expected::Absent));
+        };
+        Ok((self.open(kind, key, record.value), Expected::Version(record.version)))
+    }
+
+    /// The first key that begins like this.
+    pub(super) async fn key_like(&self, kind: &'static str, begin: &str) -> Result<Option<String>, Refusal> {
+        let found = self.records.list(kind, begin, "", 1).await.map_err(|_| STORE)?;
+        Ok(found.into_iter().next().map(|(key, _)| key))
+    }
+
     /// Keeps a value until `ends`; says whether what was expected is so.
     pub(super) async fn put<T: Serialize>(
         &self,

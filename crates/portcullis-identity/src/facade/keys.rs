@@ -99,19 +99,16 @@ impl Keys {
             return Ok(set.clone());
         }
         for _ in 0..TRIES {
-            let found = kept.get::<Stored>(KIND, ALL).await?;
-            let (stored, expected) = match found {
-                Some(found) => (found.value, Expected::Version(found.version)),
-                // What was sealed with another key is there and does not open: it is replaced.
-                None => (Stored::default(), Expected::Any),
-            };
-            let (stored, changed) = stored.renewed(now);
-            let ends = now + 4 * PERIOD;
-            if changed && !kept.put(KIND, ALL, &stored, ends, expected).await? {
-                continue;
+            let (found, expected) = kept.look::<Stored>(KIND, ALL).await?;
+            if found.is_none() && expected != Expected::Absent {
+                tracing::warn!(
+                    "the signing keys were sealed with another `identity.facade.key`: new ones are made"
+                );
             }
-            if changed && expected == Expected::Any {
-                // Two may have been first; the one that is there counts for both.
+            let (stored, changed) = found.unwrap_or_default().renewed(now);
+            let ends = now + 4 * PERIOD;
+            // Of those who are first at the same time one wins, and the others take what it put.
+            if changed && !kept.put(KIND, ALL, &stored, ends, expected).await? {
                 continue;
             }
             let current = stored.current(now).ok_or(BROKEN)?;
@@ -139,7 +136,83 @@ impl Set {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_model::{Keeping, Put, Record, Records};
+    use portcullis_store::Memory;
+    use tokio::sync::Notify;
+
+    use super::super::settings::SealKey;
     use super::*;
+
+    /// A store that a replica is slow to write to: it says when it begins, and goes on when it is told.
+    #[derive(Default)]
+    struct Slow {
+        store: Arc<Memory>,
+        begins: Notify,
+        goes_on: Notify,
+    }
+
+    impl Records for Slow {
+        fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+            self.store.get(kind, key)
+        }
+
+        fn put<'a>(
+            &'a self,
+            kind: &'static str,
+            key: &'a str,
+            value: Vec<u8>,
+            expires: Option<std::time::SystemTime>,
+            expected: Expected,
+        ) -> Keeping<'a, Put> {
+            Box::pin(async move {
+                self.begins.notify_one();
+                self.goes_on.notified().await;
+                self.store.put(kind, key, value, expires, expected).await
+            })
+        }
+
+        fn take<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+            self.store.take(kind, key)
+        }
+
+        fn list<'a>(
+            &'a self,
+            kind: &'static str,
+            prefix: &'a str,
+            after: &'a str,
+            most: usize,
+        ) -> Keeping<'a, Vec<(String, Record)>> {
+            self.store.list(kind, prefix, after, most)
+        }
+
+        fn sweep(&self) -> Keeping<'_, usize> {
+            self.store.sweep()
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_start_at_once_sign_with_one_key() {
+        let now = super::super::now();
+        // Nothing is there yet, or what another `key` has sealed.
+        for sealed_before in [false, true] {
+            let slow = Arc::new(Slow::default());
+            let kept = |records: Arc<dyn Records>, key: &str| Kept::new(records, &SealKey(key.to_owned()));
+            if sealed_before {
+                Keys::default().now(&kept(slow.store.clone(), "old"), now).await.unwrap();
+            }
+            let (one, other) = (Keys::default(), Keys::default());
+            let (own, shared) = (kept(slow.clone(), "new"), kept(slow.store.clone(), "new"));
+            let first = async {
+                slow.begins.notified().await;
+                let set = other.now(&shared, now).await.unwrap();
+                slow.goes_on.notify_one();
+                set
+            };
+            let (late, early) = tokio::join!(one.now(&own, now), first);
+            let late = late.unwrap();
+            assert_eq!((&late.kid, late.public()), (&early.kid, early.public()));
+        }
+    }
 
     #[test]
     fn a_key_is_published_before_it_signs_and_after() {

@@ -93,6 +93,7 @@ pub struct Facade {
     ended: Arc<Ended>,
     logins: Pace,
     registrations: Pace,
+    assertions: Pace,
 }
 
 impl Facade {
@@ -108,7 +109,6 @@ impl Facade {
     ) -> Self {
         let seal = settings.key.clone().or_else(|| before.map(|it| it.seal.clone()));
         let seal = seal.unwrap_or_else(kept::made_up_key);
-        let minute = Duration::from_mins(1);
         let assertor = |issuer: &String| {
             let keys =
                 IssuerKeys::at(issuer, None, outsides.idp.clone(), runtime.clone(), outsides.watch.clone());
@@ -123,8 +123,9 @@ impl Facade {
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
             ended,
-            logins: Pace::new(minute, 1200, 60),
-            registrations: Pace::new(minute, 60, 10),
+            logins: Pace::new(2400, 60),
+            registrations: Pace::new(120, 10),
+            assertions: Pace::new(1200, 60),
             settings,
         }
     }

@@ -8,7 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client::{Client, Kind, host, is_on_loopback};
+use super::client::{Client, Kind, host, is_of_a_device};
 use super::refusal::Refusal;
 use crate::inbound::sha256;
 
@@ -51,7 +51,7 @@ pub(super) fn consent(question: &Question<'_>) -> String {
         Kind::Registered => "registered itself; nobody has checked its name".to_owned(),
     };
     let back = host(redirect_uri).unwrap_or(redirect_uri);
-    let warning = if is_on_loopback(redirect_uri) {
+    let warning = if is_of_a_device(redirect_uri) {
         "<p class=\"warn\">It runs on this computer, so nobody can tell which program it really is. Go on only if you have \
          just started it yourself.</p>"
     } else {

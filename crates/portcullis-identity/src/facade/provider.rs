@@ -10,13 +10,13 @@ mod metadata;
 mod person;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 
 use super::Outsides;
 use super::assertion::subject_of;
@@ -28,10 +28,11 @@ use crate::fetch::{Fetch, FetchError, Form, Wanted};
 use crate::inbound::sha256;
 use crate::issuer::{form_encode, trust_in};
 use crate::jose::SigningKey;
+use crate::lasting::Lasting;
 use crate::watch::Watch;
-use metadata::{Found, Known};
+use metadata::Found;
 
-pub(super) use person::{MOST_GROUPS, Person, told};
+pub(super) use person::Person;
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -45,7 +46,9 @@ pub(super) struct Provider {
     client: Arc<dyn Fetch>,
     watch: Arc<dyn Watch>,
     runtime: Handle,
-    found: Mutex<Known>,
+    found: Lasting<Found, Refusal>,
+    /// That claims were left out.
+    said_left_out: AtomicBool,
 }
 
 /// One login under way, as the provider's answer needs it.
@@ -64,7 +67,8 @@ impl Expected {
 impl Provider {
     pub(super) fn new(settings: IdpSettings, outsides: &Outsides, runtime: Handle) -> Self {
         let (client, watch) = (outsides.idp.clone(), outsides.watch.clone());
-        Self { settings, client, watch, runtime, found: Mutex::default() }
+        let said_left_out = AtomicBool::new(false);
+        Self { settings, client, watch, runtime, found: Lasting::default(), said_left_out }
     }
 
     /// Whether the metadata can be had, so that nobody is asked for a consent that leads nowhere.
@@ -145,7 +149,7 @@ impl Provider {
             groups,
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
-            claims: told(&claims),
+            claims: self.told(&claims),
         })
     }
 

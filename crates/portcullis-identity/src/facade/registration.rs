@@ -36,7 +36,7 @@ impl Facade {
     }
 
     async fn registered(&self, request: &FacadeRequest<'_>) -> Result<FacadeAnswer, Refusal> {
-        if !self.registrations.allows(request.peer) {
+        if !self.registrations.allows(request.peer, None) {
             return Err(Refusal::too_often());
         }
         let bad = |reason| Refusal::new(400, "invalid_client_metadata", reason);

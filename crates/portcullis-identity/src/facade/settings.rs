@@ -31,6 +31,8 @@ pub struct FacadeSettings {
     pub id_jag: Vec<String>,
     /// How long an access token lives.
     pub access_ttl: Duration,
+    /// SHA-256 over the authorities that are trusted outside, which the client toward it was made with.
+    pub authorities: [Option<[u8; 32]>; 2],
     /// How long somebody stays logged in without going back to the identity provider.
     pub session_ttl: Duration,
 }

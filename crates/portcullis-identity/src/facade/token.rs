@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::callback::{CODES, Grant, USED};
 use super::client::{Client, Kind, Proof};
-use super::family::Family;
+use super::family::{Family, session_of};
 use super::kept::{digest, secret};
 use super::metadata::JWT_BEARER;
 use super::provider::Person;
@@ -97,9 +97,9 @@ impl Facade {
 
     async fn of_refresh_token(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
         let token = params.need("refresh_token", "the request has no refresh token")?;
-        let resource = params.get("resource")?;
         let asked = params.get("scope")?;
-        let (id, mut family, refresh) = self.rotate(token, &client.id, resource).await?;
+        let wanted = (params.get("resource")?, asked);
+        let (id, mut family, refresh) = self.rotate(token, &client.id, wanted).await?;
         if let Some(asked) = asked {
             let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
             family.scopes.retain(|scope| asked.contains(&scope.as_str()));
@@ -200,7 +200,8 @@ impl Facade {
                 && text("client_id") == Some(&client.id)
                 && let Some(session) = text("sid")
             {
-                self.ended.end(session, now());
+                // The whole login: with the refresh token the next access token would be there at once.
+                self.end_session(session).await?;
             }
         }
         Ok(())
@@ -209,11 +210,6 @@ impl Facade {
 
 /// How the subjects of machines begin. No person's does: see `assertion.rs` and `subject_of`.
 pub(super) const MACHINE: &str = "machine:";
-
-/// What access tokens name their family by: not the id itself, which whoever has a refresh token knows.
-pub(super) fn session_of(family: &str) -> String {
-    digest(family)[..22].to_owned()
-}
 
 /// RFC 7636 section 4.6.
 fn check_verifier(verifier: &str, challenge: &str) -> Result<(), Refusal> {

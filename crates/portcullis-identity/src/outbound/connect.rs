@@ -11,15 +11,15 @@ use portcullis_model::{Expected, Principal};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::account::{Account, digest};
 use super::challenge::{Challenge, pkce};
-use super::connection::{Account, digest};
 use super::discovery::{self, Authority, authority, own_authority};
 use super::form::Fields;
 use super::needed::{Connect, Needed};
 use super::settings::Kind;
 use super::sign::random;
-use super::source::{Source, State};
-use super::tokens::ask;
+use super::source::Source;
+use super::tokens::TokenError;
 
 /// Records of links, and of what was begun with them.
 pub(super) const LINK: &str = "connect-link";
@@ -34,6 +34,7 @@ const LONGEST_CODE: usize = 4 * 1024;
 /// What a link is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
+    id: String,
     /// The server's slug.
     pub server: String,
     /// The id of the one user that it is for.
@@ -53,6 +54,8 @@ pub struct Begun {
 
 /// What a browser brings back. It is taken out of the store: nobody brings it again.
 pub struct Arrival {
+    /// Of which issuer the address is that it was brought to.
+    issuer: String,
     /// The server's slug.
     pub server: String,
     /// The id of the user who left.
@@ -78,22 +81,15 @@ pub enum NotConnected {
     Failed(String),
 }
 
-impl State {
-    /// What was said to what was before does not count any more.
-    pub(super) fn begin_anew(&mut self) {
-        let subject = self.subject.take();
-        *self = Self { subject, obtained: Some(Instant::now()), ..Self::default() };
-    }
-}
-
 impl Link {
-    pub(super) fn read(kept: &Value) -> Option<Self> {
+    pub(super) fn read(id: &str, kept: &Value) -> Option<Self> {
         let text = |name: &str| kept[name].as_str().map(str::to_owned);
         let list = |name: &str| {
             let all = kept[name].as_array()?.iter().filter_map(Value::as_str);
             Some(all.map(str::to_owned).collect::<Vec<_>>())
         };
         Some(Self {
+            id: id.to_owned(),
             server: text("server")?,
             owner: text("owner")?,
             challenge: Challenge {
@@ -108,9 +104,10 @@ impl Link {
 }
 
 impl Arrival {
-    pub(super) fn read(begun: Value, fields: Vec<(String, String)>) -> Option<Self> {
+    pub(super) fn read(issuer: &str, begun: Value, fields: Vec<(String, String)>) -> Option<Self> {
         let text = |name: &str| begun[name].as_str().map(str::to_owned);
-        Some(Self { server: text("server")?, owner: text("owner")?, begun, fields })
+        let (server, owner) = (text("server")?, text("owner")?);
+        Some(Self { issuer: issuer.to_owned(), server, owner, begun, fields })
     }
 
     fn field(&self, name: &str) -> Option<&str> {
@@ -183,7 +180,9 @@ impl Source {
             );
         }
         let endpoint = self.page(&authority)?.to_owned();
-        let client = self.client_at(oauth, &authority, &reach).await?;
+        // Whoever was sent there and did not come back may have been told that nobody knows the gateway there.
+        let doubtful = self.state().errand.is_some();
+        let (client, registered) = self.client_at(oauth, &authority, &reach, doubtful).await?;
         let scopes = scopes(&oauth.scopes, link, resource.scopes.as_deref(), &authority);
         let prover = (authority.dpop && (self.settings.dpop || link.challenge.dpop)).then(|| self.prover());
         let account = Account {
@@ -192,13 +191,15 @@ impl Source {
             revocation_endpoint: authority.revocation_endpoint.clone(),
             resource: resource.identifier.clone(),
             client: oauth.client.is_none().then(|| client.clone()),
+            registered,
             prover,
         };
         let (state, cookie, (verifier, challenge)) = (random(32), random(32), pkce());
-        let redirect_uri = self.office.redirect_uri();
+        let redirect_uri = self.office.redirect_uri(&authority.issuer);
         let begun = json!({
-            "server": link.server, "owner": link.owner, "account": account.write(), "says_issuer": authority.says_issuer,
-            "verifier": verifier, "redirect_uri": redirect_uri, "scopes": scopes, "cookie": digest(&cookie),
+            "link": link.id, "server": link.server, "owner": link.owner, "account": account.write(),
+            "says_issuer": authority.says_issuer, "verifier": verifier, "redirect_uri": redirect_uri, "scopes": scopes,
+            "cookie": digest(&cookie),
         });
         let end = Some(SystemTime::now() + ERRAND);
         self.office.vault.put(STATE, &state, &begun, end, Expected::Absent).await?;
@@ -245,15 +246,18 @@ impl Source {
         if cookie.map(digest).as_deref() != begun["cookie"].as_str() {
             return Err(NotConnected::Browser);
         }
+        self.state().errand = None;
         let damaged = || NotConnected::Failed("what was begun cannot be read any more".into());
         let account = Account::read(&begun["account"]).ok_or_else(damaged)?;
         // As texts, without any normalization (RFC 9207 section 2.4), before anything else is heeded.
         match arrival.field("iss") {
+            _ if arrival.issuer != digest(&account.issuer) => return Err(NotConnected::Issuer),
             Some(issuer) if issuer != account.issuer => return Err(NotConnected::Issuer),
             None if begun["says_issuer"] == true => return Err(NotConnected::Issuer),
             _ => {}
         }
         if let Some(code) = arrival.field("error") {
+            self.turned_away(code, &account, begun).await.map_err(failed)?;
             let code = if super::tokens::is_code(code) { code } else { "for a reason that it did not say" };
             return Err(NotConnected::Refused(code.to_owned()));
         }
@@ -269,25 +273,55 @@ impl Source {
             .add("code_verifier", text("verifier")?)
             .add("resource", &account.resource);
         let endpoint = self.endpoint(oauth, &account);
-        let client = account.client.as_ref().or(oauth.client.as_ref());
-        let answer = ask(&*self.fetch, &endpoint, client, &fields, account.prover.as_deref()).await;
-        let failed = |needed: Needed| {
-            NotConnected::Failed(match needed {
-                Needed::Denied(why) | Needed::Unavailable(why) => why,
-                Needed::Connect(_) => "begin again".into(),
-            })
+        let client = self.client_of(oauth, &account).map_err(failed)?;
+        let tokens = match self
+            .office
+            .ask(&*self.fetch, &endpoint, client, &fields, account.prover.as_deref())
+            .await
+        {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                if let TokenError::Refused(code) = &error {
+                    self.turned_away(code, &account, begun).await.map_err(failed)?;
+                }
+                return Err(failed(error.into_needed(&endpoint)));
+            }
         };
-        let tokens = answer.map_err(|error| failed(error.into_needed(&endpoint)))?;
         let asked = begun["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let asked = asked.map(str::to_owned).collect();
-        let link = self.state().link.take();
         self.connect(account, tokens, asked).await.map_err(failed)?;
-        if let Some((link, _)) = link {
-            self.office.vault.take(LINK, &link).await.map_err(failed)?;
-        }
+        self.use_up(begun).await.map_err(failed)?;
         self.changed();
         Ok(())
     }
+
+    /// The authorization server said no. What it will not take another time is not brought to it again.
+    async fn turned_away(&self, code: &str, account: &Account, begun: &Value) -> Result<(), Needed> {
+        match code {
+            "invalid_scope" => {
+                self.state().scopes_refused();
+                self.use_up(begun).await
+            }
+            "invalid_client" | "unauthorized_client" if account.registered => {
+                self.forget_registration(account).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The link by which it was begun has done what it was for.
+    async fn use_up(&self, begun: &Value) -> Result<(), Needed> {
+        let Some(link) = begun["link"].as_str() else { return Ok(()) };
+        self.state().link.take_if(|(known, _)| known == link);
+        self.office.vault.take(LINK, link).await.map(drop)
+    }
+}
+
+fn failed(needed: Needed) -> NotConnected {
+    NotConnected::Failed(match needed {
+        Needed::Denied(why) | Needed::Unavailable(why) => why,
+        Needed::Connect(_) => "begin again".into(),
+    })
 }
 
 /// What is asked for: what the operator says, else what the server said with its refusal, else all that it has; what it

@@ -1,23 +1,25 @@
-//! A connected account: what is kept of it, how it is renewed, and how it ends.
+//! A connected account: how it is renewed, and how it ends.
 //!
 //! Kept by user, server and issuer. One of those who wait refreshes it for all; across processes the version of the record
-//! tells two refreshes apart, and the one that comes second takes what the first one got.
+//! tells two refreshes apart, and the one that comes second takes what the first one got. An account ends when its refresh
+//! token is refused as such, or is given up; whatever else fails leaves it as it is. Whoever holds a credential looks every
+//! few seconds whether its record is still the same, so what is given up in another process is not used for long.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use portcullis_model::Expected;
-use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::credential::{Credential, What};
+use super::account::{Account, Kept, digest};
+use super::credential::Credential;
 use super::discovery;
 use super::form::Fields;
 use super::needed::Needed;
-use super::settings::{Client, ClientAuth, Hidden, Oauth};
-use super::sign::SigningKey;
+use super::settings::{Client, Kind, Oauth};
+use super::sign::random;
 use super::source::Source;
-use super::tokens::{Endpoint, Prover, TokenError, TokenType, Tokens, ask, now};
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens, now};
 use crate::fetch::{Form, Trust, Wanted};
 use crate::inbound::sha256;
 
@@ -25,113 +27,34 @@ const KIND: &str = "connection";
 /// How long a token counts that names no end, in seconds; it is refreshed sooner when the server refuses it.
 const LASTING: u64 = 3600;
 
-/// Of any text as many characters, fit for keys.
-pub(super) fn digest(text: &str) -> String {
-    URL_SAFE_NO_PAD.encode(sha256(text.as_bytes()))
+/// So often it is looked whether an account is still what it was.
+const LOOK: Duration = Duration::from_secs(5);
+/// What was last seen counts for so long while the store cannot be asked.
+const BELIEVED: Duration = Duration::from_mins(1);
+/// An account whose client has been forgotten is tried again after so long.
+const LAPSED: Duration = Duration::from_mins(10);
+/// When a refresh fails and the token still counts, in seconds until the next one.
+const AGAIN: u64 = 10;
+/// How long it is remembered that an account has ended.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
+/// Which record the current credential is of.
+pub(super) struct Seen {
+    key: String,
+    version: u64,
+    login: String,
+    /// When it was last seen to be so, and when somebody last looked.
+    at: Instant,
+    looked: Instant,
+    /// What had changed in this process until then.
+    changes: u64,
 }
 
-/// What is needed to ask for tokens of one user's account.
-#[derive(Clone)]
-pub(super) struct Account {
-    pub(super) issuer: String,
-    pub(super) token_endpoint: String,
-    pub(super) revocation_endpoint: Option<String>,
-    pub(super) resource: String,
-    /// `None` where the operator says as whom.
-    pub(super) client: Option<Client>,
-    pub(super) prover: Option<Arc<Prover>>,
-}
-
-impl Account {
-    pub(super) fn write(&self) -> Value {
-        let client = self.client.as_ref().map(|client| {
-            let (method, secret) = match &client.auth {
-                ClientAuth::Basic(secret) => ("basic", Some(secret.expose())),
-                ClientAuth::Post(secret) => ("post", Some(secret.expose())),
-                ClientAuth::Public | ClientAuth::PrivateKey(_) => ("none", None),
-            };
-            json!({"id": client.id, "method": method, "secret": secret})
-        });
-        let key = self.prover.as_ref().and_then(|prover| prover.key.to_pkcs8());
-        json!({
-            "issuer": self.issuer,
-            "token_endpoint": self.token_endpoint,
-            "revocation_endpoint": self.revocation_endpoint,
-            "resource": self.resource,
-            "client": client,
-            "key": key.map(|key| STANDARD.encode(key)),
-        })
-    }
-
-    pub(super) fn read(kept: &Value) -> Option<Self> {
-        let text = |name: &str| kept[name].as_str().map(str::to_owned);
-        let client = &kept["client"];
-        let secret = client["secret"].as_str().map(Hidden::new);
-        let client = client["id"].as_str().map(|id| Client {
-            id: id.to_owned(),
-            auth: match (client["method"].as_str(), secret) {
-                (Some("basic"), Some(secret)) => ClientAuth::Basic(secret),
-                (Some("post"), Some(secret)) => ClientAuth::Post(secret),
-                _ => ClientAuth::Public,
-            },
-        });
-        let key = match kept["key"].as_str() {
-            Some(key) => Some(SigningKey::from_pkcs8(&STANDARD.decode(key).ok()?)?),
-            None => None,
-        };
-        Some(Self {
-            issuer: text("issuer")?,
-            token_endpoint: text("token_endpoint")?,
-            revocation_endpoint: text("revocation_endpoint"),
-            resource: text("resource")?,
-            client,
-            prover: key.map(|key| Arc::new(Prover::new(Arc::new(key)))),
-        })
-    }
-}
-
-/// A record of the vault.
-struct Kept {
-    account: Account,
-    access: String,
-    dpop: bool,
-    expires: u64,
-    refresh: Option<String>,
-    scopes: Vec<String>,
-    since: u64,
-}
-
-impl Kept {
-    fn write(&self) -> Value {
-        json!({
-            "account": self.account.write(), "access": self.access, "dpop": self.dpop, "expires": self.expires,
-            "refresh": self.refresh, "scopes": self.scopes, "since": self.since,
-        })
-    }
-
-    fn read(kept: &Value) -> Option<Self> {
-        let scopes = kept["scopes"].as_array()?.iter().filter_map(Value::as_str);
-        Some(Self {
-            account: Account::read(&kept["account"])?,
-            access: kept["access"].as_str()?.to_owned(),
-            dpop: kept["dpop"].as_bool()?,
-            expires: kept["expires"].as_u64()?,
-            refresh: kept["refresh"].as_str().map(str::to_owned),
-            scopes: scopes.map(str::to_owned).collect(),
-            since: kept["since"].as_u64()?,
-        })
-    }
-
-    fn credential(&self) -> Credential {
-        let (expires, scopes) = (Some(self.expires), self.scopes.clone());
-        match self.account.prover.clone().filter(|_| self.dpop) {
-            Some(prover) => {
-                let (value, token) = (format!("DPoP {}", self.access), self.access.clone());
-                Credential::new(What::Dpop { token, value, prover }, expires, scopes)
-            }
-            None => Credential::bearer(&self.access, expires, scopes),
-        }
-    }
+/// A record that was opened.
+struct Found {
+    key: String,
+    version: u64,
+    kept: Kept,
 }
 
 impl Source {
@@ -146,31 +69,78 @@ impl Source {
 
     /// The credential of the account that is connected; `None` when there is none.
     pub(super) async fn connected(&self, oauth: &Oauth) -> Result<Option<Credential>, Needed> {
-        let Some((key, version, kept)) = self.newest(oauth).await? else { return Ok(None) };
-        let refused = self.state().refused == Some(sha256(kept.access.as_bytes()));
-        let credential = kept.credential();
+        let Some(found) = self.newest(oauth).await? else { return Ok(None) };
+        self.note(&found.key, found.version, &found.kept);
+        let (refused, lapsed) = {
+            let state = self.state();
+            let token = sha256(found.kept.access.as_bytes());
+            let lapsed = state.lapsed.is_some_and(|(of, at)| of == token && at.elapsed() < LAPSED);
+            (state.refused == Some(token), lapsed)
+        };
+        let credential = found.kept.credential();
         if !refused && credential.is_fresh() {
             return Ok(Some(credential));
         }
         // Lest a server has every call refresh: the user is asked instead.
-        if refused && (self.is_young() || self.has_moved(&kept.account).await?) {
+        if lapsed || (refused && (self.is_young() || self.has_moved(&found.kept.account).await?)) {
             return Ok(None);
         }
-        self.refresh(oauth, key, version, kept, refused).await
+        self.refresh(oauth, found, refused).await
     }
 
-    async fn newest(&self, oauth: &Oauth) -> Result<Option<(String, u64, Kept)>, Needed> {
+    async fn newest(&self, oauth: &Oauth) -> Result<Option<Found>, Needed> {
         let vault = &self.office.vault;
-        let mut newest: Option<(String, u64, Kept)> = None;
+        let mut newest: Option<Found> = None;
         for key in vault.keys(KIND, &self.prefix()).await? {
             let Some(opened) = vault.get(KIND, &key).await? else { continue };
-            let Some(kept) = Kept::read(&opened.value) else { continue };
+            let Some(mut kept) = Kept::read(&opened.value) else { continue };
             let is_ours = oauth.issuer.as_ref().is_none_or(|issuer| *issuer == kept.account.issuer);
-            if is_ours && newest.as_ref().is_none_or(|(_, _, other)| other.since < kept.since) {
-                newest = Some((key, opened.version, kept));
+            if is_ours && newest.as_ref().is_none_or(|other| other.kept.since < kept.since) {
+                self.know_prover(&mut kept.account);
+                newest = Some(Found { key, version: opened.version, kept });
             }
         }
         Ok(newest)
+    }
+
+    /// What is current is of this record. An account that was connected anew, perhaps elsewhere, begins anew.
+    fn note(&self, key: &str, version: u64, kept: &Kept) {
+        let (now, changes) = (Instant::now(), self.office.changes());
+        let mut state = self.state();
+        if state.seen.as_ref().is_some_and(|seen| seen.login != kept.login) {
+            state.begin_anew();
+        }
+        let (key, login) = (key.to_owned(), kept.login.clone());
+        state.seen = Some(Seen { key, version, login, at: now, looked: now, changes });
+    }
+
+    /// Whether what is current may be used without a look at the store.
+    pub(super) fn is_certain(&self) -> bool {
+        if !matches!(self.kind(), Kind::Oauth(_)) {
+            return true;
+        }
+        let changes = self.office.changes();
+        self.state().seen.as_ref().is_some_and(|it| it.changes == changes && it.looked.elapsed() < LOOK)
+    }
+
+    /// Whether the record of what is current is still what it was: it may have been given up, or connected anew, by
+    /// somebody else.
+    pub(super) async fn is_still_there(&self) -> Result<bool, Needed> {
+        let changes = self.office.changes();
+        let seen = self.state().seen.as_ref().map(|seen| (seen.key.clone(), seen.version, seen.at));
+        let Some((key, version, at)) = seen else { return Ok(false) };
+        let there = self.office.vault.version(KIND, &key).await;
+        let now = Instant::now();
+        let mut state = self.state();
+        let Some(seen) = state.seen.as_mut() else { return Ok(false) };
+        match there {
+            Ok(there) if there != Some(version) => return Ok(false),
+            Ok(_) => seen.at = now,
+            Err(error) if at.elapsed() >= BELIEVED => return Err(error),
+            Err(_) => {}
+        }
+        (seen.looked, seen.changes) = (now, changes);
+        Ok(true)
     }
 
     /// Whether the server names another authorization server than the one that gave the token which it refused.
@@ -184,43 +154,99 @@ impl Source {
     async fn refresh(
         &self,
         oauth: &Oauth,
-        key: String,
-        version: u64,
-        kept: Kept,
+        found: Found,
         refused: bool,
     ) -> Result<Option<Credential>, Needed> {
-        let vault = &self.office.vault;
-        let Some(refresh) = &kept.refresh else {
-            // Nothing can be done with it any more.
-            vault.take(KIND, &key).await?;
-            return Ok(None);
-        };
+        let kept = &found.kept;
+        // Without one, nothing can be done with it any more.
+        let Some(refresh) = &kept.refresh else { return self.end(&found).await };
+        let client = self.client_of(oauth, &kept.account)?;
         let mut fields = Fields::default();
         fields
             .add("grant_type", "refresh_token")
             .add("refresh_token", refresh)
             .add_some("resource", Some(&kept.account.resource));
         let endpoint = self.endpoint(oauth, &kept.account);
-        let client = kept.account.client.as_ref().or(oauth.client.as_ref());
-        let answer = ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
+        let answer =
+            self.office.ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
         match answer {
-            Ok(tokens) => {
-                let renewed =
-                    self.keep(kept.account.clone(), tokens, kept.scopes, kept.refresh, kept.since)?;
-                if vault.put(KIND, &key, &renewed.write(), None, Expected::Version(version)).await? {
-                    return Ok(Some(renewed.credential()));
-                }
-                // Somebody else was first, or it was disconnected meanwhile.
-                let there = vault.get(KIND, &key).await?;
-                Ok(there.and_then(|opened| Kept::read(&opened.value)).map(|kept| kept.credential()))
+            Ok(tokens) => self.renew(found, tokens).await,
+            // The one answer that says that there is nothing to refresh any more (RFC 6749 section 5.2).
+            Err(TokenError::Refused(code)) if code == "invalid_grant" => self.end(&found).await,
+            Err(_) if !refused && kept.expires > now() => {
+                Ok(Some(kept.credential().until(kept.expires.min(now() + AGAIN))))
             }
-            Err(TokenError::Refused(code)) => {
-                tracing::info!(server.id = self.settings.server, code, "a connected account has ended");
-                vault.take(KIND, &key).await?;
+            Err(TokenError::Refused(code)) if code == "invalid_client" && kept.account.registered => {
+                self.forget_registration(&kept.account).await?;
+                self.state().lapsed = Some((sha256(kept.access.as_bytes()), Instant::now()));
                 Ok(None)
             }
-            Err(_) if !refused && kept.expires > now() => Ok(Some(kept.credential())),
             Err(error) => Err(error.into_needed(&endpoint)),
+        }
+    }
+
+    /// Keeps what came for a refresh token. Whoever was told meanwhile that the token was used already has taken that for
+    /// the end: it is not, for this is what it was used for.
+    async fn renew(&self, found: Found, tokens: Tokens) -> Result<Option<Credential>, Needed> {
+        let Found { key, version, kept } = found;
+        let before = Kept { refresh: kept.refresh.clone(), ..kept };
+        let renewed = self.keep(&before, tokens)?;
+        let vault = &self.office.vault;
+        let mut expected = version;
+        loop {
+            let put = vault.put(KIND, &key, &renewed.write(), None, Expected::Version(expected)).await?;
+            if let Some(version) = put {
+                self.note(&key, version, &renewed);
+                return Ok(Some(renewed.credential()));
+            }
+            match vault.get(KIND, &key).await? {
+                Some(there) if before.has_ended_as(&there.value) => expected = there.version,
+                Some(there) => return Ok(self.take_over(&key, there.version, &there.value)),
+                None => {
+                    // It was given up meanwhile, and this with it.
+                    self.revoke(&renewed).await;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The refresh token is good for nothing: that is the end, unless somebody else has used it for a better one.
+    async fn end(&self, found: &Found) -> Result<Option<Credential>, Needed> {
+        let Found { key, version, kept } = found;
+        let vault = &self.office.vault;
+        let end = Some(SystemTime::now() + REMEMBERED);
+        if vault.put(KIND, key, &kept.ended(), end, Expected::Version(*version)).await?.is_some() {
+            tracing::info!(server.id = self.settings.server, "a connected account has ended");
+            return Ok(None);
+        }
+        let there = vault.get(KIND, key).await?;
+        Ok(there.and_then(|there| self.take_over(key, there.version, &there.value)))
+    }
+
+    /// What somebody else has put there.
+    fn take_over(&self, key: &str, version: u64, value: &serde_json::Value) -> Option<Credential> {
+        let mut kept = Kept::read(value)?;
+        self.know_prover(&mut kept.account);
+        self.note(key, version, &kept);
+        Some(kept.credential())
+    }
+
+    /// As whom an account's authorization server is asked: as the gateway was registered there, else as the operator says,
+    /// which is for the issuer that the operator names.
+    pub(super) fn client_of<'a>(
+        &self,
+        oauth: &'a Oauth,
+        account: &'a Account,
+    ) -> Result<Option<&'a Client>, Needed> {
+        if account.client.is_some() {
+            return Ok(account.client.as_ref());
+        }
+        match &oauth.client {
+            Some(_) if oauth.issuer.as_ref() != Some(&account.issuer) => {
+                Err(self.denied("the configured `client_id` is for another issuer than the account"))
+            }
+            client => Ok(client.as_ref()),
         }
     }
 
@@ -233,38 +259,44 @@ impl Source {
         }
     }
 
-    fn keep(
-        &self,
-        account: Account,
-        tokens: Tokens,
-        asked: Vec<String>,
-        refresh: Option<String>,
-        since: u64,
-    ) -> Result<Kept, Needed> {
+    /// What is kept when tokens come in the place of what was before.
+    fn keep(&self, before: &Kept, tokens: Tokens) -> Result<Kept, Needed> {
         let dpop = match tokens.kind {
             TokenType::Bearer => false,
-            TokenType::Dpop if account.prover.is_some() => true,
+            TokenType::Dpop if before.account.prover.is_some() => true,
             _ => return Err(self.denied("its tokens are of a type that was not asked for (`token_type`)")),
         };
         Ok(Kept {
-            account,
+            account: before.account.clone(),
             access: tokens.access,
             dpop,
             expires: tokens.expires.unwrap_or_else(|| now() + LASTING),
-            refresh: tokens.refresh.or(refresh),
-            scopes: tokens.scopes.unwrap_or(asked),
-            since,
+            refresh: tokens.refresh.or_else(|| before.refresh.clone()),
+            scopes: tokens.scopes.unwrap_or_else(|| before.scopes.clone()),
+            since: before.since,
+            login: before.login.clone(),
         })
     }
 
     /// An account was connected: it takes the place of any other of this user at this server.
     pub(super) async fn connect(
         &self,
-        account: Account,
+        mut account: Account,
         tokens: Tokens,
         asked: Vec<String>,
     ) -> Result<(), Needed> {
-        let kept = self.keep(account, tokens, asked, None, now())?;
+        self.know_prover(&mut account);
+        let before = Kept {
+            account,
+            access: String::new(),
+            dpop: false,
+            expires: 0,
+            refresh: None,
+            scopes: asked,
+            since: now(),
+            login: random(16),
+        };
+        let kept = self.keep(&before, tokens)?;
         let vault = &self.office.vault;
         let key = format!("{}{}", self.prefix(), digest(&kept.account.issuer));
         let _turn = self.obtaining.lock().await;
@@ -273,18 +305,36 @@ impl Source {
                 vault.take(KIND, &other).await?;
             }
         }
-        vault.put(KIND, &key, &kept.write(), None, Expected::Any).await?;
-        self.current.store(Some(Arc::new(kept.credential())));
+        let version = vault.put(KIND, &key, &kept.write(), None, Expected::Any).await?.unwrap_or_default();
         self.state().begin_anew();
+        self.office.change();
+        self.note(&key, version, &kept);
+        self.current.store(Some(Arc::new(kept.credential())));
         Ok(())
     }
 
-    /// Whether an account is connected.
+    /// Whether an account is connected: one that can be opened.
     ///
     /// # Errors
     /// The store cannot be asked.
     pub async fn is_connected(&self) -> Result<bool, Needed> {
-        Ok(!self.office.vault.keys(KIND, &self.prefix()).await?.is_empty())
+        let Kind::Oauth(oauth) = self.kind() else { return Ok(false) };
+        Ok(self.newest(oauth).await?.is_some())
+    }
+
+    /// Whether the account that is connected is what the server was last said to want: with the scopes that it wants, and
+    /// not by the token that it refused.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    pub async fn is_settled(&self) -> Result<bool, Needed> {
+        let Kind::Oauth(oauth) = self.kind() else { return Ok(true) };
+        let Some(found) = self.newest(oauth).await? else { return Ok(false) };
+        let state = self.state();
+        // One that was connected anew is what the user could agree to.
+        let is_new = state.seen.as_ref().is_some_and(|seen| seen.login != found.kept.login);
+        let refused = state.refused == Some(sha256(found.kept.access.as_bytes()));
+        Ok(is_new || (!refused && state.has_all(&found.kept.scopes)))
     }
 
     /// Forgets the account, and asks its authorization server to do so, too (RFC 7009). Whether there was one.
@@ -296,31 +346,41 @@ impl Source {
         let vault = &self.office.vault;
         let mut any = false;
         for key in vault.keys(KIND, &self.prefix()).await? {
-            let Some(taken) = vault.take(KIND, &key).await? else { continue };
+            let Some(kept) = vault.take(KIND, &key).await?.as_ref().and_then(Kept::read) else { continue };
             any = true;
-            if let Some(kept) = Kept::read(&taken) {
-                self.revoke(&kept).await;
-            }
+            self.revoke(&kept).await;
         }
         self.current.store(None);
         self.state().begin_anew();
+        self.office.change();
         self.changed();
         Ok(any)
     }
 
     async fn revoke(&self, kept: &Kept) {
         let Some(url) = &kept.account.revocation_endpoint else { return };
-        let super::settings::Kind::Oauth(oauth) = self.kind() else { return };
+        let Kind::Oauth(oauth) = self.kind() else { return };
+        let client = match self.client_of(oauth, &kept.account) {
+            Ok(Some(client)) => self.office.client(client).await.map(Some),
+            Ok(None) => Ok(None),
+            Err(needed) => Err(needed),
+        };
+        let Ok(client) = client else {
+            tracing::warn!(
+                server.id = self.settings.server,
+                "the account's tokens were not revoked: the gateway is nobody there any more"
+            );
+            return;
+        };
         let trust: Trust = self.reach(&[oauth.issuer.as_deref()]).trust(url);
         let endpoint = Endpoint { url: url.clone(), trust, issuer: Some(kept.account.issuer.clone()) };
-        let client = kept.account.client.as_ref().or(oauth.client.as_ref());
         let (token, hint) = match &kept.refresh {
             Some(refresh) => (refresh, "refresh_token"),
             None => (&kept.access, "access_token"),
         };
         let mut fields = Fields::default();
         fields.add("token", token).add("token_type_hint", hint);
-        let form: Form = super::tokens::form(&endpoint, client, fields, None);
+        let form: Form = super::tokens::form(&endpoint, client.as_deref(), fields, None);
         let wanted = Wanted { any_status: true, ..Wanted::post(url, trust, form, 16 * 1024) };
         match self.fetch.fetch(wanted).await {
             Ok(fetched) if fetched.status == 200 => {}

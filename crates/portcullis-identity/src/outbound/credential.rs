@@ -64,6 +64,11 @@ impl Credential {
         Self::new(What::Bearer(format!("Bearer {token}")), expires, scopes)
     }
 
+    /// The same, to be asked for again at this time.
+    pub(super) fn until(self, renew: u64) -> Self {
+        Self { renew: Some(renew), ..self }
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         self.renew.is_none_or(|renew| now() < renew)
     }

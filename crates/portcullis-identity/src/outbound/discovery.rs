@@ -67,7 +67,9 @@ pub(super) struct Resource {
     pub(super) scopes: Option<Vec<String>>,
 }
 
-/// What a server is, by its document.
+/// What a server is, by its document. The document must be about this very server; the one at the root of its origin, which
+/// is where MCP has it looked for last, may as well be about the origin (RFC 9728 section 3.3: a document is about what its
+/// address was made of, or what was asked for).
 pub(super) async fn resource(
     fetch: &dyn Fetch,
     reach: &Reach,
@@ -77,22 +79,20 @@ pub(super) async fn resource(
 ) -> Result<Resource, Needed> {
     let url = url.split(['?', '#']).next().unwrap_or(url);
     let start = origin(url);
-    let path = url[start.len()..].trim_end_matches('/');
-    let places = match named {
-        Some(named) => vec![named.to_owned()],
-        None => {
-            let root = format!("{start}/.well-known/oauth-protected-resource");
-            let mut places = vec![format!("{root}{path}"), root];
-            places.dedup();
-            places
-        }
+    let root = format!("{start}/.well-known/oauth-protected-resource");
+    let own = format!("{root}{}", url[start.len()..].trim_end_matches('/'));
+    let mut places = match named {
+        Some(named) => vec![named],
+        None => vec![own.as_str(), root.as_str()],
     };
+    places.dedup();
     for place in &places {
         if place.len() > LONGEST_URL {
             return Err(Needed::Denied("the server names a document with an address without end".into()));
         }
         if let Some(document) = document(fetch, reach, place).await? {
-            return read_resource(&document, place, url, issuer);
+            let about = if *place == root { vec![url, start] } else { vec![url] };
+            return read_resource(&document, place, &about, issuer);
         }
     }
     if named.is_some() {
@@ -101,10 +101,15 @@ pub(super) async fn resource(
     Ok(Resource { identifier: url.to_owned(), issuer: issuer.map(str::to_owned), scopes: None })
 }
 
-fn read_resource(document: &Value, place: &str, url: &str, wanted: Option<&str>) -> Result<Resource, Needed> {
+fn read_resource(
+    document: &Value,
+    place: &str,
+    about: &[&str],
+    wanted: Option<&str>,
+) -> Result<Resource, Needed> {
     let wrong = |why: &str| Needed::Denied(format!("{place} {why}"));
     let identifier = document["resource"].as_str().ok_or_else(|| wrong("names no `resource`"))?;
-    if !is_about(identifier, url) {
+    if !about.iter().any(|one| is_same(identifier, one)) {
         return Err(wrong("is about another resource than this server"));
     }
     let issuers = document["authorization_servers"].as_array();
@@ -127,13 +132,10 @@ fn read_resource(document: &Value, place: &str, url: &str, wanted: Option<&str>)
     })
 }
 
-/// Whether an identifier stands for a URL: for it, or for all that is below a path above it.
-fn is_about(identifier: &str, url: &str) -> bool {
-    let (own, other) = (identifier.trim_end_matches('/'), url.trim_end_matches('/'));
-    if origin(own) != origin(other) || own.contains(['?', '#']) {
-        return false;
-    }
-    other.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether two identifiers are the same, but for a slash at the end, which many are written with as well as without.
+fn is_same(identifier: &str, other: &str) -> bool {
+    let plain = |text: &str| text.strip_suffix('/').unwrap_or(text).len();
+    identifier[..plain(identifier)] == other[..plain(other)]
 }
 
 /// What an authorization server can do.
@@ -218,25 +220,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_stands_for_what_is_below_it_and_for_nothing_else() {
+    fn identifiers_are_compared_as_texts_but_for_a_slash_at_the_end() {
         for (identifier, url) in [
             ("https://h/mcp", "https://h/mcp"),
-            ("https://h", "https://h/mcp"),
-            ("https://h/", "https://h/mcp"),
-            ("https://h/a", "https://h/a/b"),
+            ("https://h/mcp/", "https://h/mcp"),
+            ("https://h", "https://h/"),
         ] {
-            assert!(is_about(identifier, url), "{identifier} {url}");
+            assert!(is_same(identifier, url), "{identifier} {url}");
         }
         for (identifier, url) in [
+            ("https://h", "https://h/mcp"),
+            ("https://h/mcp//", "https://h/mcp"),
             ("https://h/mcp2", "https://h/mcp"),
-            ("https://h/m", "https://h/mcp"),
-            ("https://evil", "https://h/mcp"),
-            ("https://h.evil", "https://h/mcp"),
+            ("https://H/mcp", "https://h/mcp"),
+            ("https://h:443/mcp", "https://h/mcp"),
             ("https://h/mcp?x", "https://h/mcp"),
             ("http://h/mcp", "https://h/mcp"),
             ("", "https://h/mcp"),
         ] {
-            assert!(!is_about(identifier, url), "{identifier} {url}");
+            assert!(!is_same(identifier, url), "{identifier} {url}");
         }
     }
 

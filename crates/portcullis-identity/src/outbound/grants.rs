@@ -1,5 +1,7 @@
 //! The grants by which a credential is got without anybody being asked.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::credential::{Credential, What};
@@ -8,7 +10,8 @@ use super::form::Fields;
 use super::needed::Needed;
 use super::settings::{Assertion, Exchange, Flavor, Grant, IdJag, Place, Workload};
 use super::source::Source;
-use super::tokens::{Endpoint, TokenType, Tokens, ask, is_token, now};
+use super::subject::SubjectToken;
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens, is_token, now};
 use crate::jose::{Compact, Object};
 use portcullis_model::Principal;
 
@@ -19,6 +22,8 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// How long a token counts that names no end, in seconds.
 const LASTING: u64 = 300;
+/// How a token endpoint says that a token is not to be exchanged (RFC 8693 section 2.2.2, and what others write).
+const SPENT: [&str; 3] = ["invalid_request", "invalid_grant", "invalid_token"];
 /// Largest file with an assertion of the platform.
 const LARGEST_FILE: u64 = 16 * 1024;
 
@@ -41,19 +46,18 @@ impl Source {
             .add_some("resource", Some(&found.resource))
             .add_some("audience", grant.audience.as_deref());
         let prover = (self.settings.dpop && found.dpop).then(|| self.prover());
-        let answer =
-            ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, prover.as_deref()).await;
-        let tokens = answer.map_err(|error| error.into_needed(&found.endpoint))?;
+        let answer = self
+            .office
+            .ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, prover.as_deref())
+            .await;
+        let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes)
     }
 
     /// Token exchange (RFC 8693), or on-behalf-of.
     pub(super) async fn exchange(&self, exchange: &Exchange) -> Result<Credential, Needed> {
         let grant = &exchange.grant;
-        let subject = self.state().subject.clone();
-        let subject = subject.ok_or_else(|| {
-            self.denied("it is called for users, by their access tokens; this caller presented none")
-        })?;
+        let subject = self.subject()?;
         let found = self.place(&grant.place, grant.resource.as_deref()).await?;
         let scopes = self.scopes(&grant.scopes);
         let mut fields = Fields::default();
@@ -80,8 +84,8 @@ impl Source {
                 }
             }
         }
-        let answer = ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
-        let tokens = answer.map_err(|error| error.into_needed(&found.endpoint))?;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
+        let tokens = answer.map_err(|error| self.not_exchanged(&subject, error, &found.endpoint))?;
         if exchange.flavor == Flavor::Standard {
             self.check_exchanged(exchange, &found, &tokens)?;
         }
@@ -91,7 +95,7 @@ impl Source {
     /// The token that says who acts: the gateway.
     async fn actor(&self, exchange: &Exchange, found: &Found) -> Result<String, Needed> {
         if let Some(actor) = &exchange.actor {
-            return Ok(actor.expose().to_owned());
+            return Ok(self.office.reveal(actor).await?.text);
         }
         if let Some((token, _)) = self.state().actor.clone().filter(|(_, renew)| now() < *renew) {
             return Ok(token);
@@ -99,8 +103,8 @@ impl Source {
         let mut fields = Fields::default();
         fields.add("grant_type", "client_credentials");
         let client = Some(&exchange.grant.client);
-        let answer = ask(&*self.fetch, &found.endpoint, client, &fields, None).await;
-        let tokens = answer.map_err(|error| error.into_needed(&found.endpoint))?;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, client, &fields, None).await;
+        let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         let renew = tokens.expires.unwrap_or_else(|| now() + LASTING).saturating_sub(30);
         self.state().actor = Some((tokens.access.clone(), renew));
         Ok(tokens.access)
@@ -145,14 +149,10 @@ impl Source {
 
     /// An identity assertion of the identity provider's, and with it a token of the server's authorization server.
     pub(super) async fn id_jag(&self, id_jag: &IdJag) -> Result<Credential, Needed> {
-        let subject = match &id_jag.subject {
-            Some(subject) => subject.expose().to_owned(),
-            None => {
-                let subject = self.state().subject.clone();
-                let needed =
-                    || self.denied("it is called for users, by their tokens; this caller presented none");
-                subject.ok_or_else(needed)?.expose().to_owned()
-            }
+        let own = if id_jag.subject.is_none() { Some(self.subject()?) } else { None };
+        let subject = match (&own, &id_jag.subject) {
+            (None, Some(subject)) => self.office.reveal(subject).await?.text,
+            (own, _) => own.as_ref().map_or_else(String::new, |own| own.expose().to_owned()),
         };
         let grant = &id_jag.grant;
         let found = self.place(&grant.place, grant.resource.as_deref()).await?;
@@ -169,8 +169,12 @@ impl Source {
             .add("audience", &audience)
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &idp.endpoint, Some(&id_jag.idp_client), &fields, None).await;
-        let granted = answer.map_err(|error| error.into_needed(&idp.endpoint))?;
+        let answer =
+            self.office.ask(&*self.fetch, &idp.endpoint, Some(&id_jag.idp_client), &fields, None).await;
+        let granted = answer.map_err(|error| match &own {
+            Some(own) => self.not_exchanged(own, error, &idp.endpoint),
+            None => self.no_token(error, &idp.endpoint),
+        })?;
         let is_ours = Compact::parse(&granted.access).is_ok_and(|compact| {
             compact.header.typ.as_deref() == Some("oauth-id-jag+jwt")
                 && audiences(&compact.claims).is_some_and(|all| all.contains(&audience.as_str()))
@@ -186,8 +190,8 @@ impl Source {
             .add("assertion", &granted.access)
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
-        let tokens = answer.map_err(|error| error.into_needed(&found.endpoint))?;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
+        let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes)
     }
 
@@ -222,8 +226,8 @@ impl Source {
             .add_some("client_id", workload.client_id.as_deref())
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));
-        let answer = ask(&*self.fetch, &found.endpoint, None, &fields, None).await;
-        let tokens = answer.map_err(|error| error.into_needed(&found.endpoint))?;
+        let answer = self.office.ask(&*self.fetch, &found.endpoint, None, &fields, None).await;
+        let tokens = answer.map_err(|error| self.no_token(error, &found.endpoint))?;
         self.usable(tokens, scopes).map(Some)
     }
 
@@ -240,6 +244,22 @@ impl Source {
             header: assertion.header.clone(),
         };
         Ok(Credential::new(what, None, Vec::new()))
+    }
+
+    /// Why there is no token. What is refused for its scopes is asked for once more without those that the server wants.
+    fn no_token(&self, error: TokenError, endpoint: &Endpoint) -> Needed {
+        if matches!(&error, TokenError::Refused(code) if code == "invalid_scope") {
+            self.state().scopes_refused();
+        }
+        error.into_needed(endpoint)
+    }
+
+    /// The same where a caller's token was exchanged: one that is refused is not used again while there may be another.
+    fn not_exchanged(&self, subject: &Arc<SubjectToken>, error: TokenError, endpoint: &Endpoint) -> Needed {
+        if matches!(&error, TokenError::Refused(code) if SPENT.contains(&code.as_str())) {
+            self.spend(subject);
+        }
+        self.no_token(error, endpoint)
     }
 
     /// What is configured and what the server wants beyond it.

@@ -7,18 +7,19 @@ use std::time::{Duration, SystemTime};
 use portcullis_model::Expected;
 use serde_json::{Value, json};
 
+use super::account::digest;
 use super::challenge::pkce;
 use super::connect::{Begun, NotConnected};
-use super::connection::digest;
-use super::discovery::{Reach, authority};
+use super::discovery::{Authority, Reach, authority};
 use super::form::{self, Fields};
 use super::needed::Needed;
 use super::office::Office;
 use super::settings::Client;
 use super::sign::random;
 use super::subject::SubjectToken;
-use super::tokens::{Endpoint, TokenType, ask, is_code};
+use super::tokens::{Endpoint, TokenType, is_code};
 use crate::fetch::Fetch;
+use crate::lasting::Lasting;
 
 const STATE: &str = "login-state";
 const ERRAND: Duration = Duration::from_mins(10);
@@ -39,6 +40,7 @@ pub struct Login {
     office: Arc<Office>,
     settings: LoginSettings,
     fetch: Arc<dyn Fetch>,
+    authority: Lasting<Authority, Needed>,
 }
 
 /// Somebody has logged in.
@@ -53,7 +55,13 @@ pub struct LoggedIn {
 impl Login {
     /// Logs in at this issuer.
     pub fn new(office: Arc<Office>, settings: LoginSettings, fetch: Arc<dyn Fetch>) -> Self {
-        Self { office, settings, fetch }
+        Self { office, settings, fetch, authority: Lasting::default() }
+    }
+
+    /// Whether somebody with this id can have logged in here: they are the issuer's, and nobody else's.
+    pub fn may_be(&self, id: &str) -> bool {
+        let theirs = id.strip_prefix("user:").and_then(|rest| rest.strip_prefix(&self.settings.issuer));
+        theirs.is_some_and(|rest| rest.starts_with('#'))
     }
 
     fn reach(&self) -> Reach {
@@ -69,9 +77,9 @@ impl Login {
     /// # Errors
     /// Why nobody can log in now.
     pub async fn begin(&self, wanted: &str, resource: &str) -> Result<Begun, Needed> {
-        let reach = self.reach();
         let issuer = &self.settings.issuer;
-        let authority = authority(&*self.fetch, &reach, issuer).await?;
+        let read = async |_| authority(&*self.fetch, &self.reach(), issuer).await;
+        let authority = self.authority.get(read).await?;
         let endpoint = authority.authorization_endpoint.as_deref();
         let endpoint = endpoint.ok_or_else(|| Needed::Denied(format!("{issuer} has no page to log in")))?;
         let (state, cookie, (verifier, challenge)) = (random(32), random(32), pkce());
@@ -130,7 +138,7 @@ impl Login {
         let url = text("token_endpoint")?.to_owned();
         let trust = self.reach().trust(&url);
         let endpoint = Endpoint { url, trust, issuer: Some(self.settings.issuer.clone()) };
-        let answer = ask(&*self.fetch, &endpoint, Some(&self.settings.client), &form, None).await;
+        let answer = self.office.ask(&*self.fetch, &endpoint, Some(&self.settings.client), &form, None).await;
         match answer {
             Ok(tokens) if tokens.kind == TokenType::Bearer => Ok(LoggedIn {
                 token: SubjectToken::new(tokens.access),

@@ -3,14 +3,15 @@
 //!
 //! What was got by registering is bound to the issuer that gave it, and presented to no other.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use portcullis_model::Expected;
 use serde_json::{Value, json};
 
-use super::connection::digest;
+use super::account::{Account, digest};
 use super::discovery::{Authority, Reach};
 use super::needed::Needed;
+use super::office::client_metadata;
 use super::settings::{Client, ClientAuth, Hidden, Oauth};
 use super::source::Source;
 use super::tokens::now;
@@ -19,31 +20,47 @@ use crate::fetch::{Form, Wanted};
 const KIND: &str = "registration";
 const LARGEST: usize = 64 * 1024;
 const LONGEST: usize = 4 * 1024;
+/// A secret is not used for so long before it ends, in seconds.
+const EARLY: u64 = 60;
+
+/// A registration that is younger is not doubted, in seconds.
+const YOUNG: u64 = 600;
+/// A secret that is said to last for longer does not matter any more, in seconds.
+const LONG: u64 = 10 * 365 * 24 * 3600;
 
 impl Source {
+    /// Who the gateway is there, and whether it is that by registering. What was `doubtful` before is registered anew, where
+    /// that was not done a moment ago.
     pub(super) async fn client_at(
         &self,
         oauth: &Oauth,
         authority: &Authority,
         reach: &Reach,
-    ) -> Result<Client, Needed> {
+        doubtful: bool,
+    ) -> Result<(Client, bool), Needed> {
+        let issuer = &authority.issuer;
         if let Some(client) = &oauth.client {
-            // The operator named it for one issuer; discovery has seen to it that this is that one.
-            return Ok(client.clone());
+            if oauth.issuer.as_ref() != Some(issuer) {
+                return Err(
+                    self.denied(&format!("the configured `client_id` is not for the issuer {issuer}"))
+                );
+            }
+            return Ok((client.clone(), false));
         }
-        let own = self.office.document_url();
+        let own = self.office.document_url(issuer);
         let document =
             oauth.client_metadata_url.clone().or_else(|| own.starts_with("https://").then_some(own));
         if let Some(id) = document.filter(|_| authority.reads_clients) {
-            return Ok(Client { id, auth: ClientAuth::Public });
+            return Ok((Client { id, auth: ClientAuth::Public }, false));
         }
         match &authority.registration_endpoint {
-            Some(endpoint) => self.registered(authority, endpoint, reach).await,
+            Some(endpoint) => {
+                self.registered(authority, endpoint, reach, doubtful).await.map(|client| (client, true))
+            }
             None => Err(self.denied(&format!(
-                "the authorization server {} takes no client that it does not know; register the gateway there with \
+                "the authorization server {issuer} takes no client that it does not know; register the gateway there with \
                  the redirect URI {} and set `client_id` and `issuer` in its `credentials`",
-                authority.issuer,
-                self.office.redirect_uri()
+                self.office.redirect_uri(issuer)
             ))),
         }
     }
@@ -53,14 +70,30 @@ impl Source {
         authority: &Authority,
         endpoint: &str,
         reach: &Reach,
+        doubtful: bool,
     ) -> Result<Client, Needed> {
-        let redirect_uri = self.office.redirect_uri();
-        let key = format!("{}/{}", digest(&authority.issuer), digest(&redirect_uri));
-        let vault = &self.office.vault;
-        if let Some(known) = vault.get(KIND, &key).await?.and_then(|opened| read(&opened.value)) {
-            return Ok(known);
+        let redirect_uri = self.office.redirect_uri(&authority.issuer);
+        let key = key(&authority.issuer, &redirect_uri);
+        let known = self.office.vault.get(KIND, &key).await?;
+        let known = known.and_then(|opened| Some((read(&opened.value)?, opened.value["since"].as_u64()?)));
+        match known {
+            Some((client, since)) if !doubtful || now() < since.saturating_add(YOUNG) => Ok(client),
+            // One that may have been forgotten is better than none.
+            Some((client, _)) => {
+                Ok(self.register(authority, endpoint, reach, (&key, &redirect_uri)).await.unwrap_or(client))
+            }
+            None => self.register(authority, endpoint, reach, (&key, &redirect_uri)).await,
         }
-        let mut metadata = self.office.client_metadata();
+    }
+
+    async fn register(
+        &self,
+        authority: &Authority,
+        endpoint: &str,
+        reach: &Reach,
+        (key, redirect_uri): (&str, &str),
+    ) -> Result<Client, Needed> {
+        let mut metadata = client_metadata(redirect_uri);
         let method = preferred(authority.auth_methods.as_deref());
         let is_local = ["http://127.0.0.1", "http://localhost", "http://[::1]"]
             .iter()
@@ -83,17 +116,45 @@ impl Source {
             "client_id": answer["client_id"],
             "client_secret": answer["client_secret"],
             "method": answer["token_endpoint_auth_method"].as_str().unwrap_or(method),
+            "since": now(),
         });
         let client = read(&kept).ok_or_else(|| {
             self.denied("the authorization server registered the gateway without saying as whom")
         })?;
-        let end = answer["client_secret_expires_at"].as_u64().filter(|end| *end > 0);
-        if end.is_none_or(|end| end > now() + 60) {
-            let end = end.map(|end| UNIX_EPOCH + Duration::from_secs(end - 60));
-            vault.put(KIND, &key, &kept, end, Expected::Any).await?;
+        // Zero is no end (RFC 7591 section 3.2.1).
+        let left = answer["client_secret_expires_at"].as_u64().filter(|end| *end > 0);
+        let left = left.map(|end| end.saturating_sub(now()).saturating_sub(EARLY).min(LONG));
+        if left != Some(0) {
+            let end = left.map(|left| SystemTime::now() + Duration::from_secs(left));
+            self.office.vault.put(KIND, key, &kept, end, Expected::Any).await?;
         }
         Ok(client)
     }
+
+    /// The authorization server does not know the gateway any more as whom it was registered: it is registered anew when it
+    /// is next needed, unless it was already.
+    pub(super) async fn forget_registration(&self, account: &Account) -> Result<(), Needed> {
+        let key = key(&account.issuer, &self.office.redirect_uri(&account.issuer));
+        let vault = &self.office.vault;
+        let known = vault.get(KIND, &key).await?.and_then(|opened| read(&opened.value));
+        if known.is_some_and(|known| account.client.as_ref().is_some_and(|client| client.id == known.id)) {
+            tracing::info!(server.id = self.settings.server, "the gateway's registration was forgotten");
+            vault.take(KIND, &key).await?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) async fn age_registration(&self, issuer: &str, age: Duration) {
+        let key = key(issuer, &self.office.redirect_uri(issuer));
+        let mut kept = self.office.vault.get(KIND, &key).await.unwrap().expect("it is registered").value;
+        kept["since"] = (now() - age.as_secs()).into();
+        self.office.vault.put(KIND, &key, &kept, None, Expected::Any).await.unwrap();
+    }
+}
+
+fn key(issuer: &str, redirect_uri: &str) -> String {
+    format!("{}/{}", digest(issuer), digest(redirect_uri))
 }
 
 /// How the gateway would rather show who it is, of what an authorization server takes.

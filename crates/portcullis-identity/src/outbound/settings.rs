@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::secrets::SecretRef;
 use super::sign::SigningKey;
 
 /// The credentials of one server.
@@ -28,7 +29,9 @@ pub enum Kind {
     Static {
         /// Its name.
         header: String,
-        /// Its value.
+        /// How its value begins.
+        start: &'static str,
+        /// What follows.
         value: Hidden,
     },
     /// Of the gateway itself, by client credentials.
@@ -94,6 +97,20 @@ pub enum ClientAuth {
     Post(Hidden),
     /// `private_key_jwt`.
     PrivateKey(Arc<SigningKey>),
+    /// The same, by a key in PEM that is kept elsewhere.
+    KeptKey(Hidden),
+}
+
+impl ClientAuth {
+    /// What of it is kept elsewhere.
+    pub(super) fn kept(&self) -> Option<&Hidden> {
+        match self {
+            Self::Basic(hidden) | Self::Post(hidden) | Self::KeptKey(hidden) => {
+                hidden.kept_at().is_some().then_some(hidden)
+            }
+            Self::Public | Self::PrivateKey(_) => None,
+        }
+    }
 }
 
 /// Client credentials (RFC 6749 section 4.4).
@@ -191,16 +208,38 @@ pub struct Assertion {
 
 /// A text that is not shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Hidden(String);
+pub struct Hidden(Text);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Text {
+    Here(String),
+    Kept(SecretRef),
+}
 
 impl Hidden {
     /// Hides a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Text::Here(text.into()))
     }
 
+    /// One that is kept elsewhere, and read when it is needed.
+    pub fn kept(at: SecretRef) -> Self {
+        Self(Text::Kept(at))
+    }
+
+    pub(super) fn kept_at(&self) -> Option<&SecretRef> {
+        match &self.0 {
+            Text::Here(_) => None,
+            Text::Kept(at) => Some(at),
+        }
+    }
+
+    /// The text; of what is kept elsewhere there is none before it is revealed.
     pub(super) fn expose(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Here(text) => text,
+            Text::Kept(_) => "",
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use portcullis_model::Principal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::challenge::Challenge;
+use super::connection::Seen;
 use super::credential::{Credential, What};
 use super::discovery::Reach;
 use super::needed::Needed;
@@ -21,7 +23,7 @@ use super::office::Office;
 use super::settings::{Kind, ServerCredentials};
 use super::sign::SigningKey;
 use super::subject::SubjectToken;
-use super::tokens::Prover;
+use super::tokens::{Prover, now};
 use crate::fetch::Fetch;
 
 /// How long a failure counts: those who come meanwhile are told the same, and nobody is asked.
@@ -35,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const MOST_AGAIN: u32 = 3;
 /// Scopes that challenges can add up to.
 const MOST_SCOPES: usize = 64;
+/// Scopes that an authorization server does not give are not asked of it for so long.
+const UNWANTED: Duration = Duration::from_mins(5);
 
 /// Where credentials come from.
 pub struct Source {
@@ -52,12 +56,22 @@ pub struct Source {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) subject: Option<Arc<SubjectToken>>,
+    /// The digest of a subject that was refused, and when.
+    spent: Option<([u8; 32], Instant)>,
     /// What the server last said with a refusal.
     pub(super) challenge: Option<Challenge>,
     /// What the server wants beyond what was asked for.
     pub(super) scopes: Vec<String>,
+    /// What the authorization server did not give of that, and when.
+    unwanted: Option<(Vec<String>, Instant)>,
+    /// Something was left out, and it is to be asked once more without.
+    without: bool,
     /// The digest of a token that the server refused.
     pub(super) refused: Option<[u8; 32]>,
+    /// The digest of a token that cannot be renewed as whom it was got, and when that was seen.
+    pub(super) lapsed: Option<([u8; 32], Instant)>,
+    /// Of which account the current credential is.
+    pub(super) seen: Option<Seen>,
     pub(super) obtained: Option<Instant>,
     pub(super) failed: Option<(Instant, Needed)>,
     /// The link that the user was given, and until when it may be given again.
@@ -109,11 +123,32 @@ impl Source {
     /// The caller's token, for kinds that exchange it.
     pub fn offer(&self, subject: &Arc<SubjectToken>) {
         let mut state = self.state();
-        if state.subject.as_ref().is_none_or(|known| subject.replaces(known)) {
+        if state.subject.as_ref().is_some_and(|known| !subject.replaces(known)) {
+            return;
+        }
+        // What was refused is no news; what failed with it may succeed with another one.
+        let spent = state.spent.filter(|(_, at)| at.elapsed() < LONG_PAUSE);
+        if spent.is_none_or(|(digest, _)| digest != subject.digest()) {
             state.subject = Some(subject.clone());
-            // What failed with the last one may succeed with this.
             state.failed = None;
         }
+    }
+
+    /// The caller's token to be exchanged.
+    pub(super) fn subject(&self) -> Result<Arc<SubjectToken>, Needed> {
+        let subject = self.state().subject.clone().filter(|subject| !subject.is_over());
+        subject.ok_or_else(|| {
+            self.denied(
+                "it is called for users, by their access tokens; this caller presented none that is valid",
+            )
+        })
+    }
+
+    /// The caller's token was refused: the next one that is offered counts.
+    pub(super) fn spend(&self, subject: &Arc<SubjectToken>) {
+        let mut state = self.state();
+        state.subject.take_if(|known| Arc::ptr_eq(known, subject));
+        state.spent = Some((subject.digest(), Instant::now()));
     }
 
     /// The credential to send; `None` where the server is asked without, to find out what it wants.
@@ -121,7 +156,7 @@ impl Source {
     /// # Errors
     /// What is needed first.
     pub async fn credential(self: &Arc<Self>) -> Result<Option<Arc<Credential>>, Needed> {
-        if let Some(credential) = self.fresh() {
+        if let Some(credential) = self.fresh().filter(|_| self.is_certain()) {
             return Ok(Some(credential));
         }
         let source = self.clone();
@@ -135,35 +170,53 @@ impl Source {
 
     async fn obtain(self: Arc<Self>) -> Result<Option<Arc<Credential>>, Needed> {
         let _turn = self.obtaining.lock().await;
-        if let Some(credential) = self.fresh() {
+        if let Some(credential) = self.fresh().filter(|_| self.is_certain()) {
             return Ok(Some(credential));
         }
         if let Some(needed) = self.recent_failure() {
             return Err(needed);
         }
-        let got = tokio::time::timeout(PATIENCE, self.fetch_one()).await;
+        let got = tokio::time::timeout(PATIENCE, self.look_or_fetch()).await;
         let got = got.unwrap_or_else(|_| Err(Needed::Unavailable("the identity provider is slow".into())));
         let mut state = self.state();
-        match &got {
-            Ok(Some(credential)) => {
-                state.obtained = Some(Instant::now());
-                self.current.store(Some(credential.clone()));
-            }
-            Ok(None) => {}
-            Err(needed) => {
-                tracing::warn!(server.id = self.settings.server, ?needed, "no credential for a server");
-                state.failed = Some((Instant::now(), needed.clone()));
-            }
+        if let Err(needed) = &got {
+            tracing::warn!(server.id = self.settings.server, ?needed, "no credential for a server");
+            state.failed = Some((Instant::now(), needed.clone()));
         }
         drop(state);
         got
     }
 
+    /// What is current, if that can be told by a look; else another one.
+    async fn look_or_fetch(&self) -> Result<Option<Arc<Credential>>, Needed> {
+        if let Some(credential) = self.fresh() {
+            if self.is_still_there().await? {
+                return Ok(Some(credential));
+            }
+            self.drop_if_current(&credential);
+        }
+        let mut got = self.fetch_one().await;
+        if got.is_err() && std::mem::take(&mut self.state().without) {
+            got = self.fetch_one().await;
+        }
+        if let Ok(Some(credential)) = &got {
+            self.state().obtained = Some(Instant::now());
+            self.current.store(Some(credential.clone()));
+        }
+        got
+    }
+
     async fn fetch_one(&self) -> Result<Option<Arc<Credential>>, Needed> {
         match self.kind() {
-            Kind::Static { header, value } => {
-                let what = What::Header { name: header.clone(), value: value.expose().to_owned() };
-                Ok(Some(Credential::new(what, None, Vec::new())))
+            Kind::Static { header, start, value } => {
+                let revealed = self.office.reveal(value).await?;
+                let value = format!("{start}{}", revealed.text);
+                if !value.bytes().all(|byte| byte == b'\t' || (b' '..0x7f).contains(&byte) || byte >= 0x80) {
+                    return Err(self.denied("its credential holds characters that no HTTP header can"));
+                }
+                let until = revealed.left.map(|left| now() + left.as_secs());
+                let what = What::Header { name: header.clone(), value };
+                Ok(Some(Credential::new(what, until, Vec::new())))
             }
             Kind::ClientCredentials(grant) => self.client_credentials(grant).await.map(Some),
             Kind::TokenExchange(exchange) => self.exchange(exchange).await.map(Some),
@@ -196,11 +249,8 @@ impl Source {
         if refusal.again >= MOST_AGAIN {
             return Err(self.denied("it refused again and again"));
         }
-        if let Some(prover) = used.and_then(|used| used.prover())
-            && prover.take_nonce(refusal.nonce)
-            && error == "use_dpop_nonce"
-            && refusal.again < 2
-        {
+        // Whether another call was told the same before does not matter: this one was sent without.
+        if self.take_nonce(used, refusal.nonce) && error == "use_dpop_nonce" && refusal.again < 2 {
             return Ok(());
         }
         match refusal.status {
@@ -208,6 +258,12 @@ impl Source {
             403 => Err(self.denied("this caller may not do that there (403)")),
             _ => self.refused(used, challenge, refusal.again).await,
         }
+    }
+
+    /// Takes up the nonce that the server says it wants; whether there is one, and it goes with what was sent.
+    pub fn take_nonce(&self, used: Option<&Arc<Credential>>, nonce: Option<&str>) -> bool {
+        let prover = used.and_then(|used| used.prover());
+        prover.is_some_and(|prover| prover.take_nonce(&self.settings.url, nonce))
     }
 
     async fn refused(
@@ -222,6 +278,10 @@ impl Source {
             self.drop_if_current(used);
         }
         match (self.kind(), used) {
+            // It may have been changed where it is kept.
+            (Kind::Static { value, .. }, Some(_)) if again == 0 && !is_young && self.office.doubt(value) => {
+                Ok(())
+            }
             (Kind::Static { .. } | Kind::Assertion(_), _) => {
                 Err(self.denied("it refused the configured credentials (401)"))
             }
@@ -251,6 +311,11 @@ impl Source {
         let mut union = has.clone();
         union.extend(wanted.iter().filter(|scope| !has.contains(scope)).cloned());
         let names = wanted.join(" ");
+        if self.state().is_unwanted(&union[has.len()..]) {
+            let message =
+                format!("it wants the scopes `{names}`, which the authorization server does not give (403)");
+            return Err(self.denied(&message));
+        }
         if union.len() == has.len() || union.len() > MOST_SCOPES {
             return Err(self.denied(&format!("it wants the scopes `{names}`, and they are not enough (403)")));
         }
@@ -301,11 +366,12 @@ impl Source {
         self.connections.send_replace(());
     }
 
-    /// Ends when an account has been connected; time has to be watched by whoever waits.
+    /// Ends when an account has been connected that is good for what is wanted; time has to be watched by whoever waits.
     pub async fn until_connected(&self) {
         let mut changes = self.connections.subscribe();
         // Whoever came back may do so after it happened.
-        if self.fresh().is_some() {
+        let has_all = |credential: &Arc<Credential>| self.state().has_all(&credential.scopes);
+        if self.fresh().is_some_and(|credential| has_all(&credential)) {
             return;
         }
         let _ = changes.changed().await;
@@ -331,5 +397,49 @@ impl Source {
         let mut state = self.state();
         let make = || Arc::new(Prover::new(Arc::new(SigningKey::generate())));
         state.prover.get_or_insert_with(make).clone()
+    }
+
+    /// The same key is the same prover, wherever it was read: what it was told of nonces, all who use it know.
+    pub(super) fn know_prover(&self, account: &mut Account) {
+        let Some(read) = account.prover.as_mut() else { return };
+        let mut state = self.state();
+        match &state.prover {
+            Some(known) if known.key == read.key => *read = known.clone(),
+            _ => state.prover = Some(read.clone()),
+        }
+    }
+}
+
+impl State {
+    /// What was said to what was before does not count any more.
+    pub(super) fn begin_anew(&mut self) {
+        let before = std::mem::take(self);
+        self.obtained = Some(Instant::now());
+        (self.subject, self.spent, self.prover) = (before.subject, before.spent, before.prover);
+        self.unwanted = before.unwanted;
+    }
+
+    /// Whether these scopes are all that the server is known to want.
+    pub(super) fn has_all(&self, scopes: &[String]) -> bool {
+        self.scopes.iter().all(|wanted| scopes.contains(wanted))
+    }
+
+    /// The authorization server does not give what the server wants: it is not asked for that again, for a while. Whether
+    /// anything was left out by that.
+    pub(super) fn scopes_refused(&mut self) -> bool {
+        let mut unwanted = std::mem::take(&mut self.scopes);
+        let challenged = self.challenge.as_mut().and_then(|challenge| challenge.scopes.take());
+        unwanted.extend(challenged.unwrap_or_default());
+        self.link = None;
+        self.without = !unwanted.is_empty();
+        if self.without {
+            self.unwanted = Some((unwanted, Instant::now()));
+        }
+        self.without
+    }
+
+    fn is_unwanted(&self, scopes: &[String]) -> bool {
+        let unwanted = self.unwanted.as_ref().filter(|(_, at)| at.elapsed() < UNWANTED);
+        unwanted.is_some_and(|(unwanted, _)| scopes.iter().any(|scope| unwanted.contains(scope)))
     }
 }

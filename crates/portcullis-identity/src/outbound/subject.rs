@@ -4,15 +4,21 @@
 //! named. Whatever is sent to a server is a [`super::Credential`], and nothing makes one of a subject.
 
 use std::fmt;
+use std::sync::Arc;
 
-use crate::inbound::{InboundToken, Presented, Scheme};
+use super::tokens::now;
+use crate::inbound::{InboundToken, Presented, Scheme, sha256};
 use crate::verified::Verified;
 
 /// The token of a caller who was let in with it.
 pub struct SubjectToken {
     text: String,
-    /// In seconds since 1970.
+    /// In seconds since 1970; 0 where that is not known.
     expires: u64,
+    /// When it was issued, as far as it says.
+    issued: Option<u64>,
+    /// What it is good for, in order: whoever shows a token of other scopes is called for with another one.
+    scopes: Arc<[String]>,
 }
 
 impl SubjectToken {
@@ -21,12 +27,42 @@ impl SubjectToken {
     }
 
     pub(super) fn new(text: String) -> Self {
-        Self { text, expires: 0 }
+        Self { text, expires: 0, issued: None, scopes: Arc::default() }
     }
 
-    /// Whether it is to be used in place of another one: what waited may bring older tokens than what comes now.
+    /// A token that ends and was issued so many seconds from now.
+    #[cfg(test)]
+    pub(super) fn of(text: &str, ends: i64, issued: Option<i64>) -> Self {
+        let at = |seconds: i64| now().saturating_add_signed(seconds);
+        let issued = issued.map(at);
+        Self { text: text.to_owned(), expires: at(ends), issued, scopes: Arc::default() }
+    }
+
+    /// What it is good for, in order.
+    pub fn scopes(&self) -> &Arc<[String]> {
+        &self.scopes
+    }
+
+    pub(super) fn digest(&self) -> [u8; 32] {
+        sha256(self.text.as_bytes())
+    }
+
+    /// Whether it has expired.
+    pub(super) fn is_over(&self) -> bool {
+        self.expires != 0 && self.expires <= now()
+    }
+
+    /// Whether it is to be used in place of another one: what waited may bring older tokens than what comes now, and what is
+    /// over has no place to keep. By when they were issued, where both say so, for the newer one may be the shorter.
     pub(super) fn replaces(&self, other: &Self) -> bool {
-        self.expires >= other.expires && self.text != other.text
+        if self.text == other.text || self.is_over() {
+            return false;
+        }
+        other.is_over()
+            || match (self.issued, other.issued) {
+                (Some(own), Some(others)) if own != others => own > others,
+                _ => self.expires >= other.expires,
+            }
     }
 
     /// The token, to be looked at as any that is presented.
@@ -38,7 +74,15 @@ impl SubjectToken {
 impl Presented<'_> {
     /// Keeps what is presented, and was verified, for an exchange.
     pub fn subject(&self, verified: &Verified) -> SubjectToken {
-        SubjectToken { text: self.token.expose().to_owned(), expires: verified.expires }
+        let mut scopes = verified.principal.scopes().unwrap_or_default().to_vec();
+        scopes.sort_unstable();
+        scopes.dedup();
+        SubjectToken {
+            text: self.token.expose().to_owned(),
+            expires: verified.expires,
+            issued: verified.issued,
+            scopes: scopes.into(),
+        }
     }
 }
 
@@ -52,12 +96,20 @@ impl fmt::Debug for SubjectToken {
 mod tests {
     use super::*;
 
+    fn of(text: &str, ends: i64, issued: Option<i64>) -> SubjectToken {
+        SubjectToken::of(text, ends, issued)
+    }
+
     #[test]
-    fn an_older_token_takes_no_newer_ones_place() {
-        let of = |text: &str, expires| SubjectToken { text: text.into(), expires };
-        assert!(of("b", 2).replaces(&of("a", 1)));
-        assert!(!of("a", 1).replaces(&of("b", 2)));
-        assert!(!of("a", 1).replaces(&of("a", 1)), "the same is no news");
-        assert!(!format!("{:?}", of("canary", 1)).contains("canary"));
+    fn the_newest_valid_token_counts() {
+        assert!(of("b", 20, None).replaces(&of("a", 10, None)));
+        assert!(!of("a", 10, None).replaces(&of("b", 20, None)));
+        assert!(!of("a", 10, None).replaces(&of("a", 10, None)), "the same is no news");
+        assert!(of("b", 10, Some(-1)).replaces(&of("a", 1000, Some(-60))), "a newer one that is shorter");
+        assert!(!of("a", 1000, Some(-60)).replaces(&of("b", 10, Some(-1))), "and no older one after it");
+        assert!(of("b", 10, None).replaces(&of("a", -1, None)), "what is over keeps no place");
+        assert!(of("b", 10, Some(-60)).replaces(&of("a", -1, Some(-1))), "however new it was");
+        assert!(!of("b", -1, Some(-1)).replaces(&of("a", 10, Some(-60))), "and takes none");
+        assert!(!format!("{:?}", of("canary", 1, None)).contains("canary"));
     }
 }

@@ -3,4 +3,6 @@
 mod attacks;
 mod connecting;
 mod grants;
+mod lasting;
+mod secrets;
 mod world;

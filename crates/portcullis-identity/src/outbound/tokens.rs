@@ -12,6 +12,7 @@ use super::needed::Needed;
 use super::settings::{Client, ClientAuth};
 use super::sign::{SigningKey, random};
 use crate::fetch::{Fetch, FetchError, Form, Trust, Wanted};
+use crate::issuer::origin;
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 64 * 1024;
@@ -75,28 +76,45 @@ impl TokenError {
     }
 }
 
-/// A key that tokens are bound to, and the nonce that proofs for one place must hold.
+/// A key that tokens are bound to, and the nonces that proofs must hold, by the origin that wants them (RFC 9449 sections 8
+/// and 9: those of authorization servers and of servers are different ones).
 #[derive(Debug)]
 pub(super) struct Prover {
     pub(super) key: Arc<SigningKey>,
-    nonce: Mutex<Option<String>>,
+    nonces: Mutex<Vec<(String, String)>>,
 }
 
 /// Longest nonce that is put into proofs.
 const LONGEST_NONCE: usize = 1024;
+/// A server, its authorization server, and room for one that moves.
+const MOST_NONCES: usize = 4;
 
 impl Prover {
     pub(super) fn new(key: Arc<SigningKey>) -> Self {
-        Self { key, nonce: Mutex::default() }
+        Self { key, nonces: Mutex::default() }
     }
 
-    /// Takes up a nonce; whether it is another than before.
-    pub(super) fn take_nonce(&self, nonce: Option<&str>) -> bool {
-        let Some(nonce) = nonce.filter(|nonce| nonce.len() <= LONGEST_NONCE) else { return false };
-        let mut known = self.nonce.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = known.as_deref() != Some(nonce);
-        *known = Some(nonce.to_owned());
-        is_new
+    /// Takes up a nonce for the origin of this address; whether there was one that can be.
+    pub(super) fn take_nonce(&self, url: &str, nonce: Option<&str>) -> bool {
+        let Some(nonce) = nonce.filter(|nonce| (1..=LONGEST_NONCE).contains(&nonce.len())) else {
+            return false;
+        };
+        let mut all = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = origin(url);
+        if let Some((_, known)) = all.iter_mut().find(|(of, _)| of == place) {
+            nonce.clone_into(known);
+            return true;
+        }
+        if all.len() >= MOST_NONCES {
+            all.remove(0);
+        }
+        all.push((place.to_owned(), nonce.to_owned()));
+        true
+    }
+
+    fn nonce(&self, url: &str) -> Option<String> {
+        let all = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().find(|(of, _)| of == origin(url)).map(|(_, nonce)| nonce.clone())
     }
 
     /// A proof for one request (RFC 9449 section 4.2), with a token if there is one already.
@@ -107,8 +125,8 @@ impl Prover {
             let digest = crate::inbound::sha256(token.as_bytes());
             claims["ath"] = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest).into();
         }
-        if let Some(nonce) = &*self.nonce.lock().unwrap_or_else(PoisonError::into_inner) {
-            claims["nonce"] = nonce.as_str().into();
+        if let Some(nonce) = self.nonce(url) {
+            claims["nonce"] = nonce.into();
         }
         self.key.sign_showing("dpop+jwt", &claims)
     }
@@ -132,13 +150,13 @@ pub(super) async fn ask(
             FetchError::Forbidden(why) => TokenError::Unavailable(format!("is not asked: {why}")),
             error => TokenError::Unavailable(error.to_string()),
         })?;
-        let new_nonce = prover.is_some_and(|prover| prover.take_nonce(fetched.nonce.as_deref()));
+        let has_nonce = prover.is_some_and(|it| it.take_nonce(&endpoint.url, fetched.nonce.as_deref()));
         let answer: Value = serde_json::from_slice(&fetched.body).unwrap_or_default();
         if fetched.status == 200 {
             return read(&answer);
         }
         let code = answer["error"].as_str().filter(|code| is_code(code));
-        if code == Some("use_dpop_nonce") && new_nonce && std::mem::take(&mut again) {
+        if code == Some("use_dpop_nonce") && has_nonce && std::mem::take(&mut again) {
             continue;
         }
         return Err(match (code, fetched.status) {
@@ -163,7 +181,8 @@ pub(super) fn form(
     let mut authorization = String::new();
     if let Some(client) = client {
         match &client.auth {
-            ClientAuth::Public => drop(fields.add("client_id", &client.id)),
+            // What is kept elsewhere has been revealed by now.
+            ClientAuth::Public | ClientAuth::KeptKey(_) => drop(fields.add("client_id", &client.id)),
             ClientAuth::Basic(secret) => {
                 let pair = format!("{}:{}", encode(&client.id), encode(secret.expose()));
                 authorization = format!("Basic {}", STANDARD.encode(pair));

@@ -71,7 +71,13 @@ impl Vault {
         }))
     }
 
-    /// Keeps a value; whether what was expected was so.
+    /// The version of a record that is there, whether it can be opened or not.
+    pub(super) async fn version(&self, kind: &'static str, key: &str) -> Result<Option<u64>, Needed> {
+        let record = self.records.get(kind, key).await.map_err(unavailable)?;
+        Ok(record.map(|record| record.version))
+    }
+
+    /// Keeps a value; its version, or `None` when what was expected was not so.
     pub(super) async fn put(
         &self,
         kind: &'static str,
@@ -79,10 +85,12 @@ impl Vault {
         value: &Value,
         expires: Option<SystemTime>,
         expected: Expected,
-    ) -> Result<bool, Needed> {
+    ) -> Result<Option<u64>, Needed> {
         let sealed = self.seal(kind, key, value);
-        let put = self.records.put(kind, key, sealed, expires, expected).await.map_err(unavailable)?;
-        Ok(put != Put::Conflict)
+        match self.records.put(kind, key, sealed, expires, expected).await.map_err(unavailable)? {
+            Put::Kept(version) => Ok(Some(version)),
+            Put::Conflict => Ok(None),
+        }
     }
 
     /// Takes a value out: exactly one of those who ask for it gets it.

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_model::{Expected, Records};
-use portcullis_store::{OpenError, Postgres};
+use portcullis_store::{Access, OpenError, Postgres};
 use tokio::runtime::Handle;
 
 use crate::server::Server;
 use crate::suite;
 
 async fn open(server: &Server, url: &str) -> Result<Postgres, OpenError> {
-    Postgres::open(url, server.trusting(), Handle::current()).await
+    Postgres::open(url, server.trusting(), Handle::current(), Access::Serve).await
 }
 
 /// One server for all of it: it takes longer to start than to ask.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_does_what_every_store_does_for_two_gateways() {
     let server = Server::start();
+    who_only_looks_makes_nothing_ready(&server).await;
     two_that_come_first_make_it_ready_once(&server).await;
     let (one, other) =
         (open(&server, &server.url()).await.unwrap(), open(&server, &server.url()).await.unwrap());
@@ -26,6 +27,13 @@ async fn a_database_does_what_every_store_does_for_two_gateways() {
     a_lost_connection_is_opened_again(&server).await;
     the_certificate_is_verified_and_tls_demanded(&server).await;
     what_a_newer_version_made_is_left_alone(&server).await;
+}
+
+async fn who_only_looks_makes_nothing_ready(server: &Server) {
+    for _ in 0..2 {
+        let looking = Postgres::open(&server.url(), server.trusting(), Handle::current(), Access::Read).await;
+        assert!(matches!(looking.err(), Some(OpenError::NotReady { found: 0, known: 1 })));
+    }
 }
 
 async fn two_that_come_first_make_it_ready_once(server: &Server) {
@@ -82,8 +90,13 @@ async fn a_lost_connection_is_opened_again(server: &Server) {
 async fn the_certificate_is_verified_and_tls_demanded(server: &Server) {
     let store = open(server, &server.url_over_tls("localhost")).await.unwrap();
     assert_eq!(store.get("stays", "key").await.unwrap().unwrap().value, b"value");
-    let stranger =
-        Postgres::open(&server.url_over_tls("localhost"), Server::trusting_nobody(), Handle::current()).await;
+    let stranger = Postgres::open(
+        &server.url_over_tls("localhost"),
+        Server::trusting_nobody(),
+        Handle::current(),
+        Access::Serve,
+    )
+    .await;
     assert!(matches!(stranger, Err(OpenError::Database(_))), "an unknown authority");
     let misnamed = open(server, &server.url_over_tls("127.0.0.1")).await;
     assert!(matches!(misnamed, Err(OpenError::Database(_))), "a name that is not in the certificate");

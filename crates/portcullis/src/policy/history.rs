@@ -56,8 +56,7 @@ pub(crate) fn rollback(number: u64, config: &Path, dry_run: bool) -> anyhow::Res
     let policy =
         settings.policy.clone().ok_or_else(|| Usage(format!("{} has no `policy`", config.display())))?;
     let plan = with_store(&settings, async |records| {
-        let all = versions::all(&*records).await.context("`store`")?;
-        let version = all.into_iter().find(|version| version.number == number);
+        let version = versions::one(&*records, number).await.context("`store`")?;
         let version = version.ok_or_else(|| Usage(format!("there is no version {number}")))?;
         plan(&*records, &version, &policy, &files).await
     })?;
@@ -145,7 +144,7 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(draft, file)
 }
 
-/// Opens the store of a configuration, which must be one that outlives a process.
+/// Opens the store of a configuration as it is, which must be one that outlives a process.
 pub(crate) fn with_store<T>(
     settings: &Settings,
     ask: impl AsyncFnOnce(Arc<dyn Records>) -> anyhow::Result<T>,
@@ -163,7 +162,7 @@ pub(crate) fn with_store<T>(
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let records = crate::store::open(settings).await?;
+        let records = crate::store::open_for_reading(settings).await?;
         ask(records).await
     })
 }

@@ -4,18 +4,21 @@
 //! `groups`, `labels`, `claims` and `arguments` beside them. A set that is loaded again is the version that it was; gateways
 //! that share a store share the numbers, whichever of them loads first. Texts are kept once each, by their digest.
 //!
-//! What cannot be kept is said in the log and holds up nothing: policies are in force whether they are on record or not.
+//! What cannot be kept is said in the log and holds up nothing (`recorder.rs`): policies are in force whether they are on
+//! record or not.
 
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{self, SHA256};
 use portcullis_config::Policy;
 pub(crate) use portcullis_gateway::{beside_policies as beside, policy_revision as digest_of};
-use portcullis_model::{Expected, Put, Records, Unavailable};
+use portcullis_model::{Expected, Put, Records, Unavailable, date_time};
 use serde_json::{Value, json};
 
 /// One record for each version, under its number.
 const VERSION: &str = "policy-version";
+/// One for each set, under its digest: the number of its newest version.
+const NUMBER: &str = "policy-number";
 /// One for each text, under its digest.
 const TEXT: &str = "policy-text";
 /// One, that says which version is the last.
@@ -91,13 +94,15 @@ pub(crate) async fn record(
             files.push(json!({"file": text.file.display().to_string(), "sha256": sha256, "kept": kept}));
         }
         let number = number + 1;
-        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let told = json!({
-            "version": number, "digest": digest, "at": moment(seconds), "trigger": trigger.as_str(),
+            "version": number, "digest": digest, "at": format!("{}Z", date_time(since)), "trigger": trigger.as_str(),
             "process": std::process::id(), "files": files, "beside": beside(policy),
         });
         let value = told.to_string().into_bytes();
-        // First the version, then that it is the last: whoever reads the last finds it.
+        // First where to find it by what it is made of, then the version, then that it is the last: whoever reads the last
+        // finds it.
+        records.put(NUMBER, &digest, key(number).into_bytes(), None, Expected::Any).await?;
         if records.put(VERSION, &key(number), value.clone(), None, Expected::Absent).await? == Put::Conflict {
             // Somebody else is about to say so, or has been stopped before that.
             finish(records, number).await?;
@@ -154,8 +159,23 @@ pub(crate) async fn all(records: &dyn Records) -> Result<Vec<Version>, Unavailab
 /// # Errors
 /// The store cannot be asked.
 pub(crate) async fn of(records: &dyn Records, digest: &str) -> Result<Option<Version>, Unavailable> {
-    let all = all(records).await?;
-    Ok(all.into_iter().rev().find(|version| version.told["digest"] == digest))
+    let Some(number) = records.get(NUMBER, digest).await? else { return Ok(None) };
+    let Some(number) = String::from_utf8(number.value).ok().and_then(|key| key.parse().ok()) else {
+        return Ok(None);
+    };
+    // Where somebody was stopped in between, there is another under the number, or none.
+    let found = one(records, number).await?;
+    Ok(found.filter(|version| version.told["digest"] == digest))
+}
+
+/// The version with a number.
+///
+/// # Errors
+/// The store cannot be asked.
+pub(crate) async fn one(records: &dyn Records, number: u64) -> Result<Option<Version>, Unavailable> {
+    let found = records.get(VERSION, &key(number)).await?;
+    let told = found.and_then(|record| serde_json::from_slice(&record.value).ok());
+    Ok(told.map(|told| Version { number, told }))
 }
 
 /// A text by its digest; one that is another by now is none.
@@ -168,27 +188,12 @@ pub(crate) async fn text(records: &dyn Records, digest: &str) -> Result<Option<S
     Ok(whole.and_then(|record| String::from_utf8(record.value).ok()))
 }
 
-/// A moment as RFC 3339 writes it, in UTC.
-fn moment(seconds: u64) -> String {
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days since the first of March of the year 0: then leap days are the last of their years.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use portcullis_config::PolicyMode;
+
     use std::sync::Arc;
 
     use portcullis_config::PolicyText;
@@ -196,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn policy(text: &str) -> Policy {
+    pub(crate) fn policy(text: &str) -> Policy {
         Policy {
             mode: PolicyMode::Enforce,
             texts: vec![PolicyText { file: "/etc/a.cedar".into(), text: text.to_owned() }],
@@ -249,19 +254,6 @@ mod tests {
             for one in all {
                 assert_eq!(one.await.unwrap(), Ok(round));
             }
-        }
-    }
-
-    #[test]
-    fn moments_are_written_as_people_read_them() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_824_000, "2026-11-28T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(moment(seconds), text);
         }
     }
 }

@@ -20,7 +20,7 @@ const CALL: &str = "tools/call";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 /// Everything that a client can be asked.
-fn everything() -> Value {
+pub(crate) fn everything() -> Value {
     json!({
         "roots": {}, "sampling": {"tools": {}, "context": {}}, "elicitation": {"form": {}, "url": {}},
     })
@@ -39,12 +39,12 @@ fn call(id: u64, arguments: &Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": CALL, "params": {"name": "echo", "arguments": arguments}})
 }
 
-fn form(message: &str) -> Value {
+pub(crate) fn form(message: &str) -> Value {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     json!({"method": "elicitation/create", "params": {"message": message, "requestedSchema": schema}})
 }
 
-fn accepted(name: &str) -> Value {
+pub(crate) fn accepted(name: &str) -> Value {
     json!({"action": "accept", "content": {"name": name}})
 }
 
@@ -110,7 +110,7 @@ async fn asking_over_http(questions: Vec<Value>) -> Upstream {
 
 /// The script of a child that asks `arguments.ask` questions in each call, one after the other, and answers with what it
 /// got.
-const ASKING_CHILD: &str = r#"
+pub(crate) const ASKING_CHILD: &str = r#"
 waiting = {}
 def call(request):
     ask(request, list(request["params"]["arguments"]["ask"]), [])
@@ -142,6 +142,6 @@ async fn asked(events: &mut Events, method: &str) -> Value {
     message
 }
 
-fn got(result: &Value) -> Value {
+pub(crate) fn got(result: &Value) -> Value {
     serde_json::from_str(crate::harness::client::text_of(result)).unwrap()
 }

@@ -10,6 +10,7 @@ mod apps;
 mod cli;
 mod connect;
 mod delegation;
+mod discovery;
 mod drain;
 mod evidence;
 mod hostile_client;

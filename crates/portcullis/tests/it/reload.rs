@@ -282,6 +282,16 @@ async fn traces_go_to_another_collector_and_those_of_running_calls_where_they_be
 }
 
 #[tokio::test]
+async fn what_only_a_start_takes_up_is_said() {
+    let config = |key: Value| json!({"vault": key, "telemetry": {"log": {"filter": "info"}}});
+    let gateway = Gateway::start(&config(json!({})));
+    let key = gateway.folder().join("vault.key");
+    std::fs::write(&key, "0123456789abcdef".repeat(4)).unwrap();
+    reload(&gateway, &config(json!({"key": {"file": key}}))).await;
+    gateway.logged("`vault.key` has changed; that takes a restart").await;
+}
+
+#[tokio::test]
 async fn flags_still_win_after_a_reload() {
     let (a, b) = (Fake::modern().start().await, Fake::modern().start().await);
     let config = |server: &Upstream| json!({"listen": "127.0.0.1:1", "servers": {"a": server.config()}, "telemetry": {"log": {"filter": "error"}}});

@@ -29,6 +29,9 @@ struct Row {
     expected: [u16; 3],
 }
 
+/// By the SHA-256 of the issuer.
+const CLIENT_OF_AN_ISSUER: &str = "/oauth/client/47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.json";
+
 fn row(pattern: &'static str, method: &'static str, path: &'static str, expected: [u16; 3]) -> Row {
     Row { pattern, method, path, body: None, session: false, expected }
 }
@@ -74,11 +77,13 @@ fn rows() -> Vec<Row> {
         row("/as/…", "POST", "/as/token", [404; 3]),
         // Whoever wants to check what the gateway says of itself may.
         row("/.well-known/jwks.json", "GET", "/.well-known/jwks.json", [200; 3]),
-        row("/oauth/client.json", "GET", "/oauth/client.json", [200; 3]),
+        row("/oauth/client/{issuer}.json", "GET", CLIENT_OF_AN_ISSUER, [200; 3]),
+        row("/oauth/client/{issuer}.json", "GET", "/oauth/client/made-up.json", [404; 3]),
         // Where no account is being connected, there is nothing to come back to.
-        row("/oauth/callback", "GET", "/oauth/callback?state=made-up&code=x", [401, 404, 404]),
+        row("/oauth/callback/{issuer}", "GET", "/oauth/callback/x?state=made-up&code=x", [401, 404, 404]),
         row("/oauth/login", "GET", "/oauth/login?state=made-up&code=x", [404; 3]),
-        row("/connect/{link}", "GET", "/connect/made-up", [401, 404, 404]),
+        // Nobody is asked who they are for a link that is none.
+        row("/connect/{link}", "GET", "/connect/made-up", [404; 3]),
         row("/connections", "GET", "/connections", [401, 200, 200]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),

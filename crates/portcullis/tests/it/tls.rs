@@ -75,10 +75,23 @@ async fn what_a_server_writes_to_stderr_is_not_for_callers_with_certificates() {
     let mut tls = ca.issue("localhost").write(folder.path(), "own");
     tls["client_ca"] = json!(clients.write(folder.path(), "clients.pem"));
     let server = json!({"command": "sh", "args": ["-c", "echo no licence in /home/ann >&2; exit 3"]});
+    // Whether or not those of the same machine need one as well.
+    for anonymous in ["deny", "allow"] {
+        stderr_is_not_quoted(&ca, &clients, anonymous, &tls, &server).await;
+    }
+}
+
+async fn stderr_is_not_quoted(
+    ca: &Authority,
+    clients: &Authority,
+    anonymous: &str,
+    tls: &serde_json::Value,
+    server: &serde_json::Value,
+) {
     let config = json!({
-        "tls": tls, "identity": {"anonymous": "deny"}, "servers": {"x": server}, "telemetry": {"log": {"filter": "info"}},
+        "tls": tls, "identity": {"anonymous": anonymous}, "servers": {"x": server}, "telemetry": {"log": {"filter": "info"}},
     });
-    let gateway = Gateway::start_in(folder, &config, &[]);
+    let gateway = Gateway::start(&config);
     let ann = clients.issue("ann");
     let mut client = Client::tls(gateway.address, ca.client(Some(&ann)), Offer::H1).await.unwrap();
     let lists = client.modern("resources/read", json!({"uri": "mcp+x+file:///a"})).await.unwrap();

@@ -62,6 +62,11 @@ impl Feeds {
         self.lock().get(&(place, owner(server, conversation))).cloned()
     }
 
+    /// Whether somebody watches a resource of it.
+    pub(in crate::upstream) fn is_watched(&self) -> bool {
+        self.lock().values().any(|feed| feed.is_watched())
+    }
+
     /// A client's conversation has ended, and its feeds with it.
     pub(in crate::upstream) fn end(&self, conversation: &str) {
         let mut all = self.lock();

@@ -31,7 +31,7 @@ use portcullis_mcp::message::Notification;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::subscription::Lists;
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::{ErrorKind, Principal, ServerId};
 use portcullis_telemetry::metrics::Held;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +64,8 @@ const MOST_HELD: usize = 1024;
 pub(crate) struct Feed {
     owner: Weak<Server>,
     server: ServerId,
+    /// Whose the server is, where it is one user's.
+    user: Option<Principal>,
     env: Arc<Surroundings>,
     era: Era,
     conversation: Arc<str>,
@@ -126,6 +128,7 @@ impl Feed {
         Arc::new(Self {
             owner: Arc::downgrade(owner),
             server: owner.id().clone(),
+            user: owner.owner().cloned(),
             env: owner.env().clone(),
             era,
             conversation,
@@ -162,6 +165,11 @@ impl Feed {
         self.want_shared(caps, &uri);
         self.start();
         Ok(Subscription { feed: self.clone(), uri, caps, id, _counted: counted.hold() })
+    }
+
+    /// Whether somebody watches a resource.
+    fn is_watched(&self) -> bool {
+        self.lock().interests.is_watched()
     }
 
     fn is_idle(&self) -> bool {
@@ -217,7 +225,7 @@ impl Feed {
                     self.updated(uri);
                 }
             }
-            method => self.env.notice(&self.server, method),
+            method => self.env.notice(&self.server, self.user.as_ref(), method),
         }
     }
 
@@ -226,7 +234,7 @@ impl Feed {
             overlap.lists.insert(method.clone());
             return;
         }
-        self.env.notice(&self.server, method);
+        self.env.notice(&self.server, self.user.as_ref(), method);
     }
 
     fn updated(&self, uri: String) {
@@ -256,7 +264,8 @@ impl Feed {
     /// Changes of lists may have been missed.
     fn doubt(&self, lists: Lists) {
         for method in lists.methods() {
-            self.env.announce(Change { server: self.server.clone(), method, known: Known::Assumed });
+            let (server, owner) = (self.server.clone(), self.user.clone());
+            self.env.announce(Change { server, owner, method, known: Known::Assumed });
         }
     }
 
@@ -421,7 +430,7 @@ impl Connection {
     pub(super) fn notice(&self, notification: &Notification) {
         match self.feed() {
             Some(feed) => feed.take(self.era(), notification),
-            None => self.env.notice(&self.server, &notification.method),
+            None => self.env.notice(&self.server, self.owner.as_ref(), &notification.method),
         }
     }
 

@@ -3,6 +3,7 @@
 use portcullis_mcp::json::Limits;
 use portcullis_mcp::message::Message;
 
+use super::unclear::{HOLD, MOMENT, MOST_HELD};
 use super::*;
 use crate::call::Worker;
 use crate::upstream::outgoing::Asker;
@@ -28,15 +29,26 @@ fn request(id: u64, method: &str) -> Request {
 }
 
 fn floor(questions: &Arc<Questions>, id: u64, owner: &str) -> Floor {
+    floor_of(questions, id, Asker { owner: owner.into(), one_client: false, task: None })
+}
+
+fn floor_of(questions: &Arc<Questions>, id: u64, asker: Asker) -> Floor {
     let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
-    out.asker = Some(Asker { owner: owner.into(), task: None });
+    out.asker = Some(asker);
     questions.enter(id, &out, None).unwrap()
+}
+
+/// As if all that is held had been so for this long.
+fn held_for(questions: &Arc<Questions>, age: Duration) {
+    for held in &mut questions.state().held {
+        held.since = Instant::now().checked_sub(age).unwrap();
+    }
 }
 
 /// A wait for the result of a task.
 fn wait(questions: &Arc<Questions>, id: u64, owner: &str, task: &str) -> Floor {
     let mut out = Outgoing::internal(Worker(0), Method::TasksResult, None);
-    out.asker = Some(Asker { owner: owner.into(), task: Some(task.into()) });
+    out.asker = Some(Asker { owner: owner.into(), one_client: false, task: Some(task.into()) });
     questions.enter(id, &out, None).unwrap()
 }
 
@@ -107,7 +119,7 @@ async fn who_asks_like_this_gets_one_call_at_a_time() {
     let turn = questions.try_turn(&"a".into()).unwrap();
     assert!(questions.try_turn(&"b".into()).is_err());
     let mut out = Outgoing::internal(Worker(0), Method::ToolsCall, None);
-    out.asker = Some(Asker { owner: "a".into(), task: None });
+    out.asker = Some(Asker { owner: "a".into(), one_client: false, task: None });
     let mut first = questions.enter(2, &out, turn).unwrap();
     assert!(questions.try_turn(&"b".into()).is_err());
     first.answered(None);
@@ -123,16 +135,63 @@ async fn what_stays_unclear_is_refused_in_time() {
     let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
     let (mut one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "b"));
     questions.take(request(9, ELICIT), &respond);
-    assert!(said.lock().unwrap().is_empty());
-    questions.state().held[0].since = Instant::now().checked_sub(HOLD).unwrap();
-    sweep(Arc::downgrade(&questions)).await;
-    assert!(said.lock().unwrap()[0].contains(CANCEL));
+    held_for(&questions, MOMENT);
+    assert!(
+        questions.look_through() && said.lock().unwrap().is_empty(),
+        "one of them may have an answer yet"
+    );
+    held_for(&questions, HOLD);
+    assert!(!questions.look_through() && said.lock().unwrap()[0].contains(CANCEL));
     assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err(), "nobody is asked");
     // What is asked from then on is held anew, and goes to the call that is left.
     questions.take(request(10, ELICIT), &respond);
     one.answered(None);
     drop(one);
     assert_eq!(other.asked().await.method, Method::CreateElicitation);
+}
+
+#[tokio::test]
+async fn when_each_call_may_have_asked_waiting_is_in_vain() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM | ClientCaps::ROOTS);
+    // They are one user's, who may have several clients.
+    let (mut one, mut other) = (floor(&questions, 1, "a"), floor(&questions, 2, "a"));
+    questions.take(request(9, ELICIT), &respond);
+    questions.take(request(10, "roots/list"), &respond);
+    assert!(questions.look_through(), "most calls are short");
+    held_for(&questions, MOMENT);
+    assert!(!questions.look_through());
+    assert!(one.asked.try_recv().is_err() && other.asked.try_recv().is_err(), "nobody is asked");
+    let said = said.lock().unwrap();
+    assert!(said[0].contains(CANCEL) && said[1].contains("call again, and they are kept apart"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_session_is_asked_what_any_of_its_calls_may_have_asked() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let session = |id| floor_of(&questions, id, Asker { owner: "a".into(), one_client: true, task: None });
+    let (mut one, mut other) = (session(1), session(2));
+    for id in [9, 10] {
+        questions.take(request(id, ELICIT), &respond);
+    }
+    held_for(&questions, MOMENT);
+    assert!(!questions.look_through());
+    let (first, second) = (one.asked.try_recv().unwrap(), other.asked.try_recv().unwrap());
+    first.answer(Ok(Raw::from_static(r#"{"action":"accept"}"#)));
+    assert!(said.lock().unwrap()[0].contains(r#""id":9,"result":{"action":"accept"}"#));
+    // The answer to the first question was what the second call waited for: what its client thinks about is the other's.
+    other.answered(None);
+    drop((second, other));
+    assert_eq!(said.lock().unwrap().len(), 1, "it is not answered yet");
+    one.asked.try_recv().unwrap().answer(Ok(Raw::from_static(r#"{"action":"decline"}"#)));
+    assert!(said.lock().unwrap()[1].contains(r#""id":10,"result":{"action":"decline"}"#));
+    // A question of a call that was cancelled is.
+    let mut other = session(3);
+    questions.take(request(11, ELICIT), &respond);
+    held_for(&questions, MOMENT);
+    questions.look_through();
+    let lent = other.asked.try_recv().expect("the one that was given the fewest");
+    drop((lent, other));
+    assert!(said.lock().unwrap()[2].contains(CANCEL) && one.asked.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use portcullis_identity::outbound::{Kind, SigningKey, Source, SubjectToken};
 use portcullis_model::Principal;
+use tokio::sync::Semaphore;
 
 use super::Server;
 use crate::call::Refusal;
@@ -32,6 +33,17 @@ impl Server {
     /// Whether each of its users is called for with credentials of their own.
     pub(crate) fn is_personal(&self) -> bool {
         self.owner.is_none() && self.credentials.as_ref().is_some_and(|it| it.is_personal())
+    }
+
+    /// Whether a call runs, or somebody watches a resource of it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let all = self.settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
+        self.calls.available_permits() < all || self.feeds.is_watched()
+    }
+
+    /// Whether callers' tokens are exchanged for it.
+    pub(crate) fn takes_subjects(&self) -> bool {
+        self.credentials.as_ref().is_some_and(|it| it.takes_subjects())
     }
 
     /// Whose it is, where it is one user's.
@@ -87,7 +99,7 @@ impl Server {
                 tokio::select! {
                     () = source.until_connected() => return,
                     // It may have been connected in another process.
-                    () = tokio::time::sleep(LOOK_AGAIN) => if source.is_connected().await != Ok(false) { return },
+                    () = tokio::time::sleep(LOOK_AGAIN) => if source.is_settled().await != Ok(false) { return },
                 }
             }
         };

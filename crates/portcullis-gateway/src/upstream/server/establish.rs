@@ -102,7 +102,8 @@ impl Server {
     }
 
     fn connect(&self, peer: Peer, link: Link, questions: Arc<Questions>) -> Connection {
-        Connection::new(self.id.clone(), peer, link, questions, self.env.clone())
+        let (id, owner, env) = (self.id.clone(), self.owner.clone(), self.env.clone());
+        Connection::new(id, owner, peer, link, questions, env)
     }
 
     fn transport(&self) -> HttpTransport {

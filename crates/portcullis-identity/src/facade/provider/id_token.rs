@@ -85,9 +85,7 @@ impl Provider {
         if text("nonce") != Some(nonce) {
             return Err(Reason::Replayed);
         }
-        if let Some(tenants) = &self.settings.tenants
-            && !text(&tenants.claim).is_some_and(|tenant| tenants.allowed.iter().any(|it| it == tenant))
-        {
+        if self.settings.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(&claims)) {
             return Err(Reason::Tenant);
         }
         Ok(claims)

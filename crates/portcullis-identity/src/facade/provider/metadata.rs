@@ -1,27 +1,13 @@
-//! What the provider says of itself (OpenID Connect Discovery 1.0), fetched once for all who wait and kept for an hour.
+//! What the provider says of itself (OpenID Connect Discovery 1.0).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{AWAY, LARGEST, Provider};
 use crate::facade::refusal::Refusal;
 use crate::fetch::{Trust, Wanted};
 use crate::issuer::{Keys, trust_in};
-
-/// How long metadata is kept.
-const KEPT: Duration = Duration::from_hours(1);
-/// How soon after a failure it is asked for again.
-const PAUSE: Duration = Duration::from_secs(5);
-
-/// What is known of the metadata, and when it was last asked for in vain.
-#[derive(Default)]
-pub(super) struct Known {
-    found: Option<(Instant, Arc<Found>)>,
-    failed: Option<Instant>,
-}
 
 /// What its metadata says (OpenID Connect Discovery 1.0).
 pub(super) struct Found {
@@ -39,35 +25,16 @@ pub(super) struct Found {
 }
 
 impl Provider {
-    /// The metadata, fetched once for all who wait; the last good one stays while the provider is away.
+    /// The metadata; the last good one stays while the provider is away.
     pub(super) async fn found(&self) -> Result<Arc<Found>, Refusal> {
-        let mut known = self.found.lock().await;
-        if let Some((at, found)) = &known.found
-            && at.elapsed() < KEPT
-        {
-            return Ok(found.clone());
-        }
-        let before = known.found.as_ref().map(|(_, found)| found.clone());
-        if known.failed.is_some_and(|at| at.elapsed() < PAUSE) {
-            // Whoever waits behind a provider that does not answer would wait for each of those before them.
-            return before.ok_or(AWAY);
-        }
-        match self.discover(before.clone()).await {
-            Ok(new) => {
-                let new = Arc::new(new);
-                *known = Known { found: Some((Instant::now(), new.clone())), failed: None };
-                Ok(new)
-            }
-            Err(error) => {
-                known.failed = Some(Instant::now());
-                tracing::warn!(
-                    idp = self.settings.issuer,
-                    error,
-                    "cannot read the identity provider's metadata"
-                );
-                before.ok_or(AWAY)
-            }
-        }
+        let read = async |before| {
+            self.discover(before).await.map_err(|error| {
+                let idp = &self.settings.issuer;
+                tracing::warn!(idp, error, "cannot read the identity provider's metadata");
+                AWAY
+            })
+        };
+        self.found.get(read).await
     }
 
     async fn discover(&self, before: Option<Arc<Found>>) -> Result<Found, String> {

@@ -1,17 +1,19 @@
 //! What the provider says of a person: groups, and what else fits into a token of ours.
 
+use std::sync::atomic::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::metadata::Found;
 use super::{AWAY, Provider};
-use crate::claims::{are_elsewhere, groups_at};
+use crate::claims::groups_at;
 use crate::facade::refusal::Refusal;
 use crate::fetch::Form;
 use crate::jose::Object;
 use crate::refused::Reason;
 
 /// Groups that fit into a token of ours.
-pub(in crate::facade) const MOST_GROUPS: usize = 200;
+const MOST_GROUPS: usize = 200;
 /// All of them together, in bytes.
 const MOST_OF_GROUPS: usize = 6 * 1024;
 /// Further claims that fit, in bytes.
@@ -37,18 +39,9 @@ impl Provider {
         claims: &Object,
         access: Option<&str>,
     ) -> Result<Vec<String>, Refusal> {
-        let profile = self.settings.profile;
-        let configured = self.settings.groups_claim.as_deref();
-        let Some(name) = configured.or(profile.groups_claim()) else { return Ok(Vec::new()) };
-        if are_elsewhere(claims, name) {
-            return Err(Refusal::forbidden(
-                "the identity provider left the groups out, for they are too many: have it send only those that are \
-                 assigned to this application",
-            ));
-        }
-        let mut groups = groups_at(claims, name).map_err(unreadable)?;
+        let mut groups = self.groups_in(claims)?;
         if groups.is_none()
-            && profile.asks_userinfo()
+            && self.settings.profile.asks_userinfo()
             && let (Some(url), Some(access)) = (&found.userinfo_endpoint, access)
         {
             let form = Form { authorization: format!("Bearer {access}"), ..Form::default() };
@@ -61,38 +54,62 @@ impl Provider {
                 return Err(Refusal::new(502, "server_error", "the identity provider told of somebody else"));
             }
             groups = match told.as_object() {
-                Some(told) => groups_at(told, name).map_err(unreadable)?,
+                Some(told) => self.groups_in(told)?,
                 None => None,
             };
         }
-        let groups = groups.unwrap_or_default();
-        let length: usize = groups.iter().map(String::len).sum();
-        if groups.len() > MOST_GROUPS || length > MOST_OF_GROUPS {
+        Ok(groups.unwrap_or_default())
+    }
+
+    /// The groups that claims list, `None` when they list none. Those that cannot be read must not look like none either.
+    pub(in crate::facade) fn groups_in(&self, claims: &Object) -> Result<Option<Vec<String>>, Refusal> {
+        let configured = self.settings.groups_claim.as_deref();
+        let Some(name) = configured.or(self.settings.profile.groups_claim()) else { return Ok(None) };
+        let groups = groups_at(claims, name).map_err(|reason| {
+            Refusal::forbidden(if reason == Reason::GroupsElsewhere {
+                "the identity provider left the groups out, for they are too many: have it send only those that are \
+                 assigned to this application"
+            } else {
+                "the identity provider told groups in a form that cannot be read: expected a list of names"
+            })
+        })?;
+        let length: usize = groups.iter().flatten().map(String::len).sum();
+        if groups.as_ref().is_some_and(|groups| groups.len() > MOST_GROUPS) || length > MOST_OF_GROUPS {
             return Err(Refusal::forbidden("the groups are too many to fit into a token"));
         }
         Ok(groups)
     }
+
+    /// What is said of a person beside their groups, as far as it fits into a token. What does not is said in the log, once:
+    /// it is the provider's habit and nothing that a person did.
+    pub(in crate::facade) fn told(&self, claims: &Object) -> Object {
+        let (out, left_out) = fitting(claims);
+        if !left_out.is_empty() && !self.said_left_out.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                idp = self.settings.issuer,
+                claims = left_out.join(", "),
+                "claims do not fit into the tokens of this gateway and are left out, so policies do not see them: have \
+                 the identity provider send less"
+            );
+        }
+        out
+    }
 }
 
-/// Groups that cannot be read must not look like none either.
-fn unreadable(_: Reason) -> Refusal {
-    Refusal::forbidden(
-        "the identity provider told groups in a form that cannot be read: expected a list of names",
-    )
-}
-
-/// What is said of a person beside their groups, as far as it fits into a token.
-pub(in crate::facade) fn told(claims: &Object) -> Object {
+/// The claims that fit, and the names of those that do not.
+fn fitting(claims: &Object) -> (Object, Vec<&str>) {
     let mut left = MOST_OF_CLAIMS;
-    let mut out = Object::new();
+    let (mut out, mut left_out) = (Object::new(), Vec::new());
     for (name, value) in claims.iter().filter(|(name, _)| !is_taken(name)) {
         let length = name.len() + value.to_string().len();
         if length <= left {
             left -= length;
             out.insert(name.clone(), value.clone());
+        } else {
+            left_out.push(name.as_str());
         }
     }
-    out
+    (out, left_out)
 }
 
 /// Claims that mean something else in a token of ours, or nothing.
@@ -111,4 +128,21 @@ fn is_taken(name: &str) -> bool {
                 | "token_use"
                 | "session_state"
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_that_do_not_fit_are_left_out_and_named() {
+        let claims = json!({
+            "sub": "ada", "email": "ada@example.com", "photo": "x".repeat(MOST_OF_CLAIMS), "tid": "t1", "groups": ["a"],
+        });
+        let (told, left_out) = fitting(claims.as_object().unwrap());
+        assert_eq!(told, *json!({"email": "ada@example.com", "tid": "t1"}).as_object().unwrap());
+        assert_eq!(left_out, ["photo"]);
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::scene::*;
 use crate::facade::document::LARGEST;
 use crate::fetch::FetchError;
+use crate::fixture::Signer;
 
 const ID: &str = "https://app.example/client.json";
 
@@ -59,7 +60,6 @@ async fn a_document_that_is_not_what_it_must_be_makes_no_client() {
         ("that is not there", Err(FetchError::Status(404))),
         ("that sends one on", Err(FetchError::Status(302))),
         ("that is inside", Err(FetchError::Forbidden("inside"))),
-        ("that takes too long", Err(FetchError::Failed("it took too long".into()))),
     ];
     for (what, document) in table {
         let scene = Scene::new();
@@ -69,6 +69,53 @@ async fn a_document_that_is_not_what_it_must_be_makes_no_client() {
             assert_eq!((answer.status, answer.refused.is_some()), (400, true), "{what}: {answer:?}");
         }
         assert_eq!(scene.idp(|idp| idp.asked.len()), 1, "{what} is not asked for again at once");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_away_makes_no_bad_client() {
+    let away = [
+        FetchError::Failed("it took too long".into()),
+        FetchError::Status(500),
+        FetchError::Status(503),
+        FetchError::Status(429),
+    ];
+    for error in away {
+        let scene = Scene::new();
+        scene.idp(|idp| idp.documents.insert(ID.into(), Err(error.clone())));
+        for _ in 0..3 {
+            let page = Browser::default().authorize(&scene, &wish(ID, WEB)).await;
+            assert_eq!((page.status, field(&page, "retry-after").is_some()), (503, true), "{error}");
+            let answer = scene.redeem(ID, "code", VERIFIER).await;
+            assert!(answer.body.contains("\"temporarily_unavailable\""), "{error}: {answer:?}");
+        }
+        assert_eq!(scene.idp(|idp| idp.asked.len()), 1, "{error}: it is not asked again at once");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_fetched_are_not_asked_for_again_at_once() {
+    const KEYS: &str = "https://app.example/keys";
+    for (error, status) in [(FetchError::Failed("away".into()), 503), (FetchError::Status(404), 401)] {
+        let scene = Scene::new();
+        let mut document = document();
+        over(&mut document, &json!({"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": KEYS}));
+        scene.idp(|idp| {
+            idp.documents.insert(ID.into(), Ok(document.to_string()));
+            idp.documents.insert(KEYS.into(), Err(error.clone()));
+        });
+        let claims = json!({"iss": ID, "sub": ID});
+        let shown = Signer::p256().sign(&json!({"alg": "ES256", "kid": "c1"}), &claims);
+        let params = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", shown.as_str()),
+        ];
+        for _ in 0..3 {
+            let answer = scene.post("/token", &params).await;
+            assert_eq!(answer.status, status, "{error}: {answer:?}");
+        }
+        assert_eq!(scene.idp(|idp| idp.asked.iter().filter(|url| *url == KEYS).count()), 1, "{error}");
     }
 }
 

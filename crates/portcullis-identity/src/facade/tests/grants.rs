@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::scene::*;
 use super::scene_basic;
 use crate::facade::settings::ConfiguredClient;
-use crate::facade::{FacadeAnswer, now};
+use crate::facade::{FacadeAnswer, FacadeRequest, Profile, now};
 use crate::fixture::Signer;
+use crate::settings::Tenants;
 
 const JAG: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
@@ -57,39 +58,82 @@ async fn a_machine_calls_on_its_own_behalf_and_is_nobody_else() {
     assert_eq!(scene.post_as("/token", &[("grant_type", "password")], Some(&robot)).await.status, 400);
 }
 
+/// A client of the operator's that proves itself by a key.
+fn with_signer(key: &Signer) -> Scene {
+    let mut settings = settings();
+    settings.clients.push(ConfiguredClient {
+        id: "signer".to_owned(),
+        name: "Signer".to_owned(),
+        redirect_uris: Vec::new(),
+        secret: None,
+        jwks: Some(json!({"keys": [key.jwk("c1")]}).to_string()),
+        machine: Some(vec!["ci".to_owned()]),
+    });
+    Scene::with(settings, |_| {})
+}
+
+/// Its assertion, with other claims.
+fn assertion(key: &Signer, change: &Value) -> String {
+    let mut claims = json!({
+        "iss": "signer", "sub": "signer", "aud": format!("{ISSUER}/token"), "exp": now() + 60, "iat": now(),
+        "jti": crate::facade::kept::secret(),
+    });
+    over(&mut claims, change);
+    key.sign(&json!({"alg": "ES256", "kid": "c1"}), &claims)
+}
+
+async fn show(scene: &Scene, assertion: &str, peer: Option<&str>) -> FacadeAnswer {
+    let params = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", assertion),
+    ];
+    let peer = peer.map(|peer| peer.parse().unwrap());
+    scene.post_with("/token", &params, FacadeRequest { peer, ..FacadeRequest::default() }).await
+}
+
+#[tokio::test]
+async fn made_up_assertions_are_slowed_down_for_whoever_makes_them() {
+    let (key, stranger) = (Signer::p256(), Signer::p256());
+    let scene = with_signer(&key);
+    let (bad, other) = ("192.0.2.1", "198.51.100.1");
+    let mut last = FacadeAnswer::default();
+    for _ in 0..61 {
+        last = show(&scene, &assertion(&stranger, &json!({})), Some(bad)).await;
+    }
+    assert_eq!((last.status, field(&last, "retry-after").is_some()), (429, true));
+    assert_eq!(show(&scene, &assertion(&stranger, &json!({})), Some(other)).await.status, 401);
+    // Whom the operator knows and who is the one may come as often as it likes.
+    for _ in 0..200 {
+        assert_eq!(show(&scene, &assertion(&key, &json!({})), Some(other)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn assertions_of_strangers_are_slowed_down_good_or_bad() {
+    const ID: &str = "https://app.example/client.json";
+    let key = Signer::p256();
+    let scene = Scene::new();
+    let document = json!({
+        "client_id": ID, "redirect_uris": [WEB], "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": {"keys": [key.jwk("c1")]},
+    });
+    scene.idp(|idp| idp.documents.insert(ID.into(), Ok(document.to_string())));
+    let mut statuses = Vec::new();
+    for _ in 0..61 {
+        let shown = assertion(&key, &json!({"iss": ID, "sub": ID}));
+        statuses.push(show(&scene, &shown, Some("192.0.2.1")).await.status);
+    }
+    assert_eq!((statuses[0], statuses[60]), (400, 429), "{statuses:?}");
+}
+
 /// A client that proves itself by its key (RFC 7523), and what is no proof.
 #[tokio::test]
 async fn an_assertion_of_a_client_is_good_once_and_for_us() {
     let key = Signer::p256();
-    let mut settings = settings();
-    let jwks = Some(json!({"keys": [key.jwk("c1")]}).to_string());
-    let machine = Some(vec!["ci".to_owned()]);
-    let (id, name) = ("signer".to_owned(), "Signer".to_owned());
-    settings.clients.push(ConfiguredClient {
-        id,
-        name,
-        redirect_uris: Vec::new(),
-        secret: None,
-        jwks,
-        machine,
-    });
-    let scene = Scene::with(settings, |_| {});
-    let made = |change: Value| {
-        let mut claims = json!({
-            "iss": "signer", "sub": "signer", "aud": format!("{ISSUER}/token"), "exp": now() + 60, "iat": now(),
-            "jti": format!("{:?}", std::time::Instant::now()),
-        });
-        over(&mut claims, &change);
-        key.sign(&json!({"alg": "ES256", "kid": "c1"}), &claims)
-    };
-    let ask = async |assertion: &str| {
-        let params = [
-            ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", assertion),
-        ];
-        scene.post("/token", &params).await
-    };
+    let scene = with_signer(&key);
+    let made = |change: Value| assertion(&key, &change);
+    let ask = async |assertion: &str| show(&scene, assertion, None).await;
     let good = made(json!({}));
     assert_eq!(token(&ask(&good).await)["client_id"], "signer");
     assert_eq!(ask(&good).await.refused, Some("an assertion that was used before"));
@@ -115,20 +159,52 @@ async fn an_assertion_of_a_client_is_good_once_and_for_us() {
     }
 }
 
+/// What the identity provider vouches for, with another header and other claims.
+fn id_jag(scene: &Scene, header: &Value, change: &Value) -> String {
+    let mut head = json!({"alg": "ES256", "kid": "k1", "typ": "oauth-id-jag+jwt"});
+    over(&mut head, header);
+    let mut claims = json!({
+        "iss": IDP, "sub": "ada", "aud": ISSUER, "client_id": "server", "resource": format!("{BASE}/mcp"),
+        "iat": now(), "exp": now() + 300, "jti": crate::facade::kept::secret(), "scope": "mcp",
+        "groups": ["staff"], "email": "ada@example.com",
+    });
+    over(&mut claims, change);
+    scene.idp(|idp| idp.signer.sign(&head, &claims))
+}
+
+/// Who is let in by a login is let in by an ID-JAG, as the same person.
+#[tokio::test]
+async fn an_id_jag_lets_in_whom_a_login_would_as_the_same_person() {
+    const TENANT: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
+    let mut settings = settings();
+    settings.idp.profile = Profile::Entra;
+    settings.idp.tenants = Some(Tenants { claim: "tid".into(), allowed: vec![TENANT.into()] });
+    let scene = Scene::with(settings, |_| {});
+    let ask = async |change: Value| {
+        let assertion = id_jag(&scene, &json!({}), &change);
+        let params = [("grant_type", JAG), ("assertion", assertion.as_str())];
+        scene.post_as("/token", &params, Some(&basic("server", SECRET))).await
+    };
+    let told = token(&ask(json!({"tid": TENANT, "oid": "o1"})).await);
+    assert_eq!(told["sub"], format!("{TENANT}.o1"), "a login gives this subject");
+    for (what, change, reason) in [
+        (
+            "of another tenant",
+            json!({"tid": "other", "oid": "o1"}),
+            "people of that tenant are not let in here",
+        ),
+        ("of no tenant", json!({"oid": "o1"}), "people of that tenant are not let in here"),
+        ("of nobody", json!({"tid": TENANT}), "the assertion names nobody"),
+    ] {
+        let answer = ask(change).await;
+        assert_eq!((answer.status, answer.refused), (400, Some(reason)), "{what}");
+    }
+}
+
 #[tokio::test]
 async fn an_id_jag_is_taken_once_from_whom_the_operator_trusts_for_its_client_and_us() {
     let scene = Scene::new();
-    let jag = |header: Value, change: Value| {
-        let mut head = json!({"alg": "ES256", "kid": "k1", "typ": "oauth-id-jag+jwt"});
-        over(&mut head, &header);
-        let mut claims = json!({
-            "iss": IDP, "sub": "ada", "aud": ISSUER, "client_id": "server", "resource": format!("{BASE}/mcp"),
-            "iat": now(), "exp": now() + 300, "jti": format!("{:?}", std::time::Instant::now()), "scope": "mcp",
-            "groups": ["staff"], "email": "ada@example.com",
-        });
-        over(&mut claims, &change);
-        scene.idp(|idp| idp.signer.sign(&head, &claims))
-    };
+    let jag = |header: Value, change: Value| id_jag(&scene, &header, &change);
     let server = basic("server", SECRET);
     let ask = async |assertion: &str, authorization: Option<&str>| {
         let mut params = vec![("grant_type", JAG), ("assertion", assertion)];
@@ -166,6 +242,10 @@ async fn an_id_jag_is_taken_once_from_whom_the_operator_trusts_for_its_client_an
         ("good for long", jag(json!({}), json!({"exp": now() + 3600}))),
         ("long since made", jag(json!({}), json!({"iat": now() - 3600}))),
         ("without an id", jag(json!({}), json!({"jti": null}))),
+        (
+            "of another's key",
+            jag(json!({}), json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}})),
+        ),
         ("with an unknown key", jag(json!({"kid": "k2"}), json!({}))),
         (
             "forged",
@@ -203,4 +283,6 @@ async fn a_client_ends_its_own_login_and_nobody_elses() {
     let access = other["access_token"].as_str().unwrap();
     scene.post("/revoke", &[("token", access), ("client_id", CLIENT)]).await;
     assert!(scene.ended.has(claims(access)["sid"].as_str().unwrap()));
+    // The login that it came of as well, or the next access token would be there at once (RFC 7009 section 2.1).
+    assert_eq!(scene.refresh(CLIENT, other["refresh_token"].as_str().unwrap()).await.status, 400);
 }

@@ -157,3 +157,17 @@ async fn without_tls_on_this_machine_cookies_are_plain_ones() {
     let cookie = field(&scene.answer(request).await, "set-cookie").unwrap();
     assert!(cookie.starts_with("portcullis-browser=") && !cookie.contains("Secure"), "{cookie}");
 }
+
+#[tokio::test]
+async fn a_program_on_somebodys_device_is_asked_about_each_time() {
+    let mut settings = settings();
+    settings.clients[0].redirect_uris =
+        ["com.example.editor:/cb", "cursor://anysphere/cb", "http://127.0.0.1/cb"].map(String::from).to_vec();
+    let scene = Scene::with(settings, |_| {});
+    for uri in ["com.example.editor:/cb", "cursor://anysphere/cb", "http://127.0.0.1:4711/cb"] {
+        let mut browser = Browser::default();
+        scene.login(&mut browser, CLIENT, uri, "ada").await;
+        let page = browser.authorize(&scene, &wish(CLIENT, uri)).await;
+        assert_eq!((page.status, page.body.contains("runs on this computer")), (200, true), "{uri}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A facade, an identity provider that can deviate in every way, browsers, and clients.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,11 +58,7 @@ impl Idp {
         self.asked.push(wanted.url.clone());
         if let Some(document) = self.documents.get(&wanted.url) {
             return document.clone().and_then(|text| {
-                if text.len() > wanted.most {
-                    Err(FetchError::Failed("the answer is too large".into()))
-                } else {
-                    Ok(text)
-                }
+                if text.len() > wanted.most { Err(FetchError::TooLarge) } else { Ok(text) }
             });
         }
         let metadata = self.metadata();
@@ -161,6 +158,7 @@ pub(super) fn settings() -> FacadeSettings {
         registration: true,
         id_jag: vec![IDP.into()],
         access_ttl: Duration::from_mins(10),
+        authorities: [None, None],
         session_ttl: Duration::from_hours(12),
     }
 }
@@ -193,7 +191,7 @@ impl Scene {
         };
         change(&mut idp);
         let idp = Arc::new(Outside(Mutex::new(idp)));
-        let ended = Arc::new(Ended::new(tokio::sync::watch::Sender::new(())));
+        let ended = Arc::new(Ended::new(Arc::default()));
         let outsides = Outsides { idp: idp.clone(), documents: idp.clone(), watch: Arc::new(Nobody) };
         let records = Arc::new(Memory::default());
         let facade = Facade::new(settings, records, &outsides, &Handle::current(), ended.clone(), None);
@@ -219,16 +217,20 @@ impl Scene {
         params: &[(&str, &str)],
         authorization: Option<&str>,
     ) -> FacadeAnswer {
+        self.post_with(path, params, FacadeRequest { authorization, ..FacadeRequest::default() }).await
+    }
+
+    /// A form, and what else is in the request.
+    pub(super) async fn post_with(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        request: FacadeRequest<'_>,
+    ) -> FacadeAnswer {
         let body = form(params);
-        let request = FacadeRequest {
-            method: "POST",
-            path,
-            authorization,
-            content_type: Some("application/x-www-form-urlencoded"),
-            body: body.as_bytes(),
-            ..FacadeRequest::default()
-        };
-        self.answer(request).await
+        let content_type = Some("application/x-www-form-urlencoded");
+        self.answer(FacadeRequest { method: "POST", path, content_type, body: body.as_bytes(), ..request })
+            .await
     }
 
     pub(super) async fn register(&self, metadata: &Value) -> FacadeAnswer {
@@ -324,9 +326,14 @@ pub(super) fn params_of(url: &str) -> Params {
 #[derive(Default)]
 pub(super) struct Browser {
     pub(super) cookies: BTreeMap<String, String>,
+    pub(super) peer: Option<IpAddr>,
 }
 
 impl Browser {
+    pub(super) fn at(peer: &str) -> Self {
+        Self { peer: Some(peer.parse().unwrap()), ..Self::default() }
+    }
+
     fn field(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
@@ -355,6 +362,7 @@ impl Browser {
             path,
             query: Some(query),
             cookie: Some(&cookie),
+            peer: self.peer,
             ..FacadeRequest::default()
         };
         let answer = scene.answer(request).await;
@@ -377,6 +385,7 @@ impl Browser {
             cookie: Some(&cookie),
             content_type: Some("application/x-www-form-urlencoded"),
             body: body.as_bytes(),
+            peer: self.peer,
             ..FacadeRequest::default()
         };
         let answer = scene.answer(request).await;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::connecting::{begin, come_back, link_of, sent};
 use super::world::*;
 use crate::fetch::Trust;
+use crate::outbound::account::digest;
 use crate::outbound::{
     Client, ClientAuth, Hidden, Kind, Login, LoginSettings, Needed, NotConnected, Oauth, form,
 };
@@ -45,6 +46,48 @@ async fn what_a_browser_brings_back_is_good_once_and_only_from_whom_it_was_sent_
     }
 }
 
+/// Mix-up (RFC 9700 section 4.4): one authorization server has a browser bring its own users' codes of another, which knows
+/// nothing of RFC 9207, to the gateway as an answer of its own.
+#[tokio::test]
+async fn a_code_of_one_issuer_is_never_redeemed_at_another() {
+    let (honest, evil) = (ISSUER, "https://evil.example.com");
+    let world = World::new();
+    let mut silent = authority();
+    silent.as_object_mut().unwrap().remove("authorization_response_iss_parameter_supported");
+    let mut theirs = silent.clone();
+    for (name, value) in [
+        ("issuer", evil.to_owned()),
+        ("token_endpoint", format!("{evil}/token")),
+        ("registration_endpoint", format!("{evil}/register")),
+    ] {
+        theirs[name] = value.into();
+    }
+    world.document(AUTHORITY_DOCUMENT, silent);
+    world.document(&format!("{evil}/.well-known/oauth-authorization-server"), theirs);
+    world.document(&format!("{evil}/register"), json!({"client_id": "evil"}));
+    world.document(RESOURCE_DOCUMENT, json!({"resource": SERVER, "authorization_servers": [evil]}));
+    let office = office(&Arc::default());
+    let source = account(&office, &world, ann());
+    let begun = begin(&office, &source, &link_of(&source, "Bearer").await).await;
+    let theirs = sent(&begun, "redirect_uri").unwrap();
+    assert!(theirs.ends_with(&digest(evil)));
+    // The browser was sent on to the honest one, which sends it back to the address that is registered there.
+    let query = format!("code=of-the-honest-one&state={}", sent(&begun, "state").unwrap());
+    let arrival = office.arrive(&digest(honest), &query).await.unwrap().unwrap();
+    assert_eq!(source.finish(&arrival, Some(&begun.cookie)).await, Err(NotConnected::Issuer));
+    assert!(world.asked(&format!("{evil}/token")).is_empty(), "the code goes to nobody");
+    // What names no issuer's address, is none.
+    let begun = begin(&office, &source, &link_of(&source, "Bearer").await).await;
+    let query = format!("code=c&state={}", sent(&begun, "state").unwrap());
+    for place in ["", "x", "../evil", &"a".repeat(44)] {
+        assert!(office.arrive(place, &query).await.unwrap().is_none(), "{place}");
+        assert!(office.client_document(place).is_none(), "{place}");
+    }
+    let document: Value = serde_json::from_str(&office.client_document(&digest(evil)).unwrap()).unwrap();
+    assert_eq!(document["redirect_uris"], json!([theirs]));
+    assert_ne!(office.client_document(&digest(evil)), office.client_document(&digest(honest)));
+}
+
 #[tokio::test]
 async fn an_error_is_shown_as_a_code_and_never_as_a_text_of_somebody_elses() {
     for (error, shown) in
@@ -69,7 +112,7 @@ async fn another_browser_cannot_finish_what_one_began() {
     for cookie in [None, Some("guessed")] {
         let begun = begin(&office, &source, &link_of(&source, "Bearer").await).await;
         let query = format!("code=c&state={}&iss={}", sent(&begun, "state").unwrap(), form::encode(ISSUER));
-        let arrival = office.arrive(&query).await.unwrap().unwrap();
+        let arrival = office.arrive(&digest(ISSUER), &query).await.unwrap().unwrap();
         assert_eq!(source.finish(&arrival, cookie).await, Err(NotConnected::Browser));
     }
     assert!(world.asked(TOKEN).is_empty());

@@ -37,7 +37,9 @@ pub(super) async fn come_back(
     begun: &Begun,
     query: &str,
 ) -> Option<Result<(), NotConnected>> {
-    let arrival = office.arrive(query).await.unwrap()?;
+    let back = sent(begun, "redirect_uri").unwrap();
+    let issuer = back.strip_prefix("https://gw.example.com/oauth/callback/").expect("an address of ours");
+    let arrival = office.arrive(issuer, query).await.unwrap()?;
     Some(source.finish(&arrival, Some(&begun.cookie)).await)
 }
 
@@ -58,7 +60,9 @@ async fn an_account_is_connected_once_and_used_for_its_user_alone() {
     assert_eq!(sent(&begun, "scope").as_deref(), Some("mcp:read"));
     assert_eq!(sent(&begun, "resource").as_deref(), Some(SERVER));
     assert_eq!(sent(&begun, "code_challenge_method").as_deref(), Some("S256"));
-    assert_eq!(sent(&begun, "redirect_uri").as_deref(), Some("https://gw.example.com/oauth/callback"));
+    let own = crate::outbound::account::digest(ISSUER);
+    let back = format!("https://gw.example.com/oauth/callback/{own}");
+    assert_eq!(sent(&begun, "redirect_uri"), Some(back), "an address for this issuer");
     let state = sent(&begun, "state").unwrap();
     let query = format!("code=c&state={state}&iss={}", form::encode(ISSUER));
     assert_eq!(come_back(&office, &ann, &begun, &query).await, Some(Ok(())));
@@ -178,7 +182,7 @@ async fn nothing_in_the_store_can_be_read_or_moved() {
     // Ann's record in Bob's place opens for nobody.
     let ((kind, key), record) = kept.iter().find(|((kind, _), _)| *kind == "connection").unwrap();
     let (place, rest) = key.split_once('/').unwrap();
-    let bobs = format!("{}/{rest}", crate::outbound::connection::digest(&user("bob").id()));
+    let bobs = format!("{}/{rest}", crate::outbound::account::digest(&user("bob").id()));
     assert_ne!(place, bobs.split_once('/').unwrap().0);
     let expected = portcullis_model::Expected::Any;
     store.put(kind, &bobs, record.value.clone(), None, expected).await.unwrap();

@@ -18,7 +18,7 @@ use crate::outbound::{
 const CANARY: &str = "canary-of-the-caller";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-fn grant(auth: ClientAuth) -> Grant {
+pub(super) fn grant(auth: ClientAuth) -> Grant {
     Grant {
         place: Place { issuer: Some(ISSUER.into()), token_url: None },
         client: Client { id: "gw".into(), auth },
@@ -442,6 +442,51 @@ async fn bound_tokens_are_shown_with_a_fresh_proof_for_each_request_and_with_the
     };
     assert_eq!(source.challenged(Some(&credential), refusal).await, Ok(()));
     proof(Some("of-the-server"));
-    // The same nonce again is no news.
-    assert!(source.challenged(Some(&credential), Refusal { again: 1, ..refusal }).await.is_err());
+    // Whoever wants it again and again does not get it.
+    assert!(source.challenged(Some(&credential), Refusal { again: 2, ..refusal }).await.is_err());
+}
+
+/// Which of the caller's tokens were brought to the token endpoint.
+fn exchanged(world: &World) -> Vec<String> {
+    world.asked(TOKEN).iter().map(|asked| asked.fields["subject_token"].clone()).collect()
+}
+
+#[tokio::test]
+async fn the_newest_valid_token_of_the_caller_is_exchanged_and_no_dead_one() {
+    let world = World::new();
+    let office = office(&Arc::default());
+    let kind = Kind::TokenExchange(exchange(false));
+    let source = source(&office, &world, credentials(kind), Some(ann()));
+    world.on(TOKEN, |asked| {
+        if asked.fields["subject_token"] == "revoked" {
+            return (400, json!({"error": "invalid_request"}));
+        }
+        let mut answer = bearer("t");
+        answer["issued_token_type"] = ACCESS_TOKEN.into();
+        answer["expires_in"] = 0.into();
+        (200, answer)
+    });
+    let offer = |text: &str, ends: i64, issued: i64| {
+        source.offer(&Arc::new(SubjectToken::of(text, ends, Some(issued))));
+    };
+    offer("dead", -1, -1);
+    assert!(matches!(source.credential().await, Err(Needed::Denied(_))));
+    assert!(exchanged(&world).is_empty(), "nobody is shown what is over");
+    offer("long", 8000, -100);
+    source.credential().await.unwrap();
+    offer("short", 60, -1);
+    source.credential().await.unwrap();
+    // A call that waited brings an older one.
+    offer("long", 8000, -100);
+    source.credential().await.unwrap();
+    assert_eq!(exchanged(&world), ["long", "short", "short"]);
+    // One that is refused gives way to the next, and is not tried with every call that brings it.
+    offer("revoked", 9000, 0);
+    for _ in 0..5 {
+        assert!(matches!(source.credential().await, Err(Needed::Denied(_))));
+        offer("revoked", 9000, 0);
+    }
+    offer("short", 60, -1);
+    source.credential().await.unwrap();
+    assert_eq!(exchanged(&world)[3..], ["revoked", "short"]);
 }

@@ -1,10 +1,11 @@
 //! The outside of a test: authorization servers and a store.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use portcullis_model::{Expected, Keeping, Principal, Put, Record, Records, User};
+use portcullis_model::{Expected, Keeping, Principal, Put, Record, Records, Unavailable, User};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -26,6 +27,7 @@ pub(super) struct Asked {
     pub(super) fields: HashMap<String, String>,
     pub(super) authorization: String,
     pub(super) proof: Option<String>,
+    pub(super) body: String,
 }
 
 type Answer = Box<dyn FnMut(&Asked) -> (u16, Value) + Send>;
@@ -36,6 +38,7 @@ pub(super) struct World {
     answers: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<Asked>>,
     nonce: Mutex<Option<String>>,
+    slow: AtomicUsize,
 }
 
 impl World {
@@ -67,6 +70,11 @@ impl World {
     /// What every answer says beside itself.
     pub(super) fn says_nonce(&self, nonce: &str) {
         *self.nonce.lock().unwrap() = Some(nonce.into());
+    }
+
+    /// So many answers are under way for longer than the others.
+    pub(super) fn slows(&self, many: usize) {
+        self.slow.store(many, Ordering::Relaxed);
     }
 
     pub(super) fn asked(&self, url: &str) -> Vec<Asked> {
@@ -105,13 +113,18 @@ impl Fetch for World {
             fields: fields.expect("a form that can be read").into_iter().collect(),
             authorization: form.authorization,
             proof: form.proof,
+            body: form.body,
         };
         self.asked.lock().unwrap().push(asked.clone());
         let answer = self.answers.lock().unwrap().get_mut(&wanted.url).map(|answer| answer(&asked));
         let nonce = self.nonce.lock().unwrap().clone();
+        let slow = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        let turns = if slow.is_ok() { 100 } else { 1 };
         Box::pin(async move {
             // Long enough for others to come meanwhile.
-            tokio::task::yield_now().await;
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
             let (status, body) = answer.unwrap_or((404, Value::Null));
             if status != 200 && !wanted.any_status {
                 return Err(FetchError::Status(status));
@@ -127,12 +140,23 @@ impl Fetch for World {
 
 /// A store in memory that can be looked into.
 #[derive(Default)]
-pub(super) struct Store(pub(super) Mutex<BTreeMap<(&'static str, String), Record>>);
+pub(super) struct Store(pub(super) Mutex<BTreeMap<(&'static str, String), Record>>, AtomicBool);
+
+impl Store {
+    /// From now on it cannot be asked, or can again.
+    pub(super) fn breaks(&self, broken: bool) {
+        self.1.store(broken, Ordering::Relaxed);
+    }
+
+    fn look<T>(&self, found: T) -> Result<T, Unavailable> {
+        if self.1.load(Ordering::Relaxed) { Err(Unavailable("broken".into())) } else { Ok(found) }
+    }
+}
 
 impl Records for Store {
     fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
         let found = self.0.lock().unwrap().get(&(kind, key.to_owned())).cloned();
-        Box::pin(std::future::ready(Ok(found)))
+        Box::pin(std::future::ready(self.look(found)))
     }
 
     fn put<'a>(
@@ -179,7 +203,7 @@ impl Records for Store {
         let all = self.0.lock().unwrap();
         let found = all.iter().filter(|((of, key), _)| *of == kind && key.starts_with(prefix));
         let found = found.map(|((_, key), record)| (key.clone(), record.clone())).collect();
-        Box::pin(std::future::ready(Ok(found)))
+        Box::pin(std::future::ready(self.look(found)))
     }
 }
 

@@ -1,7 +1,9 @@
 //! A user connects an account: by the link of a call, in the browser of that user.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
-use crate::harness::idp::PUBLIC;
+use crate::harness::idp::{PUBLIC, encode, sha256};
 
 const CALL: &str = "tools/call";
 
@@ -35,24 +37,28 @@ impl Account {
 /// A browser: it has what it was given, and nothing else.
 #[derive(Default)]
 struct Browser {
-    cookie: Option<String>,
+    cookies: Vec<(String, String)>,
     authorization: Option<String>,
 }
 
 impl Browser {
     fn of(idp: &Idp, subject: &str) -> Self {
-        Self { cookie: None, authorization: Some(format!("Bearer {}", idp.token(subject))) }
+        Self { cookies: Vec::new(), authorization: Some(format!("Bearer {}", idp.token(subject))) }
     }
 
     async fn open(&mut self, gateway: &Gateway, url: &str) -> Response {
         let path = url.splitn(4, '/').nth(3).unwrap();
         let host = url.split('/').nth(2).unwrap().to_owned();
         let mut headers = vec![("host", host.as_str())];
-        headers.extend(self.cookie.as_deref().map(|cookie| ("cookie", cookie)));
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies = cookies.join("; ");
+        headers.extend((!cookies.is_empty()).then_some(("cookie", cookies.as_str())));
         headers.extend(self.authorization.as_deref().map(|value| ("authorization", value)));
         let answer = gateway.send("GET", &format!("/{path}"), &headers, b"").await;
-        if let Some(set) = answer.header("set-cookie") {
-            self.cookie = Some(set.split(';').next().unwrap().to_owned());
+        for (_, set) in answer.head.headers.iter().filter(|(name, _)| name == "set-cookie") {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            self.cookies.retain(|(known, _)| known != name);
+            self.cookies.extend((!value.is_empty()).then(|| (name.to_owned(), value.to_owned())));
         }
         answer
     }
@@ -159,7 +165,7 @@ async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
     assert!(sent.header("set-cookie").unwrap().starts_with("__Host-"));
     // Eve gets hold of the way back, and even of the cookie.
     let back = agreed(&sent, &account.authority.issuer, "eve");
-    let mut eve = Browser { cookie: browser.cookie.clone(), ..Browser::of(&idp, "eve") };
+    let mut eve = Browser { cookies: browser.cookies.clone(), ..Browser::of(&idp, "eve") };
     assert_eq!(eve.open(&gateway, &back).await.status(), 403);
     // It was taken with that; Ada begins again, and another browser of hers cannot finish.
     assert_eq!(browser.open(&gateway, &back).await.status(), 404);
@@ -171,6 +177,90 @@ async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
     let back = agreed(&sent, &account.authority.issuer, "ada");
     assert_eq!(browser.open(&gateway, &back).await.status(), 200);
     assert!(result_of(&call().await)["content"].is_array());
+}
+
+/// A gateway on loopback that lets in whoever shows nothing, knows users of `idp`, and logs browsers in there.
+fn open_to_all(idp: &Idp, account: &Account) -> Value {
+    let login = json!({"issuer": idp.issuer, "client_id": "gateway"});
+    json!({
+        "servers": {"x": account.entry()},
+        "identity": {"anonymous": "allow", "issuers": [{"issuer": idp.issuer}], "login": login},
+    })
+}
+
+#[tokio::test]
+async fn where_anybody_may_call_a_browser_still_logs_in_for_what_is_a_users() {
+    let (idp, account) = (Idp::start().await, Account::start().await);
+    let gateway = Gateway::start(&open_to_all(&idp, &account));
+    let base = format!("http://{}", gateway.address);
+    let ada = format!("Bearer {}", idp.token_with("ada", &json!({"aud": format!("{base}/mcp")})));
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let call =
+        async |more: &[(&str, &str)]| Modern::new().request_with(&gateway, CALL, params.clone(), more).await;
+    let url = url_of(&call(&[("authorization", &ada)]).await);
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, &url).await;
+    let there = sent.header("location").unwrap_or_else(|| panic!("{sent:?}")).to_owned();
+    assert!(there.starts_with(&format!("{}/auth?", idp.issuer)), "to log in: {there}");
+    let query = there.split_once('?').unwrap().1;
+    let state = crate::harness::authority::field(query, "state").unwrap();
+    let back = browser.open(&gateway, &format!("{base}/oauth/login?code=ada~&state={state}")).await;
+    assert_eq!(back.header("location"), Some(url.as_str()), "{back:?}");
+    let sent = browser.open(&gateway, &url).await;
+    let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    assert!(result_of(&call(&[("authorization", &ada)]).await)["content"].is_array());
+    // What is nobody's in particular, takes no login.
+    let url = url_of(&call(&[]).await);
+    let sent = Browser::default().open(&gateway, &url).await;
+    assert!(sent.header("location").unwrap().starts_with(&account.authority.issuer), "{sent:?}");
+}
+
+#[tokio::test]
+async fn nobody_logs_in_for_a_link_that_is_over_or_that_no_login_makes_theirs() {
+    let (idp, account) = (Idp::start().await, Account::start().await);
+    let mut config = idp.config(&account.entry());
+    config["identity"]["login"] = json!({"issuer": idp.issuer, "client_id": "gateway"});
+    let gateway = Gateway::start(&config);
+    let made_up = Browser::default().open(&gateway, &format!("{PUBLIC}/connect/made-up")).await;
+    assert_eq!((made_up.status(), made_up.header("location")), (404, None));
+    let ada = format!("Bearer {}", idp.token("ada"));
+    let call = async || {
+        let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+        Modern::new().request_with(&gateway, CALL, params, &[("authorization", &ada)]).await
+    };
+    let url = url_of(&call().await);
+    let sent = Browser::default().open(&gateway, &url).await;
+    assert!(sent.header("location").unwrap().starts_with(&idp.issuer), "a link of a user's: {sent:?}");
+    let mut browser = Browser::of(&idp, "ada");
+    let sent = browser.open(&gateway, &url).await;
+    let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    let used = Browser::default().open(&gateway, &url).await;
+    assert_eq!(used.status(), 404, "one that was used: {used:?}");
+}
+
+#[tokio::test]
+async fn an_account_outlives_a_restart_where_the_store_is_a_file() {
+    let account = Account::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("kept.db");
+    let config = json!({"servers": {"x": account.entry()}, "store": {"kind": "sqlite", "path": store}});
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
+    let mut browser = Browser::default();
+    let sent = browser.open(&gateway, &url).await;
+    let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
+    assert_eq!(done.status(), 200, "{done:?}");
+    drop(gateway);
+    let mode = std::fs::metadata(folder.path().join("kept.db.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__echo", "arguments": {}});
+    result_of(&Modern::new().request(&gateway, CALL, params).await);
+    assert_eq!(shown(&account.server), ["Bearer at-ada"]);
+    assert_eq!(account.authority.grants("authorization_code").len(), 1);
 }
 
 #[tokio::test]
@@ -209,7 +299,16 @@ async fn the_gateway_says_who_it_is_as_a_client() {
     let mut config = json!({"servers": {"x": account.entry()}, "public_url": PUBLIC});
     config["http"] = json!({"allowed_hosts": []});
     let gateway = Gateway::start(&config);
-    let document = gateway.get("/oauth/client.json").await.json();
-    assert_eq!(document["client_id"], json!(format!("{PUBLIC}/oauth/client.json")));
-    assert_eq!(document["redirect_uris"], json!([format!("{PUBLIC}/oauth/callback")]));
+    let digest = |issuer: &str| encode(sha256(issuer.as_bytes()));
+    let (one, other) = (digest(&account.authority.issuer), digest("https://other.example.com"));
+    for issuer in [&one, &other] {
+        let document = gateway.get(&format!("/oauth/client/{issuer}.json")).await.json();
+        assert_eq!(document["client_id"], json!(format!("{PUBLIC}/oauth/client/{issuer}.json")));
+        assert_eq!(document["redirect_uris"], json!([format!("{PUBLIC}/oauth/callback/{issuer}")]));
+    }
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let asked = Modern::new().request(&gateway, CALL, params).await;
+    let sent = Browser::default().open(&gateway, &url_of(&asked)).await;
+    let back = agreed(&sent, &account.authority.issuer, "ada");
+    assert!(back.starts_with(&format!("{PUBLIC}/oauth/callback/{one}?")), "{back}");
 }

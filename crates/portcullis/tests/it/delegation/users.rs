@@ -1,9 +1,14 @@
 //! Each user is called for with a token of their own.
 
+use std::sync::{Arc, Mutex};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::harness::Answer;
+use crate::harness::teller::SUBSCRIPTION_ID;
+use crate::harness::until;
 
 struct Scene {
     idp: Idp,
@@ -150,4 +155,147 @@ async fn a_server_that_trusts_the_gateway_is_told_who_calls_and_can_check_it() {
     assert_eq!(keys["keys"][0]["kid"], part(0)["kid"]);
     assert!(keys["keys"][0].get("d").is_none(), "{keys}");
     assert_ne!(token, idp.token("ada"));
+}
+
+#[tokio::test]
+async fn what_was_got_for_a_token_that_may_do_more_is_not_used_for_one_that_may_do_less() {
+    let scene = Scene::with(Fake::legacy(), exchange).await;
+    let call = async |scope: &str| {
+        let token = scene.idp.token_with("ada", &json!({"scope": scope, "jti": scope}));
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str())];
+        let params = json!({"name": "x__echo", "arguments": {}});
+        result_of(&Modern::new().request_with(&scene.gateway, "tools/call", params, &headers).await);
+        scene.server.seen().last().unwrap().header("authorization").unwrap().to_owned()
+    };
+    assert_eq!(call("admin mcp").await, "Bearer at-ada-admin-mcp");
+    assert_eq!(call("mcp").await, "Bearer at-ada", "by her weaker token, in a session of its own");
+    assert_eq!(call("mcp admin").await, "Bearer at-ada-admin-mcp");
+    assert_eq!(scene.authority.grants("token-exchange").len(), 2);
+    assert_eq!(scene.server.count("initialize"), 2);
+}
+
+/// What a server says to one of those who listen, by the token that they show.
+type Bell = tokio::sync::broadcast::Sender<(String, String)>;
+
+/// A server that tells each user of changes of their own lists.
+fn telling(bell: &Bell) -> Fake {
+    let bell = bell.clone();
+    let mut fake = Fake::modern();
+    fake.capabilities = json!({"tools": {"listChanged": true}, "prompts": {"listChanged": true}});
+    fake.on("subscriptions/listen", move |seen, mut answer| {
+        let (mut heard, token) = (bell.subscribe(), seen.header("authorization").unwrap().to_owned());
+        async move {
+            let stamp = json!({SUBSCRIPTION_ID: answer.id});
+            answer.open_stream().await;
+            let params = json!({"_meta": stamp, "notifications": seen.rpc["params"]["notifications"]});
+            let first = "notifications/subscriptions/acknowledged";
+            answer.event(&json!({"jsonrpc": "2.0", "method": first, "params": params})).await;
+            loop {
+                let (whose, method) = tokio::select! {
+                    Ok(told) = heard.recv() => told,
+                    () = answer.closed() => return,
+                };
+                if whose == token {
+                    let params = json!({"_meta": stamp});
+                    answer.event(&json!({"jsonrpc": "2.0", "method": method, "params": params})).await;
+                }
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_change_that_one_user_hears_of_is_nobody_elses() {
+    let (bell, _) = tokio::sync::broadcast::channel(16);
+    let scene = Scene::with(telling(&bell), exchange).await;
+    let listing = json!({"notifications": {"toolsListChanged": true, "promptsListChanged": true}});
+    let mut streams = Vec::new();
+    for subject in ["ada", "bob"] {
+        scene.ask(subject, "tools/list", json!({})).await;
+        let authorization = format!("Bearer {}", scene.idp.token(subject));
+        let client = Modern::new();
+        let mut connection = scene.gateway.connect().await;
+        let body = client.body("subscriptions/listen", listing.clone());
+        client.write(&mut connection, &body, &[("authorization", &authorization)]).await;
+        let head = connection.head().await.unwrap();
+        let mut events = connection.into_events(&head);
+        assert_eq!(events.message().await.unwrap()["params"]["notifications"], listing["notifications"]);
+        streams.push(events);
+    }
+    until("both to be listened to", async || bell.receiver_count() == 2).await;
+    let lists = |subject: &str| {
+        let shown = format!("Bearer at-{subject}");
+        let seen = scene.server.seen();
+        seen.iter()
+            .filter(|it| it.method() == "tools/list" && it.header("authorization") == Some(&shown))
+            .count()
+    };
+    // A feed that has just been opened looks for what was missed before.
+    until("both lists to be looked at once more", async || (lists("ada"), lists("bob")) == (2, 2)).await;
+    let tell = |subject: &str, list: &str| {
+        bell.send((format!("Bearer at-{subject}"), format!("notifications/{list}/list_changed"))).unwrap();
+    };
+    tell("ada", "tools");
+    assert_eq!(streams[0].message().await.unwrap()["method"], "notifications/tools/list_changed");
+    for subject in ["ada", "bob"] {
+        scene.ask(subject, "tools/list", json!({})).await;
+    }
+    assert_eq!((lists("ada"), lists("bob")), (3, 2), "and only hers is asked for again");
+    tell("bob", "prompts");
+    let heard = streams[1].message().await.unwrap();
+    assert_eq!(heard["method"], "notifications/prompts/list_changed", "the first that he hears: {heard}");
+}
+
+/// A Vault with one secret, `secret/crm`, for whoever logs in as `gw`; and what it is told to say.
+async fn vault(value: &Arc<Mutex<Option<String>>>) -> Upstream {
+    let value = value.clone();
+    Upstream::start(move |seen, answer: Answer| {
+        let value = value.clone();
+        async move {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            let known = seen.header("authorization") == Some("Bearer login");
+            let (status, document) = match (seen.path.as_str(), value.lock().unwrap().clone()) {
+                (_, None) => (503, json!({"errors": ["Vault is sealed"]})),
+                ("/v1/auth/approle/login", _) if body.contains(r#""secret_id":"canary""#) => {
+                    let auth = json!({"client_token": "login", "lease_duration": 3600, "renewable": true});
+                    (200, json!({"auth": auth}))
+                }
+                ("/v1/secret/data/crm", Some(value)) if known => {
+                    (200, json!({"lease_duration": 0, "data": {"data": {"token": value}, "metadata": {}}}))
+                }
+                _ => (403, json!({"errors": ["permission denied"]})),
+            };
+            answer.json(status, &document).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_secret_that_vault_keeps_is_sent_and_nothing_is_without_it() {
+    let value = Arc::new(Mutex::new(Some("s3cret".to_owned())));
+    let vault = vault(&value).await;
+    let server = Fake::modern().guarded("Bearer", |shown| shown == "Bearer s3cret").start().await;
+    let mut entry = server.config();
+    entry["credentials"] = json!({"kind": "static", "token": {"vault": "secret/crm#token"}});
+    let auth = json!({"kind": "approle", "role_id": "gw", "secret_id": "canary"});
+    let config = json!({
+        "servers": {"x": entry},
+        "secrets": {"vault": {"url": vault.url.trim_end_matches("/mcp"), "auth": auth}},
+    });
+    let gateway = Gateway::start(&config);
+    let params = json!({"name": "x__echo", "arguments": {}});
+    let call = async |gateway: &Gateway| Modern::new().request(gateway, "tools/call", params.clone()).await;
+    assert!(result_of(&call(&gateway).await)["content"].is_array());
+    assert_eq!(shown(&server), ["Bearer s3cret"]);
+    let log = gateway.log();
+    assert!(!log.contains("s3cret") && !log.contains("canary"));
+    // One that starts while the Vault is sealed serves, and sends nothing to that server.
+    *value.lock().unwrap() = None;
+    let sealed = Gateway::start(&config);
+    let refused = call(&sealed).await.text();
+    assert!(refused.contains("Vault") && !refused.contains("sealed"), "{refused}");
+    let bare = server.seen().iter().filter(|seen| seen.header("authorization").is_none()).count();
+    assert_eq!((bare, server.count("tools/call")), (0, 1), "nothing is sent without");
 }

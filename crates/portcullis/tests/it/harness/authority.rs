@@ -1,6 +1,7 @@
 //! An authorization server: its metadata, its tokens, and what it was asked.
 //!
-//! An access token says for whom it is: `at-SUBJECT`, or `at-code` for the code of a browser.
+//! An access token says for whom it is: `at-SUBJECT`, with the scopes of what was exchanged for it where they are others than
+//! `mcp`, or `at-code` for the code of a browser.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -78,5 +79,9 @@ pub(crate) fn field<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 fn subject(token: &str) -> String {
     let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Value = claims.and_then(|claims| serde_json::from_slice(&claims).ok()).unwrap_or_default();
-    claims["sub"].as_str().unwrap_or("nobody").to_owned()
+    let subject = claims["sub"].as_str().unwrap_or("nobody");
+    match claims["scope"].as_str() {
+        None | Some("mcp") => subject.to_owned(),
+        Some(scope) => format!("{subject}-{}", scope.replace(' ', "-")),
+    }
 }

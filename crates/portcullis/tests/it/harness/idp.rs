@@ -115,7 +115,8 @@ impl Idp {
     }
 }
 
-/// What a code of a test is worth, which is the name of whoever logged in, `~`, and the nonce of the login.
+/// What a code of a test is worth, which is the name of whoever logged in, `~`, and the nonce of the login; with an access
+/// token for the resource, where one is named.
 fn id_token(key: &Signer, issuer: &str, form: &[u8]) -> Value {
     let form = String::from_utf8_lossy(form);
     let code = form.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
@@ -125,7 +126,18 @@ fn id_token(key: &Signer, issuer: &str, form: &[u8]) -> Value {
         "groups": [format!("group-of-{subject}")],
     });
     let token = key.sign(&json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}), &claims);
-    json!({"id_token": token, "access_token": "x", "token_type": "Bearer"})
+    let resource = form.split('&').find_map(|pair| pair.strip_prefix("resource="));
+    let access = resource.map_or_else(
+        || "x".to_owned(),
+        |resource| {
+            let claims = json!({
+                "iss": issuer, "aud": resource.replace("%3A", ":").replace("%2F", "/"), "sub": subject,
+                "client_id": "gateway", "iat": now(), "exp": now() + 300, "jti": "of-a-login",
+            });
+            key.sign(&json!({"alg": "ES256", "typ": "at+jwt", "kid": "k1"}), &claims)
+        },
+    );
+    json!({"id_token": token, "access_token": access, "token_type": "Bearer"})
 }
 
 /// A P-256 key.

@@ -46,8 +46,9 @@ impl Scene {
 
     async fn get(&self, url: &str, cookies: &BTreeMap<String, String>) -> Response {
         let path = url.strip_prefix(PUBLIC).unwrap_or(url);
-        let cookie = field(cookies);
-        self.gateway.send("GET", path, &[("cookie", cookie.as_str())], b"").await
+        let cookies = fields(cookies);
+        let headers: Vec<_> = cookies.iter().map(|cookie| ("cookie", cookie.as_str())).collect();
+        self.gateway.send("GET", path, &headers, b"").await
     }
 
     pub(super) async fn form(&self, path: &str, params: &[(&str, &str)]) -> Response {
@@ -73,9 +74,10 @@ impl Scene {
         let text = page.text();
         let sealed = text.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
         let body = encoded(&[("request", sealed), ("answer", "allow")]);
-        let cookie = field(&cookies);
         // As a browser sends it: with the origin of the page.
-        let headers = [FORM, ("cookie", cookie.as_str()), ("origin", PUBLIC)];
+        let fields = fields(&cookies);
+        let mut headers = vec![FORM, ("origin", PUBLIC)];
+        headers.extend(fields.iter().map(|cookie| ("cookie", cookie.as_str())));
         let away = self.gateway.send("POST", "/as/consent", &headers, body.as_bytes()).await;
         assert_eq!(away.status(), 303, "{away:?}");
         keep(&mut cookies, &away);
@@ -121,8 +123,9 @@ fn keep(cookies: &mut BTreeMap<String, String>, answer: &Response) {
     }
 }
 
-fn field(cookies: &BTreeMap<String, String>) -> String {
-    cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+/// Each in a field of its own, as HTTP/2 has it (RFC 9113 section 8.2.3).
+fn fields(cookies: &BTreeMap<String, String>) -> Vec<String> {
+    cookies.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// A form; every byte that is not plain is escaped.
@@ -290,7 +293,8 @@ async fn what_is_refused_is_in_the_log_with_its_step_and_reason() {
     let foreign = [FORM, ("origin", "https://evil.example")];
     assert_eq!(scene.gateway.send("POST", "/as/consent", &foreign, b"answer=allow").await.status(), 403);
     let huge = "x".repeat(200 * 1024);
-    assert_eq!(scene.form("/as/token", &[("grant_type", &huge)]).await.status(), 400);
+    let answer = scene.form("/as/token", &[("grant_type", &huge)]).await;
+    assert_eq!((answer.status(), answer.text().contains("65536 bytes")), (413, true), "{answer:?}");
     for (method, path) in [
         ("GET", "/as/token"),
         ("POST", "/as/authorize"),
@@ -358,16 +362,37 @@ async fn a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_hos
     let front = Front::before(&host, ca.issue("localhost").server()).await;
     let origin = front.url("localhost").trim_end_matches("/mcp").to_owned();
     let trusted = json!({"internal": [origin], "ca": ca.write(folder.path(), "ca.pem")});
-    let scene = Scene::with(|config| config["identity"]["facade"]["documents"] = trusted).await;
-    for path in ["huge", "slow", "deep", "moved"] {
+    let scene = Scene::with(|config| config["identity"]["facade"]["documents"] = trusted.clone()).await;
+    for (path, status) in [("huge", 400), ("slow", 503), ("deep", 400), ("moved", 400)] {
         let id = format!("{origin}/{path}");
         let params = [("response_type", "code"), ("client_id", id.as_str()), ("redirect_uri", REDIRECT)];
         let answer = scene.gateway.get(&format!("/as/authorize?{}", encoded(&params))).await;
-        assert_eq!(answer.status(), 400, "{path}: {answer:?}");
+        assert_eq!(answer.status(), status, "{path}: {answer:?}");
     }
     assert!(scene.gateway.memory().peak < 200 << 20, "{:?}", scene.gateway.memory());
     let back = scene.back(&format!("{origin}/good"), REDIRECT, "ada").await;
     assert!(back.starts_with(REDIRECT), "{back}");
+    // With another authority it is nobody that is known, until the operator says so.
+    let page = async |scene: &Scene| {
+        let id = format!("{origin}/other");
+        let params = [("response_type", "code"), ("client_id", id.as_str()), ("redirect_uri", REDIRECT)];
+        let challenge = encode(sha256(VERIFIER.as_bytes()));
+        let more = [("code_challenge", challenge.as_str()), ("code_challenge_method", "S256")];
+        scene
+            .gateway
+            .get(&format!("/as/authorize?{}", encoded(&[&params[..], &more].concat())))
+            .await
+            .status()
+    };
+    let mut changed = trusted.clone();
+    changed["ca"] = json!(Authority::new().write(folder.path(), "other.pem"));
+    let other = Scene::with(|config| config["identity"]["facade"]["documents"] = changed).await;
+    assert_eq!(page(&other).await, 503);
+    let mut config = other.config.clone();
+    config["identity"]["facade"]["documents"] = trusted;
+    other.gateway.rewrite_config(&config);
+    other.gateway.logged("took up the configuration").await;
+    assert_eq!(page(&other).await, 200);
     // Nobody said so to another gateway.
     let strict = Scene::new().await;
     let id = format!("{origin}/good");

@@ -117,3 +117,39 @@ async fn what_is_revoked_ends_with_the_reload_and_nothing_else_does() {
     assert_eq!(scene.idp.asked("/jwks"), 1, "reloads keep the issuer's keys");
     until("the last words", async || scene.gateway.log().contains("\"reason\":\"revoked\"")).await;
 }
+
+/// What a connection is known by is what was shown on it, where it was shown, for as long as it counts.
+#[tokio::test]
+async fn on_one_connection_each_request_is_whoever_makes_it() {
+    let scene = Scene::new().await;
+    let mut connection = scene.gateway.connect().await;
+    let (ada, eve) = (scene.idp.token_with("ada", &json!({"jti": "of-ada"})), scene.idp.token("eve"));
+    let mut ask = async |path: &str, headers: &[(&str, &str)]| {
+        let body = Modern::at(path).body("tools/call", json!({"name": "x__echo", "arguments": {}}));
+        let own = Modern::headers(&body);
+        let mut all: Vec<_> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        all.extend(headers);
+        connection.send("POST", path, &all, body.to_string().as_bytes()).await.status()
+    };
+    let (of_ada, of_eve) = (bearer(&ada), bearer(&eve));
+    let (ada, eve) = ([("authorization", of_ada.as_str())], [("authorization", of_eve.as_str())]);
+    for (what, path, headers, status) in [
+        ("first", "/mcp", &ada[..], 200),
+        ("again", "/mcp", &ada, 200),
+        ("elsewhere", "/mcp/s/x", &ada, 401),
+        ("in the URL as well", "/mcp?access_token=x", &ada, 400),
+        ("twice", "/mcp", &[ada[0], ada[0]], 400),
+        ("nobody", "/mcp", &[], 401),
+        ("somebody else", "/mcp", &eve, 200),
+        ("ada once more", "/mcp", &ada, 200),
+    ] {
+        assert_eq!(ask(path, headers).await, status, "{what}");
+    }
+    let mut config = scene.idp.config(&scene.upstream.config());
+    config["identity"]["revoked"] = json!({"file": "revoked.json"});
+    std::fs::write(scene.gateway.folder().join("revoked.json"), json!({"tokens": ["of-ada"]}).to_string())
+        .unwrap();
+    scene.gateway.rewrite_config(&config);
+    until("the end of a token", async || ask("/mcp", &ada).await == 401).await;
+    assert_eq!(ask("/mcp", &eve).await, 200);
+}

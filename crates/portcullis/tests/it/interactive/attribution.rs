@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{ASKING_CHILD, CALL, accepted, asked, call, form, got, legacy_client, modern_client, respond};
+use super::{
+    ASKING_CHILD, CALL, accepted, asked, call, form, got, legacy_client, modern_client, respond, sampling,
+};
 use crate::harness::fake::text;
 use crate::harness::{Answer, Child, Fake, Gateway, within};
 
@@ -102,6 +104,92 @@ handlers[None] = answered
     assert_eq!(question["params"]["message"], "second?");
     respond(&bob, &gateway, &question["id"], &accepted("Bob")).await;
     assert_eq!(got(&events.message().await.unwrap()["result"]), accepted("Bob"));
+}
+
+/// The script of a child that collects calls until it has as many as each says, then asks for all of them at once, the last
+/// first, and answers each with what it got.
+const ASKING_TOGETHER: &str = r#"
+together, waiting = [], {}
+def call(request):
+    arguments = request["params"]["arguments"]
+    if "name" not in arguments:
+        return text(request, "quiet")
+    together.append(request)
+    if len(together) < arguments["of"]:
+        return
+    for request in reversed(together):
+        id = "ask-%s" % request["id"]
+        waiting[id] = request
+        send(dict(request["params"]["arguments"]["question"], id=id))
+    together.clear()
+def answered(message):
+    text(waiting.pop(message["id"]), json.dumps(message.get("result") or message["error"]["message"]))
+handlers["tools/call"] = call
+handlers[None] = answered
+"#;
+
+fn together(of: usize, name: &str, question: &Value) -> Value {
+    json!({"name": name, "of": of, "question": question})
+}
+
+#[tokio::test]
+async fn the_calls_of_one_session_that_ask_at_once_are_all_answered() {
+    let child = Child::new(ASKING_TOGETHER).await;
+    let gateway = Gateway::before(&child.config());
+    let session = legacy_client(&gateway).await;
+    // What was seen to answer without asking has no conversation to itself.
+    session.call(&gateway, "echo", json!({})).await;
+    let run = async |id: u64, name: &str| {
+        let (_, mut events) = session.stream(&gateway, &call(id, &together(3, name, &form(name)))).await;
+        loop {
+            let message = events.message().await.expect("the answer");
+            if message["method"] == "elicitation/create" {
+                let asked = message["params"]["message"].as_str().unwrap();
+                respond(&session, &gateway, &message["id"], &accepted(asked)).await;
+            } else if message["id"] == id {
+                return got(&message["result"]);
+            } else {
+                assert_eq!(message["method"], "notifications/cancelled", "{message}");
+            }
+        }
+    };
+    let all = tokio::join!(run(11, "one"), run(12, "two"), run(13, "three"));
+    assert_eq!(<[_; 3]>::from(all), [accepted("one"), accepted("two"), accepted("three")]);
+}
+
+#[tokio::test]
+async fn what_several_clients_calls_ask_at_once_is_refused_and_the_next_calls_are_kept_apart() {
+    for (question, refusal) in [
+        (form("who?"), json!({"action": "cancel"})),
+        (
+            sampling(),
+            json!(
+                "several calls are under way, and nothing says which of them this is about; call again, and they are kept apart"
+            ),
+        ),
+    ] {
+        let child = Child::new(ASKING_TOGETHER).await;
+        let gateway = Gateway::before(&child.config());
+        let (ann, bob) = (legacy_client(&gateway).await, legacy_client(&gateway).await);
+        ann.call(&gateway, "echo", json!({})).await;
+        let run = async |session: &crate::harness::Legacy| {
+            got(&session.call(&gateway, "echo", together(2, "both", &question)).await)
+        };
+        let (one, other) = tokio::join!(run(&ann), run(&bob));
+        assert_eq!([one, other], [refusal.clone(), refusal], "nobody is asked what may be another's");
+        let again = async |session: &crate::harness::Legacy, name: &str| {
+            let (_, mut events) = session.stream(&gateway, &call(2, &together(1, name, &form(name)))).await;
+            let question = asked(&mut events, "elicitation/create").await;
+            assert_eq!(question["params"]["message"], name);
+            (events, question["id"].clone())
+        };
+        // Neither answers before both are asked.
+        let ((mut of_ann, anns), (mut of_bob, bobs)) = tokio::join!(again(&ann, "Ann"), again(&bob, "Bob"));
+        respond(&bob, &gateway, &bobs, &accepted("Bob")).await;
+        assert_eq!(got(&of_bob.message().await.unwrap()["result"]), accepted("Bob"));
+        respond(&ann, &gateway, &anns, &accepted("Ann")).await;
+        assert_eq!(got(&of_ann.message().await.unwrap()["result"]), accepted("Ann"));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,211 @@
+//! Tools that find tools: what they find, what they show, and that they are no way around anything.
+
+use serde_json::{Value, json};
+
+use crate::harness::fake::tool;
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream};
+use crate::interactive::{ASKING_CHILD, accepted, everything, form, got};
+
+const FIND: &str = "hub__search";
+const TELL: &str = "hub__describe";
+const CALL: &str = "hub__call";
+
+fn saying(name: &str, description: &str) -> Value {
+    json!({"name": name, "description": description, "inputSchema": {"type": "object", "properties": {"a": {"type": "integer"}}}})
+}
+
+/// A calendar of the old era and a forge of the new.
+async fn servers() -> [Upstream; 2] {
+    let calendar = vec![saying("create_event", "Adds an event to a calendar"), tool("list_events")];
+    let forge = vec![saying("open_issue", "Reports a bug"), saying("merge", "Merges a pull request")];
+    [Fake::legacy().tools(calendar).start().await, Fake::modern().tools(forge).start().await]
+}
+
+fn config(servers: &[Upstream; 2], tools: &str) -> Value {
+    json!({
+        "servers": {"calendar": servers[0].config(), "forge": servers[1].config()},
+        "discovery": {"tools": tools},
+    })
+}
+
+fn listed(list: &Value) -> Vec<&str> {
+    list["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect()
+}
+
+const THREE: [&str; 3] = [FIND, TELL, CALL];
+const FOUR: [&str; 4] =
+    ["calendar__create_event", "calendar__list_events", "forge__open_issue", "forge__merge"];
+
+#[tokio::test]
+async fn they_are_listed_as_configured_and_what_is_not_listed_can_be_called() {
+    let servers = servers().await;
+    for (tools, expected) in
+        [("off", FOUR.to_vec()), ("beside", [&THREE[..], &FOUR].concat()), ("instead", THREE.to_vec())]
+    {
+        let gateway = Gateway::start(&config(&servers, tools));
+        let (client, session) = (Modern::new(), Legacy::open(&gateway).await);
+        assert_eq!(listed(&client.result(&gateway, "tools/list", json!({})).await), expected, "{tools}");
+        assert_eq!(listed(&session.result(&gateway, "tools/list", json!({})).await), expected, "{tools}");
+        client.call(&gateway, "forge__merge", json!({})).await;
+        session.call(&gateway, "calendar__create_event", json!({})).await;
+        let own = Modern::at("/mcp/s/forge");
+        assert_eq!(listed(&own.result(&gateway, "tools/list", json!({})).await), ["open_issue", "merge"]);
+        let answer =
+            client.request(&gateway, "tools/call", json!({"name": FIND, "arguments": {"query": "x"}})).await;
+        assert_eq!(answer.json().get("error").is_some(), tools == "off", "{tools}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_eras_find_describe_and_call() {
+    let servers = servers().await;
+    let gateway = Gateway::start(&config(&servers, "instead"));
+    let (client, session) = (Modern::new(), Legacy::open(&gateway).await);
+    let call = async |modern: bool, name: &str, arguments: Value| {
+        if modern {
+            client.call(&gateway, name, arguments).await
+        } else {
+            session.call(&gateway, name, arguments).await
+        }
+    };
+    for modern in [true, false] {
+        let found = call(modern, FIND, json!({"query": "put an event into my calendar"})).await;
+        let content = &found["structuredContent"];
+        assert_eq!(content["tools"][0]["name"], FOUR[0], "{found}");
+        assert_eq!(content["tools"][0]["arguments"], json!(["a"]));
+        let text: Value = serde_json::from_str(found["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(text, *content);
+        let told = call(modern, TELL, json!({"names": [FOUR[0], "forge__none"]})).await;
+        let told = &told["structuredContent"];
+        assert_eq!(told["tools"][0]["inputSchema"]["properties"]["a"]["type"], "integer");
+        assert_eq!((listed(told), &told["unknown"]), (vec![FOUR[0]], &json!(["forge__none"])));
+        call(modern, CALL, json!({"name": FOUR[0], "arguments": {"a": 1}})).await;
+        call(modern, CALL, json!({"name": FOUR[3]})).await;
+    }
+    let sent = servers[0].nth("tools/call", 2).await.rpc;
+    assert_eq!(
+        (&sent["params"]["name"], &sent["params"]["arguments"]),
+        (&json!("create_event"), &json!({"a": 1}))
+    );
+    let sent = servers[1].nth("tools/call", 2).await.rpc;
+    assert_eq!((&sent["params"]["name"], &sent["params"]["arguments"]), (&json!("merge"), &json!({})));
+    let list = client.result(&gateway, "tools/list", json!({})).await;
+    assert_eq!((&list["cacheScope"], &list["ttlMs"]), (&json!("private"), &json!(0)));
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_refused_with_what_to_do() {
+    let servers = servers().await;
+    let gateway = Gateway::start(&config(&servers, "beside"));
+    let client = Modern::new();
+    for (name, arguments, why) in [
+        (FIND, json!({}), "`query` must be a string"),
+        (FIND, json!({"query": "x".repeat(1_001)}), "may have 1000 characters"),
+        (FIND, json!({"query": "x", "limit": 0}), "from 1 to 50"),
+        (FIND, json!({"query": "x", "limit": "5"}), "from 1 to 50"),
+        (TELL, json!({"names": []}), "1 to 20 names"),
+        (TELL, json!({"names": ["a", 1]}), "1 to 20 names"),
+        (TELL, json!({"names": vec!["a"; 21]}), "1 to 20 names"),
+        (CALL, json!({}), "`name` must be the name of a tool"),
+        (CALL, json!({"name": CALL, "arguments": {"name": FOUR[0]}}), "by its own name"),
+        (CALL, json!({"name": FOUR[0], "arguments": [1]}), "must be an object"),
+    ] {
+        let params = json!({"name": name, "arguments": arguments});
+        let answer = client.request(&gateway, "tools/call", params).await.json();
+        assert_eq!(answer["error"]["code"], -32602, "{name} {arguments}: {answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(why), "{name} {arguments}: {answer}");
+    }
+    let nothing = client.call(&gateway, FIND, json!({"query": "xylophone"})).await;
+    assert_eq!(nothing["structuredContent"]["tools"], json!([]));
+    assert_eq!(servers.iter().map(|server| server.count("tools/call")).sum::<usize>(), 0);
+}
+
+#[tokio::test]
+async fn they_know_and_call_only_what_is_there_for_the_caller() {
+    let servers = servers().await;
+    let mut config = config(&servers, "instead");
+    config["policy"] = json!({
+        "files": ["p.cedar"], "roles": {},
+        "arguments": {"a": "integer"},
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let policies = r#"
+        permit (principal, action, resource);
+        forbid (principal, action, resource == Tool::"forge/merge");
+        forbid (principal, action, resource in Server::"calendar");
+        forbid (principal, action == Action::"tools/call", resource == Tool::"forge/open_issue")
+        when { context.args has a && context.args.a == 1 };
+    "#;
+    std::fs::write(folder.path().join("p.cedar"), policies).unwrap();
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    let client = Modern::new();
+    for query in ["merge a pull request", "create an event", "bug", "merg"] {
+        let found = client.call(&gateway, FIND, json!({"query": query, "limit": 50})).await;
+        let found = listed(&found["structuredContent"]).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        assert!(found.iter().all(|name| name == FOUR[2]), "{query}: {found:?}");
+    }
+    let told = client.call(&gateway, TELL, json!({"names": FOUR})).await;
+    assert_eq!(listed(&told["structuredContent"]), [FOUR[2]]);
+    client.call(&gateway, CALL, json!({"name": FOUR[2], "arguments": {"a": 2}})).await;
+    let nothing = |name: &str| json!({"name": CALL, "arguments": {"name": name, "arguments": {"a": 1}}});
+    for denied in [FOUR[0], FOUR[2], FOUR[3]] {
+        let answer = client.request(&gateway, "tools/call", nothing(denied)).await;
+        let direct = json!({"name": denied, "arguments": {"a": 1}});
+        let direct = client.request(&gateway, "tools/call", direct).await;
+        assert_eq!(
+            (answer.status(), &answer.json()["error"]),
+            (direct.status(), &direct.json()["error"]),
+            "{denied}"
+        );
+        assert_eq!(answer.json()["error"]["code"], -32602);
+    }
+    assert_eq!((servers[0].count("tools/call"), servers[1].count("tools/call")), (0, 1));
+}
+
+/// A tool that asks in the middle of its call does so behind `hub__call`, too, and what is answered is bound to that call.
+#[tokio::test]
+async fn a_tool_that_asks_is_answered_through_them() {
+    let child = Child::new(ASKING_CHILD).await;
+    let gateway =
+        Gateway::start(&json!({"servers": {"one": child.config()}, "discovery": {"tools": "instead"}}));
+    let client = Modern::new().with_meta("io.modelcontextprotocol/clientCapabilities", everything());
+    let arguments = json!({"name": "one__echo", "arguments": {"ask": [form("who?")]}});
+    let round = client.call(&gateway, CALL, arguments.clone()).await;
+    let (key, asked) = round["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(*asked, form("[one] who?"));
+    let answer = |arguments: Value| {
+        json!({
+            "name": CALL, "arguments": arguments, "requestState": round["requestState"],
+            "inputResponses": {key: accepted("me")},
+        })
+    };
+    let other = json!({"name": "one__echo", "arguments": {"ask": []}});
+    let refused = client.request(&gateway, "tools/call", answer(other)).await.json();
+    assert!(refused["error"]["message"].as_str().unwrap().contains("requestState"), "{refused}");
+    let result = client.result(&gateway, "tools/call", answer(arguments)).await;
+    assert_eq!(got(&result), json!([accepted("me")]));
+}
+
+#[tokio::test]
+async fn a_change_of_one_servers_tools_is_found() {
+    let servers = servers().await;
+    let gateway = Gateway::start(&config(&servers, "instead"));
+    let client = Modern::new();
+    let found = async |query: &str| {
+        let found = client.call(&gateway, FIND, json!({"query": query})).await;
+        listed(&found["structuredContent"]).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(found("bug").await, [FOUR[2]]);
+    let third =
+        Fake::modern().tools(vec![saying("translate", "Puts a text into another language")]).start().await;
+    let mut more = config(&servers, "instead");
+    more["servers"]["words"] = third.config();
+    gateway.rewrite_config(&more);
+    gateway.logged("configuration").await;
+    crate::harness::within("the new server", async {
+        while found("another language").await != ["words__translate"] {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
