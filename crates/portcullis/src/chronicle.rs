@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use portcullis_audit::Kind;
+use portcullis_audit::{Kind, worm};
 use portcullis_config::{AuditMode, Settings};
 use portcullis_gateway::Evidence;
 
@@ -14,11 +15,12 @@ use crate::policy::versions::{self, Trigger};
 
 /// Writes to the evidence log, where there is one.
 #[derive(Clone)]
-pub(crate) struct Chronicle(Option<Arc<Evidence>>);
+pub(crate) struct Chronicle(Option<Arc<Evidence>>, Option<PathBuf>);
 
 impl Chronicle {
-    pub(crate) fn new(evidence: Option<Arc<Evidence>>) -> Self {
-        Self(evidence)
+    /// `checkpoints` is the second folder for them.
+    pub(crate) fn new(evidence: Option<Arc<Evidence>>, checkpoints: Option<PathBuf>) -> Self {
+        Self(evidence, checkpoints)
     }
 
     /// The gateway is about to serve.
@@ -46,7 +48,18 @@ impl Chronicle {
         self.tell(Kind::Gateway, &[("what", "stopped".to_owned())]).await;
         if let Some(evidence) = self.0.clone() {
             // What is left is written by then, or said to be lost.
-            let _ = tokio::task::spawn_blocking(move || evidence.close()).await;
+            let folder = self.1.clone();
+            let closing = tokio::task::spawn_blocking(move || {
+                evidence.close();
+                let last = evidence.log().checkpoints().borrow().clone();
+                // Whoever copies checkpoints while the gateway serves does not get to see this one.
+                if let (Some(folder), Some(note)) = (folder, last)
+                    && let Err(error) = worm::keep(&folder, &note)
+                {
+                    tracing::error!(%error, "the last checkpoint is not in `audit.checkpoints`");
+                }
+            });
+            let _ = closing.await;
         }
     }
 

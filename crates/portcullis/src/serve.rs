@@ -90,7 +90,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
     let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
         .map_err(|error| Usage(error.to_string()))?;
-    let chronicle = Chronicle::new(evidence);
+    let chronicle =
+        Chronicle::new(evidence, settings.audit.as_ref().and_then(|audit| audit.checkpoints.clone()));
     chronicle.started(&settings).await?;
     chronicle.policies(&settings, Trigger::Start).await;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;

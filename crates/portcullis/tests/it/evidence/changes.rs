@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{events, events_in, start, start_in, until};
-use crate::harness::{Fake, Legacy, Modern, signal};
+use crate::harness::{Fake, Gateway, Legacy, Modern, signal};
 
 fn write_policies(folder: &Path, text: &str) {
     std::fs::write(folder.join("draft"), text).unwrap();
@@ -37,6 +37,26 @@ async fn starts_and_stops_are_told_and_the_log_goes_on_after_them() {
     let again = start_in(copy, "normal", &json!({"servers": {"x": upstream.config()}}));
     until(&again, "another start", 2, |event| event["detail"]["what"] == "started").await;
     assert_eq!(events_in(&again.folder().join("audit"))[..3], all[..]);
+}
+
+#[tokio::test]
+async fn checkpoints_go_to_a_second_folder_the_last_one_too() {
+    let upstream = Fake::modern().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let copies = folder.path().join("copies");
+    std::fs::create_dir(&copies).unwrap();
+    let audit = json!({"node": "gw", "checkpoints": copies, "checkpoint_interval": "100ms"});
+    let config = json!({"servers": {"x": upstream.config()}, "audit": audit});
+    let mut gateway = Gateway::start_in(folder, &config, &[]);
+    let count = || std::fs::read_dir(&copies).unwrap().count();
+    crate::harness::until("a checkpoint", async || count() > 0).await;
+    signal(gateway.pid(), Signal::TERM);
+    assert!(gateway.process().wait().unwrap().success());
+    let mut names: Vec<_> = std::fs::read_dir(&copies).unwrap().map(|file| file.unwrap().path()).collect();
+    names.sort();
+    let last = std::fs::read_to_string(names.last().unwrap()).unwrap();
+    let events = events(&gateway).len();
+    assert!(last.starts_with(&format!("portcullis/audit/gw\n{events}\n")), "{last}");
 }
 
 #[tokio::test]

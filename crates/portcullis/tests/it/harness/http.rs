@@ -205,6 +205,11 @@ impl Connection {
     /// The answer's body as an event stream.
     pub(crate) fn into_events(self, head: &Head) -> Events {
         assert!(head.is_stream(), "{head:?}");
+        self.into_lines(head)
+    }
+
+    /// The answer's body as a stream of something else, which [`Events::bytes`] reads.
+    pub(crate) fn into_lines(self, head: &Head) -> Events {
         Events { framing: head.framing(), connection: self, text: Vec::new() }
     }
 
