@@ -9,11 +9,13 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use portcullis_audit::payloads::Keep;
+use portcullis_audit::retention::{self, Policy};
 use portcullis_audit::{Keyring, Log, Mode, OpenError, Segments, Signer, worm};
 use portcullis_config::{Audit, AuditMode, Secret};
 use portcullis_gateway::Evidence;
@@ -25,6 +27,8 @@ use crate::Usage;
 const SIGNING_KEY: &str = "signing-key";
 /// The file of what digests, pseudonyms and data keys are derived from.
 const SECRET: &str = "secret";
+/// How often events are looked for that have been kept long enough.
+const REMOVE: Duration = Duration::from_hours(6);
 /// The folder's files of keys are no longer than this, in bytes.
 const LONGEST_KEY: u64 = 4096;
 
@@ -55,7 +59,24 @@ pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>
     if let Some(folder) = &audit.checkpoints {
         tokio::spawn(copy_checkpoints(log.clone(), folder.clone()));
     }
+    let policy =
+        Policy { default: Duration::from_hours(24 * u64::from(audit.retention_days)), ..Policy::default() };
+    tokio::spawn(remove_old(log.clone(), policy));
     Ok(Some(Evidence::new(log)))
+}
+
+/// Removes events that have been kept for as long as they are to be, for as long as it is awaited.
+async fn remove_old(log: Log, policy: Policy) {
+    loop {
+        match retention::apply(&log, &policy, SystemTime::now()).await {
+            Ok((0, 0)) => {}
+            Ok((events, keys)) => {
+                tracing::info!(events, keys, "what was kept long enough is removed from the evidence log");
+            }
+            Err(error) => tracing::error!(%error, "what was kept long enough is still in the evidence log"),
+        }
+        tokio::time::sleep(REMOVE).await;
+    }
 }
 
 /// Writes each checkpoint to a second folder as well, for as long as it is awaited.

@@ -18,12 +18,12 @@ use tempfile::TempDir;
 use crate::harness::{Gateway, within};
 
 /// A gateway that keeps evidence, before these servers.
-fn start(mode: &str, more: &Value) -> Gateway {
-    start_in(tempfile::tempdir().unwrap(), mode, more)
+fn start(mode: &str, rest: &Value) -> Gateway {
+    start_in(tempfile::tempdir().unwrap(), mode, rest)
 }
 
-fn start_in(folder: TempDir, mode: &str, more: &Value) -> Gateway {
-    let mut config = more.clone();
+fn start_in(folder: TempDir, mode: &str, rest: &Value) -> Gateway {
+    let mut config = rest.clone();
     config["audit"] = json!({"mode": mode, "node": "gw"});
     Gateway::start_in(folder, &config, &[])
 }

@@ -1,5 +1,6 @@
 //! What happens to the gateway itself, to its policies and settings, and to the streams and sessions of its clients.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -27,7 +28,6 @@ async fn starts_and_stops_are_told_and_the_log_goes_on_after_them() {
     assert!(all[0]["detail"]["configuration"].as_str().unwrap().starts_with("sha256:"));
     assert_eq!((&all[0]["detail"]["mode"], &all[0]["node"]["name"]), (&json!("normal"), &json!("gw")));
     // The keys that were made are for the owner alone, and the same log goes on.
-    use std::os::unix::fs::PermissionsExt as _;
     let audit = gateway.folder().join("audit");
     for key in ["signing-key", "secret"] {
         assert_eq!(std::fs::metadata(audit.join(key)).unwrap().permissions().mode() & 0o777, 0o600, "{key}");
