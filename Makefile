@@ -22,12 +22,13 @@ CARGO_FUZZ_VERSION := 0.13.2
 
 BIN := target/release/portcullis
 BENCH := target/release/portcullis-bench
+FILL := target/release/examples/fill
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps discovery-short guard-short
+  bench-quick steps discovery-short guard-short evidence
 
 ##@ Use
 
@@ -127,6 +128,11 @@ discovery-short: release ## Search among 5,000 tools of 300 servers, with loose 
 	@tests/system-packages python3
 	@tests/discovery/run.py --bin $(BIN)
 
+.PHONY: evidence
+evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs
+	@tests/system-packages python3
+	@tests/evidence/run.py --bin $(BIN) --fill $(FILL)
+
 .PHONY: steps
 steps: toolchain ## Run the benches of identity and policy briefly, with generous bounds
 	@tests/system-packages python3
@@ -171,6 +177,17 @@ soak-clients: release ## 200 clients for ten minutes while servers are killed; w
 	} | tee target/soak-clients.md
 	@mv target/soak-clients.md docs/soak-clients.md
 
+.PHONY: evidence-kills
+evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict; writes docs/evidence-kills.md
+	@KILLS=200 cargo test --locked --quiet --package portcullis --test it -- --nocapture --exact \
+	  evidence::kills::whatever_was_answered_before_a_kill_is_in_the_log_once | tee target/evidence-kills.txt
+	@{ \
+	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. After each kill every call that a client saw answered is looked for in the log; after the last the log is verified.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)"; \
+	  grep -o 'kills: .*' target/evidence-kills.txt && printf '```\n'; \
+	} > target/evidence-kills.md
+	@mv target/evidence-kills.md docs/evidence-kills.md
+
 .PHONY: matrix
 matrix: release peers ## Every client with every kind of server, directly too; writes docs/compatibility.md
 	@tests/matrix/run.py --bin $(BIN) --out docs/compatibility.md
@@ -193,6 +210,15 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	    -- -max_total_time=$(SECONDS_EACH) -dict=fuzz/mcp.dict -print_final_stats=1; \
 	done
 
+.PHONY: evidence-long
+evidence-long: release release-fill ## Verify 1,000,000 events; writes docs/evidence.md
+	@{ \
+	  printf '# Evidence: how long verifying takes\n\nMade by `make evidence-long` (`tests/evidence/run.py --speed 1000000`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
+	  tests/evidence/run.py --bin $(BIN) --fill $(FILL) --speed 1000000 && printf '```\n'; \
+	} | tee target/evidence.md
+	@mv target/evidence.md docs/evidence.md
+
 ##@ Maintain
 
 .PHONY: generate
@@ -209,7 +235,7 @@ clean-peers: ## Remove the npm and PyPI packages that the tests and the quicksta
 	done
 
 # What the others stand on.
-.PHONY: toolchain nextest peers release release-bench
+.PHONY: toolchain nextest peers release release-bench release-fill
 
 toolchain:
 	@command -v cargo >/dev/null || { echo 'Rust is missing; install it from https://rustup.rs' >&2; exit 3; }
@@ -227,3 +253,6 @@ release: toolchain
 
 release-bench: toolchain
 	@cargo build --release --locked --quiet -p portcullis -p portcullis-bench
+
+release-fill: toolchain
+	@cargo build --release --locked --quiet -p portcullis-audit --example fill

@@ -23,12 +23,15 @@ EDGES = {
     # The store is for its tests.
     "portcullis-identity": {"portcullis-model", "portcullis-store"},
     "portcullis-store": {"portcullis-model"},
+    # The store is for its tests.
+    "portcullis-audit": {"portcullis-model", "portcullis-store"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
     # The store is for its tests.
     "portcullis-oversight": {"portcullis-mcp", "portcullis-model", "portcullis-store"},
     "portcullis-guard": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
+        "portcullis-audit",
         "portcullis-config",
         "portcullis-guard",
         "portcullis-hub",
@@ -40,6 +43,7 @@ EDGES = {
         "portcullis-telemetry",
     },
     "portcullis": {
+        "portcullis-audit",
         "portcullis-config",
         "portcullis-gateway",
         "portcullis-guard",

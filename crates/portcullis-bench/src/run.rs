@@ -5,6 +5,7 @@
 //! ratios where a ratio is promised and absolute figures where those are.
 
 mod elicitation;
+mod evidence;
 mod gateway;
 mod layers;
 mod listing;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::elicitation::Elicitations;
+use self::evidence::Evidence;
 use self::gateway::Gateway;
 use self::layers::Layers;
 use self::listing::Lists;
@@ -77,6 +79,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
         found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
         found.layers = layers::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
         found.guard = layers::measure_guard(program, scratch.path(), &upstream.endpoint, &scale)?;
+        found.evidence = evidence::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
         found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
         let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
         found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
@@ -88,15 +91,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if let Some(file) = &options.out {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let of = |layers: &'_ Layers| layers.wrong.clone();
-    let (in_layers, in_guard) = (of(&found.layers), of(&found.guard));
-    let in_layers = in_layers.as_ref().or(in_guard.as_ref()).map(|(count, first)| (*count, first.as_str()));
-    let wrong = [found.matrix.wrong(), found.elicitations.wrong(), in_layers];
+    let (matrix, elicitations) = (found.matrix.wrong(), found.elicitations.wrong());
+    let layers = [&found.layers.wrong, &found.guard.wrong, &found.evidence.wrong];
+    let [layers, guard, evidence] =
+        layers.map(|wrong| wrong.as_ref().map(|(count, first)| (*count, first.as_str())));
+    let wrong = [matrix, elicitations, layers, guard, evidence];
     for (count, first) in wrong.iter().flatten() {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
     }
     let held = targets::held(&verdicts, options.quick, options.strict);
-    Ok(wrong == [None; 3] && held)
+    Ok(wrong == [None; 5] && held)
 }
 
 /// All that a run found.
@@ -106,6 +110,7 @@ struct Found {
     elicitations: Elicitations,
     layers: Layers,
     guard: Layers,
+    evidence: Evidence,
     /// `None` without a gateway.
     memory: Option<Memory>,
     lists: Vec<Lists>,

@@ -4,6 +4,7 @@
 //! report holds no error.
 
 mod apps;
+mod audit;
 mod calls;
 mod credentials;
 mod facade;
@@ -54,6 +55,7 @@ pub(crate) fn check(
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
+        audit: audit::audit(&mut check, file.audit.as_ref()),
         discovery: discovery(&mut check, file),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),

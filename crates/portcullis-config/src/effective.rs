@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery, Dpop, Each, EraPin,
-    Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat,
-    OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Region, Secret, SecretVault,
-    Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
+    Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery,
+    Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
+    Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
+    Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -32,6 +32,7 @@ pub fn effective(settings: &Settings) -> Value {
         "servers": servers,
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
+        "audit": settings.audit.as_ref().map(audit),
         "discovery": { "tools": match settings.discovery {
             Discovery::Off => "off",
             Discovery::Beside => "beside",
@@ -76,10 +77,7 @@ pub fn effective(settings: &Settings) -> Value {
             },
             "otlp": settings.telemetry.otlp.as_ref().map(otlp),
             "metrics": settings.telemetry.metrics,
-            "allow": settings.telemetry.allow.as_ref().map(|allow| json!({
-                "groups": allow.groups,
-                "principals": allow.principals,
-            })),
+            "allow": settings.telemetry.allow.as_ref().map(readers),
         },
         "workers": settings.workers,
     }))
@@ -157,6 +155,28 @@ fn flow(flow: &Flow) -> Value {
         "window": show_duration(flow.window),
         "per": if flow.per_session { "session" } else { "principal" },
     })
+}
+
+fn audit(audit: &Audit) -> Value {
+    json!({
+        "mode": match audit.mode {
+            AuditMode::Strict => "strict",
+            AuditMode::Normal => "normal",
+        },
+        "path": audit.path.display().to_string(),
+        "node": audit.node,
+        "key": audit.key.as_ref().map(secret),
+        "secret": audit.secret.as_ref().map(secret),
+        "retention_days": audit.retention_days,
+        "payloads": if audit.keeps_payloads { "encrypted" } else { "digest" },
+        "checkpoint_interval": show_duration(audit.checkpoint_interval),
+        "checkpoints": audit.checkpoints.as_ref().map(|path| path.display().to_string()),
+        "allow": audit.allow.as_ref().map(readers),
+    })
+}
+
+fn readers(readers: &Readers) -> Value {
+    json!({ "groups": readers.groups, "principals": readers.principals })
 }
 
 fn fact(kind: FactKind) -> &'static str {

@@ -9,6 +9,7 @@
 //! This crate reads the configuration file and the files it names. It does not watch them, connect to
 //! anything, or know how the settings are used.
 
+mod audit;
 mod calls;
 mod cases;
 mod check;
@@ -36,6 +37,7 @@ mod settings;
 mod slug;
 mod units;
 
+pub use audit::{Audit, AuditMode};
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
 pub use check::read_vault_key as vault_key;

@@ -4,6 +4,7 @@
 //! reference page. Values that need more than a type (addresses, durations, sizes, paths) stay text here and are
 //! checked on the way to [`crate::Settings`]. Nothing outside this crate sees these types.
 
+mod audit;
 mod calls;
 pub(crate) mod credentials;
 mod facade;
@@ -21,6 +22,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use audit::{Audit, AuditMode, AuditPayloads};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{
@@ -75,6 +77,8 @@ pub(crate) struct File {
     pub(crate) secrets: secrets::Secrets,
     /// Who may do what.
     pub(crate) policy: Option<Policy>,
+    /// What is kept as evidence.
+    pub(crate) audit: Option<Audit>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.

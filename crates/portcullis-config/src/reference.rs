@@ -36,6 +36,7 @@ pub fn reference() -> String {
         ("`secrets`", "Secrets"),
         ("`secrets.vault`", "SecretVault"),
         ("`policy`", "Policy"),
+        ("`audit`", "Audit"),
         ("`discovery`", "Discovery"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),
@@ -50,7 +51,7 @@ pub fn reference() -> String {
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),
         ("`telemetry`", "Telemetry"),
-        ("`telemetry.allow`", "Readers"),
+        ("`telemetry.allow` and `audit.allow`", "Readers"),
         ("`telemetry.log`", "Log"),
         ("`telemetry.otlp`", "Otlp"),
     ] {

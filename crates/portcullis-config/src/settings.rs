@@ -15,8 +15,8 @@ use std::time::Duration;
 use portcullis_model::ServerId;
 
 use crate::{
-    ApiKeys, Approvals, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt, Issuer,
-    OauthClient, Policy, Revoked, Secret,
+    ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
+    Issuer, OauthClient, Policy, Revoked, Secret,
 };
 
 /// Everything that one gateway process needs to know.
@@ -48,6 +48,8 @@ pub struct Settings {
     pub halt: Halt,
     /// What may reach a model, and what may leave; `None` inspects only what servers say of themselves.
     pub guard: Option<Guard>,
+    /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
+    pub audit: Option<Audit>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.

@@ -28,6 +28,8 @@ use portcullis_telemetry::trace::TraceContext;
 
 pub(crate) use question::{OpenQuestions, Question};
 
+use crate::record::Entry;
+
 /// What the client connected to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -61,7 +63,7 @@ pub struct Caller {
 pub struct Worker(pub usize);
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// Where it came in.
     pub endpoint: Endpoint,
@@ -87,6 +89,8 @@ pub struct Call {
     pub let_through: bool,
     /// For logs: the client's id for this request, or a made-up one.
     pub request_id: Arc<str>,
+    /// What is noted of it for the evidence log.
+    pub(crate) record: Entry,
 }
 
 /// Severity of a log message (RFC 5424's names), least severe first.

@@ -25,6 +25,7 @@ use crate::identity;
 use crate::inspect::Guard;
 use crate::listen::{self, Connections, Sessions};
 use crate::oversight::Oversight;
+use crate::record::{self, Evidence};
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
@@ -62,6 +63,8 @@ pub struct Gateway {
     pub(crate) tasks: Tasks,
     /// What outlives a call.
     pub(crate) records: Arc<dyn Records>,
+    /// What happens is kept there, where anything is.
+    pub(crate) evidence: Option<Arc<Evidence>>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
@@ -78,6 +81,14 @@ pub struct Gateway {
     /// The address that the listener got.
     pub(crate) address: OnceLock<std::net::SocketAddr>,
     info: Raw,
+}
+
+/// What a gateway keeps, and where.
+pub struct Kept {
+    /// What outlives a call.
+    pub records: Arc<dyn Records>,
+    /// What happens; `None` where nothing of it is kept.
+    pub evidence: Option<Arc<Evidence>>,
 }
 
 /// A configuration that cannot be put into service.
@@ -129,8 +140,9 @@ impl Gateway {
         supervisor: Supervisor,
         metrics: Metrics,
         tracer: Tracer,
-        records: Arc<dyn Records>,
+        kept: Kept,
     ) -> Result<Arc<Self>, UpdateError> {
+        let Kept { records, evidence } = kept;
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
@@ -170,6 +182,7 @@ impl Gateway {
             lot: Arc::default(),
             tasks: Tasks::default(),
             records,
+            evidence,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
             facade: ArcSwapOption::empty(),
@@ -500,6 +513,13 @@ impl Gateway {
         }
     }
 
+    /// Looks after the evidence log, where there is one; runs for as long as the gateway serves.
+    pub async fn look_after_evidence(self: Arc<Self>) {
+        if let Some(evidence) = self.evidence.clone() {
+            record::look_after(evidence).await;
+        }
+    }
+
     /// Stops taking new work: `/readyz` says so, new calls are refused. Returns how long running calls may take.
     pub fn drain(&self) -> Duration {
         self.draining.cancel();
@@ -527,6 +547,9 @@ impl Gateway {
             let gauge =
                 self.env.metrics.gauge("portcullis_issuer_keys_age_seconds", help, &[("issuer", &issuer)]);
             gauge.set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+        if let Some(evidence) = &self.evidence {
+            record::show(evidence, &self.env.metrics);
         }
         self.env.metrics.render()
     }

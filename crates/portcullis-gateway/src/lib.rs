@@ -36,8 +36,9 @@ mod subscribe;
 mod tasks;
 mod upstream;
 
-pub use admit::{policies, policy_schema};
-pub use gateway::{Gateway, ServerReport, UpdateError};
+pub use admit::{beside_policies, policies, policy_revision, policy_schema};
+pub use gateway::{Gateway, Kept, ServerReport, UpdateError};
 pub use identity::probe;
 pub use oversight::halts;
+pub use record::Evidence;
 pub use upstream::{ServerState, TlsError, client_tls};

@@ -78,11 +78,14 @@ pub(crate) fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
 }
 
 /// Starts the record of a call that is about nothing a server lists.
-fn record_for(gateway: &Gateway, call: &Call, server: Option<&ServerId>) -> Recorder {
-    let server = match (server, &call.endpoint) {
+fn record_for(gateway: &Gateway, call: &Call, named: Option<&ServerId>) -> Recorder {
+    let server = match (named, &call.endpoint) {
         (Some(id), _) | (None, Endpoint::Server(id)) => id.as_str(),
         (None, Endpoint::Aggregate) => ALL_SERVERS,
     };
+    if let Some(id) = named {
+        call.record.is_about(id);
+    }
     // What a client makes up is no label.
     let method = if matches!(call.method, Method::Other(_)) { "_other" } else { call.method.as_str() };
     let series = gateway.metrics().call_series(server, method, "");
@@ -121,7 +124,10 @@ pub(crate) async fn permit_again(gateway: &Gateway, call: &Call) -> Result<(), R
     // What stops it meanwhile ends the call itself, and it is no new call that what it is about were looked at again.
     let Some(pass) = gateway.gate.pass(&call.caller) else { return Ok(()) };
     let route = resolve(gateway, call, pass.enforced()).await?;
-    if pass.lets(&call.caller, route.act(call).as_ref()) { Ok(()) } else { Err(route::not_there(call)) }
+    let ruled = pass.rule(&call.caller, route.act(call).as_ref());
+    let allowed = ruled.allowed();
+    call.record.ruled(ruled);
+    if allowed { Ok(()) } else { Err(route::not_there(call)) }
 }
 
 /// What keeps a call from being made that the caller may make: it was stopped, or what it is about is held back.
@@ -135,8 +141,14 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     let pass = gateway.gate.pass(&admitted.caller);
     let mut route = match resolve(gateway, &admitted, pass.as_ref().and_then(Pass::enforced)).await {
         Ok(route) => route,
-        Err(refusal) => return refuse(gateway, &admitted, refusal),
+        Err(refusal) => {
+            if let Some(ruled) = pass.as_ref().and_then(Pass::hides) {
+                admitted.record.ruled(ruled);
+            }
+            return refuse(gateway, &admitted, refusal);
+        }
     };
+    admitted.record.goes_to(&route.catalogue.server, route.listed());
     let target = (route.catalogue.server.id().as_str(), route.tool(&admitted));
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
@@ -166,6 +178,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         return refuse(gateway, &permitted, refusal);
     }
     if let Some(outcome) = nothing_to_complete(&permitted, &route) {
+        record_own(gateway, &permitted).finish(&outcome);
         return Exchange::done(outcome);
     }
     if let Err(refusal) = check_mirrored(&permitted, &route) {
@@ -226,6 +239,7 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
         // Pinned here, lest the timer moves it.
         let sending = pin!(async {
             way_back.permit = Some(server.admit().await?);
+            call.record.intent(call).await?;
             Ok(send(call, route, out).await)
         });
         tokio::select! {
@@ -326,7 +340,7 @@ fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
 /// Starts the record of a call and writes its outgoing form.
 fn open(
     gateway: &Gateway,
-    call: &Call,
+    call: &Arc<Call>,
     route: &Route,
     plan: &Plan,
     content: Content,
@@ -343,10 +357,11 @@ fn open(
         let mut outer = tracer.start(name(), SpanKind::Client, inner.context().as_ref());
         outer.set("portcullis.server.id", server.id().as_str());
         trace = outer.context();
+        call.record.traced(trace.clone());
         spans.extend([outer, inner]);
     }
     let mut recorder =
-        Recorder::start(route.series.clone(), spans, call, server.id().as_str(), route.target());
+        Recorder::at_server(route.series.clone(), spans, call, server.id().as_str(), route.target());
     recorder.inspect(content.inspection().clone());
     let out = Outgoing {
         worker: call.worker,

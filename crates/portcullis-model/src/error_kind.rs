@@ -94,6 +94,8 @@ kinds! {
     Overloaded = "overloaded", Us;
     /// Whoever could tell who the caller is cannot be asked.
     IdentityUnavailable = "identity_unavailable", Us;
+    /// What happens cannot be put on record, and without that nothing may happen.
+    EvidenceUnavailable = "evidence_unavailable", Us;
     /// The server cannot be reached or started.
     UpstreamUnavailable = "upstream_unavailable", Upstream;
     /// The server did not answer in time.

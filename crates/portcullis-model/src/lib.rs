@@ -4,6 +4,7 @@
 //! only when two rooms that must not know each other both say it.
 
 mod error_kind;
+mod journal;
 mod moment;
 mod pattern;
 mod principal;
@@ -11,6 +12,7 @@ mod records;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
+pub use journal::{Entry, Extent, Journal, Marks, Search};
 pub use moment::date_time;
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};

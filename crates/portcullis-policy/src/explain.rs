@@ -115,9 +115,7 @@ impl Policies {
             rules.dedup();
             rules.into_iter().map(|rule| self.reason(rule)).collect::<Vec<_>>()
         };
-        // What two questions decided differently is decided by the one that denies.
-        let reasons: Vec<_> =
-            all(&ruling.reasons).into_iter().filter(|reason| reason.permits == allowed).collect();
+        let reasons = all(&self.deciding(ruling));
         Verdict { allowed, because, reasons, asked: all(&ruling.asked) }
     }
 

@@ -34,7 +34,7 @@ pub use action::Action;
 pub use circumstances::Circumstances;
 pub use explain::{Because, Reason, Verdict};
 pub use load::Options;
-pub use policies::{Policies, Shown};
+pub use policies::{Decision, Policies, Shown};
 pub use remember::Subject;
 pub use schema::Kind;
 pub use source::{Problem, Source};

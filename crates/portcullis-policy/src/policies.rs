@@ -10,6 +10,7 @@ use portcullis_model::Principal;
 use crate::action::Action;
 use crate::caller::{Caller, Membership, Vouched};
 use crate::circumstances::Circumstances;
+use crate::judge::Ruling;
 use crate::load::{Options, load};
 use crate::remember::{Standing, Subject};
 use crate::rule::Rule;
@@ -36,6 +37,21 @@ pub struct Shown {
     pub things: Arc<[bool]>,
     /// Whether this was found out now, and not remembered.
     pub fresh: bool,
+}
+
+/// Whether something may be done, and which policies made it so.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Whether it may.
+    pub allowed: bool,
+    /// The policies that decided, by their numbers; none where nothing permits it. [`Policies::id`] says what they are called.
+    pub reasons: Arc<[usize]>,
+}
+
+impl Decision {
+    fn deny() -> Self {
+        Self { allowed: false, reasons: Arc::default() }
+    }
 }
 
 /// A set of policies, with what is remembered of its decisions.
@@ -137,22 +153,52 @@ impl Policies {
         circumstances: &Circumstances,
         arguments: Option<&Raw>,
     ) -> bool {
+        self.decide(subject, action, thing, circumstances, arguments).allowed
+    }
+
+    /// The same, with the policies that made it so.
+    pub fn decide(
+        &self,
+        subject: &Subject,
+        action: Action,
+        thing: Thing<'_>,
+        circumstances: &Circumstances,
+        arguments: Option<&Raw>,
+    ) -> Decision {
         if subject.caller.unreadable.is_some() || thing.is_ambiguous() {
-            return false;
+            return Decision::deny();
         }
-        let behind_door = action != Action::Discover;
-        if behind_door && !self.sees(subject, thing.server, circumstances) {
-            return false;
+        if action != Action::Discover {
+            let door =
+                self.decide(subject, Action::Discover, Thing::server(thing.server), circumstances, None);
+            if !door.allowed {
+                return door;
+            }
         }
-        if let Some(allowed) = subject.recall(action, &thing, circumstances) {
-            return allowed;
+        if let Some(decision) = subject.recall(action, &thing, circumstances) {
+            return decision;
         }
         let ruling = self.judge(subject, action, &self.place(thing), circumstances, arguments);
-        let allowed = ruling.allows();
+        let decision = Decision { allowed: ruling.allows(), reasons: self.deciding(&ruling).into() };
         if let Some(standing) = Standing::of(ruling.reads, circumstances) {
-            subject.remember(action, &thing, allowed, standing);
+            subject.remember(action, &thing, &decision, standing);
         }
-        allowed
+        decision
+    }
+
+    /// The policies behind a ruling: what two questions decided differently is decided by the one that denies.
+    pub(crate) fn deciding(&self, ruling: &Ruling) -> Vec<usize> {
+        let allowed = ruling.allows();
+        let mut rules: Vec<_> =
+            ruling.reasons.iter().copied().filter(|rule| self.rules[*rule].permits == allowed).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// What a policy is called: its `@id`, or where it stands.
+    pub fn id(&self, policy: usize) -> &str {
+        self.rules.get(policy).map_or("", |rule| &rule.id)
     }
 
     /// Which things of a server's list the caller is shown. `list` is a number that no other list ever has.

@@ -14,6 +14,7 @@ use cedar_policy::EntityUid;
 use crate::action::Action;
 use crate::caller::Caller;
 use crate::circumstances::Circumstances;
+use crate::policies::Decision;
 use crate::shelf::{Shelves, lock};
 use crate::thing::{Thing, ThingKind};
 use crate::unknown::Reads;
@@ -44,7 +45,7 @@ struct Decided {
     server: Box<str>,
     kind: ThingKind,
     name: Box<str>,
-    allowed: bool,
+    decision: Decision,
     standing: Standing,
 }
 
@@ -92,17 +93,23 @@ impl Subject {
         action: Action,
         thing: &Thing<'_>,
         circumstances: &Circumstances,
-    ) -> Option<bool> {
+    ) -> Option<Decision> {
         let decisions = lock(&self.decisions);
         let decided = decisions.get(&self.hasher.hash_one((action, thing)))?;
         let same = decided.action == action
             && *decided.server == *thing.server
             && *decided.name == *thing.name
             && decided.kind == thing.kind;
-        (same && decided.standing.stands(circumstances)).then_some(decided.allowed)
+        (same && decided.standing.stands(circumstances)).then(|| decided.decision.clone())
     }
 
-    pub(crate) fn remember(&self, action: Action, thing: &Thing<'_>, allowed: bool, standing: Standing) {
+    pub(crate) fn remember(
+        &self,
+        action: Action,
+        thing: &Thing<'_>,
+        decision: &Decision,
+        standing: Standing,
+    ) {
         if thing.name.len() > LONGEST_NAME {
             return;
         }
@@ -111,7 +118,7 @@ impl Subject {
             server: thing.server.into(),
             kind: thing.kind,
             name: thing.name.into(),
-            allowed,
+            decision: decision.clone(),
             standing,
         };
         let mut decisions = lock(&self.decisions);

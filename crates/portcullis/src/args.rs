@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use portcullis_config::Overrides;
 
+use crate::audit::args::AuditVerb;
+
 /// A gateway for the Model Context Protocol: any client to any server, through one endpoint.
 #[derive(Parser, Debug)]
 #[command(name = "portcullis", version, about, propagate_version = true)]
@@ -41,6 +43,9 @@ pub(crate) enum Verb {
     /// Run the content filter
     #[command(subcommand)]
     Guard(GuardVerb),
+    /// Read and check the evidence log
+    #[command(subcommand)]
+    Audit(AuditVerb),
     /// Find out what is wrong, and what to do
     #[command(subcommand)]
     Doctor(DoctorVerb),

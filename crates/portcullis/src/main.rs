@@ -1,10 +1,13 @@
 //! The executable: verbs, wiring, signals, exit codes. No logic.
 
 mod args;
+mod audit;
 mod banner;
+mod chronicle;
 mod config;
 mod connect;
 mod doctor;
+mod evidence;
 mod files;
 mod guard;
 mod oversight;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Definitions(verb) => oversight::definitions(&verb),
         Verb::Halt(verb) => oversight::halt(&verb),
         Verb::Approval(verb) => oversight::approval(&verb),
+        Verb::Audit(verb) => audit::run(&verb),
         Verb::Doctor(verb) => doctor::run(&verb),
     };
     match done {

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{Loaded, Overrides, ProcessEnvironment, Settings};
+use portcullis_config::{Audit, Loaded, Overrides, ProcessEnvironment, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
+use crate::chronicle::Chronicle;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
@@ -26,6 +27,14 @@ pub(crate) struct Source {
     pub files: Files,
 }
 
+/// A configuration that did not come into force; why, was said in the log.
+struct NotTakenUp;
+
+/// What of the evidence log takes a restart: all but who may read it.
+fn but_readers(settings: &Settings) -> Option<Audit> {
+    settings.audit.clone().map(|audit| Audit { allow: None, ..audit })
+}
+
 /// Watches the files of a configuration.
 pub(crate) struct Reloader {
     source: Option<Source>,
@@ -34,6 +43,7 @@ pub(crate) struct Reloader {
     tls: Tls,
     logs: LogHandle,
     recorder: Recorder,
+    chronicle: Chronicle,
 }
 
 impl Reloader {
@@ -44,8 +54,9 @@ impl Reloader {
         tls: Tls,
         logs: LogHandle,
         recorder: Recorder,
+        chronicle: Chronicle,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, recorder }
+        Self { source, settings, gateway, tls, logs, recorder, chronicle }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -58,18 +69,24 @@ impl Reloader {
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
             if asked || changed {
-                let before = self.settings.policy.clone();
-                self.reload();
-                if self.settings.policy != before {
-                    let trigger = if asked { Trigger::Hangup } else { Trigger::File };
+                let before = self.settings.clone();
+                let trigger = if asked { Trigger::Hangup } else { Trigger::File };
+                match self.reload() {
+                    Ok(true) => self.chronicle.took_up(&before, &self.settings, trigger.as_str()).await,
+                    Ok(false) => {}
+                    Err(NotTakenUp) => self.chronicle.did_not_take_up(trigger.as_str()).await,
+                }
+                if self.settings.policy != before.policy {
                     self.recorder.tell(self.settings.policy.as_ref(), trigger);
+                    self.chronicle.policies(&self.settings, trigger).await;
                 }
             }
         }
     }
 
-    fn reload(&mut self) {
-        let Some(source) = &mut self.source else { return };
+    /// Whether there was something to take up.
+    fn reload(&mut self) -> Result<bool, NotTakenUp> {
+        let Some(source) = &mut self.source else { return Ok(false) };
         let loaded = portcullis_config::load(&source.config, &ProcessEnvironment, &source.overrides);
         let Loaded { settings, warnings, files } = match loaded {
             Ok(loaded) => loaded,
@@ -78,21 +95,22 @@ impl Reloader {
                     tracing::error!("{problem}");
                 }
                 tracing::error!("the configuration was not taken up; the old one stays in force");
-                return;
+                return Err(NotTakenUp);
             }
         };
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         source.files.become_these(files);
-        self.take_up(settings);
+        self.take_up(settings)
     }
 
-    fn take_up(&mut self, settings: Settings) {
+    fn take_up(&mut self, settings: Settings) -> Result<bool, NotTakenUp> {
         let restart = [
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
             ("store", settings.store != self.settings.store),
+            ("audit", but_readers(&settings) != but_readers(&self.settings)),
             ("vault.key", settings.vault_key != self.settings.vault_key),
             ("workers", settings.workers != self.settings.workers),
         ];
@@ -116,10 +134,12 @@ impl Reloader {
                     workers: self.settings.workers,
                     ..settings
                 };
+                Ok(true)
             }
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(error, "the configuration was not taken up; the old one stays in force");
+                Err(NotTakenUp)
             }
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portcullis_config::{self as config, Loaded};
-use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::{self, Certificates, Listener, ListenerTls, Workers};
+use portcullis_gateway::{Gateway, Kept};
 use portcullis_hub::Supervisor;
 use portcullis_telemetry::{LogFormat, LogHandle, Metrics, OtlpProtocol, OtlpSettings, Tracer, init_logs};
 use tokio::runtime::Handle;
@@ -18,7 +18,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Usage;
 use crate::args;
 use crate::banner;
+use crate::chronicle::Chronicle;
 use crate::config::load;
+use crate::evidence;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
@@ -83,16 +85,22 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let records = store::open(&settings).await?;
+    let evidence = evidence::open(settings.audit.as_ref())?;
+    let kept = Kept { records: records.clone(), evidence: evidence.clone() };
     let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
-    let gateway =
-        Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, records.clone())
-            .map_err(|error| Usage(error.to_string()))?;
+    let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
+        .map_err(|error| Usage(error.to_string()))?;
     gateway.recall_decisions().await;
     tokio::spawn(gateway.clone().look_after_decisions());
+    let chronicle =
+        Chronicle::new(evidence, settings.audit.as_ref().and_then(|audit| audit.checkpoints.clone()));
+    chronicle.started(&settings).await?;
+    chronicle.policies(&settings, Trigger::Start).await;
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
     tokio::spawn(gateway.clone().look_after_records());
+    tokio::spawn(gateway.clone().look_after_evidence());
 
     let endpoint = banner::endpoint(&settings, address);
     banner::listening(&settings, address);
@@ -105,11 +113,12 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     }
     let (recorder, recording) = Recorder::start(&settings.store, records);
     recorder.tell(settings.policy.as_ref(), Trigger::Start);
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder);
+    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder, chronicle.clone());
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
     stop(&gateway, workers, end.asked_for()).await;
+    chronicle.stopped().await;
     if tokio::time::timeout(LAST_EDITS, recording).await.is_err() {
         tracing::warn!("the last policies in force are not on record: the store does not answer");
     }

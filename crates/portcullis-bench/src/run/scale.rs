@@ -28,6 +28,8 @@ pub(crate) struct Bounds {
     pub(crate) throughput: f64,
     /// Least share of the throughput that identity and policies leave, and the guard.
     pub(crate) layers: f64,
+    /// Least shares of the throughput that evidence leaves, in `normal` and in `strict`.
+    pub(crate) evidence: [f64; 2],
     /// Greatest multiple of nginx's p99.
     pub(crate) p99: f64,
     /// A p99 up to this is good whatever nginx's is; zero in the full run.
@@ -59,6 +61,7 @@ impl Scale {
             bounds: Bounds {
                 throughput: 0.9,
                 layers: 0.85,
+                evidence: [0.9, 0.5],
                 p99: 2.0,
                 p99_floor: Duration::ZERO,
                 idle_bytes: 50_000_000,
@@ -80,6 +83,7 @@ impl Scale {
             bounds: Bounds {
                 throughput: 0.33,
                 layers: 0.5,
+                evidence: [0.5, 0.05],
                 p99: 10.0,
                 p99_floor: Duration::from_millis(200),
                 idle_bytes: 100_000_000,

@@ -2,6 +2,7 @@
 
 use super::Found;
 use super::elicitation::{Elicitations, PAIRS, Pair};
+use super::evidence::{Evidence, MODES};
 use super::layers::{GUARDED_BYTES, Layers, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
@@ -35,7 +36,7 @@ impl Verdict {
 
 /// All targets in the report's order.
 pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
-    let Found { matrix, elicitations, layers, guard, memory, lists } = found;
+    let Found { matrix, elicitations, layers, guard, evidence, memory, lists } = found;
     let (bounds, memory) = (&scale.bounds, memory.as_ref());
     let mut verdicts = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
@@ -49,6 +50,7 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
     let what =
         format!("throughput with the guard as a share of that without, results of {GUARDED_BYTES} bytes");
     verdicts.push(layer(what, guard, bounds));
+    verdicts.extend([1, 2].map(|mode| kept(evidence, mode, bounds)));
     verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(
         "resident memory, idle",
@@ -108,6 +110,17 @@ fn layer(what: String, layers: &Layers, bounds: &Bounds) -> Verdict {
         bound: format!("at least {}", bounds.layers),
         figure: ratio.map(|ratio| format!("{ratio:.2}")),
         met: ratio.is_some_and(|ratio| ratio >= bounds.layers),
+    }
+}
+
+/// Evidence, in one of its modes.
+fn kept(evidence: &Evidence, mode: usize, bounds: &Bounds) -> Verdict {
+    let (ratio, bound) = (evidence.ratio(mode), bounds.evidence[mode - 1]);
+    Verdict {
+        what: format!("throughput with evidence in `{}` as a share of that without", MODES[mode]),
+        bound: format!("at least {bound}"),
+        figure: ratio.map(|ratio| format!("{ratio:.2}")),
+        met: ratio.is_some_and(|ratio| ratio >= bound),
     }
 }
 

@@ -15,12 +15,12 @@ pub(super) fn telemetry(check: &mut Check<'_>, raw: &raw::Telemetry, overrides: 
         log: log(check, &raw.log, overrides),
         otlp: raw.otlp.as_ref().and_then(|raw| otlp(check, raw)),
         metrics: raw.metrics.unwrap_or(true),
-        allow: raw.allow.as_ref().map(|raw| readers(check, raw)),
+        allow: raw.allow.as_ref().map(|raw| readers(check, &Path::top("telemetry").key("allow"), raw)),
     }
 }
 
-fn readers(check: &mut Check<'_>, raw: &raw::Readers) -> Readers {
-    let path = Path::top("telemetry").key("allow").key("principals");
+pub(super) fn readers(check: &mut Check<'_>, path: &Path, raw: &raw::Readers) -> Readers {
+    let path = path.key("principals");
     for (index, id) in raw.principals.iter().enumerate() {
         if !super::policy::is_principal(id) {
             let message = format!("`{id}` is no principal; {}", super::policy::PRINCIPALS);

@@ -1,5 +1,6 @@
 //! The crate from outside: texts in, settings or problems out.
 
+mod audit;
 mod clients;
 mod credentials;
 mod files;

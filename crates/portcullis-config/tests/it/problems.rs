@@ -85,14 +85,12 @@ fn refuses_what_this_version_does_not_have() {
     refuses(
         "\
 shared: { kind: redis }
-audit: {}
 servers:
   ledger: { postgres: { url_env: LEDGER_URL } }
 ",
         "
 p.yaml:1:11: error: shared.kind: `redis` is not available in this version; expected `{ kind: memory }`
-p.yaml:2:1: error: audit: not available in this version; remove it
-p.yaml:4:13: error: servers.ledger.postgres: not available in this version; remove it",
+p.yaml:3:13: error: servers.ledger.postgres: not available in this version; remove it",
     );
 }
 

@@ -17,6 +17,7 @@ use portcullis_policy::{
     Action, Circumstances, Kind, Options, Policies, Problem, Source, Subject, Thing, ThingKind,
 };
 
+use super::ruling::{Ruled, policy_revision};
 use crate::call::Caller;
 
 /// The policies in force, if there are any.
@@ -29,8 +30,10 @@ pub(crate) struct Gate {
 
 /// Policies and how they are meant.
 pub(crate) struct InForce {
-    policies: Policies,
+    pub(super) policies: Policies,
     mode: PolicyMode,
+    /// Names the set: a digest over all that it is made of.
+    pub(super) revision: String,
 }
 
 impl InForce {
@@ -40,8 +43,13 @@ impl InForce {
     /// Everything that is wrong with them.
     pub(crate) fn load(settings: &Settings) -> Result<Option<Arc<Self>>, Vec<Problem>> {
         let Some(policies) = policies(settings) else { return Ok(None) };
-        let mode = settings.policy.as_ref().map(|policy| policy.mode).unwrap_or_default();
-        Ok(Some(Arc::new(Self { policies: policies?, mode })))
+        let Some(policy) = &settings.policy else { return Ok(None) };
+        Ok(Some(Arc::new(Self { policies: policies?, mode: policy.mode, revision: policy_revision(policy) })))
+    }
+
+    /// Whether what is denied is only said, and done all the same.
+    pub(super) fn casts_shadows(&self) -> bool {
+        self.mode == PolicyMode::Shadow
     }
 }
 
@@ -120,7 +128,7 @@ impl Gate {
         let in_force = self.in_force.load_full()?;
         let subject = in_force.policies.subject(principal);
         let circumstances = Circumstances { now: SystemTime::now(), ip: peer };
-        Some(Pass { in_force, subject, circumstances })
+        Some(Pass { in_force, subject, circumstances, hid: AtomicBool::new(false) })
     }
 }
 
@@ -129,6 +137,8 @@ pub(crate) struct Pass {
     in_force: Arc<InForce>,
     subject: Arc<Subject>,
     circumstances: Circumstances,
+    /// Something was kept out of the caller's sight.
+    hid: AtomicBool,
 }
 
 /// What is to be done, and to what.
@@ -141,32 +151,51 @@ pub(crate) struct Act<'a> {
 impl Pass {
     /// The same, where what it denies is denied.
     pub(crate) fn enforced(&self) -> Option<&Self> {
-        (self.in_force.mode == PolicyMode::Enforce).then_some(self)
+        (!self.in_force.casts_shadows()).then_some(self)
     }
 
     /// Whether the server is there for the caller.
     pub(crate) fn sees(&self, server: &str) -> bool {
-        self.in_force.policies.sees(&self.subject, server, &self.circumstances)
+        self.shows_it(self.in_force.policies.sees(&self.subject, server, &self.circumstances))
+    }
+
+    fn shows_it(&self, shown: bool) -> bool {
+        if !shown {
+            self.hid.store(true, Ordering::Relaxed);
+        }
+        shown
     }
 
     /// Whether the caller may do something that does not depend on arguments.
     pub(crate) fn may(&self, action: Action, thing: Thing<'_>) -> bool {
-        self.in_force.policies.allows(&self.subject, action, thing, &self.circumstances, None)
+        self.shows_it(self.in_force.policies.allows(&self.subject, action, thing, &self.circumstances, None))
     }
 
     /// Whether something is done: it may be, or only shadows are cast. What is about nothing that policies know may not.
     pub(crate) fn lets(&self, caller: &Caller, act: Option<&Act<'_>>) -> bool {
-        let Some(act) = act else { return self.enforced().is_none() };
-        let Act { action, thing, arguments } = act;
-        let policies = &self.in_force.policies;
-        if policies.allows(&self.subject, *action, *thing, &self.circumstances, arguments.as_ref()) {
-            return true;
-        }
-        let shadow = self.enforced().is_none();
-        if shadow || tracing::enabled!(tracing::Level::DEBUG) {
-            self.log(caller, act, shadow);
-        }
-        shadow
+        self.rule(caller, act).allowed()
+    }
+
+    /// The same, with why.
+    pub(crate) fn rule(&self, caller: &Caller, act: Option<&Act<'_>>) -> Ruled {
+        let decision = act.map(|act| {
+            let Act { action, thing, arguments } = act;
+            let policies = &self.in_force.policies;
+            let decision =
+                policies.decide(&self.subject, *action, *thing, &self.circumstances, arguments.as_ref());
+            let shadow = self.in_force.casts_shadows();
+            if !decision.allowed && (shadow || tracing::enabled!(tracing::Level::DEBUG)) {
+                self.log(caller, act, shadow);
+            }
+            decision
+        });
+        Ruled { in_force: self.in_force.clone(), decision }
+    }
+
+    /// What is said of a call that found nothing, where something was kept out of the caller's sight on the way.
+    pub(crate) fn hides(&self) -> Option<Ruled> {
+        let hid = self.hid.load(Ordering::Relaxed);
+        hid.then(|| Ruled { in_force: self.in_force.clone(), decision: None })
     }
 
     /// Which things of a list are shown; all of them where only shadows are cast.

@@ -7,6 +7,7 @@
 
 mod gate;
 mod quota;
+mod ruling;
 mod share;
 
 use std::ops::Deref;
@@ -22,6 +23,8 @@ pub(crate) use gate::{Act, Gate, InForce, Pass};
 pub use gate::{policies, policy_schema};
 pub(crate) use quota::Quotas;
 use quota::{Taken, Target};
+pub(crate) use ruling::Ruled;
+pub use ruling::{beside_policies, policy_revision};
 pub(crate) use share::{Share, Shares};
 
 /// A call that has a place. Made by [`admit`] alone.
@@ -90,10 +93,13 @@ impl Admitted {
         quotas: &Quotas,
         (server, tool): (&str, Option<&str>),
     ) -> Result<Permitted, Box<(Self, Option<Refusal>)>> {
-        if let Some(pass) = pass
-            && !pass.lets(&self.call.caller, act(&self.call).as_ref())
-        {
-            return Err(Box::new((self, None)));
+        if let Some(pass) = pass {
+            let ruled = pass.rule(&self.call.caller, act(&self.call).as_ref());
+            let allowed = ruled.allowed();
+            self.call.record.ruled(ruled);
+            if !allowed {
+                return Err(Box::new((self, None)));
+            }
         }
         match quotas.take(&Target { principal: &self.call.caller.principal, server, tool }) {
             Ok(taken) => self.places.taken = taken,
@@ -118,12 +124,16 @@ impl Permitted {
 /// Lets a call in.
 ///
 /// # Errors
-/// Too much is under way, here or for this client; the call comes back, to be recorded.
+/// Too much is under way, here or for this client, or what happens cannot be kept as it has to be; the call comes back, to be
+/// recorded.
 pub(crate) fn admit(
     call: Arc<Call>,
     under_way: &Arc<AtomicUsize>,
     limits: &Limits,
 ) -> Result<Admitted, (Arc<Call>, Refusal)> {
+    if let Err(refusal) = call.record.may_begin() {
+        return Err((call, refusal));
+    }
     let Some(all) = Place::take(under_way, limits.concurrent_calls) else {
         let message =
             format!("the gateway is busy with {} calls; try again shortly", limits.concurrent_calls);

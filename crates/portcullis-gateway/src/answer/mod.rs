@@ -13,7 +13,7 @@ use portcullis_model::ErrorKind;
 
 use crate::call::Refusal;
 
-pub(crate) use reply::{Reply, reply};
+pub(crate) use reply::{Reply, answer_of, reply};
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,11 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::BodyTooLarge => (413, 413, code::INVALID_REQUEST),
         K::BodyTimeout => (408, 408, code::INVALID_REQUEST),
         K::TooManyRequests | K::RateLimited | K::BudgetSpent => (429, 429, code::INTERNAL),
-        K::Overloaded | K::IdentityUnavailable | K::Halted | K::OversightUnavailable => {
-            (503, 503, code::INTERNAL)
-        }
+        K::Overloaded
+        | K::IdentityUnavailable
+        | K::Halted
+        | K::OversightUnavailable
+        | K::EvidenceUnavailable => (503, 503, code::INTERNAL),
         K::Cancelled
         | K::UpstreamUnavailable
         | K::UpstreamTimeout
@@ -86,6 +88,7 @@ pub const fn is_passing(kind: ErrorKind) -> bool {
             | ErrorKind::Overloaded
             | ErrorKind::IdentityUnavailable
             | ErrorKind::OversightUnavailable
+            | ErrorKind::EvidenceUnavailable
     )
 }
 

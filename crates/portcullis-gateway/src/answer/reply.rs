@@ -10,6 +10,7 @@ use portcullis_model::{ErrorKind, Fault};
 
 use super::{error, retry_after, status};
 use crate::call::{Outcome, Refusal};
+use crate::record::OnRecord;
 
 /// The answer to one request.
 #[derive(Clone, Debug)]
@@ -32,8 +33,17 @@ impl Reply {
     }
 }
 
-/// Turns an outcome, already in the client's era, into its answer.
-pub(crate) fn reply(era: Era, method: &Method, outcome: Outcome) -> Reply {
+/// Turns an outcome, already in the client's era and on record, into its answer.
+pub(crate) fn reply(era: Era, method: &Method, recorded: OnRecord) -> Reply {
+    written(era, method, recorded.into_outcome())
+}
+
+/// What a client would be answered, for whom keeps it until the client asks for it.
+pub(crate) fn answer_of(era: Era, method: &Method, outcome: Outcome) -> Result<Raw, RpcError> {
+    written(era, method, outcome).answer
+}
+
+fn written(era: Era, method: &Method, outcome: Outcome) -> Reply {
     let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: None };
     match outcome {
         Outcome::Complete(payload) => ok(Ok(payload.result.into_raw())),

@@ -9,6 +9,8 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_model::Principal;
 
+use crate::record::Entry;
+
 use super::{Call, Caller, Endpoint, Worker};
 
 /// A call of a tool on the aggregate, by an anonymous caller.
@@ -35,5 +37,6 @@ pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
         mirrored: None,
         let_through: false,
         request_id: "1".into(),
+        record: Entry::default(),
     }
 }

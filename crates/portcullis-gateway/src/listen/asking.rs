@@ -16,37 +16,40 @@ use portcullis_model::ServerId;
 use tokio_util::sync::CancellationToken;
 
 use super::session::{Session, Stream};
-use crate::call::Question;
 use crate::crossing;
 use crate::gateway::Gateway;
+use crate::record::Questioning;
 use crate::seal::random_id;
 
 /// Asks one thing and brings the answer back. `over` fires when the call has ended.
 pub(super) async fn ask(
     session: Arc<Session>,
     stream: Arc<Stream>,
-    question: Question,
+    questioning: Questioning,
     over: CancellationToken,
     patience: Duration,
 ) {
     let revision = session.caller.revision;
-    let asked = question_for(revision, &question.method, question.params.as_ref(), &random_id());
+    let (method, withdrawn, asked) = {
+        let question = questioning.question();
+        let asked = question_for(revision, &question.method, question.params.as_ref(), &random_id());
+        (question.method.clone(), question.withdrawn().clone(), asked)
+    };
     let params = match asked {
         Asked::With(params) => params,
-        Asked::Answered(answer) => return question.answer(Ok(answer)),
+        Asked::Answered(answer) => return questioning.answer(Ok(answer)),
     };
     // A client that is asked too much at once gives no answer: dropping the question says that.
     let Some(mut pending) = session.ask() else { return };
     let id = pending.id();
     let mut message = Vec::new();
-    write_request(&mut message, &id, &question.method, params.as_ref());
+    write_request(&mut message, &id, &method, params.as_ref());
     stream.send(&message).await;
-    let withdrawn = question.withdrawn().clone();
     let why = tokio::select! {
         biased;
         answer = pending.answer() => {
             if let Some(answer) = answer {
-                question.answer(answer);
+                questioning.answer(answer);
             }
             return;
         }
@@ -55,6 +58,7 @@ pub(super) async fn ask(
         () = tokio::time::sleep(patience) => "no answer in time",
     };
     drop(pending);
+    questioning.unanswered(why);
     stream.send(&cancelled(&id, why)).await;
 }
 

@@ -14,6 +14,7 @@ use http::header::{
     SET_COOKIE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, Method as HttpMethod, Response, StatusCode};
+use portcullis_audit::Kind;
 use portcullis_identity::Circumstances;
 use portcullis_identity::outbound::{Begun, Needed, Source};
 use portcullis_mcp::method::Method;
@@ -142,10 +143,19 @@ async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
         Ok(verified) => verified,
         Err(refused) => {
             tracing::warn!(reason = %refused, "a browser was logged in with a token that is not accepted");
+            if let Some(evidence) = &gateway.evidence {
+                let detail =
+                    [("what", "a browser was logged in with a token that is not accepted".to_owned())];
+                let _ = evidence.changed_by(Kind::Login, &context.principal, context.peer, &detail).await;
+            }
             let text = "The token that you logged in with is not accepted here.";
             return page(StatusCode::FORBIDDEN, "Not logged in", text);
         }
     };
+    if let Some(evidence) = &gateway.evidence {
+        let detail = [("what", "a browser was logged in".to_owned())];
+        let _ = evidence.changed_by(Kind::Login, &verified.principal, context.peer, &detail).await;
+    }
     let id = verified.id.as_bytes();
     let sealed = gateway.sealer.seal_for(SITTING, Purpose::Browser, &Principal::Anonymous, id);
     let mut answer = response::empty(StatusCode::SEE_OTHER);
@@ -252,16 +262,27 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
         Ok(()) => {
             tracing::info!(server.id = arrival.server, "an account was connected");
             changed(gateway, &catalogue);
+            note(context, catalogue.server.owner(), &arrival.server, "connected").await;
             page(StatusCode::OK, "Connected", "Your account is connected. You can close this page.")
         }
         Err(why) => {
             tracing::warn!(server.id = arrival.server, %why, "no account was connected");
+            note(context, catalogue.server.owner(), &arrival.server, "not connected").await;
             page(StatusCode::BAD_REQUEST, "Not connected", &why.to_string())
         }
     };
     let gone = format!("{name}=; {attributes}; Max-Age=0");
     answer.headers_mut().insert(SET_COOKIE, HeaderValue::try_from(gone).expect("it is ASCII"));
     answer
+}
+
+/// Puts on record what became of somebody's account at a server.
+async fn note(context: &Context, owner: Option<&Principal>, server: &str, what: &str) {
+    let Some(evidence) = &context.gateway.evidence else { return };
+    let owner = owner.unwrap_or(&context.principal);
+    let detail = [("server", server.to_owned()), ("what", what.to_owned())];
+    // The account is as it is; that it could not be put on record is an alarm of its own.
+    let _ = evidence.changed_by(Kind::Credential, owner, context.peer, &detail).await;
 }
 
 /// What a user is shown of a server has become something else.
@@ -310,6 +331,7 @@ async fn disconnect(context: &Arc<Context>, head: &Head, server: &str) -> Respon
         Ok(true) => {
             tracing::info!(server.id = server, "an account was disconnected");
             changed(&context.gateway, &catalogue);
+            note(&context, Some(&context.principal), server, "disconnected").await;
             response::empty(StatusCode::NO_CONTENT)
         }
         Ok(false) => response::empty(StatusCode::NOT_FOUND),

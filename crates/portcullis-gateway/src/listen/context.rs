@@ -6,7 +6,9 @@ use std::sync::Arc;
 use http::HeaderName;
 use portcullis_identity::outbound::SubjectToken;
 use portcullis_identity::{Familiar, Mark, Verified};
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Raw;
+use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
@@ -17,6 +19,7 @@ use crate::admit::{Place, Share};
 use crate::call::{Caller, Endpoint, Refusal, Worker};
 use crate::gateway::Gateway;
 use crate::identity::Form;
+use crate::record::Where;
 
 const PARENT: HeaderName = HeaderName::from_static(key::TRACEPARENT);
 const STATE: HeaderName = HeaderName::from_static(key::TRACESTATE);
@@ -140,6 +143,27 @@ impl Context {
                 _ = gateway.env.oversight.until_stopped(&principal, None, None) => {}
             }
         }
+    }
+
+    /// Whoever calls, before it has said what it speaks.
+    pub(super) fn stranger(&self) -> Arc<Caller> {
+        Arc::new(Caller {
+            principal: self.principal.clone(),
+            subject: None,
+            peer: self.peer,
+            revision: Revision::NEWEST_LEGACY,
+            caps: ClientCaps::NONE,
+            conversation: self.conversation.clone(),
+            under_way: self.share.calls.clone(),
+        })
+    }
+
+    /// Puts a refusal on record that ends a request before it is a call, and says what the client is told: where answers wait
+    /// for their events, and one cannot be kept, something else.
+    pub(super) async fn denied(&self, refusal: Refusal) -> Refusal {
+        let Some(evidence) = &self.gateway.evidence else { return refusal };
+        let kept = evidence.denied(refusal.kind, &self.principal, self.peer, Where::default()).await;
+        kept.err().unwrap_or(refusal)
     }
 
     /// A place for one more session of whoever calls.

@@ -50,6 +50,12 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
         // Both are words of ours: a path that is answered is one of a few.
         tracing::info!(step = path, reason, "the authorization server refused");
     }
+    if let Some(evidence) = &context.gateway.evidence {
+        let mut detail = vec![("step", path.to_owned()), ("status", answer.status.to_string())];
+        detail.extend(answer.refused.map(|reason| ("reason", reason.to_owned())));
+        let issued = path.trim_start_matches('/') == "token" && answer.status == 200;
+        evidence.login(context.peer, &detail, issued).await;
+    }
     Some(written(answer))
 }
 

@@ -8,33 +8,34 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, Stream as FutureStream, StreamExt as _};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
 use portcullis_mcp::json::{Kind, Raw};
 use portcullis_mcp::message::{Id, Notification, Request, Response as RpcResponse};
-use portcullis_mcp::message::{write_error, write_notification, write_result};
+use portcullis_mcp::message::{write_error, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::sse;
 use portcullis_mcp::subscription::Lists;
-use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
 use tokio::runtime::Handle;
 use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
+use super::asked::{Local, call, call_in, complete, local};
 use super::asking;
 use super::body::Body;
-use super::context::{Context, trace_context};
+use super::context::Context;
 use super::fields::Fields;
-use super::modern::checked_token;
 use super::response::{self, Accepts};
 use super::session::{Read, Reader, Running, Session, Stream, Wire};
 use super::until_done::UntilDone;
+use crate::admit::Place as Counted;
 use crate::answer::{self, Reply, reply};
-use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Outcome, Refusal};
+use crate::call::{Caller, Endpoint, Event, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
+use crate::record::{Open, Questioning};
 use crate::rounds;
 use crate::route;
 use crate::seal::random_id;
@@ -86,10 +87,9 @@ pub(super) async fn initialize(
 ) -> Response<Body> {
     let id = request.id.clone();
     match open_session(context, endpoint, request, None).await {
-        Ok((session, result)) => {
-            let accepts = Accepts::of(fields);
-            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: None };
-            let mut response = response::one(&reply, &id, accepts);
+        Ok((session, reply)) => {
+            let mut response = response::one(&reply, &id, Accepts::of(fields));
+            let Some(session) = session else { return response };
             let name = HeaderValue::try_from(&*session.id).expect("a session id is base64url");
             response.headers_mut().insert(header::SESSION_ID, name);
             response
@@ -98,15 +98,18 @@ pub(super) async fn initialize(
     }
 }
 
-/// Opens a session; `wire` is the client's one stream, if it has one.
+/// Opens a session, if it can, and says what the client is answered; `wire` is the client's one stream, if it has one.
+///
+/// # Errors
+/// It is not said who would speak in it.
 pub(super) async fn open_session(
     context: &Context,
     endpoint: Endpoint,
     request: Request,
     wire: Option<Arc<Wire>>,
-) -> Result<(Arc<Session>, Raw), Refusal> {
+) -> Result<(Option<Arc<Session>>, Reply), Refusal> {
     let wrong = |what: &str| Refusal::new(ErrorKind::InvalidParams, format!("`params.{what}"));
-    let params = request.params.ok_or_else(|| wrong("protocolVersion` must be a string"))?;
+    let params = request.params.as_ref().ok_or_else(|| wrong("protocolVersion` must be a string"))?;
     let version =
         params.find_string("protocolVersion").ok_or_else(|| wrong("protocolVersion` must be a string"))?;
     let asked = Revision::parse(&version).filter(|revision| revision.era() == Era::Legacy);
@@ -127,6 +130,27 @@ pub(super) async fn open_session(
         conversation: id.clone(),
         under_way: if known { context.share.calls.clone() } else { Arc::default() },
     });
+    let mut open = Open::new(call(context, (&endpoint, &caller, wire.is_some()), None, request).into());
+    let established = establish(context, endpoint, (id, caller), place, wire).await;
+    let (session, outcome) = match established {
+        Ok((session, result)) => (Some(session), complete(result)),
+        Err(refusal) => (None, refusal.into()),
+    };
+    let reply = reply(LEGACY, &Method::Initialize, open.answer(outcome).await);
+    if let (Some(session), true) = (&session, reply.answer.is_err()) {
+        delete(&context.gateway, session);
+    }
+    Ok((session.filter(|_| reply.answer.is_ok()), reply))
+}
+
+/// A session that is there from now on, and what the client is told of the endpoint.
+async fn establish(
+    context: &Context,
+    endpoint: Endpoint,
+    (id, caller): (Arc<str>, Arc<Caller>),
+    place: Option<Counted>,
+    wire: Option<Arc<Wire>>,
+) -> Result<(Arc<Session>, Raw), Refusal> {
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
     let lists = result.find("capabilities").map_or(Lists::NONE, |declared| Lists::declared(&declared));
@@ -176,6 +200,9 @@ pub(crate) fn ended(gateway: &Gateway, session: &Session) {
         }
     }
     gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
+    if let Some(evidence) = &gateway.evidence {
+        evidence.session(&session.caller, &session.id, "session ended");
+    }
 }
 
 /// Answers one request of a session.
@@ -190,16 +217,9 @@ pub(super) async fn request(
     if let Err(refusal) = context.refuse_when_stopping() {
         return response::refusal(LEGACY, Some(&id), &refusal);
     }
-    match local(session, &request) {
-        Some(Ok(result)) => {
-            let reply = Reply { status: StatusCode::OK, answer: Ok(result), retry_after: None };
-            return response::one(&reply, &id, accepts);
-        }
-        Some(Err(refusal)) => return response::refusal(LEGACY, Some(&id), &refusal),
-        None => {}
-    }
     let work = match Work::begin(context, session, fields, request) {
-        Ok(work) => work,
+        Ok(Ok(work)) => work,
+        Ok(Err(local)) => return response::one(&local.reply().await, &id, accepts),
         Err(refusal) => return response::refusal(LEGACY, Some(&id), &refusal),
     };
     let pause = context.gateway.env.limits().keep_alive_interval;
@@ -211,55 +231,31 @@ pub(super) async fn request(
 
 /// Answers one request of a client that has one stream for everything.
 pub(super) fn start(context: &Context, session: &Arc<Session>, fields: &Fields, request: Request) {
-    let id = request.id.clone();
-    let answer = match local(session, &request) {
-        Some(answer) => answer,
-        None => match Work::begin(context, session, fields, request) {
-            Ok(work) => {
-                tokio::spawn(work.pump(session.open_stream()));
-                return;
-            }
-            Err(refusal) => Err(refusal),
-        },
-    };
-    session.tell(&write_answer(&id, answer.as_ref()));
+    let (id, session) = (request.id.clone(), session.clone());
+    match Work::begin(context, &session, fields, request) {
+        Ok(Ok(work)) => drop(tokio::spawn(work.pump(session.open_stream()))),
+        Ok(Err(local)) => {
+            tokio::spawn(async move {
+                let mut message = Vec::new();
+                local.reply().await.write(&mut message, &id);
+                session.tell(&message);
+            });
+        }
+        Err(refusal) => {
+            let context = context.clone();
+            tokio::spawn(async move {
+                let refusal = context.denied(refusal).await;
+                session.tell(&write_answer(&id, &refusal));
+            });
+        }
+    }
 }
 
-/// An answer of the gateway's own.
-pub(super) fn write_answer(id: &Id, answer: Result<&Raw, &Refusal>) -> Vec<u8> {
+/// A refusal of what could not be read, for a client that is told it on a stream. [`Context::denied`] has put it on record.
+pub(super) fn write_answer(id: &Id, refusal: &Refusal) -> Vec<u8> {
     let mut message = Vec::new();
-    match answer {
-        Ok(result) => write_result(&mut message, id, result),
-        Err(refusal) => write_error(&mut message, Some(id), &answer::error(LEGACY, refusal)),
-    }
+    write_error(&mut message, Some(id), &answer::error(LEGACY, refusal));
     message
-}
-
-/// What the gateway answers itself.
-fn local(session: &Session, request: &Request) -> Option<Result<Raw, Refusal>> {
-    match &request.method {
-        Method::Ping => Some(Ok(Raw::from_static("{}"))),
-        Method::SetLevel => {
-            let level = request.params.as_ref().and_then(|params| params.find_string("level"));
-            Some(match level.as_deref().and_then(LogLevel::parse) {
-                Some(level) => {
-                    session.set_log_level(level);
-                    Ok(Raw::from_static("{}"))
-                }
-                None => Err(Refusal::new(
-                    ErrorKind::InvalidParams,
-                    "`params.level` must be a log level, debug to emergency",
-                )),
-            })
-        }
-        Method::Initialize => {
-            Some(Err(Refusal::new(ErrorKind::InvalidRequest, "this session is initialized already")))
-        }
-        Method::Discover => {
-            Some(Err(Refusal::new(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28")))
-        }
-        _ => None,
-    }
 }
 
 /// A call of a session under way.
@@ -268,7 +264,9 @@ struct Work {
     running: Running,
     id: Id,
     method: Method,
+    /// Before its entry, so that what a server that is cancelled has taken is in it.
     source: Source,
+    open: Open,
     /// What has come already and is still to be told.
     first: Option<Event>,
     /// Once the client has been asked anything.
@@ -312,45 +310,28 @@ impl Source {
 }
 
 impl Work {
+    /// Begins a request, or answers it where the gateway does that itself.
+    ///
+    /// # Errors
+    /// It cannot be read.
     fn begin(
         context: &Context,
         session: &Arc<Session>,
         fields: &Fields,
         request: Request,
-    ) -> Result<Self, Refusal> {
-        let meta = request.params.as_ref().and_then(|params| params.find_object("_meta"));
-        let [progress_token, traceparent, tracestate] = match &meta {
-            Some(meta) => meta.pick([key::PROGRESS_TOKEN, key::TRACEPARENT, key::TRACESTATE]),
-            None => [const { None }; 3],
-        };
-        let progress_token = progress_token.map(checked_token).transpose()?;
-        let running = session.begin(&request.id).ok_or_else(|| {
-            Refusal::new(
-                ErrorKind::InvalidRequest,
-                "a request with this id is still under way in this session",
-            )
-        })?;
-        let caller = context.caller(&session.caller);
-        if let Some(subscriber) = session.subscriber() {
-            subscriber.renew(&caller);
+    ) -> Result<Result<Self, Local>, Refusal> {
+        let id = request.id.clone();
+        let call = Arc::new(call_in(context, session, fields, request)?);
+        let open = Open::new(call.clone());
+        if let Some(answer) = local(session, &call) {
+            let outcome = answer.map_or_else(Outcome::from, complete);
+            return Ok(Err(Local { open, outcome }));
         }
-        let call = Arc::new(Call {
-            endpoint: session.endpoint.clone(),
-            caller,
-            worker: context.worker,
-            log_level: Some(session.log_level()),
-            progress_token,
-            trace: trace_context(fields, [traceparent, tracestate]),
-            mirrored: None,
-            let_through: false,
-            request_id: request.id.raw().as_str().into(),
-            subject: request
-                .method
-                .subject_member()
-                .and_then(|member| request.params.as_ref()?.find_string(member)),
-            method: request.method.clone(),
-            params: request.params,
-        });
+        let Some(running) = session.begin(&id) else {
+            let message = "a request with this id is still under way in this session";
+            let outcome = Refusal::new(ErrorKind::InvalidRequest, message).into();
+            return Ok(Err(Local { open, outcome }));
+        };
         let gateway = context.gateway.clone();
         let patience = gateway.env.limits().ask_timeout;
         let source = match (&call.method, session.subscriber().cloned()) {
@@ -365,16 +346,17 @@ impl Work {
             _ => async move { rounds::drive(&gateway, call).await }.boxed(),
         };
         let source = Source::Opening(source);
-        Ok(Self {
+        Ok(Ok(Self {
             session: session.clone(),
             running,
-            id: request.id,
-            method: request.method,
+            id,
+            method: open.call().method.clone(),
             source,
+            open,
             first: None,
             asking: None,
             patience,
-        })
+        }))
     }
 
     /// The next event; `None` when the client cancelled, which gets no answer.
@@ -398,17 +380,17 @@ impl Work {
         matches!(&self.source, Source::Open(exchange) if exchange.is_streamed())
     }
 
-    fn reply(&self, outcome: Outcome) -> Reply {
-        reply(LEGACY, &self.method, outcome)
+    async fn reply(&mut self, outcome: Outcome) -> Reply {
+        reply(LEGACY, &self.method, self.open.answer(outcome).await)
     }
 
     /// Waits for the outcome, for a client that can be told nothing else.
     async fn outcome(mut self) -> Reply {
         loop {
             match self.event().await {
-                Some(Event::Done(outcome)) => return self.reply(outcome),
+                Some(Event::Done(outcome)) => return self.reply(outcome).await,
                 Some(_) => {}
-                None => return self.reply(cancelled()),
+                None => return self.reply(cancelled()).await,
             }
         }
     }
@@ -418,13 +400,13 @@ impl Work {
     async fn open(self, pause: Duration) -> Opened {
         let mut waiting = Waiting { work: Some(self), pause };
         let first = tokio::time::timeout(pause, waiting.work().event()).await;
-        waiting.stayed().opened(first)
+        waiting.stayed().opened(first).await
     }
 
-    fn opened(mut self, first: Result<Option<Event>, Elapsed>) -> Opened {
+    async fn opened(mut self, first: Result<Option<Event>, Elapsed>) -> Opened {
         match first {
             Ok(Some(Event::Done(outcome))) if !self.is_streamed() => {
-                Opened::Plain(self.reply(outcome), self.id)
+                Opened::Plain(self.reply(outcome).await, self.id)
             }
             Ok(None) => Opened::Cancelled,
             first => {
@@ -470,6 +452,7 @@ impl Work {
             Event::Asked(question) => {
                 let asking = self.asking.get_or_insert_default();
                 let (session, stream, over) = (self.session.clone(), stream.clone(), asking.over.clone());
+                let question = Questioning::new(question, self.open.call());
                 asking.open.push(asking::ask(session, stream, question, over, self.patience).boxed());
             }
             Event::Notification(notification) => {
@@ -481,7 +464,7 @@ impl Work {
                 self.ask_no_more().await;
                 self.running.end();
                 let mut message = Vec::new();
-                self.reply(outcome).write(&mut message, &self.id);
+                self.reply(outcome).await.write(&mut message, &self.id);
                 stream.send(&message).await;
                 stream.finish();
             }
@@ -573,17 +556,10 @@ pub(super) async fn answer_one(
 ) -> Vec<u8> {
     let mut out = Vec::new();
     let id = request.id.clone();
-    let refused = |refusal: Refusal| reply(LEGACY, &Method::Ping, refusal.into());
-    match local(session, &request) {
-        Some(Ok(result)) => write_result(&mut out, &id, &result),
-        Some(Err(refusal)) => refused(refusal).write(&mut out, &id),
-        None => {
-            let reply = match Work::begin(context, session, fields, request) {
-                Ok(work) => work.outcome().await,
-                Err(refusal) => refused(refusal),
-            };
-            reply.write(&mut out, &id);
-        }
+    match Work::begin(context, session, fields, request) {
+        Ok(Ok(work)) => work.outcome().await.write(&mut out, &id),
+        Ok(Err(local)) => local.reply().await.write(&mut out, &id),
+        Err(refusal) => return write_answer(&id, &context.denied(refusal).await),
     }
     out
 }

@@ -14,6 +14,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http::Response;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Id, write_result};
+use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
 use portcullis_mcp::subscription::{Filter, closing_result, write_acknowledged, write_task};
@@ -24,32 +25,36 @@ use portcullis_telemetry::metrics::Held;
 use super::body::Body;
 use super::context::Context;
 use super::response::{self, Accepts};
+use crate::answer::reply;
 use crate::call::{Call, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::pipeline::record_own;
+use crate::record::{Lasting, Open};
 use crate::subscribe::{MOST_URIS, StreamPlace, Subscriber, accept};
 use crate::tasks::watch;
 
 const MODERN: Era = Era::Modern;
 
 /// Answers the request.
-pub(super) async fn listen(context: &Context, call: Call, id: Id, accepts: Accepts) -> Response<Body> {
+pub(super) async fn listen(context: &Context, mut entry: Open, id: Id, accepts: Accepts) -> Response<Body> {
+    let call = entry.call().clone();
     let recorder = record_own(&context.gateway, &call);
-    match open(context, &call, &id, accepts).await {
+    let (stream, outcome) = match open(context, &call, &id, accepts).await {
         Ok(stream) => {
             let done = Payload { result: Raw::from_static("{}").into(), era: MODERN };
-            recorder.finish(&Outcome::Complete(done));
-            response::stream(Body::stream(stream.into_bytes()))
+            (Some(stream), Outcome::Complete(done))
         }
-        Err(refusal) => {
-            let answer = response::refusal(MODERN, Some(&id), &refusal);
-            recorder.finish(&Outcome::Refused(refusal));
-            answer
-        }
+        Err(refusal) => (None, Outcome::Refused(refusal)),
+    };
+    recorder.finish(&outcome);
+    let reply = reply(MODERN, &Method::Listen, entry.answer(outcome).await);
+    match stream.filter(|_| reply.answer.is_ok()) {
+        Some(stream) => response::stream(Body::stream(stream.into_bytes())),
+        None => response::one(&reply, &id, accepts),
     }
 }
 
-async fn open(context: &Context, call: &Call, id: &Id, accepts: Accepts) -> Result<Listening, Refusal> {
+async fn open(context: &Context, call: &Arc<Call>, id: &Id, accepts: Accepts) -> Result<Listening, Refusal> {
     if !accepts.stream {
         let message = "subscriptions/listen answers with text/event-stream; accept it";
         return Err(Refusal::new(ErrorKind::NotAcceptable, message));
@@ -73,6 +78,7 @@ async fn open(context: &Context, call: &Call, id: &Id, accepts: Accepts) -> Resu
         pause: gateway.env.limits().keep_alive_interval,
         gateway: gateway.clone(),
         subscriber,
+        _lasts: Lasting::new(call, "stream closed"),
         over: context.until_over().boxed(),
         _place: place,
         _open: gateway.metrics().streams().hold(),
@@ -92,6 +98,7 @@ struct Listening {
     tasks: SelectAll<BoxStream<'static, Raw>>,
     _place: StreamPlace,
     _open: Held,
+    _lasts: Lasting,
 }
 
 enum Stage {

@@ -6,7 +6,9 @@
 //! between its client and an HTTP server behind.
 
 mod accept;
+mod asked;
 mod asking;
+mod audit;
 mod authentication;
 mod batch;
 mod body;

@@ -25,6 +25,7 @@ use super::listening::listen;
 use super::response::{self, Accepts};
 use crate::answer::reply;
 use crate::call::{Call, Caller, Endpoint, Event, Exchange, LogLevel, Refusal};
+use crate::record::{Entry, Open, Transport};
 use crate::rounds;
 
 const MODERN: Era = Era::Modern;
@@ -40,8 +41,10 @@ pub(super) async fn request(
     let id = request.id.clone();
     let method = request.method.clone();
     match read(context, endpoint, fields, request) {
-        Ok(call) if call.method == Method::Listen => listen(context, call, id, accepts).await,
-        Ok(call) => answer(context, call.into(), id, method, accepts).await,
+        Ok(call) if call.method == Method::Listen => {
+            listen(context, Open::new(call.into()), id, accepts).await
+        }
+        Ok(call) => answer(context, Open::new(call.into()), id, method, accepts).await,
         Err(refusal) => response::refusal(MODERN, Some(&id), &refusal),
     }
 }
@@ -107,6 +110,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         mirrored,
         let_through: false,
         request_id: request.id.raw().as_str().into(),
+        record: Entry::begin(context.gateway.evidence.as_ref(), Transport::Http),
         method: request.method,
         params: request.params,
         subject,
@@ -198,18 +202,12 @@ pub(super) fn checked_token(token: Raw) -> Result<Raw, Refusal> {
 
 /// Carries the call out and answers as late as possible: in plain JSON when the outcome is the first thing that comes,
 /// with a stream when something precedes it or it takes longer than a keep-alive.
-async fn answer(
-    context: &Context,
-    call: Arc<Call>,
-    id: Id,
-    method: Method,
-    accepts: Accepts,
-) -> Response<Body> {
-    let gateway = context.gateway.clone();
+async fn answer(context: &Context, open: Open, id: Id, method: Method, accepts: Accepts) -> Response<Body> {
+    let (gateway, call) = (context.gateway.clone(), open.call().clone());
     let pause = gateway.env.limits().keep_alive_interval;
     let opening = async move { rounds::run(&gateway, call).await }.boxed();
     let mut streaming =
-        Streaming { source: Source::Opening(opening), first: None, id, method, pause, over: false };
+        Streaming { source: Source::Opening(opening), open, first: None, id, method, pause, over: false };
     let first = if accepts.stream {
         tokio::time::timeout(pause, streaming.event()).await
     } else {
@@ -217,7 +215,8 @@ async fn answer(
     };
     match first {
         Ok(Some(Event::Done(outcome))) => {
-            response::one(&reply(MODERN, &streaming.method, outcome), &streaming.id, accepts)
+            let recorded = streaming.open.answer(outcome).await;
+            response::one(&reply(MODERN, &streaming.method, recorded), &streaming.id, accepts)
         }
         // Something precedes the outcome, or it takes longer than a keep-alive.
         first => {
@@ -234,7 +233,9 @@ enum Source {
 
 /// An answer on an event stream. The client that drops it cancels the call (2026-07-28, cancellation).
 struct Streaming {
+    /// Before its entry, so that what a server that is cancelled has taken is in it.
     source: Source,
+    open: Open,
     first: Option<Event>,
     id: Id,
     method: Method,
@@ -269,8 +270,9 @@ impl Streaming {
             }
             Ok(Some(Event::Done(outcome))) => {
                 self.over = true;
+                let recorded = self.open.answer(outcome).await;
                 let mut message = Vec::new();
-                reply(MODERN, &self.method, outcome).write(&mut message, &self.id);
+                reply(MODERN, &self.method, recorded).write(&mut message, &self.id);
                 sse::event(&mut out, None, None, None, &message);
             }
             Ok(None) => return None,

@@ -16,7 +16,7 @@ pub(super) fn health() -> Response<Body> {
 }
 
 /// Whether to send clients here, and why not, or not all of it. A server that is down does not make the gateway
-/// unready: the others' clients would lose theirs for it. Strangers are told no more than that.
+/// unready: the others' clients would lose theirs for it. An evidence log that answers have to wait for does. Strangers are told no more than that.
 pub(super) fn ready(gateway: &Gateway, in_detail: bool) -> Response<Body> {
     let draining = gateway.draining.is_cancelled();
     let servers: serde_json::Map<_, _> = gateway
@@ -32,15 +32,23 @@ pub(super) fn ready(gateway: &Gateway, in_detail: bool) -> Response<Body> {
         })
         .collect();
     let degraded = servers.values().any(|server| server["state"] == "down");
-    let status = match (draining, degraded) {
-        (true, _) => "draining",
-        (false, true) => "degraded",
-        (false, false) => "ready",
+    let trouble = gateway.evidence.as_ref().and_then(|evidence| evidence.trouble());
+    // Nothing is answered while it cannot be put on record.
+    let refusing =
+        trouble.is_some() && gateway.evidence.as_ref().is_some_and(|evidence| evidence.is_strict());
+    let status = match (draining, refusing, degraded || trouble.is_some()) {
+        (true, _, _) => "draining",
+        (false, true, _) => "refusing",
+        (false, false, true) => "degraded",
+        (false, false, false) => "ready",
     };
-    let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let code = if draining || refusing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let mut told = json!({"status": status});
     if in_detail {
         told["servers"] = servers.into();
+        if let Some(why) = trouble {
+            told["evidence"] = json!({"state": "down", "reason": why});
+        }
     }
     response::json(code, told.to_string())
 }

@@ -53,23 +53,23 @@ pub(super) async fn check(context: &Arc<Context>, head: &Head) -> Result<(), Box
 fn may_read(settings: &Settings, principal: &Principal, local: bool) -> bool {
     match (&settings.telemetry.allow, &settings.policy) {
         (Some(allow), _) => names(allow, principal),
-        (None, Some(policy)) => has_role(policy, principal),
+        (None, Some(policy)) => has_role(policy, principal, &ROLES),
         (None, None) => local || !principal.is_anonymous(),
     }
 }
 
-fn names(allow: &Readers, principal: &Principal) -> bool {
+pub(super) fn names(allow: &Readers, principal: &Principal) -> bool {
     let id = principal.id();
     allow.principals.contains(&id) || principal.groups().iter().any(|group| allow.groups.contains(group))
 }
 
-fn has_role(policy: &Policy, principal: &Principal) -> bool {
+pub(super) fn has_role(policy: &Policy, principal: &Principal, roles: &[&str]) -> bool {
     let id = principal.id();
     let is_in = |group: &String| {
         principal.groups().contains(group)
             || policy.groups.get(group).is_some_and(|members| members.contains(&id))
     };
-    ROLES.iter().filter_map(|role| policy.roles.get(*role)).flatten().any(is_in)
+    roles.iter().filter_map(|role| policy.roles.get(*role)).flatten().any(is_in)
 }
 
 /// Whether a request was made on this machine, as far as anybody can tell: it comes from there, was sent to there, and

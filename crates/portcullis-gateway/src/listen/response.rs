@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use portcullis_mcp::message::{Id, Malformed, write_error};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::sse;
-use portcullis_model::ErrorKind;
+use portcullis_model::{ErrorKind, Principal};
 
 use super::body::Body;
 use super::fields::Fields;
@@ -68,15 +68,31 @@ pub(crate) fn one(reply: &Reply, id: &Id, accepts: Accepts) -> Response<Body> {
     response
 }
 
-/// A refusal at the edge.
+/// Marks the answer to a request that was refused before it was a call, and is on no record yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Unrecorded {
+    pub(crate) kind: ErrorKind,
+    /// By whom, where that was known.
+    pub(crate) principal: Option<Principal>,
+}
+
+/// A refusal at the edge. It is put on record where the answer leaves.
 pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<Body> {
     let mut message = Vec::new();
     write_error(&mut message, id, &answer::error(era, refusal));
     let mut response = json(answer::status(era, refusal.kind), message);
+    response.extensions_mut().insert(Unrecorded { kind: refusal.kind, principal: None });
     if let Some(seconds) = answer::retry_after(refusal) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Says by whom a request was made that is refused, for the record.
+pub(crate) fn by(answer: &mut Response<Body>, principal: &Principal) {
+    if let Some(unrecorded) = answer.extensions_mut().get_mut::<Unrecorded>() {
+        unrecorded.principal = Some(principal.clone());
+    }
 }
 
 /// A refusal of a body that is no message.

@@ -26,10 +26,11 @@ use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
-use super::response;
-use super::{batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::response::{self, Unrecorded};
+use super::{audit, batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
+use crate::record::Where;
 
 /// Every path that is served, with its methods: `{server}` is a server's slug, and what ends in `…` goes on. Tests walk this
 /// list, and another holds it against the code.
@@ -53,6 +54,8 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
+    ("/api/v1/audit/events", &["GET"]),
+    ("/api/v1/audit/tail", &["GET"]),
 ];
 
 /// What becomes of a request before its body is read.
@@ -90,13 +93,13 @@ pub(super) async fn route(context: &Arc<Context>, head: &Head) -> Routed {
     let routed = match check(context, head) {
         Ok(()) => dispatch(context, head).await,
         Err(refusal) => {
-            let answer = response::refusal(Era::Modern, None, &refusal);
+            let answer = on_record(context, head, response::refusal(Era::Modern, None, &refusal)).await;
             context.gateway.metrics().http_response(answer.status().as_u16());
             return Routed::Answer(answer);
         }
     };
     match routed {
-        Routed::Answer(answer) => Routed::Answer(finish(context, head, answer)),
+        Routed::Answer(answer) => Routed::Answer(finish(context, head, answer).await),
         post @ Routed::Post(..) => post,
     }
 }
@@ -120,10 +123,27 @@ pub(super) async fn post(
         }
         Err(refusal) => response::refusal(Era::Modern, None, &refusal),
     };
-    finish(context, head, answer)
+    finish(context, head, answer).await
 }
 
-fn finish(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
+/// Puts an answer on record that refuses a request which became no call. All others are already.
+async fn on_record(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
+    let Some(Unrecorded { kind, principal }) = answer.extensions_mut().remove() else { return answer };
+    let Some(evidence) = &context.gateway.evidence else { return answer };
+    let place = Where { path: Some(&head.path), http_method: Some(head.method.as_str()) };
+    let principal = principal.as_ref().unwrap_or(&context.principal);
+    match evidence.denied(kind, principal, context.peer, place).await {
+        Ok(()) => answer,
+        Err(refusal) => {
+            let mut answer = response::refusal(Era::Modern, None, &refusal);
+            answer.extensions_mut().clear();
+            answer
+        }
+    }
+}
+
+async fn finish(context: &Context, head: &Head, answer: Response<Body>) -> Response<Body> {
+    let mut answer = on_record(context, head, answer).await;
     if let Some(origin) = head.fields.get(&ORIGIN).and_then(|origin| HeaderValue::from_bytes(origin).ok()) {
         allow_origin(answer.headers_mut(), origin);
     }
@@ -162,7 +182,10 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
             }
             (None, None) => match about(context, head) {
                 Some(answer) => answer,
-                None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
+                None => match Box::pin(audit::answer(context, head)).await {
+                    Some(answer) => answer,
+                    None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
+                },
             },
         },
     })
@@ -237,7 +260,18 @@ async fn http_sse(context: &Arc<Context>, endpoint: Endpoint, leg: Leg, head: &H
             Ok(Routed::Answer(not_allowed(message, "POST, OPTIONS")))
         }
     });
-    routed.unwrap_or_else(|refusal| Routed::Answer(response::refusal(Era::Legacy, None, &refusal)))
+    by(
+        &context,
+        routed.unwrap_or_else(|refusal| Routed::Answer(response::refusal(Era::Legacy, None, &refusal))),
+    )
+}
+
+/// Notes who it was whose request was refused.
+fn by(context: &Context, mut routed: Routed) -> Routed {
+    if let Routed::Answer(answer) = &mut routed {
+        response::by(answer, &context.principal);
+    }
+    routed
 }
 
 /// One request to an MCP endpoint.
@@ -248,7 +282,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
     };
     let context = &context;
     if let Err(refusal) = exists(context, &endpoint) {
-        return Routed::Answer(response::refusal(Era::Modern, None, &refusal));
+        return by(context, Routed::Answer(response::refusal(Era::Modern, None, &refusal)));
     }
     let fields = &head.fields;
     let answer = match head.method {
@@ -272,7 +306,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
         },
         _ => not_allowed(NOT_HERE, "POST, GET, DELETE, OPTIONS"),
     };
-    Routed::Answer(answer)
+    by(context, Routed::Answer(answer))
 }
 
 /// Whether there is such an endpoint, which only those are told who may call.

@@ -25,6 +25,7 @@ use super::response::{self, Accepts};
 use super::session::{Place, Read, Reader, Session, Stream};
 use crate::call::Refusal;
 use crate::gateway::Gateway;
+use crate::record::Evidence;
 use crate::subscribe::{Batch, Subscriber, follow};
 
 /// GET: the standalone stream, or the rest of one that broke off.
@@ -72,7 +73,7 @@ fn standalone(
         reader: stream.reader_on(after),
         stream,
         subscriber: session.subscriber().cloned(),
-        open: Open::new(session),
+        open: Open::new(session, gateway.evidence.clone()),
         // A comment at once: some clients wait for the first bytes before they take the stream for open.
         first: Some("open"),
         pause,
@@ -131,21 +132,31 @@ async fn next(subscriber: Option<&Subscriber>) -> Batch {
     }
 }
 
-/// Keeps its session from being idle.
+/// Keeps its session from being idle, and is on record.
 struct Open {
     session: Arc<Session>,
+    evidence: Option<Arc<Evidence>>,
 }
 
 impl Open {
-    fn new(session: &Arc<Session>) -> Self {
+    fn new(session: &Arc<Session>, evidence: Option<Arc<Evidence>>) -> Self {
         session.listener_came();
-        Self { session: session.clone() }
+        let open = Self { session: session.clone(), evidence };
+        open.tell("stream opened");
+        open
+    }
+
+    fn tell(&self, what: &'static str) {
+        if let Some(evidence) = &self.evidence {
+            evidence.session(&self.session.caller, &self.session.id, what);
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.session.listener_left();
+        self.tell("stream closed");
     }
 }
 

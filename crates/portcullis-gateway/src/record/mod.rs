@@ -1,4 +1,15 @@
-//! What is kept of a call: its metrics, its span, a log line. Written also when the caller hangs up.
+//! What is kept of a call: its metrics, its span, a log line, its event in the evidence log. Written also when the caller hangs
+//! up.
+//!
+//! A [`Recorder`] is there for each attempt at carrying a call out, an [`Entry`] for each request of a client: the two are not
+//! the same where a call takes several rounds. [`Evidence`] is the log as the gateway uses it.
+
+mod alarm;
+mod entry;
+mod evidence;
+mod questioning;
+mod throttle;
+mod written;
 
 mod decision;
 
@@ -15,6 +26,12 @@ use crate::inspect::Inspection;
 
 pub(crate) use decision::{Decision, decided};
 
+pub(crate) use alarm::{look_after, show};
+pub(crate) use entry::{Entry, Lasting, OnRecord, Open, Transport};
+pub use evidence::Evidence;
+pub(crate) use evidence::{Where, hex};
+pub(crate) use questioning::Questioning;
+
 /// Records one call when it ends; a call that is dropped before was cancelled.
 pub(crate) struct Recorder {
     series: Arc<CallSeries>,
@@ -24,6 +41,8 @@ pub(crate) struct Recorder {
     /// What the guard finds in it.
     inspection: Option<Inspection>,
     log: Option<Box<LogFields>>,
+    /// The call, where a server carries it out.
+    attempt: Option<Arc<Call>>,
     finished: bool,
 }
 
@@ -53,15 +72,30 @@ impl Recorder {
                 request_id: call.request_id.clone(),
             })
         });
+        let started = Instant::now();
         Self {
             _in_flight: series.start(),
             series,
-            started: Instant::now(),
+            started,
             spans,
             inspection: None,
             log,
+            attempt: None,
             finished: false,
         }
+    }
+
+    /// The same for an attempt at a server, of which the evidence log is told.
+    pub(crate) fn at_server(
+        series: Arc<CallSeries>,
+        spans: Vec<Span>,
+        call: &Arc<Call>,
+        server: &str,
+        target: Option<&str>,
+    ) -> Self {
+        let mut recorder = Self::start(series, spans, call, server, target);
+        recorder.attempt = call.record.is_kept().then(|| call.clone());
+        recorder
     }
 
     /// When the call began.
@@ -83,6 +117,9 @@ impl Recorder {
         self.finished = true;
         let elapsed = self.started.elapsed();
         self.series.finish(label, elapsed);
+        if let Some(call) = &self.attempt {
+            call.record.attempted(call, reason, elapsed);
+        }
         if let Some(reason) = reason {
             for span in &mut self.spans {
                 span.fail(reason);

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::habits::Habits;
 use crate::call::{Exchange, Question};
+use crate::record::Entry;
 use crate::seal::random_bytes;
 
 /// A call that waits.
@@ -25,6 +26,8 @@ pub(super) struct Parked {
     pub(super) keys: u32,
     /// The client was asked one thing in the last round.
     pub(super) alone: bool,
+    /// The entry of the last request about it.
+    pub(super) record: Entry,
 }
 
 /// Where a call is parked.
@@ -73,11 +76,11 @@ pub(crate) struct Lot {
 
 #[derive(Default)]
 struct State {
-    parked: HashMap<[u8; 16], Entry>,
+    parked: HashMap<[u8; 16], Held>,
     by_owner: HashMap<Principal, usize>,
 }
 
-struct Entry {
+struct Held {
     round: u32,
     owner: Principal,
     parked: Parked,
@@ -117,7 +120,7 @@ impl Lot {
         });
         let expiry = expiry.abort_handle();
         *state.by_owner.entry(owner.clone()).or_default() += 1;
-        state.parked.insert(place.id, Entry { round: place.round, owner: owner.clone(), parked, expiry });
+        state.parked.insert(place.id, Held { round: place.round, owner: owner.clone(), parked, expiry });
         Ok(())
     }
 
@@ -138,7 +141,7 @@ impl Lot {
         drop(all);
     }
 
-    fn take(&self, place: Place) -> Option<Entry> {
+    fn take(&self, place: Place) -> Option<Held> {
         let mut state = self.state();
         state.parked.get(&place.id).filter(|entry| entry.round == place.round)?;
         let entry = state.parked.remove(&place.id)?;

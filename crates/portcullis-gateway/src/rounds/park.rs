@@ -55,6 +55,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
         return pipeline::run(gateway, call).await;
     }
     let (identity, whose) = (Identity::of(&call), gateway.lot.habits.whose(&call));
+    let record = call.record.clone();
     let exchange = pipeline::run(gateway, call).await;
     if exchange.is_ready() {
         return exchange;
@@ -63,7 +64,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
     let round = Round {
         gateway: gateway.clone(),
         identity,
-        parked: Some(Parked { asked: Vec::new(), exchange, keys: 0, alone: false }),
+        parked: Some(Parked { asked: Vec::new(), exchange, keys: 0, alone: false, record }),
         place: Place::new(),
         whose,
         until: None,
@@ -78,6 +79,8 @@ fn resume(gateway: &Arc<Gateway>, call: &Call, identity: Identity, place: Place)
         let gone = refuse("was used already, or its call is over");
         return pipeline::refuse(gateway, call, gone);
     };
+    call.record.continues(&parked.record);
+    parked.record = call.record.clone();
     let (habits, whose) = (&gateway.lot.habits, gateway.lot.habits.whose(call));
     let outcome = parked.catch_up();
     // What it asked before anything was answered, it asked together.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_hub::search::Part;
 use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
@@ -20,6 +21,7 @@ use crate::admit::Pass;
 use crate::call::Caller;
 use crate::discovery;
 use crate::oversight::{Oversight, Pins};
+use crate::record::hex;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +131,8 @@ pub(crate) struct Item {
     pub(crate) task_support: TaskSupport,
     /// What policies know of it beside its name.
     pub(crate) thing: ThingKind,
+    /// The digest of `raw`, once somebody wants it.
+    definition: OnceLock<String>,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
 }
@@ -142,6 +146,36 @@ impl Item {
     /// Whether it is a tool that names this view.
     pub(crate) fn shows(&self, uri: &str) -> bool {
         apps::view_of(&self.raw).is_some_and(|view| view == uri)
+    }
+}
+
+/// One item of one list.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(super) listing: Arc<Listing>,
+    pub(super) index: usize,
+}
+
+impl Listed {
+    pub(super) fn item(&self) -> &Item {
+        &self.listing.items[self.index]
+    }
+
+    /// The server's own name or URI for it.
+    pub(crate) fn name(&self) -> &str {
+        &self.item().key
+    }
+
+    /// The digest of how the server defines it, byte for byte.
+    pub(crate) fn definition(&self) -> &str {
+        let item = self.item();
+        item.definition
+            .get_or_init(|| format!("sha256:{}", hex(digest(&SHA256, item.raw.as_bytes()).as_ref())))
+    }
+
+    /// Whether it is a tool of which the server says that it changes nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self.item().thing, ThingKind::Tool(hints) if hints.read_only)
     }
 }
 
@@ -273,7 +307,8 @@ impl Listing {
             _ => TaskSupport::Forbidden,
         };
         let thing = self.kind.thing(&raw);
-        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, series });
+        let definition = OnceLock::new();
+        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, definition, series });
     }
 
     fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {

@@ -16,7 +16,7 @@ use portcullis_telemetry::CallSeries;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::connecting;
-use super::listing::{Item, ListKind, Listing};
+use super::listing::{Item, ListKind, Listed, Listing};
 use super::servers::unknown_server;
 use crate::admit::{Act, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
@@ -31,7 +31,7 @@ pub(crate) struct Route {
     /// The tool's or prompt's name or the resource's URI, as the server knows it.
     pub(crate) subject: Option<String>,
     /// The list in which the tool or prompt stands, and where.
-    listed: Option<(Arc<Listing>, usize)>,
+    listed: Option<Listed>,
     /// Counts the call.
     pub(crate) series: Arc<CallSeries>,
     /// Whether names and URIs in the answer have to be mapped.
@@ -64,7 +64,12 @@ impl Reference {
 
 impl Route {
     fn item(&self) -> Option<&Item> {
-        self.listed.as_ref().map(|(listing, index)| &listing.items[*index])
+        self.listed.as_ref().map(Listed::item)
+    }
+
+    /// The tool or prompt as its server lists it.
+    pub(crate) fn listed(&self) -> Option<&Listed> {
+        self.listed.as_ref()
     }
 
     /// The tool that is called, by the server's own name.
@@ -141,7 +146,7 @@ impl Route {
             }
             _ => return None,
         };
-        if let Some((listing, index)) = &self.listed {
+        if let Some(Listed { listing, index }) = &self.listed {
             let oversight = &self.catalogue.server.env().oversight;
             let trusted =
                 listing.trusted(oversight).is_none_or(|shown| shown.get(*index).copied().unwrap_or(false));
@@ -364,8 +369,9 @@ fn route(
     subject: String,
     listed: Option<(Arc<Listing>, usize)>,
 ) -> Route {
+    let listed = listed.map(|(listing, index)| Listed { listing, index });
     let series = match &listed {
-        Some((listing, index)) => listing.items[*index].series.clone(),
+        Some(listed) => listed.item().series.clone(),
         None => unlisted(catalogue, call),
     };
     Route {

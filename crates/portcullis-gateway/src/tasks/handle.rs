@@ -100,7 +100,10 @@ impl Handle {
         let kind = hints.unwrap_or(ThingKind::Tool(Annotations::default()));
         let thing = Thing { server: self.server.as_str(), kind, name: &self.tool };
         let act = Action::named(call.method.as_str()).map(|action| Act { action, thing, arguments: None });
-        pass.lets(&call.caller, act.as_ref())
+        let ruled = pass.rule(&call.caller, act.as_ref());
+        let allowed = ruled.allowed();
+        call.record.ruled(ruled);
+        allowed
     }
 
     fn write(&self) -> Vec<u8> {

@@ -19,7 +19,7 @@ use super::plan::{Plan, Wish};
 use super::requests::output_schema;
 use super::store::{New, Owner, kept_for};
 use super::work::{Next, Work};
-use crate::answer::reply;
+use crate::answer::answer_of;
 use crate::call::{Call, Event, Exchange, Outcome, Question, Refusal};
 use crate::crossing::Crossing;
 use crate::gateway::Gateway;
@@ -136,7 +136,7 @@ impl Reception {
             Outcome::Task(made) => return Exchange::done(self.adopt(&made)),
             // What a server wants to know before it makes a task is asked before there is one.
             Outcome::InputRequired(_) => return Exchange::done(outcome),
-            other => reply(Era::Legacy, &Method::ToolsCall, other.clone()).answer.map_err(|_| other),
+            other => answer_of(Era::Legacy, &Method::ToolsCall, other.clone()).map_err(|_| other),
         };
         match ending {
             Ok(result) => Exchange::done(self.host_ended(Ok(result), ttl)),
@@ -198,7 +198,7 @@ impl Reception {
                 match outcome {
                     Outcome::Task(made) => Next::Goes(self.clone().drive(&made)),
                     Outcome::InputRequired(_) => Next::Goes(self.ask(outcome)),
-                    outcome => Next::Ended(reply(Era::Legacy, &Method::ToolsCall, outcome).answer),
+                    outcome => Next::Ended(answer_of(Era::Legacy, &Method::ToolsCall, outcome)),
                 }
             };
             tokio::spawn(work.run(exchange, asked, next));

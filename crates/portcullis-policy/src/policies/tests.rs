@@ -102,10 +102,18 @@ pub(super) fn may(
     let (who, what, action) = (who(name), what(thing), Action::named(action).unwrap());
     let arguments = arguments.map(|text| Raw::trusted(text.to_owned()));
     let subject = policies.subject(&who);
-    let decide = || policies.allows(&subject, action, what, &at(0), arguments.as_ref());
-    let allowed = decide();
-    assert_eq!(decide(), allowed, "remembered otherwise: {name} {action:?} {thing}");
+    let decide = || {
+        let decision = policies.decide(&subject, action, what, &at(0), arguments.as_ref());
+        let reasons: Vec<_> = decision.reasons.iter().map(|rule| policies.id(*rule).to_owned()).collect();
+        (decision.allowed, reasons)
+    };
+    let (allowed, reasons) = decide();
+    assert_eq!(decide(), (allowed, reasons.clone()), "remembered otherwise: {name} {action:?} {thing}");
     let verdict = policies.explain(&who, action, what, &at(0), arguments.as_ref());
     assert_eq!(verdict.allowed, allowed, "explained otherwise: {name} {action:?} {thing}: {verdict:?}");
+    if allowed {
+        let explained: Vec<_> = verdict.reasons.iter().map(|reason| reason.id.clone()).collect();
+        assert_eq!(reasons, explained, "for other reasons: {name} {action:?} {thing}");
+    }
     allowed
 }

@@ -7,11 +7,11 @@
 //! What cannot be kept is said in the log and holds up nothing (`recorder.rs`): policies are in force whether they are on
 //! record or not.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{self, SHA256};
-use portcullis_config::{FactKind, Policy, PolicyMode};
+use portcullis_config::Policy;
+pub(crate) use portcullis_gateway::{beside_policies as beside, policy_revision as digest_of};
 use portcullis_model::{Expected, Put, Records, Unavailable, date_time};
 use serde_json::{Value, json};
 
@@ -57,28 +57,6 @@ pub(crate) struct Version {
     pub(crate) number: u64,
     /// All that is known of it, in JSON.
     pub(crate) told: Value,
-}
-
-/// What policies are made of beside their texts.
-pub(crate) fn beside(policy: &Policy) -> Value {
-    let facts = |facts: &BTreeMap<String, FactKind>| -> BTreeMap<String, String> {
-        facts.iter().map(|(name, kind)| (name.clone(), format!("{kind:?}").to_lowercase())).collect()
-    };
-    json!({
-        "mode": match policy.mode { PolicyMode::Enforce => "enforce", PolicyMode::Shadow => "shadow" },
-        "roles": policy.roles,
-        "groups": policy.groups,
-        "labels": policy.labels,
-        "claims": facts(&policy.claims),
-        "arguments": facts(&policy.arguments),
-    })
-}
-
-/// The digest of a whole set. Where its files are is nothing of it: two gateways have them in different places.
-pub(crate) fn digest_of(policy: &Policy) -> String {
-    let name = |file: &std::path::Path| file.file_name().map(|name| name.to_string_lossy().into_owned());
-    let texts: Vec<_> = policy.texts.iter().map(|text| json!([name(&text.file), text.text])).collect();
-    sha256(json!([beside(policy), texts]).to_string().as_bytes())
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -212,6 +190,10 @@ pub(crate) async fn text(records: &dyn Records, digest: &str) -> Result<Option<S
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use portcullis_config::PolicyMode;
+
     use std::sync::Arc;
 
     use portcullis_config::PolicyText;

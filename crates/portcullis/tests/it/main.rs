@@ -12,6 +12,7 @@ mod connect;
 mod delegation;
 mod discovery;
 mod drain;
+mod evidence;
 mod guard;
 mod hostile_client;
 mod hostile_server;

@@ -85,6 +85,8 @@ fn rows() -> Vec<Row> {
         // Nobody is asked who they are for a link that is none.
         row("/connect/{link}", "GET", "/connect/made-up", [404; 3]),
         row("/connections", "GET", "/connections", [401, 200, 200]),
+        row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
+        row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
     ]
 }
@@ -105,6 +107,7 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     let mut config = idp.config(&upstream.config());
     config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
     config["policy"] = json!({"files": ["all.cedar"]});
+    config["audit"] = json!({"allow": {"groups": ["ops"]}});
     config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
     // A token that is good for every endpoint: whether one is for this one is another test.
     config["identity"]["issuers"][0]["audience"] = json!("all");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::render;
 use crate::run::Found;
 use crate::run::elicitation::{Elicitations, PAIRS, Tally};
+use crate::run::evidence::Evidence;
 use crate::run::layers::Layers;
 use crate::run::listing::Lists;
 use crate::run::machine::Machine;
@@ -38,7 +39,8 @@ fn shows_figures_ratios_and_verdicts() {
     let lists = vec![Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
     let layers = Layers { with: vec![ours], without: vec![nginx], wrong: None };
     let guard = Layers { with: vec![ours], without: vec![nginx], wrong: None };
-    let found = Found { matrix, elicitations, layers, guard, memory: Some(memory), lists };
+    let evidence = Evidence { samples: [vec![nginx], vec![ours], vec![asked]], wrong: None };
+    let found = Found { matrix, elicitations, layers, guard, evidence, memory: Some(memory), lists };
     let scale = Scale::full();
     let verdicts = judge(&found, &scale);
     let machine = Machine { facts: vec![("kernel", "6.1".into())] };
@@ -55,6 +57,9 @@ fn shows_figures_ratios_and_verdicts() {
         "| throughput with a token and 500 policies as a share of that without | at least 0.85 | 0.95 | PASS |",
         "| throughput with the guard as a share of that without, results of 4096 bytes | at least 0.85 | 0.95 | PASS |",
         "| on | 19000 | 0.95 | 1.000 | 2.000 | – | 3 |",
+        "| throughput with evidence in `normal` as a share of that without | at least 0.9 | 0.95 | PASS |",
+        "| throughput with evidence in `strict` as a share of that without | at least 0.5 | 0.25 | MISS |",
+        "| strict | 5000 | 0.25 | 1.000 | 2.000 | 71.3 | 0 |",
         "| calls that ask, modern client, modern server: answered with the elicited value | all | 12, 0 wrong, 1 lost | MISS |",
         "| modern | modern | 32 | direct | 20000 | 1.00 | 1.000 | 2.000 | 20.0 | 0 |",
         "| modern | modern | 32 | portcullis | 5000 | 0.25 | 1.000 | 2.000 | 71.3 | 0 |",

@@ -6,6 +6,7 @@ use super::{Verdict, held, judge};
 use crate::load::Latencies;
 use crate::run::Found;
 use crate::run::elicitation::{Elicitations, PAIRS, Tally};
+use crate::run::evidence::Evidence;
 use crate::run::layers::Layers;
 use crate::run::listing::Lists;
 use crate::run::matrix::{Matrix, Way, cells};
@@ -54,15 +55,15 @@ fn layers(share: f64) -> Layers {
     Layers { with: sample(share), without: sample(1.0), wrong: None }
 }
 
+/// Evidence leaves so much of the throughput.
+fn evidence(normal: f64, strict: f64) -> Evidence {
+    let sample = |per_second| vec![Sample { per_second, ..Sample::default() }];
+    Evidence { samples: [1.0, normal, strict].map(sample), wrong: None }
+}
+
 fn found(matrix: Matrix, memory: Memory, lists: Vec<Lists>) -> Found {
-    Found {
-        matrix,
-        elicitations: asked(1, 0, 0),
-        layers: layers(0.9),
-        guard: layers(0.9),
-        memory: Some(memory),
-        lists,
-    }
+    let (guard, layers, evidence) = (layers(0.9), layers(0.9), evidence(0.9, 0.5));
+    Found { matrix, elicitations: asked(1, 0, 0), layers, guard, evidence, memory: Some(memory), lists }
 }
 
 fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
@@ -72,18 +73,17 @@ fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
 #[test]
 fn everything_within_its_bound_passes() {
     let verdicts = judge(&found(matrix(0.9, 2.0), memory(49_999_999, 9_999), lists(4)), &Scale::full());
-    assert_eq!(words(&verdicts), ["PASS"; 16]);
+    assert_eq!(words(&verdicts), ["PASS"; 18]);
     assert!(held(&verdicts, false, true));
 }
 
 #[test]
 fn everything_beyond_its_bound_misses() {
     let within = found(matrix(0.89, 2.1), memory(50_000_000, 10_000), lists(5));
-    let verdicts = judge(
-        &Found { elicitations: asked(9, 0, 1), layers: layers(0.84), guard: layers(0.84), ..within },
-        &Scale::full(),
-    );
-    assert_eq!(words(&verdicts), ["MISS"; 16]);
+    let (guard, layers, evidence) = (layers(0.84), layers(0.84), evidence(0.89, 0.49));
+    let verdicts =
+        judge(&Found { elicitations: asked(9, 0, 1), layers, guard, evidence, ..within }, &Scale::full());
+    assert_eq!(words(&verdicts), ["MISS"; 18]);
     assert!(held(&verdicts, false, false));
     assert!(!held(&verdicts, false, true));
 }
@@ -117,7 +117,7 @@ fn one_call_that_is_not_answered_with_what_was_elicited_fails_a_quick_run() {
 #[test]
 fn what_was_not_measured_fails_only_a_strict_run() {
     let verdicts = judge(&Found::default(), &Scale::full());
-    assert_eq!(words(&verdicts), ["not measured"; 16]);
+    assert_eq!(words(&verdicts), ["not measured"; 18]);
     assert!(held(&verdicts, true, false));
     assert!(!held(&verdicts, false, true));
 }

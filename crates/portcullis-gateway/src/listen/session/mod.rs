@@ -117,6 +117,11 @@ impl Session {
         }
     }
 
+    /// Whether the client has one stream for everything, that of HTTP+SSE.
+    pub(crate) fn is_on_one_stream(&self) -> bool {
+        self.wire.is_some()
+    }
+
     /// Whether a call is under way.
     pub(crate) fn is_busy(&self) -> bool {
         !self.state().calls.is_empty()

@@ -24,6 +24,7 @@ use portcullis_model::ErrorKind;
 use tokio::time::Instant;
 
 use self::connections::Held;
+use super::asked::{Local, call, complete};
 use super::batch;
 use super::body::Body;
 use super::context::{Context, certificate_over};
@@ -32,8 +33,10 @@ use super::legacy;
 use super::response::{self, Accepts};
 use super::session::{Session, Wire};
 use super::shown::Shown;
-use crate::call::{Endpoint, Refusal};
+use crate::answer::Reply;
+use crate::call::{Endpoint, Outcome, Refusal};
 use crate::gateway::Gateway;
+use crate::record::Open;
 use crate::seal::random_id;
 use crate::subscribe::follow;
 
@@ -253,22 +256,32 @@ fn batch(
 
 /// A request on a connection that has no session yet: `initialize` opens one.
 fn before_session(context: &Context, connection: &Arc<Connection>, request: Request) {
-    let refuse = |kind, why: &str| tell(connection, &request.id, Err(&Refusal::new(kind, why)));
-    match request.method {
+    let outcome = match request.method {
         Method::Initialize if connection.begin_opening() => {
             let (context, connection) = (context.clone(), connection.clone());
             tokio::spawn(async move { initialize(&context, &connection, request).await });
+            return;
         }
-        Method::Initialize => refuse(ErrorKind::InvalidRequest, "`initialize` is being answered already"),
-        Method::Ping => tell(connection, &request.id, Ok(&Raw::from_static("{}"))),
+        Method::Initialize => refused(ErrorKind::InvalidRequest, "`initialize` is being answered already"),
+        Method::Ping => complete(Raw::from_static("{}")),
         // Clients of both eras ask this first, and take an unknown method for the older one.
-        Method::Discover => refuse(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28"),
-        _ => refuse(ErrorKind::InvalidRequest, "no session yet: send `initialize` first"),
-    }
+        Method::Discover => refused(ErrorKind::UnknownMethod, "`server/discover` came with 2026-07-28"),
+        _ => refused(ErrorKind::InvalidRequest, "no session yet: send `initialize` first"),
+    };
+    let id = request.id.clone();
+    let call = call(context, (&connection.endpoint, &context.stranger(), true), None, request);
+    let (open, connection) = (Open::new(call.into()), connection.clone());
+    tokio::spawn(async move { tell(&connection, &id, &Local { open, outcome }.reply().await) });
 }
 
-fn tell(connection: &Connection, id: &Id, answer: Result<&Raw, &Refusal>) {
-    connection.wire.push(&legacy::write_answer(id, answer));
+fn refused(kind: ErrorKind, why: &str) -> Outcome {
+    Refusal::new(kind, why).into()
+}
+
+fn tell(connection: &Connection, id: &Id, reply: &Reply) {
+    let mut message = Vec::new();
+    reply.write(&mut message, id);
+    connection.wire.push(&message);
 }
 
 async fn initialize(context: &Context, connection: &Arc<Connection>, request: Request) {
@@ -276,16 +289,21 @@ async fn initialize(context: &Context, connection: &Arc<Connection>, request: Re
     let id = request.id.clone();
     let wire = Some(connection.wire.clone());
     match legacy::open_session(context, connection.endpoint.clone(), request, wire).await {
-        Ok((session, result)) => {
+        Ok((Some(session), reply)) => {
             if !connection.opened(session.clone()) {
                 return legacy::delete(gateway, &session);
             }
-            tell(connection, &id, Ok(&result));
+            tell(connection, &id, &reply);
             announce(gateway, session, &connection.wire).await;
+        }
+        Ok((None, reply)) => {
+            connection.failed_opening();
+            tell(connection, &id, &reply);
         }
         Err(refusal) => {
             connection.failed_opening();
-            tell(connection, &id, Err(&refusal));
+            let refusal = context.denied(refusal).await;
+            connection.wire.push(&legacy::write_answer(&id, &refusal));
         }
     }
 }

@@ -41,6 +41,7 @@ fn parked(server: &Arc<Server>) -> Parked {
         exchange: Exchange::live(events, false),
         keys: 1,
         alone: true,
+        record: crate::record::Entry::default(),
     }
 }
 

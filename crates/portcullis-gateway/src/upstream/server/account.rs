@@ -56,6 +56,19 @@ impl Server {
         self.http.as_ref()?.source()
     }
 
+    /// As whom it is called, for the evidence log: `none`, `service`, `user`, `exchange`.
+    pub(crate) fn acts_as(&self) -> &'static str {
+        match self.source().map(|source| source.kind()) {
+            None => "none",
+            Some(Kind::Oauth(_) | Kind::Assertion(_)) => "user",
+            Some(Kind::TokenExchange(_)) => "exchange",
+            Some(Kind::IdJag(it)) if it.subject.is_none() => "exchange",
+            Some(Kind::Static { .. } | Kind::ClientCredentials(_) | Kind::Workload(_) | Kind::IdJag(_)) => {
+                "service"
+            }
+        }
+    }
+
     /// The key with which assertions for it are signed, where it has one of its own.
     pub(crate) fn signing_key(&self) -> Option<Arc<SigningKey>> {
         self.credentials.as_ref()?.key()

@@ -205,6 +205,11 @@ impl Connection {
     /// The answer's body as an event stream.
     pub(crate) fn into_events(self, head: &Head) -> Events {
         assert!(head.is_stream(), "{head:?}");
+        self.into_lines(head)
+    }
+
+    /// The answer's body as a stream of something else, which [`Events::bytes`] reads.
+    pub(crate) fn into_lines(self, head: &Head) -> Events {
         Events { framing: head.framing(), connection: self, text: Vec::new() }
     }
 
@@ -285,6 +290,11 @@ impl Events {
             let part = self.connection.part(&mut self.framing).await?;
             self.text.extend_from_slice(&part);
         }
+    }
+
+    /// The next bytes as they came, for streams that have no events; `None` at the end.
+    pub(crate) async fn bytes(&mut self) -> Option<Vec<u8>> {
+        self.connection.part(&mut self.framing).await
     }
 
     /// Says no more on the connection, but reads on.

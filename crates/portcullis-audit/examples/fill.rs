@@ -1,0 +1,82 @@
+//! Writes a log for the verifiers to judge: `fill FOLDER EVENTS`. Prints the log's key and the key of the witness that signed.
+//!
+//! Calls of many persons, some denied, every tenth with a payload; a checkpoint now and then, each signed by a witness.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_audit::payloads::{Keep, Side};
+use portcullis_audit::witness::{Request, Witness, accept};
+use portcullis_audit::{Checkpoint, Event, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
+
+fn event(log: &Log, number: u64) -> Event {
+    let denied = number % 11 == 3;
+    let mut event = Event::new(if denied { Kind::Denial } else { Kind::Exchange });
+    event.who.person =
+        Some(log.keyring().pseudonym("https://idp.example", &format!("user-{}", number % 997)));
+    event.who.client = Some("https://client.example/metadata.json".to_owned());
+    event.who.groups = vec!["engineering".to_owned()];
+    event.request.method = Some("tools/call".to_owned());
+    event.request.protocol = Some("2025-11-25".to_owned());
+    event.server.id = Some("files".to_owned());
+    event.tool.name = Some(format!("tool-{}", number % 40));
+    event.decision.verdict = Some(if denied { "deny" } else { "allow" }.to_owned());
+    event.decision.policies = vec!["engineers-may-read".to_owned()];
+    event.trace.trace_id = Some(format!("{number:032x}"));
+    if number.is_multiple_of(5) {
+        log.attach(&mut event, Side::Input, format!("{{\"path\":\"/data/{number}\"}}").as_bytes());
+    } else {
+        event.input = Some(log.keyring().digest(b"{}"));
+    }
+    event
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(folder), Some(events)) = (arguments.next(), arguments.next()) else {
+        return Err("fill FOLDER EVENTS".into());
+    };
+    let events: u64 = events.parse()?;
+    let signer = Signer::generate("gw.example/audit/filled")?;
+    let key = signer.log_key();
+    let witness = Witness::new(Signer::generate("witness.example")?, vec![key.clone()]);
+    let settings = Settings {
+        mode: Mode::Strict,
+        payloads: Keep::Encrypted,
+        checkpoint_every: Duration::from_hours(1),
+        checkpoint_events: u64::MAX,
+        ..Settings::default()
+    };
+    let journal = Arc::new(Segments::open(Path::new(&folder))?);
+    let log = Log::open(journal, signer, Keyring::derive(b"only for examples and tests"), settings)?;
+    let mut last: Option<Checkpoint> = None;
+    for number in 0..events {
+        let receipt = log.append(event(&log, number));
+        if (number + 1).is_multiple_of((events / 8).max(1)) || number + 1 == events {
+            receipt.durable().await?;
+            last = Some(sign(&log, &witness, last.as_ref()).await?);
+        } else if number % 10_000 == 9999 {
+            receipt.durable().await?;
+        }
+    }
+    log.close();
+    println!("{key}\n{}", witness.key());
+    Ok(())
+}
+
+async fn sign(
+    log: &Log,
+    witness: &Witness,
+    last: Option<&Checkpoint>,
+) -> Result<Checkpoint, Box<dyn std::error::Error>> {
+    let checkpoint = log.checkpoint().await?;
+    let note = log.checkpoints().borrow().clone().ok_or("there is no checkpoint")?;
+    let old = last.map_or(0, |last| last.size);
+    let proof = log.prove_consistency(old, checkpoint.size)?;
+    let request = Request { old, proof, note: note.to_string(), checkpoint: checkpoint.clone() };
+    let answer = witness.cosign(&request, last, 1_800_000_000)?;
+    log.cosigned(checkpoint.size, accept(&note, &answer, &[witness.key()])?);
+    Ok(checkpoint)
+}

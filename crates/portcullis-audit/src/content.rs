@@ -1,0 +1,92 @@
+//! What went in and came out, without saying what it was: a keyed digest, and perhaps the thing itself, sealed.
+//!
+//! A plain hash of a name or of a card number is as good as the thing: whoever has a list tries it. So digests are keyed
+//! (HMAC-SHA-256), and say only to whoever has the key that two things are the same. A payload is sealed with a data key of the
+//! person, the class of retention and the month ([`crate::keys`]); the record holds the hash of what was sealed, and proofs
+//! verify as well when the key is destroyed.
+
+use aws_lc_rs::hmac;
+use serde::{Deserialize, Serialize};
+
+use crate::hex;
+
+/// A digest and a size, and where the thing itself is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Content {
+    /// `hmac-sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// The data key that the payload is sealed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Where in the entry's payload it lies: offset and length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<(u64, u64)>,
+    /// `sha256:` and the hash of what was sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Of what types it is: `text`, `image`, `structured` …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// What was sealed, until it is written beside the record.
+    #[serde(skip)]
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// The keys that digests and pseudonyms are made with, all derived from one secret.
+#[derive(Clone)]
+pub struct Keyring {
+    digest: hmac::Key,
+    person: hmac::Key,
+    pub(crate) wrapping: [u8; 32],
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keyring")
+    }
+}
+
+impl Keyring {
+    /// Derives all keys from a secret of at least 16 bytes, best 32 random ones.
+    #[must_use]
+    pub fn derive(secret: &[u8]) -> Self {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let derived = |purpose: &str| {
+            let mut key = [0; 32];
+            key.copy_from_slice(hmac::sign(&root, purpose.as_bytes()).as_ref());
+            key
+        };
+        Self {
+            digest: hmac::Key::new(hmac::HMAC_SHA256, &derived("portcullis audit: digests of contents, 1")),
+            person: hmac::Key::new(hmac::HMAC_SHA256, &derived("portcullis audit: pseudonyms of persons, 1")),
+            wrapping: derived("portcullis audit: wrapping of data keys, 1"),
+        }
+    }
+
+    /// The pseudonym of a person: the same for the same issuer and subject.
+    #[must_use]
+    pub fn pseudonym(&self, issuer: &str, subject: &str) -> String {
+        let mut keyed = hmac::Context::with_key(&self.person);
+        // The length keeps apart what would otherwise read the same.
+        keyed.update(&(issuer.len() as u64).to_be_bytes());
+        keyed.update(issuer.as_bytes());
+        keyed.update(subject.as_bytes());
+        format!("p-{}", hex(&keyed.sign().as_ref()[..16]))
+    }
+
+    /// The digest of a content.
+    #[must_use]
+    pub fn digest(&self, content: &[u8]) -> Content {
+        let digest = format!("hmac-sha256:{}", hex(hmac::sign(&self.digest, content).as_ref()));
+        Content { digest, size: content.len() as u64, ..Content::default() }
+    }
+
+    /// The digest of a small value that has to be found again, such as a token's id.
+    #[must_use]
+    pub fn fingerprint(&self, value: &str) -> String {
+        format!("h-{}", hex(&hmac::sign(&self.digest, value.as_bytes()).as_ref()[..16]))
+    }
+}

@@ -1,0 +1,452 @@
+//! What is recorded: one event for each exchange, each denial and each change, with the fields of the published dictionary
+//! (`docs/reference/audit.md`).
+//!
+//! An event is written once, as JSON in the canonical form of RFC 8785, and those bytes are what is hashed, kept, exported and
+//! proved; nothing is ever written again to be compared. The canonical form is had without sorting: members are declared in
+//! the order of their names, all names are ASCII, and all numbers are whole. A group of which nothing is known is left out.
+//!
+//! No field holds a person's name, an argument or a result in the clear: persons are pseudonyms ([`crate::Keyring`]), contents
+//! are keyed digests ([`Content`]). What a field cannot say has no place here: there is one free-form group, `detail`, for
+//! what changed, and it is for words of this program.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::Content;
+
+/// The version of the dictionary.
+pub const VERSION: u32 = 1;
+
+/// What happened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// What the data is, and why it may be used.
+    #[serde(skip_serializing_if = "is_default")]
+    pub data: Data,
+    /// May they, and why.
+    #[serde(skip_serializing_if = "is_default")]
+    pub decision: Decision,
+    /// What changed, for events that are no exchange.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub detail: BTreeMap<String, String>,
+    /// What the content filter and the definition checks found and did.
+    #[serde(skip_serializing_if = "is_default")]
+    pub guard: Guard,
+    /// What a human decided.
+    #[serde(skip_serializing_if = "is_default")]
+    pub human: Human,
+    /// Names this event, and no other anywhere.
+    pub id: EventId,
+    /// What went in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Content>,
+    /// What kind of event this is.
+    pub kind: Kind,
+    /// Where. The log fills in what is missing.
+    #[serde(skip_serializing_if = "is_default")]
+    pub node: Node,
+    /// What came out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Content>,
+    /// The event that this one belongs to: an outcome's intent, a question's call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<EventId>,
+    /// Whether this is said before or after the act.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// What was asked.
+    #[serde(skip_serializing_if = "is_default")]
+    pub request: Request,
+    /// How it ended.
+    #[serde(skip_serializing_if = "is_default")]
+    pub result: Outcome,
+    /// Whom it was for.
+    #[serde(skip_serializing_if = "is_default")]
+    pub server: Server,
+    /// Of which AI system it was a part.
+    #[serde(skip_serializing_if = "is_default")]
+    pub system: System,
+    /// When.
+    pub time: Time,
+    /// Which tool.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tool: Tool,
+    /// What it can be brought together with.
+    #[serde(skip_serializing_if = "is_default")]
+    pub trace: Trace,
+    /// The version of the dictionary.
+    pub v: u32,
+    /// Who.
+    #[serde(skip_serializing_if = "is_default")]
+    pub who: Who,
+}
+
+impl Event {
+    /// An event that begins and ends now, with an id of its own.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self { kind, id: EventId::new(), time: Time::now(), v: VERSION, ..Self::default() }
+    }
+}
+
+/// What kind of event something is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A request and its answer.
+    #[default]
+    Exchange,
+    /// A request that was refused.
+    Denial,
+    /// A list, a greeting, a completion: nothing was done for it at a server.
+    List,
+    /// A subscription opened or closed.
+    Subscription,
+    /// A task made, asked about, ended.
+    Task,
+    /// What a server asked on the way, and what was answered.
+    Question,
+    /// A login, a token issued or refused.
+    Login,
+    /// An account at a server connected or disconnected.
+    Credential,
+    /// The configuration changed.
+    Configuration,
+    /// Policies changed.
+    Policy,
+    /// The servers or their definitions changed.
+    Catalogue,
+    /// A definition, an exception or a call was approved or refused.
+    Approval,
+    /// A key was made, changed or withdrawn.
+    Key,
+    /// The gateway started, stopped, or was switched off for somebody.
+    Gateway,
+    /// Somebody read this log.
+    Audit,
+    /// A person's payloads were made unreadable.
+    Erasure,
+    /// A legal hold was put on or lifted.
+    Hold,
+    /// Old entries are about to be removed.
+    Truncation,
+    /// Events could not be recorded.
+    Loss,
+    /// The log was found after a crash.
+    Recovery,
+    /// Something went wrong that people have to look into.
+    Incident,
+}
+
+impl Kind {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Denial => "denial",
+            Self::List => "list",
+            Self::Subscription => "subscription",
+            Self::Task => "task",
+            Self::Question => "question",
+            Self::Login => "login",
+            Self::Credential => "credential",
+            Self::Configuration => "configuration",
+            Self::Policy => "policy",
+            Self::Catalogue => "catalogue",
+            Self::Approval => "approval",
+            Self::Key => "key",
+            Self::Gateway => "gateway",
+            Self::Audit => "audit",
+            Self::Erasure => "erasure",
+            Self::Hold => "hold",
+            Self::Truncation => "truncation",
+            Self::Loss => "loss",
+            Self::Recovery => "recovery",
+            Self::Incident => "incident",
+        }
+    }
+}
+
+/// Whether an event is said before or after the act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Before: this is about to be done.
+    Intent,
+    /// After: this is how it ended. `parent` is the intent.
+    Outcome,
+}
+
+/// A UUID of version 7 (RFC 9562, section 5.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub String);
+
+impl EventId {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut bytes = [0; 16];
+        // Without randomness from the system nothing else here works either; the time alone still orders.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        let millis = u64::try_from(since_epoch(SystemTime::now()).as_millis()).unwrap_or(0);
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        bytes[6] = 0x70 | bytes[6] & 0x0f;
+        bytes[8] = 0x80 | bytes[8] & 0x3f;
+        let hex = crate::hex(&bytes);
+        Self([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+    }
+}
+
+/// When, in microseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Time {
+    /// When it ended.
+    pub end_us: i64,
+    /// When it began.
+    pub start_us: i64,
+}
+
+impl Time {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::between(SystemTime::now(), Duration::ZERO)
+    }
+
+    /// What began then and took this long.
+    #[must_use]
+    pub fn between(start: SystemTime, took: Duration) -> Self {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let start_us = micros(since_epoch(start));
+        Self { start_us, end_us: start_us.saturating_add(micros(took)) }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Defines a group of fields, in the order of their names.
+macro_rules! group {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $kind,)*
+        }
+    };
+}
+
+group! {
+    /// What the data is, and why it may be used.
+    Data {
+        /// Categories of data, in the deployer's words.
+        categories: Vec<String>,
+        /// The legal basis that the deployer names.
+        legal_basis: Option<String>,
+        /// The purpose that the deployer names.
+        purpose: Option<String>,
+        /// How long the event is kept: a class of the settings.
+        retention: Option<String>,
+    }
+}
+
+group! {
+    /// May they, and why.
+    Decision {
+        /// What a permission was tied to.
+        obligations: Vec<String>,
+        /// The policies that decided.
+        policies: Vec<String>,
+        /// The reasons, by their stable names.
+        reasons: Vec<String>,
+        /// The revision of the policies: their digest.
+        revision: Option<String>,
+        /// What had flowed into the conversation before.
+        taint: Vec<String>,
+        /// `allow`, `deny`, or why it was not asked: `refused`.
+        verdict: Option<String>,
+    }
+}
+
+group! {
+    /// What the content filter and the definition checks found and did.
+    Guard {
+        /// By rule and action; never a value.
+        findings: Vec<Finding>,
+        /// The revision of the filter's profile: its digest.
+        profile: Option<String>,
+    }
+}
+
+group! {
+    /// What one rule found.
+    Finding {
+        /// What was done: `allow`, `mask`, `block`, `review` …
+        action: String,
+        /// How many times.
+        count: u64,
+        /// The rule, or what kind of thing was found.
+        rule: String,
+        /// Where: `input`, `output`, `definition`.
+        side: Option<String>,
+    }
+}
+
+group! {
+    /// What a human decided.
+    Human {
+        /// Names the approval.
+        approval: Option<String>,
+        /// The pseudonym of who decided.
+        approver: Option<String>,
+        /// What they decided: `approved`, `refused`, `expired`, `override`.
+        decision: Option<String>,
+        /// The reason, by a code of the deployer.
+        reason: Option<String>,
+        /// How long it took them, in milliseconds.
+        waited_ms: u64,
+    }
+}
+
+group! {
+    /// Where.
+    Node {
+        /// The version of the program.
+        build: String,
+        /// The digest of the configuration in force.
+        config: Option<String>,
+        /// The node.
+        name: String,
+    }
+}
+
+group! {
+    /// What was asked.
+    Request {
+        /// The endpoint: `/mcp`, `/mcp/s/files` …
+        endpoint: Option<String>,
+        /// `legacy` or `modern`.
+        era: Option<String>,
+        /// The JSON-RPC id.
+        id: Option<String>,
+        /// The method: `tools/call` …
+        method: Option<String>,
+        /// The protocol's revision.
+        protocol: Option<String>,
+        /// The digest of the session's id.
+        session: Option<String>,
+        /// `http`, `sse`, `stdio` …
+        transport: Option<String>,
+    }
+}
+
+group! {
+    /// How it ended.
+    Outcome {
+        /// The kind of error, by its stable name; absent when it went well.
+        error: Option<String>,
+        /// The JSON-RPC error code.
+        error_code: Option<i64>,
+        /// The tool said that it failed (`isError`).
+        is_error: bool,
+        /// `completed`, `cancelled`, `failed`, `refused`, `parked`, `unknown`.
+        status: Option<String>,
+        /// The HTTP status of the server.
+        upstream_status: Option<u16>,
+        /// How long the server took, in microseconds.
+        upstream_us: u64,
+    }
+}
+
+group! {
+    /// Whom it was for.
+    Server {
+        /// As whom the server was called: `none`, `service`, `user`, `exchange`.
+        delegation: Option<String>,
+        /// The server.
+        id: Option<String>,
+        /// The version that it told.
+        version: Option<String>,
+    }
+}
+
+group! {
+    /// Of which AI system it was a part.
+    System {
+        /// Who deploys it.
+        deployer: Option<String>,
+        /// Names the system.
+        id: Option<String>,
+        /// The model, if known.
+        model: Option<String>,
+        /// What it is meant for: a reference.
+        purpose: Option<String>,
+        /// Its class of risk.
+        risk: Option<String>,
+    }
+}
+
+group! {
+    /// Which tool, prompt or resource.
+    Tool {
+        /// The digest of its definition.
+        definition: Option<String>,
+        /// Its name at its server.
+        name: Option<String>,
+        /// It says that it changes nothing.
+        read_only: Option<bool>,
+    }
+}
+
+group! {
+    /// What it can be brought together with.
+    Trace {
+        /// What groups calls of one conversation.
+        context: Option<String>,
+        /// The span (W3C Trace Context).
+        span_id: Option<String>,
+        /// The trace (W3C Trace Context).
+        trace_id: Option<String>,
+    }
+}
+
+group! {
+    /// Who.
+    Who {
+        /// On whose behalf, from the nearest: `act` claims, as pseudonyms.
+        actors: Vec<String>,
+        /// The agent, if it has a name of its own.
+        agent: Option<String>,
+        /// How strongly they were authenticated (`acr`, `amr`).
+        assurance: Vec<String>,
+        /// The client that the token was issued to.
+        client: Option<String>,
+        /// Their groups.
+        groups: Vec<String>,
+        /// `loopback`, `private` or `public`.
+        network: Option<String>,
+        /// The pseudonym.
+        person: Option<String>,
+        /// `token`, `key`, `certificate`, `anonymous`.
+        proof: Option<String>,
+        /// The tenant.
+        tenant: Option<String>,
+        /// The digest of the token's id.
+        token: Option<String>,
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests;

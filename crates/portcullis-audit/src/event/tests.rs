@@ -1,0 +1,90 @@
+//! The canonical form, seen by somebody who sorts.
+
+use serde_json::Value;
+
+use super::{Event, EventId, Finding, Kind};
+use crate::record::{self, Record};
+
+/// RFC 8785 for what events have: members sorted, no space, whole numbers.
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let mut names: Vec<&String> = members.keys().collect();
+            names.sort_by_key(|name| name.encode_utf16().collect::<Vec<_>>());
+            let members = names
+                .iter()
+                .map(|name| format!("{}:{}", Value::from(name.as_str()), canonical(&members[*name])));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        other => other.to_string(),
+    }
+}
+
+fn full() -> Event {
+    let mut event = Event::new(Kind::Exchange);
+    let some = || Some("x\u{1}\"\\\u{e9}\u{1f600}".to_owned());
+    (event.data.purpose, event.data.legal_basis, event.data.retention) = (some(), some(), some());
+    event.data.categories = vec!["health".to_owned()];
+    (event.decision.verdict, event.decision.revision) = (some(), some());
+    (event.decision.policies, event.decision.reasons) =
+        (vec!["b".to_owned(), "a".to_owned()], vec!["c".to_owned()]);
+    (event.decision.obligations, event.decision.taint) = (vec!["o".to_owned()], vec!["t".to_owned()]);
+    event.detail = [("b", "1"), ("a", "2")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    event.guard.findings.push(Finding {
+        rule: "r".to_owned(),
+        action: "a".to_owned(),
+        count: 3,
+        side: some(),
+    });
+    event.guard.profile = some();
+    (event.human.approval, event.human.approver, event.human.decision) = (some(), some(), some());
+    (event.human.reason, event.human.waited_ms) = (some(), 5);
+    let content = || Some(crate::Keyring::derive(b"0123456789abcdef").digest(b"x"));
+    (event.input, event.output) = (content(), content());
+    (event.node.name, event.node.build, event.node.config) = ("n".to_owned(), "b".to_owned(), some());
+    (event.parent, event.phase) = (Some(EventId::new()), Some(super::Phase::Outcome));
+    let request = &mut event.request;
+    (request.endpoint, request.era, request.id, request.method) = (some(), some(), some(), some());
+    (request.protocol, request.session, request.transport) = (some(), some(), some());
+    let result = &mut event.result;
+    (result.error, result.error_code, result.is_error, result.status) = (some(), Some(-32000), true, some());
+    (result.upstream_status, result.upstream_us) = (Some(200), 17);
+    (event.server.id, event.server.version, event.server.delegation) = (some(), some(), some());
+    let system = &mut event.system;
+    (system.deployer, system.id, system.model, system.purpose, system.risk) =
+        (some(), some(), some(), some(), some());
+    (event.tool.definition, event.tool.name, event.tool.read_only) = (some(), some(), Some(false));
+    (event.trace.context, event.trace.span_id, event.trace.trace_id) = (some(), some(), some());
+    let who = &mut event.who;
+    (who.actors, who.groups, who.assurance) =
+        (vec!["p".to_owned()], vec!["g".to_owned()], vec!["mfa".to_owned()]);
+    (who.agent, who.client, who.network, who.person) = (some(), some(), some(), some());
+    (who.proof, who.tenant, who.token) = (some(), some(), some());
+    event
+}
+
+#[test]
+fn records_are_in_the_canonical_form_and_come_back() {
+    for event in [full(), Event::new(Kind::Gateway)] {
+        let bytes = record::write("\"gw.example/audit\"", 3, Some(&[7; 32]), &record::body(&event));
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes.clone()).unwrap(), canonical(&value));
+        let record = Record::parse(&bytes).unwrap();
+        assert_eq!((record.event, record.chain.seq), (event.clone(), 3));
+        assert_eq!(record::marks_of(&bytes).unwrap(), record::marks(&event));
+    }
+}
+
+#[test]
+fn ids_are_uuids_of_version_7_in_the_order_of_time() {
+    let ids: Vec<EventId> = (0..1000).map(|_| EventId::new()).collect();
+    for id in &ids {
+        let text = &id.0;
+        assert_eq!((text.len(), &text[14..15]), (36, "7"), "{text}");
+        assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
+    }
+    let times: Vec<&str> = ids.iter().map(|id| &id.0[..13]).collect();
+    assert!(times.is_sorted());
+    assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 1000);
+}

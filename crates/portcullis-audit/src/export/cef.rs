@@ -1,0 +1,62 @@
+//! Common Event Format, version 0: a header of seven fields, then `key=value`.
+
+use super::{severity, title};
+use crate::record::Record;
+
+/// One event without its newline.
+pub(super) fn write(record: &Record) -> String {
+    let event = &record.event;
+    let head = ["Portcullis", "portcullis", &event.node.build, event.kind.as_str(), &title(record)];
+    let mut line = String::from("CEF:0");
+    for field in head {
+        line.push('|');
+        line.push_str(&escaped(field, '|'));
+    }
+    line.push('|');
+    line.push_str(&severity(record).to_string());
+    line.push('|');
+    let millis = |micros: i64| Some(micros.div_euclid(1000).to_string());
+    let fields = [
+        ("externalId", Some(event.id.0.clone())),
+        ("start", millis(event.time.start_us)),
+        ("end", millis(event.time.end_us)),
+        ("dvchost", Some(event.node.name.clone())),
+        ("suid", event.who.person.clone()),
+        ("sourceServiceName", event.who.client.clone()),
+        ("destinationServiceName", event.server.id.clone()),
+        ("requestMethod", event.request.method.clone()),
+        ("act", event.decision.verdict.clone()),
+        ("outcome", event.result.status.clone()),
+        ("reason", (!event.decision.reasons.is_empty()).then(|| event.decision.reasons.join(","))),
+        ("in", event.input.as_ref().map(|input| input.size.to_string())),
+        ("out", event.output.as_ref().map(|output| output.size.to_string())),
+        ("cn1Label", Some("seq".to_owned())),
+        ("cn1", Some(record.chain.seq.to_string())),
+        ("cs1Label", Some("log".to_owned())),
+        ("cs1", Some(record.chain.log.clone())),
+        ("cs2Label", event.tool.name.as_ref().map(|_| "tool".to_owned())),
+        ("cs2", event.tool.name.clone()),
+    ];
+    let fields =
+        fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?, '='))));
+    line.push_str(&fields.collect::<Vec<_>>().join(" "));
+    line
+}
+
+/// Backslashes, the separator of the place, and ends of lines.
+fn escaped(text: &str, separator: char) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            c => {
+                if c == '\\' || c == separator {
+                    escaped.push('\\');
+                }
+                escaped.push(c);
+            }
+        }
+    }
+    escaped
+}

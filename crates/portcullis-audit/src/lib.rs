@@ -1,0 +1,54 @@
+//! The evidence log: a record that even whoever runs the gateway cannot quietly change.
+//!
+//! What happens becomes an [`Event`]; a [`Log`] writes it, by one thread that waits for the disk once for many of them, as a
+//! leaf of a Merkle tree (RFC 9162) and signs the tree's head from time to time ([`Checkpoint`], C2SP tlog-checkpoint).
+//! Signatures of the writer prove little, since the writer can sign again; so heads go to those who are not the writer: to
+//! witnesses that sign only what continues what they saw ([`witness`]), and to a folder that nobody can write twice ([`worm`]).
+//! [`mod@verify`] demands from a log, or from a slice that was packed for somebody ([`bundle`]), what it is told to demand, and
+//! names the event with which something is wrong.
+//!
+//! Where a log is kept is a [`portcullis_model::Journal`]: files here ([`Segments`]), databases in `portcullis-store`.
+//!
+//! Deliberately absent: HTTP (the gateway carries requests to witnesses and authorities), settings (they are handed in), and
+//! any trust in what a journal says.
+
+pub mod bundle;
+mod checkpoint;
+mod content;
+mod event;
+pub mod export;
+mod keys;
+mod log;
+pub mod merkle;
+mod note;
+pub mod payloads;
+mod record;
+pub mod retention;
+mod segments;
+mod time;
+pub mod verify;
+pub mod witness;
+pub mod worm;
+
+pub use checkpoint::Checkpoint;
+pub use content::{Content, Keyring};
+pub use event::{
+    Data, Decision, Event, EventId, Finding, Guard, Human, Kind, Node, Outcome, Phase, Request, Server,
+    System, Time, Tool, Trace, VERSION, Who,
+};
+pub use log::{Health, Log, Mode, OpenError, Receipt, Refused, Settings};
+pub use note::{InvalidKey, InvalidNote, Signer, VerifierKey};
+pub use record::Record;
+pub use segments::Segments;
+pub use time::parse_time;
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(DIGITS[usize::from(byte >> 4)].into());
+        text.push(DIGITS[usize::from(byte & 15)].into());
+    }
+    text
+}

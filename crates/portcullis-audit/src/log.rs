@@ -1,0 +1,419 @@
+//! A log that is being written.
+//!
+//! Whoever has an event calls [`Log::append`], which writes it as JSON, hands it to the one thread that writes, and
+//! returns at once with a [`Receipt`]; awaiting that is waiting for the disk. What waits for the thread is bounded by
+//! its bytes. [`Log::record`] does what the mode asks: in [`Mode::Strict`] it returns when the event is on the disk, or
+//! refuses; in [`Mode::Normal`] it waits for a place at the most, and what finds none in time is counted, told in the
+//! health, and recorded as a `loss` as soon as there is room: never silently lost.
+
+mod recovery;
+mod writer;
+
+pub(crate) use recovery::{CHECKPOINT, STATE, leaves, name as checkpoint_name, tree};
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use portcullis_model::{Journal, Marks, Unavailable};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::checkpoint::Checkpoint;
+use crate::content::Keyring;
+use crate::event::{Event, Phase};
+use crate::keys::DataKeys;
+use crate::merkle::{Missing, Tree};
+use crate::note::Signer;
+use crate::payloads::{self, Keep, Side};
+use crate::record;
+
+/// What one place in the queue stands for, in bytes.
+const PLACE: usize = 1024;
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// For a place in the queue.
+    #[default]
+    Normal,
+    /// For the disk.
+    Strict,
+}
+
+/// How a log is written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the node, as in its events.
+    pub node: String,
+    /// The version of the program, as in its events.
+    pub build: String,
+    /// What an answer waits for.
+    pub mode: Mode,
+    /// Whether payloads are kept.
+    pub payloads: Keep,
+    /// How often a checkpoint is signed at the least, if there is something new.
+    pub checkpoint_every: Duration,
+    /// After how many events one is signed in any case.
+    pub checkpoint_events: u64,
+    /// How many bytes of events may wait for the disk.
+    pub queue_bytes: usize,
+    /// How long [`Log::record`] waits: for a place in normal mode, for the disk in strict mode.
+    pub patience: Duration,
+    /// How long events are collected in normal mode before they are written, so that the disk is asked less often.
+    pub linger: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            node: "portcullis".to_owned(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: Mode::Normal,
+            payloads: Keep::Digest,
+            checkpoint_every: Duration::from_secs(10),
+            checkpoint_events: 10_000,
+            queue_bytes: 64 << 20,
+            patience: Duration::from_secs(5),
+            linger: Duration::from_millis(20),
+        }
+    }
+}
+
+/// A log that cannot be opened for writing.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal cannot be asked.
+    #[error("the evidence log cannot be opened: {0}")]
+    Unavailable(#[from] Unavailable),
+    /// It is not as it was written. Nothing is added to it: that would cover it up.
+    #[error(
+        "the evidence log was altered: {0}; keep it as it is, see `portcullis audit verify`, and begin another"
+    )]
+    Altered(String),
+    /// It is another log, or its checkpoints are by another key.
+    #[error("the evidence log is not this one: {0}")]
+    Foreign(String),
+}
+
+/// An event that was not recorded, and so must not be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The journal fails.
+    #[error("the evidence log cannot be written: {0}")]
+    Unavailable(String),
+    /// It took too long.
+    #[error("the evidence log did not take the event in time")]
+    Late,
+    /// There was no place.
+    #[error("more events wait for the evidence log than may")]
+    Full,
+    /// The log was closed.
+    #[error("the evidence log is closed")]
+    Closed,
+}
+
+/// How the log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// How many events are on the disk: the next number.
+    pub durable: u64,
+    /// How many events were lost since the start, each counted in a `loss` event when there was room.
+    pub lost: u64,
+    /// How long the oldest event of the last batch waited for the disk.
+    pub delay: Duration,
+    /// The size of the last checkpoint.
+    pub checkpoint: u64,
+    /// What is wrong, as long as it is.
+    pub trouble: Option<String>,
+}
+
+/// An event on its way.
+struct Item {
+    body: Vec<u8>,
+    payload: Option<Vec<u8>>,
+    marks: Marks,
+    /// An intent opens with its own id; an outcome closes with its intent's.
+    opens: Option<String>,
+    closes: Option<String>,
+    since: Instant,
+    place: Option<OwnedSemaphorePermit>,
+    done: Option<oneshot::Sender<Result<u64, Refused>>>,
+}
+
+enum Job {
+    Event(Box<Item>),
+    Cosigned { size: u64, note: String },
+    Checkpoint(oneshot::Sender<Result<Checkpoint, Refused>>),
+    Truncate { before: u64, by: Box<Event>, done: oneshot::Sender<Result<(), Refused>> },
+    Close,
+}
+
+struct Shared {
+    settings: Settings,
+    origin: String,
+    keyring: Keyring,
+    keys: DataKeys,
+    journal: Arc<dyn Journal>,
+    jobs: mpsc::Sender<Job>,
+    places: Arc<Semaphore>,
+    lost: Arc<AtomicU64>,
+    closing: Arc<AtomicBool>,
+    health: watch::Receiver<Health>,
+    checkpoints: watch::Receiver<Option<Arc<str>>>,
+    tree: Arc<Mutex<Tree>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+/// A log that is being written. Clones are the same log.
+#[derive(Clone)]
+pub struct Log(Arc<Shared>);
+
+/// Tells when an event is on the disk. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Receipt(Result<oneshot::Receiver<Result<u64, Refused>>, Refused>);
+
+impl Receipt {
+    /// Waits for the disk; the event's number.
+    ///
+    /// # Errors
+    /// The event is not on the disk. It may get there yet, unless there was no place for it.
+    ///
+    /// # Cancel safety
+    /// What was handed over is written whether somebody waits or not.
+    pub async fn durable(self) -> Result<u64, Refused> {
+        self.0?.await.unwrap_or(Err(Refused::Closed))
+    }
+}
+
+/// An event that waits for a place; lost when it is dropped without one.
+struct Waiting<'a>(Option<&'a AtomicU64>);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(lost) = self.0 {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Log {
+    /// Opens a log for writing, on a thread of its own. Reads what it needs to go on (and blocks for it); after a crash it
+    /// records the recovery. The signer's name is the log's origin.
+    ///
+    /// # Errors
+    /// The journal cannot be asked, or is not what its checkpoints say.
+    pub fn open(
+        journal: Arc<dyn Journal>,
+        signer: Signer,
+        keyring: Keyring,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        let recovered = recovery::recover(&*journal, &signer)?;
+        journal.put(STATE, crate::verify::KEY, signer.log_key().to_string().as_bytes())?;
+        let origin = signer.name().to_owned();
+        let (jobs, queue) = mpsc::channel();
+        let start =
+            Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
+        let (health, watched) = watch::channel(start);
+        let (published, checkpoints) = watch::channel(recovered.note.as_deref().map(Arc::from));
+        let (tree, lost) = (Arc::new(Mutex::new(recovered.tree)), Arc::new(AtomicU64::new(0)));
+        let shared = Arc::new(Shared {
+            places: Arc::new(Semaphore::new((settings.queue_bytes / PLACE).max(1))),
+            keys: DataKeys::new(keyring.clone()),
+            thread: Mutex::default(),
+            health: watched,
+            closing: Arc::default(),
+            lost,
+            settings,
+            origin,
+            keyring,
+            journal,
+            jobs,
+            checkpoints,
+            tree,
+        });
+        let log = Self(shared.clone());
+        let writer =
+            writer::Writer::new(&shared, signer, recovered.prev, recovered.intents, health, published);
+        let thread = std::thread::Builder::new().name("evidence".to_owned());
+        let thread =
+            thread.spawn(move || writer.run(&queue)).map_err(|error| Unavailable(error.to_string()))?;
+        *log.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        for event in recovered.events {
+            log.append(event);
+        }
+        Ok(log)
+    }
+
+    /// The pseudonyms and digests of this log.
+    #[must_use]
+    pub fn keyring(&self) -> &Keyring {
+        &self.0.keyring
+    }
+
+    /// The name of this log.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    /// What an answer waits for.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.0.settings.mode
+    }
+
+    /// Adds a content to an event: its keyed digest and size, and the sealed content itself if the settings keep payloads.
+    /// The event has to say whose it is (`who.person`, `data.retention`) before.
+    pub fn attach(&self, event: &mut Event, side: Side, content: &[u8]) {
+        let shared = &*self.0;
+        payloads::attach(&shared.keys, &shared.keyring, shared.settings.payloads, event, side, content);
+    }
+
+    /// Hands an event over and returns at once. In a `Drop` this is what can be called.
+    pub fn append(&self, event: Event) -> Receipt {
+        let (item, places) = self.item(event);
+        match self.0.places.clone().try_acquire_many_owned(places) {
+            Ok(place) => self.send(item, place),
+            Err(_) => {
+                self.0.lost.fetch_add(1, Ordering::Relaxed);
+                Receipt(Err(Refused::Full))
+            }
+        }
+    }
+
+    /// Records an event as the mode asks: what it returns without an error may be answered.
+    ///
+    /// # Errors
+    /// In strict mode, the event is not on the disk. In normal mode there is none.
+    ///
+    /// # Cancel safety
+    /// Dropping it before there was a place loses the event, which is counted like any that finds none.
+    pub async fn record(&self, event: Event) -> Result<(), Refused> {
+        let patience = self.0.settings.patience;
+        let (item, places) = self.item(event);
+        let mut waiting = Waiting(Some(&self.0.lost));
+        let place = tokio::time::timeout(patience, self.0.places.clone().acquire_many_owned(places)).await;
+        let strict = self.0.settings.mode == Mode::Strict;
+        let Ok(Ok(place)) = place else { return if strict { Err(Refused::Full) } else { Ok(()) } };
+        waiting.0 = None;
+        drop(waiting);
+        let receipt = self.send(item, place);
+        if strict {
+            tokio::time::timeout(patience, receipt.durable()).await.unwrap_or(Err(Refused::Late))?;
+        }
+        Ok(())
+    }
+
+    fn item(&self, mut event: Event) -> (Item, u32) {
+        let settings = &self.0.settings;
+        if event.node.name.is_empty() {
+            event.node.name.clone_from(&settings.node);
+        }
+        if event.node.build.is_empty() {
+            event.node.build.clone_from(&settings.build);
+        }
+        let payload = payloads::take(&mut event);
+        let body = record::body(&event);
+        let bytes = body.len() + payload.as_ref().map_or(0, Vec::len);
+        // What is larger than the whole queue takes the whole queue.
+        let most = (settings.queue_bytes / PLACE).max(1);
+        let places = u32::try_from((bytes / PLACE + 1).min(most)).unwrap_or(u32::MAX);
+        let item = Item {
+            opens: (event.phase == Some(Phase::Intent)).then(|| event.id.0.clone()),
+            closes: event
+                .parent
+                .as_ref()
+                .filter(|_| event.phase == Some(Phase::Outcome))
+                .map(|intent| intent.0.clone()),
+            marks: record::marks(&event),
+            since: Instant::now(),
+            place: None,
+            done: None,
+            payload,
+            body,
+        };
+        (item, places)
+    }
+
+    fn send(&self, mut item: Item, place: OwnedSemaphorePermit) -> Receipt {
+        let (done, receipt) = oneshot::channel();
+        item.place = Some(place);
+        item.done = Some(done);
+        match self.0.jobs.send(Job::Event(Box::new(item))) {
+            Ok(()) => Receipt(Ok(receipt)),
+            Err(_) => Receipt(Err(Refused::Closed)),
+        }
+    }
+
+    /// How the log is now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health { lost: self.0.lost.load(Ordering::Relaxed), ..self.0.health.borrow().clone() }
+    }
+
+    /// Tells when the log's health changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Health> {
+        self.0.health.clone()
+    }
+
+    /// The newest checkpoint as a signed note, and word of each that follows: for witnesses and whoever else keeps them.
+    #[must_use]
+    pub fn checkpoints(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.checkpoints.clone()
+    }
+
+    /// Signs a checkpoint over all that was appended before.
+    ///
+    /// # Errors
+    /// The journal fails, or the log is closed.
+    pub async fn checkpoint(&self) -> Result<Checkpoint, Refused> {
+        let (done, signed) = oneshot::channel();
+        self.0.jobs.send(Job::Checkpoint(done)).map_err(|_| Refused::Closed)?;
+        signed.await.unwrap_or(Err(Refused::Closed))
+    }
+
+    /// Proves to a witness that saw the log at an older size that a newer one continues it. Reads up to some hundred entries,
+    /// and blocks for it.
+    ///
+    /// # Errors
+    /// What it takes was removed.
+    pub fn prove_consistency(&self, old: u64, new: u64) -> Result<Vec<crate::merkle::Hash>, Missing> {
+        let tree = self.0.tree.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tree.consistency(old, new, &mut recovery::leaves(&*self.0.journal))
+    }
+
+    /// Keeps what witnesses signed under a checkpoint of this log: the note with all its lines.
+    pub fn cosigned(&self, size: u64, note: String) {
+        let _ = self.0.jobs.send(Job::Cosigned { size, note });
+    }
+
+    /// Removes the events before a number, which is a multiple of 256, so that what is left can still be proved. `by` says who
+    /// wanted it and why; the log completes and records it first.
+    ///
+    /// # Errors
+    /// It was not done, or not wholly; it is completed at the next start if it was recorded.
+    pub async fn truncate(&self, before: u64, by: Event) -> Result<(), Refused> {
+        let (done, truncated) = oneshot::channel();
+        let job = Job::Truncate { before, by: Box::new(by), done };
+        self.0.jobs.send(job).map_err(|_| Refused::Closed)?;
+        truncated.await.unwrap_or(Err(Refused::Closed))
+    }
+
+    /// The journal, for whoever reads.
+    #[must_use]
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        self.0.journal.clone()
+    }
+
+    /// Writes what waits, signs a last checkpoint, and ends the thread. Blocks for it. What comes afterwards is refused.
+    pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
+        let _ = self.0.jobs.send(Job::Close);
+        let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The tree: hashing, growing and proofs of RFC 9162, section 2.1.
+//!
+//! A [`Frontier`] is all that growing takes: the roots of the full subtrees, one for each bit of the size. A [`Tree`] keeps
+//! the hashes over 256 leaves each (tiles, as in C2SP tlog-tiles) and asks for leaves when a proof needs what is below them, so
+//! that a log of ten million events takes some megabytes. Verification needs neither: it computes from what it was given.
+
+mod proof;
+mod tree;
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use tree::{Leaves, Missing, TILE, Tree};
+
+/// A SHA-256 hash.
+pub type Hash = [u8; 32];
+
+/// The hash of a leaf.
+#[must_use]
+pub fn leaf(record: &[u8]) -> Hash {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&[0]);
+    hash.update(record);
+    finish(hash)
+}
+
+/// The hash of a node.
+#[must_use]
+pub fn node(left: &Hash, right: &Hash) -> Hash {
+    let mut bytes = [1; 65];
+    bytes[1..33].copy_from_slice(left);
+    bytes[33..].copy_from_slice(right);
+    let mut hash = Context::new(&SHA256);
+    hash.update(&bytes);
+    finish(hash)
+}
+
+/// The hash of the empty tree.
+#[must_use]
+pub fn empty() -> Hash {
+    finish(Context::new(&SHA256))
+}
+
+fn finish(hash: Context) -> Hash {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hash.finish().as_ref());
+    bytes
+}
+
+/// The roots of the full subtrees that a tree consists of, the largest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frontier {
+    size: u64,
+    roots: Vec<Hash>,
+}
+
+impl Frontier {
+    /// How many leaves there are.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a leaf.
+    pub fn push(&mut self, leaf: Hash) {
+        self.push_subtree(leaf, 0);
+    }
+
+    /// Adds the root of a full subtree of 2^level leaves, which has to begin at a multiple of that.
+    pub(crate) fn push_subtree(&mut self, root: Hash, level: u32) {
+        let mut root = root;
+        let mut carries = (self.size >> level).trailing_ones();
+        while carries > 0 {
+            let left = self.roots.pop().expect("a bit of the size that is set has a root");
+            root = node(&left, &root);
+            carries -= 1;
+        }
+        self.roots.push(root);
+        self.size += 1 << level;
+    }
+
+    /// The root of the whole tree.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        let mut roots = self.roots.iter().rev();
+        let Some(last) = roots.next() else { return empty() };
+        roots.fold(*last, |right, left| node(left, &right))
+    }
+
+    /// The roots of the full subtrees, the largest first.
+    #[must_use]
+    pub fn roots(&self) -> &[Hash] {
+        &self.roots
+    }
+
+    /// What was once a frontier: the size and its roots.
+    #[must_use]
+    pub fn from_roots(size: u64, roots: Vec<Hash>) -> Option<Self> {
+        (roots.len() == size.count_ones() as usize).then_some(Self { size, roots })
+    }
+}
+
+#[cfg(test)]
+mod tests;

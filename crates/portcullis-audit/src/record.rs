@@ -1,0 +1,141 @@
+//! The bytes of one event in the log: its place in the chain, then the event.
+//!
+//! `chain` comes first in the canonical order of members, so the thread that numbers events writes it in front of what was
+//! written by whoever recorded the event, and nothing is written twice. `prev` is the leaf hash of the event before: the tree
+//! proves as much, but a chain can be followed with nothing but `sha256sum`.
+
+use serde::{Deserialize, Serialize};
+
+use portcullis_model::Marks;
+
+use crate::event::Event;
+use crate::hex;
+use crate::merkle::{self, Hash};
+
+/// The place of an event in its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    /// The log: its origin.
+    pub log: String,
+    /// The leaf hash of the event before, in hexadecimal digits; empty for the first.
+    pub prev: String,
+    /// Its number.
+    pub seq: u64,
+}
+
+/// An event as it is in a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Its place.
+    pub chain: Chain,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Bytes that are no record.
+#[derive(Debug, thiserror::Error)]
+#[error("not a record: {0}")]
+pub struct InvalidRecord(String);
+
+/// The bytes of an event without its place.
+pub(crate) fn body(event: &Event) -> Vec<u8> {
+    serde_json::to_vec(event).expect("an event has no map but with texts for keys")
+}
+
+/// The bytes of a record. `log` is written as JSON already.
+pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(body.len() + log.len() + 128);
+    record.extend_from_slice(b"{\"chain\":{\"log\":");
+    record.extend_from_slice(log.as_bytes());
+    record.extend_from_slice(b",\"prev\":\"");
+    record.extend_from_slice(prev.map(|hash| hex(hash)).unwrap_or_default().as_bytes());
+    record.extend_from_slice(b"\",\"seq\":");
+    record.extend_from_slice(seq.to_string().as_bytes());
+    record.extend_from_slice(b"},");
+    // The body's own brace is left out.
+    record.extend_from_slice(&body[1..]);
+    record
+}
+
+/// What an event is found by.
+pub(crate) fn marks(event: &Event) -> Marks {
+    Marks {
+        time: event.time.end_us,
+        kind: event.kind.as_str().to_owned(),
+        person: event.who.person.clone(),
+        server: event.server.id.clone(),
+        tool: event.tool.name.clone(),
+        decision: event.decision.verdict.clone(),
+        findings: event.guard.findings.iter().map(|finding| finding.rule.clone()).collect(),
+    }
+}
+
+/// What a record is found by: the parts of it that [`marks`] takes, and nothing else is read.
+pub(crate) fn marks_of(bytes: &[u8]) -> Result<Marks, InvalidRecord> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Found {
+        kind: crate::event::Kind,
+        time: crate::event::Time,
+        who: Person,
+        server: Id,
+        tool: Name,
+        decision: Verdict,
+        guard: crate::event::Guard,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Person {
+        person: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Id {
+        id: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Name {
+        name: Option<String>,
+    }
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Verdict {
+        verdict: Option<String>,
+    }
+    let found: Found = serde_json::from_slice(bytes).map_err(|error| InvalidRecord(error.to_string()))?;
+    Ok(Marks {
+        time: found.time.end_us,
+        kind: found.kind.as_str().to_owned(),
+        person: found.who.person,
+        server: found.server.id,
+        tool: found.tool.name,
+        decision: found.decision.verdict,
+        findings: found.guard.findings.into_iter().map(|finding| finding.rule).collect(),
+    })
+}
+
+/// The place of a record and nothing else: much faster than all of it.
+#[derive(Deserialize)]
+struct Placed {
+    chain: Chain,
+}
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidRecord> {
+        let failed = |error: serde_json::Error| InvalidRecord(error.to_string());
+        let Placed { chain } = serde_json::from_slice(bytes).map_err(failed)?;
+        let event = serde_json::from_slice(bytes).map_err(failed)?;
+        Ok(Self { chain, event })
+    }
+
+    /// The leaf hash of the bytes of a record.
+    #[must_use]
+    pub fn leaf(bytes: &[u8]) -> Hash {
+        merkle::leaf(bytes)
+    }
+}

@@ -1,0 +1,71 @@
+//! One entry in a file: the lengths of its record and its payload, a check over everything, then both.
+//!
+//! The check is the beginning of a SHA-256 hash. It finds what was torn or rotted, not what was altered: whoever alters
+//! a frame can make its check again, and the tree is there for that.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use portcullis_model::{Entry, Unavailable};
+
+/// Lengths and check.
+pub(super) const HEAD: usize = 16;
+
+/// What a frame takes.
+pub(super) fn length(entry: &Entry) -> usize {
+    HEAD + entry.record.len() + entry.payload.as_ref().map_or(0, Vec::len)
+}
+
+/// Writes a frame.
+pub(super) fn write(entry: &Entry, into: &mut Vec<u8>) -> Result<(), Unavailable> {
+    let payload = entry.payload.as_deref().unwrap_or_default();
+    let too_large = |_| Unavailable(format!("event {} is larger than 4 GiB", entry.seq));
+    let lengths = [
+        u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes(),
+        u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes(),
+    ]
+    .concat();
+    into.extend_from_slice(&lengths);
+    into.extend_from_slice(&check(entry.seq, &lengths, &[&entry.record, payload]));
+    into.extend_from_slice(&entry.record);
+    into.extend_from_slice(payload);
+    Ok(())
+}
+
+/// Where the parts of a frame are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    pub(super) record: (usize, usize),
+    pub(super) end: usize,
+}
+
+impl Frame {
+    /// The frame at a place, if all of it is there.
+    pub(super) fn at(bytes: &[u8], place: usize) -> Option<Self> {
+        let number = |from: usize| -> Option<usize> {
+            let bytes = bytes.get(from..from + 4)?.try_into().ok()?;
+            usize::try_from(u32::from_le_bytes(bytes)).ok()
+        };
+        let (record, payload) = (number(place)?, number(place + 4)?);
+        let start = place + HEAD;
+        let end = start.checked_add(record)?.checked_add(payload)?;
+        (record > 0 && end <= bytes.len()).then_some(Self { record: (start, start + record), end })
+    }
+
+    /// Whether it is what was written for this number.
+    pub(super) fn is_whole(&self, seq: u64, bytes: &[u8]) -> bool {
+        let start = self.record.0 - HEAD;
+        let (lengths, checked) = (&bytes[start..start + 8], &bytes[start + 8..start + HEAD]);
+        checked == check(seq, lengths, &[&bytes[self.record.0..self.end]])
+    }
+}
+
+fn check(seq: u64, lengths: &[u8], parts: &[&[u8]]) -> [u8; 8] {
+    let mut hash = Context::new(&SHA256);
+    hash.update(&seq.to_le_bytes());
+    hash.update(lengths);
+    for part in parts {
+        hash.update(part);
+    }
+    let mut check = [0; 8];
+    check.copy_from_slice(&hash.finish().as_ref()[..8]);
+    check
+}

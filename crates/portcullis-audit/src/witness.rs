@@ -1,0 +1,175 @@
+//! Being a witness of another log, and asking one (C2SP tlog-witness and tlog-cosignature).
+//!
+//! A witness signs only what continues what it signed before, so that two histories of one log cannot both have its signature.
+//! All here is computed from what is handed in. Whoever carries the requests also keeps, for each origin, the checkpoint that
+//! was signed last, on the disk before the answer leaves, and lets no other request for that origin in between.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::checkpoint::Checkpoint;
+use crate::merkle::{self, Hash, verify_consistency};
+use crate::note::{InvalidNote, Note, Signer, VerifierKey};
+
+/// The most hashes that a proof has.
+const HASHES: usize = 63;
+
+/// Why a witness does not sign; the status of the answer is [`Refusal::status`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no request.
+    #[error("not a request to a witness: {0}")]
+    Malformed(&'static str),
+    /// The log's key did not sign it.
+    #[error("the checkpoint is not signed by its log: {0}")]
+    Unsigned(InvalidNote),
+    /// The log is not one of those that are witnessed.
+    #[error("this log is not witnessed here")]
+    UnknownLog,
+    /// The last one that was signed has another size. The body of the answer is this number and a newline, its type
+    /// `text/x.tlog.size`.
+    #[error("the last checkpoint that was signed has {0} events")]
+    Conflict(u64),
+    /// It does not continue what was signed.
+    #[error("the checkpoint does not continue the one that was signed before")]
+    Inconsistent,
+}
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::Unsigned(_) => 403,
+            Self::UnknownLog => 404,
+            Self::Conflict(_) => 409,
+            Self::Inconsistent => 422,
+        }
+    }
+}
+
+/// A request to sign a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The size that its sender believes was signed last.
+    pub old: u64,
+    /// That the checkpoint continues it.
+    pub proof: Vec<Hash>,
+    /// The checkpoint as a signed note.
+    pub note: String,
+    /// What it says; nobody has checked who signed it.
+    pub checkpoint: Checkpoint,
+}
+
+impl Request {
+    /// Reads the body of `add-checkpoint`.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(body: &str) -> Result<Self, Refusal> {
+        let malformed = Refusal::Malformed;
+        let (head, note) = body.split_once("\n\n").ok_or(malformed("it has no blank line"))?;
+        let mut lines = head.lines();
+        let old = lines
+            .next()
+            .and_then(|line| line.strip_prefix("old "))
+            .ok_or(malformed("it does not begin with old"))?;
+        let number: u64 = old.parse().map_err(|_| malformed("the old size is no number"))?;
+        if number.to_string() != old {
+            return Err(malformed("the old size is not written as numbers are"));
+        }
+        let hash = |line: &str| BASE64.decode(line).ok().and_then(|hash| Hash::try_from(hash).ok());
+        let proof =
+            lines.map(hash).collect::<Option<Vec<_>>>().ok_or(malformed("a line of the proof is no hash"))?;
+        if proof.len() > HASHES {
+            return Err(malformed("the proof is too long"));
+        }
+        let checkpoint = Checkpoint::parse_unverified(note).map_err(|_| malformed("it has no checkpoint"))?;
+        Ok(Self { old: number, proof, note: note.to_owned(), checkpoint })
+    }
+
+    /// The body of a request.
+    #[must_use]
+    pub fn to_body(&self) -> String {
+        let mut body = format!("old {}\n", self.old);
+        for hash in &self.proof {
+            body.push_str(&BASE64.encode(hash));
+            body.push('\n');
+        }
+        body.push('\n');
+        body.push_str(&self.note);
+        body
+    }
+}
+
+/// A witness: what it signs with, and whose logs it knows.
+#[derive(Debug)]
+pub struct Witness {
+    signer: Signer,
+    logs: Vec<VerifierKey>,
+}
+
+impl Witness {
+    /// A witness with a key of its own, which signs nothing else, for the logs with these keys.
+    #[must_use]
+    pub fn new(signer: Signer, logs: Vec<VerifierKey>) -> Self {
+        Self { signer, logs }
+    }
+
+    /// What checks its signatures.
+    #[must_use]
+    pub fn key(&self) -> VerifierKey {
+        self.signer.witness_key()
+    }
+
+    /// Signs a checkpoint at a time (seconds since 1970), if it continues the last one that was signed of its origin. The lines are
+    /// the answer; the request's checkpoint becomes the last one.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn cosign(&self, request: &Request, last: Option<&Checkpoint>, now: u64) -> Result<String, Refusal> {
+        let new = &request.checkpoint;
+        if !self.logs.iter().any(|key| key.name() == new.origin) {
+            return Err(Refusal::UnknownLog);
+        }
+        Checkpoint::verify(&request.note, &self.logs).map_err(Refusal::Unsigned)?;
+        if request.old > new.size {
+            return Err(Refusal::Malformed("the old size is larger than that of the checkpoint"));
+        }
+        let (size, root) = last.map_or((0, merkle::empty()), |last| (last.size, last.root));
+        // Of the same size with another root: a fork, which the specification answers like this, too.
+        if request.old != size || new.size == size && new.root != root {
+            return Err(Refusal::Conflict(size));
+        }
+        verify_consistency((size, &root), (new.size, &new.root), &request.proof)
+            .map_err(|_| Refusal::Inconsistent)?;
+        Ok(self.signer.cosign(&new.text(), now))
+    }
+}
+
+/// Adds what a witness answered to a checkpoint, if it is by one of these witnesses; what others signed is left out.
+///
+/// # Errors
+/// None of them signed it.
+pub fn accept(note: &str, answer: &str, witnesses: &[VerifierKey]) -> Result<String, InvalidNote> {
+    let text = Note::parse(note)?.text.to_owned();
+    let answered = format!("{text}\n{answer}");
+    let parsed = Note::parse(&answered)?;
+    let signed = parsed.check(witnesses)?;
+    let names: Vec<&str> = signed.iter().map(|signed| witnesses[signed.key].name()).collect();
+    if names.is_empty() {
+        return Err(InvalidNote::Unsigned("a witness that is trusted".to_owned()));
+    }
+    let mut whole = note.to_owned();
+    for line in answer.lines() {
+        let by = line.strip_prefix("— ").and_then(|line| line.split_once(' ')).map(|(name, _)| name);
+        if by.is_some_and(|by| names.contains(&by)) && !whole.contains(line) {
+            whole.push_str(line);
+            whole.push('\n');
+        }
+    }
+    // What is kept can be read again.
+    Note::parse(&whole)?.check(witnesses)?;
+    Ok(whole)
+}

@@ -1,0 +1,9 @@
+//! The log against its own surface: written, crashed, altered, removed, proved.
+
+mod anchors;
+mod bundles;
+mod fixture;
+mod payloads;
+mod retention;
+mod tampering;
+mod writing;

@@ -1,0 +1,95 @@
+//! What is removed when it is due, what is not, and that the rest still proves.
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_audit::retention::{self, FLOOR, Hold, Policy, Undone};
+use portcullis_audit::verify::Kind as Wrong;
+use portcullis_audit::{Event, Kind, Record};
+
+use crate::fixture::{Copy, event, fill, open, segments, trusting, verified};
+
+const DAY: Duration = Duration::from_hours(24);
+
+fn days(number: u32) -> SystemTime {
+    SystemTime::now() + DAY * number
+}
+
+#[tokio::test]
+async fn what_is_due_is_removed_and_the_rest_is_proved_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    let old = fill(&log, 700, &[100, 512]).await;
+    assert_eq!(retention::apply(&log, &Policy::default(), days(183)).await.unwrap(), (0, 0), "too early");
+    assert_eq!(retention::apply(&log, &Policy::default(), days(185)).await.unwrap().0, 512);
+    fill(&log, 100, &[]).await;
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.first == 512, "{report:?}");
+    assert!(report.checkpoints >= 3 && report.before_first == 1, "{report:?}");
+    assert_eq!(log.journal().read(0, 1).unwrap(), []);
+    let proof = log.prove_consistency(512, 801).unwrap();
+    assert!(!proof.is_empty());
+    log.close();
+    drop(log);
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 300, &[]).await;
+    assert_eq!(retention::apply(&log, &Policy::default(), days(190)).await.unwrap().0, 512);
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.first == 1024, "{report:?}");
+    assert_eq!(old[0].size, 100);
+}
+
+#[tokio::test]
+async fn tagged_systems_and_long_classes_and_holds_keep_what_is_behind_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 300, &[]).await;
+    let short = Policy { default: DAY, classes: [("finance".to_owned(), DAY * 3650)].into() };
+    let journal = log.journal();
+    assert_eq!(retention::due(&*journal, &short, days(2)).unwrap(), 256);
+    let mut tagged = event(0);
+    tagged.system.id = Some("triage".to_owned());
+    assert_eq!(short.keeps(&tagged), FLOOR);
+    log.append(tagged).durable().await.unwrap();
+    fill(&log, 300, &[]).await;
+    assert_eq!(retention::due(&*journal, &short, days(2)).unwrap(), 256, "held by the tagged one");
+    assert_eq!(retention::due(&*journal, &short, days(185)).unwrap(), 512);
+    let person = event(1).who.person;
+    let hold = Hold { person: person.clone(), reason: "case 4".to_owned(), ..Hold::default() };
+    retention::hold(&log, "case-4", &hold, Event::new(Kind::Hold)).await.unwrap();
+    assert_eq!(retention::due(&*journal, &short, days(185)).unwrap(), 0, "held");
+    let erased = retention::erase(&log, &person.unwrap(), "asked", Event::new(Kind::Erasure)).await;
+    assert!(matches!(erased, Err(Undone::Held(_))));
+    retention::release(&log, "case-4", Event::new(Kind::Hold)).await.unwrap();
+    assert_eq!(retention::due(&*journal, &short, days(185)).unwrap(), 512);
+    assert!(matches!(
+        retention::release(&log, "case-4", Event::new(Kind::Hold)).await,
+        Err(Undone::NoSuchHold(_))
+    ));
+    log.close();
+    let holds = Copy::of(&*journal).entries.into_iter().map(|entry| Record::parse(&entry.record).unwrap());
+    assert_eq!(holds.filter(|record| record.event.kind == Kind::Hold).count(), 2);
+}
+
+#[tokio::test]
+async fn a_beginning_that_was_removed_by_hand_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 600, &[]).await;
+    log.close();
+    log.journal().remove_before(256).unwrap();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    let found = report.problems.iter().any(|it| it.kind == Wrong::Missing && it.events == Some((0, 256)));
+    assert!(found, "{report:?}");
+    // Even with roots that fit, but that nothing in the log tells of.
+    let other = tempfile::tempdir().unwrap();
+    let log = open(segments(other.path()), other.path());
+    fill(&log, 600, &[]).await;
+    retention::apply(&log, &Policy::default(), days(200)).await.unwrap();
+    log.close();
+    let base = log.journal().get("state", "base").unwrap().unwrap();
+    let forged = String::from_utf8(base).unwrap().replacen("512", "256", 1);
+    log.journal().put("state", "base", forged.as_bytes()).unwrap();
+    let report = verified(&*log.journal(), &trusting(other.path()));
+    assert!(!report.is_good(), "{report:?}");
+}

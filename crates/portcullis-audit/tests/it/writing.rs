@@ -1,0 +1,211 @@
+//! Writing: receipts, restarts, crashes, and a journal that fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use portcullis_audit::{Event, Kind, Log, Mode, OpenError, Phase, Record, Refused, Settings, Signer};
+use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+
+use crate::fixture::{Copy, event, fill, keyring, open, segments, settings, signer, trusting, verified};
+
+fn records(journal: &dyn Journal) -> Vec<Record> {
+    let copy = Copy::of(journal);
+    copy.entries.iter().map(|entry| Record::parse(&entry.record).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn numbers_have_no_gap_across_restarts_and_the_tree_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..3 {
+        let log = open(segments(folder.path()), folder.path());
+        fill(&log, 300, &[]).await;
+        log.close();
+        let journal = log.journal();
+        let report = verified(&*journal, &trusting(folder.path()));
+        assert!(report.is_good(), "{report:?}");
+        assert_eq!((report.next, report.covered), (300 * (round + 1), 300 * (round + 1)));
+    }
+    let journal = segments(folder.path());
+    let numbers: Vec<u64> = records(&*journal).iter().map(|record| record.chain.seq).collect();
+    assert_eq!(numbers, (0..900).collect::<Vec<_>>());
+    assert_eq!(journal.tiles().unwrap().len(), 3, "hashes over 256 are kept");
+}
+
+#[tokio::test]
+async fn a_receipt_tells_the_number_when_the_event_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    for number in 0..5 {
+        assert_eq!(log.append(event(number)).durable().await, Ok(number));
+        assert_eq!(log.journal().extent().unwrap().next, number + 1);
+    }
+    log.record(event(5)).await.unwrap();
+    assert_eq!(log.health().durable, 6);
+    log.close();
+    assert_eq!(log.append(event(6)).durable().await, Err(Refused::Closed));
+}
+
+#[tokio::test]
+async fn after_a_crash_it_goes_on_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    let mut intent = event(0);
+    intent.phase = Some(Phase::Intent);
+    let mut done = event(1);
+    done.phase = Some(Phase::Intent);
+    let mut outcome = event(2);
+    (outcome.phase, outcome.parent) = (Some(Phase::Outcome), Some(done.id.clone()));
+    for event in [intent.clone(), done, outcome] {
+        log.append(event).durable().await.unwrap();
+    }
+    // What a crash leaves: no last checkpoint, and half an entry.
+    let copy = Copy::of(&*log.journal());
+    let crashed = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("test.key"), crashed.path().join("test.key")).unwrap();
+    copy.put_into(&*segments(crashed.path()));
+    let file = crashed.path().join("log/00000000000000000000.log");
+    let torn = [std::fs::read(&file).unwrap(), vec![9, 9, 9]].concat();
+    std::fs::write(&file, torn).unwrap();
+
+    let log = open(segments(crashed.path()), crashed.path());
+    log.append(event(3)).durable().await.unwrap();
+    log.close();
+    let records = records(&*log.journal());
+    let kinds: Vec<Kind> = records[3..].iter().map(|record| record.event.kind).collect();
+    assert_eq!(kinds[..2], [Kind::Recovery, Kind::Exchange]);
+    assert_eq!(records[3].event.detail["intents_without_outcome"], "1");
+    assert_eq!(records[4].event.parent.as_ref(), Some(&intent.id));
+    assert_eq!(records[4].event.result.status.as_deref(), Some("unknown"));
+    let report = verified(&*log.journal(), &trusting(crashed.path()));
+    assert!(report.is_good() && report.open_intents == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn what_was_altered_is_not_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 10, &[]).await;
+    log.close();
+    let whole = Copy::of(&*log.journal());
+    drop(log);
+    let key = || Signer::parse(&std::fs::read_to_string(folder.path().join("test.key")).unwrap()).unwrap();
+    let opened = |copy: &Copy, signer| {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = segments(folder.path());
+        copy.put_into(&*journal);
+        Log::open(journal, signer, keyring(), Settings::default()).map(drop)
+    };
+    opened(&whole, key()).unwrap();
+    let mut altered = whole.clone();
+    altered.set_record(4, &whole.record(4).replace("tool-1", "tool-2"));
+    assert!(matches!(opened(&altered, key()), Err(OpenError::Altered(_))));
+    let mut cut = whole.clone();
+    cut.entries.truncate(9);
+    assert!(matches!(opened(&cut, key()), Err(OpenError::Altered(_))));
+    let stranger = Signer::generate("gw.example/audit/two").unwrap();
+    assert!(matches!(opened(&whole, stranger), Err(OpenError::Foreign(_))));
+}
+
+/// A journal that fails when it is told to.
+struct Failing {
+    inner: Arc<dyn Journal>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Journal for Failing {
+    fn extent(&self) -> Result<Extent, Unavailable> {
+        self.inner.extent()
+    }
+    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(Unavailable("no space left on device".to_owned()));
+        }
+        self.inner.append(entries)
+    }
+    fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable> {
+        self.inner.read(from, most)
+    }
+    fn find(&self, search: &Search, most: usize) -> Result<Vec<Entry>, Unavailable> {
+        self.inner.find(search, most)
+    }
+    fn tiles(&self) -> Result<Vec<[u8; 32]>, Unavailable> {
+        self.inner.tiles()
+    }
+    fn remove_before(&self, seq: u64) -> Result<(), Unavailable> {
+        self.inner.remove_before(seq)
+    }
+    fn put(&self, kind: &'static str, name: &str, value: &[u8]) -> Result<(), Unavailable> {
+        self.inner.put(kind, name, value)
+    }
+    fn get(&self, kind: &'static str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.inner.get(kind, name)
+    }
+    fn list(&self, kind: &'static str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Unavailable> {
+        self.inner.list(kind, prefix)
+    }
+    fn remove(&self, kind: &'static str, name: &str) -> Result<(), Unavailable> {
+        self.inner.remove(kind, name)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_in_strict_mode_and_what_was_taken_is_written_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let journal = Arc::new(Failing { inner: segments(folder.path()), fails: fails.clone() });
+    let log = open(journal, folder.path());
+    log.record(event(0)).await.unwrap();
+    fails.store(true, Ordering::SeqCst);
+    let refused = log.record(event(1)).await;
+    assert!(matches!(&refused, Err(Refused::Unavailable(why)) if why.contains("no space")), "{refused:?}");
+    assert!(log.health().trouble.is_some());
+    fails.store(false, Ordering::SeqCst);
+    log.record(event(2)).await.unwrap();
+    assert_eq!((log.health().durable, log.health().trouble), (3, None));
+    log.close();
+    assert!(verified(&*log.journal(), &trusting(folder.path())).is_good());
+}
+
+#[tokio::test]
+async fn what_finds_no_place_in_normal_mode_is_counted_and_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(true));
+    let journal = Arc::new(Failing { inner: segments(folder.path()), fails: fails.clone() });
+    let settings =
+        Settings { queue_bytes: 4096, patience: Duration::from_millis(10), ..settings(Mode::Normal) };
+    let log = Log::open(journal, signer(folder.path()), keyring(), settings).unwrap();
+    for number in 0..20 {
+        log.record(event(number)).await.unwrap();
+    }
+    let lost = log.health().lost;
+    assert!(lost > 0);
+    let full: Vec<Event> = (20..30).map(event).collect();
+    let mut refused = 0;
+    for event in full {
+        refused += u64::from(matches!(log.append(event).durable().await, Err(Refused::Full)));
+    }
+    assert_eq!((refused, log.health().lost), (10, lost + 10));
+    fails.store(false, Ordering::SeqCst);
+    let mut health = log.watch();
+    health.wait_for(|health| health.durable > 20 - lost).await.unwrap();
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.lost == lost + 10, "{report:?}");
+}
+
+#[tokio::test]
+async fn searching_finds_by_person_tool_time_decision_and_finding() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 70, &[]).await;
+    let found = |search: Search| log.journal().find(&search, 100).unwrap().len();
+    let person = Some(keyring().pseudonym("https://idp.example", "user-2"));
+    assert_eq!(found(Search { person: person.clone(), ..Search::default() }), 14);
+    assert_eq!(found(Search { person, decision: Some("deny".to_owned()), ..Search::default() }), 2);
+    assert_eq!(found(Search { tool: Some("tool-0".to_owned()), ..Search::default() }), 24);
+    assert_eq!(found(Search { finding: Some("IBAN".to_owned()), ..Search::default() }), 18);
+    assert_eq!(found(Search { kind: Some("denial".to_owned()), ..Search::default() }), 10);
+    assert_eq!(found(Search { until: Some(0), ..Search::default() }), 0);
+    log.close();
+}

@@ -1,0 +1,72 @@
+//! What the policies said of one call, for the evidence log: whether it may be made, by which policies, of which revision.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use portcullis_config::{FactKind, Policy, PolicyMode};
+use portcullis_policy::Decision;
+use serde_json::{Value, json};
+
+use super::InForce;
+
+/// What was decided.
+#[derive(Clone)]
+pub(crate) struct Ruled {
+    pub(super) in_force: Arc<InForce>,
+    /// `None` where the caller was not shown what it named, whether it is there or not.
+    pub(super) decision: Option<Decision>,
+}
+
+impl Ruled {
+    /// Whether it may be done; what is only noted that it would be denied is done all the same.
+    pub(crate) fn allowed(&self) -> bool {
+        self.in_force.casts_shadows() || self.decision.as_ref().is_some_and(|decision| decision.allowed)
+    }
+
+    /// The policies that decided.
+    pub(crate) fn policies(&self) -> Vec<String> {
+        let rules = self.decision.iter().flat_map(|decision| decision.reasons.iter());
+        rules.map(|rule| self.in_force.policies.id(*rule).to_owned()).collect()
+    }
+
+    /// Why, in words of ours.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        let reason = match &self.decision {
+            None => "not_shown",
+            Some(decision) if decision.allowed => return Vec::new(),
+            Some(_) if self.in_force.casts_shadows() => "would_be_denied",
+            Some(decision) if decision.reasons.is_empty() => "nothing_permits",
+            Some(_) => "forbidden",
+        };
+        vec![reason.to_owned()]
+    }
+
+    /// The revision of the policies.
+    pub(crate) fn revision(&self) -> &str {
+        &self.in_force.revision
+    }
+}
+
+/// What policies are made of beside their texts.
+pub fn beside_policies(policy: &Policy) -> Value {
+    let facts = |facts: &std::collections::BTreeMap<String, FactKind>| -> Value {
+        facts.iter().map(|(name, kind)| (name.clone(), format!("{kind:?}").to_lowercase())).collect()
+    };
+    json!({
+        "mode": match policy.mode { PolicyMode::Enforce => "enforce", PolicyMode::Shadow => "shadow" },
+        "roles": policy.roles,
+        "groups": policy.groups,
+        "labels": policy.labels,
+        "claims": facts(&policy.claims),
+        "arguments": facts(&policy.arguments),
+    })
+}
+
+/// The revision of a whole set of policies: a digest over its texts and what is beside them. Where its files are is nothing of
+/// it: two gateways have them in different places.
+pub fn policy_revision(policy: &Policy) -> String {
+    let name = |file: &std::path::Path| file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let texts: Vec<_> = policy.texts.iter().map(|text| json!([name(&text.file), text.text])).collect();
+    let bytes = json!([beside_policies(policy), texts]).to_string();
+    crate::record::hex(digest(&SHA256, bytes.as_bytes()).as_ref())
+}

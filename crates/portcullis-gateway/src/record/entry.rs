@@ -1,0 +1,305 @@
+//! The entry of one request in the evidence log, from the moment that it came in.
+//!
+//! An [`Entry`] goes along with its call, and whoever learns something on the way notes it there. Who answers the client holds
+//! the [`Open`] entry, and can only answer with what comes out of it, which is [`OnRecord`]: so nothing is answered that is not
+//! in the log, and an entry that is dropped unanswered says that the client went away. Where nothing is kept as evidence an
+//! entry is empty and costs nothing.
+//!
+//! What a server says after its client was answered (a task, a parked call that nobody came back to) is an event of its own,
+//! which names this one.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_audit::{Event, EventId, Finding, Human, Kind, Phase};
+use portcullis_mcp::method::Method;
+use portcullis_model::{ErrorKind, ServerId};
+
+use super::evidence::Evidence;
+use super::written;
+use crate::admit::Ruled;
+use crate::call::{Call, Outcome, Refusal};
+use crate::route::Listed;
+use crate::upstream::Server;
+
+/// How a request came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// Streamable HTTP.
+    Http,
+    /// HTTP+SSE.
+    Sse,
+}
+
+/// What is known of a request, for the log. Empty where nothing is kept.
+#[derive(Clone, Default)]
+pub(crate) struct Entry(Option<Arc<Inner>>);
+
+pub(super) struct Inner {
+    pub(super) evidence: Arc<Evidence>,
+    pub(super) transport: Transport,
+    pub(super) came: SystemTime,
+    pub(super) began: Instant,
+    id: OnceLock<EventId>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    facts: Facts,
+    ended: bool,
+    /// The request with which the client came back to the same call.
+    continued: Option<Entry>,
+}
+
+/// What was noted on the way.
+#[derive(Clone, Default)]
+pub(super) struct Facts {
+    pub(super) server: Option<Target>,
+    pub(super) listed: Option<Listed>,
+    pub(super) decision: Option<Ruled>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) human: Option<Human>,
+    /// Of the span, where the client named none.
+    pub(super) trace: Option<portcullis_telemetry::TraceContext>,
+    pub(super) attempts: u32,
+    pub(super) upstream: Duration,
+    pub(super) intent: Option<EventId>,
+    /// The request that this one continues.
+    pub(super) parent: Option<EventId>,
+}
+
+/// Whom a call is for.
+#[derive(Clone)]
+pub(super) enum Target {
+    Server(Arc<Server>),
+    Id(ServerId),
+}
+
+impl Entry {
+    /// Begins the entry of a request that came just now.
+    pub(crate) fn begin(evidence: Option<&Arc<Evidence>>, transport: Transport) -> Self {
+        Self(evidence.map(|evidence| {
+            Arc::new(Inner {
+                evidence: evidence.clone(),
+                transport,
+                came: SystemTime::now(),
+                began: Instant::now(),
+                id: OnceLock::new(),
+                state: Mutex::default(),
+            })
+        }))
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Facts)) {
+        if let Some(inner) = &self.0 {
+            note(&mut inner.state().facts);
+        }
+    }
+
+    /// The call goes to this server, and is of this thing of its lists.
+    pub(crate) fn goes_to(&self, server: &Arc<Server>, listed: Option<&Listed>) {
+        self.note(|facts| {
+            facts.server = Some(Target::Server(server.clone()));
+            facts.listed = listed.cloned();
+        });
+    }
+
+    /// The request is about something at this server.
+    pub(crate) fn is_about(&self, server: &ServerId) {
+        self.note(|facts| facts.server = Some(Target::Id(server.clone())));
+    }
+
+    /// The policies have spoken.
+    pub(crate) fn ruled(&self, ruled: Ruled) {
+        self.note(|facts| facts.decision = Some(ruled));
+    }
+
+    /// The trace that the call's own span is in.
+    pub(crate) fn traced(&self, context: Option<portcullis_telemetry::TraceContext>) {
+        self.note(|facts| facts.trace = context);
+    }
+
+    /// Something that a filter or a check of definitions found, and what was done.
+    #[allow(dead_code, reason = "for the content filter and the checks of definitions")]
+    pub(crate) fn found(&self, finding: Finding) {
+        self.note(|facts| facts.findings.push(finding));
+    }
+
+    /// What somebody decided about the call.
+    #[allow(dead_code, reason = "for approvals")]
+    pub(crate) fn decided_by(&self, human: Human) {
+        self.note(|facts| facts.human = Some(human));
+    }
+
+    /// The client came back with this request to the call that began with `first`.
+    pub(crate) fn continues(&self, first: &Self) {
+        let (Some(own), Some(first)) = (&self.0, &first.0) else { return };
+        let facts = {
+            let mut state = first.state();
+            state.continued = Some(self.clone());
+            Facts { parent: Some(first.id()), attempts: 0, upstream: Duration::ZERO, ..state.facts.clone() }
+        };
+        own.state().facts = facts;
+    }
+
+    /// Before a call is sent that may change something: where answers wait for their events, this waits until it is durable
+    /// that the call is about to be made.
+    ///
+    /// # Errors
+    /// That cannot be kept; the call must not be made.
+    pub(crate) async fn intent(&self, call: &Call) -> Result<(), Refusal> {
+        let Some(inner) = self.0.as_ref().filter(|inner| inner.evidence.is_strict()) else { return Ok(()) };
+        let facts = inner.state().facts.clone();
+        // Of several rounds, the first says it for all.
+        if call.method != Method::ToolsCall || facts.intent.is_some() {
+            return Ok(());
+        }
+        if facts.listed.as_ref().is_some_and(Listed::only_reads) {
+            return Ok(());
+        }
+        let event = Event { phase: Some(Phase::Intent), ..written::of(inner, call, &facts, Kind::Exchange) };
+        let id = event.id.clone();
+        inner.evidence.record(event).await?;
+        inner.state().facts.intent = Some(id);
+        Ok(())
+    }
+
+    /// Whether a call may begin.
+    ///
+    /// # Errors
+    /// Events cannot be kept now, and no answer may leave without one.
+    pub(crate) fn may_begin(&self) -> Result<(), Refusal> {
+        self.0.as_ref().map_or(Ok(()), |inner| inner.evidence.may_begin())
+    }
+
+    /// An attempt at the server has ended.
+    pub(crate) fn attempted(&self, call: &Call, reason: Option<&str>, took: Duration) {
+        let Some(inner) = &self.0 else { return };
+        let (facts, continued) = {
+            let mut state = inner.state();
+            if !state.ended {
+                state.facts.attempts += 1;
+                state.facts.upstream += took;
+                return;
+            }
+            (state.facts.clone(), state.continued.clone())
+        };
+        if let Some(later) = continued {
+            return later.attempted(call, reason, took);
+        }
+        let mut event = written::of(inner, call, &facts, Kind::Task);
+        event.id = EventId::new();
+        event.parent = event.parent.or_else(|| Some(inner.id()));
+        written::late(&mut event, reason, took);
+        // Nobody waits for it: the client has its answer.
+        inner.evidence.append(event);
+    }
+
+    /// Whether anything is kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn inner(&self) -> Option<&Arc<Inner>> {
+        self.0.as_ref()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The name of the event that is written when the request has been answered.
+    pub(super) fn id(&self) -> EventId {
+        self.id.get_or_init(EventId::new).clone()
+    }
+
+    /// What was noted until now.
+    pub(super) fn facts(&self) -> Facts {
+        self.state().facts.clone()
+    }
+
+    /// Marks the end, and hands out what was noted until then.
+    fn end(&self) -> Facts {
+        let mut state = self.state();
+        state.ended = true;
+        state.facts.clone()
+    }
+}
+
+/// The entry of a request that is to be answered. Dropped, it says that the client did not wait for the answer.
+pub(crate) struct Open {
+    call: Arc<Call>,
+    ended: bool,
+}
+
+/// How a request ended, on record; made by [`Open::answer`] alone.
+pub(crate) struct OnRecord(Outcome);
+
+impl Open {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call, ended: false }
+    }
+
+    pub(crate) fn call(&self) -> &Arc<Call> {
+        &self.call
+    }
+
+    /// Puts the outcome on record. Where answers wait for their events, so does this; an outcome that cannot be kept becomes a
+    /// refusal.
+    pub(crate) async fn answer(&mut self, outcome: Outcome) -> OnRecord {
+        if std::mem::replace(&mut self.ended, true) {
+            return OnRecord(outcome);
+        }
+        let Some(inner) = self.call.record.inner() else { return OnRecord(outcome) };
+        let event = written::answered(inner, &self.call, &inner.end(), &outcome);
+        match inner.evidence.record(event).await {
+            Ok(()) => OnRecord(outcome),
+            Err(refusal) => OnRecord(refusal.into()),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if let Some(inner) = self.call.record.inner() {
+            let left = Refusal::new(ErrorKind::Cancelled, "the client did not wait for the answer").into();
+            inner.evidence.append(written::answered(inner, &self.call, &inner.end(), &left));
+        }
+    }
+}
+
+/// What a request opened and what stays open after its answer. That it has ended is an event, too.
+pub(crate) struct Lasting {
+    call: Arc<Call>,
+    what: &'static str,
+}
+
+impl Lasting {
+    pub(crate) fn new(call: &Arc<Call>, what: &'static str) -> Self {
+        Self { call: call.clone(), what }
+    }
+}
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        let Some(inner) = self.call.record.inner() else { return };
+        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription);
+        event.id = EventId::new();
+        event.parent = Some(inner.id());
+        event.detail.insert("what".to_owned(), self.what.to_owned());
+        inner.evidence.append(event);
+    }
+}
+
+impl OnRecord {
+    /// What the client is answered.
+    pub(crate) fn into_outcome(self) -> Outcome {
+        self.0
+    }
+}

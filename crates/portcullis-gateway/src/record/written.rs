@@ -1,0 +1,345 @@
+//! How an exchange is written down: from a call, what was noted of it, and its outcome, to an event of the dictionary
+//! (`docs/reference/audit.md`).
+//!
+//! Contents are digests and sizes, persons pseudonyms; names of tools, servers, groups and clients are in the clear.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis_audit::payloads::Side;
+use portcullis_audit::{
+    self as audit, Decision, Event, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool, Trace, Who,
+};
+use portcullis_mcp::json::Raw;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Era;
+use portcullis_model::{Claim, ErrorKind, Fault, Principal};
+
+use super::entry::{Facts, Inner, Target, Transport};
+use super::evidence::Evidence;
+use crate::call::{Call, Endpoint, Outcome, Refusal};
+
+/// Names that callers make up are cut here, in bytes.
+const LONGEST_NAME: usize = 256;
+/// Things that are counted of what a client is asked or answers.
+const MOST_COUNTED: usize = 64;
+
+/// What is known of a call before it has ended.
+pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event {
+    let evidence = &inner.evidence;
+    let revision = call.caller.revision;
+    let legacy = revision.era() == Era::Legacy;
+    let mut event = Event::new(kind);
+    event.time = Time::between(inner.came, inner.began.elapsed());
+    event.decision = decision(facts);
+    event.guard = Guard { findings: facts.findings.clone(), profile: None };
+    event.human = facts.human.clone().unwrap_or_default();
+    event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
+    event.request = Request {
+        endpoint: Some(endpoint(&call.endpoint)),
+        era: Some(if legacy { "legacy" } else { "modern" }.to_owned()),
+        id: Some(shortened(&call.request_id)),
+        method: Some(shortened(call.method.as_str())),
+        protocol: Some(revision.as_str().to_owned()),
+        // A client of the newer era has none: it says everything with each request.
+        session: legacy.then(|| evidence.fingerprint(&call.caller.conversation)),
+        transport: Some(transport(inner.transport).to_owned()),
+    };
+    event.server = server(facts);
+    event.tool = tool(call, facts);
+    event.trace = trace(call, facts);
+    event.who = of_principal(evidence, &call.caller.principal, call.caller.peer);
+    if let Some(input) = input(call) {
+        evidence.attach(&mut event, Side::Input, &input);
+    }
+    event
+}
+
+/// A call that has ended, as its client is told.
+pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Event {
+    let mut event = of(inner, call, facts, kind(&call.method, outcome));
+    event.id = inner.id();
+    // A call that goes on at its server (a task, a parked call) says later how it ended.
+    event.phase = (facts.intent.is_some() && facts.attempts > 0).then_some(Phase::Outcome);
+    if let Some(output) = output(outcome) {
+        inner.evidence.attach(&mut event, Side::Output, output);
+    }
+    event.result = ending(outcome);
+    event.result.upstream_us = micros(facts.upstream);
+    if facts.attempts > 1 {
+        event.detail.insert("attempts".to_owned(), facts.attempts.to_string());
+    }
+    if let Outcome::Refused(refusal) = outcome {
+        refused(&mut event, refusal);
+    }
+    if let Outcome::InputRequired(result) = outcome {
+        let asked = result.find("inputRequests");
+        let methods = asked.as_ref().map(|asked| counted(asked, method_of));
+        event.detail.extend(methods.map(|methods| ("asked".to_owned(), methods)));
+    }
+    let responses = call.params.as_ref().and_then(|params| params.find("inputResponses"));
+    let actions = responses.as_ref().map(|responses| counted(responses, action_of));
+    event.detail.extend(actions.map(|actions| ("answered".to_owned(), actions)));
+    event
+}
+
+/// What a server said when its client had been answered already.
+pub(super) fn late(event: &mut Event, reason: Option<&str>, took: Duration) {
+    event.phase = Some(Phase::Outcome);
+    event.result = Ending {
+        error: reason.map(str::to_owned),
+        status: Some(
+            match reason {
+                None => "completed",
+                Some(reason) if reason == ErrorKind::Cancelled.as_str() => "cancelled",
+                Some(_) => "failed",
+            }
+            .to_owned(),
+        ),
+        upstream_us: micros(took),
+        ..Ending::default()
+    };
+}
+
+fn kind(method: &Method, outcome: &Outcome) -> Kind {
+    match (method, outcome) {
+        (_, Outcome::Refused(refusal)) if is_denial(refusal.kind) => Kind::Denial,
+        (Method::Listen | Method::ResourcesSubscribe | Method::ResourcesUnsubscribe, _) => Kind::Subscription,
+        (method, _) if method.is_about_tasks() => Kind::Task,
+        (Method::ToolsCall, Outcome::Task(_)) => Kind::Task,
+        (Method::ToolsCall | Method::ResourcesRead | Method::PromptsGet, _) => Kind::Exchange,
+        (method, _) if method.is_of_skills() => Kind::Exchange,
+        _ => Kind::List,
+    }
+}
+
+/// Whether it is the gateway that did not carry something out.
+fn is_denial(kind: ErrorKind) -> bool {
+    kind.fault() != Fault::Upstream && !matches!(kind, ErrorKind::Cancelled | ErrorKind::InputRefused)
+}
+
+fn refused(event: &mut Event, refusal: &Refusal) {
+    let denied = event.decision.verdict.as_deref() == Some("deny");
+    if is_denial(refusal.kind) && !denied {
+        event.decision.verdict = Some("refused".to_owned());
+        event.decision.reasons = vec![refusal.kind.as_str().to_owned()];
+    }
+}
+
+fn decision(facts: &Facts) -> Decision {
+    let Some(ruled) = &facts.decision else { return Decision::default() };
+    Decision {
+        policies: ruled.policies(),
+        reasons: ruled.reasons(),
+        revision: Some(ruled.revision().to_owned()),
+        verdict: Some(if ruled.allowed() { "allow" } else { "deny" }.to_owned()),
+        ..Decision::default()
+    }
+}
+
+/// What is digested of a request: its arguments, or, where a method has none, its params.
+fn input(call: &Call) -> Option<Bytes> {
+    let params = call.params.as_ref()?;
+    Some(params.find("arguments").unwrap_or_else(|| params.raw().clone()).bytes().clone())
+}
+
+fn output(outcome: &Outcome) -> Option<&[u8]> {
+    match outcome {
+        Outcome::Complete(payload) => Some(payload.result.raw().as_bytes()),
+        Outcome::InputRequired(result) | Outcome::Task(result) => Some(result.as_bytes()),
+        Outcome::Failed { error, .. } => Some(error.raw().as_bytes()),
+        Outcome::Refused(_) => None,
+    }
+}
+
+fn ending(outcome: &Outcome) -> Ending {
+    let (status, error, code, is_error) = match outcome {
+        Outcome::Complete(payload) => {
+            let failed = payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
+            ("completed", None, None, failed)
+        }
+        Outcome::InputRequired(_) => ("parked", None, None, false),
+        Outcome::Task(_) => ("completed", None, None, false),
+        Outcome::Failed { error, .. } => ("failed", Some("upstream_error"), Some(error.code()), false),
+        Outcome::Refused(refusal) => {
+            let status = match refusal.kind {
+                ErrorKind::Cancelled => "cancelled",
+                kind if is_denial(kind) => "refused",
+                _ => "failed",
+            };
+            (status, Some(refusal.kind.as_str()), None, false)
+        }
+    };
+    Ending {
+        error: error.map(str::to_owned),
+        error_code: code,
+        is_error,
+        status: Some(status.to_owned()),
+        ..Ending::default()
+    }
+}
+
+fn server(facts: &Facts) -> audit::Server {
+    match &facts.server {
+        Some(Target::Id(id)) => audit::Server { id: Some(id.to_string()), ..audit::Server::default() },
+        Some(Target::Server(server)) => audit::Server {
+            delegation: Some(server.acts_as().to_owned()),
+            id: Some(server.id().to_string()),
+            version: server
+                .about()
+                .and_then(|about| about.server_info.as_ref()?.to_be_judged().find_string("version"))
+                .map(|version| shortened(&version)),
+        },
+        None => audit::Server::default(),
+    }
+}
+
+fn tool(call: &Call, facts: &Facts) -> Tool {
+    match (&facts.listed, &call.method) {
+        (Some(listed), method) => Tool {
+            definition: Some(listed.definition().to_owned()),
+            name: Some(shortened(listed.name())),
+            read_only: (*method == Method::ToolsCall).then(|| listed.only_reads()),
+        },
+        // A URI can name a person; what was read is told from its digest.
+        (None, Method::ToolsCall | Method::PromptsGet) => {
+            Tool { name: call.subject.as_deref().map(shortened), ..Tool::default() }
+        }
+        (None, _) => Tool::default(),
+    }
+}
+
+fn trace(call: &Call, facts: &Facts) -> Trace {
+    let Some(context) = facts.trace.as_ref().or(call.trace.as_ref()) else { return Trace::default() };
+    Trace {
+        context: None,
+        span_id: Some(context.span_id().to_string()),
+        trace_id: Some(context.trace_id().to_string()),
+    }
+}
+
+/// Who somebody is.
+pub(super) fn of_principal(evidence: &Evidence, principal: &Principal, peer: Option<IpAddr>) -> Who {
+    let (proof, client, actors) = match principal {
+        Principal::Anonymous => ("anonymous", None, Vec::new()),
+        Principal::Certificate { .. } | Principal::Workload { .. } => ("certificate", None, Vec::new()),
+        Principal::User(user) => {
+            ("token", user.client_id.as_deref(), actors(evidence, user.claims.get("act")))
+        }
+        Principal::Key(_) => ("key", None, Vec::new()),
+    };
+    Who {
+        actors,
+        client: client.map(shortened),
+        groups: principal.groups().to_vec(),
+        network: peer.map(|peer| network(peer).to_owned()),
+        person: person(evidence, principal),
+        proof: Some(proof.to_owned()),
+        ..Who::default()
+    }
+}
+
+/// What somebody is called in the log, whom `portcullis audit` finds by the same two words.
+fn person(evidence: &Evidence, principal: &Principal) -> Option<String> {
+    Some(match principal {
+        Principal::Anonymous => return None,
+        Principal::Certificate { fingerprint } => evidence.pseudonym("cert", fingerprint),
+        Principal::Workload { spiffe_id } => evidence.pseudonym("spiffe", spiffe_id),
+        Principal::User(user) => evidence.pseudonym(&user.issuer, &user.subject),
+        Principal::Key(key) => evidence.pseudonym("key", &key.id),
+    })
+}
+
+/// The chain of those on whose behalf somebody acts (RFC 8693 section 4.1), from the nearest.
+fn actors(evidence: &Evidence, act: Option<&Claim>) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut next = act;
+    while let Some(Claim::Object(members)) = next {
+        let text = |name: &str| members.get(name).and_then(Claim::as_text);
+        if let Some(subject) = text("sub").or_else(|| text("client_id")) {
+            all.push(evidence.pseudonym(text("iss").unwrap_or_default(), subject));
+        }
+        if all.len() >= MOST_COUNTED {
+            break;
+        }
+        next = members.get("act");
+    }
+    all
+}
+
+fn network(peer: IpAddr) -> &'static str {
+    let private = match peer.to_canonical() {
+        ip if ip.is_loopback() => return "loopback",
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local(),
+    };
+    if private { "private" } else { "public" }
+}
+
+pub(super) fn endpoint(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Aggregate => "/mcp".to_owned(),
+        Endpoint::Server(id) => format!("/mcp/s/{id}"),
+    }
+}
+
+/// A path that somebody asked for. Links and what follows them are secrets, and what is not served is nobody's word.
+pub(super) fn path(path: &str) -> String {
+    let known = ["/mcp", "/sse", "/messages", "/metrics", "/readyz", "/s/", "/api/"];
+    if known.iter().any(|known| path.starts_with(known)) {
+        return shortened(path);
+    }
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let pages = ["connect", "connections", "oauth", "as", ".well-known"];
+    pages.iter().find(|page| **page == first).map_or_else(|| "other".to_owned(), |page| format!("/{page}"))
+}
+
+fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Http => "http",
+        Transport::Sse => "sse",
+    }
+}
+
+/// A name of somebody else's, bounded.
+pub(super) fn shortened(name: &str) -> String {
+    let mut end = name.len().min(LONGEST_NAME);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].to_owned()
+}
+
+/// How often something is in the values of an object: `elicitation/create 2, roots/list 1`.
+fn counted(object: &Raw, what: impl Fn(&Raw) -> &'static str) -> String {
+    let mut counts = std::collections::BTreeMap::<_, usize>::new();
+    for member in object.members().take(MOST_COUNTED) {
+        *counts.entry(what(&member.value())).or_default() += 1;
+    }
+    counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What is asked, in words of ours.
+fn method_of(question: &Raw) -> &'static str {
+    match question.find_string("method").as_deref() {
+        Some("elicitation/create") => "elicitation/create",
+        Some("sampling/createMessage") => "sampling/createMessage",
+        Some("roots/list") => "roots/list",
+        _ => "other",
+    }
+}
+
+/// What the user did, in words of ours.
+pub(super) fn action_of(answer: &Raw) -> &'static str {
+    match answer.find_string("action").as_deref() {
+        Some("accept") => "accept",
+        Some("decline") => "decline",
+        Some("cancel") => "cancel",
+        _ => "result",
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

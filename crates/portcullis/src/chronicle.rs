@@ -1,0 +1,150 @@
+//! What happens to the gateway itself, for the evidence log: it starts and stops, and takes up other settings, policies, keys
+//! and servers. What is in settings and policies is not written down: digests name them, and sections and servers their names.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use portcullis_audit::{Kind, worm};
+use portcullis_config::{AuditMode, Settings};
+use portcullis_gateway::Evidence;
+
+use crate::policy::versions::{self, Trigger};
+
+/// Writes to the evidence log, where there is one.
+#[derive(Clone)]
+pub(crate) struct Chronicle(Option<Arc<Evidence>>, Option<PathBuf>);
+
+impl Chronicle {
+    /// `checkpoints` is the second folder for them.
+    pub(crate) fn new(evidence: Option<Arc<Evidence>>, checkpoints: Option<PathBuf>) -> Self {
+        Self(evidence, checkpoints)
+    }
+
+    /// The gateway is about to serve.
+    ///
+    /// # Errors
+    /// That has to be on record first, and cannot be put there.
+    pub(crate) async fn started(&self, settings: &Settings) -> anyhow::Result<()> {
+        let (Some(evidence), Some(audit)) = (&self.0, &settings.audit) else { return Ok(()) };
+        let mode = match audit.mode {
+            AuditMode::Strict => "strict",
+            AuditMode::Normal => "normal",
+        };
+        let detail = [
+            ("what", "started".to_owned()),
+            ("configuration", digest_of(settings)),
+            ("mode", mode.to_owned()),
+            ("process", std::process::id().to_string()),
+        ];
+        let started = evidence.changed(Kind::Gateway, &detail).await;
+        started.map_err(|refusal| anyhow::anyhow!("the evidence log cannot be written: {}", refusal.message))
+    }
+
+    /// The gateway serves no more. The log is closed with that.
+    pub(crate) async fn stopped(&self) {
+        self.tell(Kind::Gateway, &[("what", "stopped".to_owned())]).await;
+        if let Some(evidence) = self.0.clone() {
+            // What is left is written by then, or said to be lost.
+            let folder = self.1.clone();
+            let closing = tokio::task::spawn_blocking(move || {
+                evidence.close();
+                let last = evidence.log().checkpoints().borrow().clone();
+                // Whoever copies checkpoints while the gateway serves does not get to see this one.
+                if let (Some(folder), Some(note)) = (folder, last)
+                    && let Err(error) = worm::keep(&folder, &note)
+                {
+                    tracing::error!(%error, "the last checkpoint is not in `audit.checkpoints`");
+                }
+            });
+            let _ = closing.await;
+        }
+    }
+
+    /// The policies of these settings are in force.
+    pub(crate) async fn policies(&self, settings: &Settings, trigger: Trigger) {
+        let Some(policy) = &settings.policy else { return };
+        let detail = [
+            ("what", "in force".to_owned()),
+            ("revision", versions::digest_of(policy)),
+            ("trigger", trigger.as_str().to_owned()),
+        ];
+        self.tell(Kind::Policy, &detail).await;
+    }
+
+    /// Other settings are in force.
+    pub(crate) async fn took_up(&self, before: &Settings, now: &Settings, trigger: &str) {
+        if self.0.is_none() || before == now {
+            return;
+        }
+        let detail = [
+            ("what", "taken up".to_owned()),
+            ("configuration", digest_of(now)),
+            ("before", digest_of(before)),
+            ("sections", sections(before, now)),
+            ("trigger", trigger.to_owned()),
+        ];
+        self.tell(Kind::Configuration, &detail).await;
+        if before.identity.keys != now.identity.keys || before.identity.revoked != now.identity.revoked {
+            self.tell(Kind::Key, &[("what", "API keys or revocations changed".to_owned())]).await;
+        }
+        let key = |settings: &Settings| settings.identity.facade.as_ref().map(|facade| facade.key.clone());
+        if key(before) != key(now) {
+            self.tell(Kind::Key, &[("what", "the key that signs tokens changed".to_owned())]).await;
+        }
+        if before.servers != now.servers {
+            self.tell(Kind::Catalogue, &servers(before, now)).await;
+        }
+    }
+
+    /// Settings were not taken up; those before stay in force.
+    pub(crate) async fn did_not_take_up(&self, trigger: &str) {
+        let detail = [("what", "refused".to_owned()), ("trigger", trigger.to_owned())];
+        self.tell(Kind::Configuration, &detail).await;
+    }
+
+    /// What has happened has happened: that it could not be put on record is the log's own alarm.
+    async fn tell(&self, kind: Kind, detail: &[(&str, String)]) {
+        if let Some(evidence) = &self.0 {
+            let _ = evidence.changed(kind, detail).await;
+        }
+    }
+}
+
+/// The digest of settings as `config show --effective` shows them, secrets as `***`.
+fn digest_of(settings: &Settings) -> String {
+    let effective = portcullis_config::effective(settings).to_string();
+    let digest = digest(&SHA256, effective.as_bytes());
+    digest.as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The sections that are not what they were.
+fn sections(before: &Settings, now: &Settings) -> String {
+    let (before, now) = (portcullis_config::effective(before), portcullis_config::effective(now));
+    let names = |settings: &serde_json::Value| -> BTreeSet<String> {
+        settings.as_object().into_iter().flat_map(|members| members.keys().cloned()).collect()
+    };
+    let all: BTreeSet<_> = names(&before).union(&names(&now)).cloned().collect();
+    let changed: Vec<_> = all.into_iter().filter(|name| before[name] != now[name]).collect();
+    changed.join(", ")
+}
+
+/// The servers that came, went, or are not what they were.
+fn servers(before: &Settings, now: &Settings) -> Vec<(&'static str, String)> {
+    let names = |keep: &dyn Fn(&portcullis_model::ServerId) -> bool, of: &Settings| {
+        of.servers.keys().filter(|id| keep(id)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let added = names(&|id| !before.servers.contains_key(id), now);
+    let removed = names(&|id| !now.servers.contains_key(id), before);
+    let changed =
+        names(&|id| before.servers.get(id).is_some_and(|server| now.servers.get(id) != Some(server)), now);
+    [("added", added), ("removed", removed), ("changed", changed)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! Reading the log over HTTP: auditors and nobody else, byte for byte, and on record themselves.
+
+use serde_json::{Value, json};
+
+use super::{events, start_in, until};
+use crate::harness::idp::Idp;
+use crate::harness::{Fake, Gateway, Modern};
+
+/// A gateway whose auditors are a role's, and the `Authorization` of one of them and of somebody else.
+async fn scene() -> (Gateway, String, String) {
+    let (upstream, idp) = (Fake::modern().start().await, Idp::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = idp.config(&upstream.config());
+    config["identity"]["issuers"][0]["groups_claim"] = json!("groups");
+    std::fs::write(folder.path().join("all.cedar"), "permit (principal, action, resource);").unwrap();
+    config["policy"] = json!({"files": ["all.cedar"], "roles": {"auditor": ["audit"]}});
+    let gateway = start_in(folder, "strict", &config);
+    let bearer = |subject: &str, groups: Value| {
+        format!("Bearer {}", idp.token_with(subject, &json!({"groups": groups})))
+    };
+    let (auditor, other) = (bearer("ann", json!(["audit"])), bearer("bob", json!(["staff"])));
+    for tool in ["x__echo", "x__echo", "x__none"] {
+        let params = json!({"name": tool, "arguments": {}});
+        Modern::new().request_with(&gateway, "tools/call", params, &[("authorization", &other)]).await;
+    }
+    (gateway, auditor, other)
+}
+
+#[tokio::test]
+async fn auditors_search_the_log_and_are_on_record_themselves() {
+    let (gateway, auditor, other) = scene().await;
+    let get = async |path: &str, who: &str| gateway.send("GET", path, &[("authorization", who)], b"").await;
+    assert_eq!(get("/api/v1/audit/events", &other).await.status(), 403);
+    let found = get("/api/v1/audit/events?tool=echo&kind=exchange&limit=10", &auditor).await;
+    assert_eq!((found.status(), found.header("content-type")), (200, Some("application/x-ndjson")));
+    let text = found.text();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // That each was about to be made, and how it ended.
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines.iter().all(|line| line["tool"]["name"] == "echo" && line["kind"] == "exchange"));
+    // A line is the record itself: what is hashed.
+    let audit = gateway.folder().join("audit");
+    let bytes: Vec<u8> = std::fs::read_dir(audit)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect();
+    let first = text.lines().next().unwrap().as_bytes();
+    assert!(bytes.windows(first.len()).any(|window| window == first));
+    let person = lines[0]["who"]["person"].as_str().unwrap();
+    let of_person = get(&format!("/api/v1/audit/events?person={person}"), &auditor).await.text();
+    assert_eq!(of_person.lines().count(), 6, "two calls, one that named nothing, one refusal: {of_person}");
+    let reads: Vec<_> = events(&gateway).into_iter().filter(|event| event["kind"] == "audit").collect();
+    assert_eq!(reads.len(), 2);
+    assert_eq!(reads[0]["detail"], json!({"what": "searched", "for": "kind=exchange tool=echo"}));
+    assert!(reads[0]["who"]["person"].is_string() && reads[0]["who"]["person"] != person);
+    for wrong in ["limit=x", "what=1", "kind=", "tool=%20"] {
+        assert_eq!(get(&format!("/api/v1/audit/events?{wrong}"), &auditor).await.status(), 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn auditors_follow_the_log_as_it_grows() {
+    let (gateway, auditor, other) = scene().await;
+    let mut connection = gateway.connect().await;
+    connection.request("GET", "/api/v1/audit/tail?from=0", &[("authorization", &auditor)], b"").await;
+    let head = connection.head().await.expect("an answer");
+    assert_eq!(head.status, 200);
+    let mut tail = connection.into_lines(&head);
+    let mut seen = 0;
+    let call = json!({"name": "x__echo", "arguments": {"late": 1}});
+    Modern::new().request_with(&gateway, "tools/call", call, &[("authorization", &other)]).await;
+    let all = until(&gateway, "the last call", 3, |event| {
+        event["tool"]["name"] == "echo" && event["phase"] != "intent"
+    })
+    .await;
+    let last = all.last().unwrap()["id"].as_str().unwrap().to_owned();
+    let mut text = String::new();
+    while !text.contains(&last) {
+        text.push_str(&String::from_utf8(tail.bytes().await.expect("more of the log")).unwrap());
+        seen += 1;
+    }
+    assert!(seen > 0);
+    for (number, line) in text.lines().enumerate() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["chain"]["seq"], number, "none is left out and none comes twice");
+    }
+}
