@@ -25,6 +25,8 @@ EDGES = {
     "portcullis-store": {"portcullis-model"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
+    # The store is for its tests.
+    "portcullis-oversight": {"portcullis-mcp", "portcullis-model", "portcullis-store"},
     "portcullis-guard": {"portcullis-mcp", "portcullis-model"},
     "portcullis-gateway": {
         "portcullis-config",
@@ -33,6 +35,7 @@ EDGES = {
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-oversight",
         "portcullis-policy",
         "portcullis-telemetry",
     },
@@ -44,6 +47,7 @@ EDGES = {
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-oversight",
         "portcullis-policy",
         "portcullis-store",
         "portcullis-telemetry",

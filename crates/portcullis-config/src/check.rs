@@ -12,6 +12,7 @@ mod http;
 mod identity;
 mod limits;
 mod listener;
+mod oversight;
 mod policy;
 mod secret;
 mod server;
@@ -54,6 +55,10 @@ pub(crate) fn check(
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         discovery: discovery(&mut check, file),
+        definitions: oversight::definitions(&file.definitions),
+        flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),
+        approvals: oversight::approvals(&mut check, &file.approvals),
+        halt: oversight::halt(&mut check, &file.halt),
         guard: file.guard.as_ref().map(|raw| {
             let roles = file.policy.as_ref().map(|policy| policy.roles.clone()).unwrap_or_default();
             guard::guard(&mut check, raw, &roles)

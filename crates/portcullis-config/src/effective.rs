@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, CallLimit, CredentialKind, Credentials, Discovery, Dpop, Each, EraPin, Facade, FactKind,
-    HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp,
-    OtlpProtocol, Policy, PolicyMode, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store,
-    Transport, VaultAuth,
+    Anonymous, Apps, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery, Dpop, Each, EraPin,
+    Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer, Limits, LogFormat,
+    OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Region, Secret, SecretVault,
+    Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -37,6 +37,28 @@ pub fn effective(settings: &Settings) -> Value {
             Discovery::Beside => "beside",
             Discovery::Instead => "instead",
         } },
+        "definitions": { "mode": match settings.definitions {
+            DefinitionsMode::TrustFirstUse => "trust-first-use",
+            DefinitionsMode::Approve => "approve",
+            DefinitionsMode::Off => "off",
+        } },
+        "flow": settings.flow.as_ref().map(flow),
+        "approvals": {
+            "tools": settings.approvals.tools,
+            "by": if settings.approvals.by_operator { "operator" } else { "user" },
+            "lifetime": show_duration(settings.approvals.lifetime),
+            "webhook": settings.approvals.webhook.as_ref().map(|webhook| json!({
+                "url": webhook.url,
+                "token": webhook.token.as_ref().map(secret),
+                "ca": webhook.ca.as_ref().map(|path| path.display().to_string()),
+            })),
+        },
+        "halt": {
+            "all": settings.halt.all,
+            "servers": settings.halt.servers,
+            "tools": settings.halt.tools,
+            "principals": settings.halt.principals,
+        },
         "guard": settings.guard.as_ref().map(guard::guard),
         "http": {
             "allowed_origins": settings.http.allowed_origins,
@@ -112,6 +134,31 @@ fn policy(policy: &Policy) -> Value {
     })
 }
 
+fn flow(flow: &Flow) -> Value {
+    let region = |region: &Region| {
+        let shown = json!({
+            "data": region.data,
+            "servers": region.servers,
+            "groups": region.groups,
+            "principals": region.principals,
+        });
+        (region.name.clone(), shown)
+    };
+    json!({
+        "private": flow.private,
+        "untrusted": flow.untrusted,
+        "external": flow.external,
+        "regions": flow.regions.iter().map(region).collect::<Map<_, _>>(),
+        "mode": match flow.mode {
+            FlowMode::Ask => "ask",
+            FlowMode::Deny => "deny",
+            FlowMode::Observe => "observe",
+        },
+        "window": show_duration(flow.window),
+        "per": if flow.per_session { "session" } else { "principal" },
+    })
+}
+
 fn fact(kind: FactKind) -> &'static str {
     match kind {
         FactKind::String => "string",
@@ -157,7 +204,9 @@ fn identity(identity: &Identity) -> Value {
             "introspection": issuer.introspection.as_ref().map(|it| json!({
                 "url": it.url,
                 "client_id": it.client_id,
-                "client_secret": secret(&it.client_secret),
+                "client_secret": it.client_secret.as_ref().map(secret),
+                "client_key": it.client_key.as_ref().map(secret),
+                "client_key_id": it.client_key_id,
             })),
             "tenants": issuer.tenants.as_ref().map(|tenants| &tenants.allowed),
             "tenant_claim": issuer.tenants.as_ref().map(|tenants| &tenants.claim),

@@ -41,7 +41,11 @@ pub struct Introspection {
     /// The client id of the gateway there.
     pub client_id: String,
     /// The secret that goes with it.
-    pub client_secret: Secret,
+    pub client_secret: Option<Secret>,
+    /// The key that the gateway signs with instead, PEM.
+    pub client_key: Option<Secret>,
+    /// The name of that key.
+    pub client_key_id: Option<String>,
 }
 
 /// The tenants of an identity provider that are let in.

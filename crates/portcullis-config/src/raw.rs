@@ -9,6 +9,7 @@ pub(crate) mod credentials;
 mod facade;
 mod guard;
 mod identity;
+mod oversight;
 mod policy;
 pub(crate) mod secrets;
 mod server;
@@ -26,6 +27,9 @@ pub(crate) use guard::{
     Action, Direction, Entity, Guard, GuardMode, GuardRule, Profile, PseudonymScope, Roles,
 };
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
+pub(crate) use oversight::{
+    ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
+};
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
@@ -73,6 +77,14 @@ pub(crate) struct File {
     pub(crate) policy: Option<Policy>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
+    /// Which definitions of tools, prompts, resources and templates reach clients.
+    pub(crate) definitions: Definitions,
+    /// What must not meet in one conversation.
+    pub(crate) flow: Option<Flow>,
+    /// Calls that somebody has to approve.
+    pub(crate) approvals: Approvals,
+    /// What is stopped.
+    pub(crate) halt: Halt,
     /// What may reach a model, and what may leave.
     pub(crate) guard: Option<Guard>,
     /// What browsers and proxies may send in `Origin` and `Host`.

@@ -15,7 +15,8 @@ use std::time::Duration;
 use portcullis_model::ServerId;
 
 use crate::{
-    ApiKeys, CallLimit, Credentials, Dpop, Facade, Guard, Issuer, OauthClient, Policy, Revoked, Secret,
+    ApiKeys, Approvals, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt, Issuer,
+    OauthClient, Policy, Revoked, Secret,
 };
 
 /// Everything that one gateway process needs to know.
@@ -37,6 +38,14 @@ pub struct Settings {
     pub secrets: Option<SecretVault>,
     /// Who may do what; `None` restricts nothing.
     pub policy: Option<Policy>,
+    /// Which definitions reach clients.
+    pub definitions: DefinitionsMode,
+    /// What must not meet; `None` keeps nothing apart.
+    pub flow: Option<Flow>,
+    /// Calls that somebody has to approve.
+    pub approvals: Approvals,
+    /// What is stopped.
+    pub halt: Halt,
     /// What may reach a model, and what may leave; `None` inspects only what servers say of themselves.
     pub guard: Option<Guard>,
     /// The upstream MCP servers by id, those with `enabled == false` included.

@@ -83,6 +83,8 @@ pub struct Call {
     pub trace: Option<TraceContext>,
     /// The `Mcp-Param-*` headers of a modern HTTP request, to be held against the tool's schema.
     pub mirrored: Option<http::HeaderMap>,
+    /// An attempt of it has been let through to its server already; this is the next one, with what the server asked for.
+    pub let_through: bool,
     /// For logs: the client's id for this request, or a made-up one.
     pub request_id: Arc<str>,
 }

@@ -10,7 +10,6 @@ use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
-use portcullis_mcp::method::Method;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
 use portcullis_policy::Problem;
@@ -25,6 +24,7 @@ use crate::call::Endpoint;
 use crate::identity;
 use crate::inspect::Guard;
 use crate::listen::{self, Connections, Sessions};
+use crate::oversight::Oversight;
 use crate::rounds::Lot;
 use crate::route::{Servers, Views};
 use crate::seal::Sealer;
@@ -92,6 +92,9 @@ pub enum UpdateError {
     /// The gateway's own authorization server.
     #[error("{0}")]
     Facade(String),
+    /// A key of the gateway's.
+    #[error("{0}")]
+    Key(String),
     /// Something is wrong with the policies.
     #[error("{}", lines(.0))]
     Policy(Vec<Problem>),
@@ -138,9 +141,19 @@ impl Gateway {
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
+        let oversight = Arc::new(Oversight::new(records.clone(), &settings));
         let guard = Guard::new(&settings, &metrics);
-        let env =
-            Surroundings::new(control, supervisor, workers, client_info, metrics, office, limits, guard);
+        let env = Surroundings::new(
+            control,
+            supervisor,
+            workers,
+            client_info,
+            metrics,
+            office,
+            oversight,
+            limits,
+            guard,
+        );
         let gateway = Arc::new(Self {
             env: Arc::new(env),
             settings: ArcSwap::from_pointee(settings),
@@ -151,7 +164,7 @@ impl Gateway {
             subscribers: Subscribers::new(gate.clone()),
             gate,
             shares: Shares::default(),
-            quotas: Quotas::default(),
+            quotas: Quotas::new(metrics_of_callers.clone()),
             views: Views::default(),
             sealer: Arc::default(),
             lot: Arc::default(),
@@ -193,6 +206,7 @@ impl Gateway {
             Server::check(id, server).map_err(|cause| UpdateError::Server(id.clone(), cause))?;
         }
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
+        identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         if let Some(facade) = &settings.identity.facade {
             identity::facade_settings(&settings.identity, &identity::base(settings, None))
                 .map_err(UpdateError::Facade)?;
@@ -258,11 +272,7 @@ impl Gateway {
     fn show_anew(&self) {
         for catalogue in self.servers.load().iter() {
             catalogue.forget();
-            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
-            {
-                let server = catalogue.server.id().clone();
-                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
-            }
+            self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
         }
     }
 
@@ -318,6 +328,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
+        let anew = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
@@ -336,13 +347,14 @@ impl Gateway {
             );
         }
         self.servers.store(Arc::new(update.servers));
+        if anew {
+            for catalogue in self.servers.load().iter() {
+                self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
+            }
+        }
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
-            for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged]
-            {
-                let server = server.clone();
-                self.env.announce(Change { server, owner: None, method, known: Known::Announced });
-            }
+            self.env.tell_of_lists(&server, Known::Announced);
         }
         for server in update.retired {
             tracing::info!(server.id = %server.id(), "server goes out of service");
@@ -362,6 +374,7 @@ impl Gateway {
     fn who_calls(&self, settings: &Settings) -> Result<WhoCalls, UpdateError> {
         let clients = identity::clients(&settings.identity);
         let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
+        identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         let base = identity::base(settings, self.address.get().copied());
         let facade = identity::facade_settings(&settings.identity, &base).map_err(UpdateError::Facade)?;
         let facade = match (facade, &settings.identity.facade) {

@@ -22,6 +22,7 @@ use crate::crossing::Crossing;
 use crate::discovery;
 use crate::gateway::Gateway;
 use crate::inspect::{Content, Inspection, Subject};
+use crate::oversight::{self, Leave};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
 use crate::route::{self, ListKind, Route, Variant, resolve};
@@ -40,6 +41,11 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
         Err((call, refusal)) => return refuse(gateway, &call, refusal),
     };
     let kind = ListKind::of(&admitted.method);
+    if let Endpoint::Server(server) = &admitted.endpoint
+        && let Some(refusal) = gateway.env.oversight.stopped(&admitted.caller.principal, Some(server), None)
+    {
+        return refuse(gateway, &admitted, refusal);
+    }
     if admitted.method.is_about_tasks() {
         return Box::pin(tasks::answer(gateway, admitted, |call, server| record_for(gateway, call, server)))
             .await;
@@ -112,9 +118,17 @@ async fn discover(gateway: &Gateway, call: &Call) -> Result<Exchange, Refusal> {
 /// # Errors
 /// What was permitted when it began is not any more, or not there.
 pub(crate) async fn permit_again(gateway: &Gateway, call: &Call) -> Result<(), Refusal> {
+    // What stops it meanwhile ends the call itself, and it is no new call that what it is about were looked at again.
     let Some(pass) = gateway.gate.pass(&call.caller) else { return Ok(()) };
     let route = resolve(gateway, call, pass.enforced()).await?;
     if pass.lets(&call.caller, route.act(call).as_ref()) { Ok(()) } else { Err(route::not_there(call)) }
+}
+
+/// What keeps a call from being made that the caller may make: it was stopped, or what it is about is held back.
+fn barred(gateway: &Gateway, call: &Call, route: &Route) -> Option<Refusal> {
+    let (oversight, server) = (&gateway.env.oversight, route.catalogue.server.id());
+    let stopped = oversight.stopped(&call.caller.principal, Some(server), route.tool(call));
+    stopped.or_else(|| route.held(call))
 }
 
 async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
@@ -123,8 +137,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         Ok(route) => route,
         Err(refusal) => return refuse(gateway, &admitted, refusal),
     };
-    let tool = if admitted.method == Method::ToolsCall { route.subject.as_deref() } else { None };
-    let target = (route.catalogue.server.id().as_str(), tool);
+    let target = (route.catalogue.server.id().as_str(), route.tool(&admitted));
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
         Err(refused) => {
@@ -136,6 +149,19 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
             return refuse(gateway, &call, route::not_there(&call));
         }
     };
+    if let Some(refusal) = barred(gateway, &permitted, &route) {
+        return refuse(gateway, &permitted, refusal);
+    }
+    if gateway.env.oversight.asks() {
+        match Box::pin(oversight::leave(gateway, permitted.call(), &mut route)).await {
+            Leave::Given => {}
+            Leave::Refused(refusal) => return refuse(gateway, &permitted, refusal),
+            Leave::Asked(outcome) => {
+                record_own(gateway, &permitted).finish(&outcome);
+                return Exchange::done(outcome);
+            }
+        }
+    }
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
         return refuse(gateway, &permitted, refusal);
     }
@@ -173,6 +199,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         timing,
         open: None,
         rounds: rounds(gateway, &call, server.id(), patience),
+        stop: Stop { call: call.clone(), server: server.clone(), tool: route.tool(&call).map(str::to_owned) },
         tasked: plan.task.is_some(),
         visits: shows_pages(&call),
         _places: places,
@@ -201,10 +228,14 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
             way_back.permit = Some(server.admit().await?);
             Ok(send(call, route, out).await)
         });
-        tokio::time::timeout_at(timing.first, sending).await
+        tokio::select! {
+            biased;
+            sent = tokio::time::timeout_at(timing.first, sending) => sent,
+            refusal = way_back.stop.wait() => Ok(Err(refusal)),
+        }
     };
     match sent {
-        Ok(sent) => way_back.carry(sent.unwrap_or_else(|refusal: Refusal| Exchange::done(refusal))),
+        Ok(sent) => way_back.carry(sent.unwrap_or_else(Exchange::done)),
         Err(_) => {
             let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
             way_back.finish(&outcome);
@@ -370,6 +401,10 @@ async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
     let variant = Variant::of(&call.caller);
     let fetched = route.catalogue.refetch(ListKind::Tools, variant).await;
     let (Ok(listing), Some(name)) = (fetched, &route.subject) else { return Exchange::done(refused) };
+    // What the new schema says may not be what was approved.
+    if let Some(refusal) = route::held(&route.catalogue, variant, ListKind::Tools, name) {
+        return Exchange::done(refusal);
+    }
     if let Some(mirror) = listing.find(name).and_then(|item| item.mirror.as_ref()) {
         let arguments = out.content.params().and_then(|params| params.find("arguments"));
         out.mirrored = mirror.headers(arguments.as_ref()).into_iter().collect();
@@ -447,12 +482,55 @@ struct WayBack {
     open: Option<OpenQuestions>,
     /// For clients that are asked by `input_required`.
     rounds: Option<Wrapping>,
+    /// What ends it before its time.
+    stop: Stop,
     /// A task was asked for.
     tasked: bool,
     /// The client can send its user to a page, and come back.
     visits: bool,
     _places: Held,
     permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a call under way is about, for when that is stopped.
+struct Stop {
+    call: Arc<Call>,
+    server: Arc<Server>,
+    tool: Option<String>,
+}
+
+impl Stop {
+    async fn wait(&self) -> Refusal {
+        let oversight = &self.server.env().oversight;
+        let principal = &self.call.caller.principal;
+        oversight.until_stopped(principal, Some(self.server.id()), self.tool.as_deref()).await
+    }
+
+    /// What a result says of itself counts as read.
+    fn read(&self, outcome: &Outcome) {
+        let env = self.server.env();
+        if let (true, Outcome::Complete(payload)) = (env.oversight.asks(), outcome) {
+            env.oversight.read(
+                env,
+                &self.call.caller,
+                self.server.id(),
+                self.tool.as_deref(),
+                &payload.result,
+            );
+        }
+    }
+
+    /// The next event, or the end that an operator made.
+    async fn or(
+        &self,
+        event: impl Future<Output = Result<Option<Event>, Elapsed>>,
+    ) -> Result<Option<Event>, Elapsed> {
+        tokio::select! {
+            biased;
+            event = event => event,
+            refusal = self.wait() => Ok(Some(Event::Done(refusal.into()))),
+        }
+    }
 }
 
 /// The call's place among those under way; what may become a task goes on holding it after the server's first word.
@@ -499,6 +577,7 @@ impl WayBack {
     /// The server's outcome as the client's, on the record.
     fn end(&mut self, outcome: Outcome) -> Outcome {
         let outcome = self.translate(tasks::recognise(self.tasked, outcome));
+        self.stop.read(&outcome);
         self.finish(&outcome);
         outcome
     }
@@ -508,7 +587,7 @@ impl WayBack {
         while let Some(open) = self.open.as_ref().filter(|open| open.any()) {
             let began = Instant::now();
             let event = tokio::select! {
-                event = tokio::time::timeout_at(self.timing.thinking(), exchange.next()) => Some(event),
+                event = self.stop.or(tokio::time::timeout_at(self.timing.thinking(), exchange.next())) => Some(event),
                 () = open.settled() => None,
             };
             self.timing.thought(began.elapsed());
@@ -516,7 +595,7 @@ impl WayBack {
                 return event;
             }
         }
-        tokio::time::timeout_at(self.timing.next(), exchange.next()).await
+        self.stop.or(tokio::time::timeout_at(self.timing.next(), exchange.next())).await
     }
 
     fn translate(&self, outcome: Outcome) -> Outcome {

@@ -102,6 +102,8 @@ impl Signer {
 pub(crate) struct Outside {
     answers: Mutex<HashMap<String, Result<String, FetchError>>>,
     asked: Mutex<Vec<String>>,
+    /// What was posted last, and its `Authorization`.
+    posted: Mutex<(String, String)>,
 }
 
 impl Outside {
@@ -124,6 +126,10 @@ impl Outside {
         self.answers.lock().unwrap().insert(url.into(), Err(FetchError::Failed("it is away".into())));
     }
 
+    pub(crate) fn posted(&self) -> (String, String) {
+        self.posted.lock().unwrap().clone()
+    }
+
     /// How often an address was asked.
     pub(crate) fn asked(&self, url: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == url).count()
@@ -133,6 +139,9 @@ impl Outside {
 impl Fetch for Outside {
     fn fetch(&self, wanted: Wanted) -> Fetching {
         self.asked.lock().unwrap().push(wanted.url.clone());
+        if let Some(form) = &wanted.form {
+            *self.posted.lock().unwrap() = (form.body.clone(), form.authorization.clone());
+        }
         let answer = self.answers.lock().unwrap().get(&wanted.url).cloned();
         let answer = answer.unwrap_or(Err(FetchError::Status(404)));
         Box::pin(async move {

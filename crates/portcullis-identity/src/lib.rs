@@ -31,6 +31,7 @@ mod jose;
 mod lasting;
 mod metadata;
 pub mod outbound;
+mod proof;
 mod refused;
 mod revoked;
 mod settings;
@@ -46,14 +47,15 @@ pub use authenticate::{Circumstances, Identity};
 pub use challenge::challenge;
 pub use ended::Ended;
 pub use facade::{
-    ClientProof, ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings,
-    IdpSettings, Outsides, Profile, SealKey, is_fit_for_operator,
+    ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,
+    Outsides, Profile, SealKey, is_fit_for_operator,
 };
 pub use familiar::{Familiar, Mark};
 pub use fetch::{Fetch, FetchError, Fetched, Fetching, Form, Trust, Wanted};
 pub use inbound::{InboundToken, Presented, Scheme};
 pub use jose::Algorithm;
 pub use metadata::{ProtectedResource, metadata_url};
+pub use proof::ClientProof;
 pub use refused::{Reason, Refused};
 pub use revoked::Revoked;
 pub use settings::{Introspection, IssuerSettings, Settings, Tenants};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api_key::ApiKey;
 use crate::jose::{Algorithm, Object};
+use crate::proof::ClientProof;
 use crate::revoked::Revoked;
 
 /// Who is let in.
@@ -54,23 +55,14 @@ pub struct IssuerSettings {
 }
 
 /// RFC 7662.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introspection {
     /// The endpoint.
     pub url: String,
     /// Who asks.
     pub client_id: String,
-    /// Proves it.
-    pub client_secret: String,
-}
-
-impl std::fmt::Debug for Introspection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Introspection")
-            .field("url", &self.url)
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
+    /// What proves it.
+    pub proof: ClientProof,
 }
 
 /// Which tenants of an issuer are let in.

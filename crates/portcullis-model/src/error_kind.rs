@@ -106,6 +106,18 @@ kinds! {
     UpstreamDenied = "upstream_denied", Upstream;
     /// The user has to connect an account before the server can be called for them.
     ConnectionRequired = "connection_required", Caller;
+    /// What the server says of it is not what was approved.
+    Quarantined = "quarantined", Us;
+    /// Somebody has to approve this call first.
+    ApprovalRequired = "approval_required", Caller;
+    /// Whoever was asked does not approve of this call.
+    ApprovalDenied = "approval_denied", Caller;
+    /// Data may not go that way.
+    FlowDenied = "flow_denied", Caller;
+    /// It was stopped by an operator.
+    Halted = "halted", Us;
+    /// What was decided about the call cannot be read or kept.
+    OversightUnavailable = "oversight_unavailable", Us;
     /// The guard does not let it pass.
     ContentBlocked = "content_blocked", Caller;
     /// The server asked for something that cannot be carried to this client.

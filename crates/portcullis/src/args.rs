@@ -29,12 +29,134 @@ pub(crate) enum Verb {
     Policy(PolicyVerb),
     /// Say why somebody may, or may not, use something
     Explain(Explain),
+    /// Look at what servers say of their tools, and approve it
+    #[command(subcommand)]
+    Definitions(DefinitionsVerb),
+    /// Stop a tool, a server, a caller or everything, at once
+    #[command(subcommand)]
+    Halt(HaltVerb),
+    /// Approve calls that wait for it
+    #[command(subcommand)]
+    Approval(ApprovalVerb),
     /// Run the content filter
     #[command(subcommand)]
     Guard(GuardVerb),
     /// Find out what is wrong, and what to do
     #[command(subcommand)]
     Doctor(DoctorVerb),
+}
+
+/// The gateway whose store is asked, and who asks.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Kept {
+    /// The configuration
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: PathBuf,
+    /// Print what there is as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Who decides.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Decider {
+    /// Who decides, for the record
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "operator")]
+    pub by: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum DefinitionsVerb {
+    /// List them: exit 1 when some are held back
+    List {
+        /// Only those that are held back
+        #[arg(long)]
+        held: bool,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Show what is held back, as what differs from what was approved, with hidden characters written out
+    Show {
+        /// `SERVER`, or `SERVER/NAME`
+        #[arg(value_name = "WHAT")]
+        what: String,
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Approve what is held back; a running gateway takes that up at once
+    Approve(Ruling),
+    /// Set aside what is held back; it stays so
+    Reject(Ruling),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Ruling {
+    /// `SERVER`, or `SERVER/NAME`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Only the definition with this pin, as `show` prints it
+    #[arg(long, value_name = "PIN")]
+    pub pin: Option<String>,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum HaltVerb {
+    /// Stop something, calls under way included
+    Set {
+        /// `all`, `server:NAME`, `tool:SERVER/NAME` or `principal:ID`
+        #[arg(value_name = "WHAT")]
+        what: String,
+        /// Why, for whoever meets it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        decider: Decider,
+    },
+    /// Let it go on
+    Lift {
+        /// What was stopped
+        #[arg(value_name = "WHAT")]
+        what: String,
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        decider: Decider,
+    },
+    /// List what is stopped: exit 1 when something is
+    List {
+        #[command(flatten)]
+        kept: Kept,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ApprovalVerb {
+    /// List the calls that wait
+    List {
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Approve a call, once and with the arguments that it has
+    Grant(ApprovalRuling),
+    /// Refuse a call
+    Deny(ApprovalRuling),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct ApprovalRuling {
+    /// The call, as `list` prints it; its first 8 characters or more will do
+    #[arg(value_name = "ID")]
+    pub id: String,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
 }
 
 #[derive(Subcommand, Debug)]

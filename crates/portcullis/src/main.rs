@@ -7,6 +7,7 @@ mod connect;
 mod doctor;
 mod files;
 mod guard;
+mod oversight;
 mod policy;
 mod reload;
 mod serve;
@@ -53,6 +54,9 @@ fn main() -> ExitCode {
         Verb::Policy(verb) => policy::run(&verb),
         Verb::Guard(verb) => guard::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
+        Verb::Definitions(verb) => oversight::definitions(&verb),
+        Verb::Halt(verb) => oversight::halt(&verb),
+        Verb::Approval(verb) => oversight::approval(&verb),
         Verb::Doctor(verb) => doctor::run(&verb),
     };
     match done {

@@ -16,6 +16,7 @@ use crate::Usage;
 use crate::args::{Explain, PolicyVerb};
 use crate::config::load;
 use crate::stdout::print;
+pub(crate) use history::with_store;
 use question::Question;
 
 pub(crate) fn run(verb: &PolicyVerb) -> anyhow::Result<ExitCode> {

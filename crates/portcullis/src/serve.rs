@@ -87,6 +87,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let gateway =
         Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, records.clone())
             .map_err(|error| Usage(error.to_string()))?;
+    gateway.recall_decisions().await;
+    tokio::spawn(gateway.clone().look_after_decisions());
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());

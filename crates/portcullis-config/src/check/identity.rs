@@ -92,8 +92,27 @@ fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issue
     let introspection = raw.introspection.as_ref().map(|raw| {
         let path = path.key("introspection");
         asked(check, &path.key("url"), &raw.url);
-        let client_secret = check.secret(&path.key("client_secret"), "client_secret", &raw.client_secret)?;
-        Some(Introspection { url: raw.url.clone(), client_id: raw.client_id.clone(), client_secret })
+        match (&raw.client_secret, &raw.client_key) {
+            (Some(_), Some(_)) => {
+                check.error(&path.key("client_key"), "there is `client_secret` as well; keep one of the two");
+            }
+            (None, None) => check.error(&path, "needs `client_secret` or `client_key`: it proves who asks"),
+            (Some(_), None) | (None, Some(_)) => {}
+        }
+        if raw.client_key_id.is_some() && raw.client_key.is_none() {
+            check.error(&path.key("client_key_id"), "only works with `client_key`");
+        }
+        let mut read = |key: &str, secret: Option<&raw::Secret>| match secret {
+            Some(secret) => check.secret(&path.key(key), key, secret).map(Some),
+            None => Some(None),
+        };
+        Some(Introspection {
+            url: raw.url.clone(),
+            client_id: raw.client_id.clone(),
+            client_secret: read("client_secret", raw.client_secret.as_ref())?,
+            client_key: read("client_key", raw.client_key.as_ref())?,
+            client_key_id: raw.client_key_id.clone(),
+        })
     });
     let introspection = match introspection {
         Some(None) => return None,

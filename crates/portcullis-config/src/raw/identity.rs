@@ -143,7 +143,14 @@ pub(crate) struct Introspection {
     /// The client id of the gateway there.
     pub(crate) client_id: String,
     /// The secret that goes with it.
-    pub(crate) client_secret: Secret,
+    #[serde(default)]
+    pub(crate) client_secret: Option<Secret>,
+    /// A private key in PEM in place of the secret (`private_key_jwt`): P-256, RSA or Ed25519.
+    #[serde(default)]
+    pub(crate) client_key: Option<Secret>,
+    /// The name under which the identity provider knows that key.
+    #[serde(default)]
+    pub(crate) client_key_id: Option<String>,
 }
 
 /// API keys for machines.

@@ -42,7 +42,7 @@ identity:
     let identity = &loaded.settings.identity;
     let issuer = &identity.issuers[0];
     assert_eq!(issuer.algorithms, ["RS256", "EdDSA"]);
-    assert_eq!(issuer.introspection.as_ref().unwrap().client_secret.expose(), "s3cret");
+    assert_eq!(issuer.introspection.as_ref().unwrap().client_secret.as_ref().unwrap().expose(), "s3cret");
     let tenants = issuer.tenants.as_ref().unwrap();
     assert_eq!((tenants.claim.as_str(), tenants.allowed.as_slice()), ("org_id", &["ours".to_owned()][..]));
     assert!(identity.dpop.required && identity.dpop.nonce);
@@ -254,5 +254,27 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
     for (text, message) in table {
         let problems = crate::yaml(&text, &Env::new()).map(drop).expect_err(&text).to_string();
         assert!(problems.contains(message), "{text}: {problems}");
+    }
+}
+
+#[test]
+fn who_asks_about_tokens_proves_itself_in_one_way() {
+    let with = |proof: &str| {
+        format!(
+            "identity: {{ issuers: [{{ issuer: https://a, introspection: {{ url: https://a/i, client_id: g{proof} }} }}] }}\n"
+        )
+    };
+    let env = Env::from([("KEY".to_owned(), "a key".to_owned())]);
+    let key = crate::yaml(&with(", client_key: { env: KEY }, client_key_id: k1"), &env).unwrap().settings;
+    let introspection = key.identity.issuers[0].introspection.as_ref().unwrap();
+    assert_eq!(introspection.client_key.as_ref().unwrap().expose(), "a key");
+    assert_eq!((introspection.client_key_id.as_deref(), &introspection.client_secret), (Some("k1"), &None));
+    for (proof, message) in [
+        ("", "needs `client_secret` or `client_key`"),
+        (", client_key: { env: KEY }, client_secret: { env: KEY }", "keep one of the two"),
+        (", client_secret: { env: KEY }, client_key_id: k1", "only works with `client_key`"),
+    ] {
+        let problems = crate::yaml(&with(proof), &env).map(drop).expect_err(proof).to_string();
+        assert!(problems.contains(message), "{proof}: {problems}");
     }
 }

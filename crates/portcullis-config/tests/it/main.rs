@@ -7,6 +7,7 @@ mod formats;
 mod guard;
 mod identity;
 mod listener;
+mod oversight;
 mod policy;
 mod problems;
 mod property;

@@ -47,7 +47,9 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::BodyTooLarge => (413, 413, code::INVALID_REQUEST),
         K::BodyTimeout => (408, 408, code::INVALID_REQUEST),
         K::TooManyRequests | K::RateLimited | K::BudgetSpent => (429, 429, code::INTERNAL),
-        K::Overloaded | K::IdentityUnavailable => (503, 503, code::INTERNAL),
+        K::Overloaded | K::IdentityUnavailable | K::Halted | K::OversightUnavailable => {
+            (503, 503, code::INTERNAL)
+        }
         K::Cancelled
         | K::UpstreamUnavailable
         | K::UpstreamTimeout
@@ -57,6 +59,10 @@ pub const fn row(kind: ErrorKind) -> Row {
         | K::ConnectionRequired
         | K::ContentBlocked
         | K::InputRefused
+        | K::Quarantined
+        | K::ApprovalRequired
+        | K::ApprovalDenied
+        | K::FlowDenied
         | K::Untranslatable
         | K::Internal => (200, 200, code::INTERNAL),
     };
@@ -79,6 +85,7 @@ pub const fn is_passing(kind: ErrorKind) -> bool {
             | ErrorKind::BudgetSpent
             | ErrorKind::Overloaded
             | ErrorKind::IdentityUnavailable
+            | ErrorKind::OversightUnavailable
     )
 }
 

@@ -33,6 +33,7 @@ pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
         progress_token: None,
         trace: None,
         mirrored: None,
+        let_through: false,
         request_id: "1".into(),
     }
 }

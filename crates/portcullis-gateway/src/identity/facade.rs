@@ -41,18 +41,8 @@ pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option
         });
     }
     let idp = &facade.idp;
-    let proof = match (&idp.client_secret, &idp.client_key) {
-        (_, Some(key)) => {
-            if !ClientProof::is_key(key.expose()) {
-                let message = "identity.facade.idp.client_key: not a private key as PKCS#8 in PEM (`BEGIN PRIVATE KEY`), \
-                               P-256, RSA or Ed25519";
-                return Err(message.to_owned());
-            }
-            ClientProof::Key { pem: key.expose().to_owned(), kid: idp.client_key_id.clone() }
-        }
-        (Some(secret), None) => ClientProof::Secret(secret.expose().to_owned()),
-        (None, None) => ClientProof::None,
-    };
+    check_key("identity.facade.idp.client_key", idp.client_key.as_ref())?;
+    let proof = proof(idp.client_secret.as_ref(), idp.client_key.as_ref(), idp.client_key_id.as_ref());
     let tenants = idp.tenants.clone();
     Ok(Some(FacadeSettings {
         issuer: format!("{base}{ISSUER_PATH}"),
@@ -81,6 +71,30 @@ pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option
             .map(|file| Some(sha256(std::fs::read(file.as_ref()?).ok()?))),
         session_ttl: facade.session_ttl,
     }))
+}
+
+/// Whether a key of the gateway's can sign.
+///
+/// # Errors
+/// It cannot, with its place in the file.
+pub(super) fn check_key(place: &str, key: Option<&config::Secret>) -> Result<(), String> {
+    if key.is_none_or(|key| ClientProof::is_key(key.expose())) {
+        return Ok(());
+    }
+    Err(format!("{place}: not a private key as PKCS#8 in PEM (`BEGIN PRIVATE KEY`), P-256, RSA or Ed25519"))
+}
+
+/// What the gateway proves itself by.
+pub(super) fn proof(
+    secret: Option<&config::Secret>,
+    key: Option<&config::Secret>,
+    kid: Option<&String>,
+) -> ClientProof {
+    match (secret, key) {
+        (_, Some(key)) => ClientProof::Key { pem: key.expose().to_owned(), kid: kid.cloned() },
+        (Some(secret), None) => ClientProof::Secret(secret.expose().to_owned()),
+        (None, None) => ClientProof::None,
+    }
 }
 
 /// Through what it asks the outside.

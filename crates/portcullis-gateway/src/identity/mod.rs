@@ -65,7 +65,11 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
         introspection: issuer.introspection.as_ref().map(|it| Introspection {
             url: it.url.clone(),
             client_id: it.client_id.clone(),
-            client_secret: it.client_secret.expose().to_owned(),
+            proof: facade::proof(
+                it.client_secret.as_ref(),
+                it.client_key.as_ref(),
+                it.client_key_id.as_ref(),
+            ),
         }),
         tenants: tenants.map(|it| Tenants { claim: it.claim, allowed: it.allowed }),
         untyped: issuer.untyped,
@@ -135,6 +139,21 @@ fn vault_settings(vault: &config::SecretVault) -> VaultSettings {
 
 /// Clients of issuers, by their identifiers.
 pub(crate) type Clients = Vec<(String, Arc<dyn Fetch>)>;
+
+/// Whether the gateway can prove itself to its issuers.
+///
+/// # Errors
+/// What cannot be as it is, with its place in the file.
+pub(crate) fn check_keys(identity: &config::Identity) -> Result<(), String> {
+    let mut keys = identity
+        .issuers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, issuer)| Some((index, issuer.introspection.as_ref()?.client_key.as_ref())));
+    keys.try_for_each(|(index, key)| {
+        facade::check_key(&format!("identity.issuers[{index}].introspection.client_key"), key)
+    })
+}
 
 /// A client for each issuer.
 ///

@@ -24,6 +24,11 @@ impl<T> Unread<T> {
     pub(crate) fn new(written: T) -> Self {
         Self(written)
     }
+
+    /// The same, for those who decide whether clients are shown it at all.
+    pub(crate) fn to_be_judged(&self) -> &T {
+        &self.0
+    }
 }
 
 /// Reads what one server says of itself.

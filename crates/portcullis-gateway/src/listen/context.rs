@@ -122,16 +122,22 @@ impl Context {
         Arc::new(Caller { principal, subject, peer: self.peer, ..Caller::clone(opened) })
     }
 
-    /// Ends when the credential that the request was made with does not count any more; what was asked for with it and
+    /// Ends when the credential that the request was made with does not count any more, or its holder is stopped; what was asked for with it and
     /// has no end of its own ends then.
     pub(super) fn until_over(&self) -> impl Future<Output = ()> + Send + 'static {
         let (gateway, verified, principal) =
             (self.gateway.clone(), self.verified.clone(), self.principal.clone());
         let shown = self.shown.clone();
         async move {
-            match verified {
-                Some(verified) => gateway.identity.until_over(&verified).await,
-                None => certificate_over(&gateway, &principal, shown.as_deref()).await,
+            let over = async {
+                match verified {
+                    Some(verified) => gateway.identity.until_over(&verified).await,
+                    None => certificate_over(&gateway, &principal, shown.as_deref()).await,
+                }
+            };
+            tokio::select! {
+                () = over => {}
+                _ = gateway.env.oversight.until_stopped(&principal, None, None) => {}
             }
         }
     }
@@ -148,15 +154,16 @@ impl Context {
         })
     }
 
-    /// New work is refused when the gateway is about to stop; what is under way may still be answered.
+    /// New work is refused when the gateway is about to stop, where what is under way may still be answered, and while an
+    /// operator has stopped whoever asks, or everything.
     ///
     /// # Errors
-    /// It is about to stop.
+    /// It is about to stop, or stopped.
     pub(super) fn refuse_when_stopping(&self) -> Result<(), Refusal> {
         if self.gateway.draining.is_cancelled() {
             return Err(Refusal::new(ErrorKind::Overloaded, "this gateway is stopping; connect again"));
         }
-        Ok(())
+        self.gateway.env.oversight.stopped(&self.principal, None, None).map_or(Ok(()), Err)
     }
 }
 

@@ -342,6 +342,7 @@ impl Work {
             progress_token,
             trace: trace_context(fields, [traceparent, tracestate]),
             mirrored: None,
+            let_through: false,
             request_id: request.id.raw().as_str().into(),
             subject: request
                 .method

@@ -105,6 +105,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         progress_token: progress_token.map(checked_token).transpose()?,
         trace: trace_context(fields, [traceparent, tracestate]),
         mirrored,
+        let_through: false,
         request_id: request.id.raw().as_str().into(),
         method: request.method,
         params: request.params,

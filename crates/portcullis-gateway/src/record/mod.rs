@@ -1,5 +1,7 @@
 //! What is kept of a call: its metrics, its span, a log line. Written also when the caller hangs up.
 
+mod decision;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +12,8 @@ use portcullis_telemetry::{CallSeries, InFlight, Span};
 
 use crate::call::{Call, Outcome};
 use crate::inspect::Inspection;
+
+pub(crate) use decision::{Decision, decided};
 
 /// Records one call when it ends; a call that is dropped before was cancelled.
 pub(crate) struct Recorder {

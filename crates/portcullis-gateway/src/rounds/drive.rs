@@ -57,6 +57,7 @@ pub(crate) fn resume(gateway: &Arc<Gateway>, call: Arc<Call>, exchange: Exchange
         leg: Leg::Open(exchange),
         call,
         round: 0,
+        let_through: false,
         deadline: Instant::now() + limits.call_max + limits.ask_timeout,
         progress: Steady::default(),
     };
@@ -71,6 +72,8 @@ struct Drive {
     streamed: bool,
     leg: Leg,
     round: u32,
+    /// An earlier attempt has reached the server.
+    let_through: bool,
     /// Of all rounds together.
     deadline: Instant,
     progress: Steady,
@@ -163,6 +166,8 @@ impl Drive {
         }
         self.progress.begin();
         let wanted = Wanted::read(result).map_err(wrong)?;
+        // Once a server asks, the call has been let through to it.
+        self.let_through |= !super::leave::is_asked(result);
         if wanted.requests.is_empty() {
             self.leg = Leg::Pausing(Box::pin(tokio::time::sleep(PACE)), wanted.state);
             return Ok(());
@@ -202,6 +207,7 @@ impl Drive {
     /// Begins the next attempt.
     fn send(&mut self, answers: &[(String, Raw)], state: Option<&Raw>) {
         let mut call = Call::clone(&self.call);
+        call.let_through |= self.let_through;
         let params = call.params.take().unwrap_or_else(|| Raw::from_static("{}").into());
         let responses = write(answers);
         let responses = if answers.is_empty() { Change::Remove } else { Change::Set(&responses) };

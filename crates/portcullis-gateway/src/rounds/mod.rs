@@ -5,10 +5,11 @@
 //! comes back with the answers; a legacy one is asked by requests. Two adapters at the edges toward clients meet the two
 //! forms: `drive` turns the rounds of a modern server into questions, `park` turns questions into rounds and keeps the
 //! call in the `lot` meanwhile (`habits` says for how long questions are collected). Where both sides have rounds, `relay` only seals the server's state. What a client brings
-//! back is in `state`.
+//! back is in `state`. What the gateway itself asks before a call is made is in `leave`.
 
 mod drive;
 mod habits;
+mod leave;
 mod lot;
 mod park;
 mod relay;
@@ -18,6 +19,7 @@ use portcullis_mcp::json::{Kind, Raw};
 use portcullis_mcp::method::Method;
 
 pub(crate) use drive::{drive, resume};
+pub(crate) use leave::{Came, ask_for_leave, came, without_answers};
 pub(crate) use lot::Lot;
 pub(crate) use park::run;
 pub(crate) use relay::{Wrapping, ask_to_visit, reopen, visited, wrap, wrap_url_elicitation};

@@ -27,6 +27,8 @@ pub(super) enum State {
     Relayed { server: ServerId, inner: Raw },
     /// A legacy server has sent the user to a web page (-32042); the call is to be made again.
     Visited { server: ServerId },
+    /// The gateway itself has asked whether the call may be made, in the question that has this nonce.
+    Asked(u64),
 }
 
 const DIGEST: usize = 32;
@@ -84,6 +86,10 @@ impl Identity {
                 content.extend_from_slice(inner.as_bytes());
             }
             State::Visited { server: id } => server(&mut content, b'v', id),
+            State::Asked(nonce) => {
+                content.push(b'a');
+                content.extend_from_slice(&nonce.to_be_bytes());
+            }
         }
         sealer.seal_for(lifetime, Purpose::RequestState, &self.0.caller.principal, &content)
     }
@@ -118,6 +124,9 @@ fn read(content: &[u8]) -> Option<State> {
     if *kind == b'p' {
         let (round, id) = rest.split_first_chunk::<4>()?;
         return Some(State::Parked(Place { round: u32::from_be_bytes(*round), id: id.try_into().ok()? }));
+    }
+    if *kind == b'a' {
+        return Some(State::Asked(u64::from_be_bytes(rest.try_into().ok()?)));
     }
     let (length, rest) = rest.split_first()?;
     let (server, inner) = rest.split_at_checked(usize::from(*length))?;

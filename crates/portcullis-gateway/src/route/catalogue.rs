@@ -28,6 +28,7 @@ use super::personal::Personal;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
 use crate::inspect::{Definitions, Unread};
+use crate::oversight::{self, Pins};
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
 /// Bounds on what a server may list.
@@ -347,6 +348,8 @@ impl Catalogue {
         let searched = kind == ListKind::Tools && self.server.env().searched.load(Ordering::Relaxed);
         let definitions = self.server.env().definitions(&id);
         let read = move || {
+            // What was approved is what the server says; what clients read is what the guard leaves of it.
+            let mut pinned = oversight::definitions(&id, kind, raws.to_be_judged());
             let (raws, extra) = fit(&definitions, kind, raws, &extra);
             let raws = tightened(raws, apps.as_deref());
             let listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
@@ -354,10 +357,15 @@ impl Catalogue {
                 // Or the first search would.
                 listing.words();
             }
-            listing
+            let pinned: Vec<_> = listing.items.iter().filter_map(|item| pinned.remove(&item.key)).collect();
+            (listing, pinned)
         };
         let built = tokio::task::spawn_blocking(read).await;
-        let mut listing = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
+        let (mut listing, definitions) = built;
+        listing.pins = Pins::of(definitions.iter().map(|definition| definition.pin).collect());
+        let env = self.server.env();
+        env.oversight.screen(env, self.server.id(), oversight::definition_kind(kind), definitions).await;
         listing.number = self.server.env().number();
         listing.streamed = streamed;
         listing.tasks = era == Era::Modern && connection.peer().has_tasks;

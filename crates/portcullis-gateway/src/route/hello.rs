@@ -110,7 +110,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
             peer => peer?,
         };
         let capabilities = ServerCaps::read(&peer.capabilities);
-        return Ok(Hello { capabilities, instructions: read(gateway, only, &peer) });
+        return Ok(Hello { capabilities, instructions: instructions_of(only, &peer).await });
     }
     let peers = join_all(catalogues.iter().map(|catalogue| peer_in_time(catalogue, era, caps))).await;
     let mut capabilities = ServerCaps::default();
@@ -119,7 +119,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         match peer {
             Some(peer) => {
                 capabilities.absorb(&ServerCaps::read(&peer.capabilities));
-                let text = read(gateway, catalogue, peer);
+                let text = instructions_of(catalogue, peer).await;
                 instructions.extend(text.map(|text| (catalogue.server.id().as_str(), text)));
             }
             None => capabilities.absorb(&everything()),
@@ -130,9 +130,15 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
     Ok(Hello { capabilities, instructions })
 }
 
-/// A server's instructions, as models may read them.
-fn read(gateway: &Gateway, catalogue: &Catalogue, peer: &Peer) -> Option<String> {
-    gateway.env.definitions(catalogue.server.id()).text(peer.instructions.as_ref()?)
+/// What a server tells models of itself, as they may read it, unless that is held back.
+async fn instructions_of(catalogue: &Catalogue, peer: &Peer) -> Option<String> {
+    let (server, text) = (&catalogue.server, peer.instructions.as_ref()?);
+    let env = server.env();
+    if env.oversight.lets_instruct(env, server.id(), text.to_be_judged()).await {
+        env.definitions(server.id()).text(text)
+    } else {
+        None
+    }
 }
 
 fn everything() -> ServerCaps {

@@ -19,6 +19,7 @@ use portcullis_telemetry::{CallSeries, Metrics};
 use crate::admit::Pass;
 use crate::call::Caller;
 use crate::discovery;
+use crate::oversight::{Oversight, Pins};
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +59,7 @@ impl ListKind {
     }
 
     /// The member of an item that identifies it.
-    pub(super) fn key(self) -> &'static str {
+    pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Tools | Self::Prompts => "name",
             Self::Resources => "uri",
@@ -132,6 +133,18 @@ pub(crate) struct Item {
     pub(crate) series: Arc<CallSeries>,
 }
 
+impl Item {
+    /// Whether it is a template that may have made a URI.
+    pub(crate) fn makes(&self, uri: &str) -> bool {
+        template::any_makes(std::iter::once(self.key.as_str()), uri)
+    }
+
+    /// Whether it is a tool that names this view.
+    pub(crate) fn shows(&self, uri: &str) -> bool {
+        apps::view_of(&self.raw).is_some_and(|view| view == uri)
+    }
+}
+
 /// `annotations` of a tool, with the protocol's defaults for what is not said.
 fn hints(raw: &Raw) -> Annotations {
     let said = raw.find("annotations");
@@ -175,6 +188,8 @@ pub(crate) struct Listing {
     pub(crate) freshness: Freshness,
     /// The server answered with an event stream.
     pub(crate) streamed: bool,
+    /// What its items are known by.
+    pub(crate) pins: Pins,
     /// The server has the extension for tasks: any of its tools may become one.
     pub(crate) tasks: bool,
     by_key: HashMap<String, usize>,
@@ -221,6 +236,7 @@ impl Listing {
             extra,
             freshness,
             streamed: false,
+            pins: Pins::default(),
             tasks: false,
             by_key: HashMap::with_capacity(keyed.len()),
             by_exposed: HashMap::with_capacity(keyed.len()),
@@ -312,6 +328,12 @@ impl Listing {
     /// Which of its items a caller is shown; `None` for all of them.
     pub(crate) fn shown(&self, pass: &Pass, caller: &Caller) -> Option<Arc<[bool]>> {
         pass.shown(caller, self.kind.action(), (self.server.as_str(), self.number), self.things())
+    }
+
+    /// Which of its items reach anybody; `None` for all of them. The others are held back.
+    pub(crate) fn trusted(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
+        let names = self.items.iter().map(|item| item.key.as_str());
+        self.pins.shown(oversight, &self.server, self.kind, names)
     }
 
     /// Whether one of its templates may have made a URI.

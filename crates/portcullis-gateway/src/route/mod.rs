@@ -15,6 +15,6 @@ mod view;
 pub(crate) use catalogue::{Catalogue, Variant, warm_up};
 pub(crate) use hello::{discover, initialize_result, offered};
 pub(crate) use listing::{ListKind, Listing};
-pub(crate) use resolve::{Route, not_there, resolve, server_of_uri, unknown_resource};
+pub(crate) use resolve::{Route, held, not_there, resolve, server_of_uri, unknown_resource};
 pub(crate) use servers::Servers;
 pub(crate) use view::{Tools, Views, list};

@@ -21,6 +21,7 @@ use super::servers::unknown_server;
 use crate::admit::{Act, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
+use crate::oversight::Standing;
 
 /// Where a call goes.
 pub(crate) struct Route {
@@ -64,6 +65,11 @@ impl Reference {
 impl Route {
     fn item(&self) -> Option<&Item> {
         self.listed.as_ref().map(|(listing, index)| &listing.items[*index])
+    }
+
+    /// The tool that is called, by the server's own name.
+    pub(crate) fn tool(&self, call: &Call) -> Option<&str> {
+        if call.method == Method::ToolsCall { self.subject.as_deref() } else { None }
     }
 
     /// The tool's or prompt's own name, if the server lists it: fit for labels.
@@ -115,6 +121,33 @@ impl Route {
         };
         // Whether it comes is nothing to whoever is denied.
         drop(self.catalogue.list(kind, Variant::of(&call.caller), UNKNOWN).await);
+    }
+
+    /// Why the call is not made although the caller may: what it is about is held back.
+    pub(crate) fn held(&self, call: &Call) -> Option<Refusal> {
+        if self.connecting {
+            return None;
+        }
+        let (kind, name) = match (&call.method, &self.reference) {
+            (Method::ToolsCall, _) => (ListKind::Tools, self.subject.as_deref()?),
+            (Method::PromptsGet, _) => (ListKind::Prompts, self.subject.as_deref()?),
+            (Method::ResourcesRead, _) => (ListKind::Resources, self.subject.as_deref()?),
+            (_, Some(Reference::Prompt(name))) => (ListKind::Prompts, name.as_str()),
+            (_, Some(Reference::Template(name) | Reference::Resource(name))) if name.contains('{') => {
+                (ListKind::Templates, name.as_str())
+            }
+            (_, Some(Reference::Template(name) | Reference::Resource(name))) => {
+                (ListKind::Resources, name.as_str())
+            }
+            _ => return None,
+        };
+        if let Some((listing, index)) = &self.listed {
+            let oversight = &self.catalogue.server.env().oversight;
+            let trusted =
+                listing.trusted(oversight).is_none_or(|shown| shown.get(*index).copied().unwrap_or(false));
+            return (!trusted).then(|| oversight.quarantined(self.catalogue.server.id(), kind, name));
+        }
+        held(&self.catalogue, Variant::of(&call.caller), kind, name)
     }
 
     /// Which arguments are mirrored into headers.
@@ -176,6 +209,32 @@ fn unknown(kind: ListKind, name: &str) -> Refusal {
 pub(crate) fn unknown_resource(uri: &str) -> Refusal {
     let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
     Refusal::new(ErrorKind::UnknownResource, "no server here has that resource").with_data(data)
+}
+
+/// Why something of a server is not reached: its definition is held back.
+pub(crate) fn held(catalogue: &Catalogue, variant: Variant, kind: ListKind, name: &str) -> Option<Refusal> {
+    let (oversight, server) = (&catalogue.server.env().oversight, catalogue.server.id());
+    let in_list = |kind, name: &dyn Fn(&Listing) -> Option<usize>| {
+        let listing = catalogue.last(kind, variant)?;
+        let index = name(&listing)?;
+        let shown = listing.trusted(oversight);
+        Some(shown.is_none_or(|shown| shown.get(index).copied().unwrap_or(false)))
+    };
+    let trusted = match in_list(kind, &|listing| listing.position(name)) {
+        Some(trusted) => trusted,
+        None => match oversight.unlisted(server, kind, name) {
+            Standing::Trusted => true,
+            // A resource need not be listed: a template makes it, or a tool shows it.
+            Standing::Unknown if kind == ListKind::Resources => {
+                let makes = |listing: &Listing| listing.items.iter().position(|item| item.makes(name));
+                let shows = |listing: &Listing| listing.items.iter().position(|item| item.shows(name));
+                in_list(ListKind::Templates, &makes) == Some(true)
+                    || in_list(ListKind::Tools, &shows) == Some(true)
+            }
+            Standing::Held | Standing::Unknown => false,
+        },
+    };
+    (!trusted).then(|| oversight.quarantined(server, kind, name))
 }
 
 fn unknown_method(method: &Method) -> Refusal {

@@ -64,7 +64,7 @@ pub(crate) struct Views {
 struct Kept {
     current: HashMap<(Endpoint, ListKind, Variant), Arc<View>>,
     recent: VecDeque<Arc<View>>,
-    /// Those that policies had a say in. Callers who are shown the same share one.
+    /// Those of which something is not shown. Callers who are shown the same share one.
     filtered: VecDeque<Arc<View>>,
 }
 
@@ -101,23 +101,26 @@ impl Views {
         view
     }
 
-    /// The snapshot of what policies show of these lists.
+    /// The snapshot of what is shown of these lists: by policies, whose it then is, and because the rest is held back.
     fn filtered(
         &self,
         endpoint: &Endpoint,
         kind: ListKind,
         parts: Vec<Arc<Listing>>,
         shown: Shown,
+        guarded: bool,
     ) -> Arc<View> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let aggregate = *endpoint == Endpoint::Aggregate;
         let same = |view: &&Arc<View>| {
-            (view.kind, view.aggregate) == (kind, aggregate) && view.is_of(&parts) && view.shown == shown
+            (view.kind, view.aggregate, view.guarded) == (kind, aggregate, guarded)
+                && view.is_of(&parts)
+                && view.shown == shown
         };
         if let Some(view) = kept.filtered.iter().find(same) {
             return view.clone();
         }
-        let view = self.make(endpoint, kind, parts, shown, true);
+        let view = self.make(endpoint, kind, parts, shown, guarded);
         kept.filtered.push_back(view.clone());
         if kept.filtered.len() > KEPT {
             kept.filtered.pop_front();
@@ -221,7 +224,7 @@ impl Tools {
     pub(crate) async fn of(gateway: &Gateway, call: &Call) -> Result<Self, Refusal> {
         let pass = gateway.gate.pass(&call.caller);
         let (parts, _) = gather(gateway, call, ListKind::Tools, pass.as_ref()).await?;
-        let shown = pass.as_ref().map_or_else(|| vec![None; parts.len()], |pass| shown(&parts, call, pass));
+        let shown = shown(gateway, &parts, call, pass.as_ref());
         Ok(Self { parts, shown })
     }
 
@@ -286,20 +289,24 @@ fn view_of(
     parts: Vec<Arc<Listing>>,
     pass: Option<&Pass>,
 ) -> Arc<View> {
-    if let Some(pass) = pass {
-        // Where only shadows are cast, this logs them.
-        let shown = shown(&parts, call, pass);
-        if pass.enforced().is_some() {
-            return gateway.views.filtered(&call.endpoint, kind, parts, shown);
-        }
+    let shown = shown(gateway, &parts, call, pass);
+    let guarded = pass.and_then(Pass::enforced).is_some();
+    if guarded || shown.iter().any(Option::is_some) {
+        return gateway.views.filtered(&call.endpoint, kind, parts, shown, guarded);
     }
     gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts)
 }
 
-/// What of each list a caller is shown.
-fn shown(parts: &[Arc<Listing>], call: &Call, pass: &Pass) -> Shown {
+/// What of each list a caller is shown: what is not held back, and what policies let the caller see.
+fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Shown {
     let of = |listing: &Arc<Listing>| {
-        listing.shown(pass, &call.caller).filter(|shown| shown.iter().any(|shown| !shown))
+        // Where only shadows are cast, this logs them.
+        let permitted = pass.and_then(|pass| listing.shown(pass, &call.caller));
+        let shown = match (permitted, listing.trusted(&gateway.env.oversight)) {
+            (Some(one), Some(two)) => Some(one.iter().zip(&*two).map(|(one, two)| *one && *two).collect()),
+            (one, two) => one.or(two),
+        };
+        shown.filter(|shown: &Arc<[bool]>| shown.iter().any(|shown| !shown))
     };
     parts.iter().map(of).collect()
 }
@@ -446,7 +453,7 @@ fn resume(
         return Err(refuse("belongs to another list"));
     }
     // What was shown on the first page is not what may be shown now: the list has become another one.
-    let now = pass.map_or_else(|| vec![None; view.parts.len()], |pass| shown(&view.parts, call, pass));
+    let now = shown(gateway, &view.parts, call, pass);
     if view.shown != now || view.guarded != pass.and_then(Pass::enforced).is_some() {
         return Err(refuse("has expired"));
     }

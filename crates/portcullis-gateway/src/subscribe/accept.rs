@@ -16,7 +16,7 @@ use super::{Subscriber, too_many};
 use crate::admit::{Act, Gate, Pass};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
-use crate::route::{self, Variant};
+use crate::route::{self, ListKind, Variant};
 use crate::upstream::Watcher;
 
 /// How long a server may take to say whether it will tell.
@@ -83,6 +83,9 @@ pub(super) async fn subscribe(
         let act = Act { action: Action::Subscribe, thing, arguments: None };
         if pass.is_some_and(|pass| !pass.lets(caller, Some(&act))) {
             return Err(route::unknown_resource(uri));
+        }
+        if let Some(refusal) = route::held(&catalogue, Variant::of(caller), ListKind::Resources, &own) {
+            return Err(refusal);
         }
         let feed = server.feed(caller.revision.era(), &caller.conversation).await?;
         // What the conversation of its calls declares.

@@ -120,6 +120,13 @@ impl Request<'_> {
 
     async fn dispatch(&self, handle: &Handle) -> Result<Exchange, Outcome> {
         let id = self.call.subject.clone().unwrap_or_default();
+        let principal = &self.call.caller.principal;
+        // Whoever wants to end it may.
+        if self.call.method != Method::TasksCancel
+            && let Some(refusal) = self.gateway.env.oversight.stopped(principal, Some(&handle.server), None)
+        {
+            return Err(refusal.into());
+        }
         match self.call.method {
             Method::TasksGet => self.get(handle, &id).await,
             Method::TasksResult => self.result(handle, id).await,

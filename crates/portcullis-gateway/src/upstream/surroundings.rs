@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::call::Worker;
 use crate::inspect::{Definitions, Guard};
+use crate::oversight::Oversight;
 
 /// How a change is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub(crate) struct Surroundings {
     pub(crate) metrics: Metrics,
     /// What sources of credentials share.
     pub(crate) office: Arc<Office>,
+    /// What people decided about tools.
+    pub(crate) oversight: Arc<Oversight>,
     limits: ArcSwap<Limits>,
     /// Whether clients search for tools.
     pub(crate) searched: AtomicBool,
@@ -71,7 +74,7 @@ impl Surroundings {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "everything that servers share, once")]
+    #[allow(clippy::too_many_arguments, reason = "wiring, done once")]
     pub(crate) fn new(
         control: Handle,
         supervisor: Supervisor,
@@ -79,6 +82,7 @@ impl Surroundings {
         client_info: String,
         metrics: Metrics,
         office: Arc<Office>,
+        oversight: Arc<Oversight>,
         limits: Limits,
         guard: Arc<Guard>,
     ) -> Self {
@@ -89,6 +93,7 @@ impl Surroundings {
             client_info,
             metrics,
             office,
+            oversight,
             limits: ArcSwap::from_pointee(limits),
             searched: AtomicBool::new(false),
             guard: ArcSwap::new(guard),

@@ -38,7 +38,7 @@ pub(super) fn made_up_key() -> SealKey {
 }
 
 /// 256 random bits as text.
-pub(super) fn secret() -> String {
+pub(crate) fn secret() -> String {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).expect("the operating system has randomness");
     URL_SAFE_NO_PAD.encode(bytes)

@@ -60,8 +60,9 @@ use provider::Provider;
 use refusal::Refusal;
 
 pub use client::is_fit_for_operator;
+pub(crate) use kept::secret;
 pub use profile::Profile;
-pub use settings::{ClientProof, ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, SealKey};
+pub use settings::{ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, SealKey};
 pub(crate) use wire::with_params;
 pub use wire::{FacadeAnswer, FacadeRequest};
 

@@ -13,21 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::Outsides;
 use super::assertion::subject_of;
 use super::kept::secret;
 use super::refusal::Refusal;
-use super::settings::{ClientProof, IdpSettings};
+use super::settings::IdpSettings;
 use super::wire::{form, with_params};
 use crate::fetch::{Fetch, FetchError, Form, Wanted};
 use crate::inbound::sha256;
-use crate::issuer::{form_encode, trust_in};
-use crate::jose::SigningKey;
+use crate::issuer::trust_in;
 use crate::lasting::Lasting;
 use crate::watch::Watch;
 use metadata::Found;
@@ -134,7 +133,7 @@ impl Provider {
         now: u64,
     ) -> Result<Person, Refusal> {
         let found = self.found().await?;
-        let tokens = self.tokens(&found, code, callback, &expected.verifier, now).await?;
+        let tokens = self.tokens(&found, code, callback, &expected.verifier).await?;
         let Some(id_token) = tokens["id_token"].as_str() else {
             return Err(Refusal::new(502, "server_error", "the identity provider gave no ID token"));
         };
@@ -159,47 +158,18 @@ impl Provider {
         code: &str,
         callback: &str,
         verifier: &str,
-        now: u64,
     ) -> Result<Value, Refusal> {
-        let client_id = self.settings.client_id.as_str();
-        let mut params = vec![
+        let params = [
             ("grant_type", "authorization_code"),
             ("code", code),
             ("redirect_uri", callback),
             ("code_verifier", verifier),
         ];
-        let mut authorization = String::new();
-        let assertion;
-        match &self.settings.proof {
-            ClientProof::None => params.push(("client_id", client_id)),
-            ClientProof::Secret(secret) if found.secret_in_form => {
-                params.extend([("client_id", client_id), ("client_secret", secret.as_str())]);
-            }
-            ClientProof::Secret(secret) => {
-                // Both parts are form-encoded first (RFC 6749 section 2.3.1).
-                let mut credentials = String::new();
-                form_encode(&mut credentials, client_id);
-                credentials.push(':');
-                form_encode(&mut credentials, secret);
-                authorization = format!("Basic {}", STANDARD.encode(credentials));
-            }
-            ClientProof::Key { pem, kid } => {
-                let claims = json!({
-                    "iss": client_id, "sub": client_id, "aud": found.token_endpoint, "jti": secret(),
-                    "iat": now, "exp": now + 60,
-                });
-                let key = SigningKey::from_pem(pem);
-                let signed = key.and_then(|key| key.sign("JWT", kid.as_deref(), &claims));
-                assertion =
-                    signed.ok_or(Refusal::new(500, "server_error", "the key of the gateway cannot sign"))?;
-                params.extend([
-                    ("client_id", client_id),
-                    ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                    ("client_assertion", assertion.as_str()),
-                ]);
-            }
-        }
-        let body = form(&params);
+        let mut body = form(&params);
+        let IdpSettings { client_id, proof, .. } = &self.settings;
+        let authorization = proof.show(client_id, &found.token_endpoint, found.secret_in_form, &mut body);
+        let authorization =
+            authorization.ok_or(Refusal::new(500, "server_error", "the key of the gateway cannot sign"))?;
         let answer = self.ask(&found.token_endpoint, Form { body, authorization, ..Form::default() }).await;
         answer.map_err(|error| {
             tracing::warn!(idp = self.settings.issuer, %error, "the identity provider did not take a code");

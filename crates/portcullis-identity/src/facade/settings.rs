@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::jose::SigningKey;
+use crate::proof::ClientProof;
 use crate::settings::Tenants;
 
 use super::profile::Profile;
@@ -64,39 +64,6 @@ pub struct IdpSettings {
     pub groups_claim: Option<String>,
     /// Tenants whose users are let in; all when not given.
     pub tenants: Option<Tenants>,
-}
-
-/// How the gateway proves at the identity provider who it is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum ClientProof {
-    /// Not at all: PKCE alone.
-    None,
-    /// By a secret.
-    Secret(String),
-    /// By a signature (RFC 7523 section 2.2): a PKCS#8 key as PEM, and the name under which the provider knows it.
-    Key {
-        /// The key.
-        pem: String,
-        /// Its name.
-        kid: Option<String>,
-    },
-}
-
-impl ClientProof {
-    /// Whether a PEM text holds a key that can be used for it.
-    pub fn is_key(pem: &str) -> bool {
-        SigningKey::from_pem(pem).is_some()
-    }
-}
-
-impl fmt::Debug for ClientProof {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Secret(_) => "Secret(***)",
-            Self::Key { .. } => "Key(***)",
-        })
-    }
 }
 
 /// A client that the operator registered.

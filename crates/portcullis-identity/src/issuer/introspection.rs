@@ -11,8 +11,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -115,7 +113,11 @@ impl Introspector {
         if self.rests() || !lane.has_turn() {
             return Err(hold_back());
         }
-        let answer = self.client.fetch(self.question(token)).await;
+        let question = self.question(token, issuer).ok_or_else(|| {
+            tracing::warn!(issuer = issuer.issuer, "the key of the gateway cannot sign");
+            Refused::Unavailable
+        })?;
+        let answer = self.client.fetch(question).await;
         let answer =
             answer.map_err(|error| error.to_string()).and_then(|fetched| {
                 match serde_json::from_slice(&fetched.body) {
@@ -143,18 +145,14 @@ impl Introspector {
         }
     }
 
-    fn question(&self, token: &InboundToken<'_>) -> Wanted {
-        let Introspection { url, client_id, client_secret } = &self.settings;
+    /// What is asked, with what proves who asks; a signature is for the issuer.
+    fn question(&self, token: &InboundToken<'_>, issuer: &IssuerSettings) -> Option<Wanted> {
+        let Introspection { url, client_id, proof } = &self.settings;
         let mut body = "token_type_hint=access_token&token=".to_owned();
         form_encode(&mut body, token.expose());
-        // Both parts are form-encoded first (RFC 6749 section 2.3.1).
-        let mut credentials = String::new();
-        form_encode(&mut credentials, client_id);
-        credentials.push(':');
-        form_encode(&mut credentials, client_secret);
-        let authorization = format!("Basic {}", STANDARD.encode(credentials));
+        let authorization = proof.show(client_id, &issuer.issuer, false, &mut body)?;
         let form = Form { body, authorization, ..Form::default() };
-        Wanted::post(url, Trust::Configured, form, LARGEST)
+        Some(Wanted::post(url, Trust::Configured, form, LARGEST))
     }
 
     /// Whether it failed so often that it is left alone for a while.

@@ -26,7 +26,7 @@ fn config(server: &Value, calls: &Value) -> Value {
     json!({
         "servers": {"x": server}, "identity": {"keys": {"file": "keys.json"}}, "limits": {"calls": calls},
         "policy": {"files": ["all.cedar"]},
-        "telemetry": {"log": {"filter": "info"}},
+        "telemetry": {"log": {"filter": "info"}, "allow": {"groups": ["staff"]}},
     })
 }
 
@@ -70,6 +70,10 @@ async fn a_budget_is_each_callers_and_the_refusal_says_when_it_is_new() {
     assert_eq!(error["data"]["retryAfterSeconds"], told);
     assert_eq!(call(&gateway, BEN, "look").await.status(), 200, "another has a budget of its own");
     assert_eq!(server.count("tools/call"), 3);
+    let reached = "portcullis_limits_reached_total{limit=\"daily\",reason=\"budget_spent\"} 1";
+    let reader = format!("Bearer {BEN}");
+    let metrics = gateway.send("GET", "/metrics", &[("authorization", &reader)], b"").await.text();
+    assert!(metrics.contains(reached) && !metrics.contains("ann"), "{metrics}");
     // Lists cost none of it; what is not there is not there, and not used up.
     let authorization = format!("Bearer {ANN}");
     let headers = [("authorization", authorization.as_str())];

@@ -18,6 +18,7 @@ mod hostile_server;
 mod identity;
 mod interactive;
 mod limits;
+mod oversight;
 mod policy;
 mod readers;
 mod reload;

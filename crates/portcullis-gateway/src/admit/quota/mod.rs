@@ -19,10 +19,14 @@ use arc_swap::ArcSwapOption;
 use portcullis_config::{CallLimit, Settings};
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_model::{ErrorKind, Principal};
+use portcullis_telemetry::Metrics;
 
 use crate::call::Refusal;
 use count::Short;
 use table::Table;
+
+const REACHED: (&str, &str) =
+    ("portcullis_limits_reached_total", "Calls that one of `limits.calls` did not let through.");
 
 /// The limits in force, if there are any.
 #[derive(Default)]
@@ -30,6 +34,7 @@ pub(crate) struct Quotas {
     /// What a call costs that no limit is about.
     any: AtomicBool,
     in_force: ArcSwapOption<InForce>,
+    metrics: Metrics,
 }
 
 struct InForce {
@@ -74,6 +79,11 @@ impl Taken {
 }
 
 impl Quotas {
+    /// None yet; refusals are counted in `metrics`.
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// Puts the limits of a configuration in force. What was counted under a limit that is still there, for the same callers,
     /// goes on counting.
     pub(crate) fn reload(&self, settings: &Settings) {
@@ -119,10 +129,18 @@ impl Quotas {
         for limit in &in_force.limits {
             if let Err(short) = caller.take(limit, target, &mut taken) {
                 taken.undo();
-                return Err(refusal(&limit.settings, short));
+                return Err(self.refuse(&limit.settings, short));
             }
         }
         Ok((!taken.0.is_empty()).then_some(taken))
+    }
+
+    /// What the caller is told; counted by the names that the operator gave, for callers are not to make series.
+    fn refuse(&self, limit: &CallLimit, short: Short) -> Refusal {
+        let refusal = refusal(limit, short);
+        let labels = [("limit", limit.name.as_str()), ("reason", refusal.kind.as_str())];
+        self.metrics.counter(REACHED.0, REACHED.1, &labels).add(1);
+        refusal
     }
 }
 

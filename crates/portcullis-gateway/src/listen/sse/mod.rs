@@ -54,6 +54,13 @@ pub(super) fn open(
 ) -> Result<Response<Body>, Refusal> {
     let held = connect(context, endpoint, fields)?;
     let over = over(held.gateway.clone(), held.connection.clone(), context.shown.clone());
+    let (gateway, connection) = (held.gateway.clone(), held.connection.clone());
+    let over = async move {
+        tokio::select! {
+            () = over => {}
+            _ = gateway.env.oversight.until_stopped(&connection.principal, None, None) => {}
+        }
+    };
     Ok(response::stream(Body::stream(events(held).take_until(Box::pin(over)))))
 }
 

@@ -52,6 +52,7 @@ fn drive_for(limit: Duration, caps: ClientCaps, legs: Vec<Exchange>) -> (Exchang
         streamed: false,
         leg: Leg::Open(first),
         round: 0,
+        let_through: false,
         deadline: Instant::now() + limit,
         progress: Steady::default(),
     };

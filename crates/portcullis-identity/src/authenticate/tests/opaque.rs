@@ -1,6 +1,11 @@
 //! Tokens that only their issuer can read, and whoever makes them up.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::jose::{KeySet, SigningKey};
+use crate::proof::ClientProof;
 use crate::settings::Introspection;
 
 /// Of what an issuer answers.
@@ -9,8 +14,47 @@ type AnswerChange = fn(&mut Value);
 const ASK: &str = "https://idp.example.com/introspect";
 
 fn introspecting(settings: &mut Settings) {
-    let (client_id, client_secret) = ("gateway".into(), "secret".into());
-    settings.issuers[0].introspection = Some(Introspection { url: ASK.into(), client_id, client_secret });
+    by(settings, ClientProof::Secret("secret".into()));
+}
+
+fn by(settings: &mut Settings, proof: ClientProof) {
+    let client_id = "gateway".into();
+    settings.issuers[0].introspection = Some(Introspection { url: ASK.into(), client_id, proof });
+}
+
+#[tokio::test]
+async fn who_asks_proves_itself_by_a_secret_or_a_signature_for_the_issuer() {
+    let active = json!({"active": true, "iss": ISSUER, "aud": [ENDPOINT], "sub": "ada", "exp": now() + 300});
+    let scene = Scene::new(introspecting);
+    scene.outside.answer(ASK, &active);
+    scene.bearer("opaque").await.unwrap();
+    let (body, authorization) = scene.outside.posted();
+    assert_eq!(body, "token_type_hint=access_token&token=opaque");
+    assert_eq!(authorization, "Basic Z2F0ZXdheTpzZWNyZXQ=");
+
+    let pkcs8 = SigningKey::generate();
+    let pem =
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(&pkcs8));
+    let scene = Scene::new(|settings| by(settings, ClientProof::Key { pem, kid: Some("g1".into()) }));
+    scene.outside.answer(ASK, &active);
+    scene.bearer("opaque").await.unwrap();
+    let (body, authorization) = scene.outside.posted();
+    assert_eq!(authorization, "");
+    let (form, assertion) = body.split_once("&client_assertion=").unwrap();
+    assert!(form.ends_with("&client_id=gateway&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"), "{form}");
+    let compact = Compact::parse(assertion).ok().unwrap();
+    let jwk = SigningKey::from_pkcs8(&pkcs8).unwrap().jwk("g1").unwrap();
+    let set = KeySet::read(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+    assert_eq!(set.check_signature(&compact, crate::jose::Algorithm::ES256), Ok(()));
+    for (name, value) in [("iss", "gateway"), ("sub", "gateway"), ("aud", ISSUER)] {
+        assert_eq!(compact.claims[name], value, "{name}");
+    }
+    let lasts = compact.claims["exp"].as_u64().unwrap() - compact.claims["iat"].as_u64().unwrap();
+    assert!(lasts <= 60 && compact.claims["jti"].as_str().is_some_and(|id| id.len() > 20));
+
+    let scene = Scene::new(|settings| by(settings, ClientProof::Key { pem: "none".into(), kid: None }));
+    assert_eq!(scene.bearer("opaque").await.err(), Some(Refused::Unavailable));
+    assert_eq!(scene.outside.asked(ASK), 0);
 }
 
 #[tokio::test]

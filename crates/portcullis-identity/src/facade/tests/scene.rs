@@ -13,12 +13,13 @@ use crate::ended::Ended;
 use crate::facade::settings::ConfiguredClient;
 use crate::facade::wire::{Params, form};
 use crate::facade::{
-    ClientProof, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,
-    Outsides, Profile, SealKey, now,
+    DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings, Outsides, Profile,
+    SealKey, now,
 };
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::fixture::{Signer, encode};
 use crate::inbound::sha256;
+use crate::proof::ClientProof;
 use crate::watch::Nobody;
 
 pub(super) const BASE: &str = "https://gw.example.com";

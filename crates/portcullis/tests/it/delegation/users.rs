@@ -232,7 +232,8 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
             .count()
     };
     // A feed that has just been opened looks for what was missed before.
-    until("both lists to be looked at once more", async || (lists("ada"), lists("bob")) == (2, 2)).await;
+    until("both lists to be looked at once more", async || lists("ada").min(lists("bob")) > 1).await;
+    let before = (lists("ada"), lists("bob"));
     let tell = |subject: &str, list: &str| {
         bell.send((format!("Bearer at-{subject}"), format!("notifications/{list}/list_changed"))).unwrap();
     };
@@ -241,7 +242,7 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
     for subject in ["ada", "bob"] {
         scene.ask(subject, "tools/list", json!({})).await;
     }
-    assert_eq!((lists("ada"), lists("bob")), (3, 2), "and only hers is asked for again");
+    assert_eq!((lists("ada"), lists("bob")), (before.0 + 1, before.1), "and only hers is asked for again");
     tell("bob", "prompts");
     let heard = streams[1].message().await.unwrap();
     assert_eq!(heard["method"], "notifications/prompts/list_changed", "the first that he hears: {heard}");

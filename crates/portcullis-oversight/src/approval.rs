@@ -1,0 +1,399 @@
+//! Leave for one call: asked for with the exact arguments, given by somebody, used once.
+//!
+//! A call is known by its digest: who calls what with which arguments, in canonical form. So the same call finds the leave
+//! that was given for it by itself, and another call finds none. Arguments may hold what no store should: they are sealed
+//! with the vault's key, and where there is none, only their names and sizes are kept.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::digest::{Context, SHA256};
+use portcullis_mcp::json::{Kind, Raw};
+use portcullis_model::{Expected, Put, Records, Unavailable};
+use serde::{Deserialize, Serialize};
+
+use crate::hex::{hex, unhex};
+use crate::{canonical, now_ms};
+
+/// The kind of the records.
+pub const APPROVAL: &str = "approval";
+/// Longest arguments that are shown to whoever decides, in bytes.
+const SHOWN: usize = 16 << 10;
+const PAGE: usize = 500;
+const TRIES: usize = 8;
+
+/// Which call: who, what, with which arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of a call.
+    pub fn of(principal: &str, server: &str, method: &str, name: &str, arguments: Option<&Raw>) -> Self {
+        let mut context = Context::new(&SHA256);
+        for part in ["portcullis-approval-v1", principal, server, method, name] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        // No arguments and empty ones are the same call.
+        let arguments = arguments.map_or_else(|| "{}".to_owned(), canonical);
+        context.update(arguments.as_bytes());
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        Self(digest)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The name under which people speak of the call.
+    pub fn id(&self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// A call that needs leave.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Which.
+    pub digest: Digest,
+    /// Who calls.
+    pub principal: String,
+    /// Which server.
+    pub server: String,
+    /// What there.
+    pub name: String,
+    /// Why leave is needed.
+    pub why: Vec<String>,
+    /// With which arguments.
+    pub arguments: Option<Raw>,
+}
+
+/// A call that waits for leave, or has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The digest of the call, in hexadecimal.
+    pub id: String,
+    /// Who calls.
+    pub principal: String,
+    /// Which server.
+    pub server: String,
+    /// What there.
+    pub name: String,
+    /// Why leave is needed.
+    pub why: Vec<String>,
+    /// Tells this question from an earlier one about the same call.
+    pub nonce: u64,
+    /// The arguments, sealed; else their names and sizes.
+    arguments: Shown,
+    /// When it was asked for, in milliseconds since 1970.
+    pub at: u64,
+    /// Until when it waits, and can be used.
+    pub until: u64,
+    /// What was decided.
+    #[serde(default)]
+    pub ruling: Option<Ruling>,
+}
+
+/// What somebody decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// Whether the call may be made.
+    pub approved: bool,
+    /// Who says so.
+    pub by: String,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Shown {
+    Sealed(String),
+    Shape(String),
+}
+
+/// How it stands with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has asked.
+    Unknown,
+    /// Nobody has decided.
+    Waiting(Approval),
+    /// It may be made, once; that is now.
+    Granted(Approval),
+    /// It may not be made.
+    Denied(Approval),
+}
+
+impl Approval {
+    /// Asks for leave, unless that has been done. True when it is new.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn ask(
+        records: &dyn Records,
+        request: &Request,
+        lifetime: Duration,
+        key: Option<&[u8; 32]>,
+    ) -> Result<(Self, bool), Unavailable> {
+        let (id, now) = (request.digest.id(), now_ms());
+        let approval = Self {
+            arguments: Shown::of(request.arguments.as_ref(), &id, key),
+            id,
+            nonce: nonce()?,
+            principal: request.principal.clone(),
+            server: request.server.clone(),
+            name: request.name.clone(),
+            why: request.why.clone(),
+            at: now,
+            until: now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)),
+            ruling: None,
+        };
+        let expires = SystemTime::now().checked_add(lifetime);
+        match records.put(APPROVAL, &approval.id, approval.value(), expires, Expected::Absent).await? {
+            Put::Kept(_) => Ok((approval, true)),
+            Put::Conflict => {
+                let there = Self::find(records, &approval.id).await?;
+                Ok((there.map_or(approval, |(there, _)| there), false))
+            }
+        }
+    }
+
+    /// How it stands with a call. Leave that was given is used up by that.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn claim(records: &dyn Records, digest: Digest) -> Result<Standing, Unavailable> {
+        let id = digest.id();
+        let Some((approval, _)) = Self::find(records, &id).await? else { return Ok(Standing::Unknown) };
+        match &approval.ruling {
+            None => Ok(Standing::Waiting(approval)),
+            Some(ruling) if !ruling.approved => Ok(Standing::Denied(approval)),
+            Some(_) => {
+                let taken = records.take(APPROVAL, &id).await?;
+                let taken = taken.and_then(|record| serde_json::from_slice::<Self>(&record.value).ok());
+                let still = |it: &Self| it.ruling.as_ref().is_some_and(|ruling| ruling.approved);
+                Ok(taken.filter(still).map_or(Standing::Unknown, Standing::Granted))
+            }
+        }
+    }
+
+    /// Decides; with a nonce, only what was asked then. `None` when there is no such call that waits, or not any more.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn rule(
+        records: &dyn Records,
+        (id, nonce): (&str, Option<u64>),
+        approved: bool,
+        by: &str,
+    ) -> Result<Option<Self>, Unavailable> {
+        for _ in 0..TRIES {
+            let Some((mut approval, version)) = Self::find(records, id).await? else { return Ok(None) };
+            if approval.ruling.is_some() || nonce.is_some_and(|nonce| approval.nonce != nonce) {
+                return Ok(None);
+            }
+            approval.ruling = Some(Ruling { approved, by: by.to_owned(), at: now_ms() });
+            let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(approval.until));
+            let expected = Expected::Version(version);
+            if records.put(APPROVAL, id, approval.value(), expires, expected).await? != Put::Conflict {
+                return Ok(Some(approval));
+            }
+        }
+        Err(Unavailable("others decide about the same call all the time".to_owned()))
+    }
+
+    /// Forgets what was decided about a call, which may then be asked for again.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn forget(records: &dyn Records, id: &str) -> Result<(), Unavailable> {
+        records.take(APPROVAL, id).await.map(drop)
+    }
+
+    /// All that wait or have been decided and not used, by when they were asked for.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn all(records: &dyn Records) -> Result<Vec<Self>, Unavailable> {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = records.list(APPROVAL, "", &after, PAGE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after.clone_from(last);
+            found.extend(
+                page.iter().filter_map(|(_, record)| serde_json::from_slice::<Self>(&record.value).ok()),
+            );
+        }
+        found.sort_by_key(|approval| approval.at);
+        Ok(found)
+    }
+
+    async fn find(records: &dyn Records, id: &str) -> Result<Option<(Self, u64)>, Unavailable> {
+        let Some(record) = records.get(APPROVAL, id).await? else { return Ok(None) };
+        Ok(serde_json::from_slice(&record.value).ok().map(|approval| (approval, record.version)))
+    }
+
+    /// The arguments, for whoever decides: whole where they can be opened, else their names and sizes.
+    pub fn arguments(&self, key: Option<&[u8; 32]>) -> String {
+        match &self.arguments {
+            Shown::Shape(shape) => shape.clone(),
+            Shown::Sealed(sealed) => key
+                .and_then(|key| open(key, &self.id, sealed))
+                .unwrap_or_else(|| "sealed with another key than `vault.key`".to_owned()),
+        }
+    }
+
+    fn value(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an approval prints")
+    }
+}
+
+fn nonce() -> Result<u64, Unavailable> {
+    let mut nonce = [0; 8];
+    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Unavailable("no random numbers".to_owned()))?;
+    Ok(u64::from_be_bytes(nonce))
+}
+
+impl Shown {
+    fn of(arguments: Option<&Raw>, id: &str, key: Option<&[u8; 32]>) -> Self {
+        let Some(arguments) = arguments else { return Self::Shape("none".to_owned()) };
+        let text = canonical(arguments);
+        match key.filter(|_| text.len() <= SHOWN).and_then(|key| seal(key, id, &text)) {
+            Some(sealed) => Self::Sealed(sealed),
+            None => Self::Shape(shape(arguments)),
+        }
+    }
+}
+
+/// The names of arguments, and how large they are.
+fn shape(arguments: &Raw) -> String {
+    let one = |value: &Raw| match value.kind() {
+        Kind::String => format!("{} characters", value.string().unwrap_or_default().chars().count()),
+        _ => format!("{} bytes", value.as_bytes().len()),
+    };
+    let all =
+        arguments.members().take(64).map(|member| format!("{}: {}", member.key(), one(&member.value())));
+    all.collect::<Vec<_>>().join(", ")
+}
+
+fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
+    // Not the key of the accounts itself: one key, one use.
+    let mut context = Context::new(&SHA256);
+    context.update(b"portcullis-approval-arguments\0");
+    context.update(key);
+    UnboundKey::new(&AES_256_GCM, context.finish().as_ref()).ok().map(LessSafeKey::new)
+}
+
+fn seal(key: &[u8; 32], id: &str, text: &str) -> Option<String> {
+    let mut nonce = [0; 12];
+    aws_lc_rs::rand::fill(&mut nonce).ok()?;
+    let mut bytes = text.as_bytes().to_vec();
+    let aad = Aad::from(id.as_bytes());
+    cipher(key)?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut bytes).ok()?;
+    Some(hex(nonce.iter().chain(&bytes)))
+}
+
+fn open(key: &[u8; 32], id: &str, sealed: &str) -> Option<String> {
+    let mut bytes = unhex(sealed)?;
+    let mut rest = bytes.split_off(12.min(bytes.len()));
+    let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
+    let opened = cipher(key)?.open_in_place(nonce, Aad::from(id.as_bytes()), &mut rest).ok()?;
+    String::from_utf8(opened.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_store::Memory;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn request(arguments: &Value) -> Request {
+        let raw = Raw::from_value(arguments);
+        Request {
+            digest: Digest::of("key:a", "mail", "tools/call", "send", Some(&raw)),
+            principal: "key:a".into(),
+            server: "mail".into(),
+            name: "send".into(),
+            why: vec!["it acts on the outside".into()],
+            arguments: Some(raw),
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn leave_is_for_one_call_and_used_once() {
+        let records = Memory::default();
+        let (this, other) = (request(&json!({"to": "a", "n": 1})), request(&json!({"to": "b", "n": 1})));
+        assert_eq!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Unknown);
+        let (asked, new) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
+        assert!(new && !Approval::ask(&records, &this, MINUTE, None).await.unwrap().1);
+        assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Waiting(_)));
+        let earlier = Some(asked.nonce.wrapping_add(1));
+        assert!(Approval::rule(&records, (&asked.id, earlier), true, "ops").await.unwrap().is_none());
+        let ruled =
+            Approval::rule(&records, (&asked.id, Some(asked.nonce)), true, "ops").await.unwrap().unwrap();
+        assert_eq!(ruled.ruling.unwrap().by, "ops");
+        assert!(
+            Approval::rule(&records, (&asked.id, None), false, "ops").await.unwrap().is_none(),
+            "it is decided"
+        );
+        assert_eq!(Approval::claim(&records, other.digest).await.unwrap(), Standing::Unknown);
+        let same = Raw::from_static("{ \"n\": 1.0, \"to\": \"\\u0061\" }");
+        let same = Digest::of("key:a", "mail", "tools/call", "send", Some(&same));
+        assert!(
+            matches!(Approval::claim(&records, same).await.unwrap(), Standing::Granted(_)),
+            "however it is written"
+        );
+        assert_eq!(Approval::claim(&records, same).await.unwrap(), Standing::Unknown, "it is used up");
+    }
+
+    #[tokio::test]
+    async fn what_is_denied_stays_so_and_what_ends_is_gone() {
+        let records = Memory::default();
+        let this = request(&json!({}));
+        let (asked, _) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
+        Approval::rule(&records, (&asked.id, None), false, "ops").await.unwrap();
+        for _ in 0..2 {
+            assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Denied(_)));
+        }
+        assert_eq!(Approval::all(&records).await.unwrap().len(), 1);
+        let late = request(&json!({"late": true}));
+        Approval::ask(&records, &late, Duration::ZERO, None).await.unwrap();
+        assert_eq!(Approval::claim(&records, late.digest).await.unwrap(), Standing::Unknown);
+    }
+
+    #[tokio::test]
+    async fn arguments_are_for_whoever_has_the_key() {
+        let records = Memory::default();
+        let this = request(&json!({"to": "a@b.c", "count": 12}));
+        let (asked, _) = Approval::ask(&records, &this, MINUTE, Some(&[7; 32])).await.unwrap();
+        let kept = records.get(APPROVAL, &asked.id).await.unwrap().unwrap();
+        assert!(!String::from_utf8(kept.value).unwrap().contains("a@b.c"));
+        assert_eq!(asked.arguments(Some(&[7; 32])), r#"{"count":12,"to":"a@b.c"}"#);
+        for key in [None, Some(&[8; 32])] {
+            assert!(asked.arguments(key).starts_with("sealed"));
+        }
+        let (bare, _) = Approval::ask(&Memory::default(), &this, MINUTE, None).await.unwrap();
+        assert_eq!(bare.arguments(None), "to: 5 characters, count: 2 bytes");
+    }
+
+    #[test]
+    fn every_part_of_a_call_counts() {
+        let of = |parts: [&str; 4]| Digest::of(parts[0], parts[1], parts[2], parts[3], None);
+        let one = of(["a", "b", "c", "d"]);
+        for parts in [
+            ["x", "b", "c", "d"],
+            ["a", "x", "c", "d"],
+            ["a", "b", "x", "d"],
+            ["a", "b", "c", "x"],
+            ["ab", "", "c", "d"],
+        ] {
+            assert_ne!(of(parts), one, "{parts:?}");
+        }
+    }
+}

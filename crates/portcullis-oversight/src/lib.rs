@@ -1,0 +1,40 @@
+//! What people decide about tools, and what follows from it.
+//!
+//! - [`Definition`]s are what a server says of its tools, prompts, resources and templates. Each has a [`Pin`], the digest of
+//!   its canonical form; the [`Register`] knows which pins are trusted, holds back what is not, and says why.
+//! - [`flow`] keeps private data, untrusted content and effects on the outside from meeting in one window.
+//! - [`Approval`]s let one call through, with exactly the arguments that somebody has seen.
+//! - [`Halts`] stop a tool, a server, a caller or everything.
+//!
+//! All of it is decided here and enforced by the gateway. What is decided is kept in records, so a gateway, its replicas
+//! and the command line see the same. Deliberately absent: the texts of results (the guard's), who may do what (the
+//! policies'), and any I/O but that of [`portcullis_model::Records`].
+
+mod approval;
+mod canonical;
+mod definition;
+mod entry;
+pub mod flow;
+mod halt;
+mod hex;
+mod hidden;
+mod likeness;
+mod register;
+mod review;
+mod text;
+
+pub use approval::{APPROVAL, Approval, Digest, Request, Ruling, Standing};
+pub use canonical::canonical;
+pub use definition::{Definition, DefinitionKind, Pin};
+pub use entry::{Entry, Held, Reason, Trusted};
+pub use halt::{HALT, Halt, Halts, Target};
+pub use hidden::{has_hidden, visible};
+pub use register::{DEFINITION, Mode, Register, Ruled, Screened};
+pub use review::Suspicion;
+pub use text::difference;
+
+/// Milliseconds since 1970, as everything that is kept says when.
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
