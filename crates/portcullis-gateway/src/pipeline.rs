@@ -1,5 +1,7 @@
 //! The life of a call, on one screen.
 
+mod patience;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
+use self::patience::{Stop, Timing};
 use crate::admit::{Admitted, Pass, Places, admit};
 use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
 use crate::crossing::Crossing;
@@ -455,39 +458,6 @@ fn timed_out(server: &ServerId, after: Duration) -> Refusal {
     Refusal::new(ErrorKind::UpstreamTimeout, message)
 }
 
-/// How long a call may take: `quiet` without a sign of life, and never beyond `last` (2026-07-28, timeouts). Time in
-/// which the client thinks about a question is not the server's, up to `thinking` in all.
-#[derive(Clone, Copy)]
-struct Timing {
-    quiet: Duration,
-    /// When the server's first word is due.
-    first: Instant,
-    last: Instant,
-    thinking: Duration,
-}
-
-impl Timing {
-    fn new(began: Instant, quiet: Duration, longest: Duration, thinking: Duration) -> Self {
-        Self { quiet, first: began + quiet, last: began + longest, thinking }
-    }
-
-    fn next(self) -> Instant {
-        self.last.min(Instant::now() + self.quiet)
-    }
-
-    /// As long as a question is open.
-    fn thinking(self) -> Instant {
-        self.last + self.thinking
-    }
-
-    /// The client has thought for `spent`.
-    fn thought(&mut self, spent: Duration) {
-        let spent = spent.min(self.thinking);
-        self.thinking -= spent;
-        self.last += spent;
-    }
-}
-
 /// What is done to an answer on its way back, and what is held until it is there.
 struct WayBack {
     crossing: Crossing,
@@ -505,47 +475,6 @@ struct WayBack {
     visits: bool,
     _places: Held,
     permit: Option<OwnedSemaphorePermit>,
-}
-
-/// What a call under way is about, for when that is stopped.
-struct Stop {
-    call: Arc<Call>,
-    server: Arc<Server>,
-    tool: Option<String>,
-}
-
-impl Stop {
-    async fn wait(&self) -> Refusal {
-        let oversight = &self.server.env().oversight;
-        let principal = &self.call.caller.principal;
-        oversight.until_stopped(principal, Some(self.server.id()), self.tool.as_deref()).await
-    }
-
-    /// What a result says of itself counts as read.
-    fn read(&self, outcome: &Outcome) {
-        let env = self.server.env();
-        if let (true, Outcome::Complete(payload)) = (env.oversight.asks(), outcome) {
-            env.oversight.read(
-                env,
-                &self.call.caller,
-                self.server.id(),
-                self.tool.as_deref(),
-                &payload.result,
-            );
-        }
-    }
-
-    /// The next event, or the end that an operator made.
-    async fn or(
-        &self,
-        event: impl Future<Output = Result<Option<Event>, Elapsed>>,
-    ) -> Result<Option<Event>, Elapsed> {
-        tokio::select! {
-            biased;
-            event = event => event,
-            refusal = self.wait() => Ok(Some(Event::Done(refusal.into()))),
-        }
-    }
 }
 
 /// The call's place among those under way; what may become a task goes on holding it after the server's first word.

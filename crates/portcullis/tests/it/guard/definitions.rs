@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MARK, fakes, guarded};
+use super::{MARK, fakes};
 use crate::harness::fake::tool;
 use crate::harness::{Fake, Gateway, Legacy, Modern};
 
@@ -25,6 +25,15 @@ fn poisoned(fake: Fake) -> Fake {
         .list("prompts", vec![json!({"name": "ask", "description": ORDER}), json!({"name": "honest"})])
 }
 
+/// What is seen for the first time is not held back for somebody to look at, so that it shows what the guard does to it.
+fn reading(server: &Value, guard: Option<Value>) -> Gateway {
+    let mut config = json!({"servers": {"x": server}, "definitions": {"mode": "off"}});
+    if let Some(guard) = guard {
+        config["guard"] = guard;
+    }
+    Gateway::start(&config)
+}
+
 fn names(list: &Value, member: &str) -> Vec<String> {
     let items = list[member].as_array().expect("a list");
     items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
@@ -34,7 +43,7 @@ fn names(list: &Value, member: &str) -> Vec<String> {
 async fn poisoned_definitions_are_cleaned_or_left_out_by_default() {
     for (era, fake) in fakes() {
         let server = poisoned(fake).start().await;
-        let gateway = Gateway::before(&server.config());
+        let gateway = reading(&server.config(), None);
         let client = Modern::at("/mcp/s/x");
         let session = Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25").await;
         let modern = client.result(&gateway, "tools/list", json!({})).await;
@@ -59,7 +68,7 @@ async fn poisoned_definitions_are_cleaned_or_left_out_by_default() {
 #[tokio::test]
 async fn a_tool_that_is_left_out_cannot_be_called() {
     let server = poisoned(Fake::modern()).start().await;
-    let gateway = Gateway::before(&server.config());
+    let gateway = reading(&server.config(), None);
     let answer =
         Modern::new().request(&gateway, "tools/call", json!({"name": "x__ordering", "arguments": {}})).await;
     assert_eq!(answer.error_code(), -32602, "{}", answer.text());
@@ -71,7 +80,7 @@ async fn a_rule_lets_through_what_an_operator_has_looked_at() {
     let server = poisoned(Fake::modern()).start().await;
     let rules =
         json!([{"name": "looked at", "tools": ["x/ordering"], "entities": ["INJECTION"], "action": "allow"}]);
-    let gateway = guarded(&server.config(), &json!({"rules": rules}));
+    let gateway = reading(&server.config(), Some(json!({"rules": rules})));
     let list = Modern::at("/mcp/s/x").result(&gateway, "tools/list", json!({})).await;
     assert_eq!(names(&list, "tools"), ["hiding", "ordering", "honest"]);
 }
