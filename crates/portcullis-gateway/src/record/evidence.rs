@@ -131,7 +131,7 @@ impl Evidence {
     /// Something changed that is no exchange: the configuration, policies, a key, a login. `detail` is words of ours.
     ///
     /// # Errors
-    /// As [`Evidence::record`].
+    /// When strict mode cannot keep the event.
     pub async fn changed(&self, kind: Kind, detail: &[(&str, String)]) -> Result<(), Refusal> {
         self.record(change(kind, detail)).await
     }
