@@ -132,6 +132,11 @@ impl Connection {
 
     /// Writes a request's head; `Host` is filled in when it is missing.
     pub(crate) async fn write_head(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
+        let head = self.head_of(method, path, headers);
+        let _ = self.write(head.as_bytes()).await;
+    }
+
+    fn head_of(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> String {
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             let _ = write!(head, "host: {}\r\n", self.address);
@@ -140,18 +145,19 @@ impl Connection {
             let _ = write!(head, "{name}: {value}\r\n");
         }
         head.push_str("\r\n");
-        let _ = self.write(head.as_bytes()).await;
+        head
     }
 
-    /// Writes a whole request.
+    /// Writes a whole request at once: a gateway that refuses it by its head need not close the connection then.
     pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let length = body.len().to_string();
         let mut all = headers.to_vec();
         if !body.is_empty() || method == "POST" {
             all.push(("content-length", &length));
         }
-        self.write_head(method, path, &all).await;
-        let _ = self.write(body).await;
+        let mut request = self.head_of(method, path, &all).into_bytes();
+        request.extend_from_slice(body);
+        let _ = self.write(&request).await;
     }
 
     /// Sends a request and reads the whole answer.
