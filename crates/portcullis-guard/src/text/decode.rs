@@ -180,12 +180,13 @@ fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..)
 }
 
-/// The text that bytes are. Controls of the upper half show that they are a number or a digest that happens to be UTF-8.
+/// How many bytes tell that text beyond ASCII is text: of so many, hardly a digest is UTF-8 by chance.
+const TELLING: usize = 32;
+
+/// The text that bytes are. A few bytes beyond ASCII are rather a number or a digest that happens to be UTF-8.
 fn readable(bytes: Vec<u8>) -> Option<String> {
-    if !bytes.iter().all(|byte| is_text(*byte)) {
+    if !bytes.iter().all(|byte| is_text(*byte)) || (bytes.len() < TELLING && !bytes.is_ascii()) {
         return None;
     }
-    let text = String::from_utf8(bytes).ok()?;
-    let is_upper_control = |c: char| ('\u{80}'..'\u{a0}').contains(&c);
-    (!text.contains(is_upper_control)).then_some(text)
+    String::from_utf8(bytes).ok()
 }
