@@ -109,7 +109,7 @@ pub(crate) fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchan
 fn stop(gateway: &Gateway, call: &Call, inspection: Inspection, refusal: Refusal) -> Exchange {
     let outcome = Outcome::Refused(refusal);
     let mut recorder = record_own(gateway, call);
-    recorder.inspect(inspection);
+    recorder.inspect(inspection, call);
     recorder.finish(&outcome);
     Exchange::done(outcome)
 }
@@ -365,7 +365,7 @@ fn open(
     }
     let mut recorder =
         Recorder::at_server(route.series.clone(), spans, call, server.id().as_str(), route.target());
-    recorder.inspect(content.inspection().clone());
+    recorder.inspect(content.inspection().clone(), call);
     let out = Outgoing {
         worker: call.worker,
         method: call.method.clone(),

@@ -21,6 +21,7 @@ mod surface;
 
 pub(crate) use content::{Content, Inspection, Subject};
 pub(crate) use definitions::{Definitions, Unread};
+pub(crate) use findings::Findings;
 pub(crate) use guard::Guard;
 
 #[cfg(test)]

@@ -11,7 +11,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_audit::{Event, EventId, Finding, Human, Kind, Phase};
+use portcullis_audit::{Event, EventId, Finding, Kind, Phase};
+use portcullis_config::Direction;
 use portcullis_mcp::method::Method;
 use portcullis_model::{ErrorKind, ServerId};
 
@@ -19,6 +20,7 @@ use super::evidence::Evidence;
 use super::written;
 use crate::admit::Ruled;
 use crate::call::{Call, Outcome, Refusal};
+use crate::inspect::Findings;
 use crate::route::Listed;
 use crate::upstream::Server;
 
@@ -52,6 +54,14 @@ struct State {
     continued: Option<Entry>,
 }
 
+/// The word of the dictionary for the way that something went.
+fn side(direction: Direction) -> &'static str {
+    match direction {
+        Direction::ToServer => "input",
+        Direction::ToClient => "output",
+    }
+}
+
 /// What was noted on the way.
 #[derive(Clone, Default)]
 pub(super) struct Facts {
@@ -59,7 +69,6 @@ pub(super) struct Facts {
     pub(super) listed: Option<Listed>,
     pub(super) decision: Option<Ruled>,
     pub(super) findings: Vec<Finding>,
-    pub(super) human: Option<Human>,
     /// Of the span, where the client named none.
     pub(super) trace: Option<portcullis_telemetry::TraceContext>,
     pub(super) attempts: u32,
@@ -120,16 +129,18 @@ impl Entry {
         self.note(|facts| facts.trace = context);
     }
 
-    /// Something that a filter or a check of definitions found, and what was done.
-    #[allow(dead_code, reason = "for the content filter and the checks of definitions")]
-    pub(crate) fn found(&self, finding: Finding) {
-        self.note(|facts| facts.findings.push(finding));
-    }
-
-    /// What somebody decided about the call.
-    #[allow(dead_code, reason = "for approvals")]
-    pub(crate) fn decided_by(&self, human: Human) {
-        self.note(|facts| facts.human = Some(human));
+    /// What the guard found, and what was done.
+    pub(crate) fn found(&self, findings: &Findings) {
+        self.note(|facts| {
+            facts.findings.extend(findings.counts.iter().map(|((direction, entity, action), count)| {
+                Finding {
+                    rule: entity.name().to_owned(),
+                    action: action.name().to_owned(),
+                    count: u64::try_from(*count).unwrap_or(u64::MAX),
+                    side: Some(side(*direction).to_owned()),
+                }
+            }));
+        });
     }
 
     /// The client came back with this request to the call that began with `first`.

@@ -39,7 +39,7 @@ pub(crate) struct Recorder {
     started: Instant,
     spans: Vec<Span>,
     /// What the guard finds in it.
-    inspection: Option<Inspection>,
+    inspection: Option<(Inspection, Entry)>,
     log: Option<Box<LogFields>>,
     /// The call, where a server carries it out.
     attempt: Option<Arc<Call>>,
@@ -104,8 +104,8 @@ impl Recorder {
     }
 
     /// The guard looks at what is said in it; what it finds is a part of the record.
-    pub(crate) fn inspect(&mut self, inspection: Inspection) {
-        self.inspection = Some(inspection);
+    pub(crate) fn inspect(&mut self, inspection: Inspection, call: &Call) {
+        self.inspection = Some((inspection, call.record.clone()));
     }
 
     /// The call has ended.
@@ -119,6 +119,11 @@ impl Recorder {
         self.series.finish(label, elapsed);
         if let Some(call) = &self.attempt {
             call.record.attempted(call, reason, elapsed);
+        }
+        let found =
+            self.inspection.as_ref().and_then(|(inspection, record)| Some((inspection.findings()?, record)));
+        if let Some((findings, record)) = &found {
+            record.found(findings);
         }
         if let Some(reason) = reason {
             for span in &mut self.spans {
@@ -134,7 +139,7 @@ impl Recorder {
                 request.id = %log.request_id,
                 outcome = label.as_str(),
                 reason,
-                guard = self.inspection.as_ref().and_then(Inspection::findings).map(tracing::field::display),
+                guard = found.as_ref().map(|(findings, _)| tracing::field::display(findings)),
                 duration_ms = elapsed.as_secs_f64() * 1e3,
                 "call"
             );

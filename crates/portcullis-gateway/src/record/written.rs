@@ -34,7 +34,6 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event
     event.time = Time::between(inner.came, inner.began.elapsed());
     event.decision = decision(facts);
     event.guard = Guard { findings: facts.findings.clone(), profile: None };
-    event.human = facts.human.clone().unwrap_or_default();
     event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
     event.request = Request {
         endpoint: Some(endpoint(&call.endpoint)),

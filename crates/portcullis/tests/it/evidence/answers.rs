@@ -296,3 +296,23 @@ async fn strangers_cannot_fill_the_log_and_are_counted() {
     })
     .await;
 }
+
+/// What the guard found and did is in the event of its call, both ways, and no value of it.
+#[tokio::test]
+async fn what_the_guard_found_is_in_the_event_of_the_call() {
+    const KEY: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+    let said = Fake::modern()
+        .on("tools/call", |_, answer| answer.result(text(&format!("the token is {KEY}"))))
+        .start()
+        .await;
+    let gateway = start("normal", &json!({"servers": {"x": said.config()}, "guard": {}}));
+    let client = Modern::at("/mcp/s/x");
+    assert!(!client.call(&gateway, "echo", json!({})).await.to_string().contains(KEY));
+    client.call(&gateway, "echo", json!({"a": KEY})).await;
+    let calls = until(&gateway, "both", 2, |event| event["request"]["method"] == "tools/call").await;
+    for (call, (action, side)) in calls.iter().zip([("redact", "output"), ("block", "input")]) {
+        let finding = json!({"rule": "SECRET", "action": action, "count": 1, "side": side});
+        assert_eq!(call["guard"]["findings"], json!([finding]), "{call}");
+        assert!(!call.to_string().contains(KEY));
+    }
+}
