@@ -122,7 +122,7 @@ pub(crate) async fn answer(gateway: &Gateway, call: &Call, asked: Asked) -> Resu
         }
     };
     let era = call.caller.revision.era();
-    let result = Raw::from_value(&result(&found, era));
+    let result = result(&found, era);
     Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era })))
 }
 
@@ -153,7 +153,7 @@ fn names(arguments: &Raw) -> Result<Vec<String>, Refusal> {
 }
 
 /// The tools that fit a question, the best first.
-fn found(tools: &Tools, query: &str, most: usize) -> Value {
+fn found(tools: &Tools, query: &str, most: usize) -> Raw {
     let parts: Vec<_> = tools.parts().collect();
     let searched: Vec<_> =
         parts.iter().map(|(listing, shown)| Searched { part: listing.words(), shown: *shown }).collect();
@@ -182,33 +182,29 @@ fn found(tools: &Tools, query: &str, most: usize) -> Value {
     } else {
         format!("`{DESCRIBE}` gives the schemas, `{CALL}` calls.")
     };
-    json!({ "tools": found, "hint": hint })
+    Raw::from_value(&json!({ "tools": found, "hint": hint }))
 }
 
-/// The definitions of tools, and which names are nobody's.
-fn described(tools: &Tools, names: &[String], call: &Call) -> Value {
+/// The definitions of tools, byte for byte as lists have them, and which names are nobody's.
+fn described(tools: &Tools, names: &[String], call: &Call) -> Raw {
     let mut found = Vec::new();
     let mut unknown = Vec::new();
     for name in names {
-        let definition = tools.definition(name, call.caller.revision);
-        match definition.and_then(|definition| definition.to::<Value>().ok()) {
+        match tools.definition(name, call.caller.revision) {
             Some(definition) => found.push(definition),
             None => unknown.push(name),
         }
     }
-    json!({ "tools": found, "unknown": unknown })
+    let found: Vec<_> = found.iter().map(Raw::as_str).collect();
+    Raw::trusted(format!("{{\"tools\":[{}],\"unknown\":{}}}", found.join(","), json!(unknown)))
 }
 
 /// A result that says the same to programs and to models.
-fn result(found: &Value, era: Era) -> Value {
-    let mut result = json!({
-        "content": [{ "type": "text", "text": found.to_string() }],
-        "structuredContent": found,
-    });
-    if era == Era::Modern {
-        result["resultType"] = "complete".into();
-    }
-    result
+fn result(found: &Raw, era: Era) -> Raw {
+    let text = Raw::from_text(found.as_str());
+    let complete = if era == Era::Modern { ",\"resultType\":\"complete\"" } else { "" };
+    let content = format!("[{{\"type\":\"text\",\"text\":{text}}}]");
+    Raw::trusted(format!("{{\"content\":{content},\"structuredContent\":{found}{complete}}}"))
 }
 
 fn shorten(text: &str, most: usize) -> String {
