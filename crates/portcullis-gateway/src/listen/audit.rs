@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
 use portcullis_audit::Kind;
 use portcullis_mcp::revision::Era;
-use portcullis_model::{Entry, ErrorKind, Journal, Search};
+use portcullis_model::{Entry, ErrorKind, Journal, Principal, Search};
 
 use super::authentication::authenticate;
 use super::body::Body;
@@ -58,7 +59,7 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
         Ok(context) => context,
         Err(answer) => return Some(*answer),
     };
-    let answered = match may_read(&context) {
+    let answered = match may_read(&context.gateway, &context.principal) {
         Ok(()) => read(&context, &evidence, asked, head.query.as_deref().unwrap_or_default()).await,
         Err(refusal) => Err(refusal),
     };
@@ -69,9 +70,8 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
     }))
 }
 
-fn may_read(context: &Context) -> Result<(), Refusal> {
-    let settings = context.gateway.settings.load();
-    let principal = &context.principal;
+fn may_read(gateway: &Gateway, principal: &Principal) -> Result<(), Refusal> {
+    let settings = gateway.settings.load();
     let may = match (settings.audit.as_ref().and_then(|audit| audit.allow.as_ref()), &settings.policy) {
         (Some(allow), _) => names(allow, principal),
         (None, Some(policy)) => has_role(policy, principal, &ROLES),
@@ -102,7 +102,9 @@ async fn read(
         }
         Asked::Tail => {
             let from = search.from.unwrap_or_else(|| evidence.log().health().durable);
-            Body::stream(follow(context.gateway.clone(), evidence.clone(), journal, from))
+            let reader = (context.gateway.clone(), context.principal.clone());
+            let followed = follow(reader, evidence.clone(), journal, from);
+            Body::stream(followed.take_until(Box::pin(context.until_over())))
         }
     };
     let mut answer = Response::new(body);
@@ -111,15 +113,17 @@ async fn read(
     Ok(answer)
 }
 
-/// The events from a number on, as they become durable, until the client leaves or the gateway stops.
+/// The events from a number on, as they become durable, until the client leaves or may not read them any more, or the gateway
+/// stops.
 fn follow(
-    gateway: Arc<Gateway>,
+    (gateway, reader): (Arc<Gateway>, Principal),
     evidence: Arc<Evidence>,
     journal: Arc<dyn Journal>,
     from: u64,
 ) -> impl futures_util::Stream<Item = Bytes> + Send {
     futures_util::stream::unfold(from, move |next| {
         let (gateway, evidence, journal) = (gateway.clone(), evidence.clone(), journal.clone());
+        let reader = reader.clone();
         async move {
             while evidence.log().health().durable <= next {
                 tokio::select! {
@@ -127,6 +131,7 @@ fn follow(
                     () = gateway.draining.cancelled() => return None,
                 }
             }
+            may_read(&gateway, &reader).ok()?;
             let read = blocking(move || journal.read(next, AT_ONCE)).await.ok()?;
             let after = read.last().map_or(next, |last| last.seq + 1);
             (!read.is_empty()).then(|| (lines(&read).into(), after))

@@ -1,13 +1,19 @@
 //! Reading the log over HTTP: auditors and nobody else, byte for byte, and on record themselves.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{events, start_in, until};
 use crate::harness::idp::Idp;
-use crate::harness::{Fake, Gateway, Modern};
+use crate::harness::{Fake, Gateway, Modern, signal, within};
 
 /// A gateway whose auditors are a role's, and the `Authorization` of one of them and of somebody else.
 async fn scene() -> (Gateway, String, String) {
+    let (gateway, _, auditor, other) = scene_and_config().await;
+    (gateway, auditor, other)
+}
+
+async fn scene_and_config() -> (Gateway, Value, String, String) {
     let (upstream, idp) = (Fake::modern().start().await, Idp::start().await);
     let folder = tempfile::tempdir().unwrap();
     let mut config = idp.config(&upstream.config());
@@ -16,14 +22,40 @@ async fn scene() -> (Gateway, String, String) {
     config["policy"] = json!({"files": ["all.cedar"], "roles": {"auditor": ["audit"]}});
     let gateway = start_in(folder, "strict", &config);
     let bearer = |subject: &str, groups: Value| {
-        format!("Bearer {}", idp.token_with(subject, &json!({"groups": groups})))
+        format!("Bearer {}", idp.token_with(subject, &json!({"groups": groups, "jti": subject})))
     };
     let (auditor, other) = (bearer("ann", json!(["audit"])), bearer("bob", json!(["staff"])));
     for tool in ["x__echo", "x__echo", "x__none"] {
         let params = json!({"name": tool, "arguments": {}});
         Modern::new().request_with(&gateway, "tools/call", params, &[("authorization", &other)]).await;
     }
-    (gateway, auditor, other)
+    config["audit"] = json!({"mode": "strict", "node": "gw"});
+    (gateway, config, auditor, other)
+}
+
+/// Who is an auditor no more, or has no token any more, is told nothing more.
+#[tokio::test]
+async fn whoever_may_not_read_any_more_follows_no_longer() {
+    for role_is_gone in [true, false] {
+        let (gateway, mut config, auditor, other) = scene_and_config().await;
+        let mut connection = gateway.connect().await;
+        connection.request("GET", "/api/v1/audit/tail?from=0", &[("authorization", &auditor)], b"").await;
+        let head = connection.head().await.expect("an answer");
+        let mut tail = connection.into_lines(&head);
+        tail.bytes().await.expect("some of the log");
+        if role_is_gone {
+            config["policy"]["roles"] = json!({"auditor": ["nobody"]});
+        } else {
+            std::fs::write(gateway.folder().join("revoked.json"), r#"{"tokens": ["ann"]}"#).unwrap();
+            config["identity"]["revoked"] = json!({"file": "revoked.json"});
+        }
+        gateway.rewrite_config(&config);
+        signal(gateway.pid(), Signal::HUP);
+        gateway.logged("took up the configuration").await;
+        let call = json!({"name": "x__echo", "arguments": {"after": 1}});
+        Modern::new().request_with(&gateway, "tools/call", call, &[("authorization", &other)]).await;
+        within("the end of the stream", async { while tail.bytes().await.is_some() {} }).await;
+    }
 }
 
 #[tokio::test]
