@@ -46,12 +46,6 @@ pub(super) fn facade(
             None
         }
     };
-    if file.identity.dpop.required == Some(true) {
-        check.error(
-            path,
-            "gives bearer tokens, which `identity.dpop.required` refuses; remove one of the two",
-        );
-    }
     for (index, issuer) in raw.id_jag.iter().enumerate() {
         asked(check, &path.key("id_jag").index(index), issuer);
     }

@@ -19,7 +19,7 @@ use super::response;
 use crate::call::{Endpoint, Refusal};
 use crate::identity::{Form, base, identifier};
 
-const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// The connection as the one who makes this request sees it.

@@ -3,7 +3,7 @@
 //!
 //! No refresh token comes of it: the client goes back to the identity provider, which is how access ends there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Facade;
 use super::client::{Client, Proof};
@@ -14,6 +14,7 @@ use super::provider::Person;
 use super::refusal::Refusal;
 use super::token::{Issue, MACHINE};
 use super::wire::{FacadeAnswer, Params};
+use crate::dpop::Possession;
 use crate::issuer::origin;
 use crate::jose::{Algorithm, Compact, Object};
 use crate::refused::Reason;
@@ -26,6 +27,7 @@ impl Facade {
         &self,
         params: &Params,
         client: &Client,
+        possession: Option<&Possession>,
     ) -> Result<FacadeAnswer, Refusal> {
         if client.proof == Proof::None {
             return Err(Refusal::client("a client without credentials cannot bring an ID-JAG"));
@@ -58,7 +60,8 @@ impl Facade {
         if text("client_id") != Some(&client.id) {
             return Err(Refusal::grant("the assertion is another client's"));
         }
-        if claims.contains_key("cnf") {
+        let key = possession.map(|it| it.thumbprint.as_str());
+        if claims.get("cnf").is_some_and(|cnf| key.is_none_or(|key| *cnf != json!({"jkt": key}))) {
             return Err(Refusal::grant("the assertion is bound to a key, which was not shown"));
         }
         let subject = self.subject_of_assertion(issuer, claims)?;
@@ -83,6 +86,7 @@ impl Facade {
         }
         let groups = self.provider.groups_in(claims).map_err(|refusal| Refusal::grant(refusal.reason))?;
         // Last, so that nothing else that is wrong uses it up.
+        self.use_proof(possession).await?;
         self.use_once(claims, issuer, stale).await?;
         let person = Person {
             subject,
@@ -97,6 +101,7 @@ impl Facade {
             resource: &resource,
             scopes: &scopes,
             session: &secret(),
+            key,
         };
         self.issue(&issue, None).await
     }

@@ -49,16 +49,20 @@ pub(super) fn digest(held: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(held.as_bytes()))
 }
 
+/// The key for one purpose. The operator's secret may have any form and length.
+pub(super) fn key_for(purpose: &[u8], key: &SealKey) -> [u8; 32] {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis facade 1");
+    let secret = salt.extract(key.0.as_bytes());
+    let mut bytes = [0; 32];
+    let made = secret.expand(&[purpose], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
+    made.expect("HKDF gives as many bytes as its hash has");
+    bytes
+}
+
 impl Kept {
     pub(super) fn new(records: Arc<dyn Records>, key: &SealKey) -> Self {
-        // The operator's secret may have any form and length.
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis facade 1");
-        let secret = salt.extract(key.0.as_bytes());
-        let mut bytes = [0; 32];
-        let made = secret.expand(&[b"records"], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
-        made.expect("HKDF gives as many bytes as its hash has");
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("32 bytes are an AES-256 key");
-        Self { records, cipher }
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key_for(b"records", key));
+        Self { records, cipher: cipher.expect("32 bytes are an AES-256 key") }
     }
 
     /// The value of a key; one that does not open was sealed with another key, and is as good as none.

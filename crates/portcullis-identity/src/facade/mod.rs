@@ -1,8 +1,8 @@
 //! The gateway's own authorization server: for identity providers that cannot do what MCP clients need.
 //!
 //! Toward clients it is OAuth 2.1: metadata (RFC 8414), clients known by a document, by registration or to the operator,
-//! PKCE, resource indicators (RFC 8707), `iss` in every answer (RFC 9207), refresh tokens that rotate, client credentials
-//! and ID-JAG. Toward the identity provider it is one plain OpenID client. It is an issuer of its own and passes nothing
+//! PKCE, resource indicators (RFC 8707), `iss` in every answer (RFC 9207), refresh tokens that rotate, tokens that are bound
+//! to a key (RFC 9449), client credentials and ID-JAG. Toward the identity provider it is one plain OpenID client. It is an issuer of its own and passes nothing
 //! through: no token of the provider reaches a client, and no client's `state` the provider.
 //!
 //! The way of a login: `authorize.rs` checks what a client asks for and shows the consent page, `consent.rs` takes the
@@ -26,6 +26,7 @@ mod keys;
 mod metadata;
 mod pace;
 mod page;
+mod possession;
 mod profile;
 mod provider;
 mod refusal;
@@ -45,6 +46,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_model::{Records, ServerId};
 use tokio::runtime::Handle;
 
+use crate::dpop::Nonces;
 use crate::ended::{Ended, LONGEST_TOKEN};
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::issuer::Keys as IssuerKeys;
@@ -92,6 +94,7 @@ pub struct Facade {
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
     ended: Arc<Ended>,
+    nonces: Nonces,
     logins: Pace,
     registrations: Pace,
     assertions: Pace,
@@ -117,6 +120,7 @@ impl Facade {
         };
         Self {
             kept: Kept::new(records, &seal),
+            nonces: Nonces::by(&kept::key_for(b"nonces", &seal)),
             seal,
             keys: keys::Keys::default(),
             provider: Provider::new(settings.idp.clone(), outsides, runtime.clone()),

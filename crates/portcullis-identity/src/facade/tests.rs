@@ -5,6 +5,7 @@ mod documents;
 mod grants;
 mod login;
 mod profiles;
+mod proofs;
 mod scene;
 
 use base64::Engine as _;

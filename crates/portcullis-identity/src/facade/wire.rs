@@ -29,6 +29,8 @@ pub struct FacadeRequest<'a> {
     pub cookie: Option<&'a str>,
     /// The `Authorization` field.
     pub authorization: Option<&'a str>,
+    /// The `DPoP` field; empty, which is no proof, where it is there twice or no text.
+    pub proof: Option<&'a str>,
     /// The `Content-Type` field.
     pub content_type: Option<&'a str>,
     /// The body.

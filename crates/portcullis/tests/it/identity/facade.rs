@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{bearer, open_session, ping};
 use crate::harness::gateway::JSON;
 use crate::harness::http::Response;
-use crate::harness::idp::{Idp, PUBLIC, encode, sha256};
+use crate::harness::idp::{Idp, PUBLIC, Signer, encode, sha256};
 use crate::harness::pki::Authority;
 use crate::harness::secure::Front;
 use crate::harness::{Fake, Gateway, Modern, Upstream, until};
@@ -143,6 +143,45 @@ fn param(url: &str, name: &str) -> String {
     let pairs = url.split_once('?').unwrap().1.split('&');
     let mut values = pairs.filter_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     values.next().unwrap_or_else(|| panic!("no {name} in {url}")).to_owned()
+}
+
+#[tokio::test]
+async fn a_login_that_is_bound_to_a_key_is_of_use_with_that_key_alone() {
+    let scene = Scene::with(|config| config["identity"]["dpop"] = json!({"required": true})).await;
+    let (key, thief) = (Signer::new(), Signer::new());
+    let token_endpoint = format!("{PUBLIC}/as/token");
+    let proof = |key: &Signer| key.proof("", &token_endpoint, &json!({}));
+    let redeem = async |proofs: &[&str]| {
+        let code = param(&scene.back("editor", REDIRECT, "ada").await, "code");
+        let body = encoded(&[
+            ("grant_type", "authorization_code"),
+            ("client_id", "editor"),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+        ]);
+        let mut headers = vec![FORM];
+        headers.extend(proofs.iter().map(|proof| ("dpop", *proof)));
+        scene.gateway.send("POST", "/as/token", &headers, body.as_bytes()).await
+    };
+    // No key, and two, of which nobody knows which counts.
+    assert_eq!(redeem(&[]).await.json()["error"], "invalid_dpop_proof");
+    let two = [proof(&key), proof(&key)];
+    assert_eq!(redeem(&[&two[0], &two[1]]).await.json()["error"], "invalid_dpop_proof");
+    let tokens = redeem(&[&proof(&key)]).await.json();
+    assert_eq!(tokens["token_type"], "DPoP", "{tokens}");
+    let token = tokens["access_token"].as_str().unwrap();
+    let dpop = format!("DPoP {token}");
+    let call = async |authorization: &str, key: &Signer| {
+        let proof = key.proof(token, &format!("{PUBLIC}/mcp"), &json!({}));
+        let headers = [("authorization", authorization), ("dpop", proof.as_str())];
+        let arguments = json!({"name": "x__echo", "arguments": {"n": 1}});
+        Modern::new().request_with(&scene.gateway, "tools/call", arguments, &headers).await.status()
+    };
+    assert_eq!(call(&dpop, &key).await, 200);
+    assert_eq!(call(&dpop, &thief).await, 401);
+    assert_eq!(call(&bearer(token), &key).await, 401);
+    let document = scene.gateway.get("/.well-known/oauth-authorization-server/as").await.json();
+    assert!(document["dpop_signing_alg_values_supported"].as_array().is_some(), "{document}");
 }
 
 #[tokio::test]
