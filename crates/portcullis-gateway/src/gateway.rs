@@ -513,6 +513,24 @@ impl Gateway {
         }
     }
 
+    /// Takes up logins that ended in other processes with the same store; runs for as long as the gateway serves.
+    pub async fn look_after_logins(self: Arc<Self>) {
+        let mut said = None;
+        while !self.draining.is_cancelled() {
+            if let Some(facade) = self.facade.load_full() {
+                let heard = facade.hear_of_ends().await.err();
+                if let Some(reason) = heard.filter(|_| heard != said) {
+                    tracing::warn!(
+                        reason,
+                        "cannot hear of logins that ended elsewhere; their tokens last until they expire"
+                    );
+                }
+                said = heard;
+            }
+            tokio::time::sleep(Facade::BETWEEN_LOOKS).await;
+        }
+    }
+
     /// Looks after the evidence log, where there is one; runs for as long as the gateway serves.
     pub async fn look_after_evidence(self: Arc<Self>) {
         if let Some(evidence) = self.evidence.clone() {

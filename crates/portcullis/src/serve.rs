@@ -100,6 +100,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
     tokio::spawn(gateway.clone().look_after_records());
+    tokio::spawn(gateway.clone().look_after_logins());
     tokio::spawn(gateway.clone().look_after_evidence());
 
     let endpoint = banner::endpoint(&settings, address);

@@ -5,16 +5,18 @@
 
 use serde_json::{Value, json};
 
-use super::Facade;
 use super::client::{Client, Proof};
 use super::client_auth::{LONGEST_LIFE, is_audience};
 use super::kept::secret;
+use super::logout::Tokens;
 use super::profile::Profile;
-use super::provider::Person;
+use super::provider::{Login, Person};
 use super::refusal::Refusal;
 use super::token::{Issue, MACHINE};
 use super::wire::{FacadeAnswer, Params};
+use super::{Facade, now};
 use crate::dpop::Possession;
+use crate::ended::LONGEST_TOKEN;
 use crate::issuer::origin;
 use crate::jose::{Algorithm, Compact, Object};
 use crate::refused::Reason;
@@ -94,13 +96,17 @@ impl Facade {
             claims: self.provider.told(claims),
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: text("acr").map(str::to_owned),
+            // Of another provider nobody is told when it is over.
+            login: if *issuer == self.settings.idp.issuer { Login::of(claims) } else { Login::default() },
         };
+        let session = secret();
+        self.remember_login(&person.login, &Tokens::Of(session.clone()), now() + LONGEST_TOKEN).await?;
         let issue = Issue {
             person: &person,
             client_id: &client.id,
             resource: &resource,
             scopes: &scopes,
-            session: &secret(),
+            session: &session,
             key,
         };
         self.issue(&issue, None).await

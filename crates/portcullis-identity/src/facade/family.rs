@@ -113,7 +113,7 @@ impl Facade {
 
     /// Ends whatever the access tokens of a session came of.
     pub(super) async fn end_session(&self, session: &str) -> Result<(), Refusal> {
-        self.ended.end(session, now());
+        self.end_tokens(session).await?;
         // The session is the beginning of the key: see `session_of`.
         match self.kept.key_like(FAMILIES, session).await? {
             Some(key) => self.end_kept(&key).await,
@@ -121,8 +121,9 @@ impl Facade {
         }
     }
 
-    async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
-        self.ended.end(session_at(key), now());
+    /// Ends the family of a key, be it there by now or not.
+    pub(super) async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
+        self.end_tokens(session_at(key)).await?;
         self.kept.put(ENDED, key, &true, now() + WATCHED, Expected::Any).await?;
         self.kept.take::<Family>(FAMILIES, key).await?;
         Ok(())

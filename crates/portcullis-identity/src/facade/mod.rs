@@ -7,7 +7,7 @@
 //!
 //! The way of a login: `authorize.rs` checks what a client asks for and shows the consent page, `consent.rs` takes the
 //! answer and sends the browser to the provider, `callback.rs` takes it back and gives a code, `token.rs` turns that into
-//! tokens. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
+//! tokens; `logout.rs` ends them when the provider says so, and `ends.rs` tells other processes. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
 //! is behind it: that is what makes a proxy a confused deputy (MCP 2026-07-28, security best practices).
 //!
 //! No HTTP here: a [`FacadeRequest`] comes in and a [`FacadeAnswer`] goes out. What is kept is in `Records`, sealed
@@ -20,9 +20,11 @@ mod client;
 mod client_auth;
 mod consent;
 mod document;
+mod ends;
 mod family;
 mod kept;
 mod keys;
+mod logout;
 mod metadata;
 mod pace;
 mod page;
@@ -41,6 +43,7 @@ mod tests;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_model::{Records, ServerId};
@@ -94,6 +97,8 @@ pub struct Facade {
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
     ended: Arc<Ended>,
+    /// When it was last looked for what ended elsewhere.
+    heard: AtomicU64,
     nonces: Nonces,
     logins: Pace,
     registrations: Pace,
@@ -128,6 +133,7 @@ impl Facade {
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
             ended,
+            heard: AtomicU64::new(0),
             logins: Pace::new(2400, 60),
             registrations: Pace::new(120, 10),
             assertions: Pace::new(1200, 60),
@@ -175,6 +181,7 @@ impl Facade {
             ("GET", "/callback") => self.callback(request).await,
             ("POST", "/token") => self.token(request).await,
             ("POST", "/revoke") => self.revoke(request).await,
+            ("POST", "/backchannel-logout") => self.logout(request).await,
             ("POST", "/register") if self.settings.registration => self.register(request).await,
             _ if asks && metadata::is_at(request.path) => FacadeAnswer::document(&self.metadata()),
             _ => return None,

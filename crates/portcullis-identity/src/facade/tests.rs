@@ -4,6 +4,7 @@ mod attacks;
 mod documents;
 mod grants;
 mod login;
+mod logout;
 mod profiles;
 mod proofs;
 mod scene;

@@ -15,7 +15,7 @@ use super::family::{Family, session_of};
 use super::kept::{digest, secret};
 use super::metadata::JWT_BEARER;
 use super::possession;
-use super::provider::Person;
+use super::provider::{Login, Person};
 use super::refusal::Refusal;
 use super::wire::{FacadeAnswer, FacadeRequest, Params};
 use super::{CLIENTS, Facade, now, registration};
@@ -152,7 +152,9 @@ impl Facade {
         let reason = "the client may not call on its own behalf";
         let groups = groups.ok_or(Refusal::new(400, "unauthorized_client", reason))?;
         let subject = format!("{MACHINE}{}", client.id);
-        let person = Person { subject, groups, claims: serde_json::Map::new(), auth_time: None, acr: None };
+        let claims = serde_json::Map::new();
+        let login = Login::default();
+        let person = Person { subject, groups, claims, auth_time: None, acr: None, login };
         let issue = Issue {
             person: &person,
             client_id: &client.id,

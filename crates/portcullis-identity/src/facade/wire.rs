@@ -58,6 +58,11 @@ impl FacadeAnswer {
         Self { status, fields, body: value.to_string(), refused: None }.unkept()
     }
 
+    /// Done, and nothing to say.
+    pub(super) fn empty() -> Self {
+        Self { status: 200, ..Self::default() }.unkept()
+    }
+
     /// A public document, which may be kept for a while.
     pub(super) fn document(value: &Value) -> Self {
         let fields = vec![

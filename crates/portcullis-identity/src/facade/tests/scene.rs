@@ -208,7 +208,11 @@ impl Scene {
 
     /// Another process with the same settings and the same store.
     pub(super) fn replica(&self) -> Self {
-        Self::over(self.facade.settings().clone(), self.idp.clone(), self.records.clone())
+        self.replica_with(self.facade.settings().clone())
+    }
+
+    pub(super) fn replica_with(&self, settings: FacadeSettings) -> Self {
+        Self::over(settings, self.idp.clone(), self.records.clone())
     }
 
     pub(super) fn idp<T>(&self, act: impl FnOnce(&mut Idp) -> T) -> T {

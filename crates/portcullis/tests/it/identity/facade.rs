@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{bearer, open_session, ping};
 use crate::harness::gateway::JSON;
 use crate::harness::http::Response;
-use crate::harness::idp::{Idp, PUBLIC, Signer, encode, sha256};
+use crate::harness::idp::{Idp, PUBLIC, Signer, encode, now, sha256};
 use crate::harness::pki::Authority;
 use crate::harness::secure::Front;
 use crate::harness::{Fake, Gateway, Modern, Upstream, until};
@@ -241,6 +241,65 @@ async fn a_code_that_is_used_twice_ends_the_login_and_its_streams() {
     scene.gateway.logged("the code was used before").await;
     // Somebody else's login goes on.
     assert_eq!(scene.call(scene.tokens("bob").await["access_token"].as_str().unwrap()).await, 200);
+}
+
+#[tokio::test]
+async fn a_login_that_the_provider_ends_is_over_with_its_streams() {
+    let scene = Scene::new().await;
+    let tokens = [scene.tokens("ada").await, scene.tokens("bob").await];
+    let [ada, bob] = tokens.map(|tokens| tokens["access_token"].as_str().unwrap().to_owned());
+    let session = open_session(&scene.gateway, &ada).await;
+    let more = [("mcp-session-id", session.as_str())];
+    let mut stream = super::streams::get(&scene.gateway, "/mcp", &ada, &more).await;
+    let header = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "k1"});
+    let claims = json!({
+        "iss": scene.idp.issuer, "aud": "gateway", "sub": "ada", "iat": now(), "exp": now() + 120, "jti": "1",
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let forged = Signer::new().sign(&header, &claims);
+    let end = async |token: &str| scene.form("/as/backchannel-logout", &[("logout_token", token)]).await;
+    assert_eq!(end(&forged).await.status(), 400);
+    scene.gateway.logged("not signed by the identity provider").await;
+    assert_eq!(scene.call(&ada).await, 200);
+    let over = end(&scene.idp.sign(&header, &claims)).await;
+    assert_eq!((over.status(), over.header("cache-control")), (200, Some("no-store")));
+    super::streams::rest(&mut stream).await;
+    assert_eq!((scene.call(&ada).await, scene.call(&bob).await), (401, 200));
+}
+
+#[tokio::test]
+async fn a_login_that_ends_at_one_gateway_ends_at_all_that_share_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = json!({"kind": "sqlite", "path": folder.path().join("shared.db")});
+    let scene = Scene::with(|config| {
+        config["store"] = store;
+        config["identity"]["facade"]["key"] = json!({"env": "PATH"});
+    })
+    .await;
+    let other = Gateway::start(&scene.config);
+    let call = async |gateway: &Gateway, token: &str| {
+        let authorization = bearer(token);
+        let headers = [("authorization", authorization.as_str())];
+        Modern::new().request_with(gateway, "tools/list", json!({}), &headers).await.status()
+    };
+    let (ada, bob) = (scene.tokens("ada").await, scene.tokens("bob").await);
+    let token = |tokens: &Value| tokens["access_token"].as_str().unwrap().to_owned();
+    assert_eq!((call(&other, &token(&ada)).await, call(&other, &token(&bob)).await), (200, 200));
+    let session = open_session(&other, &token(&ada)).await;
+    let more = [("mcp-session-id", session.as_str())];
+    let mut stream = super::streams::get(&other, "/mcp", &token(&ada), &more).await;
+    let params = [("client_id", "editor"), ("token", ada["refresh_token"].as_str().unwrap())];
+    let began = std::time::Instant::now();
+    assert_eq!(scene.form("/as/revoke", &params).await.status(), 200);
+    super::streams::rest(&mut stream).await;
+    until("the end elsewhere", async || call(&other, &token(&ada)).await == 401).await;
+    // Five seconds are promised.
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(call(&other, &token(&bob)).await, 200);
+    // A gateway that starts later knows it as well.
+    let third = Gateway::start(&scene.config);
+    until("the end at a new one", async || call(&third, &token(&ada)).await == 401).await;
+    assert_eq!(call(&third, &token(&bob)).await, 200);
 }
 
 #[tokio::test]
