@@ -424,6 +424,7 @@ fn limits(limits: &Limits) -> Value {
         "json_depth": limits.json_depth,
         "batch": limits.batch,
         "connections": limits.connections,
+        "connections_per_principal": limits.connections_per_principal,
         "concurrent_calls": limits.concurrent_calls,
         "concurrent_per_client": limits.concurrent_per_client,
         "replay_bytes": limits.replay_bytes,

@@ -201,6 +201,10 @@ pub(crate) struct Limits {
     /// Open client connections.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
     pub(crate) connections: Option<usize>,
+    /// The same for one principal. A connection is of whoever made the last request on it; callers without a credential are
+    /// not told apart.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
+    pub(crate) connections_per_principal: Option<usize>,
     /// Calls in flight in the whole process.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
     pub(crate) concurrent_calls: Option<usize>,

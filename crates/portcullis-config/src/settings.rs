@@ -387,6 +387,8 @@ pub struct Limits {
     pub batch: usize,
     /// Open client connections.
     pub connections: usize,
+    /// The same for one principal.
+    pub connections_per_principal: usize,
     /// Calls in flight in the whole process.
     pub concurrent_calls: usize,
     /// Calls in flight for one client.
@@ -432,6 +434,7 @@ impl Default for Limits {
             json_depth: 64,
             batch: 50,
             connections: 10_000,
+            connections_per_principal: 1000,
             concurrent_calls: 1024,
             concurrent_per_client: 128,
             replay_bytes: 64 << 20,

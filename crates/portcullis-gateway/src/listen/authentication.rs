@@ -51,19 +51,26 @@ pub(super) async fn authenticate(
         if shut_out {
             return Err(Box::new(refuse(context, endpoint, form, None, &Refused::Missing)));
         }
-        return Ok(context.clone());
+        return held(context, context.clone());
     };
     let mut scheme = None;
     match present(context, endpoint, form, head, value, &mut scheme).await {
-        Ok(context) => {
+        Ok(made) => {
             gateway.accepted.add(1);
-            Ok(context)
+            held(context, made)
         }
         Err(refused) => {
             crate::identity::refused(gateway.metrics(), &refused);
             Err(Box::new(refuse(context, endpoint, form, scheme, &refused)))
         }
     }
+}
+
+/// Whoever makes a request, if one more connection may be theirs.
+fn held(connection: &Context, who: Arc<Context>) -> Result<Arc<Context>, Box<Response<Body>>> {
+    let held = connection.hold(&who);
+    held.map_err(|refusal| Box::new(response::refusal(Era::Modern, None, &refusal)))?;
+    Ok(who)
 }
 
 async fn present(

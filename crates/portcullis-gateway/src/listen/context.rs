@@ -1,7 +1,7 @@
 //! What is known of a client before it has said anything, its connection; and, with that, who makes a request.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderName;
 use portcullis_identity::outbound::SubjectToken;
@@ -12,6 +12,7 @@ use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
+use tokio_util::sync::CancellationToken;
 
 use super::fields::Fields;
 use super::shown::Shown;
@@ -44,6 +45,16 @@ pub(crate) struct Context {
     pub(crate) subject: Option<Arc<SubjectToken>>,
     /// Of a connection: who made the last request on it that said so itself.
     familiar: Option<Arc<Familiar<Arc<Made>>>>,
+    /// Of a connection: for whom it is counted.
+    held: Option<Arc<Held>>,
+}
+
+/// For whom a connection is counted: whoever made the last request on it. Behind a proxy that changes.
+#[derive(Default)]
+struct Held {
+    by: Mutex<Option<(Arc<str>, Place)>>,
+    /// It is to be closed after the answer.
+    over: CancellationToken,
 }
 
 /// What a request with a credential was for, and what was made of it.
@@ -64,7 +75,7 @@ impl Context {
         let conversation: Arc<str> = principal.to_string().into();
         let share =
             if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
-        let familiar = Some(Arc::default());
+        let (familiar, held) = (Some(Arc::default()), Some(Arc::default()));
         Self {
             gateway,
             worker,
@@ -76,6 +87,7 @@ impl Context {
             verified: None,
             subject: None,
             familiar,
+            held,
         }
     }
 
@@ -84,7 +96,47 @@ impl Context {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
         let share = self.gateway.shares.of(&conversation);
         let verified = Some(verified);
-        Self { principal, conversation, share, verified, subject, familiar: None, ..self.clone() }
+        let (familiar, held) = (None, None);
+        Self { principal, conversation, share, verified, subject, familiar, held, ..self.clone() }
+    }
+
+    /// Counts the connection for whoever makes a request on it.
+    ///
+    /// # Errors
+    /// They have as many as they may. One that was nobody's yet is closed after the answer.
+    pub(super) fn hold(&self, who: &Self) -> Result<(), Refusal> {
+        let Some(held) = self.held.as_ref().filter(|_| !who.principal.is_anonymous()) else { return Ok(()) };
+        let mut by = held.by.lock().unwrap_or_else(PoisonError::into_inner);
+        if by.as_ref().is_some_and(|(by, _)| *by == who.conversation) {
+            return Ok(());
+        }
+        let most = self.gateway.env.limits().connections_per_principal;
+        if let Some(place) = Place::take(&who.share.connections, most) {
+            *by = Some((who.conversation.clone(), place));
+            return Ok(());
+        }
+        if by.is_none() {
+            held.over.cancel();
+        }
+        let message =
+            format!("you have {most} connections open (limits.connections_per_principal); close some");
+        Err(Refusal::new(ErrorKind::TooManyRequests, message))
+    }
+
+    /// Whether the connection is to be closed after the answer that is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.over.is_cancelled())
+    }
+
+    /// Ends when the connection is to be closed.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<> {
+        let over = self.held.as_ref().map(|held| held.over.clone());
+        async move {
+            match over {
+                Some(over) => over.cancelled().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// The connection with whoever showed the very same credential at the same endpoint before, while that counts.
