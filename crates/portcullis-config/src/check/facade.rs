@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::http::{is_host, is_loopback};
-use super::identity::asked;
+use super::identity::{asked, issuer_url};
 use crate::node::Path;
 use crate::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, Tenants, raw};
 
@@ -77,10 +77,7 @@ pub(super) fn facade(
 }
 
 fn idp(check: &mut Check<'_>, path: &Path, raw: &raw::FacadeIdp) -> Option<FacadeIdp> {
-    asked(check, &path.key("issuer"), &raw.issuer);
-    if raw.issuer.contains('?') {
-        check.error(&path.key("issuer"), "has a query, which no issuer has; remove it");
-    }
+    issuer_url(check, &path.key("issuer"), &raw.issuer);
     if raw.client_secret.is_some() && raw.client_key.is_some() {
         check.error(&path.key("client_key"), "there is `client_secret` as well; keep one of the two");
     }
