@@ -122,7 +122,7 @@ fn misplaced(check: &mut Check<'_>, path: &Path, raw: &Raw) {
             raw.audience.is_some(),
             &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Assertion],
         ),
-        ("resource", raw.resource.is_some(), UNTIL_OAUTH),
+        ("resource", raw.resource.is_some(), TOKENS),
         ("flavor", raw.flavor.is_some(), &[K::TokenExchange]),
         ("mode", raw.mode.is_some(), &[K::TokenExchange]),
         ("actor_token", raw.actor_token.is_some(), &[K::TokenExchange]),

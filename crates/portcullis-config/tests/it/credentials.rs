@@ -104,6 +104,26 @@ fn refuses_what_would_send_a_secret_astray_or_means_nothing() {
         "servers: { x: { url: https://h/mcp, headers: { Authorization: { env: HOME } }, credentials: { kind: oauth } } }",
         "keep one of the two",
     );
+    for (resource, good) in [
+        ("https://h/a", true),
+        ("https://h/a/", true),
+        ("https://h", true),
+        ("https://h/a/b", true),
+        ("https://h/a/bc", false),
+        ("https://h/c", false),
+        ("https://other/a", false),
+        ("https:", false),
+        ("", false),
+    ] {
+        let text = format!(
+            "servers: {{ x: {{ url: https://h/a/b, credentials: {{ kind: oauth, resource: '{resource}' }} }} }}"
+        );
+        if good {
+            assert!(crate::yaml(&text, &env(&[])).is_ok(), "{resource}");
+        } else {
+            refuses(&text, "the beginning of the server's URL");
+        }
+    }
     refuses("vault: { key: short }", "not 32 bytes in base64 or hex");
 }
 
