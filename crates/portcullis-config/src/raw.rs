@@ -154,6 +154,9 @@ pub(crate) enum Store {
         /// The file that holds its URL, in place of the variable.
         #[serde(default)]
         url_file: Option<String>,
+        /// Where the Vault of `secrets.vault` keeps its URL: `MOUNT/PATH#FIELD`.
+        #[serde(default)]
+        url_vault: Option<String>,
         /// PEM file with the authorities to trust instead of those of the system.
         #[serde(default)]
         ca: Option<String>,

@@ -13,6 +13,7 @@ mod guard;
 mod oversight;
 mod policy;
 mod reload;
+mod secrets;
 mod serve;
 mod servers;
 mod stdout;

@@ -14,8 +14,8 @@ use portcullis_config::{Overrides, Settings, Store};
 use portcullis_model::Records;
 
 use crate::Usage;
-use crate::config::load;
 use crate::policy::with_store;
+use crate::secrets::Secrets;
 
 pub(crate) use approval::run as approval;
 pub(crate) use definitions::run as definitions;
@@ -44,7 +44,7 @@ fn change<T>(
 }
 
 fn settings(config: &Path) -> anyhow::Result<Settings> {
-    let settings = load(config, &Overrides::default())?.settings;
+    let settings = Secrets::load(config, &Overrides::default())?.0.settings;
     if settings.store == Store::Memory {
         let message = "the store is in memory, where only the gateway itself can reach it; set `store: { kind: sqlite }` or \
                        `postgres`";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{Audit, Loaded, Overrides, ProcessEnvironment, Settings};
+use portcullis_config::{Audit, Loaded, Overrides, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
 use portcullis_telemetry::LogHandle;
@@ -14,6 +14,7 @@ use crate::chronicle::Chronicle;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
+use crate::secrets::{NotLoaded, Secrets};
 use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
@@ -25,6 +26,8 @@ pub(crate) struct Source {
     pub overrides: Overrides,
     /// The configuration, and what it names.
     pub files: Files,
+    /// What a Vault keeps of it.
+    pub secrets: Secrets,
 }
 
 /// A configuration that did not come into force; why, was said in the log.
@@ -68,10 +71,14 @@ impl Reloader {
             };
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
-            if asked || changed {
+            let renewed = match &mut self.source {
+                Some(source) => source.secrets.have_changed().await,
+                None => false,
+            };
+            if asked || changed || renewed {
                 let before = self.settings.clone();
                 let trigger = if asked { Trigger::Hangup } else { Trigger::File };
-                match self.reload() {
+                match self.reload().await {
                     Ok(true) => self.chronicle.took_up(&before, &self.settings, trigger.as_str()).await,
                     Ok(false) => {}
                     Err(NotTakenUp) => self.chronicle.did_not_take_up(trigger.as_str()).await,
@@ -85,14 +92,17 @@ impl Reloader {
     }
 
     /// Whether there was something to take up.
-    fn reload(&mut self) -> Result<bool, NotTakenUp> {
+    async fn reload(&mut self) -> Result<bool, NotTakenUp> {
         let Some(source) = &mut self.source else { return Ok(false) };
-        let loaded = portcullis_config::load(&source.config, &ProcessEnvironment, &source.overrides);
-        let Loaded { settings, warnings, files } = match loaded {
+        let loaded = source.secrets.read(&source.config, &source.overrides).await;
+        let Loaded { settings, warnings, files, .. } = match loaded {
             Ok(loaded) => loaded,
-            Err(problems) => {
-                for problem in &problems.0 {
-                    tracing::error!("{problem}");
+            Err(why) => {
+                match why {
+                    NotLoaded::Problems(problems) => {
+                        problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+                    }
+                    NotLoaded::Vault(why) => tracing::error!("secrets.vault: {why}"),
                 }
                 tracing::error!("the configuration was not taken up; the old one stays in force");
                 return Err(NotTakenUp);

@@ -19,12 +19,12 @@ use crate::Usage;
 use crate::args;
 use crate::banner;
 use crate::chronicle::Chronicle;
-use crate::config::load;
 use crate::evidence;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
 use crate::reload::{Reloader, Source};
+use crate::secrets::Secrets;
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
@@ -48,7 +48,7 @@ pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
 pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
     let overrides = serve.overrides.overrides();
     let mut files = Files::look_at([serve.config.clone()]);
-    let loaded = load(&serve.config, &overrides)?;
+    let (loaded, secrets) = Secrets::load(&serve.config, &overrides)?;
     files.become_these(loaded.files.iter().cloned());
     if serve.check {
         // What a value means to others, and what a file holds, only their use shows.
@@ -59,7 +59,7 @@ pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    run(loaded, Some(Source { config: serve.config.clone(), overrides, files }))
+    run(loaded, Some(Source { config: serve.config.clone(), overrides, files, secrets }))
 }
 
 fn run(loaded: Loaded, source: Option<Source>) -> anyhow::Result<ExitCode> {

@@ -31,7 +31,7 @@ pub(super) fn facade(
         Some(key) => {
             let path = path.key("key");
             let key = check.secret(&path, "key", key)?;
-            if key.expose().len() < SHORTEST_KEY {
+            if key.is_read() && key.expose().len() < SHORTEST_KEY {
                 let message = "is shorter than 32 characters; `openssl rand -base64 32` makes a good one";
                 check.error(&path, message);
             }
@@ -150,7 +150,7 @@ fn client(check: &mut Check<'_>, path: &Path, id: &str, raw: &raw::FacadeClient)
         Some(secret) => Some(check.secret(&path.key("secret"), "secret", secret)?),
         None => None,
     };
-    if secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
+    if secret.as_ref().is_some_and(|secret| secret.is_read() && secret.expose().len() < SHORTEST_SECRET) {
         let message = "is shorter than 24 characters, which somebody could guess; `openssl rand -base64 24` makes a good one";
         check.error(&path.key("secret"), message);
     }

@@ -132,7 +132,7 @@ fn login(check: &mut Check<'_>, path: &Path, raw: &raw::Login, scopes: &[String]
     asked(check, &path.key("issuer"), &raw.issuer);
     let auth = match &raw.client_secret {
         Some(secret) => {
-            OauthClientAuth::Basic(check.secret(&path.key("client_secret"), "client_secret", secret)?)
+            OauthClientAuth::Basic(check.kept_secret(&path.key("client_secret"), "client_secret", secret)?)
         }
         None => OauthClientAuth::Public,
     };
