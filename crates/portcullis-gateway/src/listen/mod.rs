@@ -23,6 +23,7 @@ mod legacy;
 mod listening;
 mod metadata;
 mod modern;
+mod openapi;
 mod ops;
 mod processors;
 mod readers;

@@ -27,7 +27,9 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
-use super::{audit, batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::{
+    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, sse, standalone,
+};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 use crate::record::Where;
@@ -38,6 +40,7 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/healthz", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
+    ("/api/openapi.json", &["GET"]),
     ("/mcp", &["POST", "GET", "DELETE"]),
     ("/mcp/s/{server}", &["POST", "GET", "DELETE"]),
     ("/sse", &["GET"]),
@@ -165,6 +168,7 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => {
             ops::ready(&context.gateway, readers::check(context, head).await.is_ok())
         }
+        (&HttpMethod::GET | &HttpMethod::HEAD, "/api/openapi.json") => openapi::document(),
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
             match readers::check(context, head).await {
                 Ok(()) => ops::metrics(&context.gateway),
