@@ -28,6 +28,7 @@ use portcullis_telemetry::trace::TraceContext;
 
 pub(crate) use question::{OpenQuestions, Question};
 
+use crate::admit::Recognised;
 use crate::record::Entry;
 
 /// What the client connected to.
@@ -56,6 +57,8 @@ pub struct Caller {
     pub conversation: Arc<str>,
     /// How many calls this client has under way: per session, or per connection where there are none.
     pub under_way: Arc<AtomicUsize>,
+    /// Whom the policies take it for.
+    pub(crate) recognised: Arc<Recognised>,
 }
 
 /// Which worker thread serves the call: connections to servers are pooled per worker.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fields::Fields;
 use super::shown::Shown;
-use crate::admit::{Place, Share};
+use crate::admit::{Place, Recognised, Share};
 use crate::call::{Caller, Endpoint, Refusal, Worker};
 use crate::gateway::Gateway;
 use crate::identity::Form;
@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) conversation: Arc<str>,
     /// What it holds: for each principal, or for each connection where nobody knows whose it is.
     pub(crate) share: Share,
+    /// Whom the policies take it for.
+    pub(crate) recognised: Arc<Recognised>,
     /// The client certificate of the connection.
     pub(crate) shown: Option<Arc<Shown>>,
     /// The token or key that the request was made with.
@@ -83,6 +85,7 @@ impl Context {
             peer,
             conversation,
             share,
+            recognised: Arc::default(),
             shown,
             verified: None,
             subject: None,
@@ -96,8 +99,8 @@ impl Context {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
         let share = self.gateway.shares.of(&conversation);
         let verified = Some(verified);
-        let (familiar, held) = (None, None);
-        Self { principal, conversation, share, verified, subject, familiar, held, ..self.clone() }
+        let (familiar, held, recognised) = (None, None, Arc::default());
+        Self { principal, conversation, share, recognised, verified, subject, familiar, held, ..self.clone() }
     }
 
     /// Counts the connection for whoever makes a request on it.
@@ -174,7 +177,8 @@ impl Context {
             return opened.clone();
         }
         let (principal, subject) = (self.principal.clone(), self.subject.clone());
-        Arc::new(Caller { principal, subject, peer: self.peer, ..Caller::clone(opened) })
+        let recognised = self.recognised.clone();
+        Arc::new(Caller { principal, subject, peer: self.peer, recognised, ..Caller::clone(opened) })
     }
 
     /// Ends when the credential that the request was made with does not count any more, or its holder is stopped; what was asked for with it and
@@ -207,6 +211,7 @@ impl Context {
             caps: ClientCaps::NONE,
             conversation: self.conversation.clone(),
             under_way: self.share.calls.clone(),
+            recognised: self.recognised.clone(),
         })
     }
 

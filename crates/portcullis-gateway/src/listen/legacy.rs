@@ -129,6 +129,7 @@ pub(super) async fn open_session(
         caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),
         conversation: id.clone(),
         under_way: if known { context.share.calls.clone() } else { Arc::default() },
+        recognised: context.recognised.clone(),
     });
     let mut open = Open::new(call(context, (&endpoint, &caller, wire.is_some()), None, request).into());
     let established = establish(context, endpoint, (id, caller), place, wire).await;

@@ -98,6 +98,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         caps: ClientCaps::read(&capabilities),
         conversation: context.conversation.clone(),
         under_way: context.share.calls.clone(),
+        recognised: context.recognised.clone(),
     };
     let mirrored = (request.method == Method::ToolsCall).then(|| fields.with_prefix(header::PARAM_PREFIX));
     Ok(Call {

@@ -317,7 +317,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     if let Endpoint::Server(id) = endpoint
         && (context.gateway.servers.load().find(id.as_str()).is_none()
-            || !context.gateway.gate.shows(&context.principal, context.peer, id))
+            || !context.gateway.gate.shows((&context.principal, &context.recognised), context.peer, id))
     {
         return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
     }

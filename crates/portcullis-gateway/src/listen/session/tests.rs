@@ -19,6 +19,7 @@ fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
         caps: ClientCaps::NONE,
         conversation: id.into(),
         under_way: Arc::default(),
+        recognised: Arc::default(),
     };
     Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller), replay))
 }
