@@ -161,6 +161,9 @@ fn refuse(
         }
     };
     let mut answer = response::refusal(Era::Modern, None, &Refusal::new(kind, message));
+    if *refused != Refused::Missing {
+        response::of_credential(&mut answer, refused.to_string());
+    }
     if !takes_tokens || *refused == Refused::Unavailable {
         return answer;
     }

@@ -131,9 +131,12 @@ pub(super) async fn post(
 
 /// Puts an answer on record that refuses a request which became no call. All others are already.
 async fn on_record(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
-    let Some(Unrecorded { kind, principal }) = answer.extensions_mut().remove() else { return answer };
+    let Some(Unrecorded { kind, principal, credential }) = answer.extensions_mut().remove() else {
+        return answer;
+    };
     let Some(evidence) = &context.gateway.evidence else { return answer };
-    let place = Where { path: Some(&head.path), http_method: Some(head.method.as_str()) };
+    let (path, http_method) = (Some(head.path.as_str()), Some(head.method.as_str()));
+    let place = Where { path, http_method, credential: credential.as_deref() };
     let principal = principal.as_ref().unwrap_or(&context.principal);
     match evidence.denied(kind, principal, context.peer, place).await {
         Ok(()) => answer,

@@ -33,6 +33,8 @@ pub struct Evidence {
 pub(crate) struct Where<'a> {
     pub(crate) path: Option<&'a str>,
     pub(crate) http_method: Option<&'a str>,
+    /// What was wrong with a credential, in words of ours.
+    pub(crate) credential: Option<&'a str>,
 }
 
 impl Evidence {
@@ -121,6 +123,7 @@ impl Evidence {
         event.who = written::of_principal(self, principal, peer);
         event.request.endpoint = place.path.map(written::path);
         event.detail.extend(place.http_method.map(|method| ("http".to_owned(), written::shortened(method))));
+        event.detail.extend(place.credential.map(|why| ("credential".to_owned(), why.to_owned())));
         event.decision.verdict = Some("refused".to_owned());
         event.decision.reasons = vec![reason.to_owned()];
         event.result.status = Some("refused".to_owned());
