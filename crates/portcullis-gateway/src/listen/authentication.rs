@@ -41,7 +41,11 @@ pub(super) async fn authenticate(
             if listener.ip().is_loopback() { settings.identity.anonymous } else { Anonymous::Deny };
         (settings.identity.takes_tokens(), anonymous)
     };
-    let value = takes_tokens.then(|| head.fields.get(&AUTHORIZATION)).flatten();
+    let (value, again) = {
+        let name = AUTHORIZATION;
+        let mut shown = head.fields.all(&name).filter(|_| takes_tokens);
+        (shown.next(), shown.next().is_some())
+    };
     let Some(value) = value.or_else(|| takes_tokens.then(|| in_query(head)).flatten()) else {
         let shut_out = if context.principal.is_anonymous() {
             anonymous == Anonymous::Deny
@@ -54,7 +58,7 @@ pub(super) async fn authenticate(
         return held(context, context.clone());
     };
     let mut scheme = None;
-    match present(context, endpoint, form, head, value, &mut scheme).await {
+    match present(context, (endpoint, form), head, (value, again), &mut scheme).await {
         Ok(made) => {
             gateway.accepted.add(1);
             held(context, made)
@@ -75,10 +79,9 @@ fn held(connection: &Context, who: Arc<Context>) -> Result<Arc<Context>, Box<Res
 
 async fn present(
     context: &Arc<Context>,
-    endpoint: &Endpoint,
-    form: Form,
+    (endpoint, form): (&Endpoint, Form),
     head: &Head,
-    value: &[u8],
+    (value, again): (&[u8], bool),
     scheme: &mut Option<Scheme>,
 ) -> Result<Arc<Context>, Refused> {
     if in_query(head).is_some() {
@@ -86,7 +89,7 @@ async fn present(
             "a token belongs into the header `Authorization`, never into the URL",
         ));
     }
-    if head.fields.all(&AUTHORIZATION).nth(1).is_some() {
+    if again {
         return Err(Refused::Malformed("`Authorization` is there twice"));
     }
     if let Some(known) = context.recall(endpoint, form, value) {
