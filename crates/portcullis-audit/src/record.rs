@@ -37,11 +37,6 @@ pub struct Record {
 #[error("not a record: {0}")]
 pub struct InvalidRecord(String);
 
-/// The bytes of an event without its place.
-pub(crate) fn body(event: &Event) -> Vec<u8> {
-    serde_json::to_vec(event).expect("an event has no map but with texts for keys")
-}
-
 /// The bytes of a record. `log` is written as JSON already.
 pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(body.len() + log.len() + 128);
