@@ -29,7 +29,7 @@ fn start_in(folder: TempDir, mode: &str, rest: &Value) -> Gateway {
 }
 
 /// The events that are on the disk now, as JSON, in their order; none is left out.
-fn events(gateway: &Gateway) -> Vec<Value> {
+pub(crate) fn events(gateway: &Gateway) -> Vec<Value> {
     events_in(&gateway.folder().join("audit"))
 }
 
@@ -50,7 +50,12 @@ fn events_in(folder: &Path) -> Vec<Value> {
 }
 
 /// Waits until there are such events, and returns them.
-async fn until(gateway: &Gateway, what: &str, count: usize, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(crate) async fn until(
+    gateway: &Gateway,
+    what: &str,
+    count: usize,
+    is: impl Fn(&Value) -> bool,
+) -> Vec<Value> {
     within(what, async {
         loop {
             let found: Vec<_> = events(gateway).into_iter().filter(&is).collect();
