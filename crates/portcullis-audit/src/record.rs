@@ -43,9 +43,11 @@ pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8]) -> Ve
     record.extend_from_slice(b"{\"chain\":{\"log\":");
     record.extend_from_slice(log.as_bytes());
     record.extend_from_slice(b",\"prev\":\"");
-    record.extend_from_slice(prev.map(|hash| hex(hash)).unwrap_or_default().as_bytes());
+    if let Some(prev) = prev {
+        record.extend_from_slice(hex(prev).as_bytes());
+    }
     record.extend_from_slice(b"\",\"seq\":");
-    record.extend_from_slice(seq.to_string().as_bytes());
+    record.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
     record.extend_from_slice(b"},");
     // The body's own brace is left out.
     record.extend_from_slice(&body[1..]);

@@ -21,11 +21,9 @@ pub(super) fn length(entry: &Entry) -> usize {
 pub(super) fn write(entry: &Entry, into: &mut Vec<u8>) -> Result<(), Unavailable> {
     let payload = entry.payload.as_deref().unwrap_or_default();
     let too_large = |_| Unavailable(format!("event {} is larger than 4 GiB", entry.seq));
-    let lengths = [
-        u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes(),
-        u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes(),
-    ]
-    .concat();
+    let mut lengths = [0; 8];
+    lengths[..4].copy_from_slice(&u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes());
+    lengths[4..].copy_from_slice(&u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes());
     into.extend_from_slice(&lengths);
     let leaf = entry.leaf.unwrap_or_else(|| merkle::leaf(&entry.record));
     into.extend_from_slice(&check(entry.seq, &lengths, &leaf, payload));
