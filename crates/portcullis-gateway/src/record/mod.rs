@@ -7,6 +7,7 @@
 mod alarm;
 mod entry;
 mod evidence;
+mod names;
 mod questioning;
 mod throttle;
 mod written;

@@ -29,7 +29,7 @@ fn start_in(folder: TempDir, mode: &str, rest: &Value) -> Gateway {
 }
 
 /// The events that are on the disk now, as JSON, in their order; none is left out.
-fn events(gateway: &Gateway) -> Vec<Value> {
+pub(crate) fn events(gateway: &Gateway) -> Vec<Value> {
     events_in(&gateway.folder().join("audit"))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{bearer, open_session, ping};
+use crate::evidence;
 use crate::harness::gateway::JSON;
 use crate::harness::http::Response;
 use crate::harness::idp::{Idp, PUBLIC, Signer, encode, now, sha256};
@@ -186,7 +187,7 @@ async fn a_login_that_is_bound_to_a_key_is_of_use_with_that_key_alone() {
 
 #[tokio::test]
 async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_asked_no_more() {
-    let scene = Scene::new().await;
+    let scene = Scene::with(|config| config["audit"] = json!({"node": "gw"})).await;
     let bare = scene.gateway.post("/mcp", "{}").await;
     assert_eq!(bare.status(), 401);
     let challenge = bare.header("www-authenticate").unwrap();
@@ -223,6 +224,13 @@ async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_as
     assert_eq!(scene.call(renewed["access_token"].as_str().unwrap()).await, 200);
     let log = scene.gateway.log();
     assert!(!log.contains(token) && !log.contains(refresh), "no token is in the log");
+    let issued = |event: &Value| {
+        event["kind"] == "login" && event["detail"]["step"] == "/token" && event["detail"]["status"] == "200"
+    };
+    let all = evidence::until(&scene.gateway, "what was issued", 2, issued).await;
+    assert_eq!(all.len(), 2, "the first token, and the one for its refresh token: {all:?}");
+    let all = json!(evidence::events(&scene.gateway)).to_string();
+    assert!(!all.contains(token) && !all.contains(refresh) && !all.contains("#ada"), "nor in the evidence");
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! What waits to be written.
+//!
+//! Whoever has an event puts it here and goes on; the thread that writes takes all of it at once. It is woken only when it
+//! waits for something to do: not for each event, which would cost more than writing it. In normal mode it lets events
+//! gather for a while, and sleeps meanwhile.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Ask, Item};
+
+/// Bytes that are not left to gather any longer.
+const ENOUGH: usize = 4 << 20;
+
+/// What was put here since it was last taken.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) items: Vec<Item>,
+    pub(super) asks: Vec<Ask>,
+    /// When the first of the items came.
+    pub(super) since: Option<Instant>,
+    bytes: usize,
+    idle: bool,
+    closed: bool,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// For the thread that writes.
+    wanted: Condvar,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an event here; given back when nobody writes any more.
+    pub(super) fn put(&self, item: Item) -> Result<(), Item> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(item);
+        }
+        waiting.bytes += item.bytes();
+        waiting.since.get_or_insert_with(Instant::now);
+        waiting.items.push(item);
+        let wake = std::mem::take(&mut waiting.idle) || waiting.bytes >= ENOUGH;
+        drop(waiting);
+        if wake {
+            self.wanted.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Asks for something, once all is written that was put here before.
+    pub(super) fn ask(&self, ask: Ask) {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return;
+        }
+        waiting.asks.push(ask);
+        waiting.idle = false;
+        drop(waiting);
+        self.wanted.notify_one();
+    }
+
+    /// Nothing is taken from now on.
+    pub(super) fn close(&self) {
+        self.waiting().closed = true;
+    }
+
+    /// Waits for something, lets events gather for so long, and takes what there is; nothing when the time is up.
+    /// `room` is an empty list that was filled before.
+    pub(super) fn take(&self, until: Instant, linger: Duration, room: Vec<Item>) -> Waiting {
+        let mut waiting = self.waiting();
+        while waiting.items.is_empty() && waiting.asks.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            waiting.idle = true;
+            waiting = self.wanted.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        waiting.idle = false;
+        if !linger.is_zero() && !waiting.items.is_empty() {
+            let more = |waiting: &mut Waiting| waiting.asks.is_empty() && waiting.bytes < ENOUGH;
+            let waited = self.wanted.wait_timeout_while(waiting, linger, more);
+            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let taken = Waiting { closed: waiting.closed, items: room, ..Waiting::default() };
+        std::mem::replace(&mut *waiting, taken)
+    }
+}
