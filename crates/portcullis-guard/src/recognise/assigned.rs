@@ -28,26 +28,14 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     // `var apiToken string = …`
     let name = name.strip_suffix(" string").unwrap_or(name);
     let topics = words.of(name);
-    let compact: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    let is_count = [
-        "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
-        "file", "path", "limit",
-    ]
-    .iter()
-    .any(|word| last.eq_ignore_ascii_case(word));
-    if is_count && !topics.has(Topics::VENDOR) {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| ends_with(name, suffix));
+    if !topics.has(Topics::VENDOR) && is_count(name) {
         return Announced::Nothing;
     }
-    if topics.has(Topics::PASSWORD)
-        || compact.ends_with("password")
-        || compact.ends_with("passwd")
-        || compact.ends_with("pwd")
-    {
+    if topics.has(Topics::PASSWORD) || ends(&["password", "passwd", "pwd"]) {
         return Announced::Password;
     }
-    let is_secret = [
+    let is_secret = ends(&[
         "secret",
         "token",
         "apikey",
@@ -60,13 +48,28 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
         "signingkey",
         "encryptionkey",
         "masterkey",
-    ]
-    .iter()
-    .any(|word| compact.ends_with(word));
+    ]);
     if is_secret || topics.any(Topics::SECRET) {
         return Announced::Secret;
     }
     if topics.any(Topics::VENDOR.or(Topics::KEY)) { Announced::Vague } else { Announced::Nothing }
+}
+
+/// Whether what is named is about a value and not one: `password_length`, `token-type`.
+fn is_count(name: &str) -> bool {
+    let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    [
+        "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
+        "file", "path", "limit",
+    ]
+    .iter()
+    .any(|word| last.eq_ignore_ascii_case(word))
+}
+
+/// Whether the letters and digits of a name end so, whatever stands between them.
+fn ends_with(name: &str, suffix: &str) -> bool {
+    let mut name = name.bytes().rev().filter(u8::is_ascii_alphanumeric);
+    suffix.bytes().rev().all(|byte| name.next().is_some_and(|other| other.eq_ignore_ascii_case(&byte)))
 }
 
 /// Looks at a sign of assignment at `sign` (`:`, `=`, `>`); says where the value ends that it found.

@@ -3,7 +3,7 @@
 pub(crate) const LOWER: u8 = 1;
 pub(crate) const UPPER: u8 = 2;
 pub(crate) const DIGIT: u8 = 4;
-/// A byte at which something may begin or end that no word announces: `@`, `:`, `=`, `>`, `,`.
+/// A byte at which something may begin or end that no word announces: `@`, `:`, `=`, `>`, `,`, `~`.
 pub(crate) const SIGN: u8 = 8;
 /// Part of a character beyond ASCII.
 pub(crate) const WIDE: u8 = 16;
@@ -27,7 +27,7 @@ const fn classes() -> [u8; 256] {
             b'a'..=b'z' => LOWER,
             b'A'..=b'Z' => UPPER,
             b'0'..=b'9' => DIGIT,
-            b'@' | b':' | b'=' | b'>' | b',' => SIGN,
+            b'@' | b':' | b'=' | b'>' | b',' | b'~' => SIGN,
             b'+' | b'/' | b'-' | b'_' => LINK,
             b'\t' | b'\n' | b'\r' => 0,
             0..0x20 | 0x7f => CONTROL,
@@ -37,6 +37,14 @@ const fn classes() -> [u8; 256] {
         byte += 1;
     }
     table
+}
+
+/// Whether a text is ASCII without control characters other than white space: nothing can be hidden in it.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    const CHUNK: usize = 256;
+    let is_odd = |byte: u8| !matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    // Without a way out in the middle, so that many bytes are looked at together.
+    text.chunks(CHUNK).all(|chunk| !chunk.iter().fold(false, |odd, byte| odd | is_odd(*byte)))
 }
 
 pub(crate) fn is_word(byte: u8) -> bool {
