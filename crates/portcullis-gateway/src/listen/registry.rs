@@ -184,7 +184,7 @@ fn read(context: &Context, asked: &Asked, query: Option<&str>) -> Result<Value, 
 fn shown(context: &Context, settings: &Settings) -> Vec<Entry> {
     let published = context.gateway.published.entries.load();
     let servers = context.gateway.servers.load();
-    let mut seen: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut asked: BTreeMap<&str, bool> = BTreeMap::new();
     let sees = |slug: &str| {
         let id = ServerId::parse(slug);
         id.is_ok_and(|id| context.gateway.gate.shows(&context.principal, context.peer, &id))
@@ -196,10 +196,10 @@ fn shown(context: &Context, settings: &Settings) -> Vec<Entry> {
     };
     let there = published.iter().filter(|entry| is_there(entry));
     let mut shown: Vec<Entry> = there
-        .filter(|entry| *seen.entry(&entry.slug).or_insert_with(|| sees(&entry.slug)))
+        .filter(|entry| *asked.entry(&entry.slug).or_insert_with(|| sees(&entry.slug)))
         .cloned()
         .collect();
-    let namespace = namespace(settings);
+    let namespace = namespace(settings.public_url.as_deref());
     for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
         if published.iter().any(|entry| entry.slug == id.as_str() && entry.stage().is_in_use())
             || !sees(id.as_str())
@@ -236,8 +236,8 @@ fn began() -> u64 {
 }
 
 /// The gateway's own host, backwards: `com.example.mcp`.
-fn namespace(settings: &Settings) -> String {
-    let host = settings.public_url.as_deref().and_then(|url| url.split("://").nth(1)).unwrap_or_default();
+fn namespace(public_url: Option<&str>) -> String {
+    let host = public_url.and_then(|url| url.split("://").nth(1)).unwrap_or_default();
     let host = host.split(['/', ':']).next().unwrap_or_default();
     let named = !host.is_empty()
         && host.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '-')
@@ -354,11 +354,8 @@ mod tests {
 
     #[test]
     fn a_namespace_is_the_host_backwards() {
-        let of = |url: Option<&str>| {
-            namespace(&Settings { public_url: url.map(str::to_owned), ..Settings::default() })
-        };
-        assert_eq!(of(Some("https://mcp.example.com/gateway")), "com.example.mcp");
-        assert_eq!(of(Some("https://10.0.0.1:8443")), "localhost");
-        assert_eq!(of(None), "localhost");
+        assert_eq!(namespace(Some("https://mcp.example.com/gateway")), "com.example.mcp");
+        assert_eq!(namespace(Some("https://10.0.0.1:8443")), "localhost");
+        assert_eq!(namespace(None), "localhost");
     }
 }

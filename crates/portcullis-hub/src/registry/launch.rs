@@ -163,7 +163,10 @@ impl<'a> Launch<'a> {
             match given.or(said) {
                 Some(value) => out.push_str(value),
                 None => {
-                    self.flaw(path, format!("`{{{name}}}` stands for something; give it with --set {name}=…"))
+                    self.flaw(
+                        path,
+                        format!("`{{{name}}}` stands for something; give it with --set {name}=…"),
+                    );
                 }
             }
             rest = behind;

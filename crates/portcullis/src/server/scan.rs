@@ -24,7 +24,7 @@ use crate::serve::own_program;
 use crate::stdout::print;
 
 /// A package may have to be fetched first.
-const AT_MOST: Duration = Duration::from_secs(180);
+const AT_MOST: Duration = Duration::from_mins(3);
 
 pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
     let stages = [Stage::Submitted, Stage::Scanned, Stage::Reviewed];

@@ -83,7 +83,7 @@ const REFUSED_HERE: &[i64] = &[];
 #[cfg(target_arch = "x86_64")]
 const X32: i64 = 0x4000_0000;
 #[cfg(target_arch = "x86_64")]
-const X32_OWN: &[i64] = &[X32 | 521, X32 | 528, X32 | 539, X32 | 540];
+const X32_OWN: &[i64] = &[X32 + 521, X32 + 528, X32 + 539, X32 + 540];
 
 /// Namespaces that `clone` could make.
 const NAMESPACES: &[libc::c_int] = &[
