@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod oversight;
 mod policy;
+mod sandbox;
 mod secret;
 mod server;
 mod store;

@@ -11,7 +11,8 @@ use crate::{
     Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery,
     Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
     Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
-    Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
+    Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
+    VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -328,6 +329,28 @@ fn stdio(stdio: &Stdio) -> Value {
         "idle_stop": stdio.idle_stop.map(show_duration),
         "max_instances": stdio.max_instances,
         "spare": stdio.spare,
+        "sandbox": stdio.sandbox.as_deref().map(sandbox),
+    })
+}
+
+fn sandbox(sandbox: &Sandbox) -> Value {
+    let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.display().to_string()).collect()
+    };
+    json!({
+        "read": paths(&sandbox.read),
+        "write": paths(&sandbox.write),
+        "network": if sandbox.network == SandboxNetwork::Any { "any" } else { "none" },
+        "ports": match &sandbox.network {
+            SandboxNetwork::Ports(ports) => ports.as_slice(),
+            SandboxNetwork::None | SandboxNetwork::Any => &[],
+        },
+        "memory": sandbox.memory,
+        "processes": sandbox.processes,
+        "open_files": sandbox.open_files,
+        "file_size": sandbox.file_size,
+        "user": sandbox.user,
+        "missing": if sandbox.best_effort { "allow" } else { "refuse" },
     })
 }
 

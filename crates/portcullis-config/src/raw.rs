@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod oversight;
 mod policy;
+mod sandbox;
 pub(crate) mod secrets;
 mod server;
 mod text;
@@ -33,6 +34,7 @@ pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
+pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
 

@@ -16,7 +16,7 @@ use portcullis_model::ServerId;
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Secret,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret,
 };
 
 /// Everything that one gateway process needs to know.
@@ -285,6 +285,8 @@ pub struct Stdio {
     pub max_instances: usize,
     /// One may be started before it is needed.
     pub spare: bool,
+    /// What it may reach of the machine; `None` is all that the gateway may itself.
+    pub sandbox: Option<Box<Sandbox>>,
 }
 
 /// What is spoken with a server behind a URL.

@@ -69,6 +69,8 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
     pub(crate) accepted: Counter,
+    /// What clients that browse are shown.
+    pub(crate) published: listen::Published,
     /// Logs people in, where the identity provider cannot do what MCP clients need.
     pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
@@ -185,6 +187,7 @@ impl Gateway {
             evidence,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
+            published: listen::Published::default(),
             facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),

@@ -22,7 +22,7 @@ pub(crate) use definitions::run as definitions;
 pub(crate) use halt::run as halt;
 
 /// Asks the store of a configuration, which stays as it is.
-fn ask<T>(
+pub(crate) fn ask<T>(
     config: &Path,
     ask: impl AsyncFnOnce(Arc<dyn Records>, &Settings) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -31,7 +31,7 @@ fn ask<T>(
 }
 
 /// Changes something in the store of a configuration; what is decided before a gateway first starts is there for it.
-fn change<T>(
+pub(crate) fn change<T>(
     config: &Path,
     change: impl AsyncFnOnce(Arc<dyn Records>, &Settings) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -54,6 +54,6 @@ fn settings(config: &Path) -> anyhow::Result<Settings> {
 }
 
 /// A time of the store, as people read it.
-fn moment(at_ms: u64) -> String {
+pub(crate) fn moment(at_ms: u64) -> String {
     format!("{}Z", portcullis_model::date_time(std::time::Duration::from_millis(at_ms)))
 }

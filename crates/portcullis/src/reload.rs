@@ -10,6 +10,7 @@ use portcullis_gateway::listen::Certificates;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
+use crate::approved::Approved;
 use crate::chronicle::Chronicle;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
@@ -42,6 +43,7 @@ fn but_readers(settings: &Settings) -> Option<Audit> {
 pub(crate) struct Reloader {
     source: Option<Source>,
     settings: Settings,
+    approved: Approved,
     gateway: Arc<Gateway>,
     tls: Tls,
     logs: LogHandle,
@@ -50,16 +52,21 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what it puts in force is all of it, and is put together in one place"
+    )]
     pub(crate) fn new(
         source: Option<Source>,
         settings: Settings,
+        approved: Approved,
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
         recorder: Recorder,
         chronicle: Chronicle,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, recorder, chronicle }
+        Self { source, settings, approved, gateway, tls, logs, recorder, chronicle }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -69,6 +76,7 @@ impl Reloader {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
+            self.take_up_approved().await;
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
             let renewed = match &mut self.source {
@@ -87,6 +95,25 @@ impl Reloader {
                     self.recorder.tell(self.settings.policy.as_ref(), trigger);
                     self.chronicle.policies(&self.settings, trigger).await;
                 }
+            }
+        }
+    }
+
+    /// Other versions were approved, or taken away.
+    async fn take_up_approved(&mut self) {
+        let before = self.approved.with(&self.settings);
+        if !self.approved.look().await {
+            return;
+        }
+        let now = self.approved.with(&self.settings);
+        match self.put_in_force(&self.settings) {
+            Ok(()) => {
+                self.gateway.publish(self.approved.entries());
+                self.chronicle.took_up(&before, &now, "registry").await;
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what was approved in the registry was not taken up");
             }
         }
     }
@@ -160,7 +187,7 @@ impl Reloader {
         let tracer =
             if new.otlp == old.otlp { None } else { Some(serve::tracer(settings, self.gateway.metrics())?) };
         self.logs.set_filter(&new.log.filter)?;
-        if let Err(error) = self.gateway.reload(settings.clone()) {
+        if let Err(error) = self.gateway.reload(self.approved.with(settings)) {
             self.logs.set_filter(&old.log.filter).expect("it was in force until now");
             return Err(error.into());
         }

@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Usage;
+use crate::approved::Approved;
 use crate::args;
 use crate::banner;
 use crate::chronicle::Chronicle;
@@ -87,9 +88,12 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let records = store::open(&settings).await?;
     let evidence = evidence::open(settings.audit.as_ref())?;
     let kept = Kept { records: records.clone(), evidence: evidence.clone() };
-    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
+    let mut approved = Approved::new(records.clone());
+    approved.look().await;
+    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..approved.with(&settings) };
     let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
         .map_err(|error| Usage(error.to_string()))?;
+    gateway.publish(approved.entries());
     gateway.recall_decisions().await;
     tokio::spawn(gateway.clone().look_after_decisions());
     let chronicle =
@@ -114,7 +118,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     }
     let (recorder, recording) = Recorder::start(&settings.store, records);
     recorder.tell(settings.policy.as_ref(), Trigger::Start);
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder, chronicle.clone());
+    let reloader =
+        Reloader::new(source, settings, approved, gateway.clone(), tls, logs, recorder, chronicle.clone());
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
@@ -129,7 +134,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
 
 /// What runs here, for the keeper, which may have to be started again after an upgrade has replaced the file: where
 /// there is `/proc`, that still leads to the old one.
-fn own_program() -> std::io::Result<PathBuf> {
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Ok(running) } else { std::env::current_exe() }
 }

@@ -162,6 +162,10 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         idle_stop: idle_stop.map(|raw| check.duration(&path.key("idle_stop"), Some(raw), LIST_TTL)),
         max_instances: raw.max_instances.unwrap_or(MAX_INSTANCES),
         spare: raw.spare.unwrap_or(true),
+        sandbox: raw
+            .sandbox
+            .as_ref()
+            .map(|raw| Box::new(super::sandbox::sandbox(check, &path.key("sandbox"), raw))),
     })
 }
 
@@ -186,6 +190,7 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
         ("idle_stop", raw.idle_stop.is_some()),
         ("max_instances", raw.max_instances.is_some()),
         ("spare", raw.spare.is_some()),
+        ("sandbox", raw.sandbox.is_some()),
     ];
     misplaced(check, path, "command", &stdio_only);
     let headers = headers(check, &path.key("headers"), &raw.headers);

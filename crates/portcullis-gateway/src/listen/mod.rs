@@ -27,6 +27,7 @@ mod openapi;
 mod ops;
 mod processors;
 mod readers;
+mod registry;
 mod request;
 mod response;
 mod router;
@@ -39,6 +40,7 @@ mod until_done;
 mod worker;
 
 pub use accept::{BindError, Listener};
+pub(crate) use registry::Published;
 pub use router::PATHS;
 pub use tls::{Certificates, ListenerTls, load as load_tls};
 pub use worker::Workers;

@@ -28,7 +28,7 @@ use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
-    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, sse, standalone,
+    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, registry, sse, standalone,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
@@ -57,6 +57,10 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
+    ("/registry/v0.1/servers", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
+    ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
 ];
@@ -187,15 +191,23 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                 }
                 Box::pin(facade::answer(context, head, Bytes::new())).await.unwrap_or_else(nothing_here)
             }
-            (None, None) => match about(context, head) {
-                Some(answer) => answer,
-                None => match Box::pin(audit::answer(context, head)).await {
-                    Some(answer) => answer,
-                    None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
-                },
-            },
+            (None, None) => others(context, head).await.unwrap_or_else(nothing_here),
         },
     })
+}
+
+/// What is no endpoint, one after the other: each knows its own paths.
+async fn others(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
+    if let Some(answer) = about(context, head) {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(registry::answer(context, head)).await {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(audit::answer(context, head)).await {
+        return Some(answer);
+    }
+    Box::pin(connect::answer(context, head)).await
 }
 
 fn nothing_here() -> Response<Body> {
@@ -421,7 +433,7 @@ fn preflight() -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
     let allowed = "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, \
-                   last-event-id, dpop, traceparent, tracestate";
+                   last-event-id, dpop, traceparent, tracestate, if-none-match";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     answer
@@ -432,7 +444,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce"),
+        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce, etag"),
     );
 }
 

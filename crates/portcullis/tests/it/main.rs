@@ -22,6 +22,7 @@ mod limits;
 mod oversight;
 mod policy;
 mod readers;
+mod registry;
 mod reload;
 mod sessions;
 mod skills;

@@ -44,6 +44,8 @@ fn rows() -> Vec<Row> {
     let server = "/mcp/s/{server}";
     let about = "/.well-known/oauth-protected-resource…";
     let server_of = "/.well-known/oauth-authorization-server…";
+    let versions = "/registry/v0.1/servers/{name}/versions";
+    let version = "/registry/v0.1/servers/{name}/versions/{version}";
     vec![
         row("/healthz", "GET", "/healthz", [200; 3]),
         row("/readyz", "GET", "/readyz", [200; 3]),
@@ -93,6 +95,12 @@ fn rows() -> Vec<Row> {
         // Nobody is asked who they are for a link that is none.
         row("/connect/{link}", "GET", "/connect/made-up", [404; 3]),
         row("/connections", "GET", "/connections", [401, 200, 200]),
+        row("/registry/v0.1/servers", "GET", "/registry/v0.1/servers", [401, 200, 200]),
+        row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions", [401, 404, 200]),
+        row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fshut/versions", [401, 404, 404]),
+        row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/latest", [401, 404, 200]),
+        row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/9.9.9", [401, 404, 404]),
+        row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
