@@ -187,7 +187,8 @@ fn shown(context: &Context, settings: &Settings) -> Vec<Entry> {
     let mut asked: BTreeMap<&str, bool> = BTreeMap::new();
     let sees = |slug: &str| {
         let id = ServerId::parse(slug);
-        id.is_ok_and(|id| context.gateway.gate.shows(&context.principal, context.peer, &id))
+        let caller = (&context.principal, &*context.recognised);
+        id.is_ok_and(|id| context.gateway.gate.shows(caller, context.peer, &id))
     };
     let is_there = |entry: &Entry| match entry.stage() {
         Stage::Approved | Stage::Deprecated => servers.find(&entry.slug).is_some(),

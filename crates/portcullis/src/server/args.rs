@@ -13,6 +13,7 @@ pub(crate) enum ServerVerb {
     /// Show a version: how it is reached, what a scan found, who did what with it
     Inspect(Inspect),
     /// Propose a server; it is not reached before somebody has approved it
+    #[command(disable_version_flag = true)]
     Add(Box<Add>),
     /// Start a version once, walled in, and note what it offers and what somebody should look at
     Scan(Scan),
