@@ -44,7 +44,7 @@ async fn ask(
     authorization: Option<&str>,
 ) -> FacadeAnswer {
     scene
-        .post_with("/token", params, FacadeRequest { proof, authorization, ..FacadeRequest::default() })
+        .post_with("/token", params, FacadeRequest { authorization, proof, ..FacadeRequest::default() })
         .await
 }
 

@@ -314,7 +314,8 @@ async fn what_vault_keeps_of_the_configuration_is_read_at_the_start_and_taken_up
         "servers": {"x": entry},
         "secrets": {"vault": {"url": url, "auth": auth, "max_age": "1s"}},
     });
-    let gateway = Gateway::start(&config);
+    // The Vault is asked before the gateway says that it listens.
+    let gateway = tokio::task::spawn_blocking(move || Gateway::start(&config)).await.unwrap();
     let sent = async || {
         let params = json!({"name": "x__echo", "arguments": {}});
         let called = server.count("tools/call");
