@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use portcullis_config::{Format, Overrides, ProcessEnvironment, Server, Settings};
+use portcullis_config::{Environment, Format, Overrides, ProcessEnvironment, Server, Settings};
 use portcullis_hub::registry::{Entry, Registry, running};
 use portcullis_model::{Records, ServerId, Unavailable};
 use serde_json::json;
@@ -99,9 +99,32 @@ fn settings_of(entry: &Entry) -> Option<(ServerId, Server)> {
 
 /// A server under its name, checked as if it stood in the configuration.
 pub(crate) fn server_of(slug: &str, launch: &serde_json::Value) -> Result<(ServerId, Server), String> {
+    server_in(slug, launch, &ProcessEnvironment)
+}
+
+/// Whether it would be one for a gateway in whose environment nothing is missing.
+pub(crate) fn would_be_one(slug: &str, launch: &serde_json::Value) -> Result<(), String> {
+    server_in(slug, launch, &Elsewhere).map(|_| ())
+}
+
+/// The environment of a gateway that runs elsewhere: whatever is asked for is there, and nobody knows what it is.
+pub(crate) struct Elsewhere;
+
+impl Environment for Elsewhere {
+    fn var(&self, name: &str) -> Option<String> {
+        // What configures the program itself is nobody else's.
+        (!name.starts_with("PORTCULLIS_")).then(|| "unknown".to_owned())
+    }
+}
+
+fn server_in(
+    slug: &str,
+    launch: &serde_json::Value,
+    environment: &dyn Environment,
+) -> Result<(ServerId, Server), String> {
     let text = json!({ "servers": { slug: launch } }).to_string();
     let (name, overrides) = (format!("registry: {slug}"), Overrides::default());
-    let loaded = portcullis_config::parse(&name, &text, Format::Json, &ProcessEnvironment, &overrides);
+    let loaded = portcullis_config::parse(&name, &text, Format::Json, environment, &overrides);
     let loaded = loaded.map_err(|problems| {
         problems
             .0

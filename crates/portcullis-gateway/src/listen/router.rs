@@ -28,7 +28,8 @@ use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
-    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, registry, sse, standalone,
+    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, registry, sse,
+    standalone,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;

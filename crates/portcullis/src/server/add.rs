@@ -12,7 +12,7 @@ use super::args::Add;
 use super::what::{Named, What, reached_by, recognize};
 use super::{brief, by, now};
 use crate::Usage;
-use crate::approved::server_of;
+use crate::approved::would_be_one;
 use crate::oversight::change;
 use crate::stdout::print;
 
@@ -80,7 +80,7 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
     };
     for entry in &mut entries {
         walled_in(add, &mut entry.launch);
-        server_of(&entry.slug, &entry.launch).map_err(Usage)?;
+        would_be_one(&entry.slug, &entry.launch).map_err(Usage)?;
         if !add.owners.is_empty() {
             entry.owners.clone_from(&add.owners);
         }

@@ -1,10 +1,22 @@
 //! The registry: from a proposal to a server that is used, for people at a terminal and clients that browse.
 
+use std::path::Path;
+use std::process::Output;
+
 use serde_json::{Value, json};
 
 use crate::harness::fake::tool;
 use crate::harness::{Fake, Gateway, Modern, child, until};
-use crate::oversight::{done, run, said, start};
+use crate::oversight::{said, start};
+
+/// Runs the program, while servers of the test answer it.
+fn run(folder: &Path, args: &[&str]) -> Output {
+    tokio::task::block_in_place(|| crate::oversight::run(folder, args))
+}
+
+fn done(folder: &Path, args: &[&str]) -> String {
+    tokio::task::block_in_place(|| crate::oversight::done(folder, args))
+}
 
 async fn names(gateway: &Gateway) -> Vec<String> {
     let list = Modern::new().result(gateway, "tools/list", json!({})).await;
@@ -22,7 +34,7 @@ fn found(list: &Value) -> Vec<String> {
     list["servers"].as_array().unwrap().iter().map(name).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_approved_is_not_reached_and_what_was_is_within_a_second() {
     let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
     let gateway = start(json!({"servers": {}}));
@@ -75,7 +87,7 @@ async fn what_nobody_approved_is_not_reached_and_what_was_is_within_a_second() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_takes_the_place_of_the_old_one_and_gives_it_back() {
     let (old, new) = (
         Fake::modern().tools(vec![tool("old")]).start().await,
@@ -110,7 +122,7 @@ async fn a_new_version_takes_the_place_of_the_old_one_and_gives_it_back() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_find_servers_through_the_gateway_and_not_where_they_come_from() {
     let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
     let mut config = upstream.config();
@@ -149,7 +161,7 @@ async fn clients_find_servers_through_the_gateway_and_not_where_they_come_from()
     assert_eq!(gateway.post("/registry/v0.1/publish", "{}").await.status(), 501);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_look_at() {
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "the gateway's own").unwrap();
@@ -163,7 +175,13 @@ async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_loo
     let folder = gateway.folder();
     let config = server.config();
     let args: Vec<_> = config["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
-    let program = format!("python3 '{}' {}", args[0], args[1]);
+    // What stands in for it on some machines looks for it first, where the sandbox does not let it.
+    let asked = std::process::Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .unwrap();
+    let python = String::from_utf8(asked.stdout).unwrap();
+    let program = format!("'{}' '{}' {}", python.trim(), args[0], args[1]);
     done(folder, &["server", "add", &program, "--name", "odd", "--read", args[0], "--yes"]);
     let (scanned, said_of_it) = tokio::join!(
         tokio::task::spawn_blocking({
@@ -189,7 +207,7 @@ async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_loo
     done(folder, &["server", "approve", "odd", "--note", "its author is like that"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pasted_configuration_and_a_server_json_are_understood() {
     let gateway = start(json!({"servers": {"taken": {"url": "http://127.0.0.1:9/mcp"}}}));
     let folder = gateway.folder();

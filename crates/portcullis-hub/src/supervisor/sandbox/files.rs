@@ -117,8 +117,12 @@ fn allow<R: RulesetCreatedAttr>(
     rules.add_rule(PathBeneath::new(opened, access))
 }
 
+/// What belongs to a program beside its file, where that is in a `bin`.
+const BESIDE: &[&str] = &["bin", "lib", "lib64"];
+
 /// Where the parts of an installed program are: its file, under its name and where links lead; and where that is in the
-/// `bin` of an installation (a virtual environment, `node_modules/.bin`), the whole of that.
+/// `bin` of an installation, what is installed there. A virtual environment and `node_modules` are that and nothing else; a
+/// home has more.
 fn of_program(program: &Path) -> Vec<PathBuf> {
     let real = fs::canonicalize(program).ok();
     let mut paths = Vec::new();
@@ -126,13 +130,13 @@ fn of_program(program: &Path) -> Vec<PathBuf> {
         paths.push(file.to_owned());
         let Some(folder) = file.parent() else { continue };
         let Some(above) = folder.parent() else { continue };
-        let installed = match folder.file_name().and_then(OsStr::to_str) {
-            Some("bin") => above.join("pyvenv.cfg").is_file(),
-            Some(".bin") => above.file_name() == Some(OsStr::new("node_modules")),
-            _ => false,
-        };
-        if installed {
-            paths.push(above.to_owned());
+        match folder.file_name().and_then(OsStr::to_str) {
+            Some("bin") if above.join("pyvenv.cfg").is_file() => paths.push(above.to_owned()),
+            Some("bin") => paths.extend(BESIDE.iter().map(|name| above.join(name))),
+            Some(".bin") if above.file_name() == Some(OsStr::new("node_modules")) => {
+                paths.push(above.to_owned())
+            }
+            _ => {}
         }
     }
     paths
