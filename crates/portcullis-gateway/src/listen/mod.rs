@@ -26,6 +26,7 @@ mod modern;
 mod ops;
 mod processors;
 mod readers;
+mod reading;
 mod request;
 mod response;
 mod router;
