@@ -301,6 +301,17 @@ async fn a_server_that_says_when_is_asked_as_often_as_it_takes_and_not_sooner() 
 }
 
 #[tokio::test]
+async fn the_time_of_a_call_does_not_run_while_its_server_wants_no_question() {
+    let (server, asked) = busy(1, "retry: 1500\n").await;
+    let mut config = server.config();
+    config["call_timeout"] = json!("1s");
+    let gateway = Gateway::before(&config);
+    let session = Legacy::open(&gateway).await;
+    assert_eq!(text_of(&without_streams(&session, &gateway).await), "done");
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_server_whose_stream_just_ends_is_asked_a_few_times() {
     let (server, asked) = busy(100, "").await;
     let gateway = Gateway::before(&server.config());
