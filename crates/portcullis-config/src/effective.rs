@@ -463,6 +463,7 @@ fn limits(limits: &Limits) -> Value {
         "parked_per_client": limits.parked_per_client,
         "response_bytes": limits.response_bytes,
         "keep_alive_interval": show_duration(limits.keep_alive_interval),
+        "poll_after": limits.poll_after.map(show_duration),
         "drain": show_duration(limits.drain),
         "calls": (!limits.calls.is_empty()).then(|| limits.calls.iter().map(call_limit).collect::<Vec<_>>()),
     })

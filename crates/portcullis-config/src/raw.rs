@@ -257,6 +257,11 @@ pub(crate) struct Limits {
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     #[schemars(extend("default" = "15s"))]
     pub(crate) keep_alive_interval: Option<Duration>,
+    /// For proxies that cut connections after a time: how long an event stream of a session of 2025-11-25 keeps its connection.
+    /// Then that is closed, and the client comes back for the rest (`Last-Event-ID`). Every answer to such a session is a stream
+    /// then, and can be read on after a break. When not given, a stream keeps its connection to the end. Older sessions
+    /// do not know this, and later clients have no streams that can be read on.
+    pub(crate) poll_after: Option<Duration>,
     /// Time given to calls in flight when the process is asked to stop. `0s` stops at once.
     #[schemars(extend("default" = "25s"))]
     pub(crate) drain: Option<Duration>,

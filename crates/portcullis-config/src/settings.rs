@@ -421,6 +421,9 @@ pub struct Limits {
     pub response_bytes: usize,
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     pub keep_alive_interval: Duration,
+    /// A session of 2025-11-25 has the connection of a stream closed after so long, and comes back for the rest; `None` means
+    /// that a stream keeps its connection.
+    pub poll_after: Option<Duration>,
     /// Time given to calls in flight when the process is asked to stop.
     pub drain: Duration,
     /// Rates, places and budgets.
@@ -452,6 +455,7 @@ impl Default for Limits {
             parked_per_client: 64,
             response_bytes: 64 << 20,
             keep_alive_interval: Duration::from_secs(15),
+            poll_after: None,
             drain: Duration::from_secs(25),
             calls: Vec::new(),
         }

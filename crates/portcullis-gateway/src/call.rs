@@ -199,11 +199,11 @@ pub enum Event {
     /// A server with sessions asks the client something before it goes on (sampling, elicitation, roots). Whoever drops
     /// the question has cancelled it.
     Asked(Question),
-    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). Asking the exchange for
-    /// the next event fetches it at once; whoever can lets `retry` pass first.
+    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). The exchange fetches it
+    /// when the time has come.
     Paused {
-        /// What the server asked for.
-        retry: Option<Duration>,
+        /// So much later.
+        retry: Duration,
     },
     /// The end.
     Done(Outcome),

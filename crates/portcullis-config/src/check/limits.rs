@@ -54,6 +54,10 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
             raw.keep_alive_interval.as_ref(),
             default.keep_alive_interval,
         ),
+        poll_after: raw
+            .poll_after
+            .as_ref()
+            .map(|raw| check.duration(&path("poll_after"), Some(raw), default.keep_alive_interval)),
         drain: check.duration_or_zero(&path("drain"), raw.drain.as_ref(), default.drain),
         calls: calls::calls(check, &raw.calls),
     };

@@ -27,6 +27,7 @@ mod openapi;
 mod ops;
 mod processors;
 mod readers;
+mod reading;
 mod registry;
 mod request;
 mod response;

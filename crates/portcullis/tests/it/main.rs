@@ -21,6 +21,7 @@ mod interactive;
 mod limits;
 mod oversight;
 mod policy;
+mod polling;
 mod readers;
 mod registry;
 mod reload;
