@@ -58,7 +58,7 @@ impl Engine {
         Ok(Self {
             words: Words::new(),
             keys: Keys::new(),
-            sweep: Sweep::new(),
+            sweep: Sweep::new(settings.entities),
             entities: settings.entities,
             threshold: settings.threshold,
             allow: settings.allow.iter().map(|value| value.to_lowercase()).collect(),
@@ -106,7 +106,7 @@ impl Engine {
 
     fn layers(&self, text: &str, field: Field<'_>, layer: usize, work: &mut Work) -> Vec<Hit> {
         let mut hits = Vec::new();
-        let folded = if class::is_plain(text.as_bytes()) {
+        let folded = if class::next_odd(text.as_bytes(), 0).is_none() {
             None
         } else {
             if self.entities.contains(Entity::HiddenText) {
@@ -136,7 +136,7 @@ impl Engine {
         if field.announced != Announced::Nothing {
             assigned::member(&mut subject, field.announced);
         }
-        if field.topics.any(Topics::NAME.or(Topics::ADDRESS)) {
+        if field.topics.any(Topics::NAME.or(Topics::ADDRESS)) && self.entities.meets(EntitySet::NAMES) {
             person::member(&mut subject, field.key);
         }
         self.sweep.look(&mut subject, runs);
@@ -211,6 +211,9 @@ pub(crate) fn finding(hit: Hit, path: String) -> Finding {
 /// Of findings that overlap, the surer one; of two equally sure ones, the longer. What is hidden and what gives orders is
 /// beside what the text says, and overlaps nothing but its own kind.
 fn resolve(mut hits: Vec<Hit>) -> Vec<Hit> {
+    if hits.len() < 2 {
+        return hits;
+    }
     let plane = |hit: &Hit| match hit.entity {
         Entity::HiddenText => 2,
         Entity::Injection => 1,

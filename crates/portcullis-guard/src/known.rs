@@ -150,7 +150,9 @@ mod tests {
     fn many_values_are_told_apart() {
         let mut known = KnownValues::default();
         let values: Vec<String> = (0..2000).map(|number| format!("value-{number:04}-{number}")).collect();
-        values.iter().for_each(|value| assert!(known.add(value)));
+        for value in &values {
+            assert!(known.add(value), "{value}");
+        }
         for value in &values {
             assert_eq!(found(&known, value), [(0, value.len())], "{value}");
             assert_eq!(found(&known, &value[..value.len() - 1]), [], "{value}");

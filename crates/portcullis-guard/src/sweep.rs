@@ -7,7 +7,6 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::Entity;
 use crate::context::Topics;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
@@ -15,9 +14,10 @@ use crate::recognise::{
     Subject, assigned, date, email, iban, lettered, national, network, number, person, secret,
 };
 use crate::text::block::{self, Block};
-use crate::text::class::{self, CLASS, DIGIT, LINK, LOWER, UPPER};
+use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
 use crate::text::decode;
 use crate::text::filter::{Filter, Heads};
+use crate::{Entity, EntitySet};
 
 /// What a word of letters begins.
 #[derive(Clone, Copy)]
@@ -32,6 +32,29 @@ enum Meaning {
     Curl,
 }
 
+impl Meaning {
+    /// What is found by it; `None` when it tells what else to pass over, too.
+    fn entity(self) -> Option<Entity> {
+        Some(match self {
+            Self::Order(_) => Entity::Injection,
+            Self::Title | Self::Name => Entity::Person,
+            Self::Street => Entity::Address,
+            Self::Month => Entity::DateOfBirth,
+            Self::Password | Self::Curl => Entity::Password,
+            Self::Begin => return None,
+        })
+    }
+}
+
+/// What a first look at letters says.
+enum Glance {
+    Nothing,
+    /// They are a word that may mean something.
+    Meaning,
+    /// They may be a part of something.
+    More,
+}
+
 /// All that candidates are compared with.
 pub(crate) struct Sweep {
     meanings: HashMap<&'static str, Meaning>,
@@ -39,14 +62,18 @@ pub(crate) struct Sweep {
     rules: Rules,
     /// Words of letters that matter.
     words: Filter,
-    /// What words begin with that matter, however they go on.
+    /// What credentials begin with.
     heads: Heads,
 }
 
 impl Sweep {
-    pub(crate) fn new() -> Self {
+    /// For what is wanted: other words mean nothing.
+    pub(crate) fn new(wanted: EntitySet) -> Self {
         let mut meanings = HashMap::new();
         let mut add = |list: &'static str, meaning: Meaning| {
+            if meaning.entity().is_some_and(|entity| !wanted.contains(entity)) {
+                return;
+            }
             for word in list.split_ascii_whitespace() {
                 meanings.entry(word).or_insert(meaning);
             }
@@ -66,17 +93,23 @@ impl Sweep {
         add("password passwd pwd passwort kennwort passphrase", Meaning::Password);
         add("curl", Meaning::Curl);
         let formats = Formats::new();
-        let (mut words, mut heads) = (Filter::new(), Heads::new());
-        meanings.keys().for_each(|word| words.add(word));
-        // What the engine wrote begins with it.
-        words.add("h");
-        for prefix in formats.prefixes() {
-            let word = prefix.find(|c: char| !c.is_ascii_alphanumeric());
-            match word {
-                Some(end) => words.add(&prefix[..end]),
-                None => heads.add(prefix),
-            }
+        let mut words = Filter::new();
+        for word in meanings.keys() {
+            words.add(word);
         }
+        let mut heads = Heads::new();
+        for (prefix, shortest) in formats.beginnings() {
+            heads.add(prefix);
+            let next = prefix.bytes().find(|byte| !class::is_letter(*byte));
+            debug_assert!(
+                next.map_or(shortest >= decode::SHORTEST, |next| CLASS[usize::from(next)]
+                    & (DIGIT | LINK | JOINT)
+                    != 0),
+                "{prefix} would be passed over"
+            );
+        }
+        // Hashes that the engine wrote.
+        heads.add("h:");
         Self { meanings, formats, rules: Rules::new(), words, heads }
     }
 
@@ -100,32 +133,47 @@ impl Sweep {
                         _ => continue,
                     }
                 } else {
-                    let length = (!(block.word >> bit)).trailing_zeros() as usize;
-                    let mut end = at + length;
-                    if bit + length >= block::SIZE {
-                        if bit > 0 {
-                            base = at;
-                            continue 'blocks;
-                        }
-                        end += bytes[end..].iter().take_while(|byte| class::is_word(**byte)).count();
-                    } else if length < decode::SHORTEST
-                        && block.digit >> bit & !(u64::MAX << length) == 0
-                        && block.link >> (bit + length) & 1 == 0
-                        && !self.words.may_have(bytes, at, length)
-                        && !self.heads.may_have(bytes, at)
-                    {
-                        continue;
+                    let length = (!(block.letter >> bit)).trailing_zeros() as usize;
+                    if bit + length >= block::SIZE && bit > 0 {
+                        base = at;
+                        continue 'blocks;
                     }
-                    self.word(subject, &mut runs, at, end)
+                    let end = at + length;
+                    match self.glance(bytes, at, end) {
+                        Glance::Nothing => continue,
+                        Glance::Meaning => self.meaning(subject, at, end).unwrap_or(end).max(end),
+                        Glance::More => {
+                            let rest = bytes[end..].iter().take_while(|byte| class::is_word(**byte));
+                            self.word(subject, &mut runs, at, end + rest.count())
+                        }
+                    }
                 };
                 if next >= base + block::SIZE {
                     base = next;
                     continue 'blocks;
                 }
                 let from = next - base;
-                open = (all | block.word & 1 << from) & u64::MAX << from;
+                open = (all | block.word() & 1 << from) & u64::MAX << from;
             }
             base += block::SIZE;
+        }
+    }
+
+    /// What to do with the letters from `start` to `end`: a credential, a number, base64 or what the engine wrote is long, or
+    /// has a digit or a certain sign after its first letters.
+    #[inline]
+    fn glance(&self, bytes: &[u8], start: usize, end: usize) -> Glance {
+        let length = end - start;
+        let next = CLASS[usize::from(class::at(bytes, end))];
+        if length >= decode::SHORTEST
+            || next & (DIGIT | LINK) != 0
+            || next & JOINT != 0 && self.heads.may_have(bytes, start)
+        {
+            Glance::More
+        } else if self.words.may_have(bytes, start, length) {
+            Glance::Meaning
+        } else {
+            Glance::Nothing
         }
     }
 
@@ -142,13 +190,12 @@ impl Sweep {
     fn candidate(&self, subject: &mut Subject<'_>, start: usize, end: usize, all: u8) -> Option<usize> {
         let bytes = subject.bytes;
         if all & DIGIT == 0 {
-            return self
-                .formats
-                .look(subject, start)
-                .or_else(|| jwt(subject, start))
-                .or_else(|| self.meaning(subject, start, end));
+            return self.credential(subject, start).or_else(|| self.meaning(subject, start, end));
         }
         if all == DIGIT {
+            if !subject.wanted.meets(EntitySet::NUMBERS) {
+                return None;
+            }
             if end - start == 2
                 && class::at(bytes, end) == b'-'
                 && let Some(end) = network::hyphens(subject, start)
@@ -157,23 +204,29 @@ impl Sweep {
             }
             return Some(number::look(subject, start)).filter(|next| *next > start);
         }
-        self.formats
-            .look(subject, start)
-            .or_else(|| jwt(subject, start))
-            .or_else(|| mixed(subject, start, end))
+        self.credential(subject, start).or_else(|| mixed(subject, start, end))
+    }
+
+    fn credential(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {
+        if !self.heads.may_have(subject.bytes, start) {
+            return None;
+        }
+        self.formats.look(subject, start).or_else(|| jwt(subject, start))
     }
 
     fn meaning(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+        if !self.words.may_have(subject.bytes, start, end - start) {
+            return None;
+        }
         let mut lower = [0; 16];
         let word = lower.get_mut(..end - start)?;
         word.copy_from_slice(&subject.bytes[start..end]);
         word.make_ascii_lowercase();
         match *self.meanings.get(std::str::from_utf8(word).ok()?)? {
-            Meaning::Order(anchor) if subject.wanted.contains(Entity::Injection) => {
+            Meaning::Order(anchor) => {
                 self.rules.look(subject, anchor, start, end);
                 None
             }
-            Meaning::Order(_) => None,
             Meaning::Title => person::titled(subject, start, end),
             Meaning::Name => person::announced(subject, start, end),
             Meaning::Street => person::street(subject, start, end),

@@ -18,8 +18,10 @@ const LONGEST: usize = 64;
 /// The keys that were seen.
 pub(crate) struct Keys {
     state: RandomState,
-    places: Box<[OnceLock<(Box<str>, Meant)>]>,
+    places: Box<[OnceLock<Known>]>,
 }
+
+type Known = (Box<str>, Meant);
 
 /// What a key says of its value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

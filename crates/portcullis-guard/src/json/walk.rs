@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use aho_corasick::AhoCorasick;
 use portcullis_mcp::json::{self, Limits};
 
+use super::children::{Child, Children};
 use super::keys::Meant;
 use super::replace;
-use super::text::{deeper, unescape};
+use super::text::{Quoted, deeper, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
 use crate::path::{Standing, Step, written};
@@ -79,50 +80,6 @@ struct Place<'a> {
     field: Field<'a>,
     /// Whether only what the plan names passes.
     narrowed: bool,
-}
-
-/// A member or element, for taking it out.
-struct Child {
-    start: usize,
-    end: usize,
-    dropped: bool,
-}
-
-/// The members or elements of one value; kept only when one of them may have to be taken out.
-struct Children {
-    count: usize,
-    kept: Option<Vec<Child>>,
-}
-
-impl Children {
-    fn new(may_drop: bool) -> Self {
-        Self { count: 0, kept: may_drop.then(Vec::new) }
-    }
-
-    fn push(&mut self, start: usize, end: usize, dropped: bool) {
-        self.count += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.push(Child { start, end, dropped });
-        }
-    }
-
-    /// All of them, if any is to be taken out.
-    fn dropped(self) -> Vec<Child> {
-        self.kept.filter(|kept| kept.iter().any(|child| child.dropped)).unwrap_or_default()
-    }
-}
-
-/// A string as it stands between its quotes.
-struct Quoted<'d> {
-    inner: &'d str,
-    escaped: bool,
-}
-
-impl<'d> Quoted<'d> {
-    /// What it says, with the way back.
-    fn read(&self) -> (Cow<'d, str>, Offsets) {
-        if self.escaped { unescape(self.inner) } else { (Cow::Borrowed(self.inner), Offsets::default()) }
-    }
 }
 
 impl<'e> Walk<'e> {
@@ -461,15 +418,15 @@ impl<'d> Document<'d, '_, '_> {
         let start = self.at;
         self.skip();
         let text = &self.text[start..self.at];
+        if text.len() < 7 {
+            return false;
+        }
         // Whole numbers that went through a column of fractions end in `.0`; what is a fraction identifies nobody.
         let number = match text.split_once('.') {
             Some((number, fraction)) if fraction.bytes().all(|digit| digit == b'0') => number,
-            Some(_) => "",
+            Some(_) => return false,
             None => text,
         };
-        if number.len() < 7 {
-            return false;
-        }
         let hits = self.walk.engine.text(number, place.field, 0, &mut self.walk.work);
         let quote = self.quote.clone();
         // What replaces a number is a string, and all of it.

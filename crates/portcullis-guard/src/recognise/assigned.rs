@@ -28,31 +28,43 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     // `var apiToken string = …`
     let name = name.strip_suffix(" string").unwrap_or(name);
     let topics = words.of(name);
-    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| ends_with(name, suffix));
-    if !topics.has(Topics::VENDOR) && is_count(name) {
+    let ending = by_ending(name);
+    let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
+        Announced::Password
+    } else if topics.any(Topics::SECRET) || ending == Announced::Secret {
+        Announced::Secret
+    } else if topics.any(Topics::VENDOR.or(Topics::KEY)) {
+        Announced::Vague
+    } else {
         return Announced::Nothing;
+    };
+    if !topics.has(Topics::VENDOR) && is_count(name) { Announced::Nothing } else { said }
+}
+
+/// What the end of a name says, whatever its words are.
+fn by_ending(name: &str) -> Announced {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| ends_with(name, suffix));
+    let last = name.bytes().rev().find(u8::is_ascii_alphanumeric).unwrap_or_default();
+    match last.to_ascii_lowercase() {
+        b'd' if ends(&["password", "passwd", "pwd"]) => Announced::Password,
+        b't' if ends(&["secret"]) => Announced::Secret,
+        b'n' if ends(&["token"]) => Announced::Secret,
+        b'l' | b's' if ends(&["credential", "credentials"]) => Announced::Secret,
+        b'y' if ends(&[
+            "apikey",
+            "accesskey",
+            "secretkey",
+            "privatekey",
+            "authkey",
+            "signingkey",
+            "encryptionkey",
+            "masterkey",
+        ]) =>
+        {
+            Announced::Secret
+        }
+        _ => Announced::Nothing,
     }
-    if topics.has(Topics::PASSWORD) || ends(&["password", "passwd", "pwd"]) {
-        return Announced::Password;
-    }
-    let is_secret = ends(&[
-        "secret",
-        "token",
-        "apikey",
-        "accesskey",
-        "secretkey",
-        "privatekey",
-        "authkey",
-        "credential",
-        "credentials",
-        "signingkey",
-        "encryptionkey",
-        "masterkey",
-    ]);
-    if is_secret || topics.any(Topics::SECRET) {
-        return Announced::Secret;
-    }
-    if topics.any(Topics::VENDOR.or(Topics::KEY)) { Announced::Vague } else { Announced::Nothing }
 }
 
 /// Whether what is named is about a value and not one: `password_length`, `token-type`.

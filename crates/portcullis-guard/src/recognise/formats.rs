@@ -255,9 +255,9 @@ impl Formats {
         Self(known)
     }
 
-    /// What all forms begin with.
-    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &'static str> {
-        self.0.values().flatten().map(|format| format.0)
+    /// What all forms begin with, and how long they are at least.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.0.values().flatten().map(|format| (format.0, format.0.len() + format.2))
     }
 
     /// Looks for a credential that begins at `start`; says where it ends.

@@ -89,9 +89,22 @@ fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
+/// The end of a few digits that no others follow: nothing, or the day of a month.
+fn alone(bytes: &[u8], start: usize) -> Option<usize> {
+    let end = start + bytes[start..].iter().take(FEWEST).take_while(|byte| byte.is_ascii_digit()).count();
+    let next = |further: usize| class::at(bytes, end + further);
+    let goes_on = is_separator(next(0))
+        && (next(1).is_ascii_digit() || is_separator(next(1)) && next(2).is_ascii_digit());
+    (end - start < FEWEST && !goes_on).then_some(end)
+}
+
 /// Looks at the number that begins at `start`, where a word of digits begins; says where to go on.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     let bytes = subject.bytes;
+    if let Some(end) = alone(bytes, start) {
+        let day = end - start <= 2 && is_separator(class::at(bytes, end));
+        return day.then(|| date::look(subject, start)).flatten().unwrap_or(end);
+    }
     let number = Number::read(bytes, start);
     let first_end = number.end(1);
     if number.total < FEWEST {

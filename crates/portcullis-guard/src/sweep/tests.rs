@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
-use crate::EntitySet;
 use crate::context::Words;
 use crate::recognise::Hit;
 use crate::text::class::SIGN;
@@ -117,7 +116,7 @@ proptest! {
 
     #[test]
     fn passes_over_nothing_that_matters(text in texts()) {
-        static MADE: LazyLock<(Sweep, Words)> = LazyLock::new(|| (Sweep::new(), Words::new()));
+        static MADE: LazyLock<(Sweep, Words)> = LazyLock::new(|| (Sweep::new(EntitySet::ALL), Words::new()));
         let (sweep, words) = &*MADE;
         prop_assert_eq!(quickly(sweep, words, &text), plainly(sweep, words, &text));
     }
@@ -126,7 +125,7 @@ proptest! {
 /// At every place of a block and across its end.
 #[test]
 fn finds_every_piece_wherever_it_stands() {
-    let (sweep, words) = (Sweep::new(), Words::new());
+    let (sweep, words) = (Sweep::new(EntitySet::ALL), Words::new());
     for piece in PIECES {
         for before in 0..2 * block::SIZE {
             let text = format!("{}{piece} and so on", " ".repeat(before));

@@ -11,11 +11,8 @@ pub(crate) const SIZE: usize = 64;
 /// What the bytes of a block are, the first one in the lowest bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Block {
-    /// Letters and digits.
-    pub(crate) word: u64,
+    pub(crate) letter: u64,
     pub(crate) digit: u64,
-    /// What goes on in base64.
-    pub(crate) link: u64,
     /// Where something may begin that no word announces.
     pub(crate) sign: u64,
 }
@@ -34,29 +31,32 @@ impl Block {
         }
     }
 
+    /// Letters and digits.
+    pub(crate) fn word(&self) -> u64 {
+        self.letter | self.digit
+    }
+
     /// The first byte of each word.
     pub(crate) fn starts(&self) -> u64 {
-        self.word & !(self.word << 1)
+        self.word() & !(self.word() << 1)
     }
 
     fn of(bytes: &[u8; SIZE]) -> Self {
         let mut block = Self::default();
         for (index, quarter) in bytes.as_chunks().0.iter().enumerate() {
             let shift = index * 16;
-            let [word, digit, link, sign] =
-                classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
-            block.word |= word;
+            let [letter, digit, sign] = classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
+            block.letter |= letter;
             block.digit |= digit;
-            block.link |= link;
             block.sign |= sign;
         }
         block
     }
 }
 
-/// Words, digits, links and signs among sixteen bytes.
+/// Letters, digits and signs among sixteen bytes.
 #[inline]
-fn classes(bytes: u8x16) -> [u32; 4] {
+fn classes(bytes: u8x16) -> [u32; 3] {
     let all = u8x16::splat;
     let is = |bytes: u8x16, byte: u8| bytes.simd_eq(all(byte));
     let is_in = |bytes: u8x16, first: u8, last: u8| {
@@ -66,25 +66,23 @@ fn classes(bytes: u8x16) -> [u32; 4] {
     let digit = is_in(bytes, b'0', b'9');
     // Letter case is one bit, and no other byte becomes a letter by it.
     let letter = is_in(bytes | all(0x20), b'a', b'z');
-    // `-` and `/` are one bit apart, and so are `>` and `~`.
-    let link = is(bytes & all(!0x02), b'-') | is(bytes, b'+') | is(bytes, b'_');
+    // `>` and `~` are one bit apart.
     let sign =
         is(bytes & all(!0x40), b'>') | is(bytes, b'@') | is(bytes, b':') | is(bytes, b'=') | is(bytes, b',');
-    [letter | digit, digit, link, sign].map(u8x16::to_bitmask)
+    [letter, digit, sign].map(u8x16::to_bitmask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::class::{CLASS, DIGIT, LINK, SIGN, WORD};
+    use crate::text::class::{CLASS, DIGIT, LOWER, SIGN, UPPER};
 
     fn by_table(bytes: &[u8; SIZE]) -> Block {
         let mut block = Block::default();
         for (index, byte) in bytes.iter().enumerate() {
             let bit = |classes| u64::from(CLASS[usize::from(*byte)] & classes != 0) << index;
-            block.word |= bit(WORD);
+            block.letter |= bit(LOWER | UPPER);
             block.digit |= bit(DIGIT);
-            block.link |= bit(LINK);
             block.sign |= bit(SIGN);
         }
         block
@@ -104,7 +102,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_end_is_nothing() {
         let block = Block::at(b"xx a1-@", 2);
-        assert_eq!((block.word, block.digit, block.link, block.sign), (0b110, 0b100, 0b1000, 0b1_0000));
+        assert_eq!((block.letter, block.digit, block.sign), (0b10, 0b100, 0b1_0000));
         assert_eq!(block.starts(), 0b10);
         assert_eq!(Block::at(b"abc", 3), Block::default());
     }

@@ -27,7 +27,7 @@ impl Filter {
     }
 }
 
-/// What words begin with, letter case counted: the first two or three bytes.
+/// What is looked for begins with, letter case counted: the first two or three bytes.
 pub(crate) struct Heads(Box<[u64; 1 << (BITS - 6)]>);
 
 impl Heads {
@@ -35,7 +35,7 @@ impl Heads {
         Self(Box::new([0; 1 << (BITS - 6)]))
     }
 
-    /// Adds what words may begin with, two bytes or more.
+    /// Adds what something begins with, two bytes or more.
     pub(crate) fn add(&mut self, head: &str) {
         let head = head.as_bytes();
         let thirds = head.get(2).map_or(0..=u8::MAX, |third| *third..=*third);
@@ -88,7 +88,9 @@ mod tests {
     fn has_what_was_added_in_any_case_and_little_else() {
         let mut filter = Filter::new();
         let words = ["ignore", "a", "instructions", "instruction", "not"];
-        words.iter().for_each(|word| filter.add(word));
+        for word in words {
+            filter.add(word);
+        }
         for word in words {
             for text in [word.to_owned(), word.to_uppercase(), format!("{word} and more of it")] {
                 assert!(filter.may_have(text.as_bytes(), 0, word.len()), "{text}");
