@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Ask, Item};
+use super::{Ask, Item, Refused};
 
 /// Bytes that are not left to gather any longer.
 const ENOUGH: usize = 4 << 20;
@@ -49,11 +49,14 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an event here; given back when nobody writes any more.
-    pub(super) fn put(&self, item: Item) -> Result<(), Item> {
+    /// Puts an event here.
+    ///
+    /// # Errors
+    /// Nobody writes any more.
+    pub(super) fn put(&self, item: Item) -> Result<(), Refused> {
         let mut waiting = self.waiting();
         if waiting.closed {
-            return Err(item);
+            return Err(Refused::Closed);
         }
         waiting.bytes += item.bytes();
         waiting.since.get_or_insert_with(Instant::now);
