@@ -327,7 +327,7 @@ impl Log {
             Ok(place) => {
                 // Whoever writes it gives the places back.
                 place.forget();
-                self.0.queue.put(item).map_err(|_| Refused::Closed)
+                self.0.queue.put(item)
             }
             Err(_) => {
                 self.0.lost.fetch_add(1, Ordering::Relaxed);
@@ -361,7 +361,7 @@ impl Log {
         }
         let (done, receipt) = oneshot::channel();
         item.done = Some(done);
-        self.0.queue.put(item).map_err(|_| Refused::Closed)?;
+        self.0.queue.put(item)?;
         let durable = Receipt(Ok(receipt)).durable();
         tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
     }

@@ -70,7 +70,7 @@ impl Canonical for str {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    (byte < b' ') | (byte == b'"') | (byte == b'\\')
+    byte < b' ' || byte == b'"' || byte == b'\\'
 }
 
 fn escape(byte: u8, into: &mut Vec<u8>) {

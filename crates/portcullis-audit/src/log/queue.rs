@@ -7,7 +7,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Ask, Item};
+use super::{Ask, Item, Refused};
 
 /// Bytes that are not left to gather any longer.
 const ENOUGH: usize = 4 << 20;
@@ -20,8 +20,20 @@ pub(super) struct Waiting {
     /// When the first of the items came.
     pub(super) since: Option<Instant>,
     bytes: usize,
-    idle: bool,
+    asleep: Asleep,
     closed: bool,
+}
+
+/// What the thread that writes sleeps for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asleep {
+    /// It is awake.
+    #[default]
+    No,
+    /// Something to do.
+    Idle,
+    /// The end of a while in which events gather.
+    Gathering,
 }
 
 /// The queue.
@@ -37,20 +49,24 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an event here; given back when nobody writes any more.
-    pub(super) fn put(&self, item: Item) -> Result<(), Item> {
+    /// Puts an event here.
+    ///
+    /// # Errors
+    /// Nobody writes any more.
+    pub(super) fn put(&self, item: Item) -> Result<(), Refused> {
         let mut waiting = self.waiting();
         if waiting.closed {
-            return Err(item);
+            return Err(Refused::Closed);
         }
         waiting.bytes += item.bytes();
         waiting.since.get_or_insert_with(Instant::now);
         waiting.items.push(item);
-        let wake = std::mem::take(&mut waiting.idle) || waiting.bytes >= ENOUGH;
-        drop(waiting);
-        if wake {
-            self.wanted.notify_one();
-        }
+        let wake = match waiting.asleep {
+            Asleep::No => false,
+            Asleep::Idle => true,
+            Asleep::Gathering => waiting.bytes >= ENOUGH,
+        };
+        self.wake(waiting, wake);
         Ok(())
     }
 
@@ -61,9 +77,26 @@ impl Queue {
             return;
         }
         waiting.asks.push(ask);
-        waiting.idle = false;
-        drop(waiting);
-        self.wanted.notify_one();
+        self.wake(waiting, true);
+    }
+
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>, wake: bool) {
+        if wake && std::mem::take(&mut waiting.asleep) != Asleep::No {
+            drop(waiting);
+            self.wanted.notify_one();
+        }
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        how: Asleep,
+        long: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.asleep = how;
+        let mut waiting = self.wanted.wait_timeout(waiting, long).unwrap_or_else(PoisonError::into_inner).0;
+        waiting.asleep = Asleep::No;
+        waiting
     }
 
     /// Nothing is taken from now on.
@@ -80,14 +113,15 @@ impl Queue {
             if left.is_zero() {
                 break;
             }
-            waiting.idle = true;
-            waiting = self.wanted.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner).0;
+            waiting = self.sleep(waiting, Asleep::Idle, left);
         }
-        waiting.idle = false;
-        if !linger.is_zero() && !waiting.items.is_empty() {
-            let more = |waiting: &mut Waiting| waiting.asks.is_empty() && waiting.bytes < ENOUGH;
-            let waited = self.wanted.wait_timeout_while(waiting, linger, more);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let gathered = Instant::now() + linger;
+        while !waiting.items.is_empty() && waiting.asks.is_empty() && waiting.bytes < ENOUGH {
+            let left = gathered.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            waiting = self.sleep(waiting, Asleep::Gathering, left);
         }
         let taken = Waiting { closed: waiting.closed, items: room, ..Waiting::default() };
         std::mem::replace(&mut *waiting, taken)

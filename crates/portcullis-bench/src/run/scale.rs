@@ -86,8 +86,8 @@ impl Scale {
             bounds: Bounds {
                 throughput: 0.33,
                 layers: 0.5,
-                evidence: [0.5, 0.05],
-                path: 0.15,
+                evidence: [0.5, 0.1],
+                path: 0.2,
                 p99: 10.0,
                 p99_floor: Duration::from_millis(200),
                 idle_bytes: 100_000_000,
