@@ -183,7 +183,7 @@ async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_loo
     let python = String::from_utf8(asked.stdout).unwrap();
     let program = format!("'{}' '{}' {}", python.trim(), args[0], args[1]);
     done(folder, &["server", "add", &program, "--name", "odd", "--read", args[0], "--yes"]);
-    let (scanned, said_of_it) = tokio::join!(
+    let (scanned, (said_of_it, _process)) = tokio::join!(
         tokio::task::spawn_blocking({
             let folder = folder.to_owned();
             move || run(&folder, &["server", "scan", "odd"])
@@ -193,7 +193,8 @@ async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_loo
             loop {
                 let event = process.event().await.expect("a report");
                 if event["event"] == "read" {
-                    break event["said"].as_str().unwrap().to_owned();
+                    // It ends when nobody listens to it any more.
+                    break (event["said"].as_str().unwrap().to_owned(), process);
                 }
             }
         }
