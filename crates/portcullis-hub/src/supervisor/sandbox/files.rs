@@ -134,7 +134,7 @@ fn of_program(program: &Path) -> Vec<PathBuf> {
             Some("bin") if above.join("pyvenv.cfg").is_file() => paths.push(above.to_owned()),
             Some("bin") => paths.extend(BESIDE.iter().map(|name| above.join(name))),
             Some(".bin") if above.file_name() == Some(OsStr::new("node_modules")) => {
-                paths.push(above.to_owned())
+                paths.push(above.to_owned());
             }
             _ => {}
         }
