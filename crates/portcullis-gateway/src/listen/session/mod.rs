@@ -274,7 +274,9 @@ impl Session {
         }
         let unheard = std::mem::take(&mut state.unheard);
         drop(state);
-        unheard.iter().for_each(|message| stream.push(message));
+        for message in &unheard {
+            stream.push(message);
+        }
     }
 
     /// Says something that belongs to no request: on the stream for that, or, while nobody listens there, on that of a call

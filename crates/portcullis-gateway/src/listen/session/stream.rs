@@ -67,12 +67,22 @@ struct State {
     reader: u64,
     /// That one is still there.
     is_read: bool,
-    /// One has had all of it, to the end.
-    was_read: bool,
     /// Of the budget for finished streams.
     share: Option<Share>,
-    /// It was finished, and its events had to go.
-    forgotten: bool,
+    /// Whether its events are needed still.
+    kept: Kept,
+}
+
+/// Why events are kept, or are not.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kept {
+    /// Somebody may not have had them.
+    #[default]
+    Unread,
+    /// A connection has had all of them, to the end.
+    Read,
+    /// They had to go.
+    Forgotten,
 }
 
 /// What a reader gets.
@@ -184,11 +194,11 @@ impl Stream {
     pub(super) fn forget(&self) {
         let mut state = self.state();
         state.events = VecDeque::new();
-        (state.bytes, state.share, state.forgotten) = (0, None, true);
+        (state.bytes, state.share, state.kept) = (0, None, Kept::Forgotten);
     }
 
     pub(super) fn is_forgotten(&self) -> bool {
-        self.state().forgotten
+        self.state().kept == Kept::Forgotten
     }
 
     /// Whether a connection reads it.
@@ -196,9 +206,9 @@ impl Stream {
         self.state().is_read
     }
 
-    /// Whether a connection has had all of it, to the end.
+    /// Whether nobody waits for it any more: a connection has had all of it, to the end.
     pub(super) fn was_read(&self) -> bool {
-        self.state().was_read
+        self.state().kept != Kept::Unread
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -295,7 +305,9 @@ impl Reader {
             return Some(Read::End);
         }
         // What is returned now is all that there will be.
-        state.was_read |= state.over.is_some();
+        if state.over.is_some() && state.kept == Kept::Unread {
+            state.kept = Kept::Read;
+        }
         let mut found = Vec::new();
         for (event, text) in state.events.iter().filter(|(event, _)| *event >= self.next) {
             found.push((*event, text.clone()));

@@ -132,7 +132,7 @@ async fn a_paused_stream_lets_its_reader_go_and_waits_for_the_next() {
 /// What a connection gets that its client leaves after so long.
 fn polled(stream: &Arc<Stream>, after: Option<u64>, leave: Duration) -> Reading {
     let leave = Some(Instant::now() + leave);
-    Reading::new(stream.reader(after), Pace { pause: Duration::from_secs(60), leave })
+    Reading::new(stream.reader(after), Pace { pause: Duration::from_mins(1), leave })
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn who_is_polled_leaves_in_time_with_what_is_there() {
     stream.push(b"3");
     assert_eq!(busy.next().await, None);
     stream.finish();
-    let mut rest = polled(&stream, Some(2), Duration::from_secs(60));
+    let mut rest = polled(&stream, Some(2), Duration::from_mins(1));
     assert_eq!(rest.next().await.unwrap(), "id: 1-3\ndata: 3\n\n");
     assert_eq!(rest.next().await, None, "with the answer there is no reason to come back");
 }
