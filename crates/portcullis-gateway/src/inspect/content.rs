@@ -3,6 +3,7 @@
 //! A request to a server is made of [`Content`], and content comes from [`Inspection::outgoing`], which has read it, or is
 //! the gateway's own. Content brings its inspection along, and what the server answers goes through that.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_config::Direction;
@@ -15,6 +16,7 @@ use super::aside::{self, Aside, Places};
 use super::decision::{Decision, Form};
 use super::findings::{self, Findings};
 use super::guard::{About, Guard};
+use super::holding::HeldResult;
 use super::refusal;
 use crate::call::{Caller, Refusal};
 
@@ -50,6 +52,10 @@ pub(super) struct Inner {
     pub(super) guard: Arc<Guard>,
     pub(super) subject: Subject,
     findings: Mutex<Findings>,
+    /// Somebody has approved of what is held of the arguments.
+    pub(super) released: AtomicBool,
+    /// The result that is held, until whoever makes the call takes it.
+    pub(super) held: Mutex<Option<HeldResult>>,
 }
 
 /// What a call is about.
@@ -64,6 +70,8 @@ pub(crate) struct Subject {
     pub(crate) tool: Option<String>,
     /// What the tool says that its structured results look like.
     pub(crate) output_schema: Option<Raw>,
+    /// Whoever makes the call asks for approvals. Where nobody does, what is held is blocked.
+    pub(crate) holds: bool,
 }
 
 /// What became of a message.
@@ -80,7 +88,13 @@ impl Inspection {
     /// The inspection of a call. Costs nothing where the guard looks at definitions alone.
     pub(crate) fn new(guard: &Arc<Guard>, subject: impl FnOnce() -> Subject) -> Self {
         Self(guard.inspects_calls().then(|| {
-            Arc::new(Inner { guard: guard.clone(), subject: subject(), findings: Mutex::default() })
+            Arc::new(Inner {
+                guard: guard.clone(),
+                subject: subject(),
+                findings: Mutex::default(),
+                released: AtomicBool::new(false),
+                held: Mutex::default(),
+            })
         }))
     }
 
@@ -111,7 +125,7 @@ impl std::fmt::Debug for Inspection {
 }
 
 /// Members of params that say what is asked for: they can pass or not, but not be changed.
-const NAMES: [&str; 3] = ["name", "uri", "ref"];
+pub(super) const NAMES: [&str; 3] = ["name", "uri", "ref"];
 
 impl Inner {
     pub(super) fn decide(&self, direction: Direction, form: Form) -> Arc<Decision> {
@@ -121,10 +135,14 @@ impl Inner {
     }
 
     fn outgoing(&self, params: Object) -> Result<Object, Refusal> {
-        let form = if self.subject.method == Method::ToolsCall { Form::Tool } else { Form::Message };
-        let decision = self.decide(Direction::ToServer, form);
+        let decision = self.decide(Direction::ToServer, self.form());
         let (rest, aside) = Aside::take(params.raw(), aside::PARAMS);
-        let (rest, report) = match self.run(&decision, Direction::ToServer, &rest) {
+        let run = if self.released.load(Ordering::Acquire) {
+            self.run_released(&decision, &rest)?
+        } else {
+            self.run(&decision, Direction::ToServer, &rest)
+        };
+        let (rest, report) = match run {
             (Verdict::Stopped(refusal), _) => return Err(refusal),
             (Verdict::Changed(changed), report) => {
                 let names = NAMES.into_iter().find(|name| changed.find(name) != rest.find(name));
@@ -197,7 +215,12 @@ impl Inner {
     }
 
     /// What an outcome means, on the record.
-    fn note(&self, decision: &Decision, direction: Direction, outcome: Result_) -> (Verdict, Report) {
+    pub(super) fn note(
+        &self,
+        decision: &Decision,
+        direction: Direction,
+        outcome: Result_,
+    ) -> (Verdict, Report) {
         let report = outcome.report().clone();
         if report == Report::default() {
             return (Verdict::Same, report);
@@ -216,7 +239,7 @@ impl Inner {
         (if shadow { Verdict::Same } else { verdict }, report)
     }
 
-    fn keep(&self, direction: Direction, report: &Report, verdict: &Verdict, shadow: bool) {
+    pub(super) fn keep(&self, direction: Direction, report: &Report, verdict: &Verdict, shadow: bool) {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.add(direction, report);
         findings.shadow |= shadow;

@@ -1,35 +1,33 @@
 //! Before a call is made: whether data may flow that way, and whether somebody has to approve of it.
 //!
-//! A call that needs leave and has none becomes a question to its user, where the client can ask and the operator lets users
-//! decide; else it is refused with the id under which an operator finds it, and the same call works once it was granted.
-//! Leave is for the call's digest and used up by it. What a call is about to read counts as read before it is sent: an
-//! answer that comes late, or never, must not make a difference. What cannot be read or kept refuses.
+//! Labels, tools that always need leave, and what the guard holds of the arguments are asked about together, by `asking`. What a
+//! call is about to read counts as read before it is sent: an answer that comes late, or never, must not make a difference. What
+//! cannot be read or kept refuses.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{FlowMode, Settings};
-use portcullis_mcp::caps::ClientCaps;
+use portcullis_config::{Effect, FlowMode, Settings, Store};
+use portcullis_guard::Action;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
-use portcullis_model::{ErrorKind, Records, ServerId, Unavailable};
+use portcullis_model::{ErrorKind, ServerId, Unavailable};
+use portcullis_oversight::Matter;
 use portcullis_oversight::flow::{self, Conflict, Labels};
-use portcullis_oversight::{Approval, Digest, Request, Standing, canonical, visible};
 
 use super::Oversight;
+use super::asking::{About, Ground};
 use super::webhook::Webhook;
 use crate::call::{Call, Caller, Outcome, Refusal};
 use crate::gateway::Gateway;
-use crate::record::{self, Decision};
+use crate::inspect::HeldCall;
 use crate::rounds::{self, Came};
 use crate::route::Route;
 use crate::upstream::Surroundings;
 
 /// Where a result says what it is.
 const LABELS: &str = "io.github.portcullis-mcp/labels";
-/// Longest arguments that a question shows, in characters.
-const SHOWN: usize = 2_000;
 
 /// What calls are held against.
 pub(crate) struct Rules {
@@ -37,9 +35,15 @@ pub(crate) struct Rules {
     mode: FlowMode,
     per_session: bool,
     tools: Vec<String>,
-    by_operator: bool,
-    lifetime: Duration,
-    webhook: Option<Webhook>,
+    /// The guard holds something for approval.
+    pub(super) holds: bool,
+    pub(super) by_operator: bool,
+    /// How many have to say yes.
+    pub(super) needed: u8,
+    pub(super) lifetime: Duration,
+    pub(super) webhook: Option<Webhook>,
+    /// Whoever decides by command finds what waits.
+    pub(super) reachable: bool,
 }
 
 /// Whether a call may be made.
@@ -59,11 +63,14 @@ impl Rules {
             mode: flow.map(|flow| flow.mode).unwrap_or_default(),
             per_session: flow.is_some_and(|flow| flow.per_session),
             tools: approvals.tools.clone(),
+            holds: settings.guard.as_ref().is_some_and(holds),
             by_operator: approvals.by_operator,
+            needed: approvals.needed,
             lifetime: approvals.lifetime,
             webhook: approvals.webhook.as_ref().and_then(Webhook::of),
+            reachable: settings.store != Store::Memory,
         };
-        (!rules.flow.is_empty() || !rules.tools.is_empty()).then_some(rules)
+        (!rules.flow.is_empty() || !rules.tools.is_empty() || rules.holds).then_some(rules)
     }
 
     /// Whose window it is.
@@ -72,6 +79,14 @@ impl Rules {
         let own = self.per_session && caller.revision.era() == Era::Legacy;
         if own { format!("{id} {}", caller.conversation) } else { id }
     }
+}
+
+/// Whether a guard holds anything.
+fn holds(guard: &portcullis_config::Guard) -> bool {
+    guard.rules.iter().any(|rule| match &rule.effect {
+        Effect::Entities(_, action) | Effect::Fields(_, _, action) => *action == Action::Hold,
+        Effect::Only(_) | Effect::Restore(_) => false,
+    })
 }
 
 fn flow_rules(flow: &portcullis_config::Flow) -> flow::Rules {
@@ -124,17 +139,22 @@ impl Oversight {
     }
 }
 
-/// Whether a call may be made.
-pub(crate) async fn leave(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Leave {
+/// Whether a call may be made. `held` is what the guard holds of it.
+pub(crate) async fn leave(
+    gateway: &Gateway,
+    call: &Arc<Call>,
+    route: &mut Route,
+    held: Option<&HeldCall>,
+) -> Leave {
     let oversight = gateway.env.oversight.clone();
     let Some(rules) = oversight.rules.load_full() else { return Leave::Given };
     let Some(name) = route.subject.clone().filter(|_| !route.connecting) else { return Leave::Given };
-    if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
+    if !can_wait(&call.method) {
         return Leave::Given;
     }
     let server = route.catalogue.server.id().clone();
-    let about = About { gateway, call, rules: &rules, server: &server, name: &name };
-    match about.decide(&oversight).await {
+    let about = About { gateway, call, rules: &rules, server: &server, name: &name, matter: Matter::Call };
+    match about.decide(&oversight, held).await {
         Ok((leave, answered)) => {
             if let (true, Some(params)) = (answered, &route.params) {
                 // What came back was for the gateway.
@@ -142,33 +162,31 @@ pub(crate) async fn leave(gateway: &Gateway, call: &Arc<Call>, route: &mut Route
             }
             leave
         }
-        Err(error) => {
-            tracing::error!(%error, server.id = %server, "a call is refused: what was decided about it cannot be read or kept");
-            let message = "whether this call may be made cannot be found out now; try again";
-            Leave::Refused(Refusal::new(ErrorKind::OversightUnavailable, message))
-        }
+        Err(error) => Leave::Refused(about.unavailable(&error)),
     }
 }
 
-struct About<'a> {
-    gateway: &'a Gateway,
-    call: &'a Arc<Call>,
-    rules: &'a Rules,
-    server: &'a ServerId,
-    name: &'a str,
+/// What somebody can be asked about.
+pub(super) fn can_wait(method: &Method) -> bool {
+    matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
 }
 
 impl About<'_> {
     /// Whether the call may be made, and whether it came with an answer to that.
-    async fn decide(&self, oversight: &Oversight) -> Result<(Leave, bool), Unavailable> {
+    async fn decide(
+        &self,
+        oversight: &Oversight,
+        held: Option<&HeldCall>,
+    ) -> Result<(Leave, bool), Unavailable> {
         let (flow, server) = (&self.rules.flow, self.server.as_str());
         let principal = &self.call.caller.principal;
         let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
         let who = self.rules.window_of(&self.call.caller);
-        if let Some(outside) = flow.outside(server, self.name, &principal.id(), &groups)
-            && self.rules.mode != FlowMode::Observe
-        {
-            return Ok((self.denied(&outside), false));
+        if let Some(outside) = flow.outside(server, self.name, &principal.id(), &groups) {
+            if self.rules.mode != FlowMode::Observe {
+                return Ok((self.denied(&outside), false));
+            }
+            self.record("call would be refused (observed)", None, &outside.to_string());
         }
         let conflicts = if flow.is_sink(server, self.name) {
             let window = oversight.windows.of(&*oversight.records, &who).await?;
@@ -177,10 +195,10 @@ impl About<'_> {
             Vec::new()
         };
         let came = rounds::came(&self.gateway.sealer, self.call);
-        let mut why: Vec<String> = Vec::new();
+        let mut grounds: Vec<Ground> = Vec::new();
         for conflict in &conflicts {
             match self.rules.mode {
-                FlowMode::Ask => why.push(conflict.to_string()),
+                FlowMode::Ask => grounds.push(Ground::of(conflict)),
                 FlowMode::Deny => return Ok((self.denied(conflict), false)),
                 FlowMode::Observe => {
                     self.record("call would be held (observed)", None, &conflict.to_string());
@@ -190,12 +208,20 @@ impl About<'_> {
         let of_tools = self.call.method == Method::ToolsCall
             && self.rules.tools.iter().any(|pattern| flow::is_of(pattern, server, self.name));
         if of_tools {
-            why.push("every call of it needs an approval".to_owned());
+            grounds.push(Ground::tool());
         }
-        let answer =
-            if let Came::Answered { approved, nonce } = came { Some((approved, nonce)) } else { None };
-        if !why.is_empty() && !matches!(came, Came::Further) {
-            let leave = self.approval(oversight, &why, answer).await?;
+        if let Some(held) = held {
+            if grounds.is_empty() && !self.somebody_decides() {
+                return Ok((Leave::Refused(held.refusal.clone()), false));
+            }
+            grounds.push(Ground::guard(&held.why));
+        }
+        let answer = match came {
+            Came::Answered { approved, nonce, matter: Matter::Call } => Some((approved, nonce)),
+            _ => None,
+        };
+        if !grounds.is_empty() && !matches!(came, Came::Further) {
+            let leave = self.approval(oversight, &grounds, answer).await?;
             if !matches!(leave, Leave::Given) {
                 return Ok((leave, answer.is_some()));
             }
@@ -212,143 +238,5 @@ impl About<'_> {
         let message =
             format!("`{:.128}` of server `{}` may not be called: {conflict}", self.name, self.server);
         Leave::Refused(Refusal::new(ErrorKind::FlowDenied, message))
-    }
-
-    /// Whether the call has leave; if not, somebody is asked.
-    async fn approval(
-        &self,
-        oversight: &Oversight,
-        why: &[String],
-        answer: Option<(bool, u64)>,
-    ) -> Result<Leave, Unavailable> {
-        let (records, request) = (&*oversight.records, self.request(why));
-        let id = request.digest.id();
-        let caps = self.call.caller.caps.known_in(self.call.caller.revision);
-        let asks_user =
-            !self.rules.by_operator && self.call.method.has_rounds() && caps.has(ClientCaps::ELICIT_FORM);
-        if let Some((approved, nonce)) = answer.filter(|_| asks_user) {
-            let by = format!("user:{}", request.principal);
-            // Whoever answers twice has answered once.
-            if Approval::rule(records, (&id, Some(nonce)), approved, &by).await?.is_none() {
-                tracing::info!(approval.id = id, "an answer came to a question that is over");
-            }
-        }
-        if let Some(leave) = self.claim(records, &request, answer.is_some()).await? {
-            return Ok(leave);
-        }
-        let (approval, new) =
-            Approval::ask(records, &request, self.rules.lifetime, oversight.key.as_ref()).await?;
-        if new {
-            self.record("call needs an approval", None, &why.join("; "));
-        }
-        if asks_user {
-            let info = self.gateway.info_of(None);
-            let asked = (approval.nonce, self.rules.lifetime);
-            let question = self.question(&request);
-            return Ok(Leave::Asked(rounds::ask_for_leave(
-                &self.gateway.sealer,
-                self.call,
-                &question,
-                asked,
-                &info,
-            )));
-        }
-        if let Some(webhook) = self.rules.webhook.as_ref().filter(|_| new)
-            && let Some((approved, by)) = webhook.ask(&approval, request.arguments.as_ref()).await
-        {
-            Approval::rule(records, (&id, Some(approval.nonce)), approved, &by).await?;
-            if let Some(leave) = self.claim(records, &request, false).await? {
-                return Ok(leave);
-            }
-        }
-        Ok(Leave::Refused(self.waits(&approval, why)))
-    }
-
-    /// What was decided about the call, if anything was. Leave that was given is used up by that.
-    async fn claim(
-        &self,
-        records: &dyn Records,
-        request: &Request,
-        by_user: bool,
-    ) -> Result<Option<Leave>, Unavailable> {
-        let (approval, given) = match Approval::claim(records, request.digest).await? {
-            Standing::Granted(approval) => (approval, true),
-            Standing::Denied(approval) => (approval, false),
-            Standing::Waiting(_) | Standing::Unknown => return Ok(None),
-        };
-        let (by, why) = (approval.ruling.map(|ruling| ruling.by).unwrap_or_default(), request.why.join("; "));
-        if given {
-            self.record("call approved", Some(&by), &why);
-            return Ok(Some(Leave::Given));
-        }
-        self.record("call not approved", Some(&by), &why);
-        if by_user {
-            // The user may be asked again when the call is made again.
-            Approval::forget(records, &approval.id).await?;
-        }
-        let message = format!("the call of `{:.128}` was not approved; do not try it again", self.name);
-        Ok(Some(Leave::Refused(Refusal::new(ErrorKind::ApprovalDenied, message))))
-    }
-
-    fn waits(&self, approval: &Approval, why: &[String]) -> Refusal {
-        let seconds = approval.until.saturating_sub(portcullis_oversight::now_ms()) / 1000;
-        let message = format!(
-            "the call of `{:.128}` needs an approval: {}. It waits as {:.16} for {seconds} s; when an operator has granted it, \
-             make the same call again",
-            self.name,
-            why.join("; "),
-            approval.id,
-        );
-        let data = Raw::from_value(&serde_json::json!({ "approval": approval.id }));
-        Refusal::new(ErrorKind::ApprovalRequired, message).with_data(data)
-    }
-
-    fn request(&self, why: &[String]) -> Request {
-        let arguments = self.call.params.as_ref().and_then(|params| params.find("arguments"));
-        let (principal, method) = (self.call.caller.principal.id(), self.call.method.as_str());
-        Request {
-            digest: Digest::of(&principal, self.server.as_str(), method, self.name, arguments.as_ref()),
-            principal,
-            server: self.server.to_string(),
-            name: self.name.to_owned(),
-            why: why.to_vec(),
-            arguments,
-        }
-    }
-
-    /// What the user is asked: nothing that is sent stays hidden.
-    fn question(&self, request: &Request) -> String {
-        let arguments = request.arguments.as_ref().map_or_else(|| "{}".to_owned(), canonical);
-        let whole = visible(&arguments);
-        let shown: String = whole.chars().take(SHOWN).collect();
-        let rest = if shown.len() < whole.len() {
-            format!("… ({} bytes in all)", arguments.len())
-        } else {
-            String::new()
-        };
-        format!(
-            "May `{}` of server `{}` be called? It has to be asked because {}. The arguments are: {shown}{rest}",
-            visible(self.name),
-            self.server,
-            request.why.join("; "),
-        )
-    }
-
-    fn record(&self, what: &'static str, by: Option<&str>, why: &str) {
-        let kind = match self.call.method {
-            Method::ToolsCall => "tool",
-            Method::PromptsGet => "prompt",
-            _ => "resource",
-        };
-        record::decided(&Decision {
-            what,
-            server: self.server.as_str(),
-            kind,
-            name: self.name,
-            pin: None,
-            principal: Some(&self.call.caller.principal.id()),
-            by,
-            why,
-        });
     }
 }

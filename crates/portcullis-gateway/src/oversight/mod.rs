@@ -4,9 +4,11 @@
 //! screens every list before anybody is shown it. What somebody decides elsewhere (the command line, another gateway
 //! that shares the store) is looked for a few times a second.
 
+mod asking;
 mod definitions;
 mod halts;
 mod leave;
+mod results;
 mod webhook;
 
 use std::collections::BTreeSet;
@@ -19,7 +21,7 @@ use portcullis_config::{DefinitionsMode, Settings, Store};
 use portcullis_mcp::method::Method;
 use portcullis_model::{Records, ServerId, Unavailable};
 use portcullis_oversight::flow::Windows;
-use portcullis_oversight::{Halts, Register};
+use portcullis_oversight::{Halts, Register, Shelf};
 use tokio::sync::Mutex;
 
 use crate::gateway::Gateway;
@@ -31,6 +33,7 @@ use leave::Rules;
 pub(crate) use definitions::{Pins, Standing, definition_kind, definitions};
 pub use halts::halts;
 pub(crate) use leave::{Leave, leave};
+pub(crate) use results::{Recalled, hold, recall};
 
 /// How often it is looked whether anything was decided elsewhere.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,6 +52,8 @@ pub(crate) struct Oversight {
     records: Arc<dyn Records>,
     /// Seals the arguments of calls that wait.
     key: Option<[u8; 32]>,
+    /// Results that wait for an approval.
+    shelf: Shelf,
     mode: AtomicU8,
 }
 
@@ -63,6 +68,7 @@ impl Oversight {
             windows: Windows::default(),
             records,
             key: settings.vault_key,
+            shelf: Shelf::new(settings.vault_key),
             mode: AtomicU8::new(0),
         };
         oversight.set(settings);
