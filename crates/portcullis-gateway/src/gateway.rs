@@ -18,7 +18,7 @@ use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce, Quotas, Shares};
+use crate::admit::{Gate, InForce, Quotas, Shares, are_there};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -109,6 +109,15 @@ pub enum UpdateError {
     /// Something is wrong with the policies.
     #[error("{}", lines(.0))]
     Policy(Vec<Problem>),
+    /// The guard's rules name policies that are not there.
+    #[error("guard: {0}")]
+    Guard(String),
+}
+
+fn in_force(settings: &Settings) -> Result<Option<Arc<InForce>>, UpdateError> {
+    let policies = InForce::load(settings).map_err(UpdateError::Policy)?;
+    are_there(settings, policies.as_deref()).map_err(UpdateError::Guard)?;
+    Ok(policies)
 }
 
 fn lines(problems: &[Problem]) -> String {
@@ -148,12 +157,12 @@ impl Gateway {
         let metrics_of_callers = metrics.clone();
         let watch = Arc::new(identity::Counts::new(metrics.clone()));
         let identity = Identity::watched(control.clone(), watch);
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = in_force(&settings)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
-        let oversight = Arc::new(Oversight::new(records.clone(), &settings));
+        let oversight = Arc::new(Oversight::new(records.clone(), &settings, evidence.clone()));
         let guard = Guard::new(&settings, &metrics);
         let env = Surroundings::new(
             control,
@@ -194,6 +203,9 @@ impl Gateway {
             address: OnceLock::new(),
             info,
         });
+        let env = Arc::downgrade(&gateway.env);
+        // While there is none, there is no server that could say anything.
+        gateway.env.oversight.read_with(move || Some(Arc::clone(&env.upgrade()?.guard())));
         let weak = Arc::downgrade(&gateway);
         gateway.env.on_change(move |change| {
             if let Some(gateway) = weak.upgrade() {
@@ -229,7 +241,7 @@ impl Gateway {
             let outside = identity::outside(Some(ca));
             outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         }
-        InForce::load(settings).map_err(UpdateError::Policy)?;
+        in_force(settings)?;
         Ok(())
     }
 
@@ -239,7 +251,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
     pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = in_force(&settings)?;
         let old = self.settings.swap(Arc::new(settings));
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
         let other = self.settings.load().policy != old.policy;
@@ -341,7 +353,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
-        let anew = self.env.oversight.set(&settings);
+        let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
@@ -364,6 +376,9 @@ impl Gateway {
             for catalogue in self.servers.load().iter() {
                 self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
             }
+        }
+        for server in switched {
+            self.env.tell_of_lists(&server, Known::Seen);
         }
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {

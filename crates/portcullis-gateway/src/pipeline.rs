@@ -21,13 +21,13 @@ use tokio::time::error::Elapsed;
 
 use self::held::Holding;
 use self::patience::{Stop, Timing};
-use crate::admit::{Admitted, Pass, Places, admit};
+use crate::admit::{Admitted, Pass, Places, Ruled, admit};
 use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
 use crate::crossing::Crossing;
 use crate::discovery;
 use crate::gateway::Gateway;
 use crate::inspect::{Content, Inspection, Subject};
-use crate::oversight::Recalled;
+use crate::oversight::{self, Recalled};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
 use crate::route::{self, ListKind, Route, Variant, resolve};
@@ -169,7 +169,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     if let Some(refusal) = barred(gateway, &permitted, &route) {
         return refuse(gateway, &permitted, refusal);
     }
-    let inspection = inspection(gateway, &permitted, &route);
+    let inspection = inspection(gateway, &permitted, &route, permitted.ruled());
     if gateway.env.oversight.asks() {
         if let Some(exchange) = Box::pin(held::recall(gateway, permitted.call(), &route)).await {
             return exchange;
@@ -265,15 +265,20 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
 }
 
 /// What is done to all that is said in a call.
-fn inspection(gateway: &Gateway, call: &Call, route: &Route) -> Inspection {
-    Inspection::new(&gateway.env.guard(), || Subject {
+fn inspection(gateway: &Gateway, call: &Call, route: &Route, ruled: Option<&Ruled>) -> Inspection {
+    let inspection = Inspection::new(&gateway.env.guard(), || Subject {
         caller: call.caller.clone(),
         server: route.catalogue.server.id().clone(),
         method: call.method.clone(),
         tool: route.subject.clone().filter(|_| call.method == Method::ToolsCall),
         output_schema: route.output_schema(),
-        holds: true,
-    })
+        holds: oversight::can_wait(&call.method),
+        ruled: ruled.cloned(),
+    });
+    if call.record.is_kept() && ruled.is_some() {
+        call.record.obliged(inspection.obligations());
+    }
+    inspection
 }
 
 /// A modern client that comes back brings the state that it was given, and the server gets its own.
@@ -473,7 +478,7 @@ struct WayBack {
     rounds: Option<Wrapping>,
     /// What ends it before its time.
     stop: Stop,
-    /// What the guard holds of the result is kept there.
+    /// Where anything is decided about calls.
     holding: Option<Holding>,
     /// A task was asked for.
     tasked: bool,
@@ -526,17 +531,22 @@ impl WayBack {
 
     /// The server's outcome as the client's, on the record.
     async fn end(&mut self, mut outcome: Outcome) -> Outcome {
-        if let Some(held) = self.holding.as_ref().and_then(Holding::take) {
-            match Box::pin(held.ask(&self.stop.call, &self.stop.server)).await {
-                Recalled::Given(payload) => outcome = Outcome::Complete(payload),
-                Recalled::Instead(outcome) => {
+        if let Some(holding) = &self.holding {
+            match Box::pin(holding.hold(&self.stop)).await {
+                None => {}
+                Some(Recalled::Given(payload)) => outcome = Outcome::Complete(payload),
+                Some(Recalled::Instead(outcome)) => {
                     self.finish(&outcome);
                     return outcome;
                 }
             }
         }
-        let outcome = self.translate(tasks::recognise(self.tasked, outcome));
-        self.stop.read(&outcome);
+        let mut outcome = self.translate(tasks::recognise(self.tasked, outcome));
+        if let Some(holding) = &self.holding
+            && let Outcome::Complete(payload) = outcome
+        {
+            outcome = Outcome::Complete(Box::pin(holding.given(&self.stop, payload)).await);
+        }
         self.finish(&outcome);
         outcome
     }

@@ -106,6 +106,8 @@ pub struct Request {
     pub server: String,
     /// What there.
     pub name: String,
+    /// It is a tool or a prompt, whose name says nothing of anybody.
+    pub named: bool,
     /// Why leave is needed.
     pub why: Vec<String>,
     /// The same, in words that never change.
@@ -130,6 +132,9 @@ pub struct Approval {
     /// The same, in words that never change.
     #[serde(default)]
     pub grounds: Vec<String>,
+    /// It is a tool or a prompt, whose name says nothing of anybody.
+    #[serde(default)]
+    pub named: bool,
     /// What leave is asked for.
     #[serde(default)]
     pub matter: Matter,
@@ -222,6 +227,7 @@ impl Approval {
             name: request.name.clone(),
             why: request.why.clone(),
             grounds: request.grounds.clone(),
+            named: request.named,
             at: now,
             until: now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)),
             ruling: None,
@@ -399,6 +405,7 @@ mod tests {
             name: "send".into(),
             why: vec!["it acts on the outside".into()],
             grounds: vec!["flow".into()],
+            named: true,
             arguments: Some(raw),
         }
     }

@@ -45,8 +45,9 @@ pub(crate) struct Flow {
     /// For how long what a caller has read counts, from the last time.
     #[schemars(extend("default" = "30m"))]
     pub(crate) window: Option<Duration>,
-    /// Who is one: all that a `principal` does, or each `session` of a legacy client by itself. Clients without sessions are
-    /// always taken together by principal.
+    /// Who is one: all that a `principal` does, or each `session` by itself. A client without sessions gets a handle with each
+    /// result, in `_meta` under `io.portcullis/conversation`; what hands one back is a conversation, and what does not is the
+    /// principal's.
     #[schemars(extend("default" = "principal"))]
     pub(crate) per: Option<FlowPer>,
 }

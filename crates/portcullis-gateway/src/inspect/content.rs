@@ -18,6 +18,7 @@ use super::findings::{self, Findings};
 use super::guard::{About, Guard};
 use super::holding::HeldResult;
 use super::refusal;
+use crate::admit::Ruled;
 use crate::call::{Caller, Refusal};
 
 /// What is sent to a server.
@@ -64,6 +65,8 @@ pub(crate) struct Subject {
     pub(crate) caller: Arc<Caller>,
     /// To whom.
     pub(crate) server: ServerId,
+    /// By which policies, where that is known.
+    pub(crate) ruled: Option<Ruled>,
     /// What is asked.
     pub(crate) method: Method,
     /// The server's own name of the tool, when it is one.
@@ -110,6 +113,17 @@ impl Inspection {
         Ok(Content { params, inspection: self.clone() })
     }
 
+    /// The rules that hold because of the policies that permit the call.
+    pub(crate) fn obligations(&self) -> Vec<String> {
+        let Some(inner) = &self.0 else { return Vec::new() };
+        let of = |direction| inner.guard.obligations(&inner.about(direction, inner.form()));
+        let mut names = of(Direction::ToServer);
+        names.extend(of(Direction::ToClient));
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// What was found so far.
     pub(crate) fn findings(&self) -> Option<Findings> {
         let inner = self.0.as_ref()?;
@@ -129,9 +143,13 @@ pub(super) const NAMES: [&str; 3] = ["name", "uri", "ref"];
 
 impl Inner {
     pub(super) fn decide(&self, direction: Direction, form: Form) -> Arc<Decision> {
-        let Subject { caller, server, tool, .. } = &self.subject;
+        self.guard.decide(&self.about(direction, form))
+    }
+
+    fn about(&self, direction: Direction, form: Form) -> About<'_> {
+        let Subject { caller, server, tool, ruled, .. } = &self.subject;
         let (server, tool) = (server.as_str(), tool.as_deref());
-        self.guard.decide(&About { direction, form, server, tool, caller: Some(caller) })
+        About { direction, form, server, tool, caller: Some(caller), ruled: ruled.as_ref() }
     }
 
     fn outgoing(&self, params: Object) -> Result<Object, Refusal> {

@@ -70,14 +70,6 @@ impl Inspection {
         }
     }
 
-    /// Whether the result can be held.
-    pub(crate) fn may_hold(&self) -> bool {
-        self.0.as_ref().is_some_and(|inner| {
-            let form = inner.form();
-            inner.subject.holds && inner.decide(Direction::ToClient, form).released.is_some()
-        })
-    }
-
     /// The result that is held, if the one that came is.
     pub(crate) fn take_held(&self) -> Option<HeldResult> {
         self.0.as_ref()?.held.lock().unwrap_or_else(PoisonError::into_inner).take()

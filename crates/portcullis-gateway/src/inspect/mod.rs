@@ -22,7 +22,7 @@ mod schema;
 mod surface;
 
 pub(crate) use content::{Content, Inspection, Subject};
-pub(crate) use definitions::{Definitions, Unread};
+pub(crate) use definitions::{Definitions, Suspect, Unread};
 pub(crate) use findings::Findings;
 pub(crate) use guard::Guard;
 pub(crate) use holding::{HeldCall, HeldResult};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
-use portcullis_model::{ErrorKind, Records, ServerId, Unavailable};
+use portcullis_model::{ErrorKind, ServerId, Unavailable};
 use portcullis_oversight::flow::Conflict;
 use portcullis_oversight::{Approval, Digest, Matter, Request, Standing, Voted, canonical, visible};
 
@@ -17,7 +17,7 @@ use super::Oversight;
 use super::leave::{Leave, Rules};
 use crate::call::{Call, Outcome, Refusal};
 use crate::gateway::Gateway;
-use crate::record::{self, Decision};
+use crate::record::{self, Decision, Said};
 use crate::rounds;
 
 /// Longest arguments that a question shows, in characters.
@@ -96,7 +96,7 @@ impl About<'_> {
         if let Some((approved, nonce)) = answer.filter(|_| self.asks_user()) {
             self.answered(oversight, &request.digest.id(), nonce, approved).await?;
         }
-        let (approval, new) = match self.claim(records, request.digest, answer.is_some()).await? {
+        let (approval, new) = match self.claim(oversight, request.digest, answer.is_some()).await? {
             Claimed::Settled(leave) => return Ok(leave),
             Claimed::Waiting(approval) => (approval, false),
             Claimed::Unknown => {
@@ -105,6 +105,7 @@ impl About<'_> {
         };
         if new {
             self.record("call needs an approval", None, &why(grounds));
+            oversight.asked(&approval, self.call);
         }
         self.ask(oversight, &approval, new || answer.is_some(), &why(grounds)).await
     }
@@ -117,6 +118,7 @@ impl About<'_> {
         news: bool,
         why: &str,
     ) -> Result<Leave, Unavailable> {
+        self.call.record.said(approval, Said::Asked);
         let arguments = self.arguments();
         let own = format!("user:{}", approval.principal);
         // Whoever has said yes need not be asked again.
@@ -132,9 +134,12 @@ impl About<'_> {
         {
             let records = &*oversight.records;
             Approval::rule(records, (&approval.id, Some(approval.nonce)), approved, &by).await?;
-            match self.claim(records, self.digest(), false).await? {
+            match self.claim(oversight, self.digest(), false).await? {
                 Claimed::Settled(leave) => return Ok(leave),
-                Claimed::Waiting(approval) => return Ok(Leave::Refused(self.waits(&approval, why))),
+                Claimed::Waiting(approval) => {
+                    oversight.seen(&approval, false);
+                    return Ok(Leave::Refused(self.waits(&approval, why)));
+                }
                 Claimed::Unknown => {}
             }
         }
@@ -151,8 +156,10 @@ impl About<'_> {
     ) -> Result<(), Unavailable> {
         let by = format!("user:{}", self.call.caller.principal.id());
         // Whoever answers twice has answered once.
-        if Approval::rule(&*oversight.records, (id, Some(nonce)), approved, &by).await? == Voted::Nothing {
-            tracing::info!(approval.id = id, "an answer came to a question that is over");
+        match Approval::rule(&*oversight.records, (id, Some(nonce)), approved, &by).await? {
+            Voted::Counted(approval) => oversight.seen(&approval, false),
+            Voted::Again(_) => {}
+            Voted::Nothing => tracing::info!(approval.id = id, "an answer came to a question that is over"),
         }
         Ok(())
     }
@@ -160,16 +167,19 @@ impl About<'_> {
     /// What was decided, if anything was. Leave that was given is used up by that.
     pub(super) async fn claim(
         &self,
-        records: &dyn Records,
+        oversight: &Oversight,
         digest: Digest,
         by_user: bool,
     ) -> Result<Claimed, Unavailable> {
+        let records = &*oversight.records;
         let (approval, given) = match Approval::claim(records, digest).await? {
             Standing::Granted(approval) => (approval, true),
             Standing::Denied(approval) => (approval, false),
             Standing::Waiting(approval) => return Ok(Claimed::Waiting(approval)),
             Standing::Unknown => return Ok(Claimed::Unknown),
         };
+        oversight.seen(&approval, true);
+        self.call.record.said(&approval, if given { Said::Approved } else { Said::Refused });
         let (by, why) = (approval.deciders().join(", "), approval.why.join("; "));
         if given {
             self.record("call approved", Some(&by), &why);
@@ -228,6 +238,7 @@ impl About<'_> {
             principal: self.call.caller.principal.id(),
             server: self.server.to_string(),
             name: self.name.to_owned(),
+            named: self.call.method != Method::ResourcesRead,
             why: grounds.iter().map(|ground| ground.text.clone()).collect(),
             grounds: grounds.iter().map(|ground| ground.code.to_owned()).collect(),
             arguments: self.arguments(),

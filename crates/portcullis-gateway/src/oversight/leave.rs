@@ -11,29 +11,29 @@ use portcullis_config::{Effect, FlowMode, Settings, Store};
 use portcullis_guard::Action;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId, Unavailable};
 use portcullis_oversight::Matter;
 use portcullis_oversight::flow::{self, Conflict, Labels};
 
 use super::Oversight;
 use super::asking::{About, Ground};
+use super::conversation::{Window, without_handle};
 use super::webhook::Webhook;
 use crate::call::{Call, Caller, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::inspect::HeldCall;
+use crate::record::{self, Decision};
 use crate::rounds::{self, Came};
 use crate::route::Route;
-use crate::upstream::Surroundings;
 
 /// Where a result says what it is.
 const LABELS: &str = "io.github.portcullis-mcp/labels";
 
 /// What calls are held against.
 pub(crate) struct Rules {
-    flow: flow::Rules,
-    mode: FlowMode,
-    per_session: bool,
+    pub(super) flow: flow::Rules,
+    pub(super) mode: FlowMode,
+    pub(super) per_session: bool,
     tools: Vec<String>,
     /// The guard holds something for approval.
     pub(super) holds: bool,
@@ -72,13 +72,6 @@ impl Rules {
         };
         (!rules.flow.is_empty() || !rules.tools.is_empty() || rules.holds).then_some(rules)
     }
-
-    /// Whose window it is.
-    fn window_of(&self, caller: &Caller) -> String {
-        let id = caller.principal.id();
-        let own = self.per_session && caller.revision.era() == Era::Legacy;
-        if own { format!("{id} {}", caller.conversation) } else { id }
-    }
 }
 
 /// Whether a guard holds anything.
@@ -115,8 +108,8 @@ impl Oversight {
     /// Somebody has got a result, which may say more of itself than is configured.
     pub(crate) fn read(
         self: &Arc<Self>,
-        env: &Surroundings,
-        caller: &Caller,
+        gateway: &Gateway,
+        call: &Call,
         server: &ServerId,
         tool: Option<&str>,
         result: &Raw,
@@ -127,11 +120,11 @@ impl Oversight {
             said.elements().filter_map(|word| Some(word.string()?.into_owned())).collect();
         let from = format!("{server}/{}", tool.unwrap_or_default());
         let labels = Labels::said(words.iter().map(String::as_str), &from);
-        let who = rules.window_of(caller);
-        if self.windows.join(&who, &labels, rules.flow.window) {
-            let oversight = self.clone();
-            env.control.spawn(async move {
-                if let Err(error) = oversight.windows.keep(&*oversight.records, &who).await {
+        let window = rules.window(&gateway.sealer, call);
+        for key in window.keys().filter(|key| self.windows.join(key, &labels, rules.flow.window)) {
+            let (oversight, key) = (self.clone(), key.to_owned());
+            gateway.env.control.spawn(async move {
+                if let Err(error) = oversight.windows.keep(&*oversight.records, &key).await {
                     tracing::warn!(%error, "what was read is known to this gateway alone");
                 }
             });
@@ -148,10 +141,9 @@ pub(crate) async fn leave(
 ) -> Leave {
     let oversight = gateway.env.oversight.clone();
     let Some(rules) = oversight.rules.load_full() else { return Leave::Given };
-    let Some(name) = route.subject.clone().filter(|_| !route.connecting) else { return Leave::Given };
-    if !can_wait(&call.method) {
+    let Some(name) = route.about().filter(|_| !route.connecting).map(str::to_owned) else {
         return Leave::Given;
-    }
+    };
     let server = route.catalogue.server.id().clone();
     let about = About { gateway, call, rules: &rules, server: &server, name: &name, matter: Matter::Call };
     match about.decide(&oversight, held).await {
@@ -160,15 +152,96 @@ pub(crate) async fn leave(
                 // What came back was for the gateway.
                 route.params = Some(rounds::without_answers(params).into());
             }
+            if let Some(params) = route.params.as_ref().and_then(without_handle) {
+                route.params = Some(params.into());
+            }
             leave
         }
         Err(error) => Leave::Refused(about.unavailable(&error)),
     }
 }
 
-/// What somebody can be asked about.
-pub(super) fn can_wait(method: &Method) -> bool {
+/// Whether a caller may be told of a resource: a URI that is named to a server can say as much as a call.
+///
+/// # Errors
+/// Data may not flow that way, or that cannot be found out.
+pub(crate) async fn may_subscribe(
+    oversight: &Oversight,
+    caller: &Caller,
+    server: &ServerId,
+    uri: &str,
+) -> Result<(), Refusal> {
+    let Some(rules) = oversight.rules.load_full().filter(|rules| !rules.flow.is_empty()) else {
+        return Ok(());
+    };
+    let window = rules.window_of(caller);
+    let flowing = match rules.flowing(oversight, (caller, &window), server, uri).await {
+        Ok(flowing) => flowing,
+        Err(error) => {
+            tracing::error!(%error, server.id = %server, "a subscription is refused: what was read cannot be found out");
+            let message = "whether this may be subscribed to cannot be found out now; try again";
+            return Err(Refusal::new(ErrorKind::OversightUnavailable, message));
+        }
+    };
+    let log = |what, conflict: &Conflict| {
+        record::decided(&Decision {
+            what,
+            server: server.as_str(),
+            kind: "resource",
+            name: uri,
+            pin: None,
+            principal: Some(&caller.principal.id()),
+            by: None,
+            why: &conflict.to_string(),
+        });
+    };
+    for conflict in flowing.outside.iter().chain(&flowing.conflicts) {
+        if rules.mode == FlowMode::Observe {
+            log("subscription would be refused (observed)", conflict);
+            continue;
+        }
+        log("subscription refused", conflict);
+        return Err(flow_denied(server, uri, conflict));
+    }
+    Ok(())
+}
+
+/// What can wait for an approval; everything else either may be done or not.
+pub(crate) fn can_wait(method: &Method) -> bool {
     matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
+}
+
+fn flow_denied(server: &ServerId, name: &str, conflict: &Conflict) -> Refusal {
+    let message = format!("`{name:.128}` of server `{server}` may not be called: {conflict}");
+    Refusal::new(ErrorKind::FlowDenied, message)
+}
+
+/// What speaks against a call by what flows with it.
+struct Flowing {
+    /// The caller may not have what is read.
+    outside: Option<Conflict>,
+    conflicts: Vec<Conflict>,
+    /// What the caller had read before, where it depends on that.
+    before: Vec<String>,
+}
+
+impl Rules {
+    async fn flowing(
+        &self,
+        oversight: &Oversight,
+        (caller, window): (&Caller, &Window),
+        server: &ServerId,
+        name: &str,
+    ) -> Result<Flowing, Unavailable> {
+        let (flow, server, principal) = (&self.flow, server.as_str(), &caller.principal);
+        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
+        let outside = flow.outside(server, name, &principal.id(), &groups);
+        if !flow.is_sink(server, name) {
+            return Ok(Flowing { outside, conflicts: Vec::new(), before: Vec::new() });
+        }
+        let read = window.labels(oversight).await?;
+        Ok(Flowing { outside, conflicts: flow.conflicts(&read, server, name), before: read.words() })
+    }
 }
 
 impl About<'_> {
@@ -179,30 +252,23 @@ impl About<'_> {
         held: Option<&HeldCall>,
     ) -> Result<(Leave, bool), Unavailable> {
         let (flow, server) = (&self.rules.flow, self.server.as_str());
-        let principal = &self.call.caller.principal;
-        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
-        let who = self.rules.window_of(&self.call.caller);
-        if let Some(outside) = flow.outside(server, self.name, &principal.id(), &groups) {
-            if self.rules.mode != FlowMode::Observe {
-                return Ok((self.denied(&outside), false));
-            }
-            self.record("call would be refused (observed)", None, &outside.to_string());
-        }
-        let conflicts = if flow.is_sink(server, self.name) {
-            let window = oversight.windows.of(&*oversight.records, &who).await?;
-            flow.conflicts(&window, server, self.name)
-        } else {
-            Vec::new()
-        };
-        let came = rounds::came(&self.gateway.sealer, self.call);
+        let window = self.rules.window(&self.gateway.sealer, self.call);
+        let caller = (&*self.call.caller, &window);
+        let flowing = self.rules.flowing(oversight, caller, self.server, self.name).await?;
+        self.call.record.after(flowing.before);
+        let can_wait = can_wait(&self.call.method);
         let mut grounds: Vec<Ground> = Vec::new();
-        for conflict in &conflicts {
+        for conflict in flowing.outside.iter().chain(&flowing.conflicts) {
+            let outside = matches!(conflict, Conflict::Outside { .. });
             match self.rules.mode {
-                FlowMode::Ask => grounds.push(Ground::of(conflict)),
-                FlowMode::Deny => return Ok((self.denied(conflict), false)),
+                FlowMode::Observe if outside => {
+                    self.record("call would be refused (observed)", None, &conflict.to_string());
+                }
                 FlowMode::Observe => {
                     self.record("call would be held (observed)", None, &conflict.to_string());
                 }
+                FlowMode::Ask if !outside && can_wait => grounds.push(Ground::of(conflict)),
+                FlowMode::Ask | FlowMode::Deny => return Ok((self.denied(conflict), false)),
             }
         }
         let of_tools = self.call.method == Method::ToolsCall
@@ -216,6 +282,7 @@ impl About<'_> {
             }
             grounds.push(Ground::guard(&held.why));
         }
+        let came = rounds::came(&self.gateway.sealer, self.call);
         let answer = match came {
             Came::Answered { approved, nonce, matter: Matter::Call } => Some((approved, nonce)),
             _ => None,
@@ -228,15 +295,15 @@ impl About<'_> {
         }
         let labels = flow.read(server, self.name);
         if !labels.is_empty() {
-            oversight.windows.add(&*oversight.records, &who, &labels, flow.window).await?;
+            for key in window.keys() {
+                oversight.windows.add(&*oversight.records, key, &labels, flow.window).await?;
+            }
         }
         Ok((Leave::Given, answer.is_some()))
     }
 
     fn denied(&self, conflict: &Conflict) -> Leave {
         self.record("call refused", None, &conflict.to_string());
-        let message =
-            format!("`{:.128}` of server `{}` may not be called: {conflict}", self.name, self.server);
-        Leave::Refused(Refusal::new(ErrorKind::FlowDenied, message))
+        Leave::Refused(flow_denied(self.server, self.name, conflict))
     }
 }

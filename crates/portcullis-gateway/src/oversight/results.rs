@@ -65,7 +65,7 @@ pub(crate) async fn hold(
 
 impl About<'_> {
     async fn recall(&self, oversight: &Oversight) -> Result<Option<Recalled>, Unavailable> {
-        let (records, digest) = (&*oversight.records, self.digest());
+        let digest = self.digest();
         let answer = match rounds::came(&self.gateway.sealer, self.call) {
             Came::Answered { approved, nonce, matter: Matter::Result } => Some((approved, nonce)),
             // An answer to something else is none to this.
@@ -74,7 +74,7 @@ impl About<'_> {
         if let Some((approved, nonce)) = answer {
             self.answered(oversight, &digest.id(), nonce, approved).await?;
         }
-        let leave = match self.claim(records, digest, answer.is_some()).await? {
+        let leave = match self.claim(oversight, digest, answer.is_some()).await? {
             Claimed::Settled(leave) => leave,
             Claimed::Waiting(approval) => {
                 let why = approval.why.join("; ");
@@ -121,6 +121,7 @@ impl About<'_> {
                 return Ok(Err(why));
             }
             self.record("result needs an approval", None, &held.why);
+            oversight.asked(&approval, self.call);
         }
         let leave = self.ask(oversight, &approval, new, &held.why).await?;
         self.settled(oversight, leave).await.map(Ok)

@@ -1,12 +1,16 @@
-//! Where the life of a call meets what people have to approve: before it is sent, and before its result is given.
+//! Where the life of a call meets what people have decided: before it is sent, and before its result is given.
 
 use std::sync::Arc;
 
+use portcullis_mcp::translate::Payload;
+
+use super::patience::Stop;
 use crate::call::{Call, Exchange, Outcome};
 use crate::gateway::Gateway;
-use crate::inspect::{HeldResult, Inspection};
+use crate::inspect::Inspection;
 use crate::oversight::{self, Leave, Recalled};
 use crate::route::Route;
+use crate::tasks;
 use crate::upstream::Server;
 
 /// The answer to a call whose result waits already, and which is not made again.
@@ -14,19 +18,33 @@ pub(super) async fn recall(gateway: &Arc<Gateway>, call: &Arc<Call>, route: &Rou
     let outcome = match oversight::recall(gateway, call, route).await? {
         Recalled::Given(payload) => {
             let server = &route.catalogue.server;
-            gateway.env.oversight.read(
-                &gateway.env,
-                &call.caller,
-                server.id(),
-                route.tool(call),
-                &payload.result,
-            );
-            super::crossing(gateway, call, server).outcome(Outcome::Complete(payload))
+            let payload = super::crossing(gateway, call, server).payload(&payload);
+            Outcome::Complete(given(gateway, call, server, route.tool(call), payload).await)
         }
         Recalled::Instead(outcome) => outcome,
     };
     super::record_own(gateway, call).finish(&outcome);
-    Some(Exchange::done(outcome))
+    let exchange = Exchange::done(outcome);
+    let plan = tasks::plan(gateway, call, route);
+    if !plan.wants_task() {
+        return Some(exchange);
+    }
+    let (call, server) = (call.clone(), route.catalogue.server.clone());
+    let crossing = super::crossing(gateway, &call, &server);
+    Some(Box::pin(tasks::receive(gateway, call, server, crossing, &plan, exchange, ())).await)
+}
+
+/// A result that its client is about to get: what it says of itself counts as read, and it brings the handle of its
+/// conversation.
+async fn given(
+    gateway: &Gateway,
+    call: &Call,
+    server: &Server,
+    tool: Option<&str>,
+    payload: Payload,
+) -> Payload {
+    gateway.env.oversight.read(gateway, call, server.id(), tool, payload.result.raw());
+    oversight::handing(gateway, call, payload).await
 }
 
 /// Whether the call may be made, with what the guard holds of it.
@@ -56,37 +74,27 @@ pub(super) async fn leave(
     Err(outcome)
 }
 
-/// Keeps what the guard holds of a result.
+/// What is done to a result before its client gets it, where anything is decided about calls.
 pub(super) struct Holding {
     gateway: Arc<Gateway>,
     inspection: Inspection,
-    name: String,
-}
-
-/// A result that is to be asked about.
-pub(super) struct Held<'a> {
-    holding: &'a Holding,
-    result: HeldResult,
+    name: Option<String>,
 }
 
 impl Holding {
-    /// For calls of which anything could be held.
     pub(super) fn of(gateway: &Arc<Gateway>, route: &Route, inspection: &Inspection) -> Option<Self> {
-        let name = route.subject.clone()?;
         let (gateway, inspection) = (gateway.clone(), inspection.clone());
-        inspection.may_hold().then_some(Self { gateway, inspection, name })
+        gateway.env.oversight.asks().then(|| Self { gateway, inspection, name: route.subject.clone() })
     }
 
-    /// The result that is held, if it is.
-    pub(super) fn take(&self) -> Option<Held<'_>> {
-        Some(Held { holding: self, result: self.inspection.take_held()? })
+    /// Keeps a result that the guard holds, and asks for its approval.
+    pub(super) async fn hold(&self, of: &Stop) -> Option<Recalled> {
+        let (held, name) = (self.inspection.take_held()?, self.name.as_deref()?);
+        Some(oversight::hold(&self.gateway, &of.call, (of.server.id(), name), held).await)
     }
-}
 
-impl Held<'_> {
-    /// What the client is told.
-    pub(super) async fn ask(self, call: &Arc<Call>, server: &Arc<Server>) -> Recalled {
-        let Holding { gateway, name, .. } = self.holding;
-        oversight::hold(gateway, call, (server.id(), name), self.result).await
+    /// The result as its client gets it.
+    pub(super) async fn given(&self, of: &Stop, payload: Payload) -> Payload {
+        given(&self.gateway, &of.call, &of.server, of.tool.as_deref(), payload).await
     }
 }

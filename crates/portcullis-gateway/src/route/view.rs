@@ -297,15 +297,17 @@ fn view_of(
     gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts)
 }
 
-/// What of each list a caller is shown: what is not held back, and what policies let the caller see.
+/// What of each list a caller is shown: what is not held back and not stopped, and what policies let the caller see.
 fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Shown {
     let of = |listing: &Arc<Listing>| {
         // Where only shadows are cast, this logs them.
         let permitted = pass.and_then(|pass| listing.shown(pass, &call.caller));
-        let shown = match (permitted, listing.trusted(&gateway.env.oversight)) {
-            (Some(one), Some(two)) => Some(one.iter().zip(&*two).map(|(one, two)| *one && *two).collect()),
-            (one, two) => one.or(two),
-        };
+        let oversight = &gateway.env.oversight;
+        let masks = [permitted, listing.trusted(oversight), listing.unstopped(oversight)];
+        let shown = masks
+            .into_iter()
+            .flatten()
+            .reduce(|one, two| one.iter().zip(&*two).map(|(one, two)| *one && *two).collect());
         shown.filter(|shown: &Arc<[bool]>| shown.iter().any(|shown| !shown))
     };
     parts.iter().map(of).collect()

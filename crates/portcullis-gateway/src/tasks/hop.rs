@@ -88,6 +88,7 @@ impl Hop {
             tool: Some(self.tool.clone()),
             output_schema: self.output_schema.clone(),
             holds: false,
+            ruled: None,
         })
     }
 

@@ -4,6 +4,7 @@
 mod answers;
 mod changes;
 mod kills;
+mod people;
 mod questions;
 mod readers;
 mod strict;
@@ -50,7 +51,12 @@ fn events_in(folder: &Path) -> Vec<Value> {
 }
 
 /// Waits until there are such events, and returns them.
-async fn until(gateway: &Gateway, what: &str, count: usize, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(crate) async fn until(
+    gateway: &Gateway,
+    what: &str,
+    count: usize,
+    is: impl Fn(&Value) -> bool,
+) -> Vec<Value> {
     within(what, async {
         loop {
             let found: Vec<_> = events(gateway).into_iter().filter(&is).collect();

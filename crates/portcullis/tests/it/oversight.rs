@@ -100,7 +100,7 @@ fn said(output: &Output) -> String {
 }
 
 /// The same, where it has to go well.
-fn done(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn done(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     assert!(output.status.success(), "{args:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()
