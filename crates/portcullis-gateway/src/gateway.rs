@@ -1,5 +1,7 @@
 //! The data plane as one object: what all calls share.
 
+mod unfit;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,13 +14,12 @@ use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
-use portcullis_policy::Problem;
 use portcullis_telemetry::metrics::Counter;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce, Quotas, Shares, are_there};
+use crate::admit::{Gate, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -32,6 +33,8 @@ use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
+
+pub use unfit::UpdateError;
 
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -69,6 +72,8 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
     pub(crate) accepted: Counter,
+    /// What clients that browse are shown.
+    pub(crate) published: listen::Published,
     /// Logs people in, where the identity provider cannot do what MCP clients need.
     pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
@@ -89,39 +94,6 @@ pub struct Kept {
     pub records: Arc<dyn Records>,
     /// What happens; `None` where nothing of it is kept.
     pub evidence: Option<Arc<Evidence>>,
-}
-
-/// A configuration that cannot be put into service.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// A server's certificates.
-    #[error("server `{0}`: {1}")]
-    Server(ServerId, TlsError),
-    /// The authorities that are to be trusted for an identity provider.
-    #[error("issuer `{0}`: {1}")]
-    Issuer(String, TlsError),
-    /// The gateway's own authorization server.
-    #[error("{0}")]
-    Facade(String),
-    /// A key of the gateway's.
-    #[error("{0}")]
-    Key(String),
-    /// Something is wrong with the policies.
-    #[error("{}", lines(.0))]
-    Policy(Vec<Problem>),
-    /// The guard's rules name policies that are not there.
-    #[error("guard: {0}")]
-    Guard(String),
-}
-
-fn in_force(settings: &Settings) -> Result<Option<Arc<InForce>>, UpdateError> {
-    let policies = InForce::load(settings).map_err(UpdateError::Policy)?;
-    are_there(settings, policies.as_deref()).map_err(UpdateError::Guard)?;
-    Ok(policies)
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// One server as the operator sees it.
@@ -157,7 +129,7 @@ impl Gateway {
         let metrics_of_callers = metrics.clone();
         let watch = Arc::new(identity::Counts::new(metrics.clone()));
         let identity = Identity::watched(control.clone(), watch);
-        let policies = in_force(&settings)?;
+        let policies = unfit::policies(&settings)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
@@ -194,6 +166,7 @@ impl Gateway {
             evidence,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
+            published: listen::Published::default(),
             facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
@@ -241,7 +214,7 @@ impl Gateway {
             let outside = identity::outside(Some(ca));
             outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         }
-        in_force(settings)?;
+        unfit::policies(settings)?;
         Ok(())
     }
 
@@ -251,7 +224,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
     pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
-        let policies = in_force(&settings)?;
+        let policies = unfit::policies(&settings)?;
         let old = self.settings.swap(Arc::new(settings));
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
         let other = self.settings.load().policy != old.policy;
@@ -525,6 +498,24 @@ impl Gateway {
                     tokio::time::sleep(SWEEP_RECORDS).await;
                 }
             }
+        }
+    }
+
+    /// Takes up logins that ended in other processes with the same store; runs for as long as the gateway serves.
+    pub async fn look_after_logins(self: Arc<Self>) {
+        let mut said = None;
+        while !self.draining.is_cancelled() {
+            if let Some(facade) = self.facade.load_full() {
+                let heard = facade.hear_of_ends().await.err();
+                if let Some(reason) = heard.filter(|_| heard != said) {
+                    tracing::warn!(
+                        reason,
+                        "cannot hear of logins that ended elsewhere; their tokens last until they expire"
+                    );
+                }
+                said = heard;
+            }
+            tokio::time::sleep(Facade::BETWEEN_LOOKS).await;
         }
     }
 

@@ -48,7 +48,7 @@ impl Inspection {
         decision.released.as_ref()?;
         let mut names = inner.guard.vault.of(&inner.subject.caller);
         let asked = Inner::approvable(params.raw(), true);
-        let outcome = inner.guard.engine.transform_json(asked.as_bytes(), &decision.plan, &mut names);
+        let outcome = inner.guard.engine.transform(&asked, &decision.plan, &mut names);
         let Outcome::Held { report } = outcome else { return None };
         let server = inner.subject.server.as_str();
         let refusal = refusal::stopped(&inner.guard, &decision, Direction::ToServer, server, &report);
@@ -105,14 +105,14 @@ impl Inner {
         };
         let mut names = self.guard.vault.of(&self.subject.caller);
         let rest = Self::approvable(params, false);
-        let outcome = self.guard.engine.transform_json(rest.as_bytes(), &decision.plan, &mut names);
+        let outcome = self.guard.engine.transform(&rest, &decision.plan, &mut names);
         if matches!(outcome, Outcome::Held { .. }) {
             let (Verdict::Stopped(refusal), _) = self.note(decision, Direction::ToServer, outcome) else {
                 return Ok((Verdict::Same, Report::default()));
             };
             return Err(refusal);
         }
-        let outcome = self.guard.engine.transform_json(params.as_bytes(), plan, &mut names);
+        let outcome = self.guard.engine.transform(params, plan, &mut names);
         Ok(self.note(decision, Direction::ToServer, as_held(outcome, decision)))
     }
 
@@ -124,7 +124,7 @@ impl Inner {
         let Some(plan) = decision.released.as_ref().filter(|_| self.subject.holds && any) else { return };
         let mut names = self.guard.vault.of(&self.subject.caller);
         let old = payload.result.raw();
-        let result = match self.guard.engine.transform_json(old.as_bytes(), plan, &mut names) {
+        let result = match self.guard.engine.transform(old, plan, &mut names) {
             Outcome::Unchanged { .. } => old.clone(),
             Outcome::Changed { bytes, .. } => Raw::trusted(bytes),
             Outcome::Blocked { .. } | Outcome::Held { .. } => return,

@@ -14,6 +14,7 @@ use portcullis_audit::{Event, Health, Kind, Log, Mode, Refused};
 use portcullis_model::{ErrorKind, Principal};
 use tokio::sync::watch;
 
+use super::names::Names;
 use super::throttle::Throttle;
 use super::written;
 use crate::call::{Caller, Refusal};
@@ -26,6 +27,8 @@ pub struct Evidence {
     log: Log,
     health: watch::Receiver<Health>,
     throttle: Throttle,
+    persons: Names,
+    fingerprints: Names,
 }
 
 /// Where a request was refused that became no call.
@@ -33,13 +36,21 @@ pub struct Evidence {
 pub(crate) struct Where<'a> {
     pub(crate) path: Option<&'a str>,
     pub(crate) http_method: Option<&'a str>,
+    /// What was wrong with a credential, in words of ours.
+    pub(crate) credential: Option<&'a str>,
 }
 
 impl Evidence {
     /// Writes to a log from now on.
     pub fn new(log: Log) -> Arc<Self> {
         let health = log.watch();
-        Arc::new(Self { log, health, throttle: Throttle::default() })
+        Arc::new(Self {
+            log,
+            health,
+            throttle: Throttle::default(),
+            persons: Names::default(),
+            fingerprints: Names::default(),
+        })
     }
 
     /// The log, for whoever reads it.
@@ -83,7 +94,7 @@ impl Evidence {
 
     /// Puts an event on record for which nobody waits.
     pub(super) fn append(&self, event: Event) {
-        drop(self.log.append(event));
+        self.log.tell(event);
     }
 
     /// Says in an event what went in or out: as a digest, and sealed where that is wanted. Whose it is, is said before.
@@ -93,12 +104,12 @@ impl Evidence {
 
     /// What somebody is called in the log.
     pub(super) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
-        self.log.keyring().pseudonym(issuer, subject)
+        self.persons.of(issuer, subject, || self.log.keyring().pseudonym(issuer, subject))
     }
 
     /// What tells a small value from others without saying it.
     pub(super) fn fingerprint(&self, value: &str) -> String {
-        self.log.keyring().fingerprint(value)
+        self.fingerprints.of("", value, || self.log.keyring().fingerprint(value))
     }
 
     /// A request was refused before it was a call. Of those whom nobody knows, many in a moment are counted only, and told by
@@ -121,6 +132,7 @@ impl Evidence {
         event.who = written::of_principal(self, principal, peer);
         event.request.endpoint = place.path.map(written::path);
         event.detail.extend(place.http_method.map(|method| ("http".to_owned(), written::shortened(method))));
+        event.detail.extend(place.credential.map(|why| ("credential".to_owned(), why.to_owned())));
         event.decision.verdict = Some("refused".to_owned());
         event.decision.reasons = vec![reason.to_owned()];
         event.result.status = Some("refused".to_owned());

@@ -8,6 +8,7 @@ mod alarm;
 mod entry;
 mod evidence;
 mod human;
+mod names;
 mod questioning;
 mod throttle;
 mod written;
