@@ -48,6 +48,7 @@ pub fn effective(settings: &Settings) -> Value {
         "approvals": {
             "tools": settings.approvals.tools,
             "by": if settings.approvals.by_operator { "operator" } else { "user" },
+            "needed": settings.approvals.needed,
             "lifetime": show_duration(settings.approvals.lifetime),
             "webhook": settings.approvals.webhook.as_ref().map(|webhook| json!({
                 "url": webhook.url,

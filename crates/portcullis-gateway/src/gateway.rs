@@ -1,5 +1,7 @@
 //! The data plane as one object: what all calls share.
 
+mod unfit;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,13 +14,12 @@ use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
-use portcullis_policy::Problem;
 use portcullis_telemetry::metrics::Counter;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce, Quotas, Shares};
+use crate::admit::{Gate, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -32,6 +33,8 @@ use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
+
+pub use unfit::UpdateError;
 
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -93,30 +96,6 @@ pub struct Kept {
     pub evidence: Option<Arc<Evidence>>,
 }
 
-/// A configuration that cannot be put into service.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// A server's certificates.
-    #[error("server `{0}`: {1}")]
-    Server(ServerId, TlsError),
-    /// The authorities that are to be trusted for an identity provider.
-    #[error("issuer `{0}`: {1}")]
-    Issuer(String, TlsError),
-    /// The gateway's own authorization server.
-    #[error("{0}")]
-    Facade(String),
-    /// A key of the gateway's.
-    #[error("{0}")]
-    Key(String),
-    /// Something is wrong with the policies.
-    #[error("{}", lines(.0))]
-    Policy(Vec<Problem>),
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
 /// One server as the operator sees it.
 #[derive(Clone, Debug)]
 pub struct ServerReport {
@@ -150,12 +129,12 @@ impl Gateway {
         let metrics_of_callers = metrics.clone();
         let watch = Arc::new(identity::Counts::new(metrics.clone()));
         let identity = Identity::watched(control.clone(), watch);
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = unfit::policies(&settings)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
-        let oversight = Arc::new(Oversight::new(records.clone(), &settings));
+        let oversight = Arc::new(Oversight::new(records.clone(), &settings, evidence.clone()));
         let guard = Guard::new(&settings, &metrics);
         let env = Surroundings::new(
             control,
@@ -197,6 +176,9 @@ impl Gateway {
             address: OnceLock::new(),
             info,
         });
+        let env = Arc::downgrade(&gateway.env);
+        // While there is none, there is no server that could say anything.
+        gateway.env.oversight.read_with(move || Some(Arc::clone(&env.upgrade()?.guard())));
         let weak = Arc::downgrade(&gateway);
         gateway.env.on_change(move |change| {
             if let Some(gateway) = weak.upgrade() {
@@ -232,7 +214,7 @@ impl Gateway {
             let outside = identity::outside(Some(ca));
             outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         }
-        InForce::load(settings).map_err(UpdateError::Policy)?;
+        unfit::policies(settings)?;
         Ok(())
     }
 
@@ -242,7 +224,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
     pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = unfit::policies(&settings)?;
         let old = self.settings.swap(Arc::new(settings));
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
         let other = self.settings.load().policy != old.policy;
@@ -344,7 +326,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
-        let anew = self.env.oversight.set(&settings);
+        let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
@@ -367,6 +349,9 @@ impl Gateway {
             for catalogue in self.servers.load().iter() {
                 self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
             }
+        }
+        for server in switched {
+            self.env.tell_of_lists(&server, Known::Seen);
         }
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {

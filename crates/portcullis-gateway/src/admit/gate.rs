@@ -54,6 +54,23 @@ impl InForce {
     }
 }
 
+/// Whether the policies that rules of the guard name are there.
+///
+/// # Errors
+/// Which is not.
+pub(crate) fn are_there(settings: &Settings, in_force: Option<&InForce>) -> Result<(), String> {
+    for rule in settings.guard.iter().flat_map(|guard| &guard.rules) {
+        let missing = |id: &&str| !in_force.is_some_and(|in_force| in_force.policies.has(id));
+        if let Some(id) = rule.policies().find(missing) {
+            let name = &rule.name;
+            return Err(format!(
+                "rule `{name}` names the policy `{id}`, and `policy.files` have none with that `@id`"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The policies of a configuration, if it has any.
 ///
 /// # Errors

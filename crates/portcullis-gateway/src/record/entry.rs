@@ -15,8 +15,10 @@ use portcullis_audit::{Event, EventId, Finding, Kind, Phase};
 use portcullis_config::Direction;
 use portcullis_mcp::method::Method;
 use portcullis_model::{ErrorKind, ServerId};
+use portcullis_oversight::Approval;
 
 use super::evidence::Evidence;
+use super::human::{self, Said};
 use super::written;
 use crate::admit::Ruled;
 use crate::call::{Call, Outcome, Refusal};
@@ -68,6 +70,12 @@ pub(super) struct Facts {
     pub(super) server: Option<Target>,
     pub(super) listed: Option<Listed>,
     pub(super) decision: Option<Ruled>,
+    /// What people said about it.
+    pub(super) human: portcullis_audit::Human,
+    /// What its caller had read before.
+    pub(super) taint: Vec<String>,
+    /// The guard's rules that come with the policies that permit it.
+    pub(super) obligations: Vec<String>,
     pub(super) findings: Vec<Finding>,
     /// Of the span, where the client named none.
     pub(super) trace: Option<portcullis_telemetry::TraceContext>,
@@ -122,6 +130,28 @@ impl Entry {
     /// The policies have spoken.
     pub(crate) fn ruled(&self, ruled: Ruled) {
         self.note(|facts| facts.decision = Some(ruled));
+    }
+
+    /// Somebody was asked about the call or its result, or has decided.
+    pub(crate) fn said(&self, approval: &Approval, said: Said) {
+        if let Some(inner) = &self.0 {
+            inner.state().facts.human = human::of_approval(&inner.evidence, approval, said);
+        }
+    }
+
+    /// What its caller had read before, which it depends on whether it may be made.
+    pub(crate) fn after(&self, taint: Vec<String>) {
+        self.note(|facts| facts.taint = taint);
+    }
+
+    /// The guard's rules that come with the policies that permit it.
+    pub(crate) fn obliged(&self, rules: Vec<String>) {
+        self.note(|facts| facts.obligations = rules);
+    }
+
+    /// The name of the event that this becomes.
+    pub(crate) fn event(&self) -> Option<EventId> {
+        self.0.as_ref().map(|inner| inner.id())
     }
 
     /// The trace that the call's own span is in.

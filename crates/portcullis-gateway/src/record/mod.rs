@@ -7,6 +7,7 @@
 mod alarm;
 mod entry;
 mod evidence;
+mod human;
 mod names;
 mod questioning;
 mod throttle;
@@ -25,12 +26,13 @@ use portcullis_telemetry::{CallSeries, InFlight, Span};
 use crate::call::{Call, Outcome};
 use crate::inspect::Inspection;
 
-pub(crate) use decision::{Decision, decided};
+pub(crate) use decision::{Decision, decided, ruled};
 
 pub(crate) use alarm::{look_after, show};
 pub(crate) use entry::{Entry, Lasting, OnRecord, Open, Transport};
 pub use evidence::Evidence;
 pub(crate) use evidence::{Where, hex};
+pub(crate) use human::Said;
 pub(crate) use questioning::Questioning;
 
 /// Records one call when it ends; a call that is dropped before was cancelled.

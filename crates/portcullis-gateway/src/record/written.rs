@@ -34,6 +34,9 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: Even
     let time = Time::between(inner.came, inner.began.elapsed());
     let mut event = Event { kind, id, time, v: audit::VERSION, ..Event::default() };
     event.decision = decision(facts);
+    event.decision.taint.clone_from(&facts.taint);
+    event.decision.obligations.clone_from(&facts.obligations);
+    event.human = facts.human.clone();
     event.guard = Guard { findings: facts.findings.clone(), profile: None };
     event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
     event.request = Request {
@@ -58,7 +61,11 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: Even
 
 /// A call that has ended, as its client is told.
 pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Event {
-    let mut event = of(inner, call, facts, kind(&call.method, outcome), inner.id());
+    // The server has done what it was asked; only its answer waits.
+    let waits = facts.attempts > 0
+        && matches!(outcome, Outcome::Refused(refusal) if refusal.kind == ErrorKind::ApprovalRequired);
+    let kind = if waits { Kind::Exchange } else { kind(&call.method, outcome) };
+    let mut event = of(inner, call, facts, kind, inner.id());
     // A call that goes on at its server (a task, a parked call) says later how it ended.
     event.phase = (facts.intent.is_some() && facts.attempts > 0).then_some(Phase::Outcome);
     if let Some(output) = output(outcome) {
@@ -69,7 +76,9 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
     if facts.attempts > 1 {
         event.detail.insert("attempts".to_owned(), facts.attempts.to_string());
     }
-    if let Outcome::Refused(refusal) = outcome {
+    if waits {
+        event.result.status = Some("parked".to_owned());
+    } else if let Outcome::Refused(refusal) = outcome {
         refused(&mut event, refusal);
     }
     if let Outcome::InputRequired(result) = outcome {

@@ -383,6 +383,11 @@ impl Listing {
         self.pins.shown(oversight, &self.server, self.kind, names)
     }
 
+    /// Which of its items are not stopped for everybody; `None` for all of them.
+    pub(crate) fn unstopped(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
+        oversight.unstopped(&self.server, self.kind, self.items.iter().map(|item| item.key.as_str()))
+    }
+
     /// Whether one of its templates may have made a URI.
     pub(crate) fn makes(&self, uri: &str) -> bool {
         let templates = self.items.iter().map(|item| item.key.as_str());

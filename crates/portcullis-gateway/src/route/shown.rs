@@ -25,10 +25,12 @@ impl Shown {
     pub(super) fn of(gateway: &Gateway, listing: &Listing, call: &Call, pass: Option<&Pass>) -> Self {
         // Where only shadows are cast, this logs them.
         let permitted = pass.and_then(|pass| listing.shown(pass, &call.caller));
-        let items = match (permitted, listing.trusted(&gateway.env.oversight)) {
-            (Some(one), Some(two)) => Some(one.iter().zip(&*two).map(|(one, two)| *one && *two).collect()),
-            (one, two) => one.or(two),
-        };
+        let oversight = &gateway.env.oversight;
+        let masks = [permitted, listing.trusted(oversight), listing.unstopped(oversight)];
+        let items = masks
+            .into_iter()
+            .flatten()
+            .reduce(|one, two| one.iter().zip(&*two).map(|(one, two)| *one && *two).collect());
         let viewless = pass.and_then(Pass::enforced).and_then(|pass| listing.viewless(pass));
         Self { items: items.filter(|items: &Arc<[bool]>| items.iter().any(|shown| !shown)), viewless }
     }

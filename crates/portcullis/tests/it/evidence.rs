@@ -4,6 +4,7 @@
 mod answers;
 mod changes;
 mod kills;
+mod people;
 mod questions;
 mod readers;
 mod strict;

@@ -4,6 +4,7 @@ mod definitions;
 mod first_sight;
 mod flows;
 mod halts;
+mod held;
 
 use std::path::Path;
 use std::process::{Command, Output};
