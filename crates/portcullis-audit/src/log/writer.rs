@@ -18,7 +18,7 @@ use super::{Health, Item, Job, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Kind};
 use crate::merkle::{self, Hash, TILE, Tree};
-use crate::note::Signer;
+use crate::note::{Signer, merged};
 use crate::record;
 use crate::retention;
 
@@ -148,7 +148,7 @@ impl Writer {
                     break;
                 }
                 Ok(Job::Cosigned { size, note }) => {
-                    if let Err(error) = self.journal.put(CHECKPOINT, &name(size), note.as_bytes()) {
+                    if let Err(error) = self.cosigned(size, &note) {
                         self.trouble(&error);
                     }
                 }
@@ -362,6 +362,15 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Adds what a witness signed to what is kept; a checkpoint that is not kept any more stays away.
+    fn cosigned(&self, size: u64, note: &str) -> Result<(), Unavailable> {
+        let Some(kept) = self.journal.get(CHECKPOINT, &name(size))? else { return Ok(()) };
+        match merged(&String::from_utf8_lossy(&kept), note) {
+            Some(whole) => self.journal.put(CHECKPOINT, &name(size), whole.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) {
