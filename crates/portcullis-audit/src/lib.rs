@@ -22,6 +22,7 @@ mod keys;
 mod log;
 pub mod merkle;
 mod note;
+pub mod pack;
 pub mod payloads;
 mod record;
 pub mod retention;
