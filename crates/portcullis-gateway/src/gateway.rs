@@ -65,6 +65,7 @@ pub struct Gateway {
     pub(crate) records: Arc<dyn Records>,
     /// What happens is kept there, where anything is.
     pub(crate) evidence: Option<Arc<Evidence>>,
+    pub(crate) witness: Option<portcullis_audit::witness::Witness>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
@@ -89,6 +90,8 @@ pub struct Kept {
     pub records: Arc<dyn Records>,
     /// What happens; `None` where nothing of it is kept.
     pub evidence: Option<Arc<Evidence>>,
+    /// What signs others' checkpoints; `None` where nobody's are.
+    pub witness: Option<portcullis_audit::witness::Witness>,
 }
 
 /// A configuration that cannot be put into service.
@@ -142,7 +145,7 @@ impl Gateway {
         tracer: Tracer,
         kept: Kept,
     ) -> Result<Arc<Self>, UpdateError> {
-        let Kept { records, evidence } = kept;
+        let Kept { records, evidence, witness } = kept;
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
@@ -183,6 +186,7 @@ impl Gateway {
             tasks: Tasks::default(),
             records,
             evidence,
+            witness,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
             facade: ArcSwapOption::empty(),

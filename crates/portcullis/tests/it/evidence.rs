@@ -3,10 +3,13 @@
 
 mod answers;
 mod changes;
+mod keeping;
 mod kills;
 mod questions;
 mod readers;
+mod stamps;
 mod strict;
+mod witnesses;
 
 use std::path::Path;
 
