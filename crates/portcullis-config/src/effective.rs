@@ -11,7 +11,8 @@ use crate::{
     Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery,
     Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
     Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
-    Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
+    Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
+    VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -351,6 +352,28 @@ fn stdio(stdio: &Stdio) -> Value {
         "idle_stop": stdio.idle_stop.map(show_duration),
         "max_instances": stdio.max_instances,
         "spare": stdio.spare,
+        "sandbox": stdio.sandbox.as_deref().map(sandbox),
+    })
+}
+
+fn sandbox(sandbox: &Sandbox) -> Value {
+    let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.display().to_string()).collect()
+    };
+    json!({
+        "read": paths(&sandbox.read),
+        "write": paths(&sandbox.write),
+        "network": if sandbox.network == SandboxNetwork::Any { "any" } else { "none" },
+        "ports": match &sandbox.network {
+            SandboxNetwork::Ports(ports) => ports.as_slice(),
+            SandboxNetwork::None | SandboxNetwork::Any => &[],
+        },
+        "memory": sandbox.memory,
+        "processes": sandbox.processes,
+        "open_files": sandbox.open_files,
+        "file_size": sandbox.file_size,
+        "user": sandbox.user,
+        "missing": if sandbox.best_effort { "allow" } else { "refuse" },
     })
 }
 
@@ -447,6 +470,7 @@ fn limits(limits: &Limits) -> Value {
         "json_depth": limits.json_depth,
         "batch": limits.batch,
         "connections": limits.connections,
+        "connections_per_principal": limits.connections_per_principal,
         "concurrent_calls": limits.concurrent_calls,
         "concurrent_per_client": limits.concurrent_per_client,
         "replay_bytes": limits.replay_bytes,
@@ -462,6 +486,7 @@ fn limits(limits: &Limits) -> Value {
         "parked_per_client": limits.parked_per_client,
         "response_bytes": limits.response_bytes,
         "keep_alive_interval": show_duration(limits.keep_alive_interval),
+        "poll_after": limits.poll_after.map(show_duration),
         "drain": show_duration(limits.drain),
         "calls": (!limits.calls.is_empty()).then(|| limits.calls.iter().map(call_limit).collect::<Vec<_>>()),
     })

@@ -31,6 +31,7 @@ mod raw;
 mod read;
 mod reference;
 mod report;
+mod sandbox;
 mod schema;
 mod secret;
 mod settings;
@@ -52,6 +53,7 @@ pub use oversight::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, We
 pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
+pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{

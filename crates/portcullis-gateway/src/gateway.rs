@@ -70,6 +70,8 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
     pub(crate) accepted: Counter,
+    /// What clients that browse are shown.
+    pub(crate) published: listen::Published,
     /// Logs people in, where the identity provider cannot do what MCP clients need.
     pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
@@ -189,6 +191,7 @@ impl Gateway {
             witness,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
+            published: listen::Published::default(),
             facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
@@ -514,6 +517,24 @@ impl Gateway {
                     tokio::time::sleep(SWEEP_RECORDS).await;
                 }
             }
+        }
+    }
+
+    /// Takes up logins that ended in other processes with the same store; runs for as long as the gateway serves.
+    pub async fn look_after_logins(self: Arc<Self>) {
+        let mut said = None;
+        while !self.draining.is_cancelled() {
+            if let Some(facade) = self.facade.load_full() {
+                let heard = facade.hear_of_ends().await.err();
+                if let Some(reason) = heard.filter(|_| heard != said) {
+                    tracing::warn!(
+                        reason,
+                        "cannot hear of logins that ended elsewhere; their tokens last until they expire"
+                    );
+                }
+                said = heard;
+            }
+            tokio::time::sleep(Facade::BETWEEN_LOOKS).await;
         }
     }
 

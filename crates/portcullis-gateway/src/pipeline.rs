@@ -510,7 +510,10 @@ impl WayBack {
                 self.open.get_or_insert_default().count(&mut question);
                 return Some(Event::Asked(self.crossing.question(question)));
             }
-            Ok(Some(event)) => return Some(event),
+            Ok(Some(event)) => {
+                self.timing.heard(&event);
+                return Some(event);
+            }
             Ok(None) => Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
             Err(_) => Refusal::new(ErrorKind::UpstreamTimeout, "the server gave no answer in time").into(),
         };

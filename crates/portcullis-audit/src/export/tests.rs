@@ -23,7 +23,7 @@ fn record() -> Vec<u8> {
         count: 1,
         side: None,
     });
-    record::write("\"log\"", 7, None, &record::body(&event))
+    record::write("\"log\"", 7, None, &event.to_canonical())
 }
 
 fn text(format: Format) -> String {

@@ -7,6 +7,7 @@
 
 mod gate;
 mod quota;
+mod recognised;
 mod ruling;
 mod share;
 
@@ -23,6 +24,7 @@ pub(crate) use gate::{Act, Gate, InForce, Pass};
 pub use gate::{policies, policy_schema};
 pub(crate) use quota::Quotas;
 use quota::{Taken, Target};
+pub(crate) use recognised::Recognised;
 pub(crate) use ruling::Ruled;
 pub use ruling::{beside_policies, policy_revision};
 pub(crate) use share::{Share, Shares};

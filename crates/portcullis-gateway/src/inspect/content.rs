@@ -192,7 +192,7 @@ impl Inner {
             return (Verdict::Same, Report::default());
         }
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform_json(message.as_bytes(), &decision.plan, &mut names);
+        let outcome = self.guard.engine.transform(message, &decision.plan, &mut names);
         self.note(decision, direction, outcome)
     }
 

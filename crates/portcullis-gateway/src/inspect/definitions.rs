@@ -76,7 +76,7 @@ impl Definitions {
             return Some(raw.clone());
         }
         // There is nobody yet for whom a name could be sealed: such a value is redacted.
-        let outcome = self.guard.engine.transform_json(raw.as_bytes(), &decision.plan, &mut ());
+        let outcome = self.guard.engine.transform(raw, &decision.plan, &mut ());
         if *outcome.report() == Report::default() {
             return Some(raw.clone());
         }

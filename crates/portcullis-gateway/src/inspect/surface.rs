@@ -142,7 +142,7 @@ impl Inner {
         let mut plan = decision.plan.clone();
         plan.fields.extend(misfits);
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform_json(old.as_bytes(), &plan, &mut names);
+        let outcome = self.guard.engine.transform(old, &plan, &mut names);
         if let portcullis_guard::Outcome::Changed { bytes, .. } = outcome {
             let dropped = Raw::trusted(bytes);
             if data(&dropped).is_some_and(|new| schema.misfits(&new).is_none()) {

@@ -28,8 +28,8 @@ use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
-    audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, ops, readers, sse, standalone,
-    witness,
+    audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
+    sse, standalone, witness,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
@@ -41,6 +41,7 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/healthz", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
+    ("/api/openapi.json", &["GET"]),
     ("/mcp", &["POST", "GET", "DELETE"]),
     ("/mcp/s/{server}", &["POST", "GET", "DELETE"]),
     ("/sse", &["GET"]),
@@ -58,6 +59,10 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
     ("/witness/add-checkpoint", &["POST"]),
+    ("/registry/v0.1/servers", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
+    ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
     ("/api/v1/audit/export", &["GET"]),
@@ -147,9 +152,12 @@ pub(super) async fn post(
 
 /// Puts an answer on record that refuses a request which became no call. All others are already.
 async fn on_record(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
-    let Some(Unrecorded { kind, principal }) = answer.extensions_mut().remove() else { return answer };
+    let Some(Unrecorded { kind, principal, credential }) = answer.extensions_mut().remove() else {
+        return answer;
+    };
     let Some(evidence) = &context.gateway.evidence else { return answer };
-    let place = Where { path: Some(&head.path), http_method: Some(head.method.as_str()) };
+    let (path, http_method) = (Some(head.path.as_str()), Some(head.method.as_str()));
+    let place = Where { path, http_method, credential: credential.as_deref() };
     let principal = principal.as_ref().unwrap_or(&context.principal);
     match evidence.denied(kind, principal, context.peer, place).await {
         Ok(()) => answer,
@@ -184,6 +192,7 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => {
             ops::ready(&context.gateway, readers::check(context, head).await.is_ok())
         }
+        (&HttpMethod::GET | &HttpMethod::HEAD, "/api/openapi.json") => openapi::document(),
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
             match readers::check(context, head).await {
                 Ok(()) => ops::metrics(&context.gateway),
@@ -212,15 +221,23 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                     (Err(answer), _) => *answer,
                 }
             }
-            (None, None) => match about(context, head) {
-                Some(answer) => answer,
-                None => match Box::pin(audit::answer(context, head)).await {
-                    Some(answer) => answer,
-                    None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
-                },
-            },
+            (None, None) => others(context, head).await.unwrap_or_else(nothing_here),
         },
     })
+}
+
+/// What is no endpoint, one after the other: each knows its own paths.
+async fn others(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
+    if let Some(answer) = about(context, head) {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(registry::answer(context, head)).await {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(audit::answer(context, head)).await {
+        return Some(answer);
+    }
+    Box::pin(connect::answer(context, head)).await
 }
 
 fn nothing_here() -> Response<Body> {
@@ -345,7 +362,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     if let Endpoint::Server(id) = endpoint
         && (context.gateway.servers.load().find(id.as_str()).is_none()
-            || !context.gateway.gate.shows(&context.principal, context.peer, id))
+            || !context.gateway.gate.shows((&context.principal, &context.recognised), context.peer, id))
     {
         return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
     }
@@ -446,7 +463,7 @@ fn preflight() -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
     let allowed = "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, \
-                   last-event-id, dpop, traceparent, tracestate";
+                   last-event-id, dpop, traceparent, tracestate, if-none-match";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     answer
@@ -457,7 +474,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce"),
+        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce, etag"),
     );
 }
 

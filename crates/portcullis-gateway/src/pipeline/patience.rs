@@ -18,15 +18,22 @@ pub(super) struct Timing {
     pub(super) first: Instant,
     pub(super) last: Instant,
     pub(super) thinking: Duration,
+    /// For so long the server has said that it will say nothing.
+    pause: Duration,
 }
 
 impl Timing {
     pub(super) fn new(began: Instant, quiet: Duration, longest: Duration, thinking: Duration) -> Self {
-        Self { quiet, first: began + quiet, last: began + longest, thinking }
+        Self { quiet, first: began + quiet, last: began + longest, thinking, pause: Duration::ZERO }
     }
 
     pub(super) fn next(self) -> Instant {
-        self.last.min(Instant::now() + self.quiet)
+        self.last.min(Instant::now() + self.pause + self.quiet)
+    }
+
+    /// Of a server that wants to be asked later, nothing is due until then.
+    pub(super) fn heard(&mut self, event: &Event) {
+        self.pause = if let Event::Paused { retry } = event { *retry } else { Duration::ZERO };
     }
 
     /// As long as a question is open.

@@ -169,11 +169,12 @@ impl Entry {
         if facts.listed.as_ref().is_some_and(Listed::only_reads) {
             return Ok(());
         }
-        let event = Event { phase: Some(Phase::Intent), ..written::of(inner, call, &facts, Kind::Exchange) };
-        let id = event.id.clone();
-        inner.evidence.record(event).await?;
+        let id = EventId::new();
+        let event = written::of(inner, call, &facts, Kind::Exchange, id.clone());
+        let event = Event { phase: Some(Phase::Intent), ..event };
+        // Noted before: should it be refused, or the client leave, then the call's own event says how it ended all the same.
         inner.state().facts.intent = Some(id);
-        Ok(())
+        inner.evidence.record(event).await
     }
 
     /// Whether a call may begin.
@@ -199,8 +200,7 @@ impl Entry {
         if let Some(later) = continued {
             return later.attempted(call, reason, took);
         }
-        let mut event = written::of(inner, call, &facts, Kind::Task);
-        event.id = EventId::new();
+        let mut event = written::of(inner, call, &facts, Kind::Task, EventId::new());
         event.parent = event.parent.or_else(|| Some(inner.id()));
         written::late(&mut event, reason, took);
         // Nobody waits for it: the client has its answer.
@@ -232,11 +232,12 @@ impl Inner {
         self.state().facts.clone()
     }
 
-    /// Marks the end, and hands out what was noted until then.
-    fn end(&self) -> Facts {
+    /// Marks the end of a call that its client is told of like this, and writes it down.
+    fn end(&self, call: &Call, outcome: &Outcome) -> Event {
         let mut state = self.state();
         state.ended = true;
-        state.facts.clone()
+        // Written under the lock: nobody else has anything to note now, and what was noted need not be copied.
+        written::answered(self, call, &state.facts, outcome)
     }
 }
 
@@ -265,7 +266,7 @@ impl Open {
             return OnRecord(outcome);
         }
         let Some(inner) = self.call.record.inner() else { return OnRecord(outcome) };
-        let event = written::answered(inner, &self.call, &inner.end(), &outcome);
+        let event = inner.end(&self.call, &outcome);
         match inner.evidence.record(event).await {
             Ok(()) => OnRecord(outcome),
             Err(refusal) => OnRecord(refusal.into()),
@@ -280,7 +281,7 @@ impl Drop for Open {
         }
         if let Some(inner) = self.call.record.inner() {
             let left = Refusal::new(ErrorKind::Cancelled, "the client did not wait for the answer").into();
-            inner.evidence.append(written::answered(inner, &self.call, &inner.end(), &left));
+            inner.evidence.append(inner.end(&self.call, &left));
         }
     }
 }
@@ -300,8 +301,7 @@ impl Lasting {
 impl Drop for Lasting {
     fn drop(&mut self) {
         let Some(inner) = self.call.record.inner() else { return };
-        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription);
-        event.id = EventId::new();
+        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription, EventId::new());
         event.parent = Some(inner.id());
         event.detail.insert("what".to_owned(), self.what.to_owned());
         inner.evidence.append(event);

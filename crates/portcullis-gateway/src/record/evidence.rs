@@ -16,6 +16,7 @@ use portcullis_model::{ErrorKind, Principal};
 use tokio::sync::watch;
 
 use super::anchors::Anchors;
+use super::names::Names;
 use super::systems::{self, Systems};
 use super::throttle::Throttle;
 use super::written;
@@ -29,6 +30,8 @@ pub struct Evidence {
     log: Log,
     health: watch::Receiver<Health>,
     throttle: Throttle,
+    persons: Names,
+    fingerprints: Names,
     anchors: Arc<Anchors>,
     systems: Systems,
     retention: Policy,
@@ -39,6 +42,8 @@ pub struct Evidence {
 pub(crate) struct Where<'a> {
     pub(crate) path: Option<&'a str>,
     pub(crate) http_method: Option<&'a str>,
+    /// What was wrong with a credential, in words of ours.
+    pub(crate) credential: Option<&'a str>,
 }
 
 impl Evidence {
@@ -49,6 +54,8 @@ impl Evidence {
             log,
             health,
             throttle: Throttle::default(),
+            persons: Names::default(),
+            fingerprints: Names::default(),
             anchors: Arc::default(),
             systems: Systems::of(settings),
             retention: systems::policy(settings),
@@ -118,7 +125,7 @@ impl Evidence {
     /// Puts an event on record for which nobody waits.
     pub(super) fn append(&self, mut event: Event) {
         self.systems.tag(&mut event);
-        drop(self.log.append(event));
+        self.log.tell(event);
     }
 
     /// Says in an event what went in or out: as a digest, and sealed where that is wanted. Whose it is, is said before.
@@ -130,12 +137,12 @@ impl Evidence {
 
     /// What somebody is called in the log.
     pub(super) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
-        self.log.keyring().pseudonym(issuer, subject)
+        self.persons.of(issuer, subject, || self.log.keyring().pseudonym(issuer, subject))
     }
 
     /// What tells a small value from others without saying it.
     pub(super) fn fingerprint(&self, value: &str) -> String {
-        self.log.keyring().fingerprint(value)
+        self.fingerprints.of("", value, || self.log.keyring().fingerprint(value))
     }
 
     /// A request was refused before it was a call. Of those whom nobody knows, many in a moment are counted only, and told by
@@ -158,6 +165,7 @@ impl Evidence {
         event.who = written::of_principal(self, principal, peer);
         event.request.endpoint = place.path.map(written::path);
         event.detail.extend(place.http_method.map(|method| ("http".to_owned(), written::shortened(method))));
+        event.detail.extend(place.credential.map(|why| ("credential".to_owned(), why.to_owned())));
         event.decision.verdict = Some("refused".to_owned());
         event.decision.reasons = vec![reason.to_owned()];
         event.result.status = Some("refused".to_owned());

@@ -8,6 +8,7 @@ mod alarm;
 mod anchors;
 mod entry;
 mod evidence;
+mod names;
 mod questioning;
 mod systems;
 mod throttle;

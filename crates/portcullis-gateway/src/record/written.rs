@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_audit::payloads::Side;
 use portcullis_audit::{
-    self as audit, Decision, Event, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool, Trace, Who,
+    self as audit, Decision, Event, EventId, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool,
+    Trace, Who,
 };
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
@@ -25,13 +26,13 @@ const LONGEST_NAME: usize = 256;
 /// Things that are counted of what a client is asked or answers.
 const MOST_COUNTED: usize = 64;
 
-/// What is known of a call before it has ended.
-pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event {
+/// What is known of a call before it has ended, as an event with this name.
+pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: EventId) -> Event {
     let evidence = &inner.evidence;
     let revision = call.caller.revision;
     let legacy = revision.era() == Era::Legacy;
-    let mut event = Event::new(kind);
-    event.time = Time::between(inner.came, inner.began.elapsed());
+    let time = Time::between(inner.came, inner.began.elapsed());
+    let mut event = Event { kind, id, time, v: audit::VERSION, ..Event::default() };
     event.decision = decision(facts);
     event.guard = Guard { findings: facts.findings.clone(), profile: None };
     event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
@@ -57,8 +58,7 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event
 
 /// A call that has ended, as its client is told.
 pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Event {
-    let mut event = of(inner, call, facts, kind(&call.method, outcome));
-    event.id = inner.id();
+    let mut event = of(inner, call, facts, kind(&call.method, outcome), inner.id());
     // A call that goes on at its server (a task, a parked call) says later how it ended.
     event.phase = (facts.intent.is_some() && facts.attempts > 0).then_some(Phase::Outcome);
     if let Some(output) = output(outcome) {

@@ -4,6 +4,8 @@
 //! wants two or three kinds of words within one sentence, so that a tool which sends messages or must be called first is
 //! not suspected. A finding spans the sentence.
 
+use std::borrow::Cow;
+
 use foldhash::HashSet;
 
 use super::Subject;
@@ -110,7 +112,7 @@ impl Rules {
         start: usize,
         end: usize,
     ) -> Option<usize> {
-        let sentence = Sentence::around(subject.text, start, end);
+        let sentence = Sentence::around(subject.text, (start, end));
         let (detail, score) = match anchor {
             Anchor::Ignore => self.ignores(&sentence),
             Anchor::Conceal => self.conceals(&sentence),
@@ -120,42 +122,43 @@ impl Rules {
             Anchor::Leak => self.leaks(&sentence),
             Anchor::New => renews(&sentence),
         }?;
-        subject.hit(Entity::Injection, detail, sentence.start, sentence.end, score);
+        subject.hit(Entity::Injection, detail, sentence.start(), sentence.end, score);
         Some(sentence.end)
     }
 
-    fn ignores(&self, sentence: &Sentence) -> Option<(&'static str, f32)> {
-        let earlier = sentence.within(1, 5, |word| self.earlier.contains(word))?;
-        let orders = sentence.within(1, 9, |word| self.orders.contains(word))?;
-        (orders > 0 && earlier > 0).then_some(("override", 0.9))
+    fn ignores(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
+        sentence.within(1, 5, |word| self.earlier.contains(word))?;
+        sentence.within(1, 9, |word| self.orders.contains(word))?;
+        Some(("override", 0.9))
     }
 
-    fn conceals(&self, sentence: &Sentence) -> Option<(&'static str, f32)> {
+    fn conceals(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
         let tell = sentence.within(1, 2, |word| self.tell.contains(word))?;
         sentence.within(tell + 1, 5, |word| self.whom.contains(word))?;
         Some(("conceal", 0.75))
     }
 
     /// Orders about the answer or the code that the model is to give.
-    fn steers(&self, sentence: &Sentence) -> Option<(&'static str, f32)> {
+    fn steers(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
         let is_answer =
             sentence.within(1, 2, |word| self.answer.contains(word.trim_end_matches("'s"))).is_some();
-        let begins = sentence.before.first().is_some_and(|word| self.imperatives.contains(word.as_str()));
-        let ordered = begins
-            || sentence.before.iter().rev().take(12).any(|word| self.imperatives.contains(word.as_str()));
-        if is_answer && (begins || ordered && sentence.before.len() < 12) {
-            return Some(("steer", 0.6));
+        if is_answer {
+            let is_order = |word: &Word<'_>| self.imperatives.contains(word.lower.as_ref());
+            let length = sentence.before().count();
+            let begins = sentence.before().next().is_some_and(|word| is_order(&word));
+            if begins || length < 12 && sentence.before().any(|word| is_order(&word)) {
+                return Some(("steer", 0.6));
+            }
         }
-        let is_code = sentence.within(1, 3, |word| self.code.contains(word)).is_some();
-        let excerpt =
-            sentence.before.iter().chain(&sentence.words).any(|word| self.excerpt.contains(word.as_str()));
-        let piece =
-            sentence.before.iter().chain(&sentence.words).any(|word| self.piece.contains(word.as_str()));
-        (is_code && excerpt && piece).then_some(("steer", 0.55))
+        sentence.within(1, 3, |word| self.code.contains(word))?;
+        let has = |set: &HashSet<&'static str>| {
+            sentence.before().chain(sentence.words()).any(|word| set.contains(word.lower.as_ref()))
+        };
+        (has(&self.excerpt) && has(&self.piece)).then_some(("steer", 0.55))
     }
 
     /// A verb of moving, something secret, and a place for it.
-    fn leaks(&self, sentence: &Sentence) -> Option<(&'static str, f32)> {
+    fn leaks(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
         let prompt = sentence.within(1, 4, |word| word == "prompt").is_some()
             && sentence.within(1, 3, |word| word == "system").is_some();
         if prompt {
@@ -177,28 +180,44 @@ impl Rules {
     }
 }
 
-fn renews(sentence: &Sentence) -> Option<(&'static str, f32)> {
-    let noun = sentence
-        .within(1, 2, |word| matches!(word, "instructions" | "directive" | "directives" | "orders"))?;
-    let is_head = sentence.ends.get(noun).is_some_and(|end| *end == b':');
-    let begins = sentence.before.is_empty();
-    (is_head && begins).then_some(("override", 0.6))
+fn renews(sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
+    let is_noun = |word: &str| matches!(word, "instructions" | "directive" | "directives" | "orders");
+    let noun = sentence.words().skip(1).take(2).find(|word| is_noun(&word.lower))?;
+    let begins = sentence.before().next().is_none();
+    (noun.after == b':' && begins).then_some(("override", 0.6))
 }
 
-fn changes_role(sentence: &Sentence) -> Option<(&'static str, f32)> {
-    let word = |at: usize| sentence.words.get(at).map_or("", String::as_str);
+fn changes_role(sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
+    let mut words = sentence.words();
+    let mut next = || words.next().map(|word| word.lower).unwrap_or_default();
+    let (first, second) = (next(), next());
+    // Most of what follows `you` and `from` ends it here.
+    let may_be = matches!(
+        (first.as_ref(), second.as_ref()),
+        ("you", "are")
+            | ("act", "as")
+            | ("pretend", "you" | "to")
+            | ("dan" | "jailbreak", "mode")
+            | ("from", "now")
+    );
+    if !may_be {
+        return None;
+    }
+    let (third, fourth) = (next(), next());
     let found = matches!(
-        (word(0), word(1), word(2)),
+        (first.as_ref(), second.as_ref(), third.as_ref()),
         ("you", "are", "now")
             | ("act", "as", "dan")
             | ("pretend", "you", "are")
             | ("pretend", "to", "be")
-            | ("dan", "mode", _)
-    ) || matches!((word(0), word(1), word(2), word(3)), ("from", "now", "on", "you"))
-        || word(0) == "jailbreak" && word(1) == "mode";
-    let about = sentence.words.iter().any(|word| {
+            | ("dan" | "jailbreak", "mode", _)
+    ) || matches!(
+        (first.as_ref(), second.as_ref(), third.as_ref(), fourth.as_ref()),
+        ("from", "now", "on", "you")
+    );
+    let is_about = |word: &str| {
         matches!(
-            word.as_str(),
+            word,
             "dan"
                 | "unrestricted"
                 | "jailbroken"
@@ -213,8 +232,8 @@ fn changes_role(sentence: &Sentence) -> Option<(&'static str, f32)> {
                 | "evil"
                 | "no"
         )
-    });
-    (found && about).then_some(("role", 0.75))
+    };
+    (found && sentence.words().any(|word| is_about(&word.lower))).then_some(("role", 0.75))
 }
 
 /// Marks by which chat templates tell the parts of a conversation.
@@ -240,54 +259,75 @@ fn markup(bytes: &[u8], start: usize, end: usize) -> Option<(&'static str, f32)>
     (tagged || inst || sys || start_mark).then_some(("markup", 0.75))
 }
 
-/// One sentence, in words.
-struct Sentence {
-    start: usize,
+/// The sentence around an anchor, read word by word as far as a rule asks: most anchors are ordinary words, and the next
+/// two or three tell.
+struct Sentence<'a> {
+    text: &'a str,
+    /// The word at which a rule begins.
+    anchor: (usize, usize),
     end: usize,
-    /// Words before the anchor.
-    before: Vec<String>,
-    /// The anchor and what follows.
-    words: Vec<String>,
-    /// The byte after each of [`Sentence::words`].
-    ends: Vec<u8>,
 }
 
-impl Sentence {
+/// A word of a sentence.
+struct Word<'a> {
+    lower: Cow<'a, str>,
+    /// The byte after it, a space at the end of the sentence.
+    after: u8,
+}
+
+impl<'a> Sentence<'a> {
     const REACH: usize = 240;
 
-    fn around(text: &str, anchor: usize, anchor_end: usize) -> Self {
+    fn around(text: &'a str, anchor: (usize, usize)) -> Self {
         let bytes = text.as_bytes();
-        let from = crate::context::ceil(text, anchor.saturating_sub(Self::REACH)).min(anchor);
-        let to = crate::context::floor(text, anchor_end + Self::REACH).max(anchor_end);
-        let is_end = |at: usize| {
-            matches!(bytes[at], b'\n' | b'!' | b'?')
-                || (bytes[at] == b'.' && !class::is_word(class::at(bytes, at + 1)))
-        };
-        let start = (from..anchor).rev().find(|at| is_end(*at)).map_or(from, |at| at + 1);
-        let end = (anchor_end..to).find(|at| is_end(*at)).unwrap_or(to);
-        let start = start + text[start..anchor].len() - text[start..anchor].trim_start().len();
-        let (before, _) = Self::split(&text[start..anchor]);
-        let (words, ends) = Self::split(&text[anchor..end]);
-        Self { start, end, before, words, ends }
+        let to = crate::context::floor(text, anchor.1 + Self::REACH).max(anchor.1);
+        let rest = &bytes[anchor.1..to];
+        let rest = &rest[..memchr::memchr3(b'\n', b'!', b'?', rest).unwrap_or(rest.len())];
+        let stop = memchr::memchr_iter(b'.', rest).find(|at| is_full_stop(bytes, anchor.1 + at));
+        Self { text, anchor, end: anchor.1 + stop.unwrap_or(rest.len()) }
     }
 
-    fn split(text: &str) -> (Vec<String>, Vec<u8>) {
-        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '/' | '.' | '~' | '@' | '-');
-        let mut words = Vec::new();
-        let mut ends = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(is_word) {
-            let tail = &rest[at..];
-            let length = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
-            words.push(tail[..length].trim_matches(['\'', '.', '-']).to_lowercase());
-            ends.push(class::at(tail.as_bytes(), length));
-            rest = &tail[length..];
-        }
-        (words, ends)
+    fn start(&self) -> usize {
+        let bytes = self.text.as_bytes();
+        let anchor = self.anchor.0;
+        let from = crate::context::ceil(self.text, anchor.saturating_sub(Self::REACH)).min(anchor);
+        let from = memchr::memrchr3(b'\n', b'!', b'?', &bytes[from..anchor]).map_or(from, |at| from + at + 1);
+        let stop = memchr::memrchr_iter(b'.', &bytes[from..anchor]).find(|at| is_full_stop(bytes, from + at));
+        let start = stop.map_or(from, |at| from + at + 1);
+        anchor - self.text[start..anchor].trim_start().len()
+    }
+
+    /// The words before the anchor.
+    fn before(&self) -> impl Iterator<Item = Word<'a>> {
+        words(&self.text[self.start()..self.anchor.0])
+    }
+
+    /// The anchor and what follows.
+    fn words(&self) -> impl Iterator<Item = Word<'a>> {
+        words(&self.text[self.anchor.0..self.end])
     }
 
     /// The place of the first of `count` words from `from` on that is meant.
     fn within(&self, from: usize, count: usize, is_meant: impl Fn(&str) -> bool) -> Option<usize> {
-        self.words.iter().skip(from).take(count).position(|word| is_meant(word)).map(|at| from + at)
+        self.words().skip(from).take(count).position(|word| is_meant(&word.lower)).map(|at| from + at)
     }
+}
+
+/// Whether the full stop at `at` ends a sentence: one inside a name or number goes on.
+fn is_full_stop(bytes: &[u8], at: usize) -> bool {
+    !class::is_word(class::at(bytes, at + 1))
+}
+
+fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '/' | '.' | '~' | '@' | '-');
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let tail = &rest[rest.find(is_word)?..];
+        let length = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
+        rest = &tail[length..];
+        let word = tail[..length].trim_matches(['\'', '.', '-']);
+        let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let lower = if is_lower { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) };
+        Some(Word { lower, after: class::at(tail.as_bytes(), length) })
+    })
 }

@@ -67,6 +67,8 @@ struct State {
     reader: u64,
     /// That one is still there.
     is_read: bool,
+    /// One has had all of it, to the end.
+    was_read: bool,
     /// Of the budget for finished streams.
     share: Option<Share>,
     /// It was finished, and its events had to go.
@@ -194,6 +196,11 @@ impl Stream {
         self.state().is_read
     }
 
+    /// Whether a connection has had all of it, to the end.
+    pub(super) fn was_read(&self) -> bool {
+        self.state().was_read
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.state().over.is_some() || self.wire.as_ref().is_some_and(|wire| wire.closed.is_cancelled())
     }
@@ -283,10 +290,12 @@ impl Reader {
     }
 
     fn look(&mut self) -> Option<Read> {
-        let state = self.stream.state();
+        let mut state = self.stream.state();
         if state.reader != self.ticket {
             return Some(Read::End);
         }
+        // What is returned now is all that there will be.
+        state.was_read |= state.over.is_some();
         let mut found = Vec::new();
         for (event, text) in state.events.iter().filter(|(event, _)| *event >= self.next) {
             found.push((*event, text.clone()));
