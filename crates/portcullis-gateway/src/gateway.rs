@@ -1,10 +1,13 @@
 //! The data plane as one object: what all calls share.
 
+mod kept;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use portcullis_audit::witness::Witness;
 use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
@@ -17,6 +20,8 @@ use portcullis_telemetry::metrics::Counter;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+pub use kept::Kept;
 
 use crate::admit::{Gate, InForce, Quotas, Shares};
 use crate::budget::Budget;
@@ -65,7 +70,7 @@ pub struct Gateway {
     pub(crate) records: Arc<dyn Records>,
     /// What happens is kept there, where anything is.
     pub(crate) evidence: Option<Arc<Evidence>>,
-    pub(crate) witness: Option<portcullis_audit::witness::Witness>,
+    pub(crate) witness: Option<Witness>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
@@ -84,16 +89,6 @@ pub struct Gateway {
     /// The address that the listener got.
     pub(crate) address: OnceLock<std::net::SocketAddr>,
     info: Raw,
-}
-
-/// What a gateway keeps, and where.
-pub struct Kept {
-    /// What outlives a call.
-    pub records: Arc<dyn Records>,
-    /// What happens; `None` where nothing of it is kept.
-    pub evidence: Option<Arc<Evidence>>,
-    /// What signs others' checkpoints; `None` where nobody's are.
-    pub witness: Option<portcullis_audit::witness::Witness>,
 }
 
 /// A configuration that cannot be put into service.

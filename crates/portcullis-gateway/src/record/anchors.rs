@@ -22,12 +22,9 @@ struct Anchor {
 pub struct Anchors(Mutex<BTreeMap<String, Anchor>>);
 
 impl Anchors {
-    fn with<T>(&self, name: &str, change: impl FnOnce(&mut Anchor) -> T) -> T {
+    fn with(&self, name: &str, change: impl FnOnce(&mut Anchor)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains_key(name) {
-            all.insert(name.to_owned(), Anchor::default());
-        }
-        change(all.get_mut(name).expect("it was just put there"))
+        change(all.entry(name.to_owned()).or_default());
     }
 
     /// It is asked to hold more.
