@@ -420,9 +420,26 @@ impl Log {
         tree.consistency(old, new, &mut recovery::leaves(&*self.0.journal))
     }
 
-    /// Keeps what witnesses signed under a checkpoint of this log: the note with all its lines.
+    /// Keeps what witnesses signed under a checkpoint of this log, beside what others signed under it.
     pub fn cosigned(&self, size: u64, note: String) {
         self.0.queue.ask(Ask::Cosigned { size, note });
+    }
+
+    /// Keeps the time stamp of a checkpoint of this log beside it. Blocks for it.
+    ///
+    /// # Errors
+    /// The journal does not take it.
+    pub fn stamped(&self, size: u64, token: &[u8]) -> Result<(), Unavailable> {
+        self.0.journal.put(crate::timestamp::KIND, &checkpoint_name(size), token)
+    }
+
+    /// How many events the last time stamp is over; 0 where there is none.
+    ///
+    /// # Errors
+    /// The journal cannot be asked.
+    pub fn last_stamp(&self) -> Result<u64, Unavailable> {
+        let last = self.0.journal.list(crate::timestamp::KIND, "")?.pop();
+        Ok(last.and_then(|(name, _)| name.parse().ok()).unwrap_or(0))
     }
 
     /// Removes the events before a number, which is a multiple of 256, so that what is left can still be proved. `by` says who

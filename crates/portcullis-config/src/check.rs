@@ -58,6 +58,7 @@ pub(crate) fn check(
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
+        witness: audit::witness(&mut check, file),
         discovery: discovery(&mut check, file),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),

@@ -34,6 +34,9 @@ pub fn effective(settings: &Settings) -> Value {
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
         "audit": settings.audit.as_ref().map(audit),
+        "witness": settings.witness.as_ref().map(|witness| json!({
+            "key": secret(&witness.key), "logs": witness.logs,
+        })),
         "discovery": { "tools": match settings.discovery {
             Discovery::Off => "off",
             Discovery::Beside => "beside",
@@ -173,7 +176,27 @@ fn audit(audit: &Audit) -> Value {
         "payloads": if audit.keeps_payloads { "encrypted" } else { "digest" },
         "checkpoint_interval": show_duration(audit.checkpoint_interval),
         "checkpoints": audit.checkpoints.as_ref().map(|path| path.display().to_string()),
+        "witnesses": audit.witnesses.iter().map(|witness| json!({
+            "url": witness.url, "key": witness.key, "ca": witness.ca.as_ref().map(|path| path.display().to_string()),
+        })).collect::<Vec<_>>(),
+        "timestamps": audit.timestamps.as_ref().map(|stamps| json!({
+            "url": stamps.url,
+            "every": show_duration(stamps.every),
+            "ca": stamps.ca.as_ref().map(|path| path.display().to_string()),
+        })),
         "allow": audit.allow.as_ref().map(readers),
+        "admins": audit.admins.as_ref().map(readers),
+        "systems": audit.systems.iter().map(|(name, system)| (name.clone(), json!({
+            "servers": system.servers,
+            "clients": system.clients,
+            "purpose": system.purpose,
+            "risk": system.risk,
+            "model": system.model,
+            "deployer": system.deployer,
+            "data": system.data,
+            "legal_basis": system.legal_basis,
+            "retention_days": system.retention_days,
+        }))).collect::<Map<_, _>>(),
     })
 }
 

@@ -23,7 +23,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use audit::{Audit, AuditMode, AuditPayloads};
+pub(crate) use audit::{AskedWitness, Audit, AuditMode, AuditPayloads, System, TimeStamps, Witness};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{
@@ -81,6 +81,8 @@ pub(crate) struct File {
     pub(crate) policy: Option<Policy>,
     /// What is kept as evidence.
     pub(crate) audit: Option<Audit>,
+    /// Whose evidence logs are witnessed here.
+    pub(crate) witness: Option<Witness>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.

@@ -16,7 +16,7 @@ use portcullis_model::ServerId;
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -50,6 +50,8 @@ pub struct Settings {
     pub guard: Option<Guard>,
     /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
     pub audit: Option<Audit>,
+    /// Whose evidence logs are witnessed. A change needs a restart.
+    pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.

@@ -1,5 +1,6 @@
 //! The data plane as one object: what all calls share.
 
+mod kept;
 mod unfit;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use portcullis_audit::witness::Witness;
 use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
@@ -34,6 +36,7 @@ use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
 
+pub use kept::Kept;
 pub use unfit::UpdateError;
 
 /// How often idle sessions are looked for, at the least.
@@ -68,6 +71,7 @@ pub struct Gateway {
     pub(crate) records: Arc<dyn Records>,
     /// What happens is kept there, where anything is.
     pub(crate) evidence: Option<Arc<Evidence>>,
+    pub(crate) witness: Option<Witness>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
@@ -86,14 +90,6 @@ pub struct Gateway {
     /// The address that the listener got.
     pub(crate) address: OnceLock<std::net::SocketAddr>,
     info: Raw,
-}
-
-/// What a gateway keeps, and where.
-pub struct Kept {
-    /// What outlives a call.
-    pub records: Arc<dyn Records>,
-    /// What happens; `None` where nothing of it is kept.
-    pub evidence: Option<Arc<Evidence>>,
 }
 
 /// One server as the operator sees it.
@@ -123,7 +119,7 @@ impl Gateway {
         tracer: Tracer,
         kept: Kept,
     ) -> Result<Arc<Self>, UpdateError> {
-        let Kept { records, evidence } = kept;
+        let Kept { records, evidence, witness } = kept;
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
@@ -164,6 +160,7 @@ impl Gateway {
             tasks: Tasks::default(),
             records,
             evidence,
+            witness,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
             published: listen::Published::default(),

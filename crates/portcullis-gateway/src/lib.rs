@@ -40,5 +40,6 @@ pub use admit::{beside_policies, policies, policy_revision, policy_schema};
 pub use gateway::{Gateway, Kept, ServerReport, UpdateError};
 pub use identity::{Vault, probe};
 pub use oversight::halts;
-pub use record::Evidence;
+pub use portcullis_identity::doctor::{Probe, Question};
+pub use record::{Anchors, Evidence, retention};
 pub use upstream::{ServerState, TlsError, client_tls};

@@ -56,6 +56,7 @@ pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
         start_logs(&loaded.settings)?;
         load_tls(&loaded.settings)?;
         tracer(&loaded.settings, &Metrics::new())?;
+        evidence::check(&loaded.settings)?;
         Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
@@ -87,7 +88,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let address = listener.address();
     let records = store::open(&settings).await?;
     let evidence = evidence::open(settings.audit.as_ref())?;
-    let kept = Kept { records: records.clone(), evidence: evidence.clone() };
+    let witness = evidence::witness(settings.witness.as_ref())?;
+    let kept = Kept { records: records.clone(), evidence: evidence.clone(), witness };
     let mut approved = Approved::new(records.clone());
     approved.look().await;
     let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..approved.with(&settings) };

@@ -18,7 +18,7 @@ use super::{Ask, Health, Item, Link, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Kind};
 use crate::merkle::{self, Frontier, Hash, TILE, Tree};
-use crate::note::Signer;
+use crate::note::{Signer, merged};
 use crate::record;
 use crate::retention;
 
@@ -148,7 +148,7 @@ impl Writer {
                 let _ = done.send(self.truncate(before, *by));
             }
             Ask::Cosigned { size, note } => {
-                if let Err(error) = self.journal.put(CHECKPOINT, &name(size), note.as_bytes()) {
+                if let Err(error) = self.cosigned(size, &note) {
                     self.trouble(&error);
                 }
             }
@@ -351,6 +351,15 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Adds what a witness signed to what is kept; a checkpoint that is not kept any more stays away.
+    fn cosigned(&self, size: u64, note: &str) -> Result<(), Unavailable> {
+        let Some(kept) = self.journal.get(CHECKPOINT, &name(size))? else { return Ok(()) };
+        match merged(&String::from_utf8_lossy(&kept), note) {
+            Some(whole) => self.journal.put(CHECKPOINT, &name(size), whole.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) {

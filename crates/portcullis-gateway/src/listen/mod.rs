@@ -19,6 +19,7 @@ mod fields;
 mod guard;
 mod http1;
 mod http2;
+mod keeping;
 mod legacy;
 mod listening;
 mod metadata;
@@ -38,6 +39,7 @@ mod sse;
 mod standalone;
 mod tls;
 mod until_done;
+mod witness;
 mod worker;
 
 pub use accept::{BindError, Listener};

@@ -28,8 +28,8 @@ use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
-    audit, batch, connect, facade, guard, legacy, metadata, modern, openapi, ops, readers, registry, sse,
-    standalone,
+    audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
+    sse, standalone, witness,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
@@ -58,12 +58,19 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
+    ("/witness/add-checkpoint", &["POST"]),
     ("/registry/v0.1/servers", &["GET"]),
     ("/registry/v0.1/servers/{name}/versions", &["GET"]),
     ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
     ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
+    ("/api/v1/audit/export", &["GET"]),
+    ("/api/v1/audit/proof", &["GET"]),
+    ("/api/v1/audit/holds", &["GET", "POST"]),
+    ("/api/v1/audit/holds/{name}", &["DELETE"]),
+    ("/api/v1/audit/erasures", &["POST"]),
+    ("/api/v1/audit/removals", &["POST"]),
 ];
 
 /// What becomes of a request before its body is read.
@@ -82,17 +89,22 @@ pub(super) enum Post {
     Connection(Arc<sse::Connection>),
     /// To the authorization server.
     Facade,
+    /// To the witness.
+    Witness,
+    /// To the evidence log, to which something is to be done.
+    Keeping,
 }
 
 impl Post {
     /// Within which limits its body is read.
     pub(super) fn limits<'a>(&self, limits: &'a Limits) -> Cow<'a, Limits> {
-        match self {
-            Self::Facade if limits.body_bytes > facade::LARGEST => {
-                Cow::Owned(Limits { body_bytes: facade::LARGEST, ..limits.clone() })
-            }
-            _ => Cow::Borrowed(limits),
-        }
+        let largest = match self {
+            Self::Facade => facade::LARGEST,
+            Self::Witness => witness::LARGEST,
+            Self::Keeping => keeping::LARGEST,
+            Self::Endpoint(_) | Self::Connection(_) => return Cow::Borrowed(limits),
+        };
+        Cow::Owned(Limits { body_bytes: limits.body_bytes.min(largest), ..limits.clone() })
     }
 }
 
@@ -124,6 +136,10 @@ pub(super) async fn post(
             Post::Endpoint(endpoint) => message(context, endpoint, &head.fields, body).await,
             Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
             Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
+            Post::Keeping => Box::pin(keeping::answer(context, head, body)).await,
+            Post::Witness => {
+                Box::pin(witness::add_checkpoint(context, body)).await.unwrap_or_else(nothing_here)
+            }
         },
         Err(refusal) if matches!(post, Post::Facade) && refusal.kind == ErrorKind::BodyTooLarge => {
             let message = format!("the authorization server reads no more than {} bytes", facade::LARGEST);
@@ -191,6 +207,19 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                     return Routed::Post(context.clone(), Post::Facade);
                 }
                 Box::pin(facade::answer(context, head, Bytes::new())).await.unwrap_or_else(nothing_here)
+            }
+            (None, None) if path == witness::PATH && context.gateway.witness.is_some() => {
+                if head.method == HttpMethod::POST {
+                    return Routed::Post(context.clone(), Post::Witness);
+                }
+                not_allowed("POST a checkpoint of a log here (C2SP tlog-witness)", "POST")
+            }
+            (None, None) if keeping::is_for(context, head) => {
+                match (Box::pin(keeping::admit(context, head)).await, &head.method) {
+                    (Ok(context), &HttpMethod::POST) => return Routed::Post(context, Post::Keeping),
+                    (Ok(context), _) => Box::pin(keeping::answer(&context, head, Bytes::new())).await,
+                    (Err(answer), _) => *answer,
+                }
             }
             (None, None) => others(context, head).await.unwrap_or_else(nothing_here),
         },

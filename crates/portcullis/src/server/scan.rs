@@ -78,7 +78,7 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
     let records = Arc::new(Memory::default());
     let supervisor =
         Supervisor::start(&own_program()?).context("cannot start the keeper of child processes")?;
-    let kept = KeptBy { records: records.clone(), evidence: None };
+    let kept = KeptBy { records: records.clone(), evidence: None, witness: None };
     let (control, metrics) = (Handle::current(), Metrics::new());
     let gateway = Gateway::new(settings, 1, control, supervisor.clone(), metrics, Tracer::disabled(), kept)
         .map_err(|error| crate::Usage(error.to_string()))?;

@@ -3,11 +3,14 @@
 
 mod answers;
 mod changes;
+mod keeping;
 mod kills;
 mod people;
 mod questions;
 mod readers;
+mod stamps;
 mod strict;
+mod witnesses;
 
 use std::path::Path;
 

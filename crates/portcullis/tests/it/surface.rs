@@ -95,6 +95,8 @@ fn rows() -> Vec<Row> {
         // Nobody is asked who they are for a link that is none.
         row("/connect/{link}", "GET", "/connect/made-up", [404; 3]),
         row("/connections", "GET", "/connections", [401, 200, 200]),
+        // Nobody's log is witnessed here.
+        row("/witness/add-checkpoint", "POST", "/witness/add-checkpoint", [404; 3]),
         row("/registry/v0.1/servers", "GET", "/registry/v0.1/servers", [401, 200, 200]),
         row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions", [401, 404, 200]),
         row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fshut/versions", [401, 404, 404]),
@@ -103,6 +105,14 @@ fn rows() -> Vec<Row> {
         row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
+        row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),
+        row("/api/v1/audit/proof", "GET", "/api/v1/audit/proof?tool=none", [401, 403, 404]),
+        row("/api/v1/audit/holds", "GET", "/api/v1/audit/holds", [401, 403, 200]),
+        // What is asked for is looked at when it is known that it may be.
+        says(row("/api/v1/audit/holds", "POST", "/api/v1/audit/holds", [401, 403, 400]), &json!({})),
+        row("/api/v1/audit/holds/{name}", "DELETE", "/api/v1/audit/holds/none", [401, 403, 404]),
+        says(row("/api/v1/audit/erasures", "POST", "/api/v1/audit/erasures", [401, 403, 400]), &json!({})),
+        row("/api/v1/audit/removals", "POST", "/api/v1/audit/removals", [401, 403, 200]),
         row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
     ]
 }
@@ -149,7 +159,7 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     let mut config = idp.config(&upstream.config());
     config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
     config["policy"] = json!({"files": ["all.cedar"]});
-    config["audit"] = json!({"allow": {"groups": ["ops"]}});
+    config["audit"] = json!({"allow": {"groups": ["ops"]}, "admins": {"groups": ["ops"]}});
     config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
     // A token that is good for every endpoint: whether one is for this one is another test.
     config["identity"]["issuers"][0]["audience"] = json!("all");
