@@ -40,6 +40,8 @@ server.listen(0, '127.0.0.1', () => {
     // By the book, what a scope stands for is at the userinfo endpoint, not in the ID token.
     claims: { openid: ['sub'], profile: ['groups'], email: ['email'] },
     pkce: { required: () => true },
+    // The gateway is on loopback, where the provider would tell nobody anything.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (_context, id) => (id in GROUPS ? { accountId: id, claims: () => ({ sub: id, groups: GROUPS[id], email: `${id}@example.com` }) } : undefined),
     extraTokenClaims: ({ oidc }, token) => ({
       groups: GROUPS[token.accountId],

@@ -231,7 +231,10 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
             .filter(|it| it.method() == "tools/list" && it.header("authorization") == Some(&shown))
             .count()
     };
-    // A feed that has just been opened looks for what was missed before.
+    // A feed that has just been opened doubts what was listed before: it is asked for again now, or when it is next needed.
+    for subject in ["ada", "bob"] {
+        scene.ask(subject, "tools/list", json!({})).await;
+    }
     until("both lists to be looked at once more", async || lists("ada").min(lists("bob")) > 1).await;
     let before = (lists("ada"), lists("bob"));
     let tell = |subject: &str, list: &str| {
