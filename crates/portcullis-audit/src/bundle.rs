@@ -116,11 +116,11 @@ pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved
     Ok(file)
 }
 
-/// The checkpoint after an event that is held best, with its note and its time stamp.
-fn best_checkpoint(
-    journal: &dyn Journal,
-    last: u64,
-) -> Result<Option<(String, Checkpoint, Option<Vec<u8>>)>, portcullis_model::Unavailable> {
+/// A checkpoint with its note and, where it has one, its time stamp.
+type Anchored = (String, Checkpoint, Option<Vec<u8>>);
+
+/// The checkpoint after an event that is held best.
+fn best_checkpoint(journal: &dyn Journal, last: u64) -> Result<Option<Anchored>, portcullis_model::Unavailable> {
     let mut stamps: BTreeMap<String, Vec<u8>> = journal.list(timestamp::KIND, "")?.into_iter().collect();
     let mut best = None;
     for (name, note) in journal.list(log::CHECKPOINT, "")? {

@@ -64,7 +64,7 @@ struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 struct Status {
-    status: u8,
+    code: u8,
     #[asn1(optional = "true")]
     text: Option<Vec<String>>,
     #[asn1(optional = "true")]
@@ -214,9 +214,9 @@ pub fn query(checkpoint: &Checkpoint) -> Result<Query, InvalidStamp> {
 /// It is a refusal, or no stamp of this checkpoint.
 pub fn accept(checkpoint: &Checkpoint, query: &Query, answer: &[u8]) -> Result<Vec<u8>, InvalidStamp> {
     let response = Response::from_der(answer)?;
-    if response.status.status > 1 {
+    if response.status.code > 1 {
         let why = response.status.text.unwrap_or_default().join("; ");
-        return Err(InvalidStamp::Refused(format!("status {} {why}", response.status.status)));
+        return Err(InvalidStamp::Refused(format!("status {} {why}", response.status.code)));
     }
     let token = response.token.ok_or(InvalidStamp::Wrong("there is no token in the answer"))?.to_der()?;
     let opened = open(checkpoint, &token)?;
@@ -278,16 +278,16 @@ fn open(checkpoint: &Checkpoint, token: &[u8]) -> Result<Opened, InvalidStamp> {
     if info.version != 1 || stamped.algorithm.oid != ID_SHA256 || stamped.hash != imprint(checkpoint)?.hash {
         return Err(wrong("it is of something else"));
     }
-    let [signer] = signed.signer_infos.0.as_slice() else { return Err(wrong("it has not one signer")) };
+    let [author] = signed.signer_infos.0.as_slice() else { return Err(wrong("it has not one signer")) };
     let mut others = Vec::new();
     for choice in signed.certificates.iter().flat_map(|all| all.0.iter()) {
         if let CertificateChoices::Certificate(certificate) = choice {
-            others.push((is_of(signer, certificate)?, certificate.to_der()?));
+            others.push((is_of(author, certificate)?, certificate.to_der()?));
         }
     }
     let own = others.iter().position(|(is_own, _)| *is_own).ok_or(wrong("its certificate is missing"))?;
     let (_, certificate) = others.swap_remove(own);
-    check_signature(signer, content.as_bytes(), &certificate)?;
+    check_signature(author, content.as_bytes(), &certificate)?;
     let time = moment(&info.time).ok_or(wrong("its time is none"))?;
     Ok(Opened { info, time, certificate, others: others.into_iter().map(|(_, other)| other).collect() })
 }

@@ -1,7 +1,8 @@
 //! What keys say, remembered: the same few stand in all documents.
 //!
 //! The first key that comes to a place keeps it, so that nothing is ever locked or thrown out, and the memory is bounded. What
-//! finds its place taken is judged anew each time, which is slower and gives the same answer.
+//! finds its place taken is judged anew each time, which is slower and gives the same answer. Kept are names of fields alone:
+//! a key with a digit, an `@` or a space may be somebody's data, and there is no end of those.
 
 use std::hash::BuildHasher as _;
 use std::sync::OnceLock;
@@ -10,6 +11,7 @@ use foldhash::fast::RandomState;
 
 use crate::context::{Topics, Words};
 use crate::recognise::assigned::{self, Announced};
+use crate::text::class;
 
 const PLACES: usize = 1024;
 /// Longer ones are not kept.
@@ -43,7 +45,9 @@ impl Keys {
 
     /// What `key` says.
     pub(crate) fn of(&self, words: &Words, key: &str) -> Meant {
-        if key.len() > LONGEST {
+        if key.len() > LONGEST
+            || !key.bytes().all(|byte| class::is_letter(byte) || matches!(byte, b'_' | b'-'))
+        {
             return Meant::by(words, key);
         }
         let place = usize::try_from(self.state.hash_one(key) % PLACES as u64).unwrap_or(0);
@@ -59,13 +63,27 @@ mod tests {
     #[test]
     fn says_of_any_number_of_keys_what_their_words_say() {
         let (keys, words) = (Keys::new(), Words::new());
+        let letter = |number: usize| char::from(b"abcdefghijklmnopqrstuvwxyz"[number % 26]);
         let all: Vec<String> = (0..5 * PLACES)
-            .map(|number| format!("{}_{number}", ["phone", "password", "id", "summary"][number % 4]))
+            .map(|number| {
+                let name = ["phone", "password", "note", "api_key"][number % 4];
+                format!("{name}_{}{}{}", letter(number), letter(number / 26), letter(number / 676))
+            })
             .collect();
         for _ in 0..2 {
             for key in &all {
                 assert_eq!(keys.of(&words, key), Meant::by(&words, key), "{key}");
             }
         }
+        assert!(keys.places.iter().filter(|place| place.get().is_some()).count() > PLACES / 2);
+    }
+
+    #[test]
+    fn keeps_no_key_that_may_be_data() {
+        let (keys, words) = (Keys::new(), Words::new());
+        for key in ["jane@example.org", "4111111111111111", "Jane Doe", "Zoë", "phone_1"] {
+            assert_eq!(keys.of(&words, key), Meant::by(&words, key), "{key}");
+        }
+        assert!(keys.places.iter().all(|place| place.get().is_none()));
     }
 }
