@@ -72,7 +72,7 @@ pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved
     if checkpoint.size <= last {
         return Err(Unproved::NoCheckpoint(last));
     }
-    let tree = log::tree(journal, true)?;
+    let tree = log::tree(journal, checkpoint.size)?;
     let mut leaves = log::leaves(journal);
     let mut proved = Vec::with_capacity(entries.len());
     for entry in entries {

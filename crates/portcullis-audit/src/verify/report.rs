@@ -28,6 +28,8 @@ pub enum Kind {
     Unwitnessed,
     /// A payload is not what was sealed.
     Payload,
+    /// What a database finds an event by is not what it records.
+    Index,
     /// What was removed was not removed in order.
     Truncation,
 }

@@ -2,8 +2,14 @@
 
 mod anchors;
 mod bundles;
+mod databases;
 mod fixture;
 mod payloads;
 mod retention;
 mod tampering;
 mod writing;
+
+/// Of the store's own tests: a database to keep logs in.
+#[path = "../../../portcullis-store/tests/it/server.rs"]
+#[allow(dead_code, reason = "the store's tests ask more of it")]
+mod server;
