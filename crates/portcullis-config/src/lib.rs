@@ -37,7 +37,7 @@ mod settings;
 mod slug;
 mod units;
 
-pub use audit::{Audit, AuditMode};
+pub use audit::{Audit, AuditLog, AuditMode};
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
 pub use check::read_vault_key as vault_key;

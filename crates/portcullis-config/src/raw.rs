@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use audit::{Audit, AuditMode, AuditPayloads};
+pub(crate) use audit::{Audit, AuditLog, AuditMode, AuditPayloads};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{

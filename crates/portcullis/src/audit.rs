@@ -7,15 +7,16 @@ pub(crate) mod args;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use portcullis_audit::verify::{Demands, Report};
-use portcullis_audit::{Keyring, Record, Segments, Signer, VerifierKey, bundle, export, parse_time, worm};
-use portcullis_model::{Entry, Journal as _};
+use portcullis_audit::{Keyring, Record, Signer, VerifierKey, bundle, export, parse_time, worm};
+use portcullis_model::{Entry, Journal};
 
 use crate::Usage;
+use crate::evidence::place::{self, Place};
 use crate::stdout::print;
 use args::{AuditVerb, Export, Filter, Format, Key, Prove, Search, Verify};
 
@@ -32,8 +33,8 @@ pub(crate) fn run(verb: &AuditVerb) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn journal(path: &Path) -> anyhow::Result<Segments> {
-    Segments::read_only(path).context("the evidence log cannot be read")
+fn journal(place: &Place) -> anyhow::Result<Arc<dyn Journal>> {
+    place::open(place.path.as_deref(), &place.database)
 }
 
 fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
@@ -48,11 +49,15 @@ fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
         }
         demands.since.extend(read);
     }
-    let report = if asked.path.is_dir() {
-        portcullis_audit::verify::verify(&journal(&asked.path)?, &demands)?
-    } else {
-        let file = std::fs::read_to_string(&asked.path).with_context(|| asked.path.display().to_string())?;
-        bundle::verify(&file, &demands)
+    let report = match asked.path.as_deref().filter(|path| !place::is_log(path)) {
+        Some(path) => {
+            let file = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            bundle::verify(&file, &demands)
+        }
+        None => {
+            let journal = place::open(asked.path.as_deref(), &asked.database)?;
+            portcullis_audit::verify::verify(&*journal, &demands)?
+        }
     };
     if asked.json {
         print(serde_json::to_string_pretty(&report)?);
@@ -113,7 +118,7 @@ fn tell(report: &Report) {
     print(if report.is_good() { "whole and unaltered" } else { "NOT whole and unaltered" });
 }
 
-fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
+fn query(place: &Place, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
     let time = |text: &Option<String>| match text {
         Some(text) => parse_time(text)
             .map(Some)
@@ -123,7 +128,7 @@ fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Searc
     Ok(portcullis_model::Search {
         since: time(&filter.since)?,
         until: time(&filter.until)?,
-        person: person(path, filter)?,
+        person: person(place, filter)?,
         kind: filter.kind.clone(),
         server: filter.server.clone(),
         tool: filter.tool.clone(),
@@ -133,21 +138,28 @@ fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Searc
     })
 }
 
-fn person(path: &Path, filter: &Filter) -> anyhow::Result<Option<String>> {
+fn person(place: &Place, filter: &Filter) -> anyhow::Result<Option<String>> {
     let Some(who) = &filter.person else { return Ok(None) };
     if who.starts_with("p-") && !who.contains('#') {
         return Ok(Some(who.clone()));
     }
     let (issuer, subject) =
         who.rsplit_once('#').ok_or_else(|| Usage(format!("{who} is neither p-… nor ISSUER#SUBJECT")))?;
-    let file = filter.secret_file.clone().unwrap_or_else(|| path.join("secret"));
+    // A file of SQLite lies in the folder.
+    let folder =
+        place.path.as_deref().map(|path| if path.is_dir() { path } else { path.parent().unwrap_or(path) });
+    let beside = folder.map(|folder| folder.join("secret"));
+    let file = filter.secret_file.clone().or(beside);
+    let file = file.ok_or_else(|| {
+        Usage("--person ISSUER#SUBJECT takes the log's secret; see --secret-file".to_owned())
+    })?;
     let secret = std::fs::read(&file).with_context(|| format!("{}: see --secret-file", file.display()))?;
     Ok(Some(Keyring::derive(secret.trim_ascii()).pseudonym(issuer, subject)))
 }
 
 fn search(asked: &Search) -> anyhow::Result<ExitCode> {
-    let query = portcullis_model::Search { newest_first: true, ..query(&asked.path, &asked.filter)? };
-    for entry in journal(&asked.path)?.find(&query, asked.limit)? {
+    let query = portcullis_model::Search { newest_first: true, ..query(&asked.place, &asked.filter)? };
+    for entry in journal(&asked.place)?.find(&query, asked.limit)? {
         if asked.json {
             print(String::from_utf8_lossy(&entry.record));
         } else {
@@ -165,7 +177,7 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
         Format::Csv => export::Format::Csv,
         Format::Otlp => export::Format::Otlp,
     };
-    let (journal, mut query) = (journal(&asked.path)?, query(&asked.path, &asked.filter)?);
+    let (journal, mut query) = (journal(&asked.place)?, query(&asked.place, &asked.filter)?);
     query.from = asked.from;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut written = out.write_all(format.header().as_bytes());
@@ -186,9 +198,9 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
 }
 
 fn prove(asked: &Prove) -> anyhow::Result<ExitCode> {
-    let journal = journal(&asked.path)?;
-    let found = journal.find(&query(&asked.path, &asked.filter)?, asked.limit)?;
-    let packed = match bundle::pack(&journal, &found) {
+    let journal = journal(&asked.place)?;
+    let found = journal.find(&query(&asked.place, &asked.filter)?, asked.limit)?;
+    let packed = match bundle::pack(&*journal, &found) {
         Ok(packed) => packed,
         Err(
             error @ (bundle::Unproved::Nothing

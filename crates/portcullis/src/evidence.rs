@@ -4,6 +4,8 @@
 //! can read: `signing-key` and `secret`. That suits a laptop; whoever wants the log to prove something to others keeps them
 //! elsewhere, and its checkpoints too.
 
+pub(crate) mod place;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use portcullis_audit::payloads::Keep;
 use portcullis_audit::retention::{self, Policy};
-use portcullis_audit::{Keyring, Log, Mode, OpenError, Segments, Signer, worm};
+use portcullis_audit::{Keyring, Log, Mode, OpenError, Signer, worm};
 use portcullis_config::{Audit, AuditMode, Secret};
 use portcullis_gateway::Evidence;
 use rustls::crypto::SecureRandom;
@@ -38,7 +40,7 @@ const LONGEST_KEY: u64 = 4096;
 /// It cannot be opened, was altered, or its keys do not fit.
 pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>>> {
     let Some(audit) = audit else { return Ok(None) };
-    let journal = Segments::open(&audit.path).context("the evidence log (`audit.path`) cannot be opened")?;
+    let journal = place::journal(audit)?;
     let signer = signer(audit)?;
     let keyring = Keyring::derive(secret(audit)?.trim().as_bytes());
     let settings = portcullis_audit::Settings {
@@ -52,7 +54,7 @@ pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>
         checkpoint_every: audit.checkpoint_interval,
         ..portcullis_audit::Settings::default()
     };
-    let log = Log::open(Arc::new(journal), signer, keyring, settings).map_err(|error| match error {
+    let log = Log::open(journal, signer, keyring, settings).map_err(|error| match error {
         OpenError::Foreign(_) => Usage(error.to_string()).into(),
         error => anyhow::Error::new(error),
     })?;

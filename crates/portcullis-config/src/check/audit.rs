@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Check;
+use super::store::database;
 use super::telemetry::readers;
 use crate::node::Path;
-use crate::{Audit, AuditMode, Secret, raw};
+use crate::{Audit, AuditLog, AuditMode, Secret, raw};
 
 /// The folder of the log when the configuration names none.
 const FOLDER: &str = "audit";
@@ -27,6 +28,7 @@ pub(super) fn audit(check: &mut Check<'_>, raw: Option<&raw::Audit>) -> Option<A
             Some(raw::AuditMode::Normal | raw::AuditMode::Off) | None => AuditMode::Normal,
         },
         path,
+        log: log(check, raw.log.as_ref()),
         node,
         key: raw.key.as_ref().and_then(|raw| check.secret(&top.key("key"), "key", raw)),
         secret: secret(check, raw.secret.as_ref()),
@@ -52,6 +54,18 @@ fn folder(check: &mut Check<'_>, path: &Path, text: &str) -> std::path::PathBuf 
         check.error(path, format!("the folder in which {} is to be is not there; make it", folder.display()));
     }
     folder
+}
+
+fn log(check: &mut Check<'_>, raw: Option<&raw::AuditLog>) -> AuditLog {
+    match raw {
+        None | Some(raw::AuditLog::Files {}) => AuditLog::Files,
+        Some(raw::AuditLog::Sqlite {}) => AuditLog::Sqlite,
+        Some(raw::AuditLog::Postgres { url_env, url_file, ca }) => {
+            let top = Path::top("audit").key("log");
+            let (url, ca) = database(check, &top, url_env.as_ref(), url_file.as_ref(), ca.as_ref());
+            url.map_or(AuditLog::Files, |url| AuditLog::Postgres { url, ca })
+        }
+    }
 }
 
 fn node(check: &mut Check<'_>, path: &Path, text: Option<&str>) -> String {

@@ -1,8 +1,10 @@
 //! Where records are kept.
 
+use std::path::PathBuf;
+
 use super::Check;
 use crate::node::Path;
-use crate::{Store, raw};
+use crate::{Secret, Store, raw};
 
 /// The file of the embedded store when the configuration names none.
 const FILE: &str = "portcullis.db";
@@ -22,21 +24,28 @@ pub(super) fn store(check: &mut Check<'_>, raw: Option<&raw::Store>) -> Store {
             Store::Sqlite { path: file }
         }
         Some(raw::Store::Postgres { url_env, url_file, ca }) => {
-            let ca = ca.as_ref().map(|file| check.file(&top.key("ca"), file));
-            let url = match (url_env, url_file) {
-                (Some(name), None) => {
-                    check.secret_of(&top.key("url_env"), "url", &raw::Secret::Env(name.clone()))
-                }
-                (None, Some(file)) => {
-                    check.secret_of(&top.key("url_file"), "url", &raw::Secret::File(file.clone()))
-                }
-                _ => {
-                    let message = "needs the URL of the database: either `url_env` or `url_file`";
-                    check.error(&top, message);
-                    None
-                }
-            };
+            let (url, ca) = database(check, &top, url_env.as_ref(), url_file.as_ref(), ca.as_ref());
             url.map_or(Store::Memory, |url| Store::Postgres { url, ca })
         }
     }
+}
+
+/// The URL of a database of PostgreSQL, and the authorities to trust.
+pub(super) fn database(
+    check: &mut Check<'_>,
+    top: &Path,
+    url_env: Option<&String>,
+    url_file: Option<&String>,
+    ca: Option<&String>,
+) -> (Option<Secret>, Option<PathBuf>) {
+    let ca = ca.map(|file| check.file(&top.key("ca"), file));
+    let url = match (url_env, url_file) {
+        (Some(name), None) => check.secret_of(&top.key("url_env"), "url", &raw::Secret::Env(name.clone())),
+        (None, Some(file)) => check.secret_of(&top.key("url_file"), "url", &raw::Secret::File(file.clone())),
+        _ => {
+            check.error(top, "needs the URL of the database: either `url_env` or `url_file`");
+            None
+        }
+    };
+    (url, ca)
 }

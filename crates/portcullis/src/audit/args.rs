@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::evidence::place::{Database, Place};
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum AuditVerb {
     /// Check a log, or a file that `audit prove` wrote: exit 0 when it is whole and unaltered, 1 when not
@@ -20,9 +22,11 @@ pub(crate) enum AuditVerb {
 
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// The folder of the log, or the file
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    /// The folder of the log, its file where it is kept in SQLite, or the file that `audit prove` wrote
+    #[arg(value_name = "PATH", required_unless_present = "url_env", conflicts_with = "url_env")]
+    pub path: Option<PathBuf>,
+    #[command(flatten)]
+    pub database: Database,
     /// A key that is trusted, of the log or of a witness: as `audit key` prints it, or a file that holds such lines
     #[arg(long, value_name = "KEY")]
     pub trusted_key: Vec<String>,
@@ -71,9 +75,8 @@ pub(crate) struct Filter {
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// So many at most, the newest first
@@ -96,9 +99,8 @@ pub(crate) enum Format {
 
 #[derive(Args, Debug)]
 pub(crate) struct Export {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// In what
@@ -111,9 +113,8 @@ pub(crate) struct Export {
 
 #[derive(Args, Debug)]
 pub(crate) struct Prove {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// So many at most, the oldest first

@@ -3,6 +3,7 @@
 
 mod answers;
 mod changes;
+mod databases;
 mod kills;
 mod questions;
 mod readers;
