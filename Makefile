@@ -179,12 +179,15 @@ soak-clients: release ## 200 clients for ten minutes while servers are killed; w
 
 .PHONY: evidence-kills
 evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict, some on a full disk; writes docs/evidence-kills.md
+	@tests/system-packages postgres
 	@KILLS=200 cargo test --locked --quiet --package portcullis --test it -- --nocapture --exact \
-	  evidence::kills::whatever_was_answered_before_a_kill_is_in_the_log_once | tee target/evidence-kills.txt
+	  evidence::kills::whatever_was_answered_before_a_kill_is_in_the_log_once \
+	  evidence::databases::what_was_answered_is_in_sqlite_once_whatever_happens \
+	  evidence::databases::what_was_answered_is_in_postgresql_once_whatever_happens | tee target/evidence-kills.txt
 	@{ \
-	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. In every third life the disk takes nothing more for a while before the kill, from the middle of an event on; in half of those it does not come back. After each kill every call that a client saw answered is looked for in the log, where it has to be once; after the last the log is verified.\n\n```\n' \
+	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. In every third life the disk takes nothing more for a while before the kill, from the middle of an event on; in half of those it does not come back. The same is done with the log in SQLite and in PostgreSQL, whose server is ended (`SIGQUIT`) and started again in place of the full disk. After each kill every call that a client saw answered is looked for in the log, where it has to be once; after the last the log is verified.\n\n```\n' \
 	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)"; \
-	  grep -o 'kills: .*' target/evidence-kills.txt && printf '```\n'; \
+	  grep -o 'kills.*: .*' target/evidence-kills.txt && printf '```\n'; \
 	} > target/evidence-kills.md
 	@mv target/evidence-kills.md docs/evidence-kills.md
 
@@ -211,11 +214,14 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	done
 
 .PHONY: evidence-long
-evidence-long: release release-fill ## Verify 1,000,000 events; writes docs/evidence.md
+evidence-long: release release-fill ## Verify 1,000,000 events, search 10,000,000 in PostgreSQL; writes docs/evidence.md
+	@tests/system-packages postgres
 	@{ \
-	  printf '# Evidence: how long verifying takes\n\nMade by `make evidence-long` (`tests/evidence/run.py --speed 1000000`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	  printf '# Evidence: how long verifying and searching take\n\nMade by `make evidence-long` (`tests/evidence/run.py --speed 1000000`, and the search of 10,000,000 events in PostgreSQL with its usual settings) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
 	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
-	  tests/evidence/run.py --bin $(BIN) --fill $(FILL) --speed 1000000 && printf '```\n'; \
+	  tests/evidence/run.py --bin $(BIN) --fill $(FILL) --speed 1000000 && \
+	  EVENTS=10000000 cargo test --locked --quiet --package portcullis-store --test it -- --nocapture --exact \
+	    search::a_person_is_found_among_many | grep '^searching: ' && printf '```\n'; \
 	} | tee target/evidence.md
 	@mv target/evidence.md docs/evidence.md
 

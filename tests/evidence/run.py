@@ -3,14 +3,18 @@
 
     tests/evidence/run.py --bin PORTCULLIS --fill EXAMPLE [--events 3000] [--speed EVENTS]
 
-EXAMPLE is the built example `fill` of portcullis-audit, which writes a log. The log is judged as it is and after each of many
-changes to its files; both have to say the same, and what has to be said. With --speed, a log of so many events is verified
-and the time printed. Prints "N passed, N failed"; exit code 1 if anything failed.
+EXAMPLE is the built example `fill` of portcullis-audit, which writes a log. A log in files and one in SQLite are judged as they are
+and after each of many changes; both verifiers have to say the same, and what has to be said. With --speed, logs of so many
+events are verified and the times printed. Prints "N passed, N failed"; exit code 1 if anything failed.
 """
 
 import argparse
 import hashlib
+import json
+import os
 import shutil
+import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -18,29 +22,81 @@ import tempfile
 import time
 from pathlib import Path
 
+from verifier import derived
+
 HERE = Path(__file__).resolve().parent
+LONGEST = 10
+"""Seconds that verifying a million events may take."""
 
 
-def frames(folder):
-    """Records and payloads of the first file."""
-    data, at, found = (folder / f"{0:020}.log").read_bytes(), 0, []
-    while at < len(data):
-        record, payload = struct.unpack_from("<II", data, at)
-        body = data[at + 16 : at + 16 + record + payload]
-        found.append((body[:record], body[record:]))
-        at += 16 + record + payload
-    return found
+class Files:
+    """A log in a folder of files."""
+
+    name = "log"
+
+    @staticmethod
+    def read(folder):
+        """Records and payloads of the first file."""
+        data, at, found = (folder / f"{0:020}.log").read_bytes(), 0, []
+        while at < len(data):
+            record, payload = struct.unpack_from("<II", data, at)
+            body = data[at + 16 : at + 16 + record + payload]
+            found.append((body[:record], body[record:]))
+            at += 16 + record + payload
+        return found
+
+    @staticmethod
+    def write(folder, found):
+        """With new checks: whoever owns the disk can make those."""
+        data = b""
+        for seq, (record, payload) in enumerate(found):
+            lengths = struct.pack("<II", len(record), len(payload))
+            leaf = hashlib.sha256(b"\0" + record).digest()
+            check = hashlib.sha256(struct.pack("<Q", seq) + lengths + leaf + payload).digest()[:8]
+            data += lengths + check + record + payload
+        (folder / f"{0:020}.log").write_bytes(data)
+
+    copy = staticmethod(shutil.copytree)
+    remove = staticmethod(shutil.rmtree)
+    hidings = ()
 
 
-def write(folder, found):
-    """With new checks: whoever owns the disk can make those."""
-    data = b""
-    for seq, (record, payload) in enumerate(found):
-        lengths = struct.pack("<II", len(record), len(payload))
-        leaf = hashlib.sha256(b"\0" + record).digest()
-        check = hashlib.sha256(struct.pack("<Q", seq) + lengths + leaf + payload).digest()[:8]
-        data += lengths + check + record + payload
-    (folder / f"{0:020}.log").write_bytes(data)
+class Sqlite:
+    """A log in a file of SQLite."""
+
+    name = "log.db"
+
+    @staticmethod
+    def read(file):
+        with sqlite3.connect(file) as database:
+            rows = database.execute("SELECT record, payload FROM portcullis_events ORDER BY seq")
+            return [(record, payload or b"") for record, payload in rows]
+
+    @staticmethod
+    def write(file, found):
+        """With what the records are found by made anew: whoever owns the file can do that."""
+        database = sqlite3.connect(file)
+        database.execute("DELETE FROM portcullis_events")
+        for seq, (record, payload) in enumerate(found):
+            columns = derived(json.loads(record))
+            names, places = ", ".join(columns), ", ".join("?" * len(columns))
+            database.execute(
+                f"INSERT INTO portcullis_events (seq, record, payload, {names}) VALUES (?, ?, ?, {places})",
+                (seq, record, payload or None, *columns.values()),
+            )
+        database.commit()
+        database.close()
+
+    copy = staticmethod(shutil.copyfile)
+    remove = staticmethod(Path.unlink)
+    hidings = (
+        "person = NULL",
+        "ended = ended + 1",
+        "kind = CAST('list' AS BLOB)",
+        "tool = x''",
+        "verdict = CAST('allowed' AS BLOB)",
+        "findings = x'ff4942414eff'",
+    )
 
 
 def linked(found):
@@ -109,6 +165,12 @@ def nothing(found):
 CHANGES = [flip, flip_and_link, drop, insert, swap, cut, swap_payloads, last, foreign]
 
 
+class InPostgres:
+    """A log in PostgreSQL; only its speed is measured here."""
+
+    name = "postgres"
+
+
 class Judges:
     def __init__(self, binary, key, witness):
         self.binary, self.keys = binary, (key, witness)
@@ -134,41 +196,95 @@ def fill(example, folder, events):
     return key, witness
 
 
-def suite(binary, example, events, scratch):
-    log = scratch / "log"
+def suite(kind, binary, example, events, scratch):
+    log, copy = scratch / kind.name, scratch / f"copy-{kind.name}"
     judges = Judges(binary, *fill(example, log, events))
-    judges.judge("as it was written", log, True)
-    for change in CHANGES:
-        copy = scratch / "copy"
-        shutil.copytree(log, copy)
-        write(copy, change(frames(copy)))
-        judges.judge(change.__name__, copy, False)
-        shutil.rmtree(copy)
-    copy = scratch / "copy"
-    shutil.copytree(log, copy)
-    write(copy, nothing(frames(copy)))
-    judges.judge("written again without a change", copy, True)
+    judges.judge(f"{kind.name} as it was written", log, True)
+    for change in [*CHANGES, nothing]:
+        kind.copy(log, copy)
+        kind.write(copy, change(kind.read(copy)))
+        judges.judge(f"{kind.name}: {change.__name__}", copy, change is nothing)
+        kind.remove(copy)
+    for hiding in kind.hidings:
+        kind.copy(log, copy)
+        with sqlite3.connect(copy) as database:
+            database.execute(f"UPDATE portcullis_events SET {hiding} WHERE seq = 100")
+        judges.judge(f"{kind.name}: {hiding}", copy, False)
+        kind.remove(copy)
     packed = scratch / "packed.txt"
     command = [binary, "audit", "prove", log, "--decision", "deny", "--limit", "50", "--out", packed]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    judges.judge("a slice", packed, True)
+    judges.judge(f"a slice of {kind.name}", packed, True)
     packed.write_text(packed.read_text().replace('\\"files\\"', '\\"other\\"', 1))
-    judges.judge("an altered slice", packed, False)
+    judges.judge(f"an altered slice of {kind.name}", packed, False)
     return judges
 
 
-def speed(binary, example, events, scratch):
-    log = scratch / "many"
+class Postgres:
+    """A PostgreSQL server of its own, in a folder; it refuses to run as root, which lends it Debian's account for it."""
+
+    def __init__(self, folder):
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        self.bin = found[-1].parent if found else Path(shutil.which("initdb")).parent
+        self.folder, self.account = folder, {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+        folder.mkdir()
+        folder.parent.chmod(0o755)
+        if self.account:
+            shutil.chown(folder, **self.account)
+        self.run("initdb", "-D", folder / "data", "-A", "trust", "-U", "portcullis", "-E", "UTF8", "--locale=C")
+        command = [self.bin / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses="]
+        self.server = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **self.account
+        )
+        while not self.psql("SELECT 1", check=False):
+            time.sleep(0.1)
+        self.psql("CREATE DATABASE portcullis")
+        self.url = f"postgres://portcullis@{str(folder).replace('/', '%2F')}/portcullis"
+
+    def run(self, program, *arguments, check=True):
+        command = [self.bin / program, *arguments]
+        return subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.folder, check=check, text=True, **self.account
+        )
+
+    def psql(self, sql, database="postgres", check=True):
+        arguments = ["-h", self.folder, "-U", "portcullis", "-d", database, "-qAtc", sql]
+        return self.run("psql", *arguments, check=check).returncode == 0
+
+    def size(self):
+        sql = "SELECT pg_total_relation_size('portcullis_events')"
+        arguments = ["-h", self.folder, "-U", "portcullis", "-d", "portcullis", "-qAtc", sql]
+        return int(self.run("psql", *arguments).stdout)
+
+    def end(self):
+        self.server.send_signal(signal.SIGINT)
+        self.server.wait()
+
+
+def speed(kind, binary, example, events, scratch):
+    """Fills a log of this kind and verifies it; the events are on the disk when it is filled."""
+    log = scratch / f"many-{kind.name}"
+    server = Postgres(log) if kind is InPostgres else None
+    place = ["--url-env", "AUDIT_URL"] if server else [log]
+    environment = {**os.environ, "AUDIT_URL": server.url if server else ""}
     began = time.monotonic()
-    key, witness = fill(example, log, events)
+    key, witness = fill(example, server.url if server else log, events)
     written = time.monotonic() - began
-    command = [binary, "audit", "verify", log, "--trusted-key", key, "--trusted-key", witness, "--require-witness", "1"]
+    command = [binary, "audit", "verify", *place, "--trusted-key", key, "--trusted-key", witness, "--require-witness", "1"]
     began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     took = time.monotonic() - began
-    size = sum(path.stat().st_size for path in log.glob("*.log")) / 1e6
-    print(f"{events} events, {size:.0f} MB: written in {written:.1f} s, verified in {took:.1f} s (exit code {done.returncode})")
-    return done.returncode == 0
+    if server:
+        size = server.size()
+        server.end()
+    else:
+        size = sum(path.stat().st_size for path in (log.glob("*.log") if log.is_dir() else [log]))
+    print(
+        f"{kind.__name__.removeprefix('In')}: {events} events, {size / 1e6:.0f} MB: written in {written:.1f} s, "
+        f"verified in {took:.1f} s (exit code {done.returncode})",
+        flush=True,
+    )
+    return done.returncode == 0 and took < LONGEST * events / 1e6
 
 
 def main():
@@ -178,12 +294,17 @@ def main():
     parser.add_argument("--events", type=int, default=3000)
     parser.add_argument("--speed", type=int)
     arguments = parser.parse_args()
+    passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
-        if arguments.speed:
-            sys.exit(0 if speed(arguments.bin, arguments.fill, arguments.speed, Path(scratch)) else 1)
-        judges = suite(arguments.bin, arguments.fill, arguments.events, Path(scratch))
-    print(f"evidence: {judges.passed} passed, {judges.failed} failed")
-    sys.exit(1 if judges.failed else 0)
+        for kind in (Files, Sqlite, InPostgres) if arguments.speed else (Files, Sqlite):
+            if arguments.speed:
+                good = speed(kind, arguments.bin, arguments.fill, arguments.speed, Path(scratch))
+                passed, failed = passed + good, failed + (not good)
+            else:
+                judges = suite(kind, arguments.bin, arguments.fill, arguments.events, Path(scratch))
+                passed, failed = passed + judges.passed, failed + judges.failed
+    print(f"evidence: {passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Written from the documents alone: RFC 9162 (the tree and its proofs), RFC 8032 (Ed25519), C2SP signed-note, tlog-checkpoint and
 tlog-cosignature, and docs/reference/audit.md (the files and the fields). It shares no line with the one in Rust, and is slow.
-PATH is the folder of a log, or a file that `portcullis audit prove` wrote. Prints what is wrong; exit code 1 if anything is.
+PATH is the folder of a log in files, a file of a log in SQLite, or a file that `portcullis audit prove` wrote. Prints what is wrong; exit code 1 if anything is.
 Python 3.11, standard library only.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import base64
 import hashlib
 import json
+import sqlite3
 import struct
 import sys
 from pathlib import Path
@@ -184,6 +185,63 @@ def entries(folder):
             at, seq = at + 16 + len(body), seq + 1
 
 
+class Files:
+    """docs/reference/audit.md, "The folder"."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def entries(self):
+        return ((record, payload, None) for record, payload in entries(self.folder))
+
+    def beside(self, kind):
+        return [(path.name, path.read_bytes()) for path in sorted((self.folder / kind).glob("[!.]*"))]
+
+
+class Sqlite:
+    """docs/reference/audit.md, "The databases"."""
+
+    COLUMNS = ("ended", "kind", "person", "server", "tool", "verdict", "findings")
+
+    def __init__(self, file):
+        self.database = sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
+
+    @staticmethod
+    def is_one(file):
+        with file.open("rb") as opened:
+            return opened.read(16) == b"SQLite format 3\0"
+
+    def entries(self):
+        first = self.database.execute("SELECT first FROM portcullis_log").fetchone()[0]
+        columns = ", ".join(self.COLUMNS)
+        sql = f"SELECT record, payload, {columns} FROM portcullis_events WHERE seq >= ? ORDER BY seq"
+        for record, payload, *derived in self.database.execute(sql, (first,)):
+            yield record, payload or b"", dict(zip(self.COLUMNS, derived, strict=True))
+
+    def beside(self, kind):
+        sql = "SELECT name, value FROM portcullis_beside WHERE kind = ? ORDER BY name"
+        return [(name.decode(), value) for name, value in self.database.execute(sql, (kind,))]
+
+
+def derived(record):
+    """What the columns beside a record have to be."""
+
+    def text(group, name):
+        value = record.get(group, {}).get(name)
+        return None if value is None else value.encode()[:255]
+
+    findings = [finding["rule"].encode()[:255] for finding in record.get("guard", {}).get("findings", [])]
+    return {
+        "ended": record["time"]["end_us"],
+        "kind": record["kind"].encode(),
+        "person": text("who", "person"),
+        "server": text("server", "id"),
+        "tool": text("tool", "name"),
+        "verdict": text("decision", "verdict"),
+        "findings": b"\xff" + b"\xff".join(findings) + b"\xff" if findings else None,
+    }
+
+
 def check_payload(record, payload, wrong, seq):
     for side in ("input", "output"):
         content = record.get(side) or {}
@@ -193,27 +251,27 @@ def check_payload(record, payload, wrong, seq):
                 wrong.append(f"the {side} beside event {seq} is not what was sealed")
 
 
-def verify_log(folder, keys, since, need_witness):
+def verify_log(log, keys, since, need_witness):
     wrong, checkpoints = [], []
-    for path in [*sorted((folder / "checkpoint").glob("[0-9]*")), *since]:
+    for name, note in [*log.beside("checkpoint"), *((path.name, path.read_bytes()) for path in since)]:
         try:
-            checkpoints.append(Checkpoint(path.read_bytes(), keys))
+            checkpoints.append(Checkpoint(note, keys))
         except ValueError as error:
-            wrong.append(f"checkpoint {path.name}: {error}")
-    tree, base = Tree(), folder / "state" / "base"
-    if base.exists():
-        kept = json.loads(base.read_text())
+            wrong.append(f"checkpoint {name}: {error}")
+    tree, base = Tree(), dict(log.beside("state")).get("base")
+    if base:
+        kept = json.loads(base)
         tree = Tree(kept["size"], [bytes(root) for root in kept["roots"]])
     roots, previous, expected = {tree.size: tree.root()}, None, tree.size
     sizes = {checkpoint.size for checkpoint in checkpoints}
-    for raw, payload in entries(folder):
+    for raw, payload, columns in log.entries():
         try:
             record = json.loads(raw)
             chain = record["chain"]
         except (ValueError, KeyError):
             wrong.append(f"event {expected} cannot be read")
             break
-        if chain["seq"] < expected and expected == tree.size and base.exists():
+        if chain["seq"] < expected and expected == tree.size and base:
             continue
         if chain["seq"] != expected:
             wrong.append(f"event {chain['seq']} is where event {expected} belongs")
@@ -223,6 +281,8 @@ def verify_log(folder, keys, since, need_witness):
         if (previous is not None and chain["prev"] != previous.hex()) or (expected == 0 and chain["prev"]):
             wrong.append(f"event {expected - 1} or {expected} was altered")
         check_payload(record, payload, wrong, expected)
+        if columns is not None and columns != derived(record):
+            wrong.append(f"event {expected} is found by what it does not record")
         previous, expected = leaf(raw), expected + 1
         tree.push(previous)
         if tree.size in sizes:
@@ -270,8 +330,13 @@ def main():
     parser.add_argument("--since", action="append", default=[], type=Path)
     arguments = parser.parse_args()
     keys = [Key(text) for text in [arguments.key, *arguments.witness]]
+    log = None
     if arguments.path.is_dir():
-        wrong, events = verify_log(arguments.path, keys, arguments.since, bool(arguments.witness))
+        log = Files(arguments.path)
+    elif Sqlite.is_one(arguments.path):
+        log = Sqlite(arguments.path)
+    if log:
+        wrong, events = verify_log(log, keys, arguments.since, bool(arguments.witness))
     else:
         wrong, events = verify_bundle(arguments.path, keys)
     for line in wrong:

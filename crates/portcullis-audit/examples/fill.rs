@@ -1,4 +1,5 @@
-//! Writes a log for the verifiers to judge: `fill FOLDER EVENTS`. Prints the log's key and the key of the witness that signed.
+//! Writes a log for the verifiers to judge: `fill PLACE EVENTS`. PLACE is a folder, a file of SQLite that ends with `.db`, or the URL
+//! of a database. Prints the log's key and the key of the witness that signed.
 //!
 //! Calls of many persons, some denied, every tenth with a payload; a checkpoint now and then, each signed by a witness.
 
@@ -9,6 +10,9 @@ use std::time::Duration;
 use portcullis_audit::payloads::{Keep, Side};
 use portcullis_audit::witness::{Request, Witness, accept};
 use portcullis_audit::{Checkpoint, Event, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
+use portcullis_model::Journal;
+use portcullis_store::{Access, PostgresJournal, SqliteJournal};
+use rustls::{ClientConfig, RootCertStore};
 
 fn event(log: &Log, number: u64) -> Event {
     let denied = number % 11 == 3;
@@ -35,8 +39,8 @@ fn event(log: &Log, number: u64) -> Event {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(folder), Some(events)) = (arguments.next(), arguments.next()) else {
-        return Err("fill FOLDER EVENTS".into());
+    let (Some(place), Some(events)) = (arguments.next(), arguments.next()) else {
+        return Err("fill PLACE EVENTS".into());
     };
     let events: u64 = events.parse()?;
     let signer = Signer::generate("gw.example/audit/filled")?;
@@ -49,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         checkpoint_events: u64::MAX,
         ..Settings::default()
     };
-    let journal = Arc::new(Segments::open(Path::new(&folder))?);
+    let journal = journal(&place, signer.name())?;
     let log = Log::open(journal, signer, Keyring::derive(b"only for examples and tests"), settings)?;
     let mut last: Option<Checkpoint> = None;
     for number in 0..events {
@@ -64,6 +68,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     log.close();
     println!("{key}\n{}", witness.key());
     Ok(())
+}
+
+fn journal(place: &str, log: &str) -> Result<Arc<dyn Journal>, Box<dyn std::error::Error>> {
+    if place.starts_with("postgres") {
+        let tls =
+            ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        return Ok(Arc::new(PostgresJournal::open(place, tls, Some(log), Access::Serve)?));
+    }
+    let path = Path::new(place);
+    if path.extension().is_some_and(|extension| extension == "db") {
+        return Ok(Arc::new(SqliteJournal::open(path, Access::Serve)?));
+    }
+    Ok(Arc::new(Segments::open(path)?))
 }
 
 async fn sign(

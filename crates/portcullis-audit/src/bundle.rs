@@ -77,7 +77,7 @@ pub enum Unproved {
 pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved> {
     let last = entries.iter().map(|entry| entry.seq).max().ok_or(Unproved::Nothing)?;
     let (note, checkpoint, stamp) = best_checkpoint(journal, last)?.ok_or(Unproved::NoCheckpoint(last))?;
-    let tree = log::tree(journal, true)?;
+    let tree = log::tree(journal, checkpoint.size)?;
     let mut leaves = log::leaves(journal);
     let mut proved = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -120,7 +120,10 @@ pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved
 type Anchored = (String, Checkpoint, Option<Vec<u8>>);
 
 /// The checkpoint after an event that is held best.
-fn best_checkpoint(journal: &dyn Journal, last: u64) -> Result<Option<Anchored>, portcullis_model::Unavailable> {
+fn best_checkpoint(
+    journal: &dyn Journal,
+    last: u64,
+) -> Result<Option<Anchored>, portcullis_model::Unavailable> {
     let mut stamps: BTreeMap<String, Vec<u8>> = journal.list(timestamp::KIND, "")?.into_iter().collect();
     let mut best = None;
     for (name, note) in journal.list(log::CHECKPOINT, "")? {

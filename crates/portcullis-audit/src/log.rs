@@ -450,7 +450,11 @@ impl Log {
     pub async fn truncate(&self, before: u64, by: Event) -> Result<(), Refused> {
         let (done, truncated) = oneshot::channel();
         self.0.queue.ask(Ask::Truncate { before, by: Box::new(by), done });
-        truncated.await.unwrap_or(Err(Refused::Closed))
+        truncated.await.unwrap_or(Err(Refused::Closed))?;
+        let journal = self.journal();
+        let removed = tokio::task::spawn_blocking(move || journal.remove_before(before)).await;
+        let removed = removed.unwrap_or_else(|error| Err(Unavailable(error.to_string())));
+        removed.map_err(|error| Refused::Unavailable(error.0))
     }
 
     /// The journal, for whoever reads.

@@ -398,7 +398,7 @@ fn look(loaded: &Loaded, search: &Search, most: usize, found: &mut Vec<Entry>) {
         };
         // What is no record any more is for the verifier to tell of.
         if record::marks_of(record).is_ok_and(|marks| search.matches(&marks)) {
-            found.extend(loaded.entry(seq));
+            found.extend(loaded.entry(seq).map(|entry| Entry { payload: None, ..entry }));
         }
     }
 }

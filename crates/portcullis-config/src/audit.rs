@@ -13,6 +13,8 @@ pub struct Audit {
     pub mode: AuditMode,
     /// The folder of the log; the folder that it is in is there.
     pub path: PathBuf,
+    /// What it is kept in.
+    pub log: AuditLog,
     /// The name of this gateway in its events and checkpoints.
     pub node: String,
     /// The key that signs checkpoints; one is made when there is none.
@@ -100,4 +102,21 @@ pub enum AuditMode {
     Strict,
     /// Within moments.
     Normal,
+}
+
+/// What an evidence log is kept in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuditLog {
+    /// Files in its folder.
+    #[default]
+    Files,
+    /// An SQLite file in its folder.
+    Sqlite,
+    /// A PostgreSQL database.
+    Postgres {
+        /// Its URL.
+        url: Secret,
+        /// Authorities trusted instead of those of the system, PEM.
+        ca: Option<PathBuf>,
+    },
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::units::show_duration;
 use crate::{
-    Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery,
-    Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
-    Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
-    Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
+    Anonymous, Apps, Audit, AuditLog, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode,
+    Discovery, Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity,
+    Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers,
+    Region, Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
     VaultAuth,
 };
 
@@ -169,6 +169,15 @@ fn audit(audit: &Audit) -> Value {
             AuditMode::Normal => "normal",
         },
         "path": audit.path.display().to_string(),
+        "log": match &audit.log {
+            AuditLog::Files => json!({ "kind": "files" }),
+            AuditLog::Sqlite => json!({ "kind": "sqlite" }),
+            AuditLog::Postgres { url, ca } => json!({
+                "kind": "postgres",
+                "url": secret(url),
+                "ca": ca.as_ref().map(|path| path.display().to_string()),
+            }),
+        },
         "node": audit.node,
         "key": audit.key.as_ref().map(secret),
         "secret": audit.secret.as_ref().map(secret),

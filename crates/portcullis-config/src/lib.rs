@@ -38,7 +38,7 @@ mod settings;
 mod slug;
 mod units;
 
-pub use audit::{AskedWitness, Audit, AuditMode, System, TimeStamps, Witness};
+pub use audit::{AskedWitness, Audit, AuditLog, AuditMode, System, TimeStamps, Witness};
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
 pub use check::read_vault_key as vault_key;

@@ -23,7 +23,9 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use audit::{AskedWitness, Audit, AuditMode, AuditPayloads, System, TimeStamps, Witness};
+pub(crate) use audit::{
+    AskedWitness, Audit, AuditLog, AuditMode, AuditPayloads, System, TimeStamps, Witness,
+};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{

@@ -61,9 +61,12 @@ pub fn reference() -> String {
     ] {
         section(&mut page, title, &schema["$defs"][definition], &schema);
     }
-    for (title, definition) in
-        [("`secrets.vault.auth`", "VaultAuth"), ("`store`", "Store"), ("`shared`", "Shared")]
-    {
+    for (title, definition) in [
+        ("`secrets.vault.auth`", "VaultAuth"),
+        ("`store`", "Store"),
+        ("`audit.log`", "AuditLog"),
+        ("`shared`", "Shared"),
+    ] {
         for form in schema["$defs"][definition]["oneOf"].as_array().into_iter().flatten() {
             section(&mut page, title, form, &schema);
         }

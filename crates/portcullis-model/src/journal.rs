@@ -16,7 +16,7 @@ pub struct Entry {
     pub record: Vec<u8>,
     /// What the record holds the digest of: sealed, and removable.
     pub payload: Option<Vec<u8>>,
-    /// What it is found by. Not asked for when an entry is read.
+    /// What it is found by. Not asked for when an entry is read, but where it is kept beside the record.
     pub marks: Marks,
     /// The hash of the record as a leaf of the log's tree, where somebody knows it already.
     pub leaf: Option<[u8; 32]>,
@@ -41,6 +41,33 @@ pub struct Marks {
     pub decision: Option<String>,
     /// Rules that found something.
     pub findings: Vec<String>,
+}
+
+/// The bytes of a text that count where something is found by it: an index has no place for more.
+const LONGEST: usize = 255;
+
+impl Marks {
+    /// As databases keep them: texts that callers chose can be longer than an index takes, and are cut.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        let cut = |text: &String| bounded(text).to_owned();
+        let maybe = |text: &Option<String>| text.as_ref().map(cut);
+        Self {
+            time: self.time,
+            kind: cut(&self.kind),
+            person: maybe(&self.person),
+            server: maybe(&self.server),
+            tool: maybe(&self.tool),
+            decision: maybe(&self.decision),
+            findings: self.findings.iter().map(cut).collect(),
+        }
+    }
+}
+
+/// The beginning of a text, as it is kept for being found.
+#[must_use]
+pub fn bounded(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
 }
 
 /// Which entries are looked for. What is `None` does not matter.
@@ -121,7 +148,8 @@ pub trait Journal: Send + Sync {
     /// The journal cannot be asked.
     fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable>;
 
-    /// Entries that are looked for, `most` of them at most.
+    /// Entries that are looked for, `most` of them at most, without their payloads. Where texts are [`bounded`], those that
+    /// begin alike are not told apart.
     ///
     /// # Errors
     /// The journal cannot be asked.
@@ -133,7 +161,7 @@ pub trait Journal: Send + Sync {
     /// The journal cannot be asked.
     fn tiles(&self) -> Result<Vec<[u8; 32]>, Unavailable>;
 
-    /// Removes the entries before a number, for good.
+    /// Removes the entries before a number, for good. That may take long; what is added meanwhile does not wait for it.
     ///
     /// # Errors
     /// Not all of them were removed.
@@ -162,4 +190,20 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// It may still be there.
     fn remove(&self, kind: &'static str, name: &str) -> Result<(), Unavailable>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_an_index_is_cut_between_letters() {
+        assert_eq!(bounded("files"), "files");
+        let long = format!("a{}", "é".repeat(200));
+        assert_eq!(bounded(&long).len(), 255);
+        assert_eq!(bounded(&long[1..]).len(), 254);
+        let marks = Marks { tool: Some(long.clone()), findings: vec![long.clone()], ..Marks::default() };
+        assert_eq!(marks.bounded().tool.as_deref(), Some(bounded(&long)));
+        assert_eq!(marks.bounded().bounded(), marks.bounded());
+    }
 }

@@ -12,7 +12,7 @@ mod records;
 mod server_id;
 
 pub use error_kind::{ErrorKind, Fault};
-pub use journal::{Entry, Extent, Journal, Marks, Search};
+pub use journal::{Entry, Extent, Journal, Marks, Search, bounded};
 pub use moment::date_time;
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};

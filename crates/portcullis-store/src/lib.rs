@@ -1,5 +1,7 @@
 //! What is kept between calls: records, in memory or in a database.
 //!
+//! Evidence logs can be kept in a database, too ([`SqliteJournal`], [`PostgresJournal`]).
+//!
 //! Every kind of store does the same ([`portcullis_model::Records`]); one suite of tests asks all of them. [`Memory`] is gone
 //! with the process. [`Sqlite`] is a file beside a single gateway. [`Postgres`] is for gateways that share what they keep:
 //! what two of them do at the same time has one winner, as within one.
@@ -11,12 +13,14 @@
 //! Deliberately absent: secrets in the clear (whoever keeps something seals it first), and queries by what is in a value.
 
 mod bounds;
+mod journal;
 mod memory;
 mod migrations;
 mod moment;
 mod postgres;
 mod sqlite;
 
+pub use journal::{PostgresJournal, SqliteJournal};
 pub use memory::Memory;
 pub use postgres::Postgres;
 pub use sqlite::Sqlite;

@@ -7,6 +7,7 @@
 //! Every change is one statement, and the database decides who came first. Off this machine TLS is demanded, and the
 //! server's certificate is verified, unless the URL says `sslmode=disable`.
 
+pub(crate) mod address;
 mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,36 +18,27 @@ use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex as Turns;
 use tokio::time::Instant;
-use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
-use crate::{Access, OpenError, bounds, migrations, moment};
-use tls::Tls;
+use crate::migrations::RECORDS;
+use crate::{Access, OpenError, bounds, moment};
+use address::{Address, PATIENCE, Parameter, prepare, tell};
 
-/// For one question.
-const PATIENCE: Duration = Duration::from_secs(8);
-/// For one connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// How long nobody tries to connect after it failed.
 const REST: Duration = Duration::from_millis(500);
 /// Records that one turn removes.
 const AT_ONCE: i64 = 1000;
-/// Which lock keeps two gateways from making a database ready at once: "portcull" in ASCII.
-const LOCK: i64 = 0x706f_7274_6375_6c6c;
 
 /// Records in PostgreSQL.
 pub struct Postgres {
-    config: Config,
-    tls: Tls,
+    address: Address,
     /// Where the connection lives.
     runtime: Handle,
     client: Mutex<Option<Arc<Client>>>,
     /// Whoever connects; when it failed last, and why.
     connecting: Turns<Option<(Instant, Unavailable)>>,
 }
-
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 impl Postgres {
     /// Opens a database by its URL. Its connection lives on `runtime`; `tls` says whom to trust.
@@ -59,51 +51,22 @@ impl Postgres {
         runtime: Handle,
         access: Access,
     ) -> Result<Self, OpenError> {
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            // Its text names a parameter at most; the URL holds a password.
-            OpenError::Url(error.to_string())
-        })?;
-        config.connect_timeout(CONNECT).keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(PATIENCE);
-        if config.get_application_name().is_none() {
-            config.application_name("portcullis");
-        }
-        if config.get_ssl_mode() == SslMode::Prefer && config.get_hosts().iter().any(is_elsewhere) {
-            config.ssl_mode(SslMode::Require);
-        }
         let store = Self {
-            config,
-            tls: Tls::new(tls),
+            address: Address::parse(url, tls)?,
             runtime,
             client: Mutex::default(),
             connecting: Turns::default(),
         };
         let mut client = store.connect().await.map_err(|error| OpenError::Database(error.0))?;
-        tokio::time::timeout(PATIENCE, prepare(&mut client, access))
-            .await
-            .map_err(|_| OpenError::Database("it took too long to be made ready".to_owned()))??;
+        prepare(&mut client, access, &RECORDS).await?;
         store.keep(Some(Arc::new(client)));
         Ok(store)
     }
 
     async fn connect(&self) -> Result<Client, Unavailable> {
-        let (config, tls) = (self.config.clone(), self.tls.clone());
-        let connecting = self.runtime.spawn(async move {
-            let (client, connection) = config.connect(tls).await?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::warn!(error = tell(&error), "the connection to the store was lost");
-                }
-            });
-            // Whatever the server's own defaults are: each statement sees what others have committed.
-            client.batch_execute("SET default_transaction_isolation TO 'read committed'").await?;
-            Ok::<_, tokio_postgres::Error>(client)
-        });
-        match tokio::time::timeout(PATIENCE, connecting).await {
-            Ok(Ok(Ok(client))) => Ok(client),
-            Ok(Ok(Err(error))) => Err(Unavailable(tell(&error))),
-            Ok(Err(_)) => Err(Unavailable("the gateway is stopping".to_owned())),
-            Err(_) => Err(Unavailable("no connection in time".to_owned())),
-        }
+        let address = self.address.clone();
+        let connecting = self.runtime.spawn(async move { address.connect("the store").await });
+        connecting.await.unwrap_or_else(|_| Err(Unavailable("the gateway is stopping".to_owned())))
     }
 
     fn keep(&self, client: Option<Arc<Client>>) {
@@ -156,51 +119,6 @@ impl Postgres {
             }
         }
     }
-}
-
-fn is_elsewhere(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => false,
-        Host::Tcp(name) => {
-            name != "localhost"
-                && !name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-    }
-}
-
-/// What went wrong, with what the server says about it.
-fn tell(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(said), _) => format!("{}: {}", said.severity(), said.message()),
-        (None, Some(cause)) => format!("{error}: {cause}"),
-        (None, None) => error.to_string(),
-    }
-}
-
-async fn prepare(client: &mut Client, access: Access) -> Result<(), OpenError> {
-    let failed = |error: tokio_postgres::Error| OpenError::Database(tell(&error));
-    let there = "SELECT to_regclass('portcullis_schema') IS NOT NULL";
-    let step = "SELECT COALESCE(MAX(step), 0) FROM portcullis_schema";
-    let found: i64 = if client.query_one(there, &[]).await.map_err(failed)?.get(0) {
-        client.query_one(step, &[]).await.map_err(failed)?.get(0)
-    } else {
-        0
-    };
-    // A role that may not create anything can use what is ready.
-    if access == Access::Read || migrations::ahead(found)?.is_empty() {
-        return migrations::is_ready(found);
-    }
-    let change = client.transaction().await.map_err(failed)?;
-    change.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed)?;
-    let table = "CREATE TABLE IF NOT EXISTS portcullis_schema (step BIGINT NOT NULL PRIMARY KEY)";
-    change.batch_execute(table).await.map_err(failed)?;
-    let found: i64 = change.query_one(step, &[]).await.map_err(failed)?.get(0);
-    for (next, step) in (found + 1..).zip(migrations::ahead(found)?) {
-        change.batch_execute(step.postgres).await.map_err(failed)?;
-        let insert = "INSERT INTO portcullis_schema VALUES ($1)";
-        change.execute(insert, &[&next]).await.map_err(failed)?;
-    }
-    change.commit().await.map_err(failed)
 }
 
 fn record(row: &Row) -> Record {

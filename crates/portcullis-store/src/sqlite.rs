@@ -13,7 +13,8 @@ use portcullis_model::{Expected, Keeping, Put, Record, Records, Unavailable};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Access, OpenError, bounds, migrations, moment};
+use crate::migrations::RECORDS;
+use crate::{Access, OpenError, bounds, moment};
 
 /// How long one process waits for another that has the file.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -93,7 +94,7 @@ fn look_into(path: &Path) -> Result<Connection, Unready> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(PATIENCE)?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    migrations::is_ready(found).map_err(Unready::Step)?;
+    RECORDS.is_ready(found).map_err(Unready::Step)?;
     Ok(connection)
 }
 
@@ -104,12 +105,12 @@ fn make_ready(path: &Path) -> Result<Connection, Unready> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let ahead = migrations::ahead(found).map_err(Unready::Step)?;
+    let ahead = RECORDS.ahead(found).map_err(Unready::Step)?;
     for step in ahead {
         change.execute_batch(step.sqlite)?;
     }
     if !ahead.is_empty() {
-        change.pragma_update(None, "user_version", migrations::known())?;
+        change.pragma_update(None, "user_version", RECORDS.known())?;
     }
     change.commit()?;
     Ok(connection)

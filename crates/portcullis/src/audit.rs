@@ -8,21 +8,19 @@ mod keeping;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use portcullis_audit::timestamp::Authorities;
 use portcullis_audit::verify::{Demands, Report};
-use portcullis_audit::{
-    Keyring, Record, Segments, Signer, VerifierKey, bundle, export, pack, parse_time, worm,
-};
-use portcullis_model::{Entry, Journal as _};
+use portcullis_audit::{Keyring, Record, Signer, VerifierKey, bundle, export, pack, parse_time, worm};
+use portcullis_model::{Entry, Journal};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::Usage;
+use crate::evidence::place::{self, Place};
 use crate::stdout::print;
 use args::{AuditVerb, Export, Filter, Format, Key, Pack, Prove, Search, Trust, Verify};
 
@@ -44,8 +42,8 @@ pub(crate) fn run(verb: &AuditVerb) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn journal(path: &Path) -> anyhow::Result<Segments> {
-    Segments::read_only(path).context("the evidence log cannot be read")
+fn journal(place: &Place) -> anyhow::Result<Arc<dyn Journal>> {
+    place::open(place.path.as_deref(), &place.database)
 }
 
 fn demands(asked: &Trust) -> anyhow::Result<Demands> {
@@ -66,11 +64,15 @@ fn demands(asked: &Trust) -> anyhow::Result<Demands> {
 
 fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
     let demands = demands(&asked.trust)?;
-    let report = if asked.path.is_dir() {
-        portcullis_audit::verify::verify(&journal(&asked.path)?, &demands)?
-    } else {
-        let file = std::fs::read_to_string(&asked.path).with_context(|| asked.path.display().to_string())?;
-        bundle::verify(&file, &demands)
+    let report = match asked.path.as_deref().filter(|path| !place::is_log(path)) {
+        Some(path) => {
+            let file = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            bundle::verify(&file, &demands)
+        }
+        None => {
+            let journal = place::open(asked.path.as_deref(), &asked.database)?;
+            portcullis_audit::verify::verify(&*journal, &demands)?
+        }
     };
     if asked.json {
         print(serde_json::to_string_pretty(&report)?);
@@ -147,11 +149,11 @@ fn tell(report: &Report) {
     print(if report.is_good() { "whole and unaltered" } else { "NOT whole and unaltered" });
 }
 
-fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
+fn query(place: &Place, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
     Ok(portcullis_model::Search {
         since: time(filter.since.as_ref())?,
         until: time(filter.until.as_ref())?,
-        person: person(path, filter)?,
+        person: person(place, filter)?,
         kind: filter.kind.clone(),
         server: filter.server.clone(),
         tool: filter.tool.clone(),
@@ -161,12 +163,16 @@ fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Searc
     })
 }
 
-fn person(path: &Path, filter: &Filter) -> anyhow::Result<Option<String>> {
+fn person(place: &Place, filter: &Filter) -> anyhow::Result<Option<String>> {
     let Some(who) = &filter.person else { return Ok(None) };
     if who.starts_with("p-") && !who.contains('#') {
         return Ok(Some(who.clone()));
     }
-    let file = filter.secret_file.clone().unwrap_or_else(|| path.join("secret"));
+    let beside = place.folder().map(|folder| folder.join("secret"));
+    let file = filter.secret_file.clone().or(beside);
+    let file = file.ok_or_else(|| {
+        Usage("--person ISSUER#SUBJECT takes the log's secret; see --secret-file".to_owned())
+    })?;
     let secret = std::fs::read(&file).with_context(|| format!("{}: see --secret-file", file.display()))?;
     let person = Keyring::derive(secret.trim_ascii()).person(who);
     Ok(Some(person.ok_or_else(|| no_person(who))?))
@@ -184,8 +190,8 @@ fn time(text: Option<&String>) -> anyhow::Result<Option<i64>> {
 }
 
 fn search(asked: &Search) -> anyhow::Result<ExitCode> {
-    let query = portcullis_model::Search { newest_first: true, ..query(&asked.path, &asked.filter)? };
-    for entry in journal(&asked.path)?.find(&query, asked.limit)? {
+    let query = portcullis_model::Search { newest_first: true, ..query(&asked.place, &asked.filter)? };
+    for entry in journal(&asked.place)?.find(&query, asked.limit)? {
         if asked.json {
             print(String::from_utf8_lossy(&entry.record));
         } else {
@@ -203,7 +209,7 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
         Format::Csv => export::Format::Csv,
         Format::Otlp => export::Format::Otlp,
     };
-    let (journal, mut query) = (journal(&asked.path)?, query(&asked.path, &asked.filter)?);
+    let (journal, mut query) = (journal(&asked.place)?, query(&asked.place, &asked.filter)?);
     query.from = asked.from;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let mut written = out.write_all(format.header().as_bytes());
@@ -224,9 +230,9 @@ fn export(asked: &Export) -> anyhow::Result<ExitCode> {
 }
 
 fn prove(asked: &Prove) -> anyhow::Result<ExitCode> {
-    let journal = journal(&asked.path)?;
-    let found = journal.find(&query(&asked.path, &asked.filter)?, asked.limit)?;
-    let packed = match bundle::pack(&journal, &found) {
+    let journal = journal(&asked.place)?;
+    let found = journal.find(&query(&asked.place, &asked.filter)?, asked.limit)?;
+    let packed = match bundle::pack(&*journal, &found) {
         Ok(packed) => packed,
         Err(
             error @ (bundle::Unproved::Nothing
@@ -250,18 +256,18 @@ fn prove(asked: &Prove) -> anyhow::Result<ExitCode> {
 
 /// Packs also what is not whole: the pack says so, and the exit code does.
 fn pack(asked: &Pack) -> anyhow::Result<ExitCode> {
-    let (demands, journal) = (demands(&asked.trust)?, journal(&asked.path)?);
+    let (demands, journal) = (demands(&asked.trust)?, journal(&asked.place)?);
     let since = time(asked.from.as_ref())?.unwrap_or(0);
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
     let until = time(asked.to.as_ref())?.unwrap_or(i64::try_from(now).unwrap_or(i64::MAX));
     if since >= until {
         return Err(Usage("--from has to be before --to".to_owned()).into());
     }
-    let (mut pack, proved) = pack::collect(&journal, since, until)?;
-    let report = portcullis_audit::verify::verify(&journal, &demands)?;
+    let (mut pack, proved) = pack::collect(&*journal, since, until)?;
+    let report = portcullis_audit::verify::verify(&*journal, &demands)?;
     let good = report.is_good();
     pack.verification = Some(report);
-    let proof = match bundle::pack(&journal, &proved) {
+    let proof = match bundle::pack(&*journal, &proved) {
         Ok(proof) => Some(proof),
         // There was nothing to list.
         Err(bundle::Unproved::Nothing) => None,

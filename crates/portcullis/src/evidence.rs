@@ -5,6 +5,7 @@
 //! elsewhere, and its checkpoints too.
 
 mod anchors;
+pub(crate) mod place;
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -19,7 +20,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use portcullis_audit::payloads::Keep;
 use portcullis_audit::retention;
 use portcullis_audit::witness::Witness;
-use portcullis_audit::{Event, Keyring, Kind, Log, Mode, OpenError, Segments, Signer, VerifierKey};
+use portcullis_audit::{Event, Keyring, Kind, Log, Mode, OpenError, Signer, VerifierKey};
 use portcullis_config::{self as config, Audit, AuditMode, Secret};
 use portcullis_gateway::Evidence;
 use rustls::crypto::SecureRandom;
@@ -53,7 +54,7 @@ pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>
 /// # Errors
 /// It cannot be opened, was altered, or its keys do not fit.
 pub(crate) fn open_log(audit: &Audit) -> anyhow::Result<Log> {
-    let journal = Segments::open(&audit.path).context("the evidence log (`audit.path`) cannot be opened")?;
+    let journal = place::journal(audit)?;
     let signer = signer(audit)?;
     let keyring = Keyring::derive(secret(audit)?.trim().as_bytes());
     let settings = portcullis_audit::Settings {
@@ -67,7 +68,7 @@ pub(crate) fn open_log(audit: &Audit) -> anyhow::Result<Log> {
         checkpoint_every: audit.checkpoint_interval,
         ..portcullis_audit::Settings::default()
     };
-    Log::open(Arc::new(journal), signer, keyring, settings).map_err(|error| match error {
+    Log::open(journal, signer, keyring, settings).map_err(|error| match error {
         OpenError::Foreign(_) => Usage(error.to_string()).into(),
         error => anyhow::Error::new(error),
     })

@@ -59,16 +59,17 @@ pub(crate) fn leaves(journal: &dyn Journal) -> impl FnMut(u64, u64) -> Result<Ve
     }
 }
 
-/// The tree of what a journal has. With `trusting` it believes the hashes over 256 events that are kept there.
-pub(crate) fn tree(journal: &dyn Journal, trusting: bool) -> Result<Tree, Unavailable> {
+/// The tree of what a journal has. It believes the hashes over 256 events that are kept there, if all of those are among the
+/// first `trusting`: what comes after them can be held against nothing that was signed.
+pub(crate) fn tree(journal: &dyn Journal, trusting: u64) -> Result<Tree, Unavailable> {
     let extent = journal.extent()?;
     let base = retention::base(journal)?.unwrap_or_default();
     let base_tiles = base.size() / TILE;
     let mut tree = Tree::from_base(base);
-    if trusting {
+    if trusting > 0 {
         let removed = base_tiles.saturating_sub(extent.first / TILE);
         for tile in journal.tiles()?.into_iter().skip(usize::try_from(removed).unwrap_or(usize::MAX)) {
-            if tree.size() + TILE <= extent.next {
+            if tree.size() + TILE <= extent.next.min(trusting) {
                 tree.push_tile(tile);
             }
         }
@@ -124,7 +125,7 @@ pub(super) fn recover(journal: &dyn Journal, signer: &Signer) -> Result<Recovere
 
 /// The tree, which has to be what the last checkpoint says: first by what is kept, then by the events themselves.
 fn checked_tree(journal: &dyn Journal, checkpoint: &Checkpoint) -> Result<Tree, OpenError> {
-    for trusting in [true, false] {
+    for trusting in [checkpoint.size, 0] {
         let tree = tree(journal, trusting)?;
         let root = tree.root_at(checkpoint.size, &mut leaves(journal));
         if root.is_ok_and(|root| root == checkpoint.root) {

@@ -175,7 +175,8 @@ impl Writer {
         self.write(vec![Item::of(&event, self.journal.has_marks())]);
     }
 
-    /// First it is recorded and signed, then the roots are kept that the rest grows from, then the events are removed.
+    /// First it is recorded and signed, then the roots are kept that the rest grows from. Then whoever asked can remove the
+    /// events, which may take longer than answers can wait.
     fn truncate(&mut self, before: u64, mut by: Event) -> Result<(), Refused> {
         let refused = |error: &dyn std::fmt::Display| Refused::Unavailable(error.to_string());
         if !before.is_multiple_of(TILE) || before > self.next {
@@ -192,8 +193,7 @@ impl Writer {
         let kept = self
             .journal
             .put(CHECKPOINT, &name(before), note.sign(&self.signer).as_bytes())
-            .and_then(|()| retention::keep_base(&*self.journal, &base))
-            .and_then(|()| self.journal.remove_before(before));
+            .and_then(|()| retention::keep_base(&*self.journal, &base));
         kept.map_err(|error| refused(&error))
     }
 
@@ -253,9 +253,11 @@ impl Writer {
             shared.keys.keep(&*self.journal)?;
         }
         let Err(failed) = self.journal.append(&batch.entries) else { return Ok(()) };
-        // All of them or none: where it ends now says which.
-        let next = self.journal.extent()?.next;
-        if next == self.next + batch.entries.len() as u64 { Ok(()) } else { Err(failed) }
+        // All of them or none: what it ends with now says which.
+        let last = batch.entries.last().map(|entry| (entry.seq, &entry.record));
+        let found = self.journal.read(last.map_or(0, |(seq, _)| seq), 2)?;
+        let ours = found.len() == 1 && found.first().map(|entry| (entry.seq, &entry.record)) == last;
+        if ours { Ok(()) } else { Err(failed) }
     }
 
     fn done(&mut self, batch: Batch) -> Vec<Item> {

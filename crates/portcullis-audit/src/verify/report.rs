@@ -32,6 +32,8 @@ pub enum Kind {
     Unstamped,
     /// A payload is not what was sealed.
     Payload,
+    /// What a database finds an event by is not what it records.
+    Index,
     /// What was removed was not removed in order.
     Truncation,
 }

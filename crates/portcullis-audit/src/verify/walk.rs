@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use portcullis_model::{Entry, Journal, Unavailable};
+use portcullis_model::{Entry, Journal, Marks, Unavailable};
 use serde::Deserialize;
 
 use super::report::{Kind, Report};
@@ -11,7 +11,7 @@ use crate::event::{EventId, Phase, Time};
 use crate::hex;
 use crate::merkle::{self, Frontier, Hash};
 use crate::payloads;
-use crate::record::Chain;
+use crate::record::{self, Chain};
 
 const AT_ONCE: usize = 4096;
 
@@ -52,6 +52,8 @@ pub(super) struct Walk<'a> {
     /// The numbers are in order so far: only then is there a tree.
     in_order: bool,
     intents: HashSet<EventId>,
+    /// What entries are found by is kept beside them.
+    has_marks: bool,
     report: &'a mut Report,
 }
 
@@ -68,6 +70,7 @@ impl<'a> Walk<'a> {
             doubtful: None,
             in_order: true,
             intents: HashSet::new(),
+            has_marks: false,
             origin,
             report,
         }
@@ -78,6 +81,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn journal(&mut self, journal: &dyn Journal) -> Result<(), Unavailable> {
+        self.has_marks = journal.has_marks();
         let extent = journal.extent()?;
         if extent.first > self.next {
             let text = format!(
@@ -116,6 +120,7 @@ impl<'a> Walk<'a> {
                     self.prev = Some(leaf);
                 }
                 self.payload(&seen, entry.payload.as_deref());
+                self.marks(seen.chain.seq, entry);
                 self.count(seen);
             }
             Err(error) => {
@@ -194,6 +199,16 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+    }
+
+    /// What an event is found by is no part of what is hashed, and made from it: whoever changes it hides the event.
+    fn marks(&mut self, seq: u64, entry: &Entry) {
+        let fits = |marks: Marks| entry.seq == seq && entry.marks == marks.bounded();
+        if !self.has_marks || record::marks_of(&entry.record).is_ok_and(fits) {
+            return;
+        }
+        let text = format!("event {seq} is found by what it does not record");
+        self.report.add(Kind::Index, Some((seq, seq + 1)), text);
     }
 
     fn count(&mut self, seen: Seen) {

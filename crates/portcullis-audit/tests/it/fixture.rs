@@ -7,6 +7,9 @@ use std::time::Duration;
 use portcullis_audit::verify::{Demands, Report, verify};
 use portcullis_audit::{Checkpoint, Event, Finding, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
 use portcullis_model::{Entry, Journal};
+use portcullis_store::{Access, PostgresJournal, SqliteJournal};
+
+use crate::server::Server;
 
 pub(crate) const ORIGIN: &str = "gw.example/audit/one";
 const SEED: &str = "PRIVATE+KEY+gw.example/audit/one";
@@ -45,6 +48,22 @@ pub(crate) fn open(journal: Arc<dyn Journal>, folder: &Path) -> Log {
 
 pub(crate) fn segments(folder: &Path) -> Arc<dyn Journal> {
     Arc::new(Segments::open(&folder.join("log")).unwrap())
+}
+
+/// A journal for a folder, of whatever kind.
+pub(crate) type Make<'a> = &'a dyn Fn(&Path) -> Arc<dyn Journal>;
+
+pub(crate) fn sqlite(folder: &Path) -> Arc<dyn Journal> {
+    Arc::new(SqliteJournal::open(&folder.join("log.db"), Access::Serve).unwrap())
+}
+
+/// Journals in a database: one for each folder.
+pub(crate) fn postgres(server: &Server) -> impl Fn(&Path) -> Arc<dyn Journal> + use<> {
+    let (url, tls) = (server.url(), server.trusting());
+    move |folder| {
+        let name = folder.display().to_string();
+        Arc::new(PostgresJournal::open(&url, tls.clone(), Some(&name), Access::Serve).unwrap())
+    }
 }
 
 /// One of many: which person, tool and decision depends on the number.

@@ -6,7 +6,7 @@ use portcullis_audit::retention::{self, FLOOR, Hold, Policy, Undone};
 use portcullis_audit::verify::Kind as Wrong;
 use portcullis_audit::{Event, Kind, Record};
 
-use crate::fixture::{Copy, event, fill, open, segments, trusting, verified};
+use crate::fixture::{Copy, Make, event, fill, open, segments, trusting, verified};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -20,8 +20,12 @@ fn days(number: u32) -> SystemTime {
 
 #[tokio::test]
 async fn what_is_due_is_removed_and_the_rest_is_proved_also_after_a_restart() {
+    is_removed(&segments).await;
+}
+
+pub(crate) async fn is_removed(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(segments(folder.path()), folder.path());
+    let log = open(make(folder.path()), folder.path());
     let old = fill(&log, 700, &[100, 512]).await;
     assert_eq!(
         retention::apply(&log, &Policy::default(), days(183), by()).await.unwrap(),
@@ -38,7 +42,7 @@ async fn what_is_due_is_removed_and_the_rest_is_proved_also_after_a_restart() {
     assert!(!proof.is_empty());
     log.close();
     drop(log);
-    let log = open(segments(folder.path()), folder.path());
+    let log = open(make(folder.path()), folder.path());
     fill(&log, 300, &[]).await;
     assert_eq!(retention::apply(&log, &Policy::default(), days(190), by()).await.unwrap().0, 512);
     log.close();

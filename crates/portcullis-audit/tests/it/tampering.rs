@@ -4,28 +4,26 @@
 //! disk can do, whatever kind of journal it is.
 
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
 
 use portcullis_audit::verify::{Demands, Kind};
 use portcullis_audit::witness::{Request, Witness, accept};
 use portcullis_audit::{Checkpoint, Log, Mode, Signer, merkle};
-use portcullis_model::Journal;
+use portcullis_model::Marks;
 
 use crate::fixture::{
-    Copy, ORIGIN, event, fill, keyring, open, segments, settings, signer, trusting, verified,
+    Copy, Make, ORIGIN, event, fill, keyring, open, segments, settings, signer, trusting, verified,
 };
 
 /// 40 events with checkpoints over 10, 20, 30 and 40, all signed by a witness but the last.
-struct Genuine {
-    folder: tempfile::TempDir,
-    copy: Copy,
+pub(crate) struct Genuine {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) copy: Copy,
     witness: Witness,
 }
 
-async fn genuine() -> Genuine {
+pub(crate) async fn genuine(make: Make<'_>) -> Genuine {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(segments(folder.path()), folder.path());
+    let log = open(make(folder.path()), folder.path());
     let witness =
         Witness::new(Signer::generate("witness.example/w1").unwrap(), vec![signer(folder.path()).log_key()]);
     let mut last: Option<Checkpoint> = None;
@@ -243,9 +241,21 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// What databases find events by is no part of what is hashed; changing it hides events from whoever looks for them.
+const HIDING: &[(&str, fn(&mut Marks))] = &[
+    ("from its person", |marks| marks.person = None),
+    ("under another person", |marks| marks.person = Some("p-somebody".to_owned())),
+    ("in time", |marks| marks.time += 1),
+    ("as another kind", |marks| marks.kind = "list".to_owned()),
+    ("as allowed", |marks| marks.decision = None),
+    ("from what was found", |marks| marks.findings.clear()),
+    ("from its tool", |marks| marks.tool = Some(String::new())),
+    ("from its server", |marks| marks.server = Some("files ".to_owned())),
+];
+
 /// Every change on journals that `make` makes.
-pub(crate) async fn suite(make: impl Fn(&Path) -> Arc<dyn Journal>) {
-    let genuine = genuine().await;
+pub(crate) async fn suite(make: Make<'_>) {
+    let genuine = genuine(make).await;
     let path = genuine.folder.path();
     for demand in [nothing_more, older_checkpoint, a_witness] {
         let folder = tempfile::tempdir().unwrap();
@@ -270,17 +280,30 @@ pub(crate) async fn suite(make: impl Fn(&Path) -> Arc<dyn Journal>) {
             report.problems.iter().any(|problem| problem.kind == kind && problem.events == Some(events));
         assert!(found, "{}: {:#?}", case.name, report.problems);
     }
+    for (name, hide) in HIDING {
+        let folder = tempfile::tempdir().unwrap();
+        let mut copy = genuine.copy.clone();
+        hide(&mut copy.entries[17].marks);
+        let journal = make(folder.path());
+        if !journal.has_marks() {
+            return;
+        }
+        copy.put_into(&*journal);
+        let report = verified(&*journal, &trusting(path));
+        let found: Vec<_> = report.problems.iter().map(|problem| (problem.kind, problem.events)).collect();
+        assert_eq!(found, [(Kind::Index, Some((17, 18)))], "hidden {name}");
+    }
 }
 
 #[tokio::test]
 async fn every_change_is_found_in_files() {
-    suite(segments).await;
+    suite(&segments).await;
 }
 
 #[tokio::test]
 async fn a_log_that_was_signed_again_agrees_with_itself() {
     // Why witnesses: without anything from elsewhere, this is not found, and the documentation says so.
-    let genuine = genuine().await;
+    let genuine = genuine(&segments).await;
     let mut copy = genuine.copy.clone();
     copy.set_record(24, &copy.record(24).replace("deny", "allow"));
     sign_again(&mut copy, &signer(genuine.folder.path()));
@@ -318,7 +341,7 @@ async fn every_bit_of_a_small_log_is_guarded() {
 
 #[tokio::test]
 async fn two_histories_of_one_log_are_told_of() {
-    let genuine = genuine().await;
+    let genuine = genuine(&segments).await;
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     fs::copy(genuine.folder.path().join("test.key"), other.path().join("test.key")).unwrap();
     // The same key writes another log up to the same size.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use portcullis_audit::{Event, Kind, Log, Mode, OpenError, Phase, Record, Refused, Settings, Signer};
 use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
 
-use crate::fixture::{Copy, event, fill, keyring, open, segments, settings, signer, trusting, verified};
+use crate::fixture::{
+    Copy, Make, event, fill, keyring, open, segments, settings, signer, trusting, verified,
+};
 
 fn records(journal: &dyn Journal) -> Vec<Record> {
     let copy = Copy::of(journal);
@@ -16,9 +18,13 @@ fn records(journal: &dyn Journal) -> Vec<Record> {
 
 #[tokio::test]
 async fn numbers_have_no_gap_across_restarts_and_the_tree_goes_on() {
+    goes_on(&segments).await;
+}
+
+pub(crate) async fn goes_on(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
     for round in 0..3 {
-        let log = open(segments(folder.path()), folder.path());
+        let log = open(make(folder.path()), folder.path());
         fill(&log, 300, &[]).await;
         log.close();
         let journal = log.journal();
@@ -26,7 +32,7 @@ async fn numbers_have_no_gap_across_restarts_and_the_tree_goes_on() {
         assert!(report.is_good(), "{report:?}");
         assert_eq!((report.next, report.covered), (300 * (round + 1), 300 * (round + 1)));
     }
-    let journal = segments(folder.path());
+    let journal = make(folder.path());
     let numbers: Vec<u64> = records(&*journal).iter().map(|record| record.chain.seq).collect();
     assert_eq!(numbers, (0..900).collect::<Vec<_>>());
     assert_eq!(journal.tiles().unwrap().len(), 3, "hashes over 256 are kept");
@@ -83,8 +89,12 @@ async fn after_a_crash_it_goes_on_and_says_so() {
 
 #[tokio::test]
 async fn what_was_altered_is_not_written_on() {
+    is_not_written_on(&segments).await;
+}
+
+pub(crate) async fn is_not_written_on(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(segments(folder.path()), folder.path());
+    let log = open(make(folder.path()), folder.path());
     fill(&log, 10, &[]).await;
     log.close();
     let whole = Copy::of(&*log.journal());
@@ -92,7 +102,7 @@ async fn what_was_altered_is_not_written_on() {
     let key = || Signer::parse(&std::fs::read_to_string(folder.path().join("test.key")).unwrap()).unwrap();
     let opened = |copy: &Copy, signer| {
         let folder = tempfile::tempdir().unwrap();
-        let journal = segments(folder.path());
+        let journal = make(folder.path());
         copy.put_into(&*journal);
         Log::open(journal, signer, keyring(), Settings::default()).map(drop)
     };
@@ -196,8 +206,12 @@ async fn what_finds_no_place_in_normal_mode_is_counted_and_told_of() {
 
 #[tokio::test]
 async fn searching_finds_by_person_tool_time_decision_and_finding() {
+    finds(&segments).await;
+}
+
+pub(crate) async fn finds(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(segments(folder.path()), folder.path());
+    let log = open(make(folder.path()), folder.path());
     fill(&log, 70, &[]).await;
     let found = |search: Search| log.journal().find(&search, 100).unwrap().len();
     let person = Some(keyring().pseudonym("https://idp.example", "user-2"));

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Check;
 use super::http::{absolute_url, is_loopback};
+use super::store::database;
 use super::telemetry::readers;
 use crate::node::Path;
-use crate::{AskedWitness, Audit, AuditMode, Secret, System, TimeStamps, Witness, raw};
+use crate::{AskedWitness, Audit, AuditLog, AuditMode, Secret, System, TimeStamps, Witness, raw};
 
 /// The folder of the log when the configuration names none.
 const FOLDER: &str = "audit";
@@ -29,6 +30,7 @@ pub(super) fn audit(check: &mut Check<'_>, raw: Option<&raw::Audit>) -> Option<A
             Some(raw::AuditMode::Normal | raw::AuditMode::Off) | None => AuditMode::Normal,
         },
         path,
+        log: log(check, raw.log.as_ref()),
         node,
         key: raw.key.as_ref().and_then(|raw| check.secret(&top.key("key"), "key", raw)),
         secret: secret(check, raw.secret.as_ref()),
@@ -147,6 +149,19 @@ fn folder(check: &mut Check<'_>, path: &Path, text: &str) -> std::path::PathBuf 
         check.error(path, format!("the folder in which {} is to be is not there; make it", folder.display()));
     }
     folder
+}
+
+fn log(check: &mut Check<'_>, raw: Option<&raw::AuditLog>) -> AuditLog {
+    match raw {
+        None | Some(raw::AuditLog::Files {}) => AuditLog::Files,
+        Some(raw::AuditLog::Sqlite {}) => AuditLog::Sqlite,
+        Some(raw::AuditLog::Postgres { url_env, url_file, url_vault, ca }) => {
+            let top = Path::top("audit").key("log");
+            let (url, ca) =
+                database(check, &top, [url_env.as_ref(), url_file.as_ref(), url_vault.as_ref()], ca.as_ref());
+            url.map_or(AuditLog::Files, |url| AuditLog::Postgres { url, ca })
+        }
+    }
 }
 
 fn node(check: &mut Check<'_>, path: &Path, text: Option<&str>) -> String {

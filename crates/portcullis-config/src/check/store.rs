@@ -1,8 +1,10 @@
 //! Where records are kept.
 
+use std::path::PathBuf;
+
 use super::Check;
 use crate::node::Path;
-use crate::{Store, raw};
+use crate::{Secret, Store, raw};
 
 /// The file of the embedded store when the configuration names none.
 const FILE: &str = "portcullis.db";
@@ -22,25 +24,36 @@ pub(super) fn store(check: &mut Check<'_>, raw: Option<&raw::Store>) -> Store {
             Store::Sqlite { path: file }
         }
         Some(raw::Store::Postgres { url_env, url_file, url_vault, ca }) => {
-            let ca = ca.as_ref().map(|file| check.file(&top.key("ca"), file));
-            let url = match (url_env, url_file, url_vault) {
-                (Some(name), None, None) => {
-                    check.secret_of(&top.key("url_env"), "url", &raw::Secret::Env(name.clone()))
-                }
-                (None, Some(file), None) => {
-                    check.secret_of(&top.key("url_file"), "url", &raw::Secret::File(file.clone()))
-                }
-                (None, None, Some(reference)) => {
-                    check.secret_of(&top.key("url_vault"), "url", &raw::Secret::Vault(reference.clone()))
-                }
-                _ => {
-                    let message =
-                        "needs the URL of the database: one of `url_env`, `url_file` and `url_vault`";
-                    check.error(&top, message);
-                    None
-                }
-            };
+            let at = [url_env.as_ref(), url_file.as_ref(), url_vault.as_ref()];
+            let (url, ca) = database(check, &top, at, ca.as_ref());
             url.map_or(Store::Memory, |url| Store::Postgres { url, ca })
         }
     }
+}
+
+/// The URL of a database of PostgreSQL, and the authorities to trust. The URL is in a variable, in a file, or in a Vault:
+/// `at` has what is said of each.
+pub(super) fn database(
+    check: &mut Check<'_>,
+    top: &Path,
+    at: [Option<&String>; 3],
+    ca: Option<&String>,
+) -> (Option<Secret>, Option<PathBuf>) {
+    let ca = ca.map(|file| check.file(&top.key("ca"), file));
+    let url = match at {
+        [Some(name), None, None] => {
+            check.secret_of(&top.key("url_env"), "url", &raw::Secret::Env(name.clone()))
+        }
+        [None, Some(file), None] => {
+            check.secret_of(&top.key("url_file"), "url", &raw::Secret::File(file.clone()))
+        }
+        [None, None, Some(reference)] => {
+            check.secret_of(&top.key("url_vault"), "url", &raw::Secret::Vault(reference.clone()))
+        }
+        _ => {
+            check.error(top, "needs the URL of the database: one of `url_env`, `url_file` and `url_vault`");
+            None
+        }
+    };
+    (url, ca)
 }

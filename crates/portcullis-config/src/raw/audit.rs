@@ -17,9 +17,12 @@ pub(crate) struct Audit {
     /// answer leave before its event is durable, and refuses calls while events cannot be kept. `off` keeps nothing.
     #[schemars(extend("default" = "normal"))]
     pub(crate) mode: Option<AuditMode>,
-    /// The folder of the log, made when missing; no other gateway may write to it.
+    /// The folder of the log and of the keys that are made for it, made when missing; no other gateway may write to it.
     #[schemars(extend("default" = "audit"))]
     pub(crate) path: Option<String>,
+    /// What the log is kept in: `{ kind: files }`, in the folder, `{ kind: sqlite }` or `{ kind: postgres, … }`.
+    #[schemars(extend("default" = "files"))]
+    pub(crate) log: Option<AuditLog>,
     /// The name of this gateway in its events and checkpoints: letters, digits, `.` and `-`. The name of the host when not
     /// given.
     pub(crate) node: Option<String>,
@@ -129,6 +132,33 @@ pub(crate) enum AuditMode {
     Strict,
     Normal,
     Off,
+}
+
+/// What an evidence log is kept in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum AuditLog {
+    /// Files that are only appended to, in the folder of the log.
+    Files {},
+    /// An SQLite file, `log.db` in the folder of the log.
+    Sqlite {},
+    /// A PostgreSQL database, which logs of several gateways may share. Each is found by the name of the key that signs it,
+    /// `portcullis/audit/NODE` when the key is not given.
+    Postgres {
+        /// The environment variable that holds its URL, such as `postgres://user:password@host/database`. Off this machine
+        /// TLS is demanded and the certificate verified, unless the URL says `sslmode=disable`.
+        #[serde(default)]
+        url_env: Option<String>,
+        /// The file that holds its URL, in place of the variable.
+        #[serde(default)]
+        url_file: Option<String>,
+        /// Where the Vault of `secrets.vault` keeps its URL: `MOUNT/PATH#FIELD`.
+        #[serde(default)]
+        url_vault: Option<String>,
+        /// PEM file with the authorities to trust instead of those of the system.
+        #[serde(default)]
+        ca: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

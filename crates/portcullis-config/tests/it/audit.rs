@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_config::AuditMode;
+use portcullis_config::{AuditLog, AuditMode};
 
 use crate::{refuses, settings};
 
@@ -19,6 +19,7 @@ fn an_empty_section_keeps_digests_for_half_a_year_in_a_folder_beside_the_file() 
     assert_eq!(audit.path.file_name().unwrap(), "audit");
     assert_eq!((audit.retention_days, audit.checkpoint_interval), (184, Duration::from_secs(10)));
     assert!(!audit.node.is_empty());
+    assert_eq!(audit.log, AuditLog::Files);
     assert_eq!((audit.key, audit.secret, audit.checkpoints, audit.allow), (None, None, None, None));
     assert!(!audit.keeps_payloads);
 }
@@ -43,6 +44,36 @@ fn what_is_written_is_taken() {
 }
 
 #[test]
+fn a_log_is_kept_in_files_in_sqlite_or_in_postgresql() {
+    let log = |text: &str| settings(text).audit.expect("events are kept").log;
+    assert_eq!(log("audit: { log: { kind: files } }"), AuditLog::Files);
+    assert_eq!(log("audit: { log: { kind: sqlite } }"), AuditLog::Sqlite);
+    let text = "audit: { log: { kind: postgres, url_env: URL } }";
+    let loaded = crate::yaml(text, &crate::env(&["URL=postgres://gw:geheim@db/audit"]));
+    let settings = loaded.unwrap_or_else(|p| panic!("{p}")).settings;
+    let AuditLog::Postgres { url, ca: None } = &settings.audit.as_ref().expect("events are kept").log else {
+        panic!("it is in a database")
+    };
+    assert_eq!(url.expose(), "postgres://gw:geheim@db/audit");
+    assert!(!portcullis_config::effective(&settings).to_string().contains("geheim"));
+    for (text, says) in [
+        (
+            "audit: { log: { kind: postgres } }",
+            "needs the URL of the database: either `url_env` or `url_file`",
+        ),
+        ("audit: { log: { kind: postgres, url_env: NOT_SET } }", "NOT_SET is not set"),
+        (
+            "audit: { log: { kind: paper } }",
+            "expected `{ kind: files }` or `{ kind: sqlite }` or `{ kind: postgres }`",
+        ),
+        ("audit: { log: { kind: sqlite, path: x.db } }", "path"),
+    ] {
+        let Err(problems) = crate::yaml(text, &crate::env(&[])) else { panic!("{text} is taken") };
+        assert!(problems.to_string().contains(says), "{problems}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused_in_its_place() {
     refuses(
         "\
@@ -64,7 +95,7 @@ p.yaml:5:19: error: audit.retention_days: expected a whole number from 1 to 3650
 p.yaml:6:13: error: audit.payloads: expected `digest`, `encrypted`
 p.yaml:7:13: error: audit.secret.env: the environment variable SHORT is not set; set it
 p.yaml:8:25: error: audit.allow.principals[0]: `ada` is no principal; expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, `user:<issuer>#<subject>` or `spiffe://…`
-p.yaml:9:3: error: audit.witness: unknown key; expected one of mode, path, node, key, secret, retention_days, payloads, checkpoint_interval, checkpoints, witnesses, timestamps, allow, admins, systems
+p.yaml:9:3: error: audit.witness: unknown key; expected one of mode, path, log, node, key, secret, retention_days, payloads, checkpoint_interval, checkpoints, witnesses, timestamps, allow, admins, systems
 ",
     );
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server; it ends with the value.
 pub(crate) struct Server {
-    child: Child,
+    child: Option<Child>,
     folder: TempDir,
     port: u16,
     authority: CertificateDer<'static>,
@@ -53,8 +53,17 @@ impl Server {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let authority = certificates(&data, account);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(bin.join("postgres"));
-        command.arg("-D").arg(&data).arg("-k").arg(folder.path()).args(["-p", &port.to_string()]);
+        let mut server = Self { child: None, folder, port, authority };
+        server.start_again();
+        server.psql("postgres", "CREATE DATABASE portcullis").unwrap();
+        server
+    }
+
+    /// After [`Self::stop`]: with what it had, where it was.
+    pub(crate) fn start_again(&mut self) {
+        let mut command = Command::new(programs().join("postgres"));
+        command.arg("-D").arg(self.folder.path().join("data")).arg("-k").arg(self.folder.path());
+        command.args(["-p", &self.port.to_string()]);
         for setting in [
             "listen_addresses=127.0.0.1",
             "ssl=on",
@@ -64,34 +73,33 @@ impl Server {
         ] {
             command.args(["-c", setting]);
         }
-        command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(folder.path());
-        let child = as_account(&mut command, account).spawn().unwrap();
-        let server = Self { child, folder, port, authority };
-        server.wait(&bin, account);
-        server
-    }
-
-    fn wait(&self, bin: &Path, account: Option<Account>) {
+        command.stdout(Stdio::null()).stderr(Stdio::null()).current_dir(self.folder.path());
+        self.child = Some(as_account(&mut command, account()).spawn().unwrap());
         let began = Instant::now();
-        loop {
-            let mut ready = Command::new(bin.join("psql"));
-            ready.arg("-h").arg(self.folder.path()).args([
-                "-p",
-                &self.port.to_string(),
-                "-U",
-                "portcullis",
-                "-d",
-                "postgres",
-            ]);
-            ready.args(["-qc", "CREATE DATABASE portcullis"]).current_dir(self.folder.path());
-            let made = as_account(&mut ready, account).output().unwrap();
-            if made.status.success() {
-                return;
-            }
-            let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        while let Err(said) = self.psql("postgres", "SELECT 1") {
             assert!(began.elapsed() < PATIENCE, "PostgreSQL does not start: {said}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Ends it in the middle of whatever it does, as a crash would.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        // Its "immediate shutdown": all its processes end, and it recovers when it starts again.
+        if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        }
+        let _ = child.wait();
+    }
+
+    /// Has statements carried out; what they gave, or what was said.
+    pub(crate) fn psql(&self, database: &str, statements: &str) -> Result<String, String> {
+        let mut psql = Command::new(programs().join("psql"));
+        psql.arg("-h").arg(self.folder.path()).args(["-p", &self.port.to_string(), "-U", "portcullis"]);
+        psql.args(["-d", database, "-v", "ON_ERROR_STOP=1", "-qAtc", statements]);
+        let done = as_account(psql.current_dir(self.folder.path()), account()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        if done.status.success() { Ok(text(done.stdout)) } else { Err(text(done.stderr)) }
     }
 
     /// Over its socket.
@@ -119,11 +127,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Its "immediate shutdown": all its processes end, and what it wrote is thrown away in any case.
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        }
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 

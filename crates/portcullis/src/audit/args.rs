@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::args::Decider;
+use crate::evidence::place::{Database, Place};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AuditVerb {
@@ -33,9 +34,11 @@ pub(crate) enum AuditVerb {
 
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// The folder of the log, or the file
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    /// The folder of the log, its file where it is kept in SQLite, or the file that `audit prove` wrote
+    #[arg(value_name = "PATH", required_unless_present = "url_env", conflicts_with = "url_env")]
+    pub path: Option<PathBuf>,
+    #[command(flatten)]
+    pub database: Database,
     #[command(flatten)]
     pub trust: Trust,
     /// Print what was found as JSON
@@ -94,9 +97,8 @@ pub(crate) struct Filter {
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// So many at most, the newest first
@@ -119,9 +121,8 @@ pub(crate) enum Format {
 
 #[derive(Args, Debug)]
 pub(crate) struct Export {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// In what
@@ -134,9 +135,8 @@ pub(crate) struct Export {
 
 #[derive(Args, Debug)]
 pub(crate) struct Prove {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     #[command(flatten)]
     pub filter: Filter,
     /// So many at most, the oldest first
@@ -214,9 +214,8 @@ pub(crate) enum HoldVerb {
     },
     /// List them
     List {
-        /// The folder of the log
-        #[arg(value_name = "PATH")]
-        path: PathBuf,
+        #[command(flatten)]
+        place: Place,
     },
 }
 
@@ -228,22 +227,20 @@ pub(crate) struct Prune {
 
 #[derive(Args, Debug)]
 pub(crate) struct Rotate {
-    /// The folder of the log; its gateway must not run
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     /// The file of the new key, as `audit key` makes it, under the log's name
     #[arg(long, value_name = "FILE")]
     pub new: PathBuf,
-    /// The file of the old key; `signing-key` in the folder, if it is not given, which the new one then takes the place of
+    /// The file of the old key; `signing-key` in the folder of PATH, if it is not given, which the new one then takes the place of
     #[arg(long, value_name = "FILE")]
     pub old: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Pack {
-    /// The folder of the log
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    pub place: Place,
     /// Not before this time, as 2026-11-28T20:00:00Z or 2026-11-28; from the beginning when not given
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,

@@ -3,6 +3,7 @@
 
 mod answers;
 mod changes;
+mod databases;
 mod keeping;
 mod kills;
 mod people;
