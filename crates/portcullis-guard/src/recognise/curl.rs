@@ -20,7 +20,8 @@ pub(crate) fn look(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
     let flag = ["-u", "--user"].iter().filter_map(|flag| argument(command, flag)).min()?;
     let (start, value_end) = password(command, flag)?;
     let value = &command[start..value_end];
-    let is_none = value.len() < 4
+    let is_none = command[flag..].starts_with('<')
+        || value.len() < 4
         || MANUAL.iter().any(|word| value.eq_ignore_ascii_case(word))
         || value.starts_with(['$', '[', '<', '%'])
         || is_placeholder(value);

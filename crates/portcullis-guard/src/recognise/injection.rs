@@ -312,7 +312,7 @@ impl Rules {
             word.contains(".ssh")
                 || word.contains("id_rsa")
                 || word.contains("mcp.json")
-                || word.ends_with(".env")
+                || word.contains(".env")
         };
         let secret = sentence.within(1, 8, |word| self.secrets.contains(word) || is_path(word))?;
         let to = sentence.within(secret + 1, 6, |word| matches!(word, "to" | "as" | "into"))?;

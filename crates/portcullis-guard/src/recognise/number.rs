@@ -316,7 +316,6 @@ fn weight(kind: &Kind, shaped: bool, context: Context) -> f32 {
         return 0.0;
     }
     match (kind.proof, shaped, spoken_of) {
-        (Proof::Named, ..) => 0.0,
         (Proof::Strong, _, true) | (Proof::Shaped, true, true) => 0.9,
         (Proof::Weak | Proof::Shaped, _, true) => 0.75,
         (Proof::Strong, true, false) => 0.8,
