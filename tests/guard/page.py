@@ -20,8 +20,9 @@ def write(run, halves, found, peers):
     parts.append(orders(halves, found))
     parts.append(benign(halves, found, peers, failed))
     parts.append(identifiers(run, failed))
-    parts.append(speed(run, failed))
-    parts.append(left_out(halves))
+    if not run.given.no_speed:
+        parts.append(speed(run, failed))
+    parts.append(left_out(run, halves))
     verdict = "All bounds are met." if not failed else "**Not met:**\n\n" + "\n".join(f"- {line}" for line in failed)
     parts.insert(1, f"Bounds, on the held-out half: F1 of every structured entity ≥ {F1}; secrets: recall and precision ≥ {SECRETS}; fewer than {DESCRIPTIONS:.0%} of\nbenign descriptions flagged; {FACTOR} × the speed of the faster peer. {verdict}\n")
     return "\n".join(parts), failed
@@ -147,7 +148,7 @@ def benign(halves, found, peers, failed):
 
 
 def identifiers(run, failed):
-    count = 300
+    count = 120
     rows = []
     for (country, module), counts in run.identifiers(count).items():
         theirs, ours = counts[True, False], counts[False, True]
@@ -171,12 +172,14 @@ def speed(run, failed):
     return text + "\n" + table(["document", "size", "findings", "median", "fastest", "presidio", "cpex-pii-filter", "**factor**"], rows)
 
 
-def left_out(halves):
+def left_out(run, halves):
     names = {
         "presidio-research": "presidio-research (`presidio-research/synth_dataset_v2.json`)", "secrets": "gitleaks' rules (`gitleaks/`)", "bipia": "BIPIA (`bipia/`)",
         "descriptions": "LiveMCPBench (`livemcpbench/tools.json`)",
     }
     missing = [about for name, about in names.items() if not halves["held"][name]]
+    if run.given.no_speed:
+        missing.append("speed (`--no-speed`)")
     if not missing:
         return ""
-    return "## Left out\n\nNot there when this was made (`CORPORA=DIR`):\n\n" + "\n".join(f"- {one}" for one in missing) + "\n"
+    return "## Left out\n\nNot there when this was made (`CORPORA=DIR`), or not asked for:\n\n" + "\n".join(f"- {one}" for one in missing) + "\n"

@@ -127,8 +127,10 @@ def agentdojo(package, half):
 
 
 def strings(tree):
+    """All texts but those that say what the code does."""
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node.value
 
 

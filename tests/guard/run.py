@@ -37,6 +37,7 @@ def main():
     options.add_argument("--misses", type=Path)
     options.add_argument("--seed", type=int, default=20261129)
     options.add_argument("--count", type=int, default=4000)
+    options.add_argument("--no-speed", action="store_true", help="leave out the bench, which is built for it and takes minutes")
     options.add_argument("--corpora", type=Path, default=os.environ.get("CORPORA"))
     given = options.parse_args()
     python = environment("requirements.txt")
