@@ -178,11 +178,11 @@ soak-clients: release ## 200 clients for ten minutes while servers are killed; w
 	@mv target/soak-clients.md docs/soak-clients.md
 
 .PHONY: evidence-kills
-evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict; writes docs/evidence-kills.md
+evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict, some on a full disk; writes docs/evidence-kills.md
 	@KILLS=200 cargo test --locked --quiet --package portcullis --test it -- --nocapture --exact \
 	  evidence::kills::whatever_was_answered_before_a_kill_is_in_the_log_once | tee target/evidence-kills.txt
 	@{ \
-	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. After each kill every call that a client saw answered is looked for in the log; after the last the log is verified.\n\n```\n' \
+	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. In every third life the disk takes nothing more for a while before the kill, from the middle of an event on; in half of those it does not come back. After each kill every call that a client saw answered is looked for in the log, where it has to be once; after the last the log is verified.\n\n```\n' \
 	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)"; \
 	  grep -o 'kills: .*' target/evidence-kills.txt && printf '```\n'; \
 	} > target/evidence-kills.md

@@ -12,7 +12,6 @@ per client tells the era it spoke, the number of checks and the outcome. Exit co
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "peers"))
 
-from stage import NODE, PEERS, PYTHON, Stage, StageError, install_peers
+from stage import NODE, PEERS, PYTHON, Stage, StageError, free_port, install_peers
 
 CLIENT_SECONDS = 180
 _SERVERS = PEERS / "node_modules" / "@modelcontextprotocol"
@@ -108,13 +107,6 @@ def start_servers(stage, files):
         "remote": {"url": f"http://127.0.0.1:{port}/mcp"},
         "old": {"url": f"http://127.0.0.1:{old_port}/sse"},
     }
-
-
-def free_port():
-    """server-everything cannot say which port it got, so one is found for it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run_client(client, url, files):

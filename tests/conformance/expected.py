@@ -1,7 +1,7 @@
 """What may be lost on the way through the gateway, and why. Everything else may not.
 
 `NOT_YET` is work to do: an entry goes when its scenarios pass, and the runner says when they do. `LIMITS` are losses
-that no gateway can avoid, because one era or transport has no way to say what the other said; `limits.py` writes them
+that no gateway can avoid, because one era has no way to say what the other said; `limits.py` writes them
 into `docs/concept/limits.md`. With a dual-era server behind a URL there is no limit: it can always be spoken to in the
 era of the client.
 
@@ -41,40 +41,29 @@ NOT_YET = ()
 
 LIMITS = (
     Excuse(
-        ("stdio", "modern", "modern-stdio"),
-        LEGACY,
-        "server-sse-polling",
-        "Only a legacy HTTP server can close its stream in the middle of a call and be asked for the rest later. The "
-        "modern era and stdio have no such thing, so the gateway has no closed stream to pass on: the call is answered "
-        "where it was made.",  # mcp-wire §4.6 (3): durable resumability
-        ("server-sse-priming-event", "server-sse-retry-field", "server-sse-disconnect-resume"),
-    ),
-    Excuse(
-        ("stdio", "modern", "modern-stdio"),
-        LEGACY,
-        "server-sse-multiple-streams",
-        "The server answers with one message and no stream, and so does the gateway. The suite counts this check only "
-        "where it sees streams, and takes plain answers as well.",  # mcp-wire §4.6 (3): there is nothing to resume
-        ("server-sse-streams-functional",),
-    ),
-    Excuse(
         _LEGACY_SERVERS,
         MODERN,
         "input-required-result-basic-elicitation",
-        "The suite wants its question under the key `user_name`. Questions of a legacy server have ids and no keys, so the "
-        "gateway gives them keys of its own. Nothing that is asked says `user_name`: the form's only property is `name`.",
-        # Of mcp-wire §4.3, not of the list in §4.6: "entries = the upstream requests, ids hidden". The key is known to
-        # the server's code alone; the SDKs' shims drop it before they write the legacy request.
+        "The suite wants its question under the key `user_name`. A question of a legacy server is a request with an id "
+        "of its connection and has no key; that word is in no byte that the server sends, and in none that the client "
+        "has sent before, so nobody in between can know it. The gateway gives its questions keys of its own, as a client "
+        "needs them, and takes the answers under those.",
+        # Not of the list in mcp-wire §4.6 but of §4.3: "entries = the upstream requests, ids hidden". Legacy
+        # `elicitation/create` has `message`, `requestedSchema` and `mode`, and the shims of both SDKs drop the key
+        # before they write it. Keeping ids or state cannot help: there is nothing to be kept. The same tool asked under
+        # the gateway's own key is played by the scenarios that take any key, which all pass.
         ("sep-2322-elicitation-incomplete", "sep-2322-elicitation-complete"),
     ),
     Excuse(
         _LEGACY_SERVERS,
         MODERN,
         "input-required-result-ignore-extra-params",
-        "The suite sends its answers before it was asked, under a key that it knows. A legacy server has no place for "
-        "answers to questions that it has not asked; the TypeScript SDK reads them all the same.",
-        # Of mcp-wire §4.3 as well: what the client sends reaches the server byte for byte, which asks all the same, as
-        # Python servers do. Which of several early answers belongs to its question only a key could tell.
+        "The suite sends three answers before it was asked, under keys that it knows. A legacy server that asks all the "
+        "same asks without a key, so only the shape of an answer could tell which it is for, and a yes to one question "
+        "would do for any other that is put in the same form. The gateway takes no consent for what was not yet asked: "
+        "it asks, as the specification has it where answers are missing. What the client sent reaches the server byte for "
+        "byte; the TypeScript SDK, which reads answers in legacy requests too, needs no question then.",
+        # Of mcp-wire §4.3 as well; §1.7: "If answers are missing, ask again rather than fail; ignore surplus keys."
         ("sep-2322-ignore-unexpected-params",),
         ("python",),
     ),

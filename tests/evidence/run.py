@@ -37,7 +37,9 @@ def write(folder, found):
     data = b""
     for seq, (record, payload) in enumerate(found):
         lengths = struct.pack("<II", len(record), len(payload))
-        data += lengths + hashlib.sha256(struct.pack("<Q", seq) + lengths + record + payload).digest()[:8] + record + payload
+        leaf = hashlib.sha256(b"\0" + record).digest()
+        check = hashlib.sha256(struct.pack("<Q", seq) + lengths + leaf + payload).digest()[:8]
+        data += lengths + check + record + payload
     (folder / f"{0:020}.log").write_bytes(data)
 
 

@@ -7,43 +7,15 @@ The provider is `oidc-provider` with two users. Both servers take its tokens for
 Browsers log in at the provider by themselves. Exit codes are those of `run.py`.
 """
 
-import argparse
 import json
-import socket
 import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "peers"))
+from ground import EVERYTHING, HERE, play, post, run_client  # first: it says where `stage` is
 
-from run import EVERYTHING, Tally, post, run_client
-from stage import NODE, Stage, StageError, install_peers
+from stage import NODE, free_port
 
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Servers are called for the users of a real OpenID provider.")
-    parser.add_argument("--bin", type=Path, default=Path("target/release/portcullis"), help="the gateway")
-    options = parser.parse_args()
-    if not options.bin.is_file():
-        parser.error(f"there is no gateway at {options.bin}; build it or name it with --bin")
-    tally = Tally()
-    try:
-        install_peers()
-        with Stage() as stage:
-            try:
-                walk(stage, options.bin, tally)
-            finally:
-                if tally.failed:
-                    print(f"\nLast lines of the gateway:\n{stage.log_of('gateway')[-3000:]}\n")
-            print(f"{tally.passed} passed, {tally.failed} failed ({stage.seconds():.1f} s)")
-    except (StageError, subprocess.CalledProcessError) as error:
-        print(error, file=sys.stderr)
-        sys.exit(3)
-    sys.exit(1 if tally.failed else 0)
 
 
 def walk(stage, binary, tally):
@@ -135,11 +107,5 @@ def register(issuer, redirect_uris, grant_types):
     return {"client_id": told["client_id"], "client_secret": told["client_secret"]}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 if __name__ == "__main__":
-    main()
+    play("Servers are called for the users of a real OpenID provider.", [walk], ["gateway"])

@@ -6,14 +6,13 @@ that a policy gives their groups.
 """
 
 import json
-import socket
 import subprocess
 from pathlib import Path
 
-from stage import NODE, PEERS, PYTHON
+from ground import EVERYTHING, HELLO, HERE, post, run_client  # first: it says where `stage` is
 
-HERE = Path(__file__).resolve().parent
-EVERYTHING = PEERS / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
+from stage import NODE, PYTHON, free_port
+
 SCOPE = "mcp"
 POLICY = """
 permit (principal in Group::"engineering", action, resource);
@@ -29,7 +28,7 @@ LOGINS = (
 )
 
 
-def walk(stage, binary, tally, run_client):
+def walk(stage, binary, tally):
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     callback = f"{base}/as/callback"
@@ -82,6 +81,18 @@ def walk(stage, binary, tally, run_client):
     said = stage.log_of("facade")
     tally.check("no token is in the log of the facade", not any(token and token in said for token in tokens.values()))
     examine(stage, binary, tally, f"{base}/mcp", {}, token=tokens["ada"])
+    log_out(tally, provider, f"{base}/mcp", tokens)
+
+
+def log_out(tally, provider, url, tokens):
+    """The provider's own word that somebody has logged out there ends what they have here, and nothing of anybody else."""
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": HELLO}
+    before = {login: post(url, token, hello)[0] for login, token in tokens.items()}
+    ended = post(f"{provider}/end/ada", None, {})[0]
+    after = {login: post(url, token, hello)[0] for login, token in tokens.items()}
+    tally.check("the gateway takes the provider's word that ada has logged out", ended == 204, ended)
+    known = before == {"ada": 200, "bob": 200} and after == {"ada": 401, "bob": 200}
+    tally.check("which ends ada's token and leaves bob's", known, (before, after))
 
 
 def examine(stage, binary, tally, url, doubtful, token=None):
@@ -115,9 +126,3 @@ def start_documents(stage):
 
 def openssl(*arguments):
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -1,6 +1,7 @@
 /**
  * A real OpenID provider: users `ada` and `bob` in different groups, dynamic registration, resource indicators, JWT access
- * tokens. `node provider.mjs [CALLBACK]` prints `listening URL`. With the callback of a gateway, that gateway is a client of it.
+ * tokens. `node provider.mjs [CALLBACK]` prints `listening URL`. With the callback of a gateway, that gateway is a client of it,
+ * and `POST /end/USER` tells it that a user has logged out.
  *
  * Whoever logs in is whom they say they are; this is for tests on loopback.
  */
@@ -21,6 +22,7 @@ const GATEWAY = {
   redirect_uris: [callback],
   grant_types: ['authorization_code'],
   response_types: ['code'],
+  backchannel_logout_uri: callback?.replace(/callback$/, 'backchannel-logout'),
 };
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const GROUPS = { ada: ['engineering', 'admins'], bob: ['sales'] };
@@ -38,6 +40,8 @@ server.listen(0, '127.0.0.1', () => {
     // By the book, what a scope stands for is at the userinfo endpoint, not in the ID token.
     claims: { openid: ['sub'], profile: ['groups'], email: ['email'] },
     pkce: { required: () => true },
+    // The gateway is on loopback, where the provider would tell nobody anything.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (_context, id) => (id in GROUPS ? { accountId: id, claims: () => ({ sub: id, groups: GROUPS[id], email: `${id}@example.com` }) } : undefined),
     extraTokenClaims: ({ oidc }, token) => ({
       groups: GROUPS[token.accountId],
@@ -46,6 +50,7 @@ server.listen(0, '127.0.0.1', () => {
     features: {
       clientCredentials: { enabled: true },
       registration: { enabled: true },
+      backchannelLogout: { enabled: true },
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
@@ -68,9 +73,17 @@ server.listen(0, '127.0.0.1', () => {
     'resource',
     'scope',
   ]);
-  handle = provider.callback();
+  const answer = provider.callback();
+  handle = (request, response) => (request.url.startsWith('/end/') ? end(provider, request, response) : answer(request, response));
   console.log(`listening ${issuer}`);
 });
+
+/** Tells the gateway that a user has logged out, as the end of a session here does (OpenID Connect Back-Channel Logout). */
+async function end(provider, request, response) {
+  const client = await provider.Client.find(GATEWAY.client_id);
+  const failed = await client.backchannelLogout(request.url.slice('/end/'.length)).catch((error) => error);
+  response.writeHead(failed ? 502 : 204).end(failed?.message);
+}
 
 /** Token exchange (RFC 8693): a token of the provider's own for one of the same user, for another resource. */
 function exchange(provider, key, issuer) {

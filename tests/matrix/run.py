@@ -12,7 +12,6 @@ when all is as it should be, 1 when not, 2 for wrong usage, 3 when something can
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ for folder in ("peers", "sweep"):
 
 import packages
 import table
-from stage import NODE, PEERS, PYTHON, Stage, StageError, install_peers
+from stage import NODE, PEERS, PYTHON, Stage, StageError, free_port, install_peers
 
 CLIENT_SECONDS = 150
 OPERATIONS = ("list", "call", "progress", "elicitation", "sampling", "roots", "subscribe")
@@ -136,13 +135,6 @@ def start_servers(stage, names):
             port = int(child.found[1])
         urls[name] = f"http://127.0.0.1:{port}/mcp"
     return urls
-
-
-def free_port():
-    """Some servers cannot say which port they got, so one is found for them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def run_cells(options, directly, through):

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,13 @@ class StageError(Exception):
 def install_peers():
     """Installs the peers; a no-op when they are there already."""
     subprocess.run([PEERS / "install"], check=True, stdout=sys.stderr)
+
+
+def free_port():
+    """A port that nobody has, for what cannot say which one it got."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _die_with_parent():

@@ -5,6 +5,7 @@
 //! something else than the proof is found. What the file cannot prove is that nothing was left out between its events,
 //! unless they are all of a range; the report says which numbers it has.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -13,11 +14,13 @@ use portcullis_model::{Entry, Journal};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::handover::{self, Handover};
 use crate::log;
 use crate::merkle::{self, Hash, Missing};
 use crate::note::VerifierKey;
 use crate::record::Record;
 use crate::time::rfc3339;
+use crate::timestamp::{self, InvalidStamp};
 use crate::verify::{Demands, Kind, Report};
 
 const FORMAT: &str = "portcullis-audit-proof/1";
@@ -28,6 +31,12 @@ const END: &str = "-----END PORTCULLIS PROOF-----\n";
 struct Head {
     format: String,
     checkpoint: String,
+    /// A time stamp of the checkpoint, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
+    /// How the log came to the key that signed the checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    handovers: Vec<String>,
     /// Not to be trusted: whoever checks has them from elsewhere.
     keys: Vec<String>,
     events: usize,
@@ -60,18 +69,14 @@ pub enum Unproved {
     Altered(u64),
 }
 
-/// Packs events, in the order of their numbers. The newest checkpoint is taken.
+/// Packs events, in the order of their numbers. Of the checkpoints that are over all of them, the one is taken that most others hold:
+/// those with a time stamp before those without, then by how many signed, then the newest.
 ///
 /// # Errors
 /// It cannot be proved.
 pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved> {
     let last = entries.iter().map(|entry| entry.seq).max().ok_or(Unproved::Nothing)?;
-    let note = journal.list(log::CHECKPOINT, "")?.pop().ok_or(Unproved::NoCheckpoint(last))?.1;
-    let note = String::from_utf8_lossy(&note).into_owned();
-    let checkpoint = Checkpoint::parse_unverified(&note).map_err(|_| Unproved::NoCheckpoint(last))?;
-    if checkpoint.size <= last {
-        return Err(Unproved::NoCheckpoint(last));
-    }
+    let (note, checkpoint, stamp) = best_checkpoint(journal, last)?.ok_or(Unproved::NoCheckpoint(last))?;
     let tree = log::tree(journal, true)?;
     let mut leaves = log::leaves(journal);
     let mut proved = Vec::with_capacity(entries.len());
@@ -89,7 +94,17 @@ pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved
     }
     let key = journal.get(log::STATE, crate::verify::KEY)?;
     let keys = key.and_then(|key| String::from_utf8(key).ok()).into_iter().collect();
-    let head = Head { format: FORMAT.to_owned(), checkpoint: note, keys, events: proved.len() };
+    let timestamp = stamp.map(|stamp| BASE64.encode(stamp));
+    let handovers = journal.list(handover::KIND, "")?.into_iter();
+    let handovers = handovers.map(|(_, note)| String::from_utf8_lossy(&note).into_owned()).collect();
+    let head = Head {
+        format: FORMAT.to_owned(),
+        checkpoint: note,
+        timestamp,
+        handovers,
+        keys,
+        events: proved.len(),
+    };
     let line = |value: serde_json::Result<String>| value.expect("texts and numbers are JSON");
     let mut file = describe(&checkpoint, &proved);
     file.push_str(BEGIN);
@@ -99,6 +114,27 @@ pub fn pack(journal: &dyn Journal, entries: &[Entry]) -> Result<String, Unproved
     }
     file.push_str(END);
     Ok(file)
+}
+
+/// A checkpoint with its note and, where it has one, its time stamp.
+type Anchored = (String, Checkpoint, Option<Vec<u8>>);
+
+/// The checkpoint after an event that is held best.
+fn best_checkpoint(journal: &dyn Journal, last: u64) -> Result<Option<Anchored>, portcullis_model::Unavailable> {
+    let mut stamps: BTreeMap<String, Vec<u8>> = journal.list(timestamp::KIND, "")?.into_iter().collect();
+    let mut best = None;
+    for (name, note) in journal.list(log::CHECKPOINT, "")? {
+        let note = String::from_utf8_lossy(&note).into_owned();
+        let Ok(checkpoint) = Checkpoint::parse_unverified(&note) else { continue };
+        if checkpoint.size <= last {
+            continue;
+        }
+        let held = (stamps.contains_key(&name), note.matches("\n— ").count());
+        if best.as_ref().is_none_or(|(before, _, _, _)| held >= *before) {
+            best = Some((held, name, note, checkpoint));
+        }
+    }
+    Ok(best.map(|(_, name, note, checkpoint)| (note, checkpoint, stamps.remove(&name))))
 }
 
 /// Whether a file is one of these.
@@ -142,6 +178,12 @@ fn check(file: &str, head: &Head, proved: &[Proved], demands: &Demands, report: 
         report.key_from_log = true;
         keys.extend(head.keys.iter().filter_map(|key| VerifierKey::parse(key).ok()));
     }
+    let handovers: Vec<_> = head.handovers.iter().filter_map(|note| Handover::open(note).ok()).collect();
+    for (key, _, _) in handover::follow(&keys, &handovers) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
     let opened = match Checkpoint::open(&head.checkpoint, &keys) {
         Ok(opened) => opened,
         Err(error) => return report.add(Kind::Checkpoint, None, format!("its checkpoint: {error}")),
@@ -176,6 +218,7 @@ fn check(file: &str, head: &Head, proved: &[Proved], demands: &Demands, report: 
     } else if !report.witnesses.is_empty() {
         report.witnessed = checkpoint.size;
     }
+    check_stamp(head, checkpoint, demands, report);
     for note in &demands.since {
         let kept = Checkpoint::verify(note, &keys);
         if kept.is_ok_and(|kept| kept.size == checkpoint.size && kept.root != checkpoint.root) {
@@ -186,6 +229,22 @@ fn check(file: &str, head: &Head, proved: &[Proved], demands: &Demands, report: 
             report.add(Kind::Fork, None, text);
         }
     }
+}
+
+fn check_stamp(head: &Head, checkpoint: &Checkpoint, demands: &Demands, report: &mut Report) {
+    if let Some(stamp) = &head.timestamp {
+        let token = BASE64.decode(stamp).unwrap_or_default();
+        match timestamp::verify(checkpoint, &token, demands.authorities.as_deref()) {
+            Ok(time) => report.stamped = Some((checkpoint.size, time)),
+            Err(InvalidStamp::Untrusted(_)) => {}
+            Err(error) => report.add(Kind::TimeStamp, None, format!("its time stamp: {error}")),
+        }
+    }
+    if demands.authorities.is_some() && report.stamped.is_none() {
+        let text = "its checkpoint has no time stamp by an authority that is trusted".to_owned();
+        report.add(Kind::Unstamped, None, text);
+    }
+    report.stamped_by_anybody = demands.authorities.is_none() && report.stamped.is_some();
 }
 
 fn check_event(event: &Proved, checkpoint: &Checkpoint) -> Result<(), String> {

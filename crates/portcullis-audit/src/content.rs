@@ -77,6 +77,22 @@ impl Keyring {
         format!("p-{}", hex(&keyed.sign().as_ref()[..16]))
     }
 
+    /// What somebody is called: a pseudonym is one already, `ISSUER#SUBJECT` becomes one; `None` for anything else.
+    #[must_use]
+    pub fn person(&self, text: &str) -> Option<String> {
+        match text.rsplit_once('#') {
+            Some((issuer, subject)) if !issuer.is_empty() && !subject.is_empty() => {
+                Some(self.pseudonym(issuer, subject))
+            }
+            Some(_) => None,
+            None => {
+                let digits = text.strip_prefix("p-")?;
+                let good = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                good.then(|| text.to_owned())
+            }
+        }
+    }
+
     /// The digest of a content.
     #[must_use]
     pub fn digest(&self, content: &[u8]) -> Content {

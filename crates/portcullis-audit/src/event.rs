@@ -9,12 +9,16 @@
 //! are keyed digests ([`Content`]). What a field cannot say has no place here: there is one free-form group, `detail`, for
 //! what changed, and it is for words of this program.
 
+mod canonical;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
+use canonical::{Canonical, Members};
 
 /// The version of the dictionary.
 pub const VERSION: u32 = 1;
@@ -89,6 +93,43 @@ impl Event {
     #[must_use]
     pub fn new(kind: Kind) -> Self {
         Self { kind, id: EventId::new(), time: Time::now(), v: VERSION, ..Self::default() }
+    }
+}
+
+impl Canonical for Event {
+    fn write(&self, into: &mut Vec<u8>) {
+        let mut members = Members::begin(into);
+        members.known("data", &self.data);
+        members.known("decision", &self.decision);
+        members.known("detail", &self.detail);
+        members.known("guard", &self.guard);
+        members.known("human", &self.human);
+        members.always("id", &self.id.0);
+        members.known("input", &self.input);
+        members.always("kind", self.kind.as_str());
+        members.known("node", &self.node);
+        members.known("output", &self.output);
+        members.known("parent", &self.parent.as_ref().map(|parent| &parent.0));
+        members.known("phase", &self.phase.map(Phase::as_str));
+        members.known("request", &self.request);
+        members.known("result", &self.result);
+        members.known("server", &self.server);
+        members.known("system", &self.system);
+        members.always("time", &self.time);
+        members.known("tool", &self.tool);
+        members.known("trace", &self.trace);
+        members.always("v", &self.v);
+        members.known("who", &self.who);
+        members.end();
+    }
+}
+
+impl Event {
+    /// The bytes that are hashed, without the event's place in its log.
+    pub(crate) fn to_canonical(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1024);
+        self.write(&mut bytes);
+        bytes
     }
 }
 
@@ -181,6 +222,15 @@ pub enum Phase {
     Outcome,
 }
 
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Outcome => "outcome",
+        }
+    }
+}
+
 /// A UUID of version 7 (RFC 9562, section 5.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -191,15 +241,40 @@ impl EventId {
     #[must_use]
     pub fn new() -> Self {
         let mut bytes = [0; 16];
-        // Without randomness from the system nothing else here works either; the time alone still orders.
-        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        random(&mut bytes[6..]);
         let millis = u64::try_from(since_epoch(SystemTime::now()).as_millis()).unwrap_or(0);
         bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         bytes[6] = 0x70 | bytes[6] & 0x0f;
         bytes[8] = 0x80 | bytes[8] & 0x3f;
         let hex = crate::hex(&bytes);
-        Self([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+        let mut text = String::with_capacity(36);
+        for (place, part) in
+            [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].into_iter().enumerate()
+        {
+            if place > 0 {
+                text.push('-');
+            }
+            text.push_str(part);
+        }
+        Self(text)
     }
+}
+
+/// Fills a few bytes from a supply of random ones: asking the system's generator costs more than the rest of an id.
+fn random(bytes: &mut [u8]) {
+    const SUPPLY: usize = 1024;
+    thread_local! {
+        static LEFT: RefCell<([u8; SUPPLY], usize)> = const { RefCell::new(([0; SUPPLY], 0)) };
+    }
+    LEFT.with_borrow_mut(|(supply, left)| {
+        if *left < bytes.len() {
+            // Without randomness from the system nothing else here works either; the time alone still orders.
+            let _ = aws_lc_rs::rand::fill(supply);
+            *left = SUPPLY;
+        }
+        *left -= bytes.len();
+        bytes.copy_from_slice(&supply[*left..*left + bytes.len()]);
+    });
 }
 
 /// When, in microseconds since 1970.
@@ -228,6 +303,28 @@ impl Time {
     }
 }
 
+impl Canonical for Time {
+    fn write(&self, into: &mut Vec<u8>) {
+        let mut members = Members::begin(into);
+        members.always("end_us", &self.end_us);
+        members.always("start_us", &self.start_us);
+        members.end();
+    }
+}
+
+impl Canonical for Content {
+    fn write(&self, into: &mut Vec<u8>) {
+        let mut members = Members::begin(into);
+        members.always("digest", &self.digest);
+        members.known("key", &self.key);
+        members.known("place", &self.place);
+        members.known("sealed", &self.sealed);
+        members.always("size", &self.size);
+        members.known("types", &self.types);
+        members.end();
+    }
+}
+
 fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -240,6 +337,18 @@ macro_rules! group {
         #[serde(default)]
         pub struct $name {
             $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $kind,)*
+        }
+
+        impl Canonical for $name {
+            fn is_absent(&self) -> bool {
+                $(Canonical::is_absent(&self.$field))&&*
+            }
+
+            fn write(&self, into: &mut Vec<u8>) {
+                let mut members = Members::begin(into);
+                $(members.known(stringify!($field), &self.$field);)*
+                members.end();
+            }
         }
     };
 }

@@ -17,15 +17,18 @@ mod checkpoint;
 mod content;
 mod event;
 pub mod export;
+pub mod handover;
 mod keys;
 mod log;
 pub mod merkle;
 mod note;
+pub mod pack;
 pub mod payloads;
 mod record;
 pub mod retention;
 mod segments;
 mod time;
+pub mod timestamp;
 pub mod verify;
 pub mod witness;
 pub mod worm;
@@ -45,10 +48,9 @@ pub use time::parse_time;
 /// Bytes in hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
+    let mut text = Vec::with_capacity(bytes.len() * 2);
     for byte in bytes {
-        text.push(DIGITS[usize::from(byte >> 4)].into());
-        text.push(DIGITS[usize::from(byte & 15)].into());
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-    text
+    String::from_utf8(text).expect("digits are ASCII")
 }

@@ -1,22 +1,23 @@
 //! A log that is being written.
 //!
 //! Whoever has an event calls [`Log::append`], which writes it as JSON, hands it to the one thread that writes, and
-//! returns at once with a [`Receipt`]; awaiting that is waiting for the disk. What waits for the thread is bounded by
-//! its bytes. [`Log::record`] does what the mode asks: in [`Mode::Strict`] it returns when the event is on the disk, or
+//! returns at once with a [`Receipt`]; awaiting that is waiting for the disk. [`Log::tell`] is the same for those who do not
+//! want to know. What waits for the thread is bounded by its bytes. [`Log::record`] does what the mode asks: in [`Mode::Strict`] it returns when the event is on the disk, or
 //! refuses; in [`Mode::Normal`] it waits for a place at the most, and what finds none in time is counted, told in the
 //! health, and recorded as a `loss` as soon as there is room: never silently lost.
 
+mod queue;
 mod recovery;
 mod writer;
 
 pub(crate) use recovery::{CHECKPOINT, STATE, leaves, name as checkpoint_name, tree};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use portcullis_model::{Journal, Marks, Unavailable};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 
 use crate::checkpoint::Checkpoint;
 use crate::content::Keyring;
@@ -26,6 +27,7 @@ use crate::merkle::{Missing, Tree};
 use crate::note::Signer;
 use crate::payloads::{self, Keep, Side};
 use crate::record;
+use queue::Queue;
 
 /// What one place in the queue stands for, in bytes.
 const PLACE: usize = 1024;
@@ -71,7 +73,7 @@ impl Default for Settings {
             mode: Mode::Normal,
             payloads: Keep::Digest,
             checkpoint_every: Duration::from_secs(10),
-            checkpoint_events: 10_000,
+            checkpoint_events: 100_000,
             queue_bytes: 64 << 20,
             patience: Duration::from_secs(5),
             linger: Duration::from_millis(20),
@@ -132,16 +134,44 @@ struct Item {
     body: Vec<u8>,
     payload: Option<Vec<u8>>,
     marks: Marks,
-    /// An intent opens with its own id; an outcome closes with its intent's.
-    opens: Option<String>,
-    closes: Option<String>,
-    since: Instant,
-    place: Option<OwnedSemaphorePermit>,
+    link: Option<Link>,
+    /// How many places in the queue it has.
+    places: u32,
     done: Option<oneshot::Sender<Result<u64, Refused>>>,
 }
 
-enum Job {
-    Event(Box<Item>),
+impl Item {
+    fn of(event: &Event, marked: bool) -> Self {
+        let link = match event.phase {
+            Some(Phase::Intent) => Some(Link::Opens(event.id.0.clone())),
+            Some(Phase::Outcome) => event.parent.as_ref().map(|intent| Link::Closes(intent.0.clone())),
+            None => None,
+        };
+        Self {
+            body: event.to_canonical(),
+            marks: if marked { record::marks(event) } else { Marks::default() },
+            payload: None,
+            places: 0,
+            done: None,
+            link,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.body.len() + self.payload.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// What an event is of two that belong together.
+enum Link {
+    /// An intent, by its own id.
+    Opens(String),
+    /// An outcome, by its intent's.
+    Closes(String),
+}
+
+/// What else the thread is asked for.
+enum Ask {
     Cosigned { size: u64, note: String },
     Checkpoint(oneshot::Sender<Result<Checkpoint, Refused>>),
     Truncate { before: u64, by: Box<Event>, done: oneshot::Sender<Result<(), Refused>> },
@@ -154,7 +184,8 @@ struct Shared {
     keyring: Keyring,
     keys: DataKeys,
     journal: Arc<dyn Journal>,
-    jobs: mpsc::Sender<Job>,
+    has_marks: bool,
+    queue: Arc<Queue>,
     places: Arc<Semaphore>,
     lost: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
@@ -162,6 +193,12 @@ struct Shared {
     checkpoints: watch::Receiver<Option<Arc<str>>>,
     tree: Arc<Mutex<Tree>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.queue.ask(Ask::Close);
+    }
 }
 
 /// A log that is being written. Clones are the same log.
@@ -211,7 +248,7 @@ impl Log {
         let recovered = recovery::recover(&*journal, &signer)?;
         journal.put(STATE, crate::verify::KEY, signer.log_key().to_string().as_bytes())?;
         let origin = signer.name().to_owned();
-        let (jobs, queue) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
         let start =
             Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
         let (health, watched) = watch::channel(start);
@@ -224,11 +261,12 @@ impl Log {
             health: watched,
             closing: Arc::default(),
             lost,
+            has_marks: journal.has_marks(),
             settings,
             origin,
             keyring,
             journal,
-            jobs,
+            queue: queue.clone(),
             checkpoints,
             tree,
         });
@@ -240,7 +278,7 @@ impl Log {
             thread.spawn(move || writer.run(&queue)).map_err(|error| Unavailable(error.to_string()))?;
         *log.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         for event in recovered.events {
-            log.append(event);
+            log.tell(event);
         }
         Ok(log)
     }
@@ -270,14 +308,30 @@ impl Log {
         payloads::attach(&shared.keys, &shared.keyring, shared.settings.payloads, event, side, content);
     }
 
-    /// Hands an event over and returns at once. In a `Drop` this is what can be called.
+    /// Hands an event over and returns at once.
     pub fn append(&self, event: Event) -> Receipt {
-        let (item, places) = self.item(event);
-        match self.0.places.clone().try_acquire_many_owned(places) {
-            Ok(place) => self.send(item, place),
+        let (done, receipt) = oneshot::channel();
+        let mut item = self.item(event);
+        item.done = Some(done);
+        Receipt(self.hand_over(item).map(|()| receipt))
+    }
+
+    /// The same for whoever does not want to know when it is on the disk. In a `Drop` this is what can be called.
+    pub fn tell(&self, event: Event) {
+        // What found no place is counted.
+        let _ = self.hand_over(self.item(event));
+    }
+
+    fn hand_over(&self, item: Item) -> Result<(), Refused> {
+        match self.0.places.try_acquire_many(item.places) {
+            Ok(place) => {
+                // Whoever writes it gives the places back.
+                place.forget();
+                self.0.queue.put(item)
+            }
             Err(_) => {
                 self.0.lost.fetch_add(1, Ordering::Relaxed);
-                Receipt(Err(Refused::Full))
+                Err(Refused::Full)
             }
         }
     }
@@ -291,21 +345,28 @@ impl Log {
     /// Dropping it before there was a place loses the event, which is counted like any that finds none.
     pub async fn record(&self, event: Event) -> Result<(), Refused> {
         let patience = self.0.settings.patience;
-        let (item, places) = self.item(event);
-        let mut waiting = Waiting(Some(&self.0.lost));
-        let place = tokio::time::timeout(patience, self.0.places.clone().acquire_many_owned(places)).await;
-        let strict = self.0.settings.mode == Mode::Strict;
-        let Ok(Ok(place)) = place else { return if strict { Err(Refused::Full) } else { Ok(()) } };
-        waiting.0 = None;
-        drop(waiting);
-        let receipt = self.send(item, place);
-        if strict {
-            tokio::time::timeout(patience, receipt.durable()).await.unwrap_or(Err(Refused::Late))?;
+        let mut item = self.item(event);
+        if self.0.places.try_acquire_many(item.places).map(SemaphorePermit::forget).is_err() {
+            let mut waiting = Waiting(Some(&self.0.lost));
+            let place = tokio::time::timeout(patience, self.0.places.acquire_many(item.places)).await;
+            let strict = self.0.settings.mode == Mode::Strict;
+            let Ok(Ok(place)) = place else { return if strict { Err(Refused::Full) } else { Ok(()) } };
+            waiting.0 = None;
+            place.forget();
         }
-        Ok(())
+        if self.0.settings.mode == Mode::Normal {
+            // A log that is closed has said what became of it.
+            let _ = self.0.queue.put(item);
+            return Ok(());
+        }
+        let (done, receipt) = oneshot::channel();
+        item.done = Some(done);
+        self.0.queue.put(item)?;
+        let durable = Receipt(Ok(receipt)).durable();
+        tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
     }
 
-    fn item(&self, mut event: Event) -> (Item, u32) {
+    fn item(&self, mut event: Event) -> Item {
         let settings = &self.0.settings;
         if event.node.name.is_empty() {
             event.node.name.clone_from(&settings.node);
@@ -314,36 +375,11 @@ impl Log {
             event.node.build.clone_from(&settings.build);
         }
         let payload = payloads::take(&mut event);
-        let body = record::body(&event);
-        let bytes = body.len() + payload.as_ref().map_or(0, Vec::len);
+        let mut item = Item { payload, ..Item::of(&event, self.0.has_marks) };
         // What is larger than the whole queue takes the whole queue.
         let most = (settings.queue_bytes / PLACE).max(1);
-        let places = u32::try_from((bytes / PLACE + 1).min(most)).unwrap_or(u32::MAX);
-        let item = Item {
-            opens: (event.phase == Some(Phase::Intent)).then(|| event.id.0.clone()),
-            closes: event
-                .parent
-                .as_ref()
-                .filter(|_| event.phase == Some(Phase::Outcome))
-                .map(|intent| intent.0.clone()),
-            marks: record::marks(&event),
-            since: Instant::now(),
-            place: None,
-            done: None,
-            payload,
-            body,
-        };
-        (item, places)
-    }
-
-    fn send(&self, mut item: Item, place: OwnedSemaphorePermit) -> Receipt {
-        let (done, receipt) = oneshot::channel();
-        item.place = Some(place);
-        item.done = Some(done);
-        match self.0.jobs.send(Job::Event(Box::new(item))) {
-            Ok(()) => Receipt(Ok(receipt)),
-            Err(_) => Receipt(Err(Refused::Closed)),
-        }
+        item.places = u32::try_from((item.bytes() / PLACE + 1).min(most)).unwrap_or(u32::MAX);
+        item
     }
 
     /// How the log is now.
@@ -370,7 +406,7 @@ impl Log {
     /// The journal fails, or the log is closed.
     pub async fn checkpoint(&self) -> Result<Checkpoint, Refused> {
         let (done, signed) = oneshot::channel();
-        self.0.jobs.send(Job::Checkpoint(done)).map_err(|_| Refused::Closed)?;
+        self.0.queue.ask(Ask::Checkpoint(done));
         signed.await.unwrap_or(Err(Refused::Closed))
     }
 
@@ -384,9 +420,26 @@ impl Log {
         tree.consistency(old, new, &mut recovery::leaves(&*self.0.journal))
     }
 
-    /// Keeps what witnesses signed under a checkpoint of this log: the note with all its lines.
+    /// Keeps what witnesses signed under a checkpoint of this log, beside what others signed under it.
     pub fn cosigned(&self, size: u64, note: String) {
-        let _ = self.0.jobs.send(Job::Cosigned { size, note });
+        self.0.queue.ask(Ask::Cosigned { size, note });
+    }
+
+    /// Keeps the time stamp of a checkpoint of this log beside it. Blocks for it.
+    ///
+    /// # Errors
+    /// The journal does not take it.
+    pub fn stamped(&self, size: u64, token: &[u8]) -> Result<(), Unavailable> {
+        self.0.journal.put(crate::timestamp::KIND, &checkpoint_name(size), token)
+    }
+
+    /// How many events the last time stamp is over; 0 where there is none.
+    ///
+    /// # Errors
+    /// The journal cannot be asked.
+    pub fn last_stamp(&self) -> Result<u64, Unavailable> {
+        let last = self.0.journal.list(crate::timestamp::KIND, "")?.pop();
+        Ok(last.and_then(|(name, _)| name.parse().ok()).unwrap_or(0))
     }
 
     /// Removes the events before a number, which is a multiple of 256, so that what is left can still be proved. `by` says who
@@ -396,8 +449,7 @@ impl Log {
     /// It was not done, or not wholly; it is completed at the next start if it was recorded.
     pub async fn truncate(&self, before: u64, by: Event) -> Result<(), Refused> {
         let (done, truncated) = oneshot::channel();
-        let job = Job::Truncate { before, by: Box::new(by), done };
-        self.0.jobs.send(job).map_err(|_| Refused::Closed)?;
+        self.0.queue.ask(Ask::Truncate { before, by: Box::new(by), done });
         truncated.await.unwrap_or(Err(Refused::Closed))
     }
 
@@ -410,7 +462,7 @@ impl Log {
     /// Writes what waits, signs a last checkpoint, and ends the thread. Blocks for it. What comes afterwards is refused.
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Relaxed);
-        let _ = self.0.jobs.send(Job::Close);
+        self.0.queue.ask(Ask::Close);
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();

@@ -7,9 +7,10 @@
 mod proof;
 mod tree;
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
+use tree::TILE_LEVEL;
 pub use tree::{Leaves, Missing, TILE, Tree};
 
 /// A SHA-256 hash.
@@ -21,7 +22,7 @@ pub fn leaf(record: &[u8]) -> Hash {
     let mut hash = Context::new(&SHA256);
     hash.update(&[0]);
     hash.update(record);
-    finish(hash)
+    written(&hash.finish())
 }
 
 /// The hash of a node.
@@ -30,20 +31,18 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [1; 65];
     bytes[1..33].copy_from_slice(left);
     bytes[33..].copy_from_slice(right);
-    let mut hash = Context::new(&SHA256);
-    hash.update(&bytes);
-    finish(hash)
+    written(&digest(&SHA256, &bytes))
 }
 
 /// The hash of the empty tree.
 #[must_use]
 pub fn empty() -> Hash {
-    finish(Context::new(&SHA256))
+    written(&digest(&SHA256, &[]))
 }
 
-fn finish(hash: Context) -> Hash {
+fn written(digest: &Digest) -> Hash {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(hash.finish().as_ref());
+    bytes.copy_from_slice(digest.as_ref());
     bytes
 }
 
@@ -61,22 +60,28 @@ impl Frontier {
         self.size
     }
 
-    /// Adds a leaf.
-    pub fn push(&mut self, leaf: Hash) {
-        self.push_subtree(leaf, 0);
+    /// Adds a leaf; the hash over the last [`TILE`] when it was their last.
+    pub fn push(&mut self, leaf: Hash) -> Option<Hash> {
+        self.push_subtree(leaf, 0)
     }
 
-    /// Adds the root of a full subtree of 2^level leaves, which has to begin at a multiple of that.
-    pub(crate) fn push_subtree(&mut self, root: Hash, level: u32) {
-        let mut root = root;
-        let mut carries = (self.size >> level).trailing_ones();
-        while carries > 0 {
+    /// Adds the root of a full subtree of 2^level leaves, which has to begin at a multiple of that; the hash over the last
+    /// [`TILE`] when they end with it.
+    pub(crate) fn push_subtree(&mut self, root: Hash, level: u32) -> Option<Hash> {
+        let (mut root, mut grown, mut tile) = (root, level, None);
+        loop {
+            if grown == TILE_LEVEL {
+                tile = Some(root);
+            }
+            if (self.size >> grown) & 1 == 0 {
+                break;
+            }
             let left = self.roots.pop().expect("a bit of the size that is set has a root");
-            root = node(&left, &root);
-            carries -= 1;
+            (root, grown) = (node(&left, &root), grown + 1);
         }
         self.roots.push(root);
         self.size += 1 << level;
+        tile
     }
 
     /// The root of the whole tree.

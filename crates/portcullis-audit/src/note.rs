@@ -12,6 +12,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 /// A note longer than this is none of ours.
 const LONGEST: usize = 256 * 1024;
 
+/// Nor is one with more signatures: each costs whoever checks it some time.
+const SIGNATURES: usize = 100;
+
 /// What a signature says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Algorithm {
@@ -262,6 +265,9 @@ impl<'a> Note<'a> {
         if lines.is_empty() || !lines.ends_with('\n') {
             return Err(malformed("its signatures do not end with a newline"));
         }
+        if lines.lines().count() > SIGNATURES {
+            return Err(malformed("it has too many signatures"));
+        }
         let signatures = lines.lines().map(|line| {
             let (name, signature) = line.strip_prefix("— ")?.split_once(' ')?;
             let signature = BASE64.decode(signature).ok()?;
@@ -288,6 +294,18 @@ impl<'a> Note<'a> {
         }
         Ok(checked)
     }
+}
+
+/// A note with the lines of another one, too, which is over the same text; `None` if it is over another.
+pub(crate) fn merged(note: &str, other: &str) -> Option<String> {
+    let (text, lines) = note.split_at_checked(note.rfind("\n\n")? + 2)?;
+    let others = other.strip_prefix(text)?;
+    let mut whole = note.to_owned();
+    for line in others.lines().filter(|line| lines.lines().all(|known| known != *line)) {
+        whole.push_str(line);
+        whole.push('\n');
+    }
+    Some(whole)
 }
 
 #[cfg(test)]

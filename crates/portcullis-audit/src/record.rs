@@ -37,20 +37,17 @@ pub struct Record {
 #[error("not a record: {0}")]
 pub struct InvalidRecord(String);
 
-/// The bytes of an event without its place.
-pub(crate) fn body(event: &Event) -> Vec<u8> {
-    serde_json::to_vec(event).expect("an event has no map but with texts for keys")
-}
-
 /// The bytes of a record. `log` is written as JSON already.
 pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(body.len() + log.len() + 128);
     record.extend_from_slice(b"{\"chain\":{\"log\":");
     record.extend_from_slice(log.as_bytes());
     record.extend_from_slice(b",\"prev\":\"");
-    record.extend_from_slice(prev.map(|hash| hex(hash)).unwrap_or_default().as_bytes());
+    if let Some(prev) = prev {
+        record.extend_from_slice(hex(prev).as_bytes());
+    }
     record.extend_from_slice(b"\",\"seq\":");
-    record.extend_from_slice(seq.to_string().as_bytes());
+    record.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
     record.extend_from_slice(b"},");
     // The body's own brace is left out.
     record.extend_from_slice(&body[1..]);

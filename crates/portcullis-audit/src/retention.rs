@@ -187,11 +187,16 @@ pub fn due(journal: &dyn Journal, policy: &Policy, now: SystemTime) -> Result<u6
     Ok(next / TILE * TILE)
 }
 
-/// Removes what is due, and destroys the keys of payloads that are. Says how many events and keys those were.
+/// Removes what is due, and destroys the keys of payloads that are. Says how many events and keys those were. `by` says who wants it.
 ///
 /// # Errors
 /// Not all was done.
-pub async fn apply(log: &Log, policy: &Policy, now: SystemTime) -> Result<(u64, usize), Undone> {
+pub async fn apply(
+    log: &Log,
+    policy: &Policy,
+    now: SystemTime,
+    mut by: Event,
+) -> Result<(u64, usize), Undone> {
     let journal = log.journal();
     let (policy, read) = (policy.clone(), journal.clone());
     let found = tokio::task::spawn_blocking(move || {
@@ -206,7 +211,7 @@ pub async fn apply(log: &Log, policy: &Policy, now: SystemTime) -> Result<(u64, 
         journal.remove(keys::KIND, key)?;
     }
     if before > first || !expired.is_empty() {
-        let mut by = Event::new(Kind::Truncation);
+        by.kind = Kind::Truncation;
         by.detail.insert("expired_keys".to_owned(), expired.len().to_string());
         if before > first {
             log.truncate(before, by).await?;

@@ -224,6 +224,10 @@ fn keep_torn(folder: &Path, segment: &Path, end: u64, next: u64) -> Result<(), U
 }
 
 impl Journal for Segments {
+    fn has_marks(&self) -> bool {
+        false
+    }
+
     fn extent(&self) -> Result<Extent, Unavailable> {
         let mut state = self.state();
         if !state.writable {

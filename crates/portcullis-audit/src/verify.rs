@@ -12,13 +12,16 @@ mod report;
 mod walk;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use portcullis_model::{Journal, Unavailable};
 
 use crate::checkpoint::{Checkpoint, Opened};
+use crate::handover::{self, Reign};
 use crate::merkle::Hash;
 use crate::note::VerifierKey;
 use crate::retention;
+use crate::timestamp::{self, Authorities, InvalidStamp};
 pub use report::{Kind, Problem, Report};
 
 /// What a log has to show.
@@ -30,6 +33,8 @@ pub struct Demands {
     pub witnesses: usize,
     /// Checkpoints that were kept elsewhere: the log has to continue each of them.
     pub since: Vec<String>,
+    /// Authorities whose time stamps count: with them, one has to be there.
+    pub authorities: Option<Arc<Authorities>>,
 }
 
 /// Where the log's own key lies.
@@ -59,17 +64,89 @@ pub fn verify(journal: &dyn Journal, demands: &Demands) -> Result<Report, Unavai
             _ => report.add(Kind::Key, None, "the log names no key, and none was given".to_owned()),
         }
     }
+    let (handovers, bad) = handover::read(journal)?;
+    for text in bad {
+        report.add(Kind::Key, None, text);
+    }
+    let reigns = handover::follow(&keys, &handovers);
+    for handover in &handovers {
+        if !reigns.iter().any(|(key, _, end)| *key == handover.old && *end == handover.size) {
+            let text =
+                format!("a key was handed over at {} events that was no key of the log then", handover.size);
+            report.add(Kind::Key, Some((handover.size, handover.size)), text);
+        }
+    }
+    keys.retain(VerifierKey::is_witness);
+    keys.extend(reigns.iter().map(|(key, _, _)| key.clone()));
+    report.handovers = handovers.len() as u64;
     let held = checkpoints(journal, demands, &keys, &mut report)?;
+    out_of_reign(&held, &keys, &reigns, &mut report);
     let base = retention::base(journal)?.unwrap_or_default();
     let origin = keys.iter().find(|key| !key.is_witness()).map(|key| key.name().to_owned());
-    let mut walk = walk::Walk::new(origin.unwrap_or_default(), base, &mut report);
+    let origin = origin.unwrap_or_default();
+    let mut walk = walk::Walk::new(origin.clone(), base, &mut report);
     walk.sizes(held.keys().copied());
+    let stamps = stamps(journal)?;
+    walk.sizes(stamps.keys().copied());
     walk.journal(journal)?;
     let (end, roots) = walk.finish();
     judge(&held, end, &roots, &mut report);
     retention::check(journal, &keys, &mut report)?;
     witnessed(&held, &keys, &roots, demands, &mut report);
+    stamped(&origin, &stamps, &roots, demands, &mut report);
     Ok(report)
+}
+
+/// Checkpoints by a key that did not count then.
+fn out_of_reign(
+    held: &BTreeMap<u64, Vec<Held>>,
+    keys: &[VerifierKey],
+    reigns: &[Reign],
+    report: &mut Report,
+) {
+    for (size, held) in held.iter().flat_map(|(size, held)| held.iter().map(move |held| (*size, held))) {
+        let key = &keys[held.opened.log];
+        let counts = |(of, from, to): &Reign| of == key && size >= *from && size <= *to;
+        if !reigns.iter().any(counts) {
+            let text = format!("the checkpoint over {size} events is by a key that was not the log's then");
+            report.add(Kind::Checkpoint, Some((size.saturating_sub(1), size)), text);
+        }
+    }
+}
+
+/// The time stamps that lie beside the log, by the sizes that they are of.
+fn stamps(journal: &dyn Journal) -> Result<BTreeMap<u64, Vec<u8>>, Unavailable> {
+    let all = journal.list(timestamp::KIND, "")?.into_iter();
+    Ok(all.filter_map(|(name, token)| Some((name.parse().ok()?, token))).collect())
+}
+
+/// Up to where the log was stamped, and when. A stamp is of the tree as it is read, whatever lies beside it.
+fn stamped(
+    origin: &str,
+    stamps: &BTreeMap<u64, Vec<u8>>,
+    roots: &BTreeMap<u64, Hash>,
+    demands: &Demands,
+    report: &mut Report,
+) {
+    for (size, token) in stamps {
+        // Of events that are not there any more, nobody can say what was stamped.
+        let Some(root) = roots.get(size) else { continue };
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size: *size, root: *root };
+        match timestamp::verify(&checkpoint, token, demands.authorities.as_deref()) {
+            Ok(time) => report.stamped = Some((*size, time)),
+            // Another authority's is no harm; that none of those that are trusted stamped it is told below.
+            Err(InvalidStamp::Untrusted(_)) => {}
+            Err(error) => {
+                let text = format!("the time stamp over {size} events: {error}");
+                report.add(Kind::TimeStamp, Some((report.first, *size)), text);
+            }
+        }
+    }
+    if demands.authorities.is_some() && report.stamped.is_none() {
+        let text = "no checkpoint that fits has a time stamp by an authority that is trusted".to_owned();
+        report.add(Kind::Unstamped, Some((report.first, report.next)), text);
+    }
+    report.stamped_by_anybody = demands.authorities.is_none() && report.stamped.is_some();
 }
 
 /// All checkpoints by their sizes, those that nobody trusted signed left out and told of.

@@ -103,6 +103,46 @@ impl Request {
     }
 }
 
+/// What came of asking a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It signed: the checkpoint with its line.
+    Signed(String),
+    /// It saw another size last: ask again with a proof from there.
+    From(u64),
+    /// It saw more events than there are: the log was rolled back, or another one bears its name.
+    Ahead(u64),
+    /// It saw another history, or says so.
+    Forked,
+    /// Its answer is none of a witness, or is not by its key.
+    Nonsense(String),
+}
+
+/// Reads what a witness answered to a request for this checkpoint, sent as from `old`.
+#[must_use]
+pub fn answered(note: &str, old: u64, status: u16, answer: &[u8], witness: &VerifierKey) -> Answered {
+    let nonsense = |why: &str| Answered::Nonsense(why.to_owned());
+    let Ok(text) = std::str::from_utf8(answer) else { return nonsense("its answer is no text") };
+    let Ok(checkpoint) = Checkpoint::parse_unverified(note) else {
+        return nonsense("there is no checkpoint");
+    };
+    match status {
+        200 => match accept(note, text, std::slice::from_ref(witness)) {
+            Ok(signed) => Answered::Signed(signed),
+            Err(error) => Answered::Nonsense(error.to_string()),
+        },
+        409 => match text.trim_end_matches('\n').parse::<u64>() {
+            Ok(seen) if seen > checkpoint.size => Answered::Ahead(seen),
+            // It saw just that, and does not sign: its root is another.
+            Ok(seen) if seen == old => Answered::Forked,
+            Ok(seen) => Answered::From(seen),
+            Err(_) => nonsense("it answered 409 without a size"),
+        },
+        422 => Answered::Forked,
+        status => Answered::Nonsense(format!("it answered {status}")),
+    }
+}
+
 /// A witness: what it signs with, and whose logs it knows.
 #[derive(Debug)]
 pub struct Witness {
@@ -123,29 +163,47 @@ impl Witness {
         self.signer.witness_key()
     }
 
+    /// What has to be so whatever was signed before: the log is known, and it signed the checkpoint.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub fn check(&self, request: &Request) -> Result<(), Refusal> {
+        if !self.logs.iter().any(|key| key.name() == request.checkpoint.origin) {
+            return Err(Refusal::UnknownLog);
+        }
+        Checkpoint::verify(&request.note, &self.logs).map_err(Refusal::Unsigned)?;
+        if request.old > request.checkpoint.size {
+            return Err(Refusal::Malformed("the old size is larger than that of the checkpoint"));
+        }
+        Ok(())
+    }
+
     /// Signs a checkpoint at a time (seconds since 1970), if it continues the last one that was signed of its origin. The lines are
     /// the answer; the request's checkpoint becomes the last one.
     ///
     /// # Errors
     /// It does not.
     pub fn cosign(&self, request: &Request, last: Option<&Checkpoint>, now: u64) -> Result<String, Refusal> {
+        self.check(request)?;
         let new = &request.checkpoint;
-        if !self.logs.iter().any(|key| key.name() == new.origin) {
-            return Err(Refusal::UnknownLog);
-        }
-        Checkpoint::verify(&request.note, &self.logs).map_err(Refusal::Unsigned)?;
-        if request.old > new.size {
-            return Err(Refusal::Malformed("the old size is larger than that of the checkpoint"));
-        }
         let (size, root) = last.map_or((0, merkle::empty()), |last| (last.size, last.root));
-        // Of the same size with another root: a fork, which the specification answers like this, too.
-        if request.old != size || new.size == size && new.root != root {
+        // A fork is answered like this, too, says the specification.
+        if request.old != size || is_fork(request, last) {
             return Err(Refusal::Conflict(size));
         }
         verify_consistency((size, &root), (new.size, &new.root), &request.proof)
             .map_err(|_| Refusal::Inconsistent)?;
         Ok(self.signer.cosign(&new.text(), now))
     }
+}
+
+/// Whether a log has signed two histories of the same length: who asks `cosign` first knows that it was the log.
+#[must_use]
+pub fn is_fork(request: &Request, last: Option<&Checkpoint>) -> bool {
+    last.is_some_and(|last| {
+        let new = &request.checkpoint;
+        new.origin == last.origin && new.size == last.size && new.root != last.root
+    })
 }
 
 /// Adds what a witness answered to a checkpoint, if it is by one of these witnesses; what others signed is left out.

@@ -61,6 +61,24 @@ pub fn keep(folder: &Path, note: &str) -> Result<PathBuf, NotKept> {
     }
 }
 
+/// Whether a folder keeps what was written: a file is put there, and tried to be written anew and to be removed. On one that
+/// keeps it, it stays.
+///
+/// # Errors
+/// Nothing can be put there.
+pub fn is_written_once(folder: &Path) -> io::Result<bool> {
+    let path = folder.join("written-once");
+    if !path.exists() {
+        fs::write(
+            &path,
+            "Whether this file can be written anew or removed says what checkpoints beside it are worth.\n",
+        )?;
+    }
+    let anew = OpenOptions::new().write(true).open(&path).is_ok();
+    let removed = fs::remove_file(&path).is_ok();
+    Ok(!anew && !removed)
+}
+
 /// The checkpoints of a folder, or of a file.
 ///
 /// # Errors

@@ -13,12 +13,14 @@ mod machine;
 mod matrix;
 mod memory;
 mod nginx;
+mod path;
 mod proc;
 mod report;
 mod sample;
 mod scale;
 mod service;
 mod targets;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,15 +29,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use self::elicitation::Elicitations;
-use self::evidence::Evidence;
 use self::gateway::Gateway;
-use self::layers::Layers;
 use self::listing::Lists;
 use self::machine::Machine;
 use self::matrix::{Matrix, Target, Way};
 use self::memory::Memory;
 use self::scale::Scale;
 use self::service::Service;
+use self::turns::Turns;
 use crate::client::Endpoint;
 use crate::wire::Era;
 
@@ -54,12 +55,36 @@ pub(crate) struct Options {
     /// Rounds over all cells; the medians count.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
+    /// Measure only these parts.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
+    only: Vec<Part>,
     /// Also write the report to this Markdown file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Exit with 1 when a target is missed or was not measured.
     #[arg(long)]
     strict: bool,
+}
+
+/// A part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Directly, nginx and the gateway; both eras, open and closed loop.
+    Matrix,
+    /// Calls that ask.
+    Elicitation,
+    /// Identity and policy.
+    Layers,
+    /// The guard.
+    Guard,
+    /// Evidence.
+    Evidence,
+    /// Everything, step by step.
+    Path,
+    /// Resident memory.
+    Memory,
+    /// Aggregate lists.
+    Lists,
 }
 
 /// Measures, prints, writes; `false` when the run counts as failed.
@@ -72,18 +97,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     let machine = Machine::read(options.nginx.as_deref(), options.gateway.as_deref());
 
     let upstream = start_upstream(&[])?;
-    let matrix = measure_matrix(options, &scale, scratch.path(), &upstream.endpoint)?;
-    let mut found = Found { matrix, ..Found::default() };
-    if let Some(program) = &options.gateway {
-        let asking = start_upstream(&["--asks"])?;
-        found.elicitations = elicitation::measure(program, scratch.path(), &asking, &scale)?;
-        found.layers = layers::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
-        found.guard = layers::measure_guard(program, scratch.path(), &upstream.endpoint, &scale)?;
-        found.evidence = evidence::measure(program, scratch.path(), &upstream.endpoint, &scale)?;
-        found.memory = Some(memory::measure(program, scratch.path(), &upstream.endpoint, &scale)?);
-        let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
-        found.lists = listing::measure(program, scratch.path(), &many.endpoint, &scale)?;
-    }
+    let found = measure(options, &scale, scratch.path(), &upstream.endpoint)?;
 
     let verdicts = targets::judge(&found, &scale);
     let report = report::render(&machine, &scale, &found, &verdicts);
@@ -91,16 +105,51 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
     if let Some(file) = &options.out {
         std::fs::write(file, &report).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let (matrix, elicitations) = (found.matrix.wrong(), found.elicitations.wrong());
-    let layers = [&found.layers.wrong, &found.guard.wrong, &found.evidence.wrong];
-    let [layers, guard, evidence] =
-        layers.map(|wrong| wrong.as_ref().map(|(count, first)| (*count, first.as_str())));
-    let wrong = [matrix, elicitations, layers, guard, evidence];
-    for (count, first) in wrong.iter().flatten() {
+    let layers = [&found.layers, &found.guard, &found.evidence, &found.path]
+        .map(|turns| turns.wrong.as_ref().map(|(count, first)| (*count, first.as_str())));
+    let wrong = [found.matrix.wrong(), found.elicitations.wrong()].into_iter().chain(layers).flatten();
+    let mut right = true;
+    for (count, first) in wrong {
         eprintln!("portcullis-bench: {count} wrong answers, first: {first}");
+        right = false;
     }
-    let held = targets::held(&verdicts, options.quick, options.strict);
-    Ok(wrong == [None; 5] && held)
+    Ok(right && targets::held(&verdicts, options.quick, options.strict))
+}
+
+/// Measures what is asked for.
+fn measure(options: &Options, scale: &Scale, scratch: &Path, upstream: &Endpoint) -> anyhow::Result<Found> {
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    let nginx =
+        options.nginx.as_deref().map(|program| nginx::start(program, scratch, upstream)).transpose()?;
+    let mut found = Found::default();
+    if wanted(Part::Matrix) {
+        found.matrix = measure_matrix(options, scale, scratch, upstream, nginx.as_ref())?;
+    }
+    let Some(program) = &options.gateway else { return Ok(found) };
+    if wanted(Part::Elicitation) {
+        let asking = start_upstream(&["--asks"])?;
+        found.elicitations = elicitation::measure(program, scratch, &asking, scale)?;
+    }
+    if wanted(Part::Layers) {
+        found.layers = layers::measure(program, scratch, upstream, scale)?;
+    }
+    if wanted(Part::Guard) {
+        found.guard = layers::measure_guard(program, scratch, upstream, scale)?;
+    }
+    if wanted(Part::Evidence) {
+        found.evidence = evidence::measure(program, scratch, upstream, scale)?;
+    }
+    if let Some(nginx) = nginx.as_ref().filter(|_| wanted(Part::Path)) {
+        found.path = path::measure(program, scratch, upstream, nginx, scale)?;
+    }
+    if wanted(Part::Memory) {
+        found.memory = Some(memory::measure(program, scratch, upstream, scale)?);
+    }
+    if wanted(Part::Lists) {
+        let many = start_upstream(&["--serve-many", &listing::SERVERS.to_string()])?;
+        found.lists = listing::measure(program, scratch, &many.endpoint, scale)?;
+    }
+    Ok(found)
 }
 
 /// All that a run found.
@@ -108,30 +157,30 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<bool> {
 struct Found {
     matrix: Matrix,
     elicitations: Elicitations,
-    layers: Layers,
-    guard: Layers,
-    evidence: Evidence,
+    layers: Turns,
+    guard: Turns,
+    evidence: Turns,
+    path: Turns,
     /// `None` without a gateway.
     memory: Option<Memory>,
     lists: Vec<Lists>,
 }
 
-/// Starts nginx and the gateway beside the upstream and takes them through the matrix.
+/// Starts the gateway beside the upstream and nginx and takes them through the matrix.
 fn measure_matrix(
     options: &Options,
     scale: &Scale,
     scratch: &Path,
     upstream: &Endpoint,
+    nginx: Option<&Service>,
 ) -> anyhow::Result<Matrix> {
-    let nginx =
-        options.nginx.as_deref().map(|program| nginx::start(program, scratch, upstream)).transpose()?;
     let gateway = options
         .gateway
         .as_deref()
         .map(|program| Gateway::start(program, scratch, &gateway::either_era(upstream)))
         .transpose()?;
     let mut targets = vec![Target::new(Way::Direct, upstream, upstream, None)];
-    if let Some(nginx) = &nginx {
+    if let Some(nginx) = nginx {
         targets.push(Target::new(Way::Nginx, &nginx.endpoint, &nginx.endpoint, Some(nginx.pid())));
     }
     if let Some(gateway) = &gateway {

@@ -26,6 +26,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 use self::body::Body;
+pub(crate) use self::catalogue::CHANGES;
 use self::catalogue::Catalogue;
 use self::rpc::{Headers, Reply, Server};
 use crate::wire::SESSION_HEADER;

@@ -1,5 +1,6 @@
 //! What is kept as evidence, checked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,8 +27,70 @@ pub struct Audit {
     pub checkpoint_interval: Duration,
     /// A second folder for checkpoints.
     pub checkpoints: Option<PathBuf>,
+    /// Who is asked to sign checkpoints as well.
+    pub witnesses: Vec<AskedWitness>,
+    /// Who stamps checkpoints with the time.
+    pub timestamps: Option<TimeStamps>,
     /// Who may read the log over HTTP; `None` leaves it to policies.
     pub allow: Option<Readers>,
+    /// Who may erase, hold and remove over HTTP; `None` leaves it to policies.
+    pub admins: Option<Readers>,
+    /// The AI systems whose events these are.
+    pub systems: BTreeMap<String, System>,
+}
+
+/// An AI system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    /// Its servers; any, if there are none.
+    pub servers: Vec<String>,
+    /// Its clients; any, if there are none.
+    pub clients: Vec<String>,
+    /// What it is meant for.
+    pub purpose: Option<String>,
+    /// Its class of risk.
+    pub risk: Option<String>,
+    /// The model behind it.
+    pub model: Option<String>,
+    /// Who deploys it.
+    pub deployer: Option<String>,
+    /// Categories of data.
+    pub data: Vec<String>,
+    /// The legal basis.
+    pub legal_basis: Option<String>,
+    /// How long its events are kept, in days; `None` for the same time as all others.
+    pub retention_days: Option<u32>,
+}
+
+/// A witness that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedWitness {
+    /// Where it is; `/add-checkpoint` is to be added.
+    pub url: String,
+    /// What checks its signatures.
+    pub key: String,
+    /// The authorities that its certificate may come from; `None` for the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// An authority that stamps checkpoints with the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeStamps {
+    /// Where it is asked.
+    pub url: String,
+    /// How often.
+    pub every: Duration,
+    /// The authorities that its server's certificate may come from; `None` for the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// Being a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// What it signs with.
+    pub key: Secret,
+    /// What checks the checkpoints of the logs.
+    pub logs: Vec<String>,
 }
 
 /// When events are durable.

@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod oversight;
 mod policy;
+mod sandbox;
 mod secret;
 mod server;
 mod store;
@@ -28,17 +29,18 @@ use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
 use crate::report::Report;
-use crate::{Discovery, Environment, Overrides, Settings, raw, units};
+use crate::{Discovery, Environment, Overrides, Settings, VaultSecret, raw, units};
 
-/// Checks the whole file. The set is that of the files it depends on.
+/// Checks the whole file. The sets are those of the files it depends on, and of what it wants of the Vault.
 pub(crate) fn check(
     file: &raw::File,
     source: &Source<'_>,
     overrides: &Overrides,
     report: &mut Report,
-) -> (Settings, BTreeSet<PathBuf>) {
+) -> (Settings, BTreeSet<PathBuf>, BTreeSet<VaultSecret>) {
     let mounts = file.secrets.vault.as_ref().map(vault::Mounts::of);
-    let mut check = Check { source, report, files: BTreeSet::new(), literals: Vec::new(), mounts };
+    let (files, wanted) = (BTreeSet::new(), BTreeSet::new());
+    let mut check = Check { source, report, files, literals: Vec::new(), mounts, wanted };
     let (listen, listen_from) = listener::listen(&mut check, file, overrides);
     let tls = listener::tls(&mut check, file.tls.as_ref());
     let anonymous = listener::anonymous(&mut check, file, listen, listen_from);
@@ -56,6 +58,7 @@ pub(crate) fn check(
         servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
+        witness: audit::witness(&mut check, file),
         discovery: discovery(&mut check, file),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),
@@ -71,7 +74,7 @@ pub(crate) fn check(
         workers: file.workers,
     };
     check.warn_of_literals();
-    (settings, check.files)
+    (settings, check.files, check.wanted)
 }
 
 /// The gateway's tools are called as if a server `hub` had them.
@@ -106,6 +109,8 @@ struct Check<'a> {
     literals: Vec<String>,
     /// What references to the Vault mean; `None` where there is none.
     mounts: Option<vault::Mounts>,
+    /// What the Vault keeps that has to be known before the settings count.
+    wanted: BTreeSet<VaultSecret>,
 }
 
 impl Check<'_> {

@@ -11,7 +11,8 @@ use crate::{
     Anonymous, Apps, Audit, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode, Discovery,
     Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
     Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
-    Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport, VaultAuth,
+    Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
+    VaultAuth,
 };
 
 /// The settings with every default filled in, keyed like the file; keys without a value are left out.
@@ -33,6 +34,9 @@ pub fn effective(settings: &Settings) -> Value {
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
         "audit": settings.audit.as_ref().map(audit),
+        "witness": settings.witness.as_ref().map(|witness| json!({
+            "key": secret(&witness.key), "logs": witness.logs,
+        })),
         "discovery": { "tools": match settings.discovery {
             Discovery::Off => "off",
             Discovery::Beside => "beside",
@@ -47,6 +51,7 @@ pub fn effective(settings: &Settings) -> Value {
         "approvals": {
             "tools": settings.approvals.tools,
             "by": if settings.approvals.by_operator { "operator" } else { "user" },
+            "needed": settings.approvals.needed,
             "lifetime": show_duration(settings.approvals.lifetime),
             "webhook": settings.approvals.webhook.as_ref().map(|webhook| json!({
                 "url": webhook.url,
@@ -171,7 +176,27 @@ fn audit(audit: &Audit) -> Value {
         "payloads": if audit.keeps_payloads { "encrypted" } else { "digest" },
         "checkpoint_interval": show_duration(audit.checkpoint_interval),
         "checkpoints": audit.checkpoints.as_ref().map(|path| path.display().to_string()),
+        "witnesses": audit.witnesses.iter().map(|witness| json!({
+            "url": witness.url, "key": witness.key, "ca": witness.ca.as_ref().map(|path| path.display().to_string()),
+        })).collect::<Vec<_>>(),
+        "timestamps": audit.timestamps.as_ref().map(|stamps| json!({
+            "url": stamps.url,
+            "every": show_duration(stamps.every),
+            "ca": stamps.ca.as_ref().map(|path| path.display().to_string()),
+        })),
         "allow": audit.allow.as_ref().map(readers),
+        "admins": audit.admins.as_ref().map(readers),
+        "systems": audit.systems.iter().map(|(name, system)| (name.clone(), json!({
+            "servers": system.servers,
+            "clients": system.clients,
+            "purpose": system.purpose,
+            "risk": system.risk,
+            "model": system.model,
+            "deployer": system.deployer,
+            "data": system.data,
+            "legal_basis": system.legal_basis,
+            "retention_days": system.retention_days,
+        }))).collect::<Map<_, _>>(),
     })
 }
 
@@ -328,6 +353,28 @@ fn stdio(stdio: &Stdio) -> Value {
         "idle_stop": stdio.idle_stop.map(show_duration),
         "max_instances": stdio.max_instances,
         "spare": stdio.spare,
+        "sandbox": stdio.sandbox.as_deref().map(sandbox),
+    })
+}
+
+fn sandbox(sandbox: &Sandbox) -> Value {
+    let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
+        paths.iter().map(|path| path.display().to_string()).collect()
+    };
+    json!({
+        "read": paths(&sandbox.read),
+        "write": paths(&sandbox.write),
+        "network": if sandbox.network == SandboxNetwork::Any { "any" } else { "none" },
+        "ports": match &sandbox.network {
+            SandboxNetwork::Ports(ports) => ports.as_slice(),
+            SandboxNetwork::None | SandboxNetwork::Any => &[],
+        },
+        "memory": sandbox.memory,
+        "processes": sandbox.processes,
+        "open_files": sandbox.open_files,
+        "file_size": sandbox.file_size,
+        "user": sandbox.user,
+        "missing": if sandbox.best_effort { "allow" } else { "refuse" },
     })
 }
 
@@ -424,6 +471,7 @@ fn limits(limits: &Limits) -> Value {
         "json_depth": limits.json_depth,
         "batch": limits.batch,
         "connections": limits.connections,
+        "connections_per_principal": limits.connections_per_principal,
         "concurrent_calls": limits.concurrent_calls,
         "concurrent_per_client": limits.concurrent_per_client,
         "replay_bytes": limits.replay_bytes,
@@ -439,6 +487,7 @@ fn limits(limits: &Limits) -> Value {
         "parked_per_client": limits.parked_per_client,
         "response_bytes": limits.response_bytes,
         "keep_alive_interval": show_duration(limits.keep_alive_interval),
+        "poll_after": limits.poll_after.map(show_duration),
         "drain": show_duration(limits.drain),
         "calls": (!limits.calls.is_empty()).then(|| limits.calls.iter().map(call_limit).collect::<Vec<_>>()),
     })

@@ -1,13 +1,21 @@
-//! The two inputs beside the file: environment variables and command line flags.
+//! The inputs beside the file: environment variables, what a Vault keeps, and command line flags.
 //!
 //! The environment is a trait so that a test states its own; only [`ProcessEnvironment`] reads the real one.
 
 use std::collections::BTreeMap;
 
+use crate::VaultSecret;
+
 /// Environment variables by name.
 pub trait Environment {
     /// The value of `name`, or `None` when it is unset or not valid UTF-8.
     fn var(&self, name: &str) -> Option<String>;
+
+    /// A secret that a Vault keeps, or `None` where it was not read: a configuration is good or not without it.
+    fn vault(&self, at: &VaultSecret) -> Option<String> {
+        let _ = at;
+        None
+    }
 }
 
 /// The environment of this process.

@@ -94,6 +94,8 @@ pub struct GuardScope {
     pub groups: Option<Vec<String>>,
     /// Callers by id.
     pub principals: Vec<String>,
+    /// Policies, one of which permits the call.
+    pub policies: Vec<String>,
     /// Servers.
     pub servers: Vec<String>,
     /// Tools, `SERVER/NAME` with `*`.
@@ -113,10 +115,27 @@ pub enum Effect {
     Restore(EntitySet),
 }
 
+impl GuardRule {
+    /// The policies that it names.
+    pub fn policies(&self) -> impl Iterator<Item = &str> {
+        let scopes = std::iter::once(&self.scope).chain(&self.unless);
+        scopes.flat_map(|scope| &scope.policies).map(String::as_str)
+    }
+
+    /// Whether it lets less pass.
+    pub fn restricts(&self) -> bool {
+        match &self.effect {
+            Effect::Entities(_, action) | Effect::Fields(_, _, action) => *action != Action::Allow,
+            Effect::Only(_) => true,
+            Effect::Restore(_) => false,
+        }
+    }
+}
+
 impl GuardScope {
     /// Whether somebody has to be known to tell whether it fits.
     pub fn is_about_callers(&self) -> bool {
-        self.groups.is_some() || !self.principals.is_empty()
+        self.groups.is_some() || !self.principals.is_empty() || !self.policies.is_empty()
     }
 
     /// Whether it fits what a message is for; `tool` is the server's own name, when it is one.

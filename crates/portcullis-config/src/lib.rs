@@ -31,13 +31,14 @@ mod raw;
 mod read;
 mod reference;
 mod report;
+mod sandbox;
 mod schema;
 mod secret;
 mod settings;
 mod slug;
 mod units;
 
-pub use audit::{Audit, AuditMode};
+pub use audit::{AskedWitness, Audit, AuditMode, System, TimeStamps, Witness};
 pub use calls::{CallLimit, Each, PerTime};
 pub use cases::{Case, Cases, Expected, Who, cases};
 pub use check::read_vault_key as vault_key;
@@ -52,6 +53,7 @@ pub use oversight::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, We
 pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
+pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::check::{self, Source};
 use crate::node::{self, Mark, Node, Value};
 use crate::report::Report;
-use crate::{Environment, Overrides, Problem, Problems, Settings, clients, conform, fill, raw, read, schema};
+use crate::{
+    Environment, Overrides, Problem, Problems, Settings, VaultSecret, clients, conform, fill, raw, read,
+    schema,
+};
 
 /// Largest configuration file, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -21,6 +24,9 @@ pub struct Loaded {
     /// watches to know when to load again. Sorted; [`parse`], [`import`] and [`defaults`] leave out the
     /// configuration itself.
     pub files: Vec<PathBuf>,
+    /// What a Vault keeps of it that has to be known before the settings count, whether it was read
+    /// ([`Environment::vault`]) or not. Secrets of servers' credentials are none of it: they are read when they are needed.
+    pub vault: Vec<VaultSecret>,
 }
 
 /// The format of a configuration text.
@@ -157,6 +163,7 @@ fn settle(
     };
     let base = folder_of(name);
     let source = Source { root: &root, base: &base, env };
-    let (settings, files) = check::check(&file, &source, overrides, &mut report);
-    Ok(Loaded { settings, warnings: report.finish()?, files: files.into_iter().collect() })
+    let (settings, files, vault) = check::check(&file, &source, overrides, &mut report);
+    let (files, vault) = (files.into_iter().collect(), vault.into_iter().collect());
+    Ok(Loaded { settings, warnings: report.finish()?, files, vault })
 }

@@ -70,6 +70,8 @@ pub struct Approvals {
     pub tools: Vec<String>,
     /// Only somebody else than the caller is asked.
     pub by_operator: bool,
+    /// How many have to say yes, each another.
+    pub needed: u8,
     /// How long a call waits for it, and can use it.
     pub lifetime: Duration,
     /// Who is told of what waits for an operator.

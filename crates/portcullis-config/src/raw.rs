@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod oversight;
 mod policy;
+mod sandbox;
 pub(crate) mod secrets;
 mod server;
 mod text;
@@ -22,7 +23,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use audit::{Audit, AuditMode, AuditPayloads};
+pub(crate) use audit::{AskedWitness, Audit, AuditMode, AuditPayloads, System, TimeStamps, Witness};
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{
@@ -33,6 +34,7 @@ pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
+pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
 
@@ -79,6 +81,8 @@ pub(crate) struct File {
     pub(crate) policy: Option<Policy>,
     /// What is kept as evidence.
     pub(crate) audit: Option<Audit>,
+    /// Whose evidence logs are witnessed here.
+    pub(crate) witness: Option<Witness>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.
@@ -154,6 +158,9 @@ pub(crate) enum Store {
         /// The file that holds its URL, in place of the variable.
         #[serde(default)]
         url_file: Option<String>,
+        /// Where the Vault of `secrets.vault` keeps its URL: `MOUNT/PATH#FIELD`.
+        #[serde(default)]
+        url_vault: Option<String>,
         /// PEM file with the authorities to trust instead of those of the system.
         #[serde(default)]
         ca: Option<String>,
@@ -201,6 +208,10 @@ pub(crate) struct Limits {
     /// Open client connections.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
     pub(crate) connections: Option<usize>,
+    /// The same for one principal. A connection is of whoever made the last request on it; callers without a credential are
+    /// not told apart.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
+    pub(crate) connections_per_principal: Option<usize>,
     /// Calls in flight in the whole process.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
     pub(crate) concurrent_calls: Option<usize>,
@@ -248,6 +259,11 @@ pub(crate) struct Limits {
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     #[schemars(extend("default" = "15s"))]
     pub(crate) keep_alive_interval: Option<Duration>,
+    /// For proxies that cut connections after a time: how long an event stream of a session of 2025-11-25 keeps its connection.
+    /// Then that is closed, and the client comes back for the rest (`Last-Event-ID`). Every answer to such a session is a stream
+    /// then, and can be read on after a break. When not given, a stream keeps its connection to the end. Older sessions
+    /// do not know this, and later clients have no streams that can be read on.
+    pub(crate) poll_after: Option<Duration>,
     /// Time given to calls in flight when the process is asked to stop. `0s` stops at once.
     #[schemars(extend("default" = "25s"))]
     pub(crate) drain: Option<Duration>,

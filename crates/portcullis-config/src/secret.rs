@@ -15,12 +15,12 @@ pub enum SecretSource {
     Env(Vec<String>),
     /// The file that holds it, with one trailing line break removed.
     File(PathBuf),
-    /// A Vault. It is read when it is needed, and its value here is empty.
+    /// A Vault. Its value here is empty where it was not read yet.
     Vault(VaultSecret),
 }
 
 /// A secret in a Vault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VaultSecret {
     /// Its path in the API.
     pub path: String,
@@ -57,6 +57,11 @@ impl Secret {
     /// The value itself: for the place that sends it, never for a log.
     pub fn expose(&self) -> &str {
         &self.value
+    }
+
+    /// Whether its value is known: of one that a Vault keeps it may not be.
+    pub fn is_read(&self) -> bool {
+        !self.value.is_empty() || !matches!(self.source, SecretSource::Vault(_))
     }
 
     /// Where it was read from.

@@ -16,7 +16,7 @@ use portcullis_model::ServerId;
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Secret,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -50,6 +50,8 @@ pub struct Settings {
     pub guard: Option<Guard>,
     /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
     pub audit: Option<Audit>,
+    /// Whose evidence logs are witnessed. A change needs a restart.
+    pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
     /// Whether the aggregate offers tools that find tools.
@@ -285,6 +287,8 @@ pub struct Stdio {
     pub max_instances: usize,
     /// One may be started before it is needed.
     pub spare: bool,
+    /// What it may reach of the machine; `None` is all that the gateway may itself.
+    pub sandbox: Option<Box<Sandbox>>,
 }
 
 /// What is spoken with a server behind a URL.
@@ -387,6 +391,8 @@ pub struct Limits {
     pub batch: usize,
     /// Open client connections.
     pub connections: usize,
+    /// The same for one principal.
+    pub connections_per_principal: usize,
     /// Calls in flight in the whole process.
     pub concurrent_calls: usize,
     /// Calls in flight for one client.
@@ -417,6 +423,9 @@ pub struct Limits {
     pub response_bytes: usize,
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
     pub keep_alive_interval: Duration,
+    /// A session of 2025-11-25 has the connection of a stream closed after so long, and comes back for the rest; `None` means
+    /// that a stream keeps its connection.
+    pub poll_after: Option<Duration>,
     /// Time given to calls in flight when the process is asked to stop.
     pub drain: Duration,
     /// Rates, places and budgets.
@@ -432,6 +441,7 @@ impl Default for Limits {
             json_depth: 64,
             batch: 50,
             connections: 10_000,
+            connections_per_principal: 1000,
             concurrent_calls: 1024,
             concurrent_per_client: 128,
             replay_bytes: 64 << 20,
@@ -447,6 +457,7 @@ impl Default for Limits {
             parked_per_client: 64,
             response_bytes: 64 << 20,
             keep_alive_interval: Duration::from_secs(15),
+            poll_after: None,
             drain: Duration::from_secs(25),
             calls: Vec::new(),
         }

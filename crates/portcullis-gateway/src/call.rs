@@ -28,6 +28,7 @@ use portcullis_telemetry::trace::TraceContext;
 
 pub(crate) use question::{OpenQuestions, Question};
 
+use crate::admit::Recognised;
 use crate::record::Entry;
 
 /// What the client connected to.
@@ -56,6 +57,8 @@ pub struct Caller {
     pub conversation: Arc<str>,
     /// How many calls this client has under way: per session, or per connection where there are none.
     pub under_way: Arc<AtomicUsize>,
+    /// Whom the policies take it for.
+    pub(crate) recognised: Arc<Recognised>,
 }
 
 /// Which worker thread serves the call: connections to servers are pooled per worker.
@@ -196,11 +199,11 @@ pub enum Event {
     /// A server with sessions asks the client something before it goes on (sampling, elicitation, roots). Whoever drops
     /// the question has cancelled it.
     Asked(Question),
-    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). Asking the exchange for
-    /// the next event fetches it at once; whoever can lets `retry` pass first.
+    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). The exchange fetches it
+    /// when the time has come.
     Paused {
-        /// What the server asked for.
-        retry: Option<Duration>,
+        /// So much later.
+        retry: Duration,
     },
     /// The end.
     Done(Outcome),

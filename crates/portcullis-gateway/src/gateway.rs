@@ -1,10 +1,14 @@
 //! The data plane as one object: what all calls share.
 
+mod kept;
+mod unfit;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use portcullis_audit::witness::Witness;
 use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
@@ -12,13 +16,12 @@ use portcullis_identity::{Facade, Identity};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
-use portcullis_policy::Problem;
 use portcullis_telemetry::metrics::Counter;
 use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, InForce, Quotas, Shares};
+use crate::admit::{Gate, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
 use crate::identity;
@@ -32,6 +35,9 @@ use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
+
+pub use kept::Kept;
+pub use unfit::UpdateError;
 
 /// How often idle sessions are looked for, at the least.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -65,10 +71,13 @@ pub struct Gateway {
     pub(crate) records: Arc<dyn Records>,
     /// What happens is kept there, where anything is.
     pub(crate) evidence: Option<Arc<Evidence>>,
+    pub(crate) witness: Option<Witness>,
     /// Who is let in.
     pub(crate) identity: Identity,
     /// Counts credentials that let somebody in.
     pub(crate) accepted: Counter,
+    /// What clients that browse are shown.
+    pub(crate) published: listen::Published,
     /// Logs people in, where the identity provider cannot do what MCP clients need.
     pub(crate) facade: ArcSwapOption<Facade>,
     pub(crate) tracer: CurrentTracer,
@@ -81,38 +90,6 @@ pub struct Gateway {
     /// The address that the listener got.
     pub(crate) address: OnceLock<std::net::SocketAddr>,
     info: Raw,
-}
-
-/// What a gateway keeps, and where.
-pub struct Kept {
-    /// What outlives a call.
-    pub records: Arc<dyn Records>,
-    /// What happens; `None` where nothing of it is kept.
-    pub evidence: Option<Arc<Evidence>>,
-}
-
-/// A configuration that cannot be put into service.
-#[derive(Debug, thiserror::Error)]
-pub enum UpdateError {
-    /// A server's certificates.
-    #[error("server `{0}`: {1}")]
-    Server(ServerId, TlsError),
-    /// The authorities that are to be trusted for an identity provider.
-    #[error("issuer `{0}`: {1}")]
-    Issuer(String, TlsError),
-    /// The gateway's own authorization server.
-    #[error("{0}")]
-    Facade(String),
-    /// A key of the gateway's.
-    #[error("{0}")]
-    Key(String),
-    /// Something is wrong with the policies.
-    #[error("{}", lines(.0))]
-    Policy(Vec<Problem>),
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// One server as the operator sees it.
@@ -142,18 +119,18 @@ impl Gateway {
         tracer: Tracer,
         kept: Kept,
     ) -> Result<Arc<Self>, UpdateError> {
-        let Kept { records, evidence } = kept;
+        let Kept { records, evidence, witness } = kept;
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
         let watch = Arc::new(identity::Counts::new(metrics.clone()));
         let identity = Identity::watched(control.clone(), watch);
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = unfit::policies(&settings)?;
         let gate = Arc::new(Gate::default());
         gate.put(policies);
         let office = Office::new(records.clone(), settings.vault_key, control.clone());
         let client_info = info.as_str().to_owned();
-        let oversight = Arc::new(Oversight::new(records.clone(), &settings));
+        let oversight = Arc::new(Oversight::new(records.clone(), &settings, evidence.clone()));
         let guard = Guard::new(&settings, &metrics);
         let env = Surroundings::new(
             control,
@@ -183,8 +160,10 @@ impl Gateway {
             tasks: Tasks::default(),
             records,
             evidence,
+            witness,
             accepted: identity::accepted(&metrics_of_callers),
             identity,
+            published: listen::Published::default(),
             facade: ArcSwapOption::empty(),
             tracer: CurrentTracer::new(tracer),
             under_way: Arc::default(),
@@ -194,6 +173,9 @@ impl Gateway {
             address: OnceLock::new(),
             info,
         });
+        let env = Arc::downgrade(&gateway.env);
+        // While there is none, there is no server that could say anything.
+        gateway.env.oversight.read_with(move || Some(Arc::clone(&env.upgrade()?.guard())));
         let weak = Arc::downgrade(&gateway);
         gateway.env.on_change(move |change| {
             if let Some(gateway) = weak.upgrade() {
@@ -229,7 +211,7 @@ impl Gateway {
             let outside = identity::outside(Some(ca));
             outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         }
-        InForce::load(settings).map_err(UpdateError::Policy)?;
+        unfit::policies(settings)?;
         Ok(())
     }
 
@@ -239,7 +221,7 @@ impl Gateway {
     /// # Errors
     /// As [`Gateway::new`]; the old configuration stays in force then.
     pub fn reload(self: &Arc<Self>, settings: Settings) -> Result<(), UpdateError> {
-        let policies = InForce::load(&settings).map_err(UpdateError::Policy)?;
+        let policies = unfit::policies(&settings)?;
         let old = self.settings.swap(Arc::new(settings));
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
         let other = self.settings.load().policy != old.policy;
@@ -341,7 +323,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
-        let anew = self.env.oversight.set(&settings);
+        let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
@@ -364,6 +346,9 @@ impl Gateway {
             for catalogue in self.servers.load().iter() {
                 self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
             }
+        }
+        for server in switched {
+            self.env.tell_of_lists(&server, Known::Seen);
         }
         self.subscribers.servers_changed(self, &update.changed);
         for server in update.changed {
@@ -510,6 +495,24 @@ impl Gateway {
                     tokio::time::sleep(SWEEP_RECORDS).await;
                 }
             }
+        }
+    }
+
+    /// Takes up logins that ended in other processes with the same store; runs for as long as the gateway serves.
+    pub async fn look_after_logins(self: Arc<Self>) {
+        let mut said = None;
+        while !self.draining.is_cancelled() {
+            if let Some(facade) = self.facade.load_full() {
+                let heard = facade.hear_of_ends().await.err();
+                if let Some(reason) = heard.filter(|_| heard != said) {
+                    tracing::warn!(
+                        reason,
+                        "cannot hear of logins that ended elsewhere; their tokens last until they expire"
+                    );
+                }
+                said = heard;
+            }
+            tokio::time::sleep(Facade::BETWEEN_LOOKS).await;
         }
     }
 

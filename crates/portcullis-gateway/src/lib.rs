@@ -38,7 +38,8 @@ mod upstream;
 
 pub use admit::{beside_policies, policies, policy_revision, policy_schema};
 pub use gateway::{Gateway, Kept, ServerReport, UpdateError};
-pub use identity::probe;
+pub use identity::{Vault, probe};
 pub use oversight::halts;
-pub use record::Evidence;
+pub use portcullis_identity::doctor::{Probe, Question};
+pub use record::{Anchors, Evidence, retention};
 pub use upstream::{ServerState, TlsError, client_tls};

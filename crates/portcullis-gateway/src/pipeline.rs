@@ -1,5 +1,6 @@
 //! The life of a call, on one screen.
 
+mod held;
 mod patience;
 
 use std::pin::pin;
@@ -18,14 +19,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
+use self::held::Holding;
 use self::patience::{Stop, Timing};
-use crate::admit::{Admitted, Pass, Places, admit};
+use crate::admit::{Admitted, Pass, Places, Ruled, admit};
 use crate::call::{Call, Endpoint, Event, Exchange, OpenQuestions, Outcome, Refusal};
 use crate::crossing::Crossing;
 use crate::discovery;
 use crate::gateway::Gateway;
 use crate::inspect::{Content, Inspection, Subject};
-use crate::oversight::{self, Leave};
+use crate::oversight::{self, Recalled};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
 use crate::route::{self, ListKind, Route, Variant, resolve};
@@ -105,9 +107,9 @@ pub(crate) fn refuse(gateway: &Gateway, call: &Call, refusal: Refusal) -> Exchan
     Exchange::done(outcome)
 }
 
-/// The same for one that the guard stops.
-fn stop(gateway: &Gateway, call: &Call, inspection: Inspection, refusal: Refusal) -> Exchange {
-    let outcome = Outcome::Refused(refusal);
+/// The same for one in which the guard has found something.
+fn stop(gateway: &Gateway, call: &Call, inspection: Inspection, outcome: impl Into<Outcome>) -> Exchange {
+    let outcome = outcome.into();
     let mut recorder = record_own(gateway, call);
     recorder.inspect(inspection, call);
     recorder.finish(&outcome);
@@ -167,14 +169,14 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
     if let Some(refusal) = barred(gateway, &permitted, &route) {
         return refuse(gateway, &permitted, refusal);
     }
+    let inspection = inspection(gateway, &permitted, &route, permitted.ruled());
     if gateway.env.oversight.asks() {
-        match Box::pin(oversight::leave(gateway, permitted.call(), &mut route)).await {
-            Leave::Given => {}
-            Leave::Refused(refusal) => return refuse(gateway, &permitted, refusal),
-            Leave::Asked(outcome) => {
-                record_own(gateway, &permitted).finish(&outcome);
-                return Exchange::done(outcome);
-            }
+        if let Some(exchange) = Box::pin(held::recall(gateway, permitted.call(), &route)).await {
+            return exchange;
+        }
+        if let Err(outcome) = Box::pin(held::leave(gateway, permitted.call(), &mut route, &inspection)).await
+        {
+            return stop(gateway, &permitted, inspection, outcome);
         }
     }
     if let Err(refusal) = reopen(gateway, permitted.call(), &mut route) {
@@ -195,11 +197,11 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         (limits.call_max, limits.ask_timeout)
     };
     let plan = tasks::plan(gateway, &call, &route);
-    let inspection = inspection(gateway, &call, &route);
     let content = match inspection.outgoing(plan.params.clone().or_else(|| route.params.take())) {
         Ok(content) => content,
         Err(refusal) => return stop(gateway, &call, inspection, refusal),
     };
+    let holding = Holding::of(gateway, &route, content.inspection());
     let (recorder, mut out) = open(gateway, &call, &route, &plan, content);
     let began = recorder.started().into();
     let timing = Timing::new(began, settings.call_timeout, longest, patience);
@@ -216,6 +218,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         open: None,
         rounds: rounds(gateway, &call, server.id(), patience),
         stop: Stop { call: call.clone(), server: server.clone(), tool: route.tool(&call).map(str::to_owned) },
+        holding,
         tasked: plan.task.is_some(),
         visits: shows_pages(&call),
         _places: places,
@@ -252,7 +255,7 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
         }
     };
     match sent {
-        Ok(sent) => way_back.carry(sent.unwrap_or_else(Exchange::done)),
+        Ok(sent) => way_back.carry(sent.unwrap_or_else(Exchange::done)).await,
         Err(_) => {
             let outcome = Outcome::Refused(timed_out(server.id(), timing.quiet));
             way_back.finish(&outcome);
@@ -262,14 +265,20 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
 }
 
 /// What is done to all that is said in a call.
-fn inspection(gateway: &Gateway, call: &Call, route: &Route) -> Inspection {
-    Inspection::new(&gateway.env.guard(), || Subject {
+fn inspection(gateway: &Gateway, call: &Call, route: &Route, ruled: Option<&Ruled>) -> Inspection {
+    let inspection = Inspection::new(&gateway.env.guard(), || Subject {
         caller: call.caller.clone(),
         server: route.catalogue.server.id().clone(),
         method: call.method.clone(),
         tool: route.subject.clone().filter(|_| call.method == Method::ToolsCall),
         output_schema: route.output_schema(),
-    })
+        holds: oversight::can_wait(&call.method),
+        ruled: ruled.cloned(),
+    });
+    if call.record.is_kept() && ruled.is_some() {
+        call.record.obliged(inspection.obligations());
+    }
+    inspection
 }
 
 /// A modern client that comes back brings the state that it was given, and the server gets its own.
@@ -469,6 +478,8 @@ struct WayBack {
     rounds: Option<Wrapping>,
     /// What ends it before its time.
     stop: Stop,
+    /// Where anything is decided about calls.
+    holding: Option<Holding>,
     /// A task was asked for.
     tasked: bool,
     /// The client can send its user to a page, and come back.
@@ -485,11 +496,11 @@ enum Held {
 }
 
 impl WayBack {
-    fn carry(mut self: Box<Self>, exchange: Exchange) -> Exchange {
+    async fn carry(mut self: Box<Self>, exchange: Exchange) -> Exchange {
         let streamed = exchange.is_streamed();
         match exchange.into_ready() {
             // What is there already needs no timer.
-            Ok(outcome) => Exchange::done(self.end(outcome)),
+            Ok(outcome) => Exchange::done(self.end(outcome).await),
             Err(exchange) => {
                 let events =
                     futures_util::stream::unfold((self, exchange), |(mut back, mut exchange)| async move {
@@ -505,12 +516,15 @@ impl WayBack {
         // The record is written with the outcome; nothing comes after it.
         self.recorder.as_ref()?;
         let outcome = match self.in_time(exchange).await {
-            Ok(Some(Event::Done(outcome))) => return Some(Event::Done(self.end(outcome))),
+            Ok(Some(Event::Done(outcome))) => return Some(Event::Done(self.end(outcome).await)),
             Ok(Some(Event::Asked(mut question))) => {
                 self.open.get_or_insert_default().count(&mut question);
                 return Some(Event::Asked(self.crossing.question(question)));
             }
-            Ok(Some(event)) => return Some(event),
+            Ok(Some(event)) => {
+                self.timing.heard(&event);
+                return Some(event);
+            }
             Ok(None) => Refusal::new(ErrorKind::UpstreamClosed, "the server broke off its answer").into(),
             Err(_) => Refusal::new(ErrorKind::UpstreamTimeout, "the server gave no answer in time").into(),
         };
@@ -519,9 +533,23 @@ impl WayBack {
     }
 
     /// The server's outcome as the client's, on the record.
-    fn end(&mut self, outcome: Outcome) -> Outcome {
-        let outcome = self.translate(tasks::recognise(self.tasked, outcome));
-        self.stop.read(&outcome);
+    async fn end(&mut self, mut outcome: Outcome) -> Outcome {
+        if let Some(holding) = &self.holding {
+            match Box::pin(holding.hold(&self.stop)).await {
+                None => {}
+                Some(Recalled::Given(payload)) => outcome = Outcome::Complete(payload),
+                Some(Recalled::Instead(outcome)) => {
+                    self.finish(&outcome);
+                    return outcome;
+                }
+            }
+        }
+        let mut outcome = self.translate(tasks::recognise(self.tasked, outcome));
+        if let Some(holding) = &self.holding
+            && let Outcome::Complete(payload) = outcome
+        {
+            outcome = Outcome::Complete(Box::pin(holding.given(&self.stop, payload)).await);
+        }
         self.finish(&outcome);
         outcome
     }

@@ -40,6 +40,8 @@ pub(crate) enum Purpose {
     Task,
     /// Who sits at a browser.
     Browser,
+    /// Which conversation a request belongs to.
+    Conversation,
 }
 
 /// A handle that does not open.
@@ -219,6 +221,7 @@ fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
         Purpose::RequestState => "request-state",
         Purpose::Task => "task",
         Purpose::Browser => "browser",
+        Purpose::Conversation => "conversation",
     };
     format!("{purpose}\0{principal}").into_bytes()
 }

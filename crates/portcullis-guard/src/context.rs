@@ -5,7 +5,8 @@
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::text::class::{self, CLASS, DIGIT, LOWER, UPPER, WIDE};
+use crate::text::class::{CLASS, DIGIT, LOWER, UPPER, WIDE};
+use crate::text::filter::Filter;
 
 /// Topics, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -182,7 +183,11 @@ const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian au
     rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral";
 
 /// What words stand for.
-pub(crate) struct Words(HashMap<String, Topics>);
+pub(crate) struct Words {
+    words: HashMap<String, Topics>,
+    /// Those of them that are ASCII.
+    ascii: Filter,
+}
 
 /// How far words count, in bytes.
 const BEFORE: usize = 64;
@@ -216,7 +221,9 @@ impl Words {
         for (country, list) in NATIONAL {
             add(list, Topics::country(country));
         }
-        Self(words)
+        let mut ascii = Filter::new();
+        words.keys().filter(|word| word.is_ascii()).for_each(|word| ascii.add(word));
+        Self { words, ascii }
     }
 
     /// What stands around the bytes from `start` to `end`.
@@ -256,17 +263,19 @@ impl Words {
                 continue;
             }
             let start = at;
+            let mut all = 0;
             // `v` and `VISA` are words, and so are `card` and `Number` in `cardNumber`.
             while at < bytes.len() && CLASS[bytes[at] as usize] & (LOWER | UPPER | WIDE | DIGIT) != 0 {
-                let turn = CLASS[bytes[at] as usize] & UPPER != 0
-                    && at > start
-                    && class::before(bytes, at).is_ascii_lowercase();
-                if turn {
+                let class = CLASS[bytes[at] as usize];
+                if class & UPPER != 0 && at > start && CLASS[bytes[at - 1] as usize] & LOWER != 0 {
                     break;
                 }
+                all |= class;
                 at += 1;
             }
-            told(self.word(&text[start..at]));
+            if all & WIDE != 0 || self.ascii.may_have(bytes, start, at - start) {
+                told(self.word(&text[start..at]));
+            }
         }
     }
 
@@ -284,7 +293,7 @@ impl Words {
     }
 
     fn get(&self, lower: &str) -> Topics {
-        self.0.get(lower).copied().unwrap_or(Topics::NONE)
+        self.words.get(lower).copied().unwrap_or(Topics::NONE)
     }
 }
 

@@ -5,10 +5,11 @@
 //! text that was handed in. Work is bounded by the length of the input, never by a clock.
 
 use crate::context::{Topics, Words};
+use crate::json::keys::Keys;
 use crate::recognise::assigned::{self, Announced};
 use crate::recognise::{Hit, Subject, hidden, person};
-use crate::sweep::{self, Sweep};
-use crate::text::{decode, fold};
+use crate::sweep::Sweep;
+use crate::text::{class, decode, fold};
 use crate::{Entity, EntitySet, Finding, KnownValues, Limit, Limits, Scan, Settings, SettingsError};
 
 /// How many layers of encoding are taken off.
@@ -17,6 +18,7 @@ const LAYERS: usize = 3;
 /// Finds and changes. Made once for a configuration and shared by all calls.
 pub struct Engine {
     pub(crate) words: Words,
+    pub(crate) keys: Keys,
     sweep: Sweep,
     entities: EntitySet,
     threshold: f32,
@@ -55,7 +57,8 @@ impl Engine {
         }
         Ok(Self {
             words: Words::new(),
-            sweep: Sweep::new(),
+            keys: Keys::new(),
+            sweep: Sweep::new(settings.entities),
             entities: settings.entities,
             threshold: settings.threshold,
             allow: settings.allow.iter().map(|value| value.to_lowercase()).collect(),
@@ -102,45 +105,47 @@ impl Engine {
     }
 
     fn layers(&self, text: &str, field: Field<'_>, layer: usize, work: &mut Work) -> Vec<Hit> {
-        let mut runs = Vec::new();
-        let (mut hits, classes) = self.sweep_one(text, field, &mut runs);
-        if sweep::may_hide(classes) {
+        let mut hits = Vec::new();
+        let folded = if class::next_odd(text.as_bytes(), 0).is_none() {
+            None
+        } else {
             if self.entities.contains(Entity::HiddenText) {
                 let mut subject = self.subject(text, field);
                 hidden::look(&mut subject);
-                hits.append(&mut subject.hits);
+                hits = subject.hits;
             }
-            if let Some((folded, offsets)) = fold::fold(text) {
-                runs.clear();
-                hits.retain(|hit| hit.entity == Entity::HiddenText);
-                let mut inner = Vec::new();
-                let (found, _) = self.sweep_one(&folded, field, &mut inner);
+            fold::fold(text)
+        };
+        let mut runs = Vec::new();
+        match folded {
+            Some((folded, offsets)) => {
+                let found = self.sweep_one(&folded, field, &mut runs);
                 hits.extend(found.into_iter().map(|hit| moved(hit, &offsets)));
-                self.encoded(&folded, field, layer, inner, work, |hit| hits.push(moved(hit, &offsets)));
-                return hits;
+                self.encoded(&folded, field, layer, runs, work, |hit| hits.push(moved(hit, &offsets)));
+            }
+            None => {
+                hits.append(&mut self.sweep_one(text, field, &mut runs));
+                self.encoded(text, field, layer, runs, work, |hit| hits.push(hit));
             }
         }
-        let mut more = Vec::new();
-        self.encoded(text, field, layer, runs, work, |hit| more.push(hit));
-        hits.append(&mut more);
         hits
     }
 
-    fn sweep_one(&self, text: &str, field: Field<'_>, runs: &mut Vec<(usize, usize)>) -> (Vec<Hit>, u8) {
+    fn sweep_one(&self, text: &str, field: Field<'_>, runs: &mut Vec<(usize, usize)>) -> Vec<Hit> {
         let mut subject = self.subject(text, field);
         if field.announced != Announced::Nothing {
             assigned::member(&mut subject, field.announced);
         }
-        if field.topics.any(Topics::NAME.or(Topics::ADDRESS)) {
+        if field.topics.any(Topics::NAME.or(Topics::ADDRESS)) && self.entities.meets(EntitySet::NAMES) {
             person::member(&mut subject, field.key);
         }
-        let classes = self.sweep.look(&mut subject, runs);
+        self.sweep.look(&mut subject, runs);
         if !self.known.is_empty() {
             self.known.find(text.as_bytes(), |start, end| {
                 subject.hits.push(Hit { entity: Entity::Secret, detail: "known", start, end, score: 1.0 });
             });
         }
-        (subject.hits, classes)
+        subject.hits
     }
 
     /// What shows when escapes and runs of `text` are decoded.
@@ -206,6 +211,9 @@ pub(crate) fn finding(hit: Hit, path: String) -> Finding {
 /// Of findings that overlap, the surer one; of two equally sure ones, the longer. What is hidden and what gives orders is
 /// beside what the text says, and overlaps nothing but its own kind.
 fn resolve(mut hits: Vec<Hit>) -> Vec<Hit> {
+    if hits.len() < 2 {
+        return hits;
+    }
     let plane = |hit: &Hit| match hit.entity {
         Entity::HiddenText => 2,
         Entity::Injection => 1,

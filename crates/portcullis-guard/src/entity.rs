@@ -122,6 +122,18 @@ impl EntitySet {
         .with(Entity::Person)
         .with(Entity::Address);
 
+    /// What is written in digits.
+    pub(crate) const NUMBERS: Self = Self::NONE
+        .with(Entity::Phone)
+        .with(Entity::CreditCard)
+        .with(Entity::IpAddress)
+        .with(Entity::NationalId)
+        .with(Entity::Passport)
+        .with(Entity::DateOfBirth);
+
+    /// What is told by a key or a word before it.
+    pub(crate) const NAMES: Self = Self::NONE.with(Entity::Person).with(Entity::Address);
+
     /// These and one more.
     #[must_use]
     pub const fn with(self, entity: Entity) -> Self {
@@ -137,6 +149,11 @@ impl EntitySet {
     /// Whether it is one of these.
     pub const fn contains(self, entity: Entity) -> bool {
         self.0 & 1 << entity as u32 != 0
+    }
+
+    /// Whether they have one in common.
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Those in the set.

@@ -4,7 +4,7 @@
 //! steps that lead to a value, so that a document is walked once for any number of paths.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +146,7 @@ impl fmt::Display for Path {
         let mut descended = false;
         for part in &self.0 {
             match part {
-                Part::Name(name) if name.contains(['.', '[', '\'']) => write!(f, "['{name}']")?,
+                Part::Name(name) if is_odd(name) => write!(f, "['{name}']")?,
                 Part::Name(name) if descended => write!(f, "{name}")?,
                 Part::Name(name) => write!(f, ".{name}")?,
                 Part::Index(index) => write!(f, "[{index}]")?,
@@ -161,14 +161,20 @@ impl fmt::Display for Path {
 
 /// Steps as a path, for people.
 pub(crate) fn written(steps: &[Step<'_>]) -> String {
-    Path(
-        steps
-            .iter()
-            .map(|step| match step {
-                Step::Name(name) => Part::Name(name.clone().into_owned()),
-                Step::Index(index) => Part::Index(*index),
-            })
-            .collect(),
-    )
-    .to_string()
+    let mut out = String::with_capacity(1 + steps.len() * 12);
+    out.push('$');
+    for step in steps {
+        // Writing to a string does not fail.
+        let _ = match step {
+            Step::Name(name) if is_odd(name) => write!(out, "['{name}']"),
+            Step::Name(name) => write!(out, ".{name}"),
+            Step::Index(index) => write!(out, "[{index}]"),
+        };
+    }
+    out
+}
+
+/// Whether a name has what the parts of a path are told by.
+fn is_odd(name: &str) -> bool {
+    name.contains(['.', '[', '\''])
 }

@@ -51,6 +51,13 @@ impl Plan {
         self
     }
 
+    /// Whether anything may be taken out of a document.
+    pub(crate) fn may_drop(&self) -> bool {
+        self.only.is_some()
+            || self.actions.contains(&Action::Drop)
+            || self.fields.iter().any(|rule| rule.action == Action::Drop)
+    }
+
     /// What happens to an entity where no field rule says otherwise.
     pub fn action(&self, entity: Entity) -> Action {
         self.actions[entity as usize]

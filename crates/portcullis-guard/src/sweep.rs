@@ -1,20 +1,23 @@
 //! The one pass over a text that proposes candidates.
 //!
-//! Words are runs of letters and digits; what kinds of characters a word has decides who looks at it. A word of letters
-//! only is looked up when its first characters are those of some word that matters, so that plain prose costs one table
-//! look-up for each byte and one for each word. Everything else begins at one of five signs.
+//! Words are runs of letters and digits. A block of bytes is looked at together: where its words begin, which have digits,
+//! which signs it has. A word of letters is passed over when it is none that matters; one with digits, a long one, one that
+//! base64 may begin with, and five signs get a closer look. So plain prose costs a few instructions for each word, whatever
+//! may be found.
 
 use foldhash::{HashMap, HashMapExt};
 
-use crate::Entity;
 use crate::context::Topics;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
 use crate::recognise::{
     Subject, assigned, curl, date, email, iban, lettered, mrz, national, network, number, person, secret,
 };
-use crate::text::class::{self, CLASS, CONTROL, DIGIT, LINK, LOWER, SIGN, UPPER, WIDE, WORD};
+use crate::text::block::{self, Block};
+use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
 use crate::text::decode;
+use crate::text::filter::{Filter, Heads};
+use crate::{Entity, EntitySet};
 
 /// What a word of letters begins.
 #[derive(Clone, Copy)]
@@ -29,21 +32,50 @@ enum Meaning {
     Curl,
 }
 
+impl Meaning {
+    /// What is found by it; `None` when it tells what else to pass over, too.
+    fn entity(self) -> Option<Entity> {
+        Some(match self {
+            Self::Order(_) => Entity::Injection,
+            Self::Title | Self::Name => Entity::Person,
+            Self::Street => Entity::Address,
+            Self::Month => Entity::DateOfBirth,
+            Self::Password | Self::Curl => Entity::Password,
+            Self::Begin => return None,
+        })
+    }
+}
+
+/// What a first look at letters says.
+enum Glance {
+    Nothing,
+    /// They are a word that may mean something.
+    Meaning,
+    /// They may be a part of something.
+    More,
+}
+
 /// All that candidates are compared with.
 pub(crate) struct Sweep {
-    meanings: HashMap<String, Meaning>,
+    meanings: HashMap<&'static str, Meaning>,
     formats: Formats,
     rules: Rules,
-    /// One bit for each pair of first characters of a word that matters.
-    heads: Box<[u64; 1024]>,
+    /// Words of letters that matter.
+    words: Filter,
+    /// What credentials begin with.
+    heads: Heads,
 }
 
 impl Sweep {
-    pub(crate) fn new() -> Self {
+    /// For what is wanted: other words mean nothing.
+    pub(crate) fn new(wanted: EntitySet) -> Self {
         let mut meanings = HashMap::new();
-        let mut add = |list: &str, meaning: Meaning| {
+        let mut add = |list: &'static str, meaning: Meaning| {
+            if meaning.entity().is_some_and(|entity| !wanted.contains(entity)) {
+                return;
+            }
             for word in list.split_ascii_whitespace() {
-                meanings.entry(word.to_owned()).or_insert(meaning);
+                meanings.entry(word).or_insert(meaning);
             }
         };
         for (anchor, list) in ANCHORS {
@@ -61,79 +93,109 @@ impl Sweep {
         add("password passwd pwd passwort kennwort passphrase", Meaning::Password);
         add("curl", Meaning::Curl);
         let formats = Formats::new();
-        let mut heads = Box::new([0u64; 1024]);
-        let mut mark = |head: [u8; 2]| {
-            let bit = usize::from(u16::from_le_bytes(head));
-            heads[bit / 64] |= 1 << (bit % 64);
-        };
+        let mut words = Filter::new();
         for word in meanings.keys() {
-            let bytes = word.as_bytes();
-            for first in [bytes[0], bytes[0].to_ascii_uppercase()] {
-                mark([first, bytes[1]]);
-                mark([first, bytes[1].to_ascii_uppercase()]);
-            }
+            words.add(word);
         }
-        formats.heads().for_each(&mut mark);
-        Self { meanings, formats, rules: Rules::new(), heads }
+        let mut heads = Heads::new();
+        for (prefix, shortest) in formats.beginnings() {
+            heads.add(prefix);
+            let next = prefix.bytes().find(|byte| !class::is_letter(*byte));
+            debug_assert!(
+                next.map_or(shortest >= decode::SHORTEST, |next| CLASS[usize::from(next)]
+                    & (DIGIT | LINK | JOINT)
+                    != 0),
+                "{prefix} would be passed over"
+            );
+        }
+        // Hashes that the engine wrote.
+        heads.add("h:");
+        Self { meanings, formats, rules: Rules::new(), words, heads }
     }
 
-    fn matters(&self, bytes: &[u8], start: usize) -> bool {
-        let Some(head) = bytes.get(start..start + 2) else { return false };
-        let bit = usize::from(u16::from_le_bytes([head[0], head[1]]));
-        self.heads[bit / 64] >> (bit % 64) & 1 != 0
-    }
-
-    /// Looks through the text; runs of what may be base64 are added to `runs`. Returns the classes of all bytes.
-    pub(crate) fn look(&self, subject: &mut Subject<'_>, runs: &mut Vec<(usize, usize)>) -> u8 {
+    /// Looks through the text; runs of what may be base64 are added to `runs`.
+    pub(crate) fn look(&self, subject: &mut Subject<'_>, runs: &mut Vec<(usize, usize)>) {
         let bytes = subject.bytes;
-        let (mut at, mut seen) = (0, 0);
-        let mut run_until = 0;
-        while at < bytes.len() {
-            let kind = CLASS[bytes[at] as usize];
-            if kind & WORD != 0 {
-                let start = at;
-                if let Some(end) = secret::end_of_ours(subject.text, start) {
-                    at = end;
-                    continue;
-                }
-                let mut all = kind;
-                at += 1;
-                while at < bytes.len() {
-                    let next = CLASS[bytes[at] as usize];
-                    if next & WORD == 0 {
-                        break;
+        let mut runs = Runs { found: runs, until: 0 };
+        // No block begins inside a word, unless something was found that ends there: the rest is a word then.
+        let mut base = 0;
+        'blocks: while base < bytes.len() {
+            let block = Block::at(bytes, base);
+            let all = block.starts() | block.sign;
+            let mut open = all;
+            while open != 0 {
+                let bit = open.trailing_zeros() as usize;
+                open &= open - 1;
+                let at = base + bit;
+                let next = if block.sign >> bit & 1 != 0 {
+                    match sign(subject, at) {
+                        Some(next) if next > at + 1 => next,
+                        _ => continue,
                     }
-                    all |= next;
-                    at += 1;
-                }
-                if start >= run_until && may_be_run(bytes, start, at, all) {
-                    run_until = decode::run_end(bytes, start);
-                    if run_until - start >= decode::SHORTEST {
-                        runs.push((start, run_until));
+                } else {
+                    let length = (!(block.letter >> bit)).trailing_zeros() as usize;
+                    if bit + length >= block::SIZE && bit > 0 {
+                        base = at;
+                        continue 'blocks;
                     }
+                    let end = at + length;
+                    match self.glance(bytes, at, end) {
+                        Glance::Nothing => continue,
+                        Glance::Meaning => self.meaning(subject, at, end).unwrap_or(end).max(end),
+                        Glance::More => {
+                            let rest = bytes[end..].iter().take_while(|byte| class::is_word(**byte));
+                            self.word(subject, &mut runs, at, end + rest.count())
+                        }
+                    }
+                };
+                if next >= base + block::SIZE {
+                    base = next;
+                    continue 'blocks;
                 }
-                at = self.word(subject, start, at, all).unwrap_or(at).max(at);
-            } else {
-                seen |= kind;
-                at = if kind & SIGN != 0 { sign(subject, at).unwrap_or(at + 1).max(at + 1) } else { at + 1 };
+                let from = next - base;
+                open = (all | block.word() & 1 << from) & u64::MAX << from;
             }
+            base += block::SIZE;
         }
-        seen
     }
 
-    fn word(&self, subject: &mut Subject<'_>, start: usize, end: usize, all: u8) -> Option<usize> {
+    /// What to do with the letters from `start` to `end`: a credential, a number, base64 or what the engine wrote is long, or
+    /// has a digit or a certain sign after its first letters.
+    #[inline]
+    fn glance(&self, bytes: &[u8], start: usize, end: usize) -> Glance {
+        let length = end - start;
+        let next = CLASS[usize::from(class::at(bytes, end))];
+        if length >= decode::SHORTEST
+            || next & (DIGIT | LINK) != 0
+            || next & JOINT != 0 && self.heads.may_have(bytes, start)
+        {
+            Glance::More
+        } else if self.words.may_have(bytes, start, length) {
+            Glance::Meaning
+        } else {
+            Glance::Nothing
+        }
+    }
+
+    /// Looks at the word from `start` to `end`; says where to go on.
+    fn word(&self, subject: &mut Subject<'_>, runs: &mut Runs<'_>, start: usize, end: usize) -> usize {
+        if let Some(end) = secret::end_of_ours(subject.text, start) {
+            return end;
+        }
+        let all = subject.bytes[start..end].iter().fold(0, |all, byte| all | CLASS[usize::from(*byte)]);
+        runs.look(subject.bytes, start, end, all);
+        self.candidate(subject, start, end, all).unwrap_or(end).max(end)
+    }
+
+    fn candidate(&self, subject: &mut Subject<'_>, start: usize, end: usize, all: u8) -> Option<usize> {
         let bytes = subject.bytes;
         if all & DIGIT == 0 {
-            if !self.matters(bytes, start) {
-                return None;
-            }
-            return self
-                .formats
-                .look(subject, start)
-                .or_else(|| jwt(subject, start))
-                .or_else(|| self.meaning(subject, start, end));
+            return self.credential(subject, start).or_else(|| self.meaning(subject, start, end));
         }
         if all == DIGIT {
+            if !subject.wanted.meets(EntitySet::NUMBERS) {
+                return None;
+            }
             if end - start == 2
                 && class::at(bytes, end) == b'-'
                 && let Some(end) = network::hyphens(subject, start)
@@ -142,25 +204,29 @@ impl Sweep {
             }
             return Some(number::look(subject, start)).filter(|next| *next > start);
         }
-        if self.matters(bytes, start)
-            && let Some(end) = self.formats.look(subject, start).or_else(|| jwt(subject, start))
-        {
-            return Some(end);
+        self.credential(subject, start).or_else(|| mixed(subject, start, end))
+    }
+
+    fn credential(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {
+        if !self.heads.may_have(subject.bytes, start) {
+            return None;
         }
-        mixed(subject, start, end)
+        self.formats.look(subject, start).or_else(|| jwt(subject, start))
     }
 
     fn meaning(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+        if !self.words.may_have(subject.bytes, start, end - start) {
+            return None;
+        }
         let mut lower = [0; 16];
         let word = lower.get_mut(..end - start)?;
         word.copy_from_slice(&subject.bytes[start..end]);
         word.make_ascii_lowercase();
         match *self.meanings.get(std::str::from_utf8(word).ok()?)? {
-            Meaning::Order(anchor) if subject.wanted.contains(Entity::Injection) => {
+            Meaning::Order(anchor) => {
                 self.rules.look(subject, anchor, start, end);
                 None
             }
-            Meaning::Order(_) => None,
             Meaning::Title => person::titled(subject, start, end),
             Meaning::Name => person::announced(subject, start, end),
             Meaning::Street => person::street(subject, start, end),
@@ -172,17 +238,29 @@ impl Sweep {
     }
 }
 
-/// Whether base64 may begin here: it has letters of both cases, or digits, and is long with what follows.
-fn may_be_run(bytes: &[u8], start: usize, end: usize, all: u8) -> bool {
-    let before = class::before(bytes, start);
-    if matches!(before, b'/' | b'+' | b'-' | b'_')
-        && start > 0
-        && class::is_word(class::before(bytes, start - 1))
-    {
-        return false;
+/// Stretches that may be base64.
+struct Runs<'a> {
+    found: &'a mut Vec<(usize, usize)>,
+    /// Where the last one ends, whether it is long enough or not.
+    until: usize,
+}
+
+impl Runs<'_> {
+    /// Base64 may begin with a word that has letters of both cases, or digits, and is long with what follows.
+    fn look(&mut self, bytes: &[u8], start: usize, end: usize, all: u8) {
+        let mixed = all != LOWER && all != UPPER && all != DIGIT;
+        let long = end - start >= decode::SHORTEST || CLASS[class::at(bytes, end) as usize] & LINK != 0;
+        let goes_on = matches!(class::before(bytes, start), b'/' | b'+' | b'-' | b'_')
+            && start > 1
+            && class::is_word(bytes[start - 2]);
+        if start < self.until || !mixed || !long || goes_on {
+            return;
+        }
+        self.until = decode::run_end(bytes, start);
+        if self.until - start >= decode::SHORTEST {
+            self.found.push((start, self.until));
+        }
     }
-    let mixed = all != LOWER && all != UPPER && all != DIGIT;
-    mixed && (end - start >= decode::SHORTEST || CLASS[class::at(bytes, end) as usize] & LINK != 0)
 }
 
 /// Words of letters and digits: accounts, identifiers, passports.
@@ -344,6 +422,8 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
     let bytes = subject.bytes;
     match bytes[at] {
         b'@' => email::look(subject, at),
+        b'~' if class::is_word(class::at(bytes, at + 1)) => secret::end_of_ours(subject.text, at + 1),
+        b'~' => None,
         // `setProperty("API_TOKEN", "…")`
         b',' => {
             let quote = class::before(bytes, at);
@@ -382,7 +462,5 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
     }
 }
 
-/// Whether a text with bytes of these classes may have hidden characters.
-pub(crate) fn may_hide(classes: u8) -> bool {
-    classes & (WIDE | CONTROL) != 0
-}
+#[cfg(test)]
+mod tests;

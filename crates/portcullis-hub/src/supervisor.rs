@@ -10,22 +10,26 @@
 //! - a *keeper* (`keeper`), a second process of our own executable, holds a pipe from the gateway and
 //!   sweeps when that pipe closes, which the kernel does even after `kill -9` of the gateway.
 //!
-//! What this does not do: it is no sandbox. A program that clears its whole environment *and* leaves its
-//! process group cannot be told from a stranger's. Where there is no `/proc` (macOS) only the group is killed.
+//! What a child may reach meanwhile is its [`Sandbox`]'s to say, where it has one.
+//!
+//! What this does not do: a program that clears its whole environment *and* leaves its process group cannot be told from
+//! a stranger's. Where there is no `/proc` (macOS) only the group is killed.
 //! It restarts nothing on its own either: [`Backoff`] says when, whoever owns the server decides whether.
 
 mod backoff;
 mod child;
 mod command;
+mod folder;
 mod keeper;
 mod marker;
+mod sandbox;
 mod stderr;
 mod sweep;
 
 use std::{
     collections::HashMap,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -37,10 +41,13 @@ pub use backoff::{Backoff, Next};
 pub use child::{Child, ChildHandle, Ended, Exit};
 pub use command::{Command, SpawnError};
 pub use keeper::keeper_main;
+pub use sandbox::{Host, Lack, Limits, Network, Sandbox, sandbox_main};
 
-use child::Entry;
+use child::{Entry, Walls};
+use folder::Folders;
 use keeper::Keeper;
 use marker::Instance;
+use sandbox::Errand;
 
 /// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -60,6 +67,11 @@ struct State {
     /// The living children by their number; `None` once [`Supervisor::shutdown`] has begun.
     children: Mutex<Option<HashMap<u64, Entry>>>,
     keeper: Keeper,
+    /// Our own executable.
+    program: PathBuf,
+    /// What this machine has for sandboxes, once somebody wanted to know.
+    host: tokio::sync::OnceCell<Host>,
+    folders: Folders,
     /// Held while shutting down, so that a second caller waits instead of closing the keeper too early.
     closing: tokio::sync::Mutex<()>,
 }
@@ -67,21 +79,25 @@ struct State {
 impl Supervisor {
     /// Starts the supervisor and its keeper.
     ///
-    /// `keeper_program` is run as `keeper_program __keeper MARKER` and must then call [`keeper_main`]: it is
-    /// our own executable. If the keeper dies it is started again, with a warning in the log.
+    /// `keeper_program` is run as `keeper_program __keeper …` and must then call [`keeper_main`], and as
+    /// `keeper_program __sandbox …` and must then call [`sandbox_main`]: it is our own executable. If the keeper dies it is started again, with a warning in the log.
     ///
     /// # Errors
     /// When there is no tokio runtime to run in, or the keeper cannot be started.
     pub fn start(keeper_program: &Path) -> io::Result<Supervisor> {
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let instance = Instance::unique();
-        let keeper = Keeper::start(keeper_program, &instance)?;
+        let folders = Folders::of(&instance);
+        let keeper = Keeper::start(keeper_program, &instance, folders.path())?;
         let state = State {
             instance,
             started: AtomicU64::new(0),
             quotes: Arc::default(),
             children: Mutex::new(Some(HashMap::new())),
             keeper,
+            program: keeper_program.to_owned(),
+            host: tokio::sync::OnceCell::new(),
+            folders,
             closing: tokio::sync::Mutex::new(()),
         };
         Ok(Supervisor { state: Arc::new(state) })
@@ -99,11 +115,11 @@ impl Supervisor {
     /// The child sees a scrubbed environment: a small base of names from our own ([`Command::env`] says
     /// which), then what the command sets, then the marker.
     ///
-    /// It blocks for as long as `fork` and `exec` take, some milliseconds at most.
+    /// It blocks for as long as `fork` and `exec` take, some milliseconds at most; the first child with a sandbox waits
+    /// for what the machine has to be found out.
     ///
     /// # Errors
     /// [`SpawnError`] says what was looked for, where, and what to do about it.
-    #[expect(clippy::unused_async, reason = "how children start may come to need waiting: limits, a sandbox")]
     pub async fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
         let refused = || SpawnError::ShuttingDown { server: command.server.clone() };
         if self.state.children().is_none() {
@@ -111,7 +127,11 @@ impl Supervisor {
         }
         let number = self.state.started.fetch_add(1, Ordering::Relaxed);
         let marker = self.state.instance.child(&command.server, number);
-        let (child, entry, watcher) = child::start(command, marker, self.state.quotes.clone())?;
+        let walls = match &command.sandbox {
+            Some(sandbox) => Some(self.walls(command, sandbox, number).await?),
+            None => None,
+        };
+        let (child, entry, watcher) = child::start(command, marker, self.state.quotes.clone(), walls)?;
         // Into the table before anything can take it out, and watched in any case.
         let taken = self.state.children().as_mut().map(|children| children.insert(number, entry)).is_some();
         let slot = ChildSlot { state: self.state.clone(), number };
@@ -121,6 +141,39 @@ impl Supervisor {
         });
         // Not taken: the only handle is dropped here, which kills what was just started.
         if taken { Ok(child) } else { Err(refused()) }
+    }
+
+    /// What this machine has for sandboxes.
+    ///
+    /// # Errors
+    /// When it cannot be found out; the text says why.
+    pub async fn host(&self) -> Result<&Host, String> {
+        let found = self.state.host.get_or_try_init(|| Host::probe(&self.state.program)).await?;
+        Ok(found)
+    }
+
+    async fn walls(&self, command: &Command, sandbox: &Sandbox, number: u64) -> Result<Walls, SpawnError> {
+        let server = || command.server.clone();
+        let failed = |reason: String| SpawnError::Walls { server: server(), reason };
+        let host = self.host().await.map_err(failed)?;
+        let lacking = sandbox.lacks(host);
+        if !lacking.is_empty() {
+            if !sandbox.best_effort {
+                return Err(SpawnError::Sandbox { server: server(), lacking });
+            }
+            for lack in &lacking {
+                tracing::warn!(server.id = %command.server, %lack, "its sandbox is without what this machine lacks");
+            }
+        }
+        let user = match &sandbox.user {
+            Some(_) if !host.root => None,
+            Some(name) => Some(folder::user(name).map_err(failed)?),
+            None => None,
+        };
+        let folder = self.state.folders.make(number, user).map_err(|error| failed(error.to_string()))?;
+        let errand =
+            Errand { sandbox: sandbox.clone(), private: folder.path().to_owned(), user, host: host.clone() };
+        Ok(Walls { through: self.state.program.clone(), errand, folder })
     }
 
     /// Stops all children at once, then the keeper, which sweeps once more before it goes.

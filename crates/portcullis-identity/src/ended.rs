@@ -1,8 +1,8 @@
 //! Logins that ended before their tokens did.
 //!
 //! An access token of the facade names the login that it came of. When that ends (a code or a refresh token was used twice,
-//! somebody logged out), its access tokens end with it: here, at once, and on other replicas with their time, which is
-//! short.
+//! somebody logged out), its access tokens end with it: here at once, and on other replicas when they hear of it
+//! (`facade/ends.rs`).
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,8 +56,8 @@ impl Ended {
         Self { any: AtomicBool::new(false), seen: Mutex::default(), changes }
     }
 
-    /// Ends a login.
-    pub(crate) fn end(&self, session: &str, now: u64) {
+    /// Ends a login; says whether that is news, as it is not when it ended before.
+    pub(crate) fn end(&self, session: &str, now: u64) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let lifetime = LONGEST_TOKEN + 60;
         if now >= seen.since + lifetime {
@@ -65,14 +65,18 @@ impl Ended {
             seen.old = if now >= seen.since + 2 * lifetime { HashSet::new() } else { young };
             seen.since = now;
         }
+        if seen.young.contains(session) || seen.old.contains(session) {
+            return false;
+        }
         if seen.young.len() >= MOST {
             tracing::warn!("too many logins ended within an hour to remember all of them");
-            return;
+            return true;
         }
         seen.young.insert(session.to_owned());
         drop(seen);
         self.any.store(true, Ordering::Release);
         self.changes.happened();
+        true
     }
 
     /// Whether a login has ended. Costs nothing while none has.
@@ -93,7 +97,8 @@ mod tests {
     fn a_login_is_known_to_have_ended_for_as_long_as_its_tokens_could_live() {
         let ended = Ended::new(Arc::default());
         assert!(!ended.has("a"));
-        ended.end("a", 10_000);
+        assert!(ended.end("a", 10_000));
+        assert!(!ended.end("a", 10_001));
         ended.end("b", 10_000 + LONGEST_TOKEN + 60);
         assert!(ended.has("a") && ended.has("b") && !ended.has("c"));
         ended.end("c", 10_000 + 3 * (LONGEST_TOKEN + 60));

@@ -119,11 +119,25 @@ fn intersect(asked: &Raw, allowed: &[Source]) -> Option<Raw> {
     Some(asked.map_elements(|entry| fits(&entry).then_some(entry)))
 }
 
-/// The view that a tool names, in either spelling.
-pub fn view_of(tool: &Raw) -> Option<String> {
-    let meta = tool.find("_meta")?;
-    let nested = meta.find_path(&["ui", "resourceUri"]).and_then(|uri| Some(uri.string()?.into_owned()));
-    nested.or_else(|| meta.find_string(FLAT_RESOURCE_URI))
+/// The views that a tool names, in either spelling: one, unless the two differ.
+pub fn views_of(tool: &Raw) -> impl Iterator<Item = String> + use<> {
+    let meta = tool.find("_meta");
+    let nested =
+        meta.as_ref().and_then(|meta| Some(meta.find_path(&["ui", "resourceUri"])?.string()?.into_owned()));
+    let flat = meta.and_then(|meta| meta.find_string(FLAT_RESOURCE_URI));
+    let flat = flat.filter(|flat| nested.as_ref() != Some(flat));
+    nested.into_iter().chain(flat)
+}
+
+/// The tool, naming no view. All else that it says of its app stays.
+pub fn without_view(tool: &Raw) -> Raw {
+    let Some(meta) = tool.find("_meta") else { return tool.clone() };
+    let ui = meta.find("ui").filter(|ui| ui.kind() == Kind::Object);
+    let ui = ui.map(|ui| ui.with(&[("resourceUri", Change::Remove)]));
+    let mut changes = vec![(FLAT_RESOURCE_URI, Change::Remove)];
+    changes.extend(ui.as_ref().map(|ui| ("ui", Change::Set(ui.as_bytes()))));
+    let meta = meta.with(&changes);
+    tool.with(&[("_meta", Change::Set(meta.as_bytes()))])
 }
 
 /// Whether a tool takes part in an app, so that a view may call it: it names a view or says who sees it, and does not

@@ -18,6 +18,8 @@ pub struct Entry {
     pub payload: Option<Vec<u8>>,
     /// What it is found by. Not asked for when an entry is read.
     pub marks: Marks,
+    /// The hash of the record as a leaf of the log's tree, where somebody knows it already.
+    pub leaf: Option<[u8; 32]>,
     /// The hash over 256 entries that this is the last of. Derived; it spares reading all of them at a start.
     pub tile: Option<[u8; 32]>,
 }
@@ -95,6 +97,11 @@ pub struct Extent {
 
 /// Keeps one log.
 pub trait Journal: Send + Sync {
+    /// Whether what entries are found by is kept beside them; where it is not, it is not made.
+    fn has_marks(&self) -> bool {
+        true
+    }
+
     /// Which entries are there.
     ///
     /// # Errors

@@ -2,25 +2,47 @@
 //!
 //! A call is known by its digest: who calls what with which arguments, in canonical form. So the same call finds the leave
 //! that was given for it by itself, and another call finds none. Arguments may hold what no store should: they are sealed
-//! with the vault's key, and where there is none, only their names and sizes are kept.
+//! with the vault's key, and where there is none, only their names and sizes are kept. A result that the guard holds back
+//! waits for leave in the same way. Where more than one has to say yes, they are different ones; one no is enough.
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_mcp::json::{Kind, Raw};
 use portcullis_model::{Expected, Put, Records, Unavailable};
 use serde::{Deserialize, Serialize};
 
 use crate::hex::{hex, unhex};
-use crate::{canonical, now_ms};
+use crate::{canonical, now_ms, sealing};
 
 /// The kind of the records.
 pub const APPROVAL: &str = "approval";
 /// Longest arguments that are shown to whoever decides, in bytes.
 const SHOWN: usize = 16 << 10;
+const PURPOSE: &str = "portcullis-approval-arguments";
 const PAGE: usize = 500;
 const TRIES: usize = 8;
+
+/// What leave is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Matter {
+    /// That a call is made.
+    #[default]
+    Call,
+    /// That its result, which is there already, is given to the caller.
+    Result,
+}
+
+impl Matter {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Result => "result",
+        }
+    }
+}
 
 /// Which call: who, what, with which arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +64,22 @@ impl Digest {
         Self(digest)
     }
 
+    /// Of what leave is asked for about a call of this digest.
+    #[must_use]
+    pub fn about(self, matter: Matter) -> Self {
+        match matter {
+            Matter::Call => self,
+            Matter::Result => {
+                let mut context = Context::new(&SHA256);
+                context.update(b"portcullis-approval-result-v1\0");
+                context.update(&self.0);
+                let mut digest = [0; 32];
+                digest.copy_from_slice(context.finish().as_ref());
+                Self(digest)
+            }
+        }
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -58,14 +96,22 @@ impl Digest {
 pub struct Request {
     /// Which.
     pub digest: Digest,
+    /// What about it.
+    pub matter: Matter,
+    /// How many have to say yes.
+    pub needed: u8,
     /// Who calls.
     pub principal: String,
     /// Which server.
     pub server: String,
     /// What there.
     pub name: String,
+    /// It is a tool or a prompt, whose name says nothing of anybody.
+    pub named: bool,
     /// Why leave is needed.
     pub why: Vec<String>,
+    /// The same, in words that never change.
+    pub grounds: Vec<String>,
     /// With which arguments.
     pub arguments: Option<Raw>,
 }
@@ -83,6 +129,21 @@ pub struct Approval {
     pub name: String,
     /// Why leave is needed.
     pub why: Vec<String>,
+    /// The same, in words that never change.
+    #[serde(default)]
+    pub grounds: Vec<String>,
+    /// It is a tool or a prompt, whose name says nothing of anybody.
+    #[serde(default)]
+    pub named: bool,
+    /// What leave is asked for.
+    #[serde(default)]
+    pub matter: Matter,
+    /// How many have to say yes.
+    #[serde(default = "one")]
+    pub needed: u8,
+    /// Who has said yes, where that is not enough yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Ruling>,
     /// Tells this question from an earlier one about the same call.
     pub nonce: u64,
     /// The arguments, sealed; else their names and sizes.
@@ -105,6 +166,21 @@ pub struct Ruling {
     pub by: String,
     /// When, in milliseconds since 1970.
     pub at: u64,
+}
+
+fn one() -> u8 {
+    1
+}
+
+/// What became of what somebody said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Voted {
+    /// It counts. It is decided when there is a ruling; else somebody else has to say yes, too.
+    Counted(Approval),
+    /// The same one has said yes before, and somebody else has to.
+    Again(Approval),
+    /// Nothing waits for it, or not any more.
+    Nothing,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,11 +218,16 @@ impl Approval {
         let approval = Self {
             arguments: Shown::of(request.arguments.as_ref(), &id, key),
             id,
+            matter: request.matter,
+            needed: request.needed,
+            votes: Vec::new(),
             nonce: nonce()?,
             principal: request.principal.clone(),
             server: request.server.clone(),
             name: request.name.clone(),
             why: request.why.clone(),
+            grounds: request.grounds.clone(),
+            named: request.named,
             at: now,
             until: now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)),
             ruling: None,
@@ -180,7 +261,7 @@ impl Approval {
         }
     }
 
-    /// Decides; with a nonce, only what was asked then. `None` when there is no such call that waits, or not any more.
+    /// Somebody says yes or no; with a nonce, only to what was asked then.
     ///
     /// # Errors
     /// The store does not answer.
@@ -189,20 +270,39 @@ impl Approval {
         (id, nonce): (&str, Option<u64>),
         approved: bool,
         by: &str,
-    ) -> Result<Option<Self>, Unavailable> {
+    ) -> Result<Voted, Unavailable> {
         for _ in 0..TRIES {
-            let Some((mut approval, version)) = Self::find(records, id).await? else { return Ok(None) };
+            let Some((mut approval, version)) = Self::find(records, id).await? else {
+                return Ok(Voted::Nothing);
+            };
             if approval.ruling.is_some() || nonce.is_some_and(|nonce| approval.nonce != nonce) {
-                return Ok(None);
+                return Ok(Voted::Nothing);
             }
-            approval.ruling = Some(Ruling { approved, by: by.to_owned(), at: now_ms() });
+            if approved && approval.votes.iter().any(|vote| vote.by == by) {
+                return Ok(Voted::Again(approval));
+            }
+            let vote = Ruling { approved, by: by.to_owned(), at: now_ms() };
+            if approved && approval.votes.len() + 1 < usize::from(approval.needed) {
+                approval.votes.push(vote);
+            } else {
+                approval.ruling = Some(vote);
+            }
             let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(approval.until));
             let expected = Expected::Version(version);
             if records.put(APPROVAL, id, approval.value(), expires, expected).await? != Put::Conflict {
-                return Ok(Some(approval));
+                return Ok(Voted::Counted(approval));
             }
         }
         Err(Unavailable("others decide about the same call all the time".to_owned()))
+    }
+
+    /// Who has said yes, or no, in their order.
+    pub fn deciders(&self) -> Vec<&str> {
+        let said = self.votes.iter().chain(&self.ruling).filter(|vote| match &self.ruling {
+            Some(ruling) => vote.approved == ruling.approved,
+            None => true,
+        });
+        said.map(|vote| vote.by.as_str()).collect()
     }
 
     /// Forgets what was decided about a call, which may then be asked for again.
@@ -279,29 +379,12 @@ fn shape(arguments: &Raw) -> String {
     all.collect::<Vec<_>>().join(", ")
 }
 
-fn cipher(key: &[u8; 32]) -> Option<LessSafeKey> {
-    // Not the key of the accounts itself: one key, one use.
-    let mut context = Context::new(&SHA256);
-    context.update(b"portcullis-approval-arguments\0");
-    context.update(key);
-    UnboundKey::new(&AES_256_GCM, context.finish().as_ref()).ok().map(LessSafeKey::new)
-}
-
 fn seal(key: &[u8; 32], id: &str, text: &str) -> Option<String> {
-    let mut nonce = [0; 12];
-    aws_lc_rs::rand::fill(&mut nonce).ok()?;
-    let mut bytes = text.as_bytes().to_vec();
-    let aad = Aad::from(id.as_bytes());
-    cipher(key)?.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut bytes).ok()?;
-    Some(hex(nonce.iter().chain(&bytes)))
+    sealing::seal(key, PURPOSE, id, text.as_bytes()).map(|sealed| hex(&sealed))
 }
 
 fn open(key: &[u8; 32], id: &str, sealed: &str) -> Option<String> {
-    let mut bytes = unhex(sealed)?;
-    let mut rest = bytes.split_off(12.min(bytes.len()));
-    let nonce = Nonce::try_assume_unique_for_key(&bytes).ok()?;
-    let opened = cipher(key)?.open_in_place(nonce, Aad::from(id.as_bytes()), &mut rest).ok()?;
-    String::from_utf8(opened.to_vec()).ok()
+    String::from_utf8(sealing::open(key, PURPOSE, id, &unhex(sealed)?)?).ok()
 }
 
 #[cfg(test)]
@@ -315,10 +398,14 @@ mod tests {
         let raw = Raw::from_value(arguments);
         Request {
             digest: Digest::of("key:a", "mail", "tools/call", "send", Some(&raw)),
+            matter: Matter::Call,
+            needed: 1,
             principal: "key:a".into(),
             server: "mail".into(),
             name: "send".into(),
             why: vec!["it acts on the outside".into()],
+            grounds: vec!["flow".into()],
+            named: true,
             arguments: Some(raw),
         }
     }
@@ -334,14 +421,13 @@ mod tests {
         assert!(new && !Approval::ask(&records, &this, MINUTE, None).await.unwrap().1);
         assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Waiting(_)));
         let earlier = Some(asked.nonce.wrapping_add(1));
-        assert!(Approval::rule(&records, (&asked.id, earlier), true, "ops").await.unwrap().is_none());
-        let ruled =
-            Approval::rule(&records, (&asked.id, Some(asked.nonce)), true, "ops").await.unwrap().unwrap();
-        assert_eq!(ruled.ruling.unwrap().by, "ops");
-        assert!(
-            Approval::rule(&records, (&asked.id, None), false, "ops").await.unwrap().is_none(),
-            "it is decided"
-        );
+        let rule = async |nonce, approved| {
+            Approval::rule(&records, (&asked.id, nonce), approved, "ops").await.unwrap()
+        };
+        assert_eq!(rule(earlier, true).await, Voted::Nothing);
+        let Voted::Counted(ruled) = rule(Some(asked.nonce), true).await else { panic!("it waits") };
+        assert_eq!((ruled.ruling.as_ref().unwrap().by.as_str(), ruled.deciders()), ("ops", vec!["ops"]));
+        assert_eq!(rule(None, false).await, Voted::Nothing, "it is decided");
         assert_eq!(Approval::claim(&records, other.digest).await.unwrap(), Standing::Unknown);
         let same = Raw::from_static("{ \"n\": 1.0, \"to\": \"\\u0061\" }");
         let same = Digest::of("key:a", "mail", "tools/call", "send", Some(&same));
@@ -350,6 +436,39 @@ mod tests {
             "however it is written"
         );
         assert_eq!(Approval::claim(&records, same).await.unwrap(), Standing::Unknown, "it is used up");
+    }
+
+    #[tokio::test]
+    async fn where_two_have_to_say_yes_they_are_two_and_one_no_is_enough() {
+        for last in [true, false] {
+            let records = Memory::default();
+            let this = Request { needed: 2, ..request(&json!({})) };
+            let (asked, _) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
+            let rule =
+                async |approved, by| Approval::rule(&records, (&asked.id, None), approved, by).await.unwrap();
+            let Voted::Counted(first) = rule(true, "ada").await else { panic!("it waits") };
+            assert_eq!((first.ruling.clone(), first.deciders()), (None, vec!["ada"]));
+            assert!(matches!(rule(true, "ada").await, Voted::Again(_)));
+            assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Waiting(_)));
+            let Voted::Counted(second) = rule(last, "bob").await else { panic!("it waits") };
+            assert_eq!(second.deciders(), if last { vec!["ada", "bob"] } else { vec!["bob"] });
+            match Approval::claim(&records, this.digest).await.unwrap() {
+                Standing::Granted(_) => assert!(last),
+                Standing::Denied(_) => assert!(!last),
+                standing => panic!("{standing:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn leave_for_a_call_is_none_for_its_result() {
+        let records = Memory::default();
+        let call = request(&json!({}));
+        let (asked, _) = Approval::ask(&records, &call, MINUTE, None).await.unwrap();
+        Approval::rule(&records, (&asked.id, None), true, "ops").await.unwrap();
+        let result = call.digest.about(Matter::Result);
+        assert_eq!(Approval::claim(&records, result).await.unwrap(), Standing::Unknown);
+        assert!(matches!(Approval::claim(&records, call.digest).await.unwrap(), Standing::Granted(_)));
     }
 
     #[tokio::test]

@@ -109,6 +109,8 @@ pub struct Definition {
     pub text: String,
     /// The digest.
     pub pin: Pin,
+    /// It is let through by nobody but somebody who has looked at it.
+    pub suspect: bool,
 }
 
 /// What is said before the rest, so that a digest of one kind of thing never is one of another.
@@ -135,7 +137,7 @@ impl Definition {
         context.update(text.as_bytes());
         let mut pin = [0; 32];
         pin.copy_from_slice(context.finish().as_ref());
-        Self { kind, name: name.to_owned(), text, pin: Pin(pin) }
+        Self { kind, name: name.to_owned(), text, pin: Pin(pin), suspect: false }
     }
 }
 

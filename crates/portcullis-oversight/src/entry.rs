@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{DefinitionKind, Pin};
+use crate::definition::{Definition, DefinitionKind, Pin};
 
 /// Texts longer than this are kept only as far; the pin is that of the whole.
 const LONGEST: usize = 128 << 10;
@@ -144,9 +144,19 @@ impl Entry {
         self.trusted.iter().any(|trusted| trusted.pin == pin)
     }
 
+    /// Whether somebody has looked at a pin and approved of it.
+    pub fn approves(&self, pin: Pin) -> bool {
+        self.trusted.iter().any(|trusted| trusted.pin == pin && trusted.by != Trusted::FIRST_USE)
+    }
+
     /// Whether it is known what becomes of a pin.
     pub(crate) fn is_decided(&self, pin: Pin) -> bool {
         self.trusts(pin) || self.held.as_ref().is_some_and(|held| held.pin == pin)
+    }
+
+    /// Whether something is trusted that nobody has looked at, and somebody has to.
+    pub(crate) fn is_doubted(&self, definition: &Definition) -> bool {
+        definition.suspect && self.trusts(definition.pin) && !self.approves(definition.pin)
     }
 
     /// How much its texts take, in bytes.

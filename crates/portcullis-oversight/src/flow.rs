@@ -113,6 +113,14 @@ impl Labels {
         *self == Self::default()
     }
 
+    /// What there is, in words: `private`, `untrusted`, `region:eu`.
+    pub fn words(&self) -> Vec<String> {
+        let private = self.private.iter().map(|_| "private".to_owned());
+        let untrusted = self.untrusted.iter().map(|_| "untrusted".to_owned());
+        let regions = self.regions.keys().map(|region| format!("region:{region}"));
+        private.chain(untrusted).chain(regions).collect()
+    }
+
     /// Joins; whether anything was added.
     pub fn join(&mut self, other: &Self) -> bool {
         let before = (self.private.is_some(), self.untrusted.is_some(), self.regions.len());

@@ -5,12 +5,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{Duration, SystemTime};
 
 use portcullis_model::{Expected, Records, Unavailable, matches_pattern};
 use serde::{Deserialize, Serialize};
 
 /// The kind of the records.
 pub const HALT: &str = "halt";
+/// Who lifted it, for as long as whoever heeds it may want to know.
+const LIFTED: &str = "halt-lifted";
+const LIFTED_FOR: Duration = Duration::from_hours(1);
 const PAGE: usize = 500;
 
 /// What is stopped.
@@ -116,6 +120,18 @@ impl Halts {
         })
     }
 
+    /// Whether something of a server is stopped for everybody.
+    pub fn hides(&self, server: &str, tool: Option<&str>) -> bool {
+        self.0.iter().any(|halt| match &halt.target {
+            Target::All => true,
+            Target::Server(of) => server == of,
+            Target::Tool(of, pattern) => {
+                server == of && tool.is_some_and(|name| matches_pattern(pattern, name))
+            }
+            Target::Principal(_) => false,
+        })
+    }
+
     /// What is stopped by command.
     ///
     /// # Errors
@@ -152,8 +168,19 @@ impl Halt {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn lift(records: &dyn Records, target: &Target) -> Result<bool, Unavailable> {
-        Ok(records.take(HALT, &target.to_string()).await?.is_some())
+    pub async fn lift(records: &dyn Records, target: &Target, by: &str) -> Result<bool, Unavailable> {
+        let (key, ends) = (target.to_string(), SystemTime::now().checked_add(LIFTED_FOR));
+        records.put(LIFTED, &key, by.as_bytes().to_vec(), ends, Expected::Any).await?;
+        Ok(records.take(HALT, &key).await?.is_some())
+    }
+
+    /// Who lifted it last, if that was not long ago.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn lifted_by(records: &dyn Records, target: &Target) -> Result<Option<String>, Unavailable> {
+        let record = records.get(LIFTED, &target.to_string()).await?;
+        Ok(record.and_then(|record| String::from_utf8(record.value).ok()))
     }
 }
 
@@ -208,8 +235,10 @@ mod tests {
             halt.set(&records).await.unwrap();
         }
         assert_eq!(Halts::load(&records).await.unwrap(), halts(&["all", "server:a"]));
-        assert!(Halt::lift(&records, &Target::All).await.unwrap());
-        assert!(!Halt::lift(&records, &Target::All).await.unwrap());
+        assert_eq!(Halt::lifted_by(&records, &Target::All).await.unwrap(), None);
+        assert!(Halt::lift(&records, &Target::All, "cli:ada").await.unwrap());
+        assert!(!Halt::lift(&records, &Target::All, "cli:ada").await.unwrap());
+        assert_eq!(Halt::lifted_by(&records, &Target::All).await.unwrap().as_deref(), Some("cli:ada"));
         assert_eq!(Halts::load(&records).await.unwrap(), halts(&["server:a"]));
         records.put(HALT, "server:b", b"?".to_vec(), None, Expected::Any).await.unwrap();
         let halts = Halts::load(&records).await.unwrap();

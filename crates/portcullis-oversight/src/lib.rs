@@ -3,7 +3,8 @@
 //! - [`Definition`]s are what a server says of its tools, prompts, resources and templates. Each has a [`Pin`], the digest of
 //!   its canonical form; the [`Register`] knows which pins are trusted, holds back what is not, and says why.
 //! - [`flow`] keeps private data, untrusted content and effects on the outside from meeting in one window.
-//! - [`Approval`]s let one call through, with exactly the arguments that somebody has seen.
+//! - [`Approval`]s let one call through, with exactly the arguments that somebody has seen, or one result; results wait on
+//!   a [`Shelf`].
 //! - [`Halts`] stop a tool, a server, a caller or everything.
 //!
 //! All of it is decided here and enforced by the gateway. What is decided is kept in records, so a gateway, its replicas
@@ -21,16 +22,19 @@ mod hidden;
 mod likeness;
 mod register;
 mod review;
+mod sealing;
+mod shelf;
 mod text;
 
-pub use approval::{APPROVAL, Approval, Digest, Request, Ruling, Standing};
+pub use approval::{APPROVAL, Approval, Digest, Matter, Request, Ruling, Standing, Voted};
 pub use canonical::canonical;
 pub use definition::{Definition, DefinitionKind, Pin};
 pub use entry::{Entry, Held, Reason, Trusted};
 pub use halt::{HALT, Halt, Halts, Target};
 pub use hidden::{has_hidden, visible};
-pub use register::{DEFINITION, Mode, Register, Ruled, Screened};
+pub use register::{DEFINITION, Decided, Mode, Register, Ruled, Screened};
 pub use review::Suspicion;
+pub use shelf::{Found, Shelf, Shelved};
 pub use text::difference;
 
 /// Milliseconds since 1970, as everything that is kept says when.

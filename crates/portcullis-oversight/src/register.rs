@@ -58,6 +58,8 @@ pub enum Mode {
 pub struct Screened {
     /// What is held back from now on, of this server and of others.
     pub held: Vec<Entry>,
+    /// How many are trusted from now on, unasked.
+    pub trusted: usize,
     writes: Vec<Write>,
 }
 
@@ -80,6 +82,21 @@ pub enum Ruled {
     Another,
 }
 
+/// What somebody else was seen to have decided about a definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The definition, as it is kept now.
+    pub entry: Entry,
+    /// Which of it.
+    pub pin: Pin,
+    /// Whether it is trusted now, or set aside.
+    pub approved: bool,
+    /// By whom.
+    pub by: String,
+    /// How long it had been held back, in milliseconds, where that is known.
+    pub waited: Option<u64>,
+}
+
 struct Kept {
     entry: Entry,
     version: Option<u64>,
@@ -100,17 +117,25 @@ pub struct Register {
     state: Mutex<State>,
     /// Grows with every decision.
     generation: AtomicU64,
+    /// What others decided, until somebody asks.
+    decided: Mutex<Vec<Decided>>,
 }
 
 impl Register {
     /// Of what is kept in `records`.
     pub fn new(records: Arc<dyn Records>, suspicion: Option<Suspicion>) -> Self {
-        Self { records, suspicion, state: Mutex::default(), generation: AtomicU64::new(1) }
+        let generation = AtomicU64::new(1);
+        Self { records, suspicion, state: Mutex::default(), generation, decided: Mutex::default() }
     }
 
     /// Grows with every decision: what was derived from an older one may be wrong.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// What others were seen to have decided since this was asked last.
+    pub fn take_decided(&self) -> Vec<Decided> {
+        std::mem::take(&mut self.decided.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Reads what is kept, once.
@@ -144,6 +169,10 @@ impl Register {
         }
         let mut now = self.lock();
         let changed = now.differs(&state);
+        if now.loaded {
+            let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+            decided.extend(now.decided_in(&state));
+        }
         // What could not be written is known here alone.
         for kept in std::mem::take(&mut now.entries).into_values().flat_map(BTreeMap::into_values) {
             if kept.version.is_none()
@@ -162,17 +191,23 @@ impl Register {
         self.lock().find(server, kind, name).is_some_and(|kept| kept.entry.trusts(pin))
     }
 
-    /// Which of these are let through; `None` for all.
+    /// Whether somebody has looked at something as it is now, and approved of it.
+    pub fn approves(&self, server: &str, kind: DefinitionKind, name: &str, pin: Pin) -> bool {
+        self.lock().find(server, kind, name).is_some_and(|kept| kept.entry.approves(pin))
+    }
+
+    /// Which of these are let through; `None` for all. For some, only what somebody has approved is.
     pub fn shown<'a>(
         &self,
         server: &str,
         kind: DefinitionKind,
-        items: impl Iterator<Item = (&'a str, Pin)>,
+        items: impl Iterator<Item = (&'a str, Pin, bool)>,
     ) -> Option<Arc<[bool]>> {
         let state = self.lock();
         let of = state.entries.get(&(server.to_owned(), kind));
-        let trusts = |(name, pin): (&str, Pin)| {
-            of.and_then(|of| of.get(name)).is_some_and(|kept| kept.entry.trusts(pin))
+        let trusts = |(name, pin, asked): (&str, Pin, bool)| {
+            of.and_then(|of| of.get(name))
+                .is_some_and(|kept| if asked { kept.entry.approves(pin) } else { kept.entry.trusts(pin) })
         };
         let shown: Arc<[bool]> = items.map(trusts).collect();
         shown.iter().any(|shown| !shown).then_some(shown)
@@ -228,7 +263,7 @@ impl Register {
         let read: Vec<(&Definition, Facts)> = open
             .into_iter()
             .enumerate()
-            .map(|(place, one)| (one, Facts::of(one, &gone, place < COMPARED, &there, suspicion)))
+            .map(|(place, one)| (one, Facts::of((server, one), &gone, place < COMPARED, &there, suspicion)))
             .collect();
         let mut state = self.lock();
         let mut room = Room::of(state.entries.get(&(server.to_owned(), kind)));
@@ -243,6 +278,7 @@ impl Register {
         let mut trusted = if again { state.trusted(server, kind) } else { BTreeSet::new() };
         for (entry, version, changed) in decided {
             if entry.held.is_none() {
+                screened.trusted += usize::from(changed);
                 trusted.insert(entry.name.clone());
             } else if changed {
                 screened.held.push(entry.clone());
@@ -327,8 +363,10 @@ fn decide(
 ) -> Option<(Entry, Option<u64>, bool)> {
     let Candidate { server, definition, .. } = candidate;
     let known = state.find(server, definition.kind, &definition.name);
+    let doubted = known.is_some_and(|kept| kept.entry.is_doubted(definition));
     if let Some(kept) = known
         && kept.entry.is_decided(definition.pin)
+        && !doubted
     {
         // What could not be written down is tried again.
         return kept.version.is_none().then(|| (kept.entry.clone(), None, false));
@@ -336,7 +374,9 @@ fn decide(
     let found = reasons(candidate, &state.names);
     let mut entry = known
         .map_or_else(|| Entry::new(server, definition.kind, &definition.name), |kept| kept.entry.clone());
+    entry.trusted.retain(|trusted| !doubted || trusted.pin != definition.pin);
     let first = match (known, mode) {
+        _ if doubted => None,
         (Some(kept), _) if !kept.entry.trusted.is_empty() => Some(Reason::Changed),
         (_, Mode::Approve) => Some(Reason::New),
         // What was held back from the first is not let in by saying something else.
@@ -357,7 +397,10 @@ fn decide(
 fn is_open(known: Option<&BTreeMap<String, Kept>>, definition: &Definition) -> bool {
     let kept = known.and_then(|known| known.get(&definition.name));
     definition.name.len() <= LONGEST_NAME
-        && kept.is_none_or(|kept| kept.version.is_none() || !kept.entry.is_decided(definition.pin))
+        && kept.is_none_or(|kept| {
+            let entry = &kept.entry;
+            kept.version.is_none() || !entry.is_decided(definition.pin) || entry.is_doubted(definition)
+        })
 }
 
 impl State {
@@ -414,6 +457,31 @@ impl State {
             screened.writes.push(Write { key: key(&entry), entry: entry.clone(), version });
             self.put(entry, version);
         }
+    }
+
+    /// What somebody has decided between this and what came after it.
+    fn decided_in(&self, after: &Self) -> Vec<Decided> {
+        let mut decided = Vec::new();
+        for entry in after.entries.values().flat_map(BTreeMap::values).map(|kept| &kept.entry) {
+            let before = self.find(&entry.server, entry.kind, &entry.name).map(|kept| &kept.entry);
+            let was_held = before.and_then(|before| before.held.as_ref());
+            let asked = entry.trusted.iter().filter(|trusted| trusted.by != Trusted::FIRST_USE);
+            for trusted in
+                asked.filter(|trusted| before.is_none_or(|before| !before.trusted.contains(trusted)))
+            {
+                let held = was_held.filter(|held| held.pin == trusted.pin);
+                let waited = held.map(|held| trusted.at.saturating_sub(held.at));
+                let (entry, by) = (entry.clone(), trusted.by.clone());
+                decided.push(Decided { entry, pin: trusted.pin, approved: true, by, waited });
+            }
+            let Some(held) = &entry.held else { continue };
+            let Some(by) = held.rejected_by.clone() else { continue };
+            if was_held.is_none_or(|before| before.pin != held.pin || before.rejected_by.is_none()) {
+                let waited = Some(now_ms().saturating_sub(held.at));
+                decided.push(Decided { entry: entry.clone(), pin: held.pin, approved: false, by, waited });
+            }
+        }
+        decided
     }
 
     /// The servers of which something is not as it was.

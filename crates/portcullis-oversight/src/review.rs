@@ -11,8 +11,8 @@ use crate::entry::{Entry, Reason};
 use crate::hidden::has_hidden;
 use crate::likeness::{alike, is_telling, likeness, words};
 
-/// Says what in a definition, in canonical form, tells a model what to do.
-pub type Suspicion = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+/// Says what in a definition of a server tells a model what to do.
+pub type Suspicion = Arc<dyn Fn(&str, &Definition) -> Option<String> + Send + Sync>;
 
 /// From so much on two texts are one.
 const SAME: f32 = 0.9;
@@ -100,10 +100,10 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// `listed` are the names of all that it is listed with. What is not `compared` closely is only known again under a new
+    /// Of a definition of `server`; `listed` are the names of all that it is listed with. What is not `compared` closely is only known again under a new
     /// name when it is the same to the letter.
     pub(crate) fn of(
-        definition: &Definition,
+        (server, definition): (&str, &Definition),
         gone: &[Gone],
         compared: bool,
         listed: &BTreeSet<&str>,
@@ -121,7 +121,7 @@ impl Facts {
             hidden: hides(&definition.text) || has_hidden(&definition.name),
             words,
             renamed: renamed.map(|gone| gone.name.clone()),
-            suspicious: suspicion.and_then(|suspicion| suspicion(&definition.text)),
+            suspicious: suspicion.and_then(|suspicion| suspicion(server, definition)),
         }
     }
 }
@@ -145,7 +145,8 @@ pub(crate) fn reasons(candidate: &Candidate<'_>, names: &Names) -> Vec<Reason> {
     reasons.extend(names.taken_for(server, definition, *baseline));
     reasons.extend(names.spoken_of(server, &facts.words));
     reasons.extend(facts.renamed.clone().map(|from| Reason::Renamed { from }));
-    reasons.extend(facts.suspicious.clone().map(|what| Reason::Suspicious { what }));
+    let suspicious = facts.suspicious.clone().or_else(|| definition.suspect.then(|| "orders".to_owned()));
+    reasons.extend(suspicious.map(|what| Reason::Suspicious { what }));
     reasons
 }
 

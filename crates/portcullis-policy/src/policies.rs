@@ -201,6 +201,11 @@ impl Policies {
         self.rules.get(policy).map_or("", |rule| &rule.id)
     }
 
+    /// Whether there is a policy with this id.
+    pub fn has(&self, id: &str) -> bool {
+        self.rules.iter().any(|rule| &*rule.id == id)
+    }
+
     /// Which things of a server's list the caller is shown. `list` is a number that no other list ever has.
     pub fn shown<'a>(
         &self,

@@ -5,7 +5,7 @@
 //! Decisions that depend on arguments are made each time.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
@@ -32,8 +32,26 @@ pub struct Subject {
     pub(crate) caller: Caller,
     pub(crate) shelves: Arc<Shelves>,
     hasher: RandomState,
-    decisions: Mutex<HashMap<u64, Decided>>,
+    decisions: Mutex<HashMap<u64, Decided, BuildHasherDefault<Hashed>>>,
     lists: Mutex<HashMap<(Action, u64), Listed>>,
+}
+
+/// Keys that are hashes already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// What is shown of a list.
@@ -88,6 +106,18 @@ impl Subject {
         (self.caller.kind, &self.caller.around)
     }
 
+    /// Where a decision is kept. A call asks for some, and to hash member by member costs more than to decide: two that fall
+    /// together are told apart by what is kept with them.
+    fn key(&self, action: Action, thing: &Thing<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(u64::from(action as u8) << 8 | u64::from(thing.kind.number()));
+        hasher.write(thing.server.as_bytes());
+        // No server's name has it.
+        hasher.write_u8(0xff);
+        hasher.write(thing.name.as_bytes());
+        hasher.finish()
+    }
+
     pub(crate) fn recall(
         &self,
         action: Action,
@@ -95,7 +125,7 @@ impl Subject {
         circumstances: &Circumstances,
     ) -> Option<Decision> {
         let decisions = lock(&self.decisions);
-        let decided = decisions.get(&self.hasher.hash_one((action, thing)))?;
+        let decided = decisions.get(&self.key(action, thing))?;
         let same = decided.action == action
             && *decided.server == *thing.server
             && *decided.name == *thing.name
@@ -125,7 +155,7 @@ impl Subject {
         if decisions.len() >= MOST_DECISIONS {
             decisions.clear();
         }
-        decisions.insert(self.hasher.hash_one((action, thing)), decided);
+        decisions.insert(self.key(action, thing), decided);
     }
 
     pub(crate) fn recall_list(

@@ -45,6 +45,22 @@ pub enum ThingKind {
     Template,
 }
 
+impl ThingKind {
+    /// Another one for each.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Server => 0,
+            Self::Prompt => 1,
+            Self::Resource => 2,
+            Self::Template => 3,
+            Self::Tool(said) => {
+                let said = [said.read_only, said.destructive, said.idempotent, said.open_world];
+                said.iter().fold(1, |number, said| number << 1 | u8::from(*said))
+            }
+        }
+    }
+}
+
 /// A server, or a thing that it has, under the server's own name for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Thing<'a> {

@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use portcullis_config::Overrides;
 
 use crate::audit::args::AuditVerb;
+use crate::server::args::ServerVerb;
 
 /// A gateway for the Model Context Protocol: any client to any server, through one endpoint.
 #[derive(Parser, Debug)]
@@ -31,6 +32,9 @@ pub(crate) enum Verb {
     Policy(PolicyVerb),
     /// Say why somebody may, or may not, use something
     Explain(Explain),
+    /// Add servers to the registry, and let them be used
+    #[command(subcommand)]
+    Server(ServerVerb),
     /// Look at what servers say of their tools, and approve it
     #[command(subcommand)]
     Definitions(DefinitionsVerb),

@@ -1,23 +1,30 @@
 //! `portcullis audit …`: the evidence log, read without a gateway and without a network.
 //!
-//! A log is opened for reading; a gateway may write to it meanwhile. Nothing here changes one.
+//! A log is opened for reading; a gateway may write to it meanwhile. What changes one is `keeping`, for which no gateway may run.
 
 pub(crate) mod args;
+mod keeping;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use portcullis_audit::timestamp::Authorities;
 use portcullis_audit::verify::{Demands, Report};
-use portcullis_audit::{Keyring, Record, Segments, Signer, VerifierKey, bundle, export, parse_time, worm};
+use portcullis_audit::{
+    Keyring, Record, Segments, Signer, VerifierKey, bundle, export, pack, parse_time, worm,
+};
 use portcullis_model::{Entry, Journal as _};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::Usage;
 use crate::stdout::print;
-use args::{AuditVerb, Export, Filter, Format, Key, Prove, Search, Verify};
+use args::{AuditVerb, Export, Filter, Format, Key, Pack, Prove, Search, Trust, Verify};
 
 /// What is read at once when everything is.
 const AT_ONCE: usize = 4096;
@@ -28,6 +35,11 @@ pub(crate) fn run(verb: &AuditVerb) -> anyhow::Result<ExitCode> {
         AuditVerb::Search(search) => self::search(search),
         AuditVerb::Export(export) => self::export(export),
         AuditVerb::Prove(prove) => self::prove(prove),
+        AuditVerb::Pack(asked) => pack(asked),
+        AuditVerb::Erase(asked) => keeping::erase(asked),
+        AuditVerb::Hold(verb) => keeping::hold(verb),
+        AuditVerb::Prune(asked) => keeping::prune(&asked.changed),
+        AuditVerb::Rotate(asked) => keeping::rotate(asked),
         AuditVerb::Key(key) => self::key(key),
     }
 }
@@ -36,11 +48,12 @@ fn journal(path: &Path) -> anyhow::Result<Segments> {
     Segments::read_only(path).context("the evidence log cannot be read")
 }
 
-fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
+fn demands(asked: &Trust) -> anyhow::Result<Demands> {
     let mut demands = Demands { witnesses: asked.require_witness, ..Demands::default() };
     for key in &asked.trusted_key {
         demands.keys.extend(keys(key)?);
     }
+    demands.authorities = asked.tsa_ca.as_deref().map(authorities).transpose()?;
     for path in &asked.since_checkpoint {
         let read = worm::read(path).with_context(|| path.display().to_string())?;
         if read.is_empty() {
@@ -48,6 +61,11 @@ fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
         }
         demands.since.extend(read);
     }
+    Ok(demands)
+}
+
+fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
+    let demands = demands(&asked.trust)?;
     let report = if asked.path.is_dir() {
         portcullis_audit::verify::verify(&journal(&asked.path)?, &demands)?
     } else {
@@ -60,6 +78,17 @@ fn verify(asked: &Verify) -> anyhow::Result<ExitCode> {
         tell(&report);
     }
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The authorities of time of a PEM file.
+fn authorities(file: &Path) -> anyhow::Result<Arc<Authorities>> {
+    let wrong = |why: String| Usage(format!("--tsa-ca {}: {why}", file.display()));
+    let read = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
+    let certificates = read.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(wrong("there is no certificate".to_owned()).into());
+    }
+    Ok(Arc::new(Authorities::new(&certificates).map_err(|error| wrong(error.to_string()))?))
 }
 
 /// A key as it is written, or those of a file.
@@ -88,6 +117,11 @@ fn tell(report: &Report) {
     } else {
         print(format_args!("witnesses    {}, over {} events", report.witnesses.join(", "), report.witnessed));
     }
+    if let Some((size, time)) = report.stamped {
+        let time = portcullis_model::date_time(std::time::Duration::from_secs(time));
+        let whose = if report.stamped_by_anybody { "; by whom was not asked, see --tsa-ca" } else { "" };
+        print(format_args!("time stamp   {time}Z, over {size} events{whose}"));
+    }
     let noted = [
         (report.open_intents, "intents have no outcome"),
         (report.lost, "events were lost, and the log says so"),
@@ -114,15 +148,9 @@ fn tell(report: &Report) {
 }
 
 fn query(path: &Path, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
-    let time = |text: &Option<String>| match text {
-        Some(text) => parse_time(text)
-            .map(Some)
-            .ok_or_else(|| Usage(format!("{text} is no time like 2026-11-28T20:00:00Z"))),
-        None => Ok(None),
-    };
     Ok(portcullis_model::Search {
-        since: time(&filter.since)?,
-        until: time(&filter.until)?,
+        since: time(filter.since.as_ref())?,
+        until: time(filter.until.as_ref())?,
         person: person(path, filter)?,
         kind: filter.kind.clone(),
         server: filter.server.clone(),
@@ -138,11 +166,21 @@ fn person(path: &Path, filter: &Filter) -> anyhow::Result<Option<String>> {
     if who.starts_with("p-") && !who.contains('#') {
         return Ok(Some(who.clone()));
     }
-    let (issuer, subject) =
-        who.rsplit_once('#').ok_or_else(|| Usage(format!("{who} is neither p-… nor ISSUER#SUBJECT")))?;
     let file = filter.secret_file.clone().unwrap_or_else(|| path.join("secret"));
     let secret = std::fs::read(&file).with_context(|| format!("{}: see --secret-file", file.display()))?;
-    Ok(Some(Keyring::derive(secret.trim_ascii()).pseudonym(issuer, subject)))
+    let person = Keyring::derive(secret.trim_ascii()).person(who);
+    Ok(Some(person.ok_or_else(|| no_person(who))?))
+}
+
+fn no_person(who: &str) -> Usage {
+    Usage(format!("{who} is neither a pseudonym (p-…) nor ISSUER#SUBJECT"))
+}
+
+fn time(text: Option<&String>) -> anyhow::Result<Option<i64>> {
+    let parse = |text: &String| {
+        parse_time(text).ok_or_else(|| Usage(format!("{text} is no time like 2026-11-28T20:00:00Z")))
+    };
+    Ok(text.map(parse).transpose()?)
 }
 
 fn search(asked: &Search) -> anyhow::Result<ExitCode> {
@@ -208,6 +246,46 @@ fn prove(asked: &Prove) -> anyhow::Result<ExitCode> {
         None => print(packed.trim_end()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Packs also what is not whole: the pack says so, and the exit code does.
+fn pack(asked: &Pack) -> anyhow::Result<ExitCode> {
+    let (demands, journal) = (demands(&asked.trust)?, journal(&asked.path)?);
+    let since = time(asked.from.as_ref())?.unwrap_or(0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    let until = time(asked.to.as_ref())?.unwrap_or(i64::try_from(now).unwrap_or(i64::MAX));
+    if since >= until {
+        return Err(Usage("--from has to be before --to".to_owned()).into());
+    }
+    let (mut pack, proved) = pack::collect(&journal, since, until)?;
+    let report = portcullis_audit::verify::verify(&journal, &demands)?;
+    let good = report.is_good();
+    pack.verification = Some(report);
+    let proof = match bundle::pack(&journal, &proved) {
+        Ok(proof) => Some(proof),
+        // There was nothing to list.
+        Err(bundle::Unproved::Nothing) => None,
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(ExitCode::from(1));
+        }
+    };
+    std::fs::create_dir_all(&asked.out).with_context(|| asked.out.display().to_string())?;
+    let json = serde_json::to_string_pretty(&pack)?;
+    let files = [("report.md", Some(pack.to_markdown())), ("pack.json", Some(json)), ("proof.txt", proof)];
+    for (name, text) in files {
+        if let Some(text) = text {
+            let file = asked.out.join(name);
+            std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+        }
+    }
+    eprintln!(
+        "{} events, {} of them listed and proved, in {}",
+        pack.events,
+        proved.len(),
+        asked.out.display()
+    );
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn key(asked: &Key) -> anyhow::Result<ExitCode> {

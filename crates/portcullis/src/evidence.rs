@@ -4,6 +4,8 @@
 //! can read: `signing-key` and `secret`. That suits a laptop; whoever wants the log to prove something to others keeps them
 //! elsewhere, and its checkpoints too.
 
+mod anchors;
+
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,16 +17,17 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use portcullis_audit::payloads::Keep;
-use portcullis_audit::retention::{self, Policy};
-use portcullis_audit::{Keyring, Log, Mode, OpenError, Segments, Signer, worm};
-use portcullis_config::{Audit, AuditMode, Secret};
+use portcullis_audit::retention;
+use portcullis_audit::witness::Witness;
+use portcullis_audit::{Event, Keyring, Kind, Log, Mode, OpenError, Segments, Signer, VerifierKey};
+use portcullis_config::{self as config, Audit, AuditMode, Secret};
 use portcullis_gateway::Evidence;
 use rustls::crypto::SecureRandom;
 
 use crate::Usage;
 
 /// The file of the key that signs checkpoints, in the folder of the log.
-const SIGNING_KEY: &str = "signing-key";
+pub(crate) const SIGNING_KEY: &str = "signing-key";
 /// The file of what digests, pseudonyms and data keys are derived from.
 const SECRET: &str = "secret";
 /// How often events are looked for that have been kept long enough.
@@ -38,6 +41,18 @@ const LONGEST_KEY: u64 = 4096;
 /// It cannot be opened, was altered, or its keys do not fit.
 pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>>> {
     let Some(audit) = audit else { return Ok(None) };
+    let log = open_log(audit)?;
+    let evidence = Evidence::new(log, audit);
+    anchors::hold(&evidence, audit)?;
+    tokio::spawn(remove_old(evidence.clone()));
+    Ok(Some(evidence))
+}
+
+/// Opens the log for writing.
+///
+/// # Errors
+/// It cannot be opened, was altered, or its keys do not fit.
+pub(crate) fn open_log(audit: &Audit) -> anyhow::Result<Log> {
     let journal = Segments::open(&audit.path).context("the evidence log (`audit.path`) cannot be opened")?;
     let signer = signer(audit)?;
     let keyring = Keyring::derive(secret(audit)?.trim().as_bytes());
@@ -52,23 +67,53 @@ pub(crate) fn open(audit: Option<&Audit>) -> anyhow::Result<Option<Arc<Evidence>
         checkpoint_every: audit.checkpoint_interval,
         ..portcullis_audit::Settings::default()
     };
-    let log = Log::open(Arc::new(journal), signer, keyring, settings).map_err(|error| match error {
+    Log::open(Arc::new(journal), signer, keyring, settings).map_err(|error| match error {
         OpenError::Foreign(_) => Usage(error.to_string()).into(),
         error => anyhow::Error::new(error),
-    })?;
-    if let Some(folder) = &audit.checkpoints {
-        tokio::spawn(copy_checkpoints(log.clone(), folder.clone()));
+    })
+}
+
+/// Whether the keys of the settings are some.
+///
+/// # Errors
+/// One is none.
+pub(crate) fn check(settings: &config::Settings) -> anyhow::Result<()> {
+    witness(settings.witness.as_ref())?;
+    if let Some(audit) = &settings.audit {
+        anchors::keys(audit)?;
     }
-    let policy =
-        Policy { default: Duration::from_hours(24 * u64::from(audit.retention_days)), ..Policy::default() };
-    tokio::spawn(remove_old(log.clone(), policy));
-    Ok(Some(Evidence::new(log)))
+    Ok(())
+}
+
+/// What signs others' checkpoints, where somebody's are.
+///
+/// # Errors
+/// A key is none.
+pub(crate) fn witness(settings: Option<&config::Witness>) -> anyhow::Result<Option<Witness>> {
+    let Some(settings) = settings else { return Ok(None) };
+    let signer = Signer::parse(settings.key.expose().trim())
+        .map_err(|error| Usage(format!("witness.key: {error}; `portcullis audit key` makes one")))?;
+    let key = |(index, text): (usize, &String)| match VerifierKey::parse(text) {
+        Ok(key) if key.is_witness() => {
+            Err(Usage(format!("witness.logs[{index}]: this is the key of a witness; a log's is wanted")))
+        }
+        Ok(key) => Ok(key),
+        Err(error) => Err(Usage(format!("witness.logs[{index}]: {error}"))),
+    };
+    let logs = settings.logs.iter().enumerate().map(key).collect::<Result<Vec<_>, _>>()?;
+    if logs.iter().any(|log| *log == signer.log_key()) {
+        return Err(
+            Usage("witness.key: it signs a log, too; a witness has a key of its own".to_owned()).into()
+        );
+    }
+    Ok(Some(Witness::new(signer, logs)))
 }
 
 /// Removes events that have been kept for as long as they are to be, for as long as it is awaited.
-async fn remove_old(log: Log, policy: Policy) {
+async fn remove_old(evidence: Arc<Evidence>) {
     loop {
-        match retention::apply(&log, &policy, SystemTime::now()).await {
+        let by = Event::new(Kind::Truncation);
+        match retention::apply(evidence.log(), evidence.retention(), SystemTime::now(), by).await {
             Ok((0, 0)) => {}
             Ok((events, keys)) => {
                 tracing::info!(events, keys, "what was kept long enough is removed from the evidence log");
@@ -76,23 +121,6 @@ async fn remove_old(log: Log, policy: Policy) {
             Err(error) => tracing::error!(%error, "what was kept long enough is still in the evidence log"),
         }
         tokio::time::sleep(REMOVE).await;
-    }
-}
-
-/// Writes each checkpoint to a second folder as well, for as long as it is awaited.
-async fn copy_checkpoints(log: Log, folder: PathBuf) {
-    let mut signed = log.checkpoints();
-    // The one before may not have got there.
-    signed.mark_changed();
-    while signed.changed().await.is_ok() {
-        let Some(note) = signed.borrow_and_update().clone() else { continue };
-        let place = folder.clone();
-        let kept = tokio::task::spawn_blocking(move || worm::keep(&place, &note).map(drop)).await;
-        match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a checkpoint is not in `audit.checkpoints`"),
-            Err(error) => tracing::error!(%error, "a checkpoint is not in `audit.checkpoints`"),
-        }
     }
 }
 
@@ -140,7 +168,7 @@ fn key(
 }
 
 /// Writes a file whole or not at all: half a key would be another log.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
+pub(crate) fn put(path: &Path, text: &str) -> std::io::Result<()> {
     let mut draft = PathBuf::from(path);
     draft.set_extension("new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&draft)?;

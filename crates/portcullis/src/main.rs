@@ -1,5 +1,6 @@
 //! The executable: verbs, wiring, signals, exit codes. No logic.
 
+mod approved;
 mod args;
 mod audit;
 mod banner;
@@ -13,7 +14,9 @@ mod guard;
 mod oversight;
 mod policy;
 mod reload;
+mod secrets;
 mod serve;
+mod server;
 mod servers;
 mod stdout;
 mod store;
@@ -42,9 +45,12 @@ impl std::fmt::Display for Usage {
 impl std::error::Error for Usage {}
 
 fn main() -> ExitCode {
-    // The keeper is this program again, and has to be small: it comes before everything else.
-    if std::env::args_os().nth(1).is_some_and(|verb| verb == "__keeper") {
-        return portcullis_hub::keeper_main();
+    // The keeper and the sandboxes are this program again; the one has to be small, the other has to have one thread. They
+    // come before everything else.
+    match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("__keeper") => return portcullis_hub::keeper_main(),
+        Some("__sandbox") => return portcullis_hub::sandbox_main(),
+        _ => {}
     }
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Connect(connect) => connect::run(&connect),
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
+        Verb::Server(verb) => server::run(&verb),
         Verb::Guard(verb) => guard::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
         Verb::Definitions(verb) => oversight::definitions(&verb),

@@ -14,15 +14,15 @@ use portcullis_config::{Overrides, Settings, Store};
 use portcullis_model::Records;
 
 use crate::Usage;
-use crate::config::load;
 use crate::policy::with_store;
+use crate::secrets::Secrets;
 
 pub(crate) use approval::run as approval;
 pub(crate) use definitions::run as definitions;
 pub(crate) use halt::run as halt;
 
 /// Asks the store of a configuration, which stays as it is.
-fn ask<T>(
+pub(crate) fn ask<T>(
     config: &Path,
     ask: impl AsyncFnOnce(Arc<dyn Records>, &Settings) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -31,7 +31,7 @@ fn ask<T>(
 }
 
 /// Changes something in the store of a configuration; what is decided before a gateway first starts is there for it.
-fn change<T>(
+pub(crate) fn change<T>(
     config: &Path,
     change: impl AsyncFnOnce(Arc<dyn Records>, &Settings) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
@@ -44,7 +44,7 @@ fn change<T>(
 }
 
 fn settings(config: &Path) -> anyhow::Result<Settings> {
-    let settings = load(config, &Overrides::default())?.settings;
+    let settings = Secrets::load(config, &Overrides::default())?.0.settings;
     if settings.store == Store::Memory {
         let message = "the store is in memory, where only the gateway itself can reach it; set `store: { kind: sqlite }` or \
                        `postgres`";
@@ -54,6 +54,6 @@ fn settings(config: &Path) -> anyhow::Result<Settings> {
 }
 
 /// A time of the store, as people read it.
-fn moment(at_ms: u64) -> String {
+pub(crate) fn moment(at_ms: u64) -> String {
     format!("{}Z", portcullis_model::date_time(std::time::Duration::from_millis(at_ms)))
 }

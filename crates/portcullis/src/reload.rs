@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{Audit, Loaded, Overrides, ProcessEnvironment, Settings};
+use portcullis_config::{Audit, Loaded, Overrides, Settings};
 use portcullis_gateway::Gateway;
 use portcullis_gateway::listen::Certificates;
 use portcullis_telemetry::LogHandle;
 use tokio::signal::unix::Signal;
 
+use crate::approved::Approved;
 use crate::chronicle::Chronicle;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
+use crate::secrets::{NotLoaded, Secrets};
 use crate::serve::{self, Tls};
 
 /// Files are looked at this often. Polling sees what file events miss: replaced mounts and symlinks, network drives.
@@ -25,6 +27,8 @@ pub(crate) struct Source {
     pub overrides: Overrides,
     /// The configuration, and what it names.
     pub files: Files,
+    /// What a Vault keeps of it.
+    pub secrets: Secrets,
 }
 
 /// A configuration that did not come into force; why, was said in the log.
@@ -39,6 +43,7 @@ fn but_readers(settings: &Settings) -> Option<Audit> {
 pub(crate) struct Reloader {
     source: Option<Source>,
     settings: Settings,
+    approved: Approved,
     gateway: Arc<Gateway>,
     tls: Tls,
     logs: LogHandle,
@@ -47,16 +52,21 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what it puts in force is all of it, and is put together in one place"
+    )]
     pub(crate) fn new(
         source: Option<Source>,
         settings: Settings,
+        approved: Approved,
         gateway: Arc<Gateway>,
         tls: Tls,
         logs: LogHandle,
         recorder: Recorder,
         chronicle: Chronicle,
     ) -> Self {
-        Self { source, settings, gateway, tls, logs, recorder, chronicle }
+        Self { source, settings, approved, gateway, tls, logs, recorder, chronicle }
     }
 
     /// Runs until it is aborted. Without a configuration file, SIGHUP is heeded and does nothing.
@@ -66,12 +76,17 @@ impl Reloader {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(LOOK) => false,
             };
+            self.take_up_approved().await;
             // A file that is being written changes again; the next look takes up the rest.
             let changed = self.source.as_mut().is_some_and(|source| source.files.have_changed());
-            if asked || changed {
+            let renewed = match &mut self.source {
+                Some(source) => source.secrets.have_changed().await,
+                None => false,
+            };
+            if asked || changed || renewed {
                 let before = self.settings.clone();
                 let trigger = if asked { Trigger::Hangup } else { Trigger::File };
-                match self.reload() {
+                match self.reload().await {
                     Ok(true) => self.chronicle.took_up(&before, &self.settings, trigger.as_str()).await,
                     Ok(false) => {}
                     Err(NotTakenUp) => self.chronicle.did_not_take_up(trigger.as_str()).await,
@@ -84,15 +99,37 @@ impl Reloader {
         }
     }
 
+    /// Other versions were approved, or taken away.
+    async fn take_up_approved(&mut self) {
+        let before = self.approved.with(&self.settings);
+        if !self.approved.look().await {
+            return;
+        }
+        let now = self.approved.with(&self.settings);
+        match self.put_in_force(&self.settings) {
+            Ok(()) => {
+                self.gateway.publish(self.approved.entries());
+                self.chronicle.took_up(&before, &now, "registry").await;
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what was approved in the registry was not taken up");
+            }
+        }
+    }
+
     /// Whether there was something to take up.
-    fn reload(&mut self) -> Result<bool, NotTakenUp> {
+    async fn reload(&mut self) -> Result<bool, NotTakenUp> {
         let Some(source) = &mut self.source else { return Ok(false) };
-        let loaded = portcullis_config::load(&source.config, &ProcessEnvironment, &source.overrides);
-        let Loaded { settings, warnings, files } = match loaded {
+        let loaded = source.secrets.read(&source.config, &source.overrides).await;
+        let Loaded { settings, warnings, files, .. } = match loaded {
             Ok(loaded) => loaded,
-            Err(problems) => {
-                for problem in &problems.0 {
-                    tracing::error!("{problem}");
+            Err(why) => {
+                match why {
+                    NotLoaded::Problems(problems) => {
+                        problems.0.iter().for_each(|problem| tracing::error!("{problem}"));
+                    }
+                    NotLoaded::Vault(why) => tracing::error!("secrets.vault: {why}"),
                 }
                 tracing::error!("the configuration was not taken up; the old one stays in force");
                 return Err(NotTakenUp);
@@ -150,7 +187,7 @@ impl Reloader {
         let tracer =
             if new.otlp == old.otlp { None } else { Some(serve::tracer(settings, self.gateway.metrics())?) };
         self.logs.set_filter(&new.log.filter)?;
-        if let Err(error) = self.gateway.reload(settings.clone()) {
+        if let Err(error) = self.gateway.reload(self.approved.with(settings)) {
             self.logs.set_filter(&old.log.filter).expect("it was in force until now");
             return Err(error.into());
         }

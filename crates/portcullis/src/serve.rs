@@ -16,15 +16,16 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Usage;
+use crate::approved::Approved;
 use crate::args;
 use crate::banner;
 use crate::chronicle::Chronicle;
-use crate::config::load;
 use crate::evidence;
 use crate::files::Files;
 use crate::policy::recorder::Recorder;
 use crate::policy::versions::Trigger;
 use crate::reload::{Reloader, Source};
+use crate::secrets::Secrets;
 use crate::servers;
 use crate::stdout::print;
 use crate::store;
@@ -48,18 +49,19 @@ pub(crate) fn up(up: &args::Up) -> anyhow::Result<ExitCode> {
 pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
     let overrides = serve.overrides.overrides();
     let mut files = Files::look_at([serve.config.clone()]);
-    let loaded = load(&serve.config, &overrides)?;
+    let (loaded, secrets) = Secrets::load(&serve.config, &overrides)?;
     files.become_these(loaded.files.iter().cloned());
     if serve.check {
         // What a value means to others, and what a file holds, only their use shows.
         start_logs(&loaded.settings)?;
         load_tls(&loaded.settings)?;
         tracer(&loaded.settings, &Metrics::new())?;
+        evidence::check(&loaded.settings)?;
         Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    run(loaded, Some(Source { config: serve.config.clone(), overrides, files }))
+    run(loaded, Some(Source { config: serve.config.clone(), overrides, files, secrets }))
 }
 
 fn run(loaded: Loaded, source: Option<Source>) -> anyhow::Result<ExitCode> {
@@ -86,10 +88,14 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let address = listener.address();
     let records = store::open(&settings).await?;
     let evidence = evidence::open(settings.audit.as_ref())?;
-    let kept = Kept { records: records.clone(), evidence: evidence.clone() };
-    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..settings.clone() };
+    let witness = evidence::witness(settings.witness.as_ref())?;
+    let kept = Kept { records: records.clone(), evidence: evidence.clone(), witness };
+    let mut approved = Approved::new(records.clone());
+    approved.look().await;
+    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..approved.with(&settings) };
     let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
         .map_err(|error| Usage(error.to_string()))?;
+    gateway.publish(approved.entries());
     gateway.recall_decisions().await;
     tokio::spawn(gateway.clone().look_after_decisions());
     let chronicle =
@@ -100,6 +106,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
     tokio::spawn(gateway.clone().look_after_records());
+    tokio::spawn(gateway.clone().look_after_logins());
     tokio::spawn(gateway.clone().look_after_evidence());
 
     let endpoint = banner::endpoint(&settings, address);
@@ -113,7 +120,8 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     }
     let (recorder, recording) = Recorder::start(&settings.store, records);
     recorder.tell(settings.policy.as_ref(), Trigger::Start);
-    let reloader = Reloader::new(source, settings, gateway.clone(), tls, logs, recorder, chronicle.clone());
+    let reloader =
+        Reloader::new(source, settings, approved, gateway.clone(), tls, logs, recorder, chronicle.clone());
     let reloading = tokio::spawn(reloader.run(hangup));
     end.asked_for().await;
     reloading.abort();
@@ -128,7 +136,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
 
 /// What runs here, for the keeper, which may have to be started again after an upgrade has replaced the file: where
 /// there is `/proc`, that still leads to the old one.
-fn own_program() -> std::io::Result<PathBuf> {
+pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() { Ok(running) } else { std::env::current_exe() }
 }

@@ -69,7 +69,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// A name for a server that was given none: the host of a URL, the last path or package name of a command.
-fn guess(what: &str) -> String {
+pub(crate) fn guess(what: &str) -> String {
     let is_url = what.starts_with("http");
     let word = if is_url {
         what.split('/').nth(2).unwrap_or_default()
@@ -86,7 +86,7 @@ fn guess(what: &str) -> String {
 }
 
 /// Splits a command line at blanks; quotes and backslashes keep blanks together. No shell is ever involved.
-fn words(line: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) fn words(line: &str) -> anyhow::Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;

@@ -67,12 +67,24 @@ fn full() -> Event {
 #[test]
 fn records_are_in_the_canonical_form_and_come_back() {
     for event in [full(), Event::new(Kind::Gateway)] {
-        let bytes = record::write("\"gw.example/audit\"", 3, Some(&[7; 32]), &record::body(&event));
+        let bytes = record::write("\"gw.example/audit\"", 3, Some(&[7; 32]), &event.to_canonical());
+        assert_eq!(event.to_canonical(), serde_json::to_vec(&event).unwrap());
         let value: Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(String::from_utf8(bytes.clone()).unwrap(), canonical(&value));
         let record = Record::parse(&bytes).unwrap();
         assert_eq!((record.event, record.chain.seq), (event.clone(), 3));
         assert_eq!(record::marks_of(&bytes).unwrap(), record::marks(&event));
+    }
+}
+
+#[test]
+fn every_character_is_written_as_everybody_writes_it() {
+    let mut event = Event::new(Kind::Exchange);
+    for code in (0..0x300).chain([0x2028, 0x2029, 0xd7ff, 0xfeff, 0xffff, 0x1_f600]) {
+        let Some(character) = char::from_u32(code) else { continue };
+        event.tool.name = Some(format!("a{character}b"));
+        event.detail = [(format!("{character}"), String::new())].into();
+        assert_eq!(event.to_canonical(), serde_json::to_vec(&event).unwrap(), "{code:x}");
     }
 }
 

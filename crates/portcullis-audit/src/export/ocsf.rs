@@ -18,17 +18,21 @@ pub(super) fn write(record: &Record) -> Value {
         6..=8 => 4,
         _ => 5,
     };
-    json!({
+    let groups: Vec<_> = event.who.groups.iter().map(|name| json!({ "name": name })).collect();
+    let user = event.who.person.as_ref().map(|person| json!({ "uid": person, "groups": groups }));
+    without_nulls(json!({
         "activity_id": activity,
         "activity_name": title(record),
         "actor": {
-            "user": { "uid": event.who.person, "groups": event.who.groups.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>() },
+            "user": user,
+            // Somebody has to be named: what nobody asked for is the gateway's own.
+            "app_name": (event.who.person.is_none() && event.who.client.is_none()).then_some("Portcullis"),
             "app_uid": event.who.client,
         },
         "api": {
             "operation": event.request.method.as_deref().unwrap_or(event.kind.as_str()),
             "request": { "uid": event.id.0 },
-            "service": { "name": event.server.id },
+            "service": { "name": event.server.id.as_deref().unwrap_or("portcullis") },
             "version": event.request.protocol,
         },
         "category_uid": 6,
@@ -52,5 +56,17 @@ pub(super) fn write(record: &Record) -> Value {
         "time": event.time.end_us / 1000,
         "type_uid": 600_300 + activity,
         "unmapped": serde_json::to_value(event).unwrap_or_default(),
-    })
+    }))
+}
+
+/// What is not known is not there: the schema knows no nulls. An object that has nothing left stays, for some are demanded.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.into_iter().filter(|(_, member)| !member.is_null());
+            kept.map(|(name, member)| (name, without_nulls(member))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value => value,
+    }
 }

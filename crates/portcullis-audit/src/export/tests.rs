@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Format;
 use crate::event::{Event, Finding, Kind};
-use crate::record;
+use crate::record::{self, Record};
 
 fn record() -> Vec<u8> {
     let mut event = Event::new(Kind::Denial);
@@ -23,7 +23,7 @@ fn record() -> Vec<u8> {
         count: 1,
         side: None,
     });
-    record::write("\"log\"", 7, None, &record::body(&event))
+    record::write("\"log\"", 7, None, &event.to_canonical())
 }
 
 fn text(format: Format) -> String {
@@ -57,6 +57,29 @@ fn a_row_of_csv_has_as_many_fields_as_the_header_and_no_formula() {
         fields += usize::from(c == ',' && !inside);
     }
     assert_eq!(fields, Format::Csv.header().split(',').count());
+}
+
+/// The published schema of the class (`ocsf-json-schema` 1.2.0, class `api_activity` of OCSF 1.6.0, without descriptions).
+#[test]
+fn ocsf_is_what_its_published_schema_says_of_every_kind_of_event() {
+    let schema = include_str!("../../tests/ocsf/api_activity-1.6.0.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let full = serde_json::to_value(Record::parse(&record()).unwrap().event).unwrap();
+    let names = include_str!("../event.rs").lines().filter_map(|line| line.trim().strip_prefix("Self::"));
+    let kinds: Vec<_> = names.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(kinds.len() > 20, "{kinds:?}");
+    for kind in kinds {
+        for mut event in [full.clone(), serde_json::json!({})] {
+            event["kind"] = kind.into();
+            let event: Event = serde_json::from_value(event).unwrap();
+            let bytes = record::write("\"log\"", 7, None, &record::body(&event));
+            let written: Value = serde_json::from_slice(&Format::Ocsf.write(&bytes).unwrap()).unwrap();
+            let wrong: Vec<_> = validator.iter_errors(&written).map(|error| error.to_string()).collect();
+            assert!(wrong.is_empty(), "{kind}: {wrong:?} {written}");
+        }
+    }
+    assert!(!validator.is_valid(&serde_json::json!({"class_uid": 6003})), "it can fail");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use portcullis_model::{Journal, Unavailable};
 use super::OpenError;
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, EventId, Kind, Phase};
+use crate::handover;
 use crate::merkle::{self, Hash, Missing, TILE, Tree};
 use crate::note::Signer;
 use crate::record::Record;
@@ -93,7 +94,7 @@ pub(super) fn recover(journal: &dyn Journal, signer: &Signer) -> Result<Recovere
     let last = journal.list(CHECKPOINT, "")?.pop();
     let note = last.map(|(_, note)| String::from_utf8_lossy(&note).into_owned());
     let checkpoint = match &note {
-        Some(note) => Checkpoint::verify(note, &[signer.log_key()])
+        Some(note) => Checkpoint::verify(note, &handover::former(journal, &signer.log_key())?)
             .map_err(|error| OpenError::Foreign(format!("its last checkpoint is {error}")))?,
         None => Checkpoint { origin: signer.name().to_owned(), size: 0, root: merkle::empty() },
     };
@@ -116,7 +117,8 @@ pub(super) fn recover(journal: &dyn Journal, signer: &Signer) -> Result<Recovere
             next = entry.seq + 1;
         }
     }
-    let events = events(journal, extent.next, &checkpoint, &intents)?;
+    let mut events = events(journal, extent.next, &checkpoint, &intents)?;
+    events.extend(new_key(journal, signer)?);
     Ok(Recovered { tree, prev, checkpoint: checkpoint.size, note, intents, events })
 }
 
@@ -153,6 +155,17 @@ fn follow(
         intents.remove(&intent.0);
     }
     Ok(())
+}
+
+/// What is said when another key signs from now on.
+fn new_key(journal: &dyn Journal, signer: &Signer) -> Result<Option<Event>, Unavailable> {
+    let (before, now) = (journal.get(STATE, crate::verify::KEY)?, signer.log_key().to_string());
+    let Some(before) = before.filter(|before| before != now.as_bytes()) else { return Ok(None) };
+    let mut event = Event::new(Kind::Key);
+    let before = String::from_utf8_lossy(&before).into_owned();
+    let said = [("what", "the key that signs this log changed".to_owned()), ("before", before), ("now", now)];
+    event.detail = said.map(|(name, value)| (name.to_owned(), value)).into();
+    Ok(Some(event))
 }
 
 /// What a log that was not closed in order begins with.

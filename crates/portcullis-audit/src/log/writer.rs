@@ -6,23 +6,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_model::{Entry, Journal, Unavailable};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
+use super::queue::{Queue, Waiting};
 use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
-use super::{Health, Item, Job, Mode, Refused, Settings, Shared};
+use super::{Ask, Health, Item, Link, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Kind};
-use crate::merkle::{self, Hash, TILE, Tree};
-use crate::note::Signer;
+use crate::merkle::{self, Frontier, Hash, TILE, Tree};
+use crate::note::{Signer, merged};
 use crate::record;
 use crate::retention;
 
-/// What one turn takes at most.
+/// What one batch has at most.
 const EVENTS: usize = 4096;
 const BYTES: usize = 8 << 20;
 /// How long it waits before it tries a batch again.
@@ -39,29 +39,32 @@ pub(super) struct Writer {
     signer: Signer,
     journal: Arc<dyn Journal>,
     shared: std::sync::Weak<Shared>,
+    places: Arc<Semaphore>,
     tree: Arc<Mutex<Tree>>,
     prev: Option<Hash>,
     next: u64,
     intents: BTreeMap<String, u64>,
+    /// What of them was kept at the last checkpoint.
+    intents_kept: Option<Vec<u8>>,
     lost: Arc<AtomicU64>,
     closing: Arc<AtomicBool>,
     lost_told: u64,
     health: watch::Sender<Health>,
     published: watch::Sender<Option<Arc<str>>>,
     signed: Instant,
-    truncations: Vec<Truncation>,
+    /// When the first of what is being written came.
+    since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
 }
 
-/// Before which event, who wanted it, and who waits for it.
-type Truncation = (u64, Box<Event>, oneshot::Sender<Result<(), Refused>>);
-
-/// A turn's events, numbered.
+/// Events, numbered.
 struct Batch {
     entries: Vec<Entry>,
-    leaves: Vec<Hash>,
     items: Vec<Item>,
+    /// What the tree becomes with them, and the hash of the last.
+    frontier: Frontier,
+    prev: Option<Hash>,
 }
 
 impl Writer {
@@ -79,12 +82,14 @@ impl Writer {
             log: serde_json::Value::from(signer.name()).to_string(),
             journal: shared.journal.clone(),
             shared: Arc::downgrade(shared),
+            places: shared.places.clone(),
             tree: shared.tree.clone(),
             lost: shared.lost.clone(),
             closing: shared.closing.clone(),
             lost_told: 0,
+            intents_kept: None,
             signed: Instant::now(),
-            truncations: Vec::new(),
+            since: None,
             kept: VecDeque::new(),
             ended: false,
             signer,
@@ -96,70 +101,59 @@ impl Writer {
         }
     }
 
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        let mut asked = Vec::new();
+    pub(super) fn run(mut self, queue: &Queue) {
+        let gathering =
+            if self.settings.mode == Mode::Normal { self.settings.linger } else { Duration::ZERO };
+        let (mut room, mut asked) = (Vec::new(), Vec::new());
         while !self.ended {
-            let items = self.collect(queue, &mut asked);
-            if !items.is_empty() {
-                self.write(items);
-            }
+            let until = self.signed + self.settings.checkpoint_every;
+            let taken = queue.take(until, gathering, room);
+            room = self.write_all(taken.items, taken.since);
             self.tell_losses();
-            for (before, by, done) in std::mem::take(&mut self.truncations) {
-                let _ = done.send(self.truncate(before, *by));
+            for ask in taken.asks {
+                self.heed(ask, &mut asked);
             }
             self.sign_when_due(&mut asked);
         }
+        queue.close();
         // What came while it ended.
-        while let Ok(Job::Event(item)) = queue.try_recv() {
-            self.write(vec![*item]);
-        }
+        let Waiting { items, since, .. } = queue.take(Instant::now(), Duration::ZERO, room);
+        self.write_all(items, since);
         self.close();
     }
 
-    /// Waits for something, and takes what else is there.
-    fn collect(
-        &mut self,
-        queue: &Receiver<Job>,
-        asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>,
-    ) -> Vec<Item> {
-        let (mut items, mut bytes) = (Vec::new(), 0);
-        let mut until = self.signed + self.settings.checkpoint_every;
-        let lingering = self.settings.mode == Mode::Normal && !self.settings.linger.is_zero();
-        while items.len() < EVENTS && bytes < BYTES {
-            let wait = if items.is_empty() || lingering {
-                until.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
+    /// Writes all that waited, in batches that are not too large; gives the empty list back.
+    fn write_all(&mut self, mut items: Vec<Item>, since: Option<Instant>) -> Vec<Item> {
+        self.since = since;
+        loop {
+            let mut bytes = 0;
+            let fits = |item: &&Item| {
+                bytes += item.bytes();
+                bytes <= BYTES
             };
-            match queue.recv_timeout(wait) {
-                Ok(Job::Event(item)) => {
-                    if items.is_empty() {
-                        until = Instant::now() + self.settings.linger;
-                    }
-                    bytes += item.body.len() + item.payload.as_ref().map_or(0, Vec::len);
-                    items.push(*item);
-                }
-                Ok(Job::Checkpoint(done)) => {
-                    asked.push(done);
-                    break;
-                }
-                Ok(Job::Truncate { before, by, done }) => {
-                    self.truncations.push((before, by, done));
-                    break;
-                }
-                Ok(Job::Cosigned { size, note }) => {
-                    if let Err(error) = self.journal.put(CHECKPOINT, &name(size), note.as_bytes()) {
-                        self.trouble(&error);
-                    }
-                }
-                Ok(Job::Close) | Err(RecvTimeoutError::Disconnected) => {
-                    self.ended = true;
-                    break;
-                }
-                Err(RecvTimeoutError::Timeout) => break,
+            let count = items.iter().take(EVENTS).take_while(fits).count().max(1);
+            if count >= items.len() {
+                let room = if items.is_empty() { items } else { self.write(items) };
+                // One that had to be long once need not stay so.
+                return if room.capacity() > 4 * EVENTS { Vec::new() } else { room };
             }
+            self.write(items.drain(..count).collect());
         }
-        items
+    }
+
+    fn heed(&mut self, ask: Ask, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) {
+        match ask {
+            Ask::Checkpoint(done) => asked.push(done),
+            Ask::Truncate { before, by, done } => {
+                let _ = done.send(self.truncate(before, *by));
+            }
+            Ask::Cosigned { size, note } => {
+                if let Err(error) = self.cosigned(size, &note) {
+                    self.trouble(&error);
+                }
+            }
+            Ask::Close => self.ended = true,
+        }
     }
 
     /// An event about those that found no place.
@@ -178,17 +172,7 @@ impl Writer {
     fn write_own(&mut self, mut event: Event) {
         event.node.name.clone_from(&self.settings.node);
         event.node.build.clone_from(&self.settings.build);
-        let item = Item {
-            body: record::body(&event),
-            marks: record::marks(&event),
-            payload: None,
-            opens: None,
-            closes: None,
-            since: Instant::now(),
-            place: None,
-            done: None,
-        };
-        self.write(vec![item]);
+        self.write(vec![Item::of(&event, self.journal.has_marks())]);
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from, then the events are removed.
@@ -213,8 +197,8 @@ impl Writer {
         kept.map_err(|error| refused(&error))
     }
 
-    /// Writes until it is written, or the log is closed while the journal fails.
-    fn write(&mut self, items: Vec<Item>) {
+    /// Writes until it is written, or the log is closed while the journal fails. Gives the list back, empty.
+    fn write(&mut self, items: Vec<Item>) -> Vec<Item> {
         let mut batch = self.number(items);
         let mut closing_since = None;
         loop {
@@ -237,17 +221,17 @@ impl Writer {
                     "events were lost: the evidence log fails at the end"
                 );
                 self.ended = true;
-                return;
+                return Vec::new();
             }
             std::thread::sleep(REST);
         }
-        self.done(batch);
+        self.done(batch)
     }
 
     fn number(&self, mut items: Vec<Item>) -> Batch {
-        let (mut entries, mut leaves) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        let mut entries = Vec::with_capacity(items.len());
         let (mut prev, mut seq) = (self.prev, self.next);
-        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner).loose();
+        let mut frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
         for item in &mut items {
             let record = record::write(&self.log, seq, prev.as_ref(), &item.body);
             let leaf = merkle::leaf(&record);
@@ -256,12 +240,12 @@ impl Writer {
                 record,
                 payload: item.payload.take(),
                 marks: std::mem::take(&mut item.marks),
-                tile: tree.push(leaf),
+                leaf: Some(leaf),
+                tile: frontier.push(leaf),
             });
-            leaves.push(leaf);
             (prev, seq) = (Some(leaf), seq + 1);
         }
-        Batch { entries, leaves, items }
+        Batch { entries, items, frontier, prev }
     }
 
     fn put(&self, batch: &Batch) -> Result<(), Unavailable> {
@@ -274,32 +258,34 @@ impl Writer {
         if next == self.next + batch.entries.len() as u64 { Ok(()) } else { Err(failed) }
     }
 
-    fn done(&mut self, batch: Batch) {
-        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        for leaf in &batch.leaves {
-            tree.push(*leaf);
-        }
-        drop(tree);
-        let delay = batch.items.iter().map(|item| item.since.elapsed()).max().unwrap_or_default();
+    fn done(&mut self, batch: Batch) -> Vec<Item> {
+        let Batch { entries, mut items, frontier, prev } = batch;
+        let tiles = entries.iter().filter_map(|entry| entry.tile);
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(frontier, tiles);
+        let delay = self.since.map(|since| since.elapsed()).unwrap_or_default();
         let first = self.next;
-        self.next += batch.items.len() as u64;
-        self.prev = batch.leaves.last().copied().or(self.prev);
+        self.next += items.len() as u64;
+        self.prev = prev;
         self.health.send_modify(|health| {
             (health.durable, health.delay) = (self.next, delay);
             if health.trouble.take().is_some() {
                 tracing::info!("the evidence log can be written again");
             }
         });
-        for (seq, item) in (first..).zip(batch.items) {
-            if let Some(opened) = item.opens {
-                self.intents.insert(opened, seq);
-            } else if let Some(closed) = item.closes {
-                self.intents.remove(&closed);
+        let mut places = 0;
+        for (seq, item) in (first..).zip(items.drain(..)) {
+            places += item.places as usize;
+            match item.link {
+                Some(Link::Opens(intent)) => drop(self.intents.insert(intent, seq)),
+                Some(Link::Closes(intent)) => drop(self.intents.remove(&intent)),
+                None => {}
             }
             if let Some(done) = item.done {
                 let _ = done.send(Ok(seq));
             }
         }
+        self.places.add_permits(places);
+        items
     }
 
     fn trouble(&self, error: &Unavailable) {
@@ -345,7 +331,10 @@ impl Writer {
 
     fn keep(&mut self, size: u64, note: &str) -> Result<(), Unavailable> {
         let intents = serde_json::to_vec(&self.intents).map_err(|error| Unavailable(error.to_string()))?;
-        self.journal.put(STATE, INTENTS, &intents)?;
+        if self.intents_kept.as_ref() != Some(&intents) {
+            self.journal.put(STATE, INTENTS, &intents)?;
+            self.intents_kept = Some(intents);
+        }
         self.journal.put(CHECKPOINT, &name(size), note.as_bytes())?;
         if let Some(shared) = self.shared.upgrade() {
             shared.keys.refresh(&*self.journal)?;
@@ -362,6 +351,15 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Adds what a witness signed to what is kept; a checkpoint that is not kept any more stays away.
+    fn cosigned(&self, size: u64, note: &str) -> Result<(), Unavailable> {
+        let Some(kept) = self.journal.get(CHECKPOINT, &name(size))? else { return Ok(()) };
+        match merged(&String::from_utf8_lossy(&kept), note) {
+            Some(whole) => self.journal.put(CHECKPOINT, &name(size), whole.as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) {

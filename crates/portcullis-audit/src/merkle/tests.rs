@@ -90,6 +90,29 @@ fn a_tree_of_tiles_proves_as_one_of_leaves_also_without_its_beginning() {
 }
 
 #[test]
+fn a_tree_that_takes_over_what_it_became_is_one_that_grew_leaf_by_leaf() {
+    let all = leaves(1500);
+    let mut grown = Tree::default();
+    for batch in [0..1, 1..255, 255..257, 257..768, 768..1500] {
+        let (mut frontier, mut tiles) = (grown.frontier().clone(), Vec::new());
+        for leaf in &all[batch] {
+            tiles.extend(frontier.push(*leaf));
+        }
+        for (place, tile) in (grown.size() / TILE..).zip(&tiles) {
+            let from = (place * TILE) as usize;
+            assert_eq!(*tile, root(&all[from..from + TILE as usize]));
+        }
+        grown.grow(frontier, tiles.into_iter());
+    }
+    assert_eq!((grown.size(), grown.root()), (1500, root(&all)));
+    let mut few = |from: u64, to: u64| {
+        assert!(to - from < TILE, "hashes over whole tiles are known");
+        Ok(all[from as usize..to as usize].to_vec())
+    };
+    grown.consistency(1024, 1500, &mut few).unwrap();
+}
+
+#[test]
 fn a_frontier_comes_back_from_its_roots() {
     let all = leaves(300);
     let mut frontier = Frontier::default();

@@ -10,7 +10,7 @@ use super::{Frontier, Hash, node};
 
 /// How many leaves one hash stands for that is kept.
 pub const TILE: u64 = 256;
-const TILE_LEVEL: u32 = TILE.trailing_zeros();
+pub(super) const TILE_LEVEL: u32 = TILE.trailing_zeros();
 
 /// Hashes that a proof needs, and that were removed with old entries.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +32,6 @@ pub struct Tree {
     frontier: Frontier,
     /// By level, counted from that of tiles; then by place.
     levels: Vec<HashMap<u64, Hash>>,
-    /// The leaves of the tile that is not full.
-    loose: Vec<Hash>,
 }
 
 impl Tree {
@@ -74,25 +72,20 @@ impl Tree {
         &self.frontier
     }
 
-    /// A tree that only finds the hashes over 256 leaves, and nothing that proofs need.
-    pub(crate) fn loose(&self) -> Self {
-        Self { frontier: self.frontier.clone(), levels: Vec::new(), loose: self.loose.clone() }
-    }
-
     /// Adds a leaf; the hash over the last 256 when it was their last.
     pub fn push(&mut self, leaf: Hash) -> Option<Hash> {
-        self.frontier.push(leaf);
-        self.loose.push(leaf);
-        if !self.size().is_multiple_of(TILE) {
-            return None;
+        let tile = self.frontier.push(leaf)?;
+        self.keep_tile(self.size() / TILE - 1, tile);
+        Some(tile)
+    }
+
+    /// Takes over what the frontier has become, and the hashes over 256 leaves that were found on the way.
+    pub(crate) fn grow(&mut self, frontier: Frontier, tiles: impl Iterator<Item = Hash>) {
+        let place = self.size() / TILE;
+        self.frontier = frontier;
+        for (place, tile) in (place..).zip(tiles) {
+            self.keep_tile(place, tile);
         }
-        let mut tile = Frontier::default();
-        for leaf in self.loose.drain(..) {
-            tile.push(leaf);
-        }
-        let root = tile.root();
-        self.keep_tile(self.size() / TILE - 1, root);
-        Some(root)
     }
 
     /// Adds 256 leaves by their hash. The size has to be a multiple of that.

@@ -1,6 +1,6 @@
 //! Notes of others, and what is no note.
 
-use super::{InvalidNote, Note, Signer, VerifierKey};
+use super::{InvalidNote, Note, Signer, VerifierKey, merged};
 use crate::checkpoint::Checkpoint;
 
 /// From the documentation of Go's `sumdb/note`, which everybody's tests have.
@@ -54,4 +54,13 @@ fn what_is_written_in_another_way_is_no_checkpoint() {
     ] {
         assert!(Checkpoint::parse_unverified(&bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn what_two_witnesses_signed_is_kept_together() {
+    let (note, one, two) = ("a\n1\nr\n\n— a x\n", "a\n1\nr\n\n— a x\n— w y\n", "a\n1\nr\n\n— a x\n— v z\n");
+    let both = merged(one, two).unwrap();
+    assert_eq!(both, format!("{one}— v z\n"));
+    assert_eq!(merged(&both, two).unwrap(), both, "twice is once");
+    assert_eq!(merged(note, "a\n2\nr\n\n— a x\n— w y\n"), None);
 }

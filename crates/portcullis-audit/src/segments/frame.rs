@@ -1,10 +1,13 @@
 //! One entry in a file: the lengths of its record and its payload, a check over everything, then both.
 //!
-//! The check is the beginning of a SHA-256 hash. It finds what was torn or rotted, not what was altered: whoever alters
-//! a frame can make its check again, and the tree is there for that.
+//! The check is the beginning of a SHA-256 hash over the number, the lengths, the record's own hash (which whoever writes has
+//! made already) and the payload. It finds what was torn or rotted, not what was altered: whoever alters a frame can make its
+//! check again, and the tree is there for that.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_model::{Entry, Unavailable};
+
+use crate::merkle::{self, Hash};
 
 /// Lengths and check.
 pub(super) const HEAD: usize = 16;
@@ -18,13 +21,12 @@ pub(super) fn length(entry: &Entry) -> usize {
 pub(super) fn write(entry: &Entry, into: &mut Vec<u8>) -> Result<(), Unavailable> {
     let payload = entry.payload.as_deref().unwrap_or_default();
     let too_large = |_| Unavailable(format!("event {} is larger than 4 GiB", entry.seq));
-    let lengths = [
-        u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes(),
-        u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes(),
-    ]
-    .concat();
+    let mut lengths = [0; 8];
+    lengths[..4].copy_from_slice(&u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes());
+    lengths[4..].copy_from_slice(&u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes());
     into.extend_from_slice(&lengths);
-    into.extend_from_slice(&check(entry.seq, &lengths, &[&entry.record, payload]));
+    let leaf = entry.leaf.unwrap_or_else(|| merkle::leaf(&entry.record));
+    into.extend_from_slice(&check(entry.seq, &lengths, &leaf, payload));
     into.extend_from_slice(&entry.record);
     into.extend_from_slice(payload);
     Ok(())
@@ -54,17 +56,17 @@ impl Frame {
     pub(super) fn is_whole(&self, seq: u64, bytes: &[u8]) -> bool {
         let start = self.record.0 - HEAD;
         let (lengths, checked) = (&bytes[start..start + 8], &bytes[start + 8..start + HEAD]);
-        checked == check(seq, lengths, &[&bytes[self.record.0..self.end]])
+        let leaf = merkle::leaf(&bytes[self.record.0..self.record.1]);
+        checked == check(seq, lengths, &leaf, &bytes[self.record.1..self.end])
     }
 }
 
-fn check(seq: u64, lengths: &[u8], parts: &[&[u8]]) -> [u8; 8] {
+fn check(seq: u64, lengths: &[u8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
     let mut hash = Context::new(&SHA256);
     hash.update(&seq.to_le_bytes());
     hash.update(lengths);
-    for part in parts {
-        hash.update(part);
-    }
+    hash.update(leaf);
+    hash.update(payload);
     let mut check = [0; 8];
     check.copy_from_slice(&hash.finish().as_ref()[..8]);
     check

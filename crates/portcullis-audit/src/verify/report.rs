@@ -26,6 +26,10 @@ pub enum Kind {
     Key,
     /// Not enough witnesses.
     Unwitnessed,
+    /// A time stamp is none, or of something else.
+    TimeStamp,
+    /// No time stamp by an authority that is trusted.
+    Unstamped,
     /// A payload is not what was sealed.
     Payload,
     /// What was removed was not removed in order.
@@ -67,8 +71,15 @@ pub struct Report {
     pub witnessed: u64,
     /// Who they are.
     pub witnesses: Vec<String>,
+    /// How many events the last time stamp is over, and when it was made, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<(u64, u64)>,
+    /// Nobody asked who made it.
+    pub stamped_by_anybody: bool,
     /// The log's key was taken from beside the log: it proves nothing about the log's writer.
     pub key_from_log: bool,
+    /// How often the log got another key.
+    pub handovers: u64,
     /// Intents without an outcome.
     pub open_intents: u64,
     /// Payloads that are there.

@@ -94,7 +94,7 @@ impl Copy {
             next = read.last().unwrap().seq + 1;
             copy.entries.extend(read);
         }
-        for kind in ["checkpoint", "state", "data-key", "hold"] {
+        for kind in ["checkpoint", "state", "data-key", "hold", "handover", "timestamp"] {
             copy.beside
                 .extend(journal.list(kind, "").unwrap().into_iter().map(|(name, value)| (kind, name, value)));
         }

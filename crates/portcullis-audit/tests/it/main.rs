@@ -3,6 +3,7 @@
 mod anchors;
 mod bundles;
 mod fixture;
+mod handovers;
 mod payloads;
 mod retention;
 mod tampering;

@@ -10,6 +10,10 @@ use crate::fixture::{Copy, event, fill, open, segments, trusting, verified};
 
 const DAY: Duration = Duration::from_hours(24);
 
+fn by() -> Event {
+    Event::new(Kind::Truncation)
+}
+
 fn days(number: u32) -> SystemTime {
     SystemTime::now() + DAY * number
 }
@@ -19,8 +23,12 @@ async fn what_is_due_is_removed_and_the_rest_is_proved_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(segments(folder.path()), folder.path());
     let old = fill(&log, 700, &[100, 512]).await;
-    assert_eq!(retention::apply(&log, &Policy::default(), days(183)).await.unwrap(), (0, 0), "too early");
-    assert_eq!(retention::apply(&log, &Policy::default(), days(185)).await.unwrap().0, 512);
+    assert_eq!(
+        retention::apply(&log, &Policy::default(), days(183), by()).await.unwrap(),
+        (0, 0),
+        "too early"
+    );
+    assert_eq!(retention::apply(&log, &Policy::default(), days(185), by()).await.unwrap().0, 512);
     fill(&log, 100, &[]).await;
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.first == 512, "{report:?}");
@@ -32,7 +40,7 @@ async fn what_is_due_is_removed_and_the_rest_is_proved_also_after_a_restart() {
     drop(log);
     let log = open(segments(folder.path()), folder.path());
     fill(&log, 300, &[]).await;
-    assert_eq!(retention::apply(&log, &Policy::default(), days(190)).await.unwrap().0, 512);
+    assert_eq!(retention::apply(&log, &Policy::default(), days(190), by()).await.unwrap().0, 512);
     log.close();
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.first == 1024, "{report:?}");
@@ -85,7 +93,7 @@ async fn a_beginning_that_was_removed_by_hand_is_told_of() {
     let other = tempfile::tempdir().unwrap();
     let log = open(segments(other.path()), other.path());
     fill(&log, 600, &[]).await;
-    retention::apply(&log, &Policy::default(), days(200)).await.unwrap();
+    retention::apply(&log, &Policy::default(), days(200), by()).await.unwrap();
     log.close();
     let base = log.journal().get("state", "base").unwrap().unwrap();
     let forged = String::from_utf8(base).unwrap().replacen("512", "256", 1);

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,39 +19,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::gateway::{self, Gateway};
-use super::matrix::CONNECTIONS;
-use super::sample::{Sample, median, sample};
 use super::scale::Scale;
-use super::service;
+use super::turns::{self, Contender, Turns};
 use crate::client::Endpoint;
 use crate::echo::TEXT_BYTES;
-use crate::load::{Pace, Plan};
-use crate::wire::Era;
 
 /// Policies that a call is held against.
 pub(crate) const POLICIES: usize = 500;
 const GROUPS: usize = 25;
 const AUDIENCE: &str = "portcullis-bench";
-
-/// What a run found, round by round.
-#[derive(Debug, Default)]
-pub(crate) struct Layers {
-    /// Without identity and policies.
-    pub(crate) without: Vec<Sample>,
-    /// With them.
-    pub(crate) with: Vec<Sample>,
-    /// Wrong answers, and the first of them.
-    pub(crate) wrong: Option<(u64, String)>,
-}
-
-impl Layers {
-    /// The median over the rounds of the throughput with them as a share of that without.
-    pub(crate) fn ratio(&self) -> Option<f64> {
-        median(
-            self.with.iter().zip(&self.without).map(|(with, without)| with.per_second / without.per_second),
-        )
-    }
-}
 
 /// Measures both.
 pub(crate) fn measure(
@@ -59,31 +35,19 @@ pub(crate) fn measure(
     scratch: &Path,
     upstream: &Endpoint,
     scale: &Scale,
-) -> anyhow::Result<Layers> {
-    // Each has a folder of its own: a gateway takes up what is written over its configuration.
-    let folder = |name: &str| -> anyhow::Result<_> {
-        let folder = scratch.join(name);
-        std::fs::create_dir(&folder)?;
-        Ok(folder)
-    };
+) -> anyhow::Result<Turns> {
     let issuer = Issuer::start()?;
-    let (open, guarded) = (folder("open")?, folder("guarded")?);
+    let (open, guarded) = (folder(scratch, "open")?, folder(scratch, "guarded")?);
     let policies = guarded.join("policies.cedar");
     std::fs::write(&policies, policies_text())?;
     let servers = gateway::either_era(upstream);
-    let identity = json!({"issuers": [
-        {"issuer": issuer.url, "jwks_url": format!("{}/jwks", issuer.url), "audience": AUDIENCE}
-    ]});
-    let policy = json!({"files": [policies]});
+    let (identity, policy) = (issuer.identity(), json!({"files": [policies]}));
     let without = Gateway::start(program, &open, &servers)?;
     let with =
         Gateway::start(program, &guarded, &format!("{servers}identity: {identity}\npolicy: {policy}\n"))?;
     let token: Arc<str> = format!("Bearer {}", issuer.token()).into();
     let ends = [without.server("up"), Endpoint { authorization: Some(token), ..with.server("up") }];
-    for endpoint in &ends {
-        service::await_first_answer(endpoint, Era::Modern)?;
-    }
-    take_turns("identity and policy", scale, &ends, [without.pid(), with.pid()], TEXT_BYTES)
+    take_turns("identity and policy", scale, ends, [&without, &with], TEXT_BYTES)
 }
 
 /// Length of the results that the guard reads.
@@ -95,59 +59,39 @@ pub(crate) fn measure_guard(
     scratch: &Path,
     upstream: &Endpoint,
     scale: &Scale,
-) -> anyhow::Result<Layers> {
-    let folder = |name: &str| -> anyhow::Result<_> {
-        let folder = scratch.join(name);
-        std::fs::create_dir(&folder)?;
-        Ok(folder)
-    };
+) -> anyhow::Result<Turns> {
     let servers = gateway::either_era(upstream);
-    let without = Gateway::start(program, &folder("unguarded")?, &servers)?;
-    let with = Gateway::start(program, &folder("read")?, &format!("{servers}guard: {{}}\n"))?;
+    let without = Gateway::start(program, &folder(scratch, "unguarded")?, &servers)?;
+    let with = Gateway::start(program, &folder(scratch, "read")?, &format!("{servers}guard: {{}}\n"))?;
     let ends = [without.server("up"), with.server("up")];
-    for endpoint in &ends {
-        service::await_first_answer(endpoint, Era::Modern)?;
-    }
-    take_turns("the guard", scale, &ends, [without.pid(), with.pid()], GUARDED_BYTES)
+    take_turns("the guard", scale, ends, [&without, &with], GUARDED_BYTES)
 }
 
-/// The same calls to both, in turns.
+/// Each gateway has a folder of its own: one takes up what is written over its configuration.
+fn folder(scratch: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let folder = scratch.join(name);
+    std::fs::create_dir(&folder)?;
+    Ok(folder)
+}
+
+/// First without the layer, then with it.
 fn take_turns(
     what: &'static str,
     scale: &Scale,
-    ends: &[Endpoint; 2],
-    pids: [u32; 2],
+    ends: [Endpoint; 2],
+    gateways: [&Gateway; 2],
     bytes: usize,
-) -> anyhow::Result<Layers> {
-    let mut layers = Layers::default();
-    for round in 0..scale.rounds {
-        eprintln!("round {} of {}: {what}", round + 1, scale.rounds);
-        for turn in 0..2 {
-            let on = (turn + round) % 2;
-            let plan = Plan {
-                endpoint: ends[on].clone(),
-                era: Era::Modern,
-                connections: CONNECTIONS[1],
-                pace: Pace::Closed,
-                warmup: scale.warmup,
-                measured: scale.measured,
-                tool: "tool_01".to_owned(),
-                asks: false,
-                bytes,
-            };
-            let (sample, outcome) = sample(&plan, Some(pids[on])).context(what)?;
-            if outcome.wrong > 0 {
-                layers.wrong =
-                    layers.wrong.or(Some((outcome.wrong, outcome.first_wrong.unwrap_or_default())));
-            }
-            if on == 1 { &mut layers.with } else { &mut layers.without }.push(sample);
-        }
-    }
-    Ok(layers)
+) -> anyhow::Result<Turns> {
+    let contenders: Vec<_> = ends
+        .into_iter()
+        .zip(gateways)
+        .map(|(endpoint, gateway)| Contender::new(endpoint, Some(gateway.pid())))
+        .collect();
+    turns::take(what, scale, &contenders, bytes)
 }
 
 /// Policies of many groups on the one server, with conditions of the usual kinds; one in 25 is the caller's.
-fn policies_text() -> String {
+pub(crate) fn policies_text() -> String {
     let mut text = String::new();
     for number in 0..POLICIES {
         let group = number % GROUPS;
@@ -172,14 +116,14 @@ fn policies_text() -> String {
 }
 
 /// An identity provider with one key.
-struct Issuer {
+pub(crate) struct Issuer {
     url: String,
     key: EcdsaKeyPair,
 }
 
 impl Issuer {
     /// Its keys are served for as long as the process lives; nothing else is.
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).context("cannot make a key")?;
         let (x, y) = key.public_key().as_ref()[1..].split_at(32);
         let jwk = json!({"kty": "EC", "crv": "P-256", "kid": "k1", "x": encode(x), "y": encode(y)});
@@ -200,7 +144,14 @@ impl Issuer {
         Ok(Self { url, key })
     }
 
-    fn token(&self) -> String {
+    /// The section of the configuration that trusts it.
+    pub(crate) fn identity(&self) -> Value {
+        let Self { url, .. } = self;
+        json!({"issuers": [{"issuer": url, "jwks_url": format!("{url}/jwks"), "audience": AUDIENCE}]})
+    }
+
+    /// A token for a caller that is in some of the groups.
+    pub(crate) fn token(&self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let claims = json!({
             "iss": self.url, "aud": AUDIENCE, "sub": "somebody", "client_id": "portcullis-bench", "iat": now,

@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 
 use super::Found;
 use super::elicitation::{self, Elicitations};
-use super::evidence::{Evidence, MODES};
-use super::layers::{GUARDED_BYTES, Layers, POLICIES};
+use super::evidence::MODES;
+use super::layers::{GUARDED_BYTES, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::machine::Machine;
 use super::matrix::{CONNECTIONS, Matrix, Way, cells};
 use super::memory::Memory;
+use super::path;
 use super::sample::{Sample, median};
 use super::scale::Scale;
 use super::targets::Verdict;
+use super::turns::Turns;
 
 const INTRODUCTION: &str = "# Performance
 
@@ -31,7 +33,7 @@ all rounds together. CPU per call is user and system time of the hop's processes
 
 /// Renders everything that was found.
 pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: &[Verdict]) -> String {
-    let Found { matrix, elicitations, layers, guard, evidence, memory, lists } = found;
+    let Found { matrix, elicitations, layers, guard, evidence, path, memory, lists } = found;
     let sections = [
         INTRODUCTION.to_owned(),
         circumstances(machine, scale),
@@ -42,6 +44,7 @@ pub(crate) fn render(machine: &Machine, scale: &Scale, found: &Found, verdicts: 
         guarded(layers),
         read(guard),
         kept(evidence),
+        steps(path),
         aggregate(lists),
         asking(elicitations, scale),
     ];
@@ -178,14 +181,14 @@ fn resident(matrix: &Matrix, memory: Option<&Memory>) -> String {
     text
 }
 
-fn guarded(layers: &Layers) -> String {
+fn guarded(layers: &Turns) -> String {
     let about = format!(
         "*on*: each call brings an access token (a JWT), and is held against {POLICIES} policies. *off*: neither is configured."
     );
     layer("Identity and policy", &about, layers)
 }
 
-fn read(layers: &Layers) -> String {
+fn read(layers: &Turns) -> String {
     let about = format!(
         "*on*: arguments and results are read by the guard in its baseline, which finds nothing in them. *off*: it is not \
          configured. The results have {GUARDED_BYTES} bytes of text."
@@ -193,10 +196,10 @@ fn read(layers: &Layers) -> String {
     layer("Guard", &about, layers)
 }
 
-fn layer(title: &str, about: &str, layers: &Layers) -> String {
-    if layers.with.is_empty() {
+fn layer(title: &str, about: &str, layers: &Turns) -> String {
+    let [off, on] = &layers.samples[..] else {
         return String::new();
-    }
+    };
     let mut text = format!(
         "## {title}\n\nThe same calls through two gateways beside each other, in a closed loop over {} connections. \
          {about}\n\n\
@@ -204,45 +207,67 @@ fn layer(title: &str, about: &str, layers: &Layers) -> String {
         CONNECTIONS[1],
         title.to_lowercase()
     );
-    for (name, samples, ratio) in [("off", &layers.without, None), ("on", &layers.with, layers.ratio())] {
+    for (name, samples, ratio) in [("off", off, None), ("on", on, layers.share(1, 0))] {
         sampled(&mut text, name, samples, ratio);
     }
     text
 }
 
-fn kept(evidence: &Evidence) -> String {
-    if evidence.samples[0].is_empty() {
+fn kept(evidence: &Turns) -> String {
+    if evidence.samples.is_empty() {
         return String::new();
     }
     let mut text = format!(
         "## Evidence\n\nThe same calls through gateways that keep no evidence, keep it in `normal`, and in `strict`, in a closed \
-         loop over {} connections. In `strict` each of these calls waits for the disk before it is made and before it is \
-         answered.\n\n\
+         loop over {} connections. In `strict` each call waits for the disk before it is answered; one of a tool that may change \
+         something waits for it before it is made, too.\n\n\
          | evidence | calls/s | of off | p50 ms | p99 ms | CPU µs/call | unfinished |\n|---|---:|---:|---:|---:|---:|---:|\n",
         CONNECTIONS[1]
     );
     for (mode, (name, samples)) in MODES.iter().zip(&evidence.samples).enumerate() {
-        let ratio = if mode == 0 { None } else { evidence.ratio(mode) };
+        let ratio = if mode == 0 { None } else { evidence.share(mode, 0) };
         sampled(&mut text, name, samples, ratio);
+    }
+    text
+}
+
+fn steps(path: &Turns) -> String {
+    if path.samples.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "## The whole path\n\nThe same calls directly, through nginx, and through gateways of which each has one thing more \
+         switched on, in turns, in a closed loop over {} connections. *bare* has default settings. *identity*: each call brings an \
+         access token. *policy*: it is held against {POLICIES} policies. *guard*: arguments and results are read. *evidence*: each \
+         call is an event of the log.\n\n\
+         | way | calls/s | of nginx | of the step before | p50 ms | p99 ms | CPU µs/call | unfinished |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|\n",
+        CONNECTIONS[1]
+    );
+    for (step, (name, samples)) in path::STEPS.iter().zip(&path.samples).enumerate() {
+        let before = (step > path::NGINX + 1).then(|| path.share(step, step - 1)).flatten();
+        let shares = [path.share(step, path::NGINX), before].map(|share| number(share, 2));
+        measured(&mut text, name, samples, &shares);
     }
     text
 }
 
 fn sampled(text: &mut String, name: &str, samples: &[Sample], ratio: Option<f64>) {
+    measured(text, name, samples, &[number(ratio, 2)]);
+}
+
+fn measured(text: &mut String, name: &str, samples: &[Sample], shares: &[String]) {
     let figure = |figure: fn(&Sample) -> f64, digits| number(median(samples.iter().map(figure)), digits);
     let unfinished: u64 = samples.iter().map(|sample| sample.unfinished).sum();
-    row(
-        text,
-        &[
-            name.to_owned(),
-            figure(|sample| sample.per_second, 0),
-            number(ratio, 2),
-            figure(|sample| sample.p50_ms, 3),
-            figure(|sample| sample.p99_ms, 3),
-            number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
-            unfinished.to_string(),
-        ],
-    );
+    let mut cells = vec![name.to_owned(), figure(|sample| sample.per_second, 0)];
+    cells.extend_from_slice(shares);
+    cells.extend([
+        figure(|sample| sample.p50_ms, 3),
+        figure(|sample| sample.p99_ms, 3),
+        number(median(samples.iter().filter_map(|sample| sample.cpu_us)), 1),
+        unfinished.to_string(),
+    ]);
+    row(text, &cells);
 }
 
 fn aggregate(lists: &[Lists]) -> String {

@@ -30,6 +30,8 @@ pub(crate) struct Bounds {
     pub(crate) layers: f64,
     /// Least shares of the throughput that evidence leaves, in `normal` and in `strict`.
     pub(crate) evidence: [f64; 2],
+    /// Least share of nginx's throughput with everything on.
+    pub(crate) path: f64,
     /// Greatest multiple of nginx's p99.
     pub(crate) p99: f64,
     /// A p99 up to this is good whatever nginx's is; zero in the full run.
@@ -62,6 +64,7 @@ impl Scale {
                 throughput: 0.9,
                 layers: 0.85,
                 evidence: [0.9, 0.5],
+                path: 0.6,
                 p99: 2.0,
                 p99_floor: Duration::ZERO,
                 idle_bytes: 50_000_000,
@@ -83,7 +86,8 @@ impl Scale {
             bounds: Bounds {
                 throughput: 0.33,
                 layers: 0.5,
-                evidence: [0.5, 0.05],
+                evidence: [0.5, 0.1],
+                path: 0.2,
                 p99: 10.0,
                 p99_floor: Duration::from_millis(200),
                 idle_bytes: 100_000_000,

@@ -2,11 +2,12 @@
 
 use super::Found;
 use super::elicitation::{Elicitations, PAIRS, Pair};
-use super::evidence::{Evidence, MODES};
-use super::layers::{GUARDED_BYTES, Layers, POLICIES};
+use super::evidence::MODES;
+use super::layers::{GUARDED_BYTES, POLICIES};
 use super::listing::{Lists, SERVERS, TOOLS};
 use super::matrix::{CONNECTIONS, Cell, Matrix, Way};
 use super::memory::Memory;
+use super::path;
 use super::scale::{Bounds, Scale};
 use crate::wire::Era;
 
@@ -36,7 +37,7 @@ impl Verdict {
 
 /// All targets in the report's order.
 pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
-    let Found { matrix, elicitations, layers, guard, evidence, memory, lists } = found;
+    let Found { matrix, elicitations, layers, guard, evidence, path, memory, lists } = found;
     let (bounds, memory) = (&scale.bounds, memory.as_ref());
     let mut verdicts = Vec::new();
     for era in [Era::Modern, Era::Legacy] {
@@ -46,11 +47,16 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
         }
     }
     let what = format!("throughput with a token and {POLICIES} policies as a share of that without");
-    verdicts.push(layer(what, layers, bounds));
+    verdicts.push(share(what, layers.share(1, 0), bounds.layers));
     let what =
         format!("throughput with the guard as a share of that without, results of {GUARDED_BYTES} bytes");
-    verdicts.push(layer(what, guard, bounds));
-    verdicts.extend([1, 2].map(|mode| kept(evidence, mode, bounds)));
+    verdicts.push(share(what, guard.share(1, 0), bounds.layers));
+    verdicts.extend([1, 2].map(|mode| {
+        let what = format!("throughput with evidence in `{}` as a share of that without", MODES[mode]);
+        share(what, evidence.share(mode, 0), bounds.evidence[mode - 1])
+    }));
+    let what = "throughput with everything on as a share of nginx's".to_owned();
+    verdicts.push(share(what, path.share(path::STEPS.len() - 1, path::NGINX), bounds.path));
     verdicts.extend(PAIRS.map(|pair| answers(elicitations, pair)));
     verdicts.push(bytes(
         "resident memory, idle",
@@ -79,13 +85,8 @@ fn judged(era: Era, open: bool) -> Cell {
 
 fn throughput(matrix: &Matrix, era: Era, bounds: &Bounds) -> Verdict {
     let cell = judged(era, false);
-    let ratio = matrix.share_of_nginx(cell, Way::Portcullis);
-    Verdict {
-        what: format!("throughput as a share of nginx's, {cell}"),
-        bound: format!("at least {}", bounds.throughput),
-        figure: ratio.map(|ratio| format!("{ratio:.2}")),
-        met: ratio.is_some_and(|ratio| ratio >= bounds.throughput),
-    }
+    let what = format!("throughput as a share of nginx's, {cell}");
+    share(what, matrix.share_of_nginx(cell, Way::Portcullis), bounds.throughput)
 }
 
 fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
@@ -102,25 +103,13 @@ fn tail(matrix: &Matrix, era: Era, open: bool, bounds: &Bounds) -> Verdict {
     }
 }
 
-/// A layer that is switched on.
-fn layer(what: String, layers: &Layers, bounds: &Bounds) -> Verdict {
-    let ratio = layers.ratio();
+/// A share of a throughput.
+fn share(what: String, share: Option<f64>, bound: f64) -> Verdict {
     Verdict {
         what,
-        bound: format!("at least {}", bounds.layers),
-        figure: ratio.map(|ratio| format!("{ratio:.2}")),
-        met: ratio.is_some_and(|ratio| ratio >= bounds.layers),
-    }
-}
-
-/// Evidence, in one of its modes.
-fn kept(evidence: &Evidence, mode: usize, bounds: &Bounds) -> Verdict {
-    let (ratio, bound) = (evidence.ratio(mode), bounds.evidence[mode - 1]);
-    Verdict {
-        what: format!("throughput with evidence in `{}` as a share of that without", MODES[mode]),
         bound: format!("at least {bound}"),
-        figure: ratio.map(|ratio| format!("{ratio:.2}")),
-        met: ratio.is_some_and(|ratio| ratio >= bound),
+        figure: share.map(|share| format!("{share:.2}")),
+        met: share.is_some_and(|share| share >= bound),
     }
 }
 

@@ -10,6 +10,9 @@ use serde_json::json;
 
 use super::asking::TOOL;
 
+/// The tool that does not say that it only reads.
+pub(crate) const CHANGES: &str = "tool_02";
+
 /// A list of tools as the wire shows it, shared by all servers of one process.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalogue {
@@ -54,6 +57,6 @@ fn tool(name: &str) -> serde_json::Value {
             },
             "required": ["serial", "note"],
         },
-        "annotations": { "readOnlyHint": true },
+        "annotations": { "readOnlyHint": name != CHANGES },
     })
 }

@@ -1,11 +1,13 @@
 //! What is kept as evidence.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Check;
+use super::http::{absolute_url, is_loopback};
 use super::telemetry::readers;
 use crate::node::Path;
-use crate::{Audit, AuditMode, Secret, raw};
+use crate::{AskedWitness, Audit, AuditMode, Secret, System, TimeStamps, Witness, raw};
 
 /// The folder of the log when the configuration names none.
 const FOLDER: &str = "audit";
@@ -38,9 +40,102 @@ pub(super) fn audit(check: &mut Check<'_>, raw: Option<&raw::Audit>) -> Option<A
             Duration::from_secs(10),
         ),
         checkpoints,
+        witnesses: witnesses(check, &top.key("witnesses"), &raw.witnesses),
+        timestamps: raw.timestamps.as_ref().map(|raw| timestamps(check, &top.key("timestamps"), raw)),
         allow: raw.allow.as_ref().map(|raw| readers(check, &top.key("allow"), raw)),
+        admins: raw.admins.as_ref().map(|raw| readers(check, &top.key("admins"), raw)),
+        systems: systems(check, &top.key("systems"), &raw.systems),
     };
     (!matches!(raw.mode, Some(raw::AuditMode::Off))).then_some(audit)
+}
+
+fn witnesses(check: &mut Check<'_>, path: &Path, raw: &[raw::AskedWitness]) -> Vec<AskedWitness> {
+    let mut witnesses: Vec<AskedWitness> = Vec::new();
+    for (index, raw) in raw.iter().enumerate() {
+        let path = path.index(index);
+        let url =
+            outside(check, &path.key("url"), &raw.url, "anybody on the way could keep checkpoints back");
+        if witnesses.iter().any(|other| other.key == raw.key) {
+            check
+                .error(&path.key("key"), "another witness has this key: asked twice, it proves nothing more");
+        }
+        let ca = raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file));
+        witnesses.push(AskedWitness { url, key: raw.key.clone(), ca });
+    }
+    witnesses
+}
+
+fn systems(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &BTreeMap<String, raw::System>,
+) -> BTreeMap<String, System> {
+    for (name, system) in raw {
+        let path = path.key(name);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(plain) {
+            check.error(&path, format!("expected a name of 1 to {LONGEST_NAME} letters, digits and `-`"));
+        }
+        for (index, server) in system.servers.iter().enumerate() {
+            if !check.has_server(server) {
+                check.error(&path.key("servers").index(index), format!("`{server}` is no configured server"));
+            }
+        }
+    }
+    let system = |(name, raw): (&String, &raw::System)| {
+        let system = System {
+            servers: raw.servers.clone(),
+            clients: raw.clients.clone(),
+            purpose: raw.purpose.clone(),
+            risk: raw.risk.clone(),
+            model: raw.model.clone(),
+            deployer: raw.deployer.clone(),
+            data: raw.data.clone(),
+            legal_basis: raw.legal_basis.clone(),
+            retention_days: raw.retention_days,
+        };
+        (name.clone(), system)
+    };
+    raw.iter().map(system).collect()
+}
+
+fn timestamps(check: &mut Check<'_>, path: &Path, raw: &raw::TimeStamps) -> TimeStamps {
+    // What comes back is signed: plain `http` is what most authorities have.
+    if let Err(message) = absolute_url(&raw.url) {
+        check.error(&path.key("url"), message);
+    }
+    TimeStamps {
+        url: raw.url.clone(),
+        every: check.duration(&path.key("every"), raw.every.as_ref(), Duration::from_hours(1)),
+        ca: raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file)),
+    }
+}
+
+/// A URL that is asked; without its last slash.
+fn outside(check: &mut Check<'_>, path: &Path, text: &str, harm: &str) -> String {
+    match absolute_url(text) {
+        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
+            check.error(path, format!("plain `http` off this machine: {harm}; use `https`"));
+        }
+        Ok(_) => {}
+        Err(message) => check.error(path, message),
+    }
+    text.trim_end_matches('/').to_owned()
+}
+
+pub(super) fn witness(check: &mut Check<'_>, file: &raw::File) -> Option<Witness> {
+    let raw = file.witness.as_ref()?;
+    let top = Path::top("witness");
+    if matches!(file.store, None | Some(raw::Store::Memory {})) {
+        let message = "a witness that forgets what it signed signs another history after a restart; set `store: { kind: sqlite }` or \
+                       `postgres`";
+        check.error(&top, message);
+    }
+    if raw.logs.is_empty() {
+        check.error(&top.key("logs"), "no log is witnessed; give the keys of those that are to be");
+    }
+    let key = check.secret(&top.key("key"), "key", &raw.key)?;
+    Some(Witness { key, logs: raw.logs.clone() })
 }
 
 /// A folder that can be made: the one that it is in is there.
@@ -80,7 +175,7 @@ fn host_name() -> Option<String> {
 fn secret(check: &mut Check<'_>, raw: Option<&raw::Secret>) -> Option<Secret> {
     let path = Path::top("audit").key("secret");
     let secret = check.secret(&path, "secret", raw?)?;
-    if secret.expose().trim().len() < SHORTEST_SECRET {
+    if secret.is_read() && secret.expose().trim().len() < SHORTEST_SECRET {
         check.error(&path, "shorter than 32 characters; `openssl rand -base64 32` makes one");
     }
     Some(secret)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ::http::{HeaderName, HeaderValue};
 
 use super::Check;
-use super::http::{absolute_url, is_loopback};
+use super::http::guarded_url;
 use crate::node::Path;
 use crate::raw::credentials::{ClientAuth, Credentials as Raw, Flavor, Kind, Mode, SubjectType};
 use crate::{CredentialKind, Credentials, OauthClient, OauthClientAuth, Secret, SecretSource, raw};
@@ -122,7 +122,7 @@ fn misplaced(check: &mut Check<'_>, path: &Path, raw: &Raw) {
             raw.audience.is_some(),
             &[K::ClientCredentials, K::TokenExchange, K::IdJag, K::Assertion],
         ),
-        ("resource", raw.resource.is_some(), UNTIL_OAUTH),
+        ("resource", raw.resource.is_some(), TOKENS),
         ("flavor", raw.flavor.is_some(), &[K::TokenExchange]),
         ("mode", raw.mode.is_some(), &[K::TokenExchange]),
         ("actor_token", raw.actor_token.is_some(), &[K::TokenExchange]),
@@ -284,19 +284,11 @@ fn secret(check: &mut Check<'_>, path: &Path, key: &str, raw: Option<&raw::Secre
 
 /// A URL that secrets are sent to.
 fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
-    match absolute_url(url) {
-        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
-            check.error(
-                path,
-                "plain `http` off this machine: anybody on the way could read secrets; use `https`",
-            );
-        }
-        Ok(_) => {}
-        Err(message) => check.error(path, message),
-    }
+    guarded_url(check, path, url, "anybody on the way could read secrets");
 }
 
-fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
+/// Scopes as OAuth has them (RFC 6749 section 3.3).
+pub(super) fn scopes(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
     for (index, scope) in scopes.iter().enumerate() {
         if scope.is_empty() || !scope.bytes().all(fits) {
@@ -317,7 +309,7 @@ pub(super) fn vault_key(check: &mut Check<'_>, raw: &raw::credentials::Vault) ->
 pub(super) fn key_of(check: &mut Check<'_>, path: &Path, raw: &raw::Secret) -> Option<[u8; 32]> {
     let secret = check.secret(path, "key", raw)?;
     let key = read_vault_key(secret.expose().trim());
-    if key.is_none() {
+    if key.is_none() && secret.is_read() {
         check.error(path, "not 32 bytes in base64 or hex; `openssl rand -base64 32` makes some");
     }
     key

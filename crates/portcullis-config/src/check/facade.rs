@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Check;
 use super::http::{is_host, is_loopback};
-use super::identity::asked;
+use super::identity::{asked, issuer_url};
 use crate::node::Path;
 use crate::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, Tenants, raw};
 
@@ -31,7 +31,7 @@ pub(super) fn facade(
         Some(key) => {
             let path = path.key("key");
             let key = check.secret(&path, "key", key)?;
-            if key.expose().len() < SHORTEST_KEY {
+            if key.is_read() && key.expose().len() < SHORTEST_KEY {
                 let message = "is shorter than 32 characters; `openssl rand -base64 32` makes a good one";
                 check.error(&path, message);
             }
@@ -46,12 +46,6 @@ pub(super) fn facade(
             None
         }
     };
-    if file.identity.dpop.required == Some(true) {
-        check.error(
-            path,
-            "gives bearer tokens, which `identity.dpop.required` refuses; remove one of the two",
-        );
-    }
     for (index, issuer) in raw.id_jag.iter().enumerate() {
         asked(check, &path.key("id_jag").index(index), issuer);
     }
@@ -83,10 +77,7 @@ pub(super) fn facade(
 }
 
 fn idp(check: &mut Check<'_>, path: &Path, raw: &raw::FacadeIdp) -> Option<FacadeIdp> {
-    asked(check, &path.key("issuer"), &raw.issuer);
-    if raw.issuer.contains('?') {
-        check.error(&path.key("issuer"), "has a query, which no issuer has; remove it");
-    }
+    issuer_url(check, &path.key("issuer"), &raw.issuer);
     if raw.client_secret.is_some() && raw.client_key.is_some() {
         check.error(&path.key("client_key"), "there is `client_secret` as well; keep one of the two");
     }
@@ -159,7 +150,7 @@ fn client(check: &mut Check<'_>, path: &Path, id: &str, raw: &raw::FacadeClient)
         Some(secret) => Some(check.secret(&path.key("secret"), "secret", secret)?),
         None => None,
     };
-    if secret.as_ref().is_some_and(|secret| secret.expose().len() < SHORTEST_SECRET) {
+    if secret.as_ref().is_some_and(|secret| secret.is_read() && secret.expose().len() < SHORTEST_SECRET) {
         let message = "is shorter than 24 characters, which somebody could guess; `openssl rand -base64 24` makes a good one";
         check.error(&path.key("secret"), message);
     }

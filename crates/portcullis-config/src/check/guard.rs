@@ -62,6 +62,7 @@ fn rule(check: &mut Check<'_>, path: &Path, raw: &raw::GuardRule, roles: &raw::R
         groups: &raw.groups,
         roles: &raw.roles,
         principals: &raw.principals,
+        policies: &raw.policies,
         servers: &raw.servers,
         tools: &raw.tools,
     };
@@ -72,6 +73,7 @@ fn rule(check: &mut Check<'_>, path: &Path, raw: &raw::GuardRule, roles: &raw::R
             groups: &raw.groups,
             roles: &raw.roles,
             principals: &raw.principals,
+            policies: &raw.policies,
             servers: &raw.servers,
             tools: &raw.tools,
         };
@@ -153,6 +155,7 @@ struct Given<'a> {
     groups: &'a [String],
     roles: &'a [String],
     principals: &'a [String],
+    policies: &'a [String],
     servers: &'a [String],
     tools: &'a [String],
 }
@@ -191,6 +194,7 @@ fn scope_of(check: &mut Check<'_>, path: &Path, given: &Given<'_>, roles: &raw::
     GuardScope {
         groups: (!given.groups.is_empty() || !given.roles.is_empty()).then_some(groups),
         principals: given.principals.to_vec(),
+        policies: given.policies.to_vec(),
         servers: given.servers.to_vec(),
         tools: given.tools.to_vec(),
     }

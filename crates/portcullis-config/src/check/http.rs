@@ -88,3 +88,14 @@ pub(super) fn is_loopback(url: &Uri) -> bool {
         || host.to_ascii_lowercase().ends_with(".localhost")
         || bare.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
+
+/// A URL that is asked where nobody on the way may listen: `https`, or this machine. `danger` is what could happen otherwise.
+pub(super) fn guarded_url(check: &mut Check<'_>, path: &Path, url: &str, danger: &str) {
+    match absolute_url(url) {
+        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
+            check.error(path, format!("plain `http` off this machine: {danger}; use `https`"));
+        }
+        Ok(_) => {}
+        Err(message) => check.error(path, message),
+    }
+}

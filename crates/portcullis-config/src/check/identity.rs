@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Check;
-use super::http::{absolute_url, is_loopback};
+use super::credentials::scopes;
+use super::http::guarded_url;
 use crate::node::{Node, Path};
 use crate::report::Report;
 use crate::{
@@ -44,15 +45,10 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
         }
         issuers.extend(issuer(check, &path, entry));
     }
-    for (index, scope) in raw.scopes.iter().enumerate() {
+    scopes(check, &top.key("scopes"), &raw.scopes);
+    if let Some(index) = raw.scopes.iter().position(|scope| scope == "offline_access") {
         let path = top.key("scopes").index(index);
-        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-        if scope.is_empty() || !scope.bytes().all(fits) {
-            check.error(&path, "not a scope: it is empty, or holds blanks, quotes or backslashes");
-        } else if scope == "offline_access" {
-            check
-                .error(&path, "clients ask for it when they want it, never because of a resource; remove it");
-        }
+        check.error(&path, "clients ask for it when they want it, never because of a resource; remove it");
     }
     if !raw.scopes.is_empty() && raw.issuers.is_empty() && raw.facade.is_none() {
         check.warn(&top.key("scopes"), "has no effect without `issuers`");
@@ -73,10 +69,7 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
 }
 
 fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issuer> {
-    asked(check, &path.key("issuer"), &raw.issuer);
-    if raw.issuer.contains('?') {
-        check.error(&path.key("issuer"), "has a query, which no issuer has; remove it");
-    }
+    issuer_url(check, &path.key("issuer"), &raw.issuer);
     if let Some(url) = &raw.jwks_url {
         asked(check, &path.key("jwks_url"), url);
     }
@@ -139,7 +132,7 @@ fn login(check: &mut Check<'_>, path: &Path, raw: &raw::Login, scopes: &[String]
     asked(check, &path.key("issuer"), &raw.issuer);
     let auth = match &raw.client_secret {
         Some(secret) => {
-            OauthClientAuth::Basic(check.secret(&path.key("client_secret"), "client_secret", secret)?)
+            OauthClientAuth::Basic(check.kept_secret(&path.key("client_secret"), "client_secret", secret)?)
         }
         None => OauthClientAuth::Public,
     };
@@ -153,15 +146,14 @@ fn login(check: &mut Check<'_>, path: &Path, raw: &raw::Login, scopes: &[String]
 
 /// A URL that an identity provider is asked under: what it says decides who is let in.
 pub(super) fn asked(check: &mut Check<'_>, path: &Path, url: &str) {
-    match absolute_url(url) {
-        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
-            check.error(
-                path,
-                "plain `http` off this machine: anybody on the way could let anybody in; use `https`",
-            );
-        }
-        Ok(_) => {}
-        Err(message) => check.error(path, message),
+    guarded_url(check, path, url, "anybody on the way could let anybody in");
+}
+
+/// The identifier of an identity provider, under which its metadata is asked for.
+pub(super) fn issuer_url(check: &mut Check<'_>, path: &Path, issuer: &str) {
+    asked(check, path, issuer);
+    if issuer.contains('?') {
+        check.error(path, "has a query, which no issuer has; remove it");
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         json_depth: raw.json_depth.unwrap_or(default.json_depth),
         batch: raw.batch.unwrap_or(default.batch),
         connections: raw.connections.unwrap_or(default.connections),
+        connections_per_principal: raw.connections_per_principal.unwrap_or(default.connections_per_principal),
         concurrent_calls: raw.concurrent_calls.unwrap_or(default.concurrent_calls),
         concurrent_per_client: raw.concurrent_per_client.unwrap_or(default.concurrent_per_client),
         replay_bytes: check.size(
@@ -53,6 +54,10 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
             raw.keep_alive_interval.as_ref(),
             default.keep_alive_interval,
         ),
+        poll_after: raw
+            .poll_after
+            .as_ref()
+            .map(|raw| check.duration(&path("poll_after"), Some(raw), default.keep_alive_interval)),
         drain: check.duration_or_zero(&path("drain"), raw.drain.as_ref(), default.drain),
         calls: calls::calls(check, &raw.calls),
     };

@@ -10,6 +10,8 @@ use crate::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, Webhook, r
 
 const WINDOW: Duration = Duration::from_mins(30);
 const LIFETIME: Duration = Duration::from_mins(10);
+/// So many may have to approve of one call.
+const MOST_NEEDED: u8 = 5;
 
 pub(super) fn definitions(raw: &raw::Definitions) -> DefinitionsMode {
     match raw.mode {
@@ -67,9 +69,14 @@ pub(super) fn flow(check: &mut Check<'_>, raw: &raw::Flow) -> Flow {
 pub(super) fn approvals(check: &mut Check<'_>, raw: &raw::Approvals) -> Approvals {
     let top = Path::top("approvals");
     patterns(check, &top.key("tools"), &raw.tools);
+    let needed = raw.needed.unwrap_or(1);
+    if !(1..=MOST_NEEDED).contains(&needed) {
+        check.error(&top.key("needed"), format!("must be from 1 to {MOST_NEEDED}"));
+    }
     Approvals {
         tools: raw.tools.clone(),
         by_operator: matches!(raw.by, Some(raw::ApprovalBy::Operator)),
+        needed,
         lifetime: check.duration(&top.key("lifetime"), raw.lifetime.as_ref(), LIFETIME),
         webhook: raw.webhook.as_ref().and_then(|raw| webhook(check, &top.key("webhook"), raw)),
     }

@@ -48,11 +48,7 @@ impl Check<'_> {
                 Some(Secret::new(value, SecretSource::Env(vec![variable.clone()])))
             }
             raw::Secret::File(file) => self.secret_file(path, file),
-            raw::Secret::Vault(_) => {
-                let message = "a Vault keeps secrets of servers' `credentials` alone; use `env` or `file`";
-                self.error(path, message);
-                None
-            }
+            raw::Secret::Vault(reference) => self.secret_in_vault(path, reference),
         }
     }
 

@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    Apps, EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio, Transport,
-    UpstreamTls, UpstreamUrl, raw, slug,
+    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio,
+    Transport, UpstreamTls, UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -162,6 +162,10 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         idle_stop: idle_stop.map(|raw| check.duration(&path.key("idle_stop"), Some(raw), LIST_TTL)),
         max_instances: raw.max_instances.unwrap_or(MAX_INSTANCES),
         spare: raw.spare.unwrap_or(true),
+        sandbox: raw
+            .sandbox
+            .as_ref()
+            .map(|raw| Box::new(super::sandbox::sandbox(check, &path.key("sandbox"), raw))),
     })
 }
 
@@ -186,6 +190,7 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
         ("idle_stop", raw.idle_stop.is_some()),
         ("max_instances", raw.max_instances.is_some()),
         ("spare", raw.spare.is_some()),
+        ("sandbox", raw.sandbox.is_some()),
     ];
     misplaced(check, path, "command", &stdio_only);
     let headers = headers(check, &path.key("headers"), &raw.headers);
@@ -229,8 +234,25 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
             "holds `authorization`, which `credentials` set; keep one of the two",
         );
     }
+    if let Some(credentials) = &credentials
+        && matches!(credentials.kind, CredentialKind::Oauth { .. })
+        && credentials.resource.as_ref().is_some_and(|resource| !is_part_of(&url.to_string(), resource))
+    {
+        check.error(
+            &path.key("credentials").key("resource"),
+            "is not the beginning of the server's URL, up to a `/`: nobody could tell that the server is part of it",
+        );
+    }
     let credentials = credentials.map(Box::new);
     Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls })
+}
+
+/// Whether a URL is below a resource: the same scheme and authority, and a path of whole parts.
+fn is_part_of(url: &str, resource: &str) -> bool {
+    let resource = resource.strip_suffix('/').unwrap_or(resource);
+    let authority = resource.split_once("://").map_or("", |(_, rest)| rest);
+    let below = url.strip_prefix(resource).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below && !authority.is_empty()
 }
 
 /// Headers with names and values that HTTP allows, names in lower case.

@@ -21,17 +21,21 @@ pub(super) fn store(check: &mut Check<'_>, raw: Option<&raw::Store>) -> Store {
             }
             Store::Sqlite { path: file }
         }
-        Some(raw::Store::Postgres { url_env, url_file, ca }) => {
+        Some(raw::Store::Postgres { url_env, url_file, url_vault, ca }) => {
             let ca = ca.as_ref().map(|file| check.file(&top.key("ca"), file));
-            let url = match (url_env, url_file) {
-                (Some(name), None) => {
+            let url = match (url_env, url_file, url_vault) {
+                (Some(name), None, None) => {
                     check.secret_of(&top.key("url_env"), "url", &raw::Secret::Env(name.clone()))
                 }
-                (None, Some(file)) => {
+                (None, Some(file), None) => {
                     check.secret_of(&top.key("url_file"), "url", &raw::Secret::File(file.clone()))
                 }
+                (None, None, Some(reference)) => {
+                    check.secret_of(&top.key("url_vault"), "url", &raw::Secret::Vault(reference.clone()))
+                }
                 _ => {
-                    let message = "needs the URL of the database: either `url_env` or `url_file`";
+                    let message =
+                        "needs the URL of the database: one of `url_env`, `url_file` and `url_vault`";
                     check.error(&top, message);
                     None
                 }

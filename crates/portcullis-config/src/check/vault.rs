@@ -53,7 +53,7 @@ fn is_path(text: &str) -> bool {
 }
 
 impl Check<'_> {
-    /// A secret that may be kept in the Vault as well.
+    /// A secret that is read when it is needed where the Vault keeps it, and not before.
     pub(super) fn kept_secret(
         &mut self,
         path: &Path,
@@ -61,16 +61,37 @@ impl Check<'_> {
         raw: &crate::raw::Secret,
     ) -> Option<Secret> {
         let crate::raw::Secret::Vault(reference) = raw else { return self.secret(path, name, raw) };
-        let path = path.key("vault");
+        let found = self.in_vault(&path.key("vault"), reference)?;
+        Some(Secret::new("", SecretSource::Vault(found)))
+    }
+
+    /// A secret that the Vault keeps, with its value where that was read.
+    pub(super) fn secret_in_vault(&mut self, path: &Path, reference: &str) -> Option<Secret> {
+        let found = self.in_vault(path, reference)?;
+        let value = self.source.env.vault(&found).unwrap_or_default();
+        self.wanted.insert(found.clone());
+        Some(Secret::new(value, SecretSource::Vault(found)))
+    }
+
+    fn in_vault(&mut self, path: &Path, reference: &str) -> Option<VaultSecret> {
         let Some(mounts) = &self.mounts else {
-            self.error(&path, "there is no Vault; set `secrets.vault`");
+            self.error(path, "there is no Vault; set `secrets.vault`");
             return None;
         };
         let found = mounts.read(reference);
         if found.is_none() {
-            self.error(&path, "expected `MOUNT/PATH#FIELD`, such as `secret/crm#token`");
+            self.error(path, "expected `MOUNT/PATH#FIELD`, such as `secret/crm#token`");
         }
-        found.map(|found| Secret::new("", SecretSource::Vault(found)))
+        found
+    }
+
+    /// A secret that the Vault itself is asked with.
+    fn secret_for_vault(&mut self, path: &Path, name: &str, raw: &crate::raw::Secret) -> Option<Secret> {
+        if matches!(raw, crate::raw::Secret::Vault(_)) {
+            self.error(&path.key("vault"), "is what the Vault is asked with; use `env` or `file`");
+            return None;
+        }
+        self.secret(path, name, raw)
     }
 }
 
@@ -116,10 +137,12 @@ fn auth(check: &mut Check<'_>, path: &Path, raw: &RawAuth) -> Option<VaultAuth> 
         mount
     };
     Some(match raw {
-        RawAuth::Token { token } => VaultAuth::Token(check.secret(&path.key("token"), "token", token)?),
+        RawAuth::Token { token } => {
+            VaultAuth::Token(check.secret_for_vault(&path.key("token"), "token", token)?)
+        }
         RawAuth::Approle { role_id, secret_id, mount: at } => {
             let mount = mount(at, "approle");
-            let secret_id = check.secret(&path.key("secret_id"), "secret_id", secret_id)?;
+            let secret_id = check.secret_for_vault(&path.key("secret_id"), "secret_id", secret_id)?;
             VaultAuth::AppRole { mount, role_id: role_id.clone(), secret_id }
         }
         RawAuth::Kubernetes { role, token_file, mount: at } => {

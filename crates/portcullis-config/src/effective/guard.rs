@@ -62,6 +62,7 @@ fn scope(scope: &GuardScope) -> Value {
     json!({
         "groups": scope.groups,
         "principals": list(&scope.principals),
+        "policies": list(&scope.policies),
         "servers": list(&scope.servers),
         "tools": list(&scope.tools),
     })

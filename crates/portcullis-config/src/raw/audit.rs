@@ -1,5 +1,7 @@
 //! What is kept as evidence, as it is written.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -40,9 +42,85 @@ pub(crate) struct Audit {
     /// A folder to which each checkpoint is written as well, which should be one that this process cannot write anew: a WORM
     /// volume, a mount of another machine.
     pub(crate) checkpoints: Option<String>,
+    /// Witnesses that are asked to sign each checkpoint as well (C2SP `tlog-witness`): other gateways, or anybody else's.
+    pub(crate) witnesses: Vec<AskedWitness>,
+    /// An authority that stamps checkpoints with the time (RFC 3161).
+    pub(crate) timestamps: Option<TimeStamps>,
     /// Who may read the log over HTTP. When not given: callers in a group with the role `auditor` of `policy`, and nobody
     /// where there is none.
     pub(crate) allow: Option<Readers>,
+    /// Who may erase persons, put holds on and lift them, and remove what was kept long enough, over HTTP. When not given:
+    /// callers in a group with the role `admin` of `policy`, and nobody where there is none.
+    pub(crate) admins: Option<Readers>,
+    /// The AI systems that use this gateway, by a name of letters, digits and `-`: each event of one bears its name, and is kept for
+    /// 184 days at the least (EU AI Act, articles 19 and 26).
+    pub(crate) systems: BTreeMap<String, System>,
+}
+
+/// An AI system. An event is of the first, in the order of names, whose servers and clients it fits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct System {
+    /// Its servers; any when not given.
+    pub(crate) servers: Vec<String>,
+    /// The ids of its clients (`client_id` of their tokens); any when not given.
+    pub(crate) clients: Vec<String>,
+    /// What it is meant for: a reference to the deployer's own documents.
+    pub(crate) purpose: Option<String>,
+    /// Its class of risk, in the deployer's words: `high`, `limited`, `minimal`.
+    pub(crate) risk: Option<String>,
+    /// The model behind it.
+    pub(crate) model: Option<String>,
+    /// Who deploys it.
+    pub(crate) deployer: Option<String>,
+    /// Categories of the data that it works on, in the deployer's words.
+    pub(crate) data: Vec<String>,
+    /// The legal basis on which it does.
+    pub(crate) legal_basis: Option<String>,
+    /// How long its events are kept, in days; `audit.retention_days` when not given, and 184 at the least.
+    #[schemars(range(min = 184, max = 36_500))]
+    pub(crate) retention_days: Option<u32>,
+}
+
+/// A witness that is asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskedWitness {
+    /// Its URL, to which `/add-checkpoint` is added; a Portcullis is a witness at `https://HOST/witness`.
+    pub(crate) url: String,
+    /// Its key, as it tells it (`NAME+ID+KEY`; of a Portcullis, what `portcullis audit key --witness` prints). What is signed by
+    /// another is not taken.
+    pub(crate) key: String,
+    /// PEM file with the authorities that its certificate may come from, in place of the system's.
+    #[serde(default)]
+    pub(crate) ca: Option<String>,
+}
+
+/// An authority that stamps checkpoints with the time (RFC 3161): whoever rewrites the log later has no stamp of then.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimeStamps {
+    /// Where it is asked.
+    pub(crate) url: String,
+    /// How often the newest checkpoint is stamped, if there is a new one.
+    #[serde(default)]
+    #[schemars(extend("default" = "1h"))]
+    pub(crate) every: Option<Duration>,
+    /// PEM file with the authorities that the certificate of its server may come from, in place of the system's. Which
+    /// authorities of time are trusted is said to `portcullis audit verify`.
+    #[serde(default)]
+    pub(crate) ca: Option<String>,
+}
+
+/// Being a witness of others' evidence logs: `POST /witness/add-checkpoint` signs what continues what was signed before (C2SP
+/// `tlog-witness`). What was signed last is kept in `store`, which must not be in memory. A change needs a restart.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Witness {
+    /// The key that it signs with (`PRIVATE+KEY+…`, as `portcullis audit key NAME --file FILE` makes it), and nothing else does.
+    pub(crate) key: Secret,
+    /// The logs that are witnessed, by the keys that check their checkpoints (`NAME+ID+KEY`).
+    pub(crate) logs: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

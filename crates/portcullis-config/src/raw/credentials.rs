@@ -51,7 +51,9 @@ pub(crate) struct Credentials {
     /// For whom a token is asked for (`audience`), or an assertion made.
     #[serde(default)]
     pub(crate) audience: Option<String>,
-    /// For which resource a token is asked for (RFC 8707); the server's URL when not given. An empty text leaves it out.
+    /// For which resource a token is asked for (RFC 8707); the server's URL when not given. An empty text leaves it out. With
+    /// `oauth`: the resource that the server is part of, where its document (RFC 9728) is about that; it is the beginning of
+    /// the server's URL.
     #[serde(default)]
     pub(crate) resource: Option<String>,
     /// How the token endpoint exchanges tokens: `standard`, or `entra-obo` for Entra's on-behalf-of flow. Only with

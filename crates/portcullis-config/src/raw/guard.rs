@@ -63,8 +63,8 @@ pub(crate) enum PseudonymScope {
     Tenant,
 }
 
-/// What happens to what is found somewhere. It is about what fits all of `groups`, `roles`, `principals`, `servers`, `tools`
-/// and `direction`, and not `unless`.
+/// What happens to what is found somewhere. It is about what fits all of `groups`, `roles`, `principals`, `policies`,
+/// `servers`, `tools` and `direction`, and not `unless`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GuardRule {
@@ -79,6 +79,9 @@ pub(crate) struct GuardRule {
     /// Only these callers, by id: `user:<issuer>#<subject>`, `key:<name>`, `cert:<fingerprint>`, `spiffe://…` or `anonymous`.
     #[serde(default)]
     pub(crate) principals: Vec<String>,
+    /// Only calls that one of these policies permits, by the `@id` that it has in `policy.files`.
+    #[serde(default)]
+    pub(crate) policies: Vec<String>,
     /// Only these servers.
     #[serde(default)]
     pub(crate) servers: Vec<String>,
@@ -116,6 +119,8 @@ pub(crate) struct GuardException {
     pub(crate) roles: Vec<String>,
     /// These callers, by id.
     pub(crate) principals: Vec<String>,
+    /// Calls that one of these policies permits.
+    pub(crate) policies: Vec<String>,
     /// These servers.
     pub(crate) servers: Vec<String>,
     /// Calls of these tools, `SERVER/NAME` with `*`.

@@ -169,7 +169,8 @@ pub(crate) struct RevokedList {
     pub(crate) file: String,
 }
 
-/// Access tokens that are bound to a key of the client (RFC 9449). They are always accepted; these make them the rule.
+/// Access tokens that are bound to a key of the client (RFC 9449). They are always accepted, and given by the facade to who
+/// shows a key; these make them the rule.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Dpop {

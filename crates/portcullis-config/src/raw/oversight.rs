@@ -45,8 +45,9 @@ pub(crate) struct Flow {
     /// For how long what a caller has read counts, from the last time.
     #[schemars(extend("default" = "30m"))]
     pub(crate) window: Option<Duration>,
-    /// Who is one: all that a `principal` does, or each `session` of a legacy client by itself. Clients without sessions are
-    /// always taken together by principal.
+    /// Who is one: all that a `principal` does, or each `session` by itself. A client without sessions gets a handle with each
+    /// result, in `_meta` under `io.portcullis/conversation`; what hands one back is a conversation, and what does not is the
+    /// principal's.
     #[schemars(extend("default" = "principal"))]
     pub(crate) per: Option<FlowPer>,
 }
@@ -80,7 +81,8 @@ pub(crate) struct Region {
     pub(crate) principals: Vec<String>,
 }
 
-/// Calls that somebody has to approve, each with its exact arguments and once.
+/// Calls that somebody has to approve, each with its exact arguments and once. What the guard holds (`action: hold`) and what
+/// `flow` asks about goes the same way.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Approvals {
@@ -90,14 +92,18 @@ pub(crate) struct Approvals {
     /// (`portcullis approval`). Where the client cannot ask, the operator is.
     #[schemars(extend("default" = "user"))]
     pub(crate) by: Option<ApprovalBy>,
-    /// How long a call waits for its approval, and can use it.
+    /// How many have to say yes, each another: 2 for four eyes. The user is one of them where the user is asked.
+    #[schemars(range(min = 1, max = 5), extend("default" = 1))]
+    pub(crate) needed: Option<u8>,
+    /// How long a call, or a result that the guard holds, waits for its approval, and can use it.
     #[schemars(extend("default" = "10m"))]
     pub(crate) lifetime: Option<Duration>,
     /// Who is told of a call that waits for an operator, and may decide at once.
     pub(crate) webhook: Option<Webhook>,
 }
 
-/// Is posted `{"id", "principal", "server", "name", "why", "arguments", "until_ms"}`, and decides when it answers
+/// Is posted `{"id", "principal", "server", "name", "matter", "why", "arguments", "until_ms"}`, where `matter` is `call` or
+/// `result`, and decides when it answers
 /// `{"approved": true, "by": "…"}` or false with status 200.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -9,12 +9,13 @@ use super::{Duration, Secret};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Secrets {
-    /// A HashiCorp Vault, or an OpenBao: what `{ vault: "MOUNT/PATH#FIELD" }` refers to, in the `credentials` of servers.
+    /// A HashiCorp Vault, or an OpenBao: what `{ vault: "MOUNT/PATH#FIELD" }` refers to, wherever a secret stands.
     pub(crate) vault: Option<SecretVault>,
 }
 
-/// A HashiCorp Vault, or an OpenBao. A secret is read when it is first needed, read again before its lease or `max_age` is
-/// over, and not used after.
+/// A HashiCorp Vault, or an OpenBao. A secret of a server's `credentials` is read when it is first needed, read again before its
+/// lease or `max_age` is over, and not used after. Any other is read at the start and as often; one that has changed is taken up
+/// like a changed file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretVault {

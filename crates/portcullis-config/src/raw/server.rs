@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::{Duration, Secret};
+use super::{Duration, Sandbox, Secret};
 
 /// An upstream MCP server: a child process (`command`) or a URL (`url`).
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -35,6 +35,8 @@ pub(crate) struct Server {
     /// processes. Only with `command`.
     #[schemars(extend("default" = true))]
     pub(crate) spare: Option<bool>,
+    /// What it may reach of the machine; all that the gateway may itself when not given. Only with `command`.
+    pub(crate) sandbox: Option<Sandbox>,
     /// Its endpoint: of Streamable HTTP, or of HTTP+SSE the stream.
     pub(crate) url: Option<String>,
     /// What is spoken with it: `streamable-http`, `sse` (the HTTP+SSE transport of 2024-11-05), or `auto` to find out.

@@ -1,4 +1,4 @@
-//! The section `audit`.
+//! The sections `audit` and `witness`.
 
 use std::time::Duration;
 
@@ -64,7 +64,30 @@ p.yaml:5:19: error: audit.retention_days: expected a whole number from 1 to 3650
 p.yaml:6:13: error: audit.payloads: expected `digest`, `encrypted`
 p.yaml:7:13: error: audit.secret.env: the environment variable SHORT is not set; set it
 p.yaml:8:25: error: audit.allow.principals[0]: `ada` is no principal; expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, `user:<issuer>#<subject>` or `spiffe://…`
-p.yaml:9:3: error: audit.witness: unknown key; expected one of mode, path, node, key, secret, retention_days, payloads, checkpoint_interval, checkpoints, allow
+p.yaml:9:3: error: audit.witness: unknown key; expected one of mode, path, node, key, secret, retention_days, payloads, checkpoint_interval, checkpoints, witnesses, timestamps, allow, admins, systems
+",
+    );
+}
+
+#[test]
+fn witnesses_are_asked_over_a_safe_way_and_once_each() {
+    let audit =
+        settings("audit: { witnesses: [{ url: 'https://w.example/witness/', key: k }] }").audit.unwrap();
+    assert_eq!(audit.witnesses[0].url, "https://w.example/witness");
+    refuses(
+        "\
+audit:
+  witnesses:
+    - { url: 'http://w.example', key: k }
+    - { url: 'w.example', key: k }
+witness: { key: { env: HOME }, logs: [] }
+",
+        "
+p.yaml:3:9: error: audit.witnesses[0].url: plain `http` off this machine: anybody on the way could keep checkpoints back; use `https`
+p.yaml:4:9: error: audit.witnesses[1].url: is not a URL; expected `https://host/path` or `http://host/path`
+p.yaml:4:27: error: audit.witnesses[1].key: another witness has this key: asked twice, it proves nothing more
+p.yaml:5:1: error: witness: a witness that forgets what it signed signs another history after a restart; set `store: { kind: sqlite }` or `postgres`
+p.yaml:5:32: error: witness.logs: no log is witnessed; give the keys of those that are to be
 ",
     );
 }

@@ -104,11 +104,31 @@ fn refuses_what_would_send_a_secret_astray_or_means_nothing() {
         "servers: { x: { url: https://h/mcp, headers: { Authorization: { env: HOME } }, credentials: { kind: oauth } } }",
         "keep one of the two",
     );
+    for (resource, good) in [
+        ("https://h/a", true),
+        ("https://h/a/", true),
+        ("https://h", true),
+        ("https://h/a/b", true),
+        ("https://h/a/bc", false),
+        ("https://h/c", false),
+        ("https://other/a", false),
+        ("https:", false),
+        ("", false),
+    ] {
+        let text = format!(
+            "servers: {{ x: {{ url: https://h/a/b, credentials: {{ kind: oauth, resource: '{resource}' }} }} }}"
+        );
+        if good {
+            assert!(crate::yaml(&text, &env(&[])).is_ok(), "{resource}");
+        } else {
+            refuses(&text, "the beginning of the server's URL");
+        }
+    }
     refuses("vault: { key: short }", "not 32 bytes in base64 or hex");
 }
 
 #[test]
-fn a_vault_keeps_secrets_of_credentials_and_nothing_else() {
+fn a_vault_keeps_secrets_and_none_that_it_is_asked_with() {
     use portcullis_config::{SecretSource, VaultAuth, VaultSecret};
     let vault = "secrets: { vault: { url: 'https://vault.example.com:8200/', namespace: /team/a/, kv1: [old], \
                  auth: { kind: approle, role_id: r, secret_id: { env: SECRET_ID } } } }";
@@ -145,8 +165,14 @@ fn a_vault_keeps_secrets_of_credentials_and_nothing_else() {
         Err(problems) => assert!(problems.to_string().contains(message), "{text}:\n{problems}"),
     };
     refused(&server("{ kind: static, token: { vault: secret/crm } }"), "MOUNT/PATH#FIELD");
-    refused(&server("{ kind: assertion, private_key: { vault: 'secret/crm#key' } }"), "alone");
-    refused(&format!("{vault}\nvault: {{ key: {{ vault: 'secret/crm#key' }} }}"), "alone");
+    refused(
+        "secrets: { vault: { url: 'https://v', auth: { kind: token, token: { vault: 'secret/own#t' } } } }",
+        "is what the Vault is asked with",
+    );
+    refused(
+        "secrets: { vault: { url: 'https://v', auth: { kind: approle, role_id: r, secret_id: { vault: 'secret/own#t' } } } }",
+        "is what the Vault is asked with",
+    );
     refused(
         "servers: { x: { url: https://h/mcp, credentials: { kind: static, token: { vault: 'secret/crm#t' } } } }",
         "secrets.vault",
@@ -159,4 +185,68 @@ fn a_vault_keeps_secrets_of_credentials_and_nothing_else() {
         "secrets: { vault: { url: 'https://v', auth: { kind: jwt, role: r, token_file: t, mount: ../sys } } }",
         "mount",
     );
+}
+
+/// An environment with a Vault in which everything is the same.
+struct Kept(&'static str);
+
+impl portcullis_config::Environment for Kept {
+    fn var(&self, name: &str) -> Option<String> {
+        (name == "T").then(|| "token".to_owned())
+    }
+
+    fn vault(&self, _: &portcullis_config::VaultSecret) -> Option<String> {
+        Some(self.0.to_owned())
+    }
+}
+
+#[test]
+fn what_a_vault_keeps_is_wanted_first_and_then_held_to_the_same_as_any_secret() {
+    let text = "\
+secrets: { vault: { url: 'https://v', auth: { kind: token, token: { env: T } } } }
+store: { kind: postgres, url_vault: 'secret/db#url' }
+vault: { key: { vault: 'secret/gw#vault' } }
+audit: { secret: { vault: 'secret/gw#audit' } }
+identity:
+  facade:
+    key: { vault: 'secret/gw#facade' }
+    idp: { issuer: 'https://idp.example.com', client_id: c, client_secret: { vault: 'secret/idp#secret' } }
+public_url: https://gw.example.com
+servers:
+  a: { command: run, env: { A_TOKEN: { vault: 'secret/a#token' } } }
+  b: { url: 'https://b/mcp', headers: { X-Key: { vault: 'secret/b#key' } } }
+  c: { url: 'https://c/mcp', credentials: { kind: static, token: { vault: 'secret/c#token' } } }
+";
+    let parse = |env: &dyn portcullis_config::Environment| {
+        let format = portcullis_config::Format::Yaml;
+        portcullis_config::parse("p.yaml", text, format, env, &portcullis_config::Overrides::default())
+    };
+    let loaded = parse(&env(&["T=token"])).unwrap_or_else(|problems| panic!("{problems}"));
+    let wanted: Vec<_> = loaded.vault.iter().map(|at| format!("{}#{}", at.path, at.field)).collect();
+    let expected = [
+        "secret/data/a#token",
+        "secret/data/b#key",
+        "secret/data/db#url",
+        "secret/data/gw#audit",
+        "secret/data/gw#facade",
+        "secret/data/gw#vault",
+        "secret/data/idp#secret",
+    ];
+    assert_eq!(wanted, expected, "all but what is read when it is needed");
+
+    let good = Kept("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+    let loaded = parse(&good).unwrap_or_else(|problems| panic!("{problems}"));
+    let settings = &loaded.settings;
+    assert_eq!(settings.identity.facade.as_ref().unwrap().key.as_ref().unwrap().expose(), good.0);
+    assert_eq!(settings.vault_key.unwrap()[..3], [0, 1, 2]);
+    assert!(
+        matches!(&settings.store, portcullis_config::Store::Postgres { url, .. } if url.expose() == good.0)
+    );
+    let shown = format!("{settings:?}{}", portcullis_config::effective(settings));
+    assert!(!shown.contains(good.0), "{shown}");
+
+    let problems = parse(&Kept("short\n")).expect_err("too short, and no header").to_string();
+    for place in ["vault.key", "audit.secret", "identity.facade.key", "servers.b.headers.X-Key"] {
+        assert!(problems.contains(place), "{place}: {problems}");
+    }
 }

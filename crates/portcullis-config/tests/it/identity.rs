@@ -238,10 +238,6 @@ fn a_facade_that_would_let_in_anybody_or_nobody_is_refused() {
             "somebody could guess",
         ),
         (
-            format!("identity: {{ facade: {{ idp: {{ {idp} }} }}, dpop: {{ required: true }} }}\n"),
-            "gives bearer tokens",
-        ),
-        (
             format!("store: {{ kind: postgres, url_env: URL }}\n{}", with(&format!("idp: {{ {idp} }}"))),
             "would make up one each",
         ),

@@ -98,7 +98,7 @@ p.yaml:3:13: error: servers.ledger.postgres: not available in this version; remo
 fn refuses_stores_that_cannot_be() {
     refuses(
         "store: { kind: postgres }",
-        "p.yaml:1:1: error: store: needs the URL of the database: either `url_env` or `url_file`",
+        "p.yaml:1:1: error: store: needs the URL of the database: one of `url_env`, `url_file` and `url_vault`",
     );
     refuses(
         "store: { kind: postgres, url_env: NOT_SET }",

@@ -91,7 +91,7 @@ servers:
 p.yaml:4:17: error: servers.a.env.A.env: the environment variable MISSING is not set; set it
 p.yaml:4:38: error: servers.a.env.B.env: expected the name of an environment variable: letters, digits and `_`
 p.yaml:4:57: error: servers.a.env.C.file: cannot read /nowhere/x: No such file or directory (os error 2)
-p.yaml:4:82: error: servers.a.env.D.vault: a Vault keeps secrets of servers' `credentials` alone; use `env` or `file`
+p.yaml:4:82: error: servers.a.env.D.vault: there is no Vault; set `secrets.vault`
 p.yaml:4:97: error: servers.a.env.E: expected text or `{ env: … }` or `{ file: … }` or `{ vault: … }`
 p.yaml:4:118: error: servers.a.env.F.file: unknown key; expected one of env
 p.yaml:4:139: error: servers.a.env.G.env: expected text

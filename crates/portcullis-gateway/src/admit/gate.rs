@@ -17,6 +17,7 @@ use portcullis_policy::{
     Action, Circumstances, Kind, Options, Policies, Problem, Source, Subject, Thing, ThingKind,
 };
 
+use super::recognised::Recognised;
 use super::ruling::{Ruled, policy_revision};
 use crate::call::Caller;
 
@@ -51,6 +52,23 @@ impl InForce {
     pub(super) fn casts_shadows(&self) -> bool {
         self.mode == PolicyMode::Shadow
     }
+}
+
+/// Whether the policies that rules of the guard name are there.
+///
+/// # Errors
+/// Which is not.
+pub(crate) fn are_there(settings: &Settings, in_force: Option<&InForce>) -> Result<(), String> {
+    for rule in settings.guard.iter().flat_map(|guard| &guard.rules) {
+        let missing = |id: &&str| !in_force.is_some_and(|in_force| in_force.policies.has(id));
+        if let Some(id) = rule.policies().find(missing) {
+            let name = &rule.name;
+            return Err(format!(
+                "rule `{name}` names the policy `{id}`, and `policy.files` have none with that `@id`"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The policies of a configuration, if it has any.
@@ -112,21 +130,26 @@ impl Gate {
 
     /// What a caller may do now; `None` where no policy restricts anybody.
     pub(crate) fn pass(&self, caller: &Caller) -> Option<Pass> {
-        self.pass_of(&caller.principal, caller.peer)
+        self.pass_of(&caller.principal, caller.peer, &caller.recognised)
     }
 
     /// Whether a server's endpoint is there for somebody.
-    pub(crate) fn shows(&self, principal: &Principal, peer: Option<IpAddr>, server: &ServerId) -> bool {
-        let pass = self.pass_of(principal, peer);
+    pub(crate) fn shows(
+        &self,
+        (principal, recognised): (&Principal, &Recognised),
+        peer: Option<IpAddr>,
+        server: &ServerId,
+    ) -> bool {
+        let pass = self.pass_of(principal, peer, recognised);
         pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.sees(server.as_str()))
     }
 
-    fn pass_of(&self, principal: &Principal, peer: Option<IpAddr>) -> Option<Pass> {
+    fn pass_of(&self, principal: &Principal, peer: Option<IpAddr>, recognised: &Recognised) -> Option<Pass> {
         if !self.guarded.load(Ordering::Acquire) {
             return None;
         }
         let in_force = self.in_force.load_full()?;
-        let subject = in_force.policies.subject(principal);
+        let subject = recognised.subject(&in_force, principal);
         let circumstances = Circumstances { now: SystemTime::now(), ip: peer };
         Some(Pass { in_force, subject, circumstances, hid: AtomicBool::new(false) })
     }

@@ -7,6 +7,7 @@
 
 mod gate;
 mod quota;
+mod recognised;
 mod ruling;
 mod share;
 
@@ -19,10 +20,11 @@ use portcullis_model::ErrorKind;
 
 use crate::call::{Call, Refusal};
 
-pub(crate) use gate::{Act, Gate, InForce, Pass};
+pub(crate) use gate::{Act, Gate, InForce, Pass, are_there};
 pub use gate::{policies, policy_schema};
 pub(crate) use quota::Quotas;
 use quota::{Taken, Target};
+pub(crate) use recognised::Recognised;
 pub(crate) use ruling::Ruled;
 pub use ruling::{beside_policies, policy_revision};
 pub(crate) use share::{Share, Shares};
@@ -37,6 +39,8 @@ pub(crate) struct Admitted {
 pub(crate) struct Permitted {
     call: Arc<Call>,
     places: Places,
+    /// What the policies said, where there are any.
+    ruled: Option<Ruled>,
 }
 
 /// The call's place among those under way; given back when dropped.
@@ -93,10 +97,12 @@ impl Admitted {
         quotas: &Quotas,
         (server, tool): (&str, Option<&str>),
     ) -> Result<Permitted, Box<(Self, Option<Refusal>)>> {
+        let mut said = None;
         if let Some(pass) = pass {
             let ruled = pass.rule(&self.call.caller, act(&self.call).as_ref());
             let allowed = ruled.allowed();
-            self.call.record.ruled(ruled);
+            self.call.record.ruled(ruled.clone());
+            said = Some(ruled);
             if !allowed {
                 return Err(Box::new((self, None)));
             }
@@ -105,7 +111,7 @@ impl Admitted {
             Ok(taken) => self.places.taken = taken,
             Err(refusal) => return Err(Box::new((self, Some(refusal)))),
         }
-        Ok(Permitted { call: self.call, places: self.places })
+        Ok(Permitted { call: self.call, places: self.places, ruled: said })
     }
 }
 
@@ -113,6 +119,11 @@ impl Permitted {
     /// The call, to be kept.
     pub(crate) fn call(&self) -> &Arc<Call> {
         &self.call
+    }
+
+    /// By which policies, where there are any.
+    pub(crate) fn ruled(&self) -> Option<&Ruled> {
+        self.ruled.as_ref()
     }
 
     /// The call, and its place, to be held until it has been answered.

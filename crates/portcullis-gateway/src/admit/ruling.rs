@@ -29,6 +29,13 @@ impl Ruled {
         rules.map(|rule| self.in_force.policies.id(*rule).to_owned()).collect()
     }
 
+    /// Whether one of these policies permits it.
+    pub(crate) fn is_by(&self, ids: &[String]) -> bool {
+        let permits = self.decision.as_ref().filter(|decision| decision.allowed);
+        let mut by = permits.into_iter().flat_map(|decision| decision.reasons.iter());
+        by.any(|rule| ids.iter().any(|id| id == self.in_force.policies.id(*rule)))
+    }
+
     /// Why, in words of ours.
     pub(crate) fn reasons(&self) -> Vec<String> {
         let reason = match &self.decision {

@@ -1,4 +1,4 @@
-//! What one principal holds of what all share: calls under way, sessions. However many connections, sessions and tokens
+//! What one principal holds of what all share: calls under way, sessions, connections. However many connections, sessions and tokens
 //! somebody has, it is counted for the somebody.
 
 use std::collections::HashMap;
@@ -13,12 +13,13 @@ const PARTS: usize = 16;
 pub(crate) struct Share {
     pub(crate) calls: Arc<AtomicUsize>,
     pub(crate) sessions: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
 }
 
 impl Share {
     /// Whether nobody but the table holds it: then nothing is under way.
     fn is_idle(&self) -> bool {
-        Arc::strong_count(&self.calls) == 1 && Arc::strong_count(&self.sessions) == 1
+        [&self.calls, &self.sessions, &self.connections].into_iter().all(|it| Arc::strong_count(it) == 1)
     }
 }
 

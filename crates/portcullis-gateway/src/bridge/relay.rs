@@ -1,5 +1,8 @@
 //! Posting a message, and handing its answer to the host.
 
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use portcullis_mcp::header;
@@ -11,8 +14,7 @@ use portcullis_mcp::translate::key;
 
 use super::{Bridge, DEPTH, MESSAGE};
 use crate::call::Worker;
-use crate::upstream::{Answer, EventStream, Head, HttpReply, Media, read_body};
-use std::sync::PoisonError;
+use crate::upstream::{Answer, EventStream, Head, HttpReply, Media, StreamEnd, read_body};
 
 /// The bridge has one thread's worth of connections.
 pub(super) const HERE: Worker = Worker(0);
@@ -21,8 +23,30 @@ pub(super) const HERE: Worker = Worker(0);
 pub(super) enum Ended {
     /// With the answer.
     Answered,
-    /// Without; it can be resumed after the event with this id.
-    Broken(Option<String>),
+    /// Without.
+    Broken(Rest),
+}
+
+/// When the rest of a stream is asked for, and the least and the most of what an endpoint says instead.
+const PAUSE: Duration = Duration::from_secs(1);
+const SOONEST: Duration = Duration::from_millis(100);
+const LATEST: Duration = Duration::from_mins(1);
+
+/// Where and when the rest of a stream is to be had.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// After the event with this id; without one nowhere.
+    pub(super) last: Option<String>,
+    /// After so long, if the endpoint says it.
+    pub(super) retry: Option<Duration>,
+    /// The endpoint closed the stream in order, and wants to be asked again.
+    pub(super) polled: bool,
+}
+
+impl Rest {
+    pub(super) fn pause(&self) -> Duration {
+        self.retry.unwrap_or(PAUSE).clamp(SOONEST, LATEST)
+    }
 }
 
 impl Bridge {
@@ -41,7 +65,7 @@ impl Bridge {
             let reply =
                 self.link.post(HERE, head, raw.bytes().clone()).await.map_err(|error| error.to_string())?;
             if reply.media() == Media::EventStream {
-                return match self.stream(reply.into_body(), request, None).await {
+                return match self.stream(reply.into_body(), request, Rest::default()).await {
                     Ended::Answered => {
                         if request.method == Method::Listen {
                             self.end_stream(&request.id).await;
@@ -176,9 +200,13 @@ impl Bridge {
     }
 
     /// Hands over a stream, message by message, up to the answer.
-    pub(super) async fn stream(&self, body: Answer, request: &Request, last: Option<String>) -> Ended {
+    pub(super) async fn stream(&self, body: Answer, request: &Request, before: Rest) -> Ended {
         let mut events = EventStream::new(body, MESSAGE);
-        while let Ok(event) = events.next().await {
+        let end = loop {
+            let event = match events.next().await {
+                Ok(event) => event,
+                Err(end) => break end,
+            };
             let Some(message) = parse(event.data) else { continue };
             let answered = answers(&message, &request.id);
             if answered {
@@ -188,8 +216,13 @@ impl Bridge {
             if answered {
                 return Ended::Answered;
             }
-        }
-        Ended::Broken(events.last_event_id().map(str::to_owned).or(last))
+        };
+        let retry = events.retry().or(before.retry);
+        Ended::Broken(Rest {
+            last: events.last_event_id().map(str::to_owned).or(before.last),
+            retry,
+            polled: matches!(end, StreamEnd::Closed) && retry.is_some(),
+        })
     }
 }
 

@@ -10,15 +10,14 @@ use portcullis_mcp::message::{Id, Request, write_notification, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 
-use super::relay::{Ended, HERE, read_answer};
+use super::relay::{Ended, HERE, Rest, read_answer};
 use super::{Bridge, DEPTH, MESSAGE, Mark};
 use crate::upstream::{Answer, EventStream, Head, Media};
 
-/// A broken stream is resumed so often.
+/// A stream that breaks is resumed so often; one that the endpoint closes, as long as it says when to come back.
 const RESUMES: u32 = 5;
 /// Most subscriptions that are made again in a new session.
 const MOST_SUBSCRIBED: usize = 1024;
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What was agreed, and how to agree on it again.
 #[derive(Default)]
@@ -128,30 +127,29 @@ impl Bridge {
     }
 
     async fn stream_with_resumes(&self, body: Answer, request: &Request, mark: &Mark) -> Result<(), String> {
-        let mut ended = self.stream(body, request, None).await;
-        for _ in 0..RESUMES {
-            let last = match ended {
+        let mut ended = self.stream(body, request, Rest::default()).await;
+        let mut broke = 0;
+        loop {
+            let rest = match ended {
                 Ended::Answered => return Ok(()),
                 Ended::Broken(_) if mark.is_cancelled() => return Ok(()),
-                Ended::Broken(None) => break,
-                Ended::Broken(Some(last)) => last,
+                Ended::Broken(rest) => rest,
             };
-            tokio::time::sleep(PAUSE).await;
+            broke += u32::from(!rest.polled);
+            let last = rest.last.as_deref().filter(|_| broke <= RESUMES);
+            let last = last.ok_or_else(|| "the connection broke before the answer".to_owned())?;
+            tokio::time::sleep(rest.pause()).await;
             let state = self.session.state().clone();
-            let head = Head { last_event_id: HeaderValue::try_from(last.as_str()).ok(), ..state.head() };
+            let head = Head { last_event_id: HeaderValue::try_from(last).ok(), ..state.head() };
             ended = match self.link.get(HERE, head).await {
                 Ok(reply) if reply.media() == Media::EventStream => {
-                    self.stream(reply.into_body(), request, Some(last)).await
+                    self.stream(reply.into_body(), request, rest).await
                 }
                 Ok(reply) => {
                     return Err(format!("the answer broke off and cannot be resumed ({})", reply.status()));
                 }
-                Err(_) => Ended::Broken(Some(last)),
+                Err(_) => Ended::Broken(Rest { polled: false, ..rest }),
             };
-        }
-        match ended {
-            Ended::Answered => Ok(()),
-            Ended::Broken(_) => Err("the connection broke before the answer".to_owned()),
         }
     }
 
@@ -211,28 +209,28 @@ impl Bridge {
     fn listen(self: &Arc<Self>) {
         let (bridge, number) = (Arc::downgrade(self), self.session.state().number);
         tokio::spawn(async move {
-            let mut last = None;
+            let mut rest = Rest::default();
             while let Some(bridge) = bridge.upgrade() {
                 let state = bridge.session.state().clone();
-                if state.number != number || !bridge.follow(&state, &mut last).await {
+                if state.number != number || !bridge.follow(&state, &mut rest).await {
                     return;
                 }
                 drop(bridge);
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(rest.pause()).await;
             }
         });
     }
 
     /// Hands over one standalone stream, from after the last event of the one before; says whether there is a point in
     /// another.
-    async fn follow(&self, state: &State, last: &mut Option<String>) -> bool {
-        let last_event_id = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok());
+    async fn follow(&self, state: &State, rest: &mut Rest) -> bool {
+        let last_event_id = rest.last.as_deref().and_then(|id| HeaderValue::try_from(id).ok());
         let resumed = last_event_id.is_some();
         let mut events = match self.link.get(HERE, Head { last_event_id, ..state.head() }).await {
             Ok(reply) if reply.media() == Media::EventStream => EventStream::new(reply.into_body(), MESSAGE),
             // What was to be read on is not kept any more; a stream from now on may be.
             Ok(reply) => {
-                *last = None;
+                rest.last = None;
                 return resumed || reply.status().is_server_error();
             }
             Err(_) => return true,
@@ -243,8 +241,9 @@ impl Bridge {
                 event = events.next() => event,
                 () = self.host.closed() => return false,
             };
+            rest.retry = events.retry().or(rest.retry);
             let Ok(event) = event else { return true };
-            *last = events.last_event_id().map(str::to_owned).or(last.take());
+            rest.last = events.last_event_id().map(str::to_owned).or(rest.last.take());
             if let Ok(message) = Raw::parse(event.data, DEPTH) {
                 self.tell(message).await;
             }

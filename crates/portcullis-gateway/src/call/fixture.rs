@@ -23,6 +23,7 @@ pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
         caps,
         conversation: "test".into(),
         under_way: Arc::default(),
+        recognised: Arc::default(),
     };
     Call {
         endpoint: Endpoint::Aggregate,

@@ -155,8 +155,10 @@ fn names(arguments: &Raw) -> Result<Vec<String>, Refusal> {
 /// The tools that fit a question, the best first.
 fn found(tools: &Tools, query: &str, most: usize) -> Raw {
     let parts: Vec<_> = tools.parts().collect();
-    let searched: Vec<_> =
-        parts.iter().map(|(listing, shown)| Searched { part: listing.words(), shown: *shown }).collect();
+    let searched: Vec<_> = parts
+        .iter()
+        .map(|(listing, shown)| Searched { part: listing.words(), shown: shown.items() })
+        .collect();
     let found = search(&searched, query, most).into_iter().map(|hit| {
         let (listing, _) = parts[hit.part];
         let item = &listing.items[hit.item];

@@ -66,6 +66,8 @@ pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option
         },
         registration: facade.registration,
         id_jag: facade.id_jag.clone(),
+        dpop_required: identity.dpop.required,
+        dpop_nonce: identity.dpop.nonce,
         access_ttl: facade.access_ttl,
         authorities: [&idp.ca, &facade.documents.ca]
             .map(|file| Some(sha256(std::fs::read(file.as_ref()?).ok()?))),

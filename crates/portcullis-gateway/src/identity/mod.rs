@@ -5,6 +5,7 @@
 mod client;
 mod counts;
 mod facade;
+mod vault;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,6 +25,8 @@ use crate::upstream::TlsError;
 use crate::upstream::credentials::{client as client_of, hidden};
 use client::Outside;
 pub(crate) use counts::{Counts, accepted, refused};
+pub use vault::Vault;
+
 pub(crate) use facade::{ISSUER_PATH, outsides as facade_outsides, settings as facade_settings};
 
 /// What the configuration says about who may call, in the words of `portcullis-identity`. Where the gateway logs people in

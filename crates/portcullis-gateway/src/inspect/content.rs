@@ -3,6 +3,7 @@
 //! A request to a server is made of [`Content`], and content comes from [`Inspection::outgoing`], which has read it, or is
 //! the gateway's own. Content brings its inspection along, and what the server answers goes through that.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_config::Direction;
@@ -15,7 +16,9 @@ use super::aside::{self, Aside, Places};
 use super::decision::{Decision, Form};
 use super::findings::{self, Findings};
 use super::guard::{About, Guard};
+use super::holding::HeldResult;
 use super::refusal;
+use crate::admit::Ruled;
 use crate::call::{Caller, Refusal};
 
 /// What is sent to a server.
@@ -50,6 +53,10 @@ pub(super) struct Inner {
     pub(super) guard: Arc<Guard>,
     pub(super) subject: Subject,
     findings: Mutex<Findings>,
+    /// Somebody has approved of what is held of the arguments.
+    pub(super) released: AtomicBool,
+    /// The result that is held, until whoever makes the call takes it.
+    pub(super) held: Mutex<Option<HeldResult>>,
 }
 
 /// What a call is about.
@@ -58,12 +65,16 @@ pub(crate) struct Subject {
     pub(crate) caller: Arc<Caller>,
     /// To whom.
     pub(crate) server: ServerId,
+    /// By which policies, where that is known.
+    pub(crate) ruled: Option<Ruled>,
     /// What is asked.
     pub(crate) method: Method,
     /// The server's own name of the tool, when it is one.
     pub(crate) tool: Option<String>,
     /// What the tool says that its structured results look like.
     pub(crate) output_schema: Option<Raw>,
+    /// Whoever makes the call asks for approvals. Where nobody does, what is held is blocked.
+    pub(crate) holds: bool,
 }
 
 /// What became of a message.
@@ -80,7 +91,13 @@ impl Inspection {
     /// The inspection of a call. Costs nothing where the guard looks at definitions alone.
     pub(crate) fn new(guard: &Arc<Guard>, subject: impl FnOnce() -> Subject) -> Self {
         Self(guard.inspects_calls().then(|| {
-            Arc::new(Inner { guard: guard.clone(), subject: subject(), findings: Mutex::default() })
+            Arc::new(Inner {
+                guard: guard.clone(),
+                subject: subject(),
+                findings: Mutex::default(),
+                released: AtomicBool::new(false),
+                held: Mutex::default(),
+            })
         }))
     }
 
@@ -94,6 +111,17 @@ impl Inspection {
             (_, params) => params,
         };
         Ok(Content { params, inspection: self.clone() })
+    }
+
+    /// The rules that hold because of the policies that permit the call.
+    pub(crate) fn obligations(&self) -> Vec<String> {
+        let Some(inner) = &self.0 else { return Vec::new() };
+        let of = |direction| inner.guard.obligations(&inner.about(direction, inner.form()));
+        let mut names = of(Direction::ToServer);
+        names.extend(of(Direction::ToClient));
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// What was found so far.
@@ -111,20 +139,28 @@ impl std::fmt::Debug for Inspection {
 }
 
 /// Members of params that say what is asked for: they can pass or not, but not be changed.
-const NAMES: [&str; 3] = ["name", "uri", "ref"];
+pub(super) const NAMES: [&str; 3] = ["name", "uri", "ref"];
 
 impl Inner {
     pub(super) fn decide(&self, direction: Direction, form: Form) -> Arc<Decision> {
-        let Subject { caller, server, tool, .. } = &self.subject;
+        self.guard.decide(&self.about(direction, form))
+    }
+
+    fn about(&self, direction: Direction, form: Form) -> About<'_> {
+        let Subject { caller, server, tool, ruled, .. } = &self.subject;
         let (server, tool) = (server.as_str(), tool.as_deref());
-        self.guard.decide(&About { direction, form, server, tool, caller: Some(caller) })
+        About { direction, form, server, tool, caller: Some(caller), ruled: ruled.as_ref() }
     }
 
     fn outgoing(&self, params: Object) -> Result<Object, Refusal> {
-        let form = if self.subject.method == Method::ToolsCall { Form::Tool } else { Form::Message };
-        let decision = self.decide(Direction::ToServer, form);
+        let decision = self.decide(Direction::ToServer, self.form());
         let (rest, aside) = Aside::take(params.raw(), aside::PARAMS);
-        let (rest, report) = match self.run(&decision, Direction::ToServer, &rest) {
+        let run = if self.released.load(Ordering::Acquire) {
+            self.run_released(&decision, &rest)?
+        } else {
+            self.run(&decision, Direction::ToServer, &rest)
+        };
+        let (rest, report) = match run {
             (Verdict::Stopped(refusal), _) => return Err(refusal),
             (Verdict::Changed(changed), report) => {
                 let names = NAMES.into_iter().find(|name| changed.find(name) != rest.find(name));
@@ -192,12 +228,17 @@ impl Inner {
             return (Verdict::Same, Report::default());
         }
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform_json(message.as_bytes(), &decision.plan, &mut names);
+        let outcome = self.guard.engine.transform(message, &decision.plan, &mut names);
         self.note(decision, direction, outcome)
     }
 
     /// What an outcome means, on the record.
-    fn note(&self, decision: &Decision, direction: Direction, outcome: Result_) -> (Verdict, Report) {
+    pub(super) fn note(
+        &self,
+        decision: &Decision,
+        direction: Direction,
+        outcome: Result_,
+    ) -> (Verdict, Report) {
         let report = outcome.report().clone();
         if report == Report::default() {
             return (Verdict::Same, report);
@@ -216,7 +257,7 @@ impl Inner {
         (if shadow { Verdict::Same } else { verdict }, report)
     }
 
-    fn keep(&self, direction: Direction, report: &Report, verdict: &Verdict, shadow: bool) {
+    pub(super) fn keep(&self, direction: Direction, report: &Report, verdict: &Verdict, shadow: bool) {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.add(direction, report);
         findings.shadow |= shadow;

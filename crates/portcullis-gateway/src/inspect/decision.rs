@@ -25,6 +25,8 @@ pub(super) struct Decision {
     pub(super) restore: EntitySet,
     /// Nothing is looked for.
     pub(super) idle: bool,
+    /// What is done with what somebody has approved, where anything is held for that.
+    pub(super) released: Option<Plan>,
     /// The rule that decides for each entity; the profile does where there is none.
     by: [Option<usize>; Entity::COUNT],
     /// The rules that are about fields.
@@ -81,7 +83,8 @@ impl Decision {
         }
         let acts = plan.actions.iter().any(|action| *action != Action::Allow);
         let idle = !acts && plan.fields.is_empty() && plan.only.is_none() && decided == EntitySet::NONE;
-        Self { plan, restore, idle, by, about_fields }
+        let released = released(&plan);
+        Self { plan, restore, idle, released, by, about_fields }
     }
 
     /// Which rule decides about an entity; `None` is the profile.
@@ -93,6 +96,21 @@ impl Decision {
     pub(super) fn about_fields(&self) -> Option<usize> {
         self.about_fields.first().copied()
     }
+}
+
+/// The same plan for what somebody has approved: what is held passes.
+fn released(plan: &Plan) -> Option<Plan> {
+    let let_go = |action: &mut Action| {
+        let held = *action == Action::Hold;
+        if held {
+            *action = Action::Allow;
+        }
+        held
+    };
+    let mut released = plan.clone();
+    let actions = released.actions.iter_mut().map(let_go).filter(|held| *held).count();
+    let fields = released.fields.iter_mut().map(|rule| let_go(&mut rule.action)).filter(|held| *held).count();
+    (actions + fields > 0).then_some(released)
 }
 
 /// What a profile does, which is a promise: docs/concept/guard.md has the table. Without the section in the configuration

@@ -3,15 +3,18 @@
 //!
 //! Rules about callers say nothing here, for a list is fetched for all. What may not pass is left out: an item is neither
 //! listed nor can it be called, and instructions are not given. A name is never changed, for the server would not know it.
+//! What reads like orders to a model is for somebody to look at where definitions are pinned: it is marked [`Suspect`], and
+//! passes when it was approved.
 
 use std::sync::Arc;
 
 use portcullis_config::Direction;
-use portcullis_guard::{Outcome, Report};
+use portcullis_guard::{Action, Entity, Outcome, Plan, Report};
 use portcullis_mcp::json::Raw;
 use portcullis_model::ServerId;
+use portcullis_oversight::{Definition, DefinitionKind};
 
-use super::decision::Form;
+use super::decision::{Decision, Form};
 use super::findings;
 use super::guard::{About, Guard};
 
@@ -31,24 +34,30 @@ impl<T> Unread<T> {
     }
 }
 
+/// Whether something is shown to nobody before somebody has approved of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspect(pub(crate) bool);
+
 /// Reads what one server says of itself.
 pub(crate) struct Definitions {
     guard: Arc<Guard>,
     server: ServerId,
+    /// Somebody can look at what is held back, and approve of it.
+    pinned: bool,
 }
 
 impl Definitions {
-    pub(crate) fn new(guard: Arc<Guard>, server: &ServerId) -> Self {
-        Self { guard, server: server.clone() }
+    pub(crate) fn new(guard: Arc<Guard>, server: &ServerId, pinned: bool) -> Self {
+        Self { guard, server: server.clone(), pinned }
     }
 
     /// The items of a list that are shown, each identified by its member `key`.
-    pub(crate) fn items(&self, key: &str, of_tools: bool, items: Unread<Vec<Raw>>) -> Vec<Raw> {
+    pub(crate) fn items(&self, key: &str, of_tools: bool, items: Unread<Vec<Raw>>) -> Vec<(Raw, Suspect)> {
         let read = |item: Raw| {
             let name = item.find_string(key);
             let tool = name.as_deref().filter(|_| of_tools);
-            let read = self.json(tool, name.as_deref().unwrap_or_default(), &item)?;
-            if read.find_string(key) != name {
+            let read = self.json(tool, name.as_deref().unwrap_or_default(), &item, self.pinned)?;
+            if read.0.find_string(key) != name {
                 self.left_out(name.as_deref().unwrap_or_default(), "its name may not be shown");
                 return None;
             }
@@ -58,34 +67,41 @@ impl Definitions {
     }
 
     /// A text; `None` when it is not shown.
-    pub(crate) fn text(&self, text: &Unread<String>) -> Option<String> {
+    pub(crate) fn text(&self, text: &Unread<String>) -> Option<(String, Suspect)> {
         let raw = Raw::from_text(&text.0);
-        self.json(None, "instructions", &raw)?.string().map(std::borrow::Cow::into_owned)
+        let (read, suspect) = self.json(None, "instructions", &raw, self.pinned)?;
+        Some((read.string()?.into_owned(), suspect))
     }
 
     /// Something else; `None` when it is not shown.
     pub(crate) fn value(&self, value: &Unread<Raw>) -> Option<Raw> {
-        self.json(None, "what it says of itself", &value.0)
+        self.json(None, "what it says of itself", &value.0, false).map(|(read, _)| read)
     }
 
-    fn json(&self, tool: Option<&str>, name: &str, raw: &Raw) -> Option<Raw> {
+    fn json(&self, tool: Option<&str>, name: &str, raw: &Raw, pinned: bool) -> Option<(Raw, Suspect)> {
         let (direction, form) = (Direction::ToClient, Form::Definition);
         let server = self.server.as_str();
-        let decision = self.guard.decide(&About { direction, form, server, tool, caller: None });
+        let decision = self.guard.decide(&About { direction, form, server, tool, caller: None, ruled: None });
+        let same = |suspect| Some((raw.clone(), Suspect(suspect)));
         if decision.idle {
-            return Some(raw.clone());
+            return same(false);
         }
+        let watched = watched(&decision).filter(|_| pinned);
+        let plan = watched.as_ref().unwrap_or(&decision.plan);
         // There is nobody yet for whom a name could be sealed: such a value is redacted.
-        let outcome = self.guard.engine.transform_json(raw.as_bytes(), &decision.plan, &mut ());
+        let outcome = self.guard.engine.transform(raw, plan, &mut ());
         if *outcome.report() == Report::default() {
-            return Some(raw.clone());
+            return same(false);
         }
         let shadow = self.guard.is_shadow();
         findings::count(&self.guard.metrics, direction, outcome.report(), shadow);
+        let ordering =
+            |report: &Report| report.applied.iter().any(|it| it.finding.entity == Entity::Injection);
+        let suspect = watched.is_some() && !shadow && ordering(outcome.report());
         match outcome {
-            Outcome::Unchanged { .. } => Some(raw.clone()),
-            _ if shadow => Some(raw.clone()),
-            Outcome::Changed { bytes, .. } => Some(Raw::trusted(bytes)),
+            Outcome::Unchanged { .. } => same(suspect),
+            _ if shadow => same(false),
+            Outcome::Changed { bytes, .. } => Some((Raw::trusted(bytes), Suspect(suspect))),
             Outcome::Blocked { report } | Outcome::Held { report } => {
                 let refusal = super::refusal::stopped(&self.guard, &decision, direction, server, &report);
                 self.left_out(name, &refusal.message);
@@ -94,7 +110,32 @@ impl Definitions {
         }
     }
 
+    /// What in a definition reads like orders to a model, if somebody has to look at that.
+    pub(crate) fn suspicion(&self, definition: &Definition) -> Option<String> {
+        let (direction, form, server) = (Direction::ToClient, Form::Definition, self.server.as_str());
+        let tool = (definition.kind == DefinitionKind::Tool).then_some(definition.name.as_str());
+        let decision = self.guard.decide(&About { direction, form, server, tool, caller: None, ruled: None });
+        watched(&decision).filter(|_| !self.guard.is_shadow())?;
+        let found = self.guard.engine.scan_json(definition.text.as_bytes()).findings;
+        let order = found.into_iter().find(|finding| finding.entity == Entity::Injection)?;
+        let words = definition.text.get(order.start..order.end).unwrap_or_default();
+        Some(format!("{words:.80} ({})", if order.detail.is_empty() { "order" } else { order.detail }))
+    }
+
     fn left_out(&self, name: &str, why: &str) {
         tracing::warn!(server.id = %self.server, name = %name.escape_debug(), why, "guard: left out of what the server says of itself");
     }
+}
+
+/// The plan where somebody looks at what reads like orders, instead of its being left out. A rule of the operator's that blocks
+/// it goes on doing so.
+fn watched(decision: &Decision) -> Option<Plan> {
+    let action = decision.plan.action(Entity::Injection);
+    let watched = match decision.by(Entity::Injection) {
+        None => action == Action::Block,
+        Some(_) => action == Action::Hold,
+    };
+    let mut plan = watched.then(|| decision.plan.clone())?;
+    plan.actions[Entity::Injection as usize] = Action::Allow;
+    Some(plan)
 }

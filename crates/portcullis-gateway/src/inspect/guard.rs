@@ -15,6 +15,7 @@ use portcullis_telemetry::Metrics;
 use super::decision::{Decision, Form, default_action};
 use super::pseudonyms::Vault;
 use super::schema::Schemas;
+use crate::admit::Ruled;
 use crate::call::Caller;
 
 /// Decisions that are kept; there are as many as sets of rules that fit somebody and something together.
@@ -45,6 +46,8 @@ pub(super) struct About<'a> {
     pub(super) tool: Option<&'a str>,
     /// Nobody in particular, for definitions: rules about callers do not fit then.
     pub(super) caller: Option<&'a Caller>,
+    /// What the policies said of the call, where that is known. Where it is not, what restricts by a policy does.
+    pub(super) ruled: Option<&'a Ruled>,
 }
 
 impl Guard {
@@ -107,10 +110,17 @@ impl Guard {
         }
     }
 
+    /// The rules about a message that hold because of the policies that permit its call.
+    pub(super) fn obligations(&self, about: &About<'_>) -> Vec<String> {
+        let mut caller = Who { guard: self, caller: about.caller, ruled: about.ruled, id: None };
+        let by_policy = self.rules().iter().filter(|rule| !rule.scope.policies.is_empty());
+        by_policy.filter(|rule| fits(rule, about, &mut caller)).map(|rule| rule.name.clone()).collect()
+    }
+
     /// What the rules say to a message.
     pub(super) fn decide(&self, about: &About<'_>) -> Arc<Decision> {
         let mut fitting: Fitting = [0; 4];
-        let mut caller = Who { guard: self, caller: about.caller, id: None };
+        let mut caller = Who { guard: self, caller: about.caller, ruled: about.ruled, id: None };
         for (index, rule) in self.rules().iter().enumerate() {
             if fits(rule, about, &mut caller) {
                 fitting[index / 64] |= 1 << (index % 64);
@@ -135,18 +145,21 @@ impl Guard {
 }
 
 fn fits(rule: &GuardRule, about: &About<'_>, caller: &mut Who<'_>) -> bool {
-    let fits = |scope: &GuardScope, caller: &mut Who<'_>| {
-        scope.is_about(about.server, about.tool) && caller.is_in(scope)
+    // What is not known is taken so that less passes.
+    let strict = rule.restricts();
+    let fits = |scope: &GuardScope, caller: &mut Who<'_>, unknown: bool| {
+        scope.is_about(about.server, about.tool) && caller.is_in(scope, unknown)
     };
     rule.direction.is_none_or(|direction| direction == about.direction)
-        && fits(&rule.scope, caller)
-        && !rule.unless.as_ref().is_some_and(|unless| fits(unless, caller))
+        && fits(&rule.scope, caller, strict)
+        && !rule.unless.as_ref().is_some_and(|unless| fits(unless, caller, !strict))
 }
 
 /// Whoever calls, with what is only looked up when a rule asks for it.
 struct Who<'a> {
     guard: &'a Guard,
     caller: Option<&'a Caller>,
+    ruled: Option<&'a Ruled>,
     id: Option<String>,
 }
 
@@ -155,11 +168,14 @@ impl Who<'_> {
         self.id.get_or_insert_with(|| principal.id())
     }
 
-    fn is_in(&mut self, scope: &GuardScope) -> bool {
+    fn is_in(&mut self, scope: &GuardScope, unknown: bool) -> bool {
         if !scope.is_about_callers() {
             return true;
         }
         let Some(caller) = self.caller else { return false };
+        if !scope.policies.is_empty() && !self.ruled.map_or(unknown, |ruled| ruled.is_by(&scope.policies)) {
+            return false;
+        }
         let principal = &caller.principal;
         if !scope.principals.is_empty() {
             let id = self.id(principal);

@@ -4,9 +4,10 @@
 //! only an [`Inspection`] makes it of what a client wrote; `upstream/server/calling.rs` hands whatever the server says to the
 //! inspection that came with the request before anybody else sees it. What servers say of themselves is [`Unread`] until
 //! [`Definitions`] have read it. `guard` is what is in force, `decision` what it says to one message, `surface` knows the
-//! shapes of messages, `schema` keeps structured results valid, `pseudonyms` seals names.
+//! shapes of messages, `holding` sets aside what waits for an approval, `schema` keeps structured results valid, `pseudonyms` seals
+//! names.
 //!
-//! Deliberately absent: finding things (`portcullis-guard`), and holding messages for approval, which stops them here.
+//! Deliberately absent: finding things (`portcullis-guard`), and asking for approvals (`oversight`).
 
 mod aside;
 mod content;
@@ -14,15 +15,17 @@ mod decision;
 mod definitions;
 mod findings;
 mod guard;
+mod holding;
 mod pseudonyms;
 mod refusal;
 mod schema;
 mod surface;
 
 pub(crate) use content::{Content, Inspection, Subject};
-pub(crate) use definitions::{Definitions, Unread};
+pub(crate) use definitions::{Definitions, Suspect, Unread};
 pub(crate) use findings::Findings;
 pub(crate) use guard::Guard;
+pub(crate) use holding::{HeldCall, HeldResult};
 
 #[cfg(test)]
 mod tests;

@@ -31,25 +31,26 @@ impl Vault {
     }
 
     /// The names that `caller` is given.
-    pub(super) fn of(&self, caller: &Caller) -> Sealed<'_> {
-        let holder = match (self.scope, &caller.principal) {
-            (PseudonymScope::Session, principal) => format!("s\0{principal}\0{}", caller.conversation),
-            (PseudonymScope::Tenant, Principal::User(user)) => format!("t\0{}", user.issuer),
-            (PseudonymScope::Principal | PseudonymScope::Tenant, principal) => format!("p\0{principal}"),
-        };
-        Sealed { vault: self, holder }
+    pub(super) fn of<'a>(&'a self, caller: &'a Caller) -> Sealed<'a> {
+        Sealed { vault: self, caller }
     }
 }
 
 /// The names that somebody is given.
 pub(super) struct Sealed<'a> {
     vault: &'a Vault,
-    holder: String,
+    caller: &'a Caller,
 }
 
 impl Sealed<'_> {
+    /// What a name is of, and whose it is.
     fn binding(&self, entity: Entity) -> Aad<Vec<u8>> {
-        Aad::from(format!("{entity}\0{}", self.holder).into_bytes())
+        let holder = match (self.vault.scope, &self.caller.principal) {
+            (PseudonymScope::Session, principal) => format!("s\0{principal}\0{}", self.caller.conversation),
+            (PseudonymScope::Tenant, Principal::User(user)) => format!("t\0{}", user.issuer),
+            (PseudonymScope::Principal | PseudonymScope::Tenant, principal) => format!("p\0{principal}"),
+        };
+        Aad::from(format!("{entity}\0{holder}").into_bytes())
     }
 }
 

@@ -27,10 +27,21 @@ pub(super) fn stopped(
         let message = format!("the guard blocks {what}, which cannot be inspected in full: {limit}");
         return Refusal::new(ErrorKind::ContentBlocked, message);
     }
+    let (by, list) = found(guard, decision, report);
+    let advice = match direction {
+        Direction::ToClient => "ask for less, or ask whoever runs the gateway for an exception",
+        Direction::ToServer => "leave it out, or ask whoever runs the gateway for an exception",
+    };
+    let message = format!("the guard's {by} blocks {what}: {list}; {advice}");
+    let rule = Raw::from_text(&by);
+    let data = Raw::from_static("{}").with(&[("guard", Change::Set(rule.as_bytes()))]);
+    Refusal::new(ErrorKind::ContentBlocked, message).with_data(data)
+}
+
+/// The rule that stops a message, and what of it.
+fn found(guard: &Guard, decision: &Decision, report: &Report) -> (String, String) {
     let stops = |action: Action| matches!(action, Action::Block | Action::Hold);
     let found: Vec<_> = report.applied.iter().filter(|applied| stops(applied.action)).collect();
-    let held = found.iter().all(|applied| applied.action == Action::Hold)
-        && !report.fields.iter().any(|(_, action)| *action == Action::Block);
     let by = match found.first() {
         Some(applied) => {
             guard.name_of(decision.by(applied.finding.entity).or_else(|| decision.about_fields()))
@@ -45,15 +56,13 @@ pub(super) fn stopped(
     }
     let list: Vec<_> = counts.iter().map(|(name, count)| format!("{count} × {name}")).collect();
     let list = if list.is_empty() { "a field that may not pass".to_owned() } else { list.join(", ") };
-    let verb = if held { "holds" } else { "blocks" };
-    let advice = match direction {
-        Direction::ToClient => "ask for less, or ask whoever runs the gateway for an exception",
-        Direction::ToServer => "leave it out, or ask whoever runs the gateway for an exception",
-    };
-    let message = format!("the guard's {by} {verb} {what}: {list}; {advice}");
-    let rule = Raw::from_text(&by);
-    let data = Raw::from_static("{}").with(&[("guard", Change::Set(rule.as_bytes()))]);
-    Refusal::new(ErrorKind::ContentBlocked, message).with_data(data)
+    (by, list)
+}
+
+/// Why a message waits for somebody's approval.
+pub(super) fn held(guard: &Guard, decision: &Decision, report: &Report) -> String {
+    let (by, list) = found(guard, decision, report);
+    format!("the guard's {by} holds it: {list}")
 }
 
 /// A message that can only pass as it is, and must not.

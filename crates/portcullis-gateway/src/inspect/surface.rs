@@ -5,7 +5,7 @@
 //! notification is dropped.
 
 use portcullis_config::Direction;
-use portcullis_guard::Report;
+use portcullis_guard::{Plan, Report};
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Notification, RpcError, code};
 use portcullis_mcp::method::Method;
@@ -115,10 +115,16 @@ impl Inner {
         let (verdict, report) = self.inspect(Direction::ToClient, form, payload.result.raw(), places);
         match verdict {
             Verdict::Same => Ok(payload),
-            Verdict::Stopped(refusal) => Err(refusal),
+            Verdict::Stopped(refusal) => {
+                if !of_task {
+                    self.hold(&payload, &self.decide(Direction::ToClient, form), &report);
+                }
+                Err(refusal)
+            }
             Verdict::Changed(changed) => {
-                let changed =
-                    if of_tool { self.fitting(payload.result.raw(), changed, &report)? } else { changed };
+                let plan = &self.decide(Direction::ToClient, form).plan;
+                let old = payload.result.raw();
+                let changed = if of_tool { self.fitting(old, changed, &report, plan)? } else { changed };
                 let result = findings::noted(&changed, &report);
                 Ok(Payload { result: result.into(), era: payload.era })
             }
@@ -126,7 +132,13 @@ impl Inner {
     }
 
     /// A structured result that still fits the tool's schema, if it did before: what makes it unfit goes, if it can.
-    fn fitting(&self, old: &Raw, changed: Raw, report: &Report) -> Result<Raw, Refusal> {
+    pub(super) fn fitting(
+        &self,
+        old: &Raw,
+        changed: Raw,
+        report: &Report,
+        plan: &Plan,
+    ) -> Result<Raw, Refusal> {
         const DATA: &str = "structuredContent";
         // A task has its result as a member.
         let data = |raw: &Raw| raw.find(DATA).or_else(|| raw.find_path(&["result", DATA]));
@@ -138,17 +150,17 @@ impl Inner {
         if data(old).is_none_or(|old| schema.misfits(&old).is_some()) {
             return Ok(changed);
         }
-        let decision = self.decide(Direction::ToClient, Form::Tool);
-        let mut plan = decision.plan.clone();
+        let mut plan = plan.clone();
         plan.fields.extend(misfits);
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform_json(old.as_bytes(), &plan, &mut names);
+        let outcome = self.guard.engine.transform(old, &plan, &mut names);
         if let portcullis_guard::Outcome::Changed { bytes, .. } = outcome {
             let dropped = Raw::trusted(bytes);
             if data(&dropped).is_some_and(|new| schema.misfits(&new).is_none()) {
                 return Ok(dropped);
             }
         }
+        let decision = self.decide(Direction::ToClient, Form::Tool);
         Err(refusal::unfit(&self.guard, &decision, report, self.subject.server.as_str()))
     }
 

@@ -12,9 +12,12 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
-use portcullis_audit::Kind;
+use portcullis_audit::bundle::{self, Unproved};
+use portcullis_audit::export::Format;
+use portcullis_audit::{Kind, parse_time, retention};
 use portcullis_mcp::revision::Era;
 use portcullis_model::{Entry, ErrorKind, Journal, Principal, Search};
+use serde_json::json;
 
 use super::authentication::authenticate;
 use super::body::Body;
@@ -42,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(200);
 enum Asked {
     Events,
     Tail,
+    Export,
+    Proof,
+    Holds,
 }
 
 /// Answers what is asked here; `None` when it is something else, or nothing is kept.
@@ -50,6 +56,9 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
     let asked = match head.path.as_str() {
         "/api/v1/audit/events" => Asked::Events,
         "/api/v1/audit/tail" => Asked::Tail,
+        "/api/v1/audit/export" => Asked::Export,
+        "/api/v1/audit/proof" => Asked::Proof,
+        "/api/v1/audit/holds" => Asked::Holds,
         _ => return None,
     };
     if head.method != Method::GET {
@@ -87,18 +96,62 @@ async fn read(
     asked: Asked,
     query: &str,
 ) -> Result<Response<Body>, Refusal> {
-    let (search, most) = search(query)?;
+    let Query { search, most, format } = parse(evidence, query)?;
+    // Whoever takes a proof away does not see what was left out of it.
+    let usual = if matches!(asked, Asked::Proof) { MOST } else { USUAL };
+    let most = most.unwrap_or(usual);
     let what = match asked {
         Asked::Events => "searched",
         Asked::Tail => "followed",
+        Asked::Export => "exported",
+        Asked::Proof => "packed",
+        Asked::Holds => "looked at holds",
     };
     let detail = [("what", what.to_owned()), ("for", words(&search))];
     evidence.changed_by(Kind::Audit, &context.principal, context.peer, &detail).await?;
     let journal = evidence.log().journal();
+    let mut media = LINES;
     let body = match asked {
         Asked::Events => {
             let found = blocking(move || journal.find(&search, most)).await?;
             Body::whole(lines(&found))
+        }
+        Asked::Export => {
+            let reader = (context.gateway.clone(), context.principal.clone());
+            let search = Search { newest_first: false, ..search };
+            let exported = export(reader, journal, search, format);
+            media = match format {
+                Format::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
+                Format::Cef => HeaderValue::from_static("text/plain; charset=utf-8"),
+                Format::Jsonl | Format::Ocsf | Format::Otlp => LINES,
+            };
+            Body::stream(exported.take_until(Box::pin(context.until_over())))
+        }
+        Asked::Proof => {
+            let packed = blocking(move || {
+                let found = journal.find(&search, most)?;
+                Ok(bundle::pack(&*journal, &found))
+            });
+            let packed = match packed.await? {
+                Ok(packed) => packed,
+                Err(error @ (Unproved::Nothing | Unproved::NoCheckpoint(_))) => {
+                    return Ok(response::json(
+                        StatusCode::NOT_FOUND,
+                        json!({ "error": error.to_string() }).to_string(),
+                    ));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "events cannot be proved");
+                    let message = "these events cannot be proved; see `portcullis audit verify`";
+                    return Err(Refusal::new(ErrorKind::EvidenceUnavailable, message));
+                }
+            };
+            media = HeaderValue::from_static("text/plain; charset=utf-8");
+            Body::whole(packed)
+        }
+        Asked::Holds => {
+            let holds = blocking(move || retention::holds(&*journal)).await?;
+            return Ok(response::json(StatusCode::OK, json!({ "holds": holds }).to_string()));
         }
         Asked::Tail => {
             let from = search.from.unwrap_or_else(|| evidence.log().health().durable);
@@ -109,8 +162,35 @@ async fn read(
     };
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::OK;
-    answer.headers_mut().insert(CONTENT_TYPE, LINES);
+    answer.headers_mut().insert(CONTENT_TYPE, media);
     Ok(answer)
+}
+
+/// All events that are looked for, bit by bit, until the client leaves or may not read them any more.
+fn export(
+    (gateway, reader): (Arc<Gateway>, Principal),
+    journal: Arc<dyn Journal>,
+    search: Search,
+    format: Format,
+) -> impl futures_util::Stream<Item = Bytes> + Send {
+    let header = Some(format.header()).filter(|header| !header.is_empty());
+    let rest = futures_util::stream::unfold(Some(search), move |search| {
+        let (gateway, journal, reader) = (gateway.clone(), journal.clone(), reader.clone());
+        async move {
+            let mut search = search?;
+            may_read(&gateway, &reader).ok()?;
+            let asked = search.clone();
+            let found = blocking(move || journal.find(&asked, AT_ONCE)).await.ok()?;
+            search.from = Some(found.last()?.seq + 1);
+            let mut out = Vec::new();
+            for entry in &found {
+                // What is no record any more is for the verifier to tell of.
+                out.extend(format.write(&entry.record).unwrap_or_default());
+            }
+            Some((Bytes::from(out), Some(search)))
+        }
+    });
+    futures_util::stream::iter(header.map(Bytes::from)).chain(rest)
 }
 
 /// The events from a number on, as they become durable, until the client leaves or may not read them any more, or the gateway
@@ -139,7 +219,7 @@ fn follow(
     })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, portcullis_model::Unavailable> + Send + 'static,
 ) -> Result<T, Refusal> {
     let answered = tokio::task::spawn_blocking(ask).await;
@@ -159,47 +239,76 @@ fn lines(entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-/// What is looked for: `kind`, `person`, `server`, `tool`, `decision`, `finding`, `since` and `until` (microseconds since 1970),
-/// `from` (a number), `newest` and `limit`.
-fn search(query: &str) -> Result<(Search, usize), Refusal> {
+/// What is looked for, how many events at the most, and in what they are to be written.
+struct Query {
+    search: Search,
+    most: Option<usize>,
+    format: Format,
+}
+
+/// Reads `kind`, `person` (a pseudonym, or `ISSUER#SUBJECT`), `server`, `tool`, `decision`, `finding`, `since` and `until`
+/// (RFC 3339, or microseconds since 1970), `from` (a number), `newest`, `limit` and `format`.
+fn parse(evidence: &Evidence, query: &str) -> Result<Query, Refusal> {
     let wrong = |name: &str| {
         Refusal::new(
             ErrorKind::InvalidRequest,
             format!("the parameter `{name:.32}` is unknown or not as it must be"),
         )
     };
-    let (mut search, mut most) = (Search::default(), USUAL);
+    let mut parsed = Query { search: Search::default(), most: None, format: Format::Jsonl };
+    let search = &mut parsed.search;
     for (name, value) in query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     {
+        let value = unescaped(value).filter(|value| !value.is_empty()).ok_or_else(|| wrong(name))?;
         let number = || value.parse::<u64>().map_err(|_| wrong(name));
-        let time = || value.parse::<i64>().map_err(|_| wrong(name));
-        // Names of ours need no escapes, and pseudonyms have none.
-        let text = || {
-            if value.is_empty() || value.contains('%') {
-                Err(wrong(name))
-            } else {
-                Ok(Some(value.to_owned()))
-            }
-        };
+        let time = || value.parse::<i64>().ok().or_else(|| parse_time(&value)).ok_or_else(|| wrong(name));
         match name {
-            "kind" => search.kind = text()?,
-            "person" => search.person = text()?,
-            "server" => search.server = text()?,
-            "tool" => search.tool = text()?,
-            "decision" => search.decision = text()?,
-            "finding" => search.finding = text()?,
+            "kind" => search.kind = Some(value),
+            "person" => search.person = Some(evidence.person(&value).ok_or_else(|| wrong(name))?),
+            "server" => search.server = Some(value),
+            "tool" => search.tool = Some(value),
+            "decision" => search.decision = Some(value),
+            "finding" => search.finding = Some(value),
             "since" => search.since = Some(time()?),
             "until" => search.until = Some(time()?),
             "from" => search.from = Some(number()?),
             "newest" => search.newest_first = value == "true",
-            "limit" => most = usize::try_from(number()?).unwrap_or(MOST).min(MOST),
+            "limit" => parsed.most = Some(usize::try_from(number()?).unwrap_or(MOST).min(MOST)),
+            "format" => parsed.format = format(&value).ok_or_else(|| wrong(name))?,
             _ => return Err(wrong(name)),
         }
     }
-    Ok((search, most))
+    Ok(parsed)
+}
+
+fn format(name: &str) -> Option<Format> {
+    Some(match name {
+        "jsonl" => Format::Jsonl,
+        "ocsf" => Format::Ocsf,
+        "cef" => Format::Cef,
+        "csv" => Format::Csv,
+        "otlp" => Format::Otlp,
+        _ => return None,
+    })
+}
+
+/// A value of a query without its escapes (RFC 3986 section 2.1); `None` where they are none, or no text comes out.
+fn unescaped(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let digits = std::str::from_utf8(&digits).ok().filter(|it| !it.starts_with('+'))?;
+            bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))
 }
 
 /// What was looked for, for the log itself: names of ours and pseudonyms.

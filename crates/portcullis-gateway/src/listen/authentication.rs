@@ -19,7 +19,7 @@ use super::response;
 use crate::call::{Endpoint, Refusal};
 use crate::identity::{Form, base, identifier};
 
-const DPOP: HeaderName = HeaderName::from_static("dpop");
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// The connection as the one who makes this request sees it.
@@ -41,7 +41,11 @@ pub(super) async fn authenticate(
             if listener.ip().is_loopback() { settings.identity.anonymous } else { Anonymous::Deny };
         (settings.identity.takes_tokens(), anonymous)
     };
-    let value = takes_tokens.then(|| head.fields.get(&AUTHORIZATION)).flatten();
+    let (value, again) = {
+        let name = AUTHORIZATION;
+        let mut shown = head.fields.all(&name).filter(|_| takes_tokens);
+        (shown.next(), shown.next().is_some())
+    };
     let Some(value) = value.or_else(|| takes_tokens.then(|| in_query(head)).flatten()) else {
         let shut_out = if context.principal.is_anonymous() {
             anonymous == Anonymous::Deny
@@ -51,13 +55,13 @@ pub(super) async fn authenticate(
         if shut_out {
             return Err(Box::new(refuse(context, endpoint, form, None, &Refused::Missing)));
         }
-        return Ok(context.clone());
+        return held(context, context.clone());
     };
     let mut scheme = None;
-    match present(context, endpoint, form, head, value, &mut scheme).await {
-        Ok(context) => {
+    match present(context, (endpoint, form), head, (value, again), &mut scheme).await {
+        Ok(made) => {
             gateway.accepted.add(1);
-            Ok(context)
+            held(context, made)
         }
         Err(refused) => {
             crate::identity::refused(gateway.metrics(), &refused);
@@ -66,12 +70,18 @@ pub(super) async fn authenticate(
     }
 }
 
+/// Whoever makes a request, if one more connection may be theirs.
+fn held(connection: &Context, who: Arc<Context>) -> Result<Arc<Context>, Box<Response<Body>>> {
+    let held = connection.hold(&who);
+    held.map_err(|refusal| Box::new(response::refusal(Era::Modern, None, &refusal)))?;
+    Ok(who)
+}
+
 async fn present(
     context: &Arc<Context>,
-    endpoint: &Endpoint,
-    form: Form,
+    (endpoint, form): (&Endpoint, Form),
     head: &Head,
-    value: &[u8],
+    (value, again): (&[u8], bool),
     scheme: &mut Option<Scheme>,
 ) -> Result<Arc<Context>, Refused> {
     if in_query(head).is_some() {
@@ -79,7 +89,7 @@ async fn present(
             "a token belongs into the header `Authorization`, never into the URL",
         ));
     }
-    if head.fields.all(&AUTHORIZATION).nth(1).is_some() {
+    if again {
         return Err(Refused::Malformed("`Authorization` is there twice"));
     }
     if let Some(known) = context.recall(endpoint, form, value) {
@@ -154,6 +164,9 @@ fn refuse(
         }
     };
     let mut answer = response::refusal(Era::Modern, None, &Refusal::new(kind, message));
+    if *refused != Refused::Missing {
+        response::of_credential(&mut answer, refused.to_string());
+    }
     if !takes_tokens || *refused == Refused::Unavailable {
         return answer;
     }

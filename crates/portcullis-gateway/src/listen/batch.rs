@@ -19,6 +19,7 @@ use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
 use super::legacy::{self, answer_one};
+use super::reading::{self, Pace};
 use super::response::{self, Accepts};
 use super::session::Session;
 use super::until_done::UntilDone;
@@ -123,8 +124,9 @@ async fn answer(
     if !accepts.stream {
         return response::json(StatusCode::OK, all.await);
     }
-    let pause = context.gateway.env.limits().keep_alive_interval;
-    let early = if accepts.json { tokio::time::timeout(pause, &mut all).await.ok() } else { None };
+    // The one revision that has batches is not polled.
+    let pace = Pace::of(context, session);
+    let early = if accepts.json { tokio::time::timeout(pace.pause, &mut all).await.ok() } else { None };
     if let Some(answers) = early {
         return response::json(StatusCode::OK, answers);
     }
@@ -134,7 +136,7 @@ async fn answer(
         stream.send(&all.await).await;
         stream.finish();
     });
-    response::stream(Body::stream(legacy::read(reader, pause)))
+    response::stream(Body::stream(reading::read(reader, pace)))
 }
 
 fn array(answers: &[Vec<u8>]) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! What is known of a client before it has said anything, its connection; and, with that, who makes a request.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderName;
 use portcullis_identity::outbound::SubjectToken;
@@ -12,10 +12,11 @@ use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::TraceContext;
+use tokio_util::sync::CancellationToken;
 
 use super::fields::Fields;
 use super::shown::Shown;
-use crate::admit::{Place, Share};
+use crate::admit::{Place, Recognised, Share};
 use crate::call::{Caller, Endpoint, Refusal, Worker};
 use crate::gateway::Gateway;
 use crate::identity::Form;
@@ -36,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) conversation: Arc<str>,
     /// What it holds: for each principal, or for each connection where nobody knows whose it is.
     pub(crate) share: Share,
+    /// Whom the policies take it for.
+    pub(crate) recognised: Arc<Recognised>,
     /// The client certificate of the connection.
     pub(crate) shown: Option<Arc<Shown>>,
     /// The token or key that the request was made with.
@@ -44,6 +47,16 @@ pub(crate) struct Context {
     pub(crate) subject: Option<Arc<SubjectToken>>,
     /// Of a connection: who made the last request on it that said so itself.
     familiar: Option<Arc<Familiar<Arc<Made>>>>,
+    /// Of a connection: for whom it is counted.
+    held: Option<Arc<Held>>,
+}
+
+/// For whom a connection is counted: whoever made the last request on it. Behind a proxy that changes.
+#[derive(Default)]
+struct Held {
+    by: Mutex<Option<(Arc<str>, Place)>>,
+    /// It is to be closed after the answer.
+    over: CancellationToken,
 }
 
 /// What a request with a credential was for, and what was made of it.
@@ -64,7 +77,7 @@ impl Context {
         let conversation: Arc<str> = principal.to_string().into();
         let share =
             if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
-        let familiar = Some(Arc::default());
+        let (familiar, held) = (Some(Arc::default()), Some(Arc::default()));
         Self {
             gateway,
             worker,
@@ -72,10 +85,12 @@ impl Context {
             peer,
             conversation,
             share,
+            recognised: Arc::default(),
             shown,
             verified: None,
             subject: None,
             familiar,
+            held,
         }
     }
 
@@ -84,7 +99,47 @@ impl Context {
         let (principal, conversation) = (verified.principal.clone(), verified.id.clone());
         let share = self.gateway.shares.of(&conversation);
         let verified = Some(verified);
-        Self { principal, conversation, share, verified, subject, familiar: None, ..self.clone() }
+        let (familiar, held, recognised) = (None, None, Arc::default());
+        Self { principal, conversation, share, recognised, verified, subject, familiar, held, ..self.clone() }
+    }
+
+    /// Counts the connection for whoever makes a request on it.
+    ///
+    /// # Errors
+    /// They have as many as they may. One that was nobody's yet is closed after the answer.
+    pub(super) fn hold(&self, who: &Self) -> Result<(), Refusal> {
+        let Some(held) = self.held.as_ref().filter(|_| !who.principal.is_anonymous()) else { return Ok(()) };
+        let mut by = held.by.lock().unwrap_or_else(PoisonError::into_inner);
+        if by.as_ref().is_some_and(|(by, _)| *by == who.conversation) {
+            return Ok(());
+        }
+        let most = self.gateway.env.limits().connections_per_principal;
+        if let Some(place) = Place::take(&who.share.connections, most) {
+            *by = Some((who.conversation.clone(), place));
+            return Ok(());
+        }
+        if by.is_none() {
+            held.over.cancel();
+        }
+        let message =
+            format!("you have {most} connections open (limits.connections_per_principal); close some");
+        Err(Refusal::new(ErrorKind::TooManyRequests, message))
+    }
+
+    /// Whether the connection is to be closed after the answer that is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.over.is_cancelled())
+    }
+
+    /// Ends when the connection is to be closed.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<> {
+        let over = self.held.as_ref().map(|held| held.over.clone());
+        async move {
+            match over {
+                Some(over) => over.cancelled().await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// The connection with whoever showed the very same credential at the same endpoint before, while that counts.
@@ -122,7 +177,8 @@ impl Context {
             return opened.clone();
         }
         let (principal, subject) = (self.principal.clone(), self.subject.clone());
-        Arc::new(Caller { principal, subject, peer: self.peer, ..Caller::clone(opened) })
+        let recognised = self.recognised.clone();
+        Arc::new(Caller { principal, subject, peer: self.peer, recognised, ..Caller::clone(opened) })
     }
 
     /// Ends when the credential that the request was made with does not count any more, or its holder is stopped; what was asked for with it and
@@ -155,6 +211,7 @@ impl Context {
             caps: ClientCaps::NONE,
             conversation: self.conversation.clone(),
             under_way: self.share.calls.clone(),
+            recognised: self.recognised.clone(),
         })
     }
 

@@ -8,6 +8,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use portcullis_identity::{Facade, FacadeAnswer, FacadeRequest};
 
+use super::authentication::DPOP;
 use super::body::Body;
 use super::context::Context;
 use super::request::Head;
@@ -35,12 +36,19 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
     }
     let path = below(&head.path)?;
     let cookies = head.fields.cookies();
+    let dpop = DPOP;
+    let mut proofs = head.fields.all(&dpop);
+    let proof = proofs.next().map(|proof| match proofs.next() {
+        None => std::str::from_utf8(proof).unwrap_or_default(),
+        Some(_) => "",
+    });
     let request = FacadeRequest {
         method: head.method.as_str(),
         path,
         query: head.query.as_deref(),
         cookie: cookies.as_deref(),
         authorization: head.fields.text(&AUTHORIZATION),
+        proof,
         content_type: head.fields.text(&CONTENT_TYPE),
         body: &body,
         peer: context.peer,

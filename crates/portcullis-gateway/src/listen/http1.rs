@@ -249,7 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         let unread = !self.skip_body(&framing);
-        let close = unread || !keep || context.gateway.draining.is_cancelled();
+        let close = unread || !keep || context.gateway.draining.is_cancelled() || context.is_over();
         let silent = head.method == Method::HEAD;
         // What the fields hold on to is the buffer, which can be used again once they are gone.
         drop(head);

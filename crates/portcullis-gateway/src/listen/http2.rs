@@ -32,7 +32,7 @@ pub(super) async fn serve(
     let limits = context.gateway.env.limits_to_keep();
     let spoke = Arc::new(AtomicBool::new(false));
     let silent = silent(limits.header_read, spoke.clone());
-    let leave = leave(context.gateway.draining.clone(), spoke.clone());
+    let leave = leave(context.gateway.draining.clone(), context.over(), spoke.clone());
     let service = {
         let context = context.clone();
         service_fn(move |request| {
@@ -102,10 +102,13 @@ fn without_body(response: Response<Body>) -> Response<Body> {
     Response::from_parts(parts, Body::empty())
 }
 
-/// Ends when the gateway drains, a moment later for a client that has not made its first request: it is on its way, and
+/// Ends when the connection is to be closed, or the gateway drains: a moment later for a client that has not made its first request: it is on its way, and
 /// is to be answered.
-async fn leave(draining: CancellationToken, spoke: Arc<AtomicBool>) {
-    draining.cancelled().await;
+async fn leave(draining: CancellationToken, over: impl Future<Output = ()>, spoke: Arc<AtomicBool>) {
+    tokio::select! {
+        () = draining.cancelled() => {}
+        () = over => return,
+    }
     if !spoke.load(Ordering::Relaxed) {
         tokio::time::sleep(LAST_WORDS).await;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, Stream as FutureStream, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Response};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::header;
@@ -16,7 +16,6 @@ use portcullis_mcp::message::{Id, Notification, Request, Response as RpcResponse
 use portcullis_mcp::message::{write_error, write_notification};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
-use portcullis_mcp::sse;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::ErrorKind;
 use tokio::runtime::Handle;
@@ -28,8 +27,9 @@ use super::asking;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
+use super::reading::{Pace, RETRY, read};
 use super::response::{self, Accepts};
-use super::session::{Read, Reader, Running, Session, Stream, Wire};
+use super::session::{Reader, Running, Session, Stream, Wire};
 use super::until_done::UntilDone;
 use crate::admit::Place as Counted;
 use crate::answer::{self, Reply, reply};
@@ -43,10 +43,6 @@ use crate::subscribe::session_request;
 use crate::tasks;
 
 const LEGACY: Era = Era::Legacy;
-/// How soon a client whose stream broke may come back.
-const RETRY: Duration = Duration::from_millis(500);
-/// The longest that a server's own wish for a pause is honoured.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// The session that a request names.
 ///
@@ -129,6 +125,7 @@ pub(super) async fn open_session(
         caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),
         conversation: id.clone(),
         under_way: if known { context.share.calls.clone() } else { Arc::default() },
+        recognised: context.recognised.clone(),
     });
     let mut open = Open::new(call(context, (&endpoint, &caller, wire.is_some()), None, request).into());
     let established = establish(context, endpoint, (id, caller), place, wire).await;
@@ -222,11 +219,11 @@ pub(super) async fn request(
         Ok(Err(local)) => return response::one(&local.reply().await, &id, accepts),
         Err(refusal) => return response::refusal(LEGACY, Some(&id), &refusal),
     };
-    let pause = context.gateway.env.limits().keep_alive_interval;
     if !accepts.stream {
         return response::one(&UntilDone::new(work.outcome()).await, &id, accepts);
     }
-    work.open(pause).await.answer(accepts, pause)
+    let pace = Pace::of(context, session);
+    work.open(pace).await.answer(accepts, pace)
 }
 
 /// Answers one request of a client that has one stream for everything.
@@ -397,15 +394,16 @@ impl Work {
 
     /// Waits for the first event, or as long as a connection may be silent. When the client leaves meanwhile, the call
     /// goes on by itself.
-    async fn open(self, pause: Duration) -> Opened {
-        let mut waiting = Waiting { work: Some(self), pause };
-        let first = tokio::time::timeout(pause, waiting.work().event()).await;
-        waiting.stayed().opened(first).await
+    async fn open(self, pace: Pace) -> Opened {
+        let mut waiting = Waiting { work: Some(self), pace };
+        let first = tokio::time::timeout_at(pace.first(), waiting.work().event()).await;
+        let is_streamed = pace.is_polled() || waiting.work().is_streamed();
+        waiting.stayed().opened(first, is_streamed).await
     }
 
-    async fn opened(mut self, first: Result<Option<Event>, Elapsed>) -> Opened {
+    async fn opened(mut self, first: Result<Option<Event>, Elapsed>, is_streamed: bool) -> Opened {
         match first {
-            Ok(Some(Event::Done(outcome))) if !self.is_streamed() => {
+            Ok(Some(Event::Done(outcome))) if !is_streamed => {
                 Opened::Plain(self.reply(outcome).await, self.id)
             }
             Ok(None) => Opened::Cancelled,
@@ -469,13 +467,10 @@ impl Work {
                 stream.finish();
             }
             Event::Paused { retry } => {
-                let retry = retry.unwrap_or(RETRY).min(LONGEST_PAUSE);
                 // The server wants to be polled, and so is the client, if its revision knows that.
                 if self.session.caller.revision >= Revision::V2025_11_25 && stream.is_resumable() {
                     stream.pause(retry);
                     let _ = tokio::time::timeout(retry, stream.resumed()).await;
-                } else {
-                    tokio::time::sleep(retry).await;
                 }
             }
         }
@@ -489,7 +484,7 @@ fn cancelled() -> Outcome {
 /// A call whose client waits for its first sign of life.
 struct Waiting {
     work: Option<Work>,
-    pause: Duration,
+    pace: Pace,
 }
 
 impl Waiting {
@@ -508,8 +503,8 @@ impl Drop for Waiting {
         if let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            let pause = self.pause;
-            runtime.spawn(async move { drop(work.open(pause).await) });
+            let pace = self.pace;
+            runtime.spawn(async move { drop(work.open(pace).await) });
         }
     }
 }
@@ -522,29 +517,14 @@ enum Opened {
 }
 
 impl Opened {
-    fn answer(self, accepts: Accepts, pause: Duration) -> Response<Body> {
+    fn answer(self, accepts: Accepts, pace: Pace) -> Response<Body> {
         match self {
             Self::Plain(reply, id) => response::one(&reply, &id, accepts),
-            Self::Stream(reader) => response::stream(Body::stream(read(reader, pause))),
+            Self::Stream(reader) => response::stream(Body::stream(read(reader, pace))),
             // A request that was cancelled gets no response: a stream that ends without one says just that.
             Self::Cancelled => response::stream(Body::empty()),
         }
     }
-}
-
-/// Reads a stream for one connection, with signs of life.
-pub(super) fn read(reader: Reader, pause: Duration) -> impl FutureStream<Item = bytes::Bytes> + Send {
-    futures_util::stream::unfold(reader, move |mut reader| async move {
-        match tokio::time::timeout(pause, reader.read()).await {
-            Ok(Read::Events(bytes)) => Some((bytes, reader)),
-            Ok(Read::End) => None,
-            Err(_) => {
-                let mut out = Vec::new();
-                sse::comment(&mut out, "keep-alive");
-                Some((out.into(), reader))
-            }
-        }
-    })
 }
 
 /// Answers one request of a batch.

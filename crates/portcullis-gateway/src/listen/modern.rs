@@ -98,6 +98,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         caps: ClientCaps::read(&capabilities),
         conversation: context.conversation.clone(),
         under_way: context.share.calls.clone(),
+        recognised: context.recognised.clone(),
     };
     let mirrored = (request.method == Method::ToolsCall).then(|| fields.with_prefix(header::PARAM_PREFIX));
     Ok(Call {
@@ -257,16 +258,12 @@ impl Streaming {
         let mut out = Vec::new();
         match tokio::time::timeout(self.pause, self.event()).await {
             // Requests that can be answered by `input_required` have no questions left; others have nobody to ask.
-            Err(_) | Ok(Some(Event::Asked(_))) => sse::comment(&mut out, "keep-alive"),
+            // Streams of this era cannot be left and resumed: the client waits while the gateway fetches the rest.
+            Err(_) | Ok(Some(Event::Asked(_) | Event::Paused { .. })) => sse::comment(&mut out, "keep-alive"),
             Ok(Some(Event::Notification(notification))) => {
                 let mut message = Vec::new();
                 write_notification(&mut message, &notification.method, notification.params.as_ref());
                 sse::event(&mut out, None, None, None, &message);
-            }
-            // Streams of this era cannot be left and resumed: the client waits while the gateway fetches the rest.
-            Ok(Some(Event::Paused { retry })) => {
-                tokio::time::sleep(retry.unwrap_or(self.pause).min(self.pause)).await;
-                sse::comment(&mut out, "keep-alive");
             }
             Ok(Some(Event::Done(outcome))) => {
                 self.over = true;

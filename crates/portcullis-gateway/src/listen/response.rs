@@ -74,6 +74,8 @@ pub(crate) struct Unrecorded {
     pub(crate) kind: ErrorKind,
     /// By whom, where that was known.
     pub(crate) principal: Option<Principal>,
+    /// What was wrong with the credential, in words of ours, where it was that.
+    pub(crate) credential: Option<String>,
 }
 
 /// A refusal at the edge. It is put on record where the answer leaves.
@@ -81,7 +83,7 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
     let mut message = Vec::new();
     write_error(&mut message, id, &answer::error(era, refusal));
     let mut response = json(answer::status(era, refusal.kind), message);
-    response.extensions_mut().insert(Unrecorded { kind: refusal.kind, principal: None });
+    response.extensions_mut().insert(Unrecorded { kind: refusal.kind, principal: None, credential: None });
     if let Some(seconds) = answer::retry_after(refusal) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -92,6 +94,13 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
 pub(crate) fn by(answer: &mut Response<Body>, principal: &Principal) {
     if let Some(unrecorded) = answer.extensions_mut().get_mut::<Unrecorded>() {
         unrecorded.principal = Some(principal.clone());
+    }
+}
+
+/// Says what was wrong with a credential, for the record.
+pub(crate) fn of_credential(answer: &mut Response<Body>, why: String) {
+    if let Some(unrecorded) = answer.extensions_mut().get_mut::<Unrecorded>() {
+        unrecorded.credential = Some(why);
     }
 }
 

@@ -27,7 +27,10 @@ use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
 use super::response::{self, Unrecorded};
-use super::{audit, batch, connect, facade, guard, legacy, metadata, modern, ops, readers, sse, standalone};
+use super::{
+    audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
+    sse, standalone, witness,
+};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 use crate::record::Where;
@@ -38,6 +41,7 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/healthz", &["GET"]),
     ("/readyz", &["GET"]),
     ("/metrics", &["GET"]),
+    ("/api/openapi.json", &["GET"]),
     ("/mcp", &["POST", "GET", "DELETE"]),
     ("/mcp/s/{server}", &["POST", "GET", "DELETE"]),
     ("/sse", &["GET"]),
@@ -54,8 +58,19 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/connect/{link}", &["GET"]),
     ("/connections", &["GET"]),
     ("/connections/{server}", &["DELETE"]),
+    ("/witness/add-checkpoint", &["POST"]),
+    ("/registry/v0.1/servers", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
+    ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
+    ("/api/v1/audit/export", &["GET"]),
+    ("/api/v1/audit/proof", &["GET"]),
+    ("/api/v1/audit/holds", &["GET", "POST"]),
+    ("/api/v1/audit/holds/{name}", &["DELETE"]),
+    ("/api/v1/audit/erasures", &["POST"]),
+    ("/api/v1/audit/removals", &["POST"]),
 ];
 
 /// What becomes of a request before its body is read.
@@ -74,17 +89,22 @@ pub(super) enum Post {
     Connection(Arc<sse::Connection>),
     /// To the authorization server.
     Facade,
+    /// To the witness.
+    Witness,
+    /// To the evidence log, to which something is to be done.
+    Keeping,
 }
 
 impl Post {
     /// Within which limits its body is read.
     pub(super) fn limits<'a>(&self, limits: &'a Limits) -> Cow<'a, Limits> {
-        match self {
-            Self::Facade if limits.body_bytes > facade::LARGEST => {
-                Cow::Owned(Limits { body_bytes: facade::LARGEST, ..limits.clone() })
-            }
-            _ => Cow::Borrowed(limits),
-        }
+        let largest = match self {
+            Self::Facade => facade::LARGEST,
+            Self::Witness => witness::LARGEST,
+            Self::Keeping => keeping::LARGEST,
+            Self::Endpoint(_) | Self::Connection(_) => return Cow::Borrowed(limits),
+        };
+        Cow::Owned(Limits { body_bytes: limits.body_bytes.min(largest), ..limits.clone() })
     }
 }
 
@@ -116,6 +136,10 @@ pub(super) async fn post(
             Post::Endpoint(endpoint) => message(context, endpoint, &head.fields, body).await,
             Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
             Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
+            Post::Keeping => Box::pin(keeping::answer(context, head, body)).await,
+            Post::Witness => {
+                Box::pin(witness::add_checkpoint(context, body)).await.unwrap_or_else(nothing_here)
+            }
         },
         Err(refusal) if matches!(post, Post::Facade) && refusal.kind == ErrorKind::BodyTooLarge => {
             let message = format!("the authorization server reads no more than {} bytes", facade::LARGEST);
@@ -128,9 +152,12 @@ pub(super) async fn post(
 
 /// Puts an answer on record that refuses a request which became no call. All others are already.
 async fn on_record(context: &Context, head: &Head, mut answer: Response<Body>) -> Response<Body> {
-    let Some(Unrecorded { kind, principal }) = answer.extensions_mut().remove() else { return answer };
+    let Some(Unrecorded { kind, principal, credential }) = answer.extensions_mut().remove() else {
+        return answer;
+    };
     let Some(evidence) = &context.gateway.evidence else { return answer };
-    let place = Where { path: Some(&head.path), http_method: Some(head.method.as_str()) };
+    let (path, http_method) = (Some(head.path.as_str()), Some(head.method.as_str()));
+    let place = Where { path, http_method, credential: credential.as_deref() };
     let principal = principal.as_ref().unwrap_or(&context.principal);
     match evidence.denied(kind, principal, context.peer, place).await {
         Ok(()) => answer,
@@ -165,6 +192,7 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
         (&HttpMethod::GET | &HttpMethod::HEAD, "/readyz") => {
             ops::ready(&context.gateway, readers::check(context, head).await.is_ok())
         }
+        (&HttpMethod::GET | &HttpMethod::HEAD, "/api/openapi.json") => openapi::document(),
         (&HttpMethod::GET, "/metrics") if context.gateway.settings.load().telemetry.metrics => {
             match readers::check(context, head).await {
                 Ok(()) => ops::metrics(&context.gateway),
@@ -180,15 +208,36 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                 }
                 Box::pin(facade::answer(context, head, Bytes::new())).await.unwrap_or_else(nothing_here)
             }
-            (None, None) => match about(context, head) {
-                Some(answer) => answer,
-                None => match Box::pin(audit::answer(context, head)).await {
-                    Some(answer) => answer,
-                    None => Box::pin(connect::answer(context, head)).await.unwrap_or_else(nothing_here),
-                },
-            },
+            (None, None) if path == witness::PATH && context.gateway.witness.is_some() => {
+                if head.method == HttpMethod::POST {
+                    return Routed::Post(context.clone(), Post::Witness);
+                }
+                not_allowed("POST a checkpoint of a log here (C2SP tlog-witness)", "POST")
+            }
+            (None, None) if keeping::is_for(context, head) => {
+                match (Box::pin(keeping::admit(context, head)).await, &head.method) {
+                    (Ok(context), &HttpMethod::POST) => return Routed::Post(context, Post::Keeping),
+                    (Ok(context), _) => Box::pin(keeping::answer(&context, head, Bytes::new())).await,
+                    (Err(answer), _) => *answer,
+                }
+            }
+            (None, None) => others(context, head).await.unwrap_or_else(nothing_here),
         },
     })
+}
+
+/// What is no endpoint, one after the other: each knows its own paths.
+async fn others(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
+    if let Some(answer) = about(context, head) {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(registry::answer(context, head)).await {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(audit::answer(context, head)).await {
+        return Some(answer);
+    }
+    Box::pin(connect::answer(context, head)).await
 }
 
 fn nothing_here() -> Response<Body> {
@@ -313,7 +362,7 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     if let Endpoint::Server(id) = endpoint
         && (context.gateway.servers.load().find(id.as_str()).is_none()
-            || !context.gateway.gate.shows(&context.principal, context.peer, id))
+            || !context.gateway.gate.shows((&context.principal, &context.recognised), context.peer, id))
     {
         return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
     }
@@ -414,7 +463,7 @@ fn preflight() -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, DELETE"));
     let allowed = "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, \
-                   last-event-id, dpop, traceparent, tracestate";
+                   last-event-id, dpop, traceparent, tracestate, if-none-match";
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(allowed));
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     answer
@@ -425,7 +474,7 @@ fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(VARY, HeaderValue::from_static("Origin"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce"),
+        HeaderValue::from_static("mcp-session-id, www-authenticate, dpop-nonce, etag"),
     );
 }
 

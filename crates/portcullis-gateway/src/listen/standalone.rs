@@ -6,7 +6,6 @@
 //! were asked for with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream as FutureStream, StreamExt as _};
@@ -20,9 +19,9 @@ use portcullis_telemetry::metrics::Held;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
-use super::legacy::read;
+use super::reading::{Pace, RETRY, Reading, read};
 use super::response::{self, Accepts};
-use super::session::{Place, Read, Reader, Session, Stream};
+use super::session::{Place, Session, Stream};
 use crate::call::Refusal;
 use crate::gateway::Gateway;
 use crate::record::Evidence;
@@ -34,19 +33,21 @@ pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields)
         let refusal = Refusal::new(ErrorKind::NotAcceptable, "GET answers with text/event-stream; accept it");
         return response::refusal(Era::Legacy, None, &refusal);
     }
-    let pause = context.gateway.env.limits().keep_alive_interval;
+    let pace = Pace::of(context, session);
     let Some(last) = fields.text(&header::LAST_EVENT_ID) else {
-        let stream = standalone(context, session, None, pause);
+        let stream = standalone(context, session, None, pace);
         return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     };
     let place = Place::parse(last);
     if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
-        let stream = standalone(context, session, Some(place.event), pause);
+        let stream = standalone(context, session, Some(place.event), pace);
         return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     }
     match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
         Some((stream, event)) => {
-            let stream = read(stream.reader(Some(event)), pause);
+            let reader = stream.reader(Some(event));
+            session.client_is_back(&stream);
+            let stream = read(reader, pace);
             response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))))
         }
         None => {
@@ -62,21 +63,25 @@ fn standalone(
     context: &Context,
     session: &Arc<Session>,
     after: Option<u64>,
-    pause: Duration,
+    pace: Pace,
 ) -> impl FutureStream<Item = Bytes> + Send + use<> {
     let gateway = context.gateway.clone();
     let stream = session.standalone();
     if let Some(subscriber) = session.subscriber() {
         follow(&gateway, subscriber);
     }
+    let reader = stream.reader_on(after);
+    if pace.is_polled() && after.is_none() {
+        // Something to come back with.
+        stream.prime(RETRY);
+    }
     let standalone = Standalone {
-        reader: stream.reader_on(after),
+        reading: Reading::new(reader, pace),
         stream,
         subscriber: session.subscriber().cloned(),
         open: Open::new(session, gateway.evidence.clone()),
         // A comment at once: some clients wait for the first bytes before they take the stream for open.
         first: Some("open"),
-        pause,
         _counted: gateway.metrics().streams().hold(),
         gateway,
     };
@@ -86,20 +91,19 @@ fn standalone(
 }
 
 struct Standalone {
-    reader: Reader,
+    reading: Reading,
     stream: Arc<Stream>,
     subscriber: Option<Arc<Subscriber>>,
     open: Open,
     first: Option<&'static str>,
-    pause: Duration,
     gateway: Arc<Gateway>,
     _counted: Held,
 }
 
 impl Standalone {
     async fn next(&mut self) -> Option<Bytes> {
-        let mut out = Vec::new();
         if let Some(first) = self.first.take() {
+            let mut out = Vec::new();
             sse::comment(&mut out, first);
             return Some(out.into());
         }
@@ -107,18 +111,11 @@ impl Standalone {
             tokio::select! {
                 biased;
                 () = self.open.session.ended.cancelled() => return None,
-                read = self.reader.read() => match read {
-                    Read::Events(bytes) => return Some(bytes),
-                    Read::End => return None,
-                },
+                read = self.reading.next() => return read,
                 () = self.gateway.draining.cancelled() => return None,
                 // Written into the stream before it is read: whoever reads next finds it there.
                 batch = next(self.subscriber.as_deref()) => {
                     batch.messages(None).for_each(|message| self.stream.push(&message));
-                }
-                () = tokio::time::sleep(self.pause) => {
-                    sse::comment(&mut out, "keep-alive");
-                    return Some(out.into());
                 }
             }
         }

@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use arc_swap::ArcSwapOption;
 use portcullis_mcp::json::Raw;
 use portcullis_model::{ErrorKind, ServerId};
-use portcullis_oversight::{Definition, DefinitionKind, Mode, Pin, Screened, visible};
+use portcullis_oversight::{Definition, DefinitionKind, Mode, Pin, Reason, Screened, visible};
 
 use super::Oversight;
 use crate::call::Refusal;
+use crate::inspect::Suspect;
 use crate::record::{self, Decision};
 use crate::route::ListKind;
 use crate::upstream::{Known, Surroundings};
@@ -25,8 +26,8 @@ const TRIES: usize = 4;
 /// What a list's items are known by.
 #[derive(Default)]
 pub(crate) struct Pins {
-    /// In the order of the items; `None` for what is the gateway's own.
-    pins: Option<Vec<Pin>>,
+    /// In the order of the items, with whether somebody has to have looked at it; `None` for what is the gateway's own.
+    pins: Option<Vec<(Pin, Suspect)>>,
     shown: ArcSwapOption<Shown>,
 }
 
@@ -45,7 +46,7 @@ pub(crate) enum Standing {
 }
 
 impl Pins {
-    pub(crate) fn of(pins: Vec<Pin>) -> Self {
+    pub(crate) fn of(pins: Vec<(Pin, Suspect)>) -> Self {
         Self { pins: Some(pins), shown: ArcSwapOption::empty() }
     }
 
@@ -65,7 +66,7 @@ impl Pins {
         {
             return shown.items.clone();
         }
-        let items = names.zip(pins.iter().copied());
+        let items = names.zip(pins).map(|(name, (pin, Suspect(suspect)))| (name, *pin, *suspect));
         let items = oversight.register.shown(server.as_str(), definition_kind(kind), items);
         self.shown.store(Some(Arc::new(Shown { generation, items: items.clone() })));
         items
@@ -95,6 +96,11 @@ pub(crate) fn definition_kind(kind: ListKind) -> DefinitionKind {
 }
 
 impl Oversight {
+    /// Whether definitions are pinned.
+    pub(crate) fn pins(&self) -> bool {
+        self.mode().is_some()
+    }
+
     fn mode(&self) -> Option<Mode> {
         match self.mode.load(Ordering::Acquire) {
             0 => None,
@@ -126,7 +132,7 @@ impl Oversight {
             let again = attempt > 0;
             let screen = move || oversight.register.screen(mode, id.as_str(), kind, &definitions, again);
             let Ok(screened) = tokio::task::spawn_blocking(screen).await else { return };
-            tell(env, &screened);
+            self.tell(env, server, kind, &screened);
             match self.register.keep(screened).await {
                 Ok(true) => return,
                 Ok(false) => {}
@@ -144,18 +150,26 @@ impl Oversight {
         env: &Surroundings,
         server: &ServerId,
         text: &str,
+        Suspect(suspect): Suspect,
     ) -> bool {
         if self.mode().is_none() {
             return true;
         }
-        let definition = Definition::of_instructions(server.as_str(), text);
+        let definition = Definition { suspect, ..Definition::of_instructions(server.as_str(), text) };
         let (kind, name, pin) = (definition.kind, definition.name.clone(), definition.pin);
-        let trusts = || self.register.trusts(server.as_str(), kind, &name, pin);
-        if trusts() {
+        let lets = || {
+            let (register, server) = (&self.register, server.as_str());
+            if suspect {
+                register.approves(server, kind, &name, pin)
+            } else {
+                register.trusts(server, kind, &name, pin)
+            }
+        };
+        if lets() {
             return true;
         }
         self.screen(env, server, kind, vec![definition]).await;
-        trusts()
+        lets()
     }
 
     /// How it stands with something that no list at hand has.
@@ -172,8 +186,12 @@ impl Oversight {
     pub(crate) fn quarantined(&self, server: &ServerId, kind: ListKind, name: &str) -> Refusal {
         let kind = definition_kind(kind);
         let reasons = self.register.reasons(server.as_str(), kind, name);
-        let why =
-            reasons.first().map_or_else(|| "nobody has approved it yet".to_owned(), ToString::to_string);
+        let why = match reasons.first() {
+            None => "nobody has approved it yet".to_owned(),
+            // What it says would be read by the model that it is kept from.
+            Some(Reason::Suspicious { .. }) => "its texts tell a model what to do".to_owned(),
+            Some(reason) => reason.to_string(),
+        };
         let name = visible(name);
         let message = format!(
             "the {kind} `{name:.128}` of server `{server}` is held back: {why}; an operator can look at it with \
@@ -183,29 +201,38 @@ impl Oversight {
     }
 }
 
-/// Says what is held back from now on, and tells clients whose lists are shorter by it.
-fn tell(env: &Surroundings, screened: &Screened) {
-    let mut shorter = std::collections::BTreeSet::new();
-    for entry in &screened.held {
-        let Some(held) = &entry.held else { continue };
-        let why: Vec<_> = held.reasons.iter().map(portcullis_oversight::Reason::as_str).collect();
-        record::decided(&Decision {
-            what: "definition held back",
-            server: &entry.server,
-            kind: entry.kind.as_str(),
-            name: &entry.name,
-            pin: Some(held.pin),
-            principal: None,
-            by: None,
-            why: &why.join(", "),
-        });
-        let metric = "Definitions held back, by server and first reason.";
-        let labels =
-            [("server", entry.server.as_str()), ("reason", why.first().copied().unwrap_or_default())];
-        env.metrics.counter("portcullis_definitions_held_total", metric, &labels).add(1);
-        shorter.insert(entry.server.as_str());
-    }
-    for server in shorter.into_iter().filter_map(|server| ServerId::parse(server).ok()) {
-        env.tell_of_lists(&server, Known::Seen);
+impl Oversight {
+    /// Says what is held back from now on, and tells clients whose lists are shorter by it.
+    fn tell(&self, env: &Surroundings, server: &ServerId, kind: DefinitionKind, screened: &Screened) {
+        let evidence = self.evidence.as_ref();
+        if let Some(evidence) = evidence.filter(|_| screened.trusted > 0) {
+            evidence.definitions_trusted(server.as_str(), kind, screened.trusted);
+        }
+        let mut shorter = std::collections::BTreeSet::new();
+        for entry in &screened.held {
+            let Some(held) = &entry.held else { continue };
+            let why: Vec<_> = held.reasons.iter().map(portcullis_oversight::Reason::as_str).collect();
+            record::decided(&Decision {
+                what: "definition held back",
+                server: &entry.server,
+                kind: entry.kind.as_str(),
+                name: &entry.name,
+                pin: Some(held.pin),
+                principal: None,
+                by: None,
+                why: &why.join(", "),
+            });
+            let metric = "Definitions held back, by server and first reason.";
+            let labels =
+                [("server", entry.server.as_str()), ("reason", why.first().copied().unwrap_or_default())];
+            env.metrics.counter("portcullis_definitions_held_total", metric, &labels).add(1);
+            if let Some(evidence) = evidence {
+                evidence.definition_held(entry);
+            }
+            shorter.insert(entry.server.as_str());
+        }
+        for server in shorter.into_iter().filter_map(|server| ServerId::parse(server).ok()) {
+            env.tell_of_lists(&server, Known::Seen);
+        }
     }
 }

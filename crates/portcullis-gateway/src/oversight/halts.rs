@@ -1,9 +1,10 @@
 //! The kill switch: what is stopped is refused, and what is under way ends.
 //!
 //! A call that nothing stops pays for one load of a flag. Calls under way wait for changes beside their answers, and look by
-//! themselves whether a change is about them. What is stopped in the configuration and what is stopped by command is one
-//! set; while the store does not answer, what was stopped stays so.
+//! themselves whether a change is about them. What is stopped for everybody is not listed either. What is stopped in the
+//! configuration and what is stopped by command is one set; while the store does not answer, what was stopped stays so.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
@@ -14,6 +15,8 @@ use tokio::sync::watch;
 
 use super::Oversight;
 use crate::call::Refusal;
+use crate::record::Evidence;
+use crate::route::ListKind;
 
 /// Who stops what the configuration stops.
 const CONFIGURATION: &str = "configuration";
@@ -29,6 +32,28 @@ pub fn halts(settings: &Settings) -> Halts {
     let principals = halt.principals.iter().map(|id| Target::Principal(id.clone()));
     let all = halt.all.then_some(Target::All).into_iter().chain(servers).chain(tools).chain(principals);
     Halts(all.map(|target| Halt { target, reason: None, by: CONFIGURATION.to_owned(), at: 0 }).collect())
+}
+
+/// Something that is stopped from now on, or not any more.
+pub(super) struct Switched {
+    pub(super) halt: Halt,
+    pub(super) stopped: bool,
+}
+
+impl Switched {
+    /// Puts it on record, and says of which server other things are listed now.
+    pub(super) fn told(&self, evidence: Option<&Evidence>, by: &str) -> Option<ServerId> {
+        let (halt, what) = (&self.halt, if self.stopped { "halted" } else { "no longer halted" });
+        tracing::warn!(what = %halt.target, by, reason = halt.reason, "oversight: {what}");
+        if let Some(evidence) = evidence {
+            evidence.halted(halt, self.stopped, by);
+        }
+        match &halt.target {
+            Target::Server(server) | Target::Tool(server, _) => ServerId::parse(server).ok(),
+            // Whoever is stopped is told nothing, nor is anybody by whom nothing can be asked.
+            Target::All | Target::Principal(_) => None,
+        }
+    }
 }
 
 /// What is stopped now.
@@ -49,28 +74,35 @@ impl Switch {
         }
     }
 
-    pub(super) fn configure(&self, halts: Halts) {
-        self.put(&self.configured, halts);
+    pub(super) fn configure(&self, halts: Halts) -> Vec<Switched> {
+        self.put(&self.configured, halts)
     }
 
-    pub(super) fn command(&self, halts: Halts) {
-        self.put(&self.commanded, halts);
+    pub(super) fn command(&self, halts: Halts) -> Vec<Switched> {
+        self.put(&self.commanded, halts)
     }
 
-    fn put(&self, place: &ArcSwap<Halts>, halts: Halts) {
+    /// What is stopped from now on, and what is not any more.
+    fn put(&self, place: &ArcSwap<Halts>, halts: Halts) -> Vec<Switched> {
         if **place.load() == halts {
-            return;
+            return Vec::new();
         }
         let old = place.swap(halts.into());
         let new = place.load_full();
-        for (halts, others, what) in [(&new, &old, "halted"), (&old, &new, "no longer halted")] {
-            for halt in halts.0.iter().filter(|halt| !others.0.contains(halt)) {
-                tracing::warn!(what = %halt.target, by = halt.by, reason = halt.reason, "oversight: {what}");
-            }
-        }
+        let stopped = new.0.iter().filter(|halt| !old.0.contains(halt));
+        let stopped = stopped.map(|halt| Switched { halt: halt.clone(), stopped: true });
+        let lifted = old.0.iter().filter(|halt| !new.0.iter().any(|other| other.target == halt.target));
+        let lifted = lifted.map(|halt| Switched { halt: halt.clone(), stopped: false });
+        let switched = stopped.chain(lifted).collect();
         let any = !self.configured.load().is_empty() || !self.commanded.load().is_empty();
         self.any.store(any, Ordering::Release);
         self.changed.send_replace(());
+        switched
+    }
+
+    /// Whether something of a server is stopped for everybody.
+    fn hides(&self, server: &str, tool: Option<&str>) -> bool {
+        self.configured.load().hides(server, tool) || self.commanded.load().hides(server, tool)
     }
 
     fn find(&self, principal: &Principal, server: Option<&str>, name: Option<&str>) -> Option<Halt> {
@@ -81,6 +113,26 @@ impl Switch {
 }
 
 impl Oversight {
+    /// Whether something of a server is stopped for everybody, and not shown.
+    pub(crate) fn is_hidden(&self, server: &ServerId, tool: Option<&str>) -> bool {
+        self.switch.any.load(Ordering::Acquire) && self.switch.hides(server.as_str(), tool)
+    }
+
+    /// Which of these are not stopped for everybody; `None` for all.
+    pub(crate) fn unstopped<'a>(
+        &self,
+        server: &ServerId,
+        kind: ListKind,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Option<Arc<[bool]>> {
+        if !self.switch.any.load(Ordering::Acquire) {
+            return None;
+        }
+        let tool = |name| Some(name).filter(|_| kind == ListKind::Tools);
+        let shown: Arc<[bool]> = names.map(|name| !self.switch.hides(server.as_str(), tool(name))).collect();
+        shown.iter().any(|shown| !shown).then_some(shown)
+    }
+
     /// Why a call is not made, or not any more.
     pub(crate) fn stopped(
         &self,

@@ -1,45 +1,49 @@
 //! Before a call is made: whether data may flow that way, and whether somebody has to approve of it.
 //!
-//! A call that needs leave and has none becomes a question to its user, where the client can ask and the operator lets users
-//! decide; else it is refused with the id under which an operator finds it, and the same call works once it was granted.
-//! Leave is for the call's digest and used up by it. What a call is about to read counts as read before it is sent: an
-//! answer that comes late, or never, must not make a difference. What cannot be read or kept refuses.
+//! Labels, tools that always need leave, and what the guard holds of the arguments are asked about together, by `asking`. What a
+//! call is about to read counts as read before it is sent: an answer that comes late, or never, must not make a difference. What
+//! cannot be read or kept refuses.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{FlowMode, Settings};
-use portcullis_mcp::caps::ClientCaps;
+use portcullis_config::{Effect, FlowMode, Settings, Store};
+use portcullis_guard::Action;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::Era;
-use portcullis_model::{ErrorKind, Records, ServerId, Unavailable};
+use portcullis_model::{ErrorKind, ServerId, Unavailable};
+use portcullis_oversight::Matter;
 use portcullis_oversight::flow::{self, Conflict, Labels};
-use portcullis_oversight::{Approval, Digest, Request, Standing, canonical, visible};
 
 use super::Oversight;
+use super::asking::{About, Ground};
+use super::conversation::{Window, without_handle};
 use super::webhook::Webhook;
 use crate::call::{Call, Caller, Outcome, Refusal};
 use crate::gateway::Gateway;
+use crate::inspect::HeldCall;
 use crate::record::{self, Decision};
 use crate::rounds::{self, Came};
 use crate::route::Route;
-use crate::upstream::Surroundings;
 
 /// Where a result says what it is.
 const LABELS: &str = "io.github.portcullis-mcp/labels";
-/// Longest arguments that a question shows, in characters.
-const SHOWN: usize = 2_000;
 
 /// What calls are held against.
 pub(crate) struct Rules {
-    flow: flow::Rules,
-    mode: FlowMode,
-    per_session: bool,
+    pub(super) flow: flow::Rules,
+    pub(super) mode: FlowMode,
+    pub(super) per_session: bool,
     tools: Vec<String>,
-    by_operator: bool,
-    lifetime: Duration,
-    webhook: Option<Webhook>,
+    /// The guard holds something for approval.
+    pub(super) holds: bool,
+    pub(super) by_operator: bool,
+    /// How many have to say yes.
+    pub(super) needed: u8,
+    pub(super) lifetime: Duration,
+    pub(super) webhook: Option<Webhook>,
+    /// Whoever decides by command finds what waits.
+    pub(super) reachable: bool,
 }
 
 /// Whether a call may be made.
@@ -59,19 +63,23 @@ impl Rules {
             mode: flow.map(|flow| flow.mode).unwrap_or_default(),
             per_session: flow.is_some_and(|flow| flow.per_session),
             tools: approvals.tools.clone(),
+            holds: settings.guard.as_ref().is_some_and(holds),
             by_operator: approvals.by_operator,
+            needed: approvals.needed,
             lifetime: approvals.lifetime,
             webhook: approvals.webhook.as_ref().and_then(Webhook::of),
+            reachable: settings.store != Store::Memory,
         };
-        (!rules.flow.is_empty() || !rules.tools.is_empty()).then_some(rules)
+        (!rules.flow.is_empty() || !rules.tools.is_empty() || rules.holds).then_some(rules)
     }
+}
 
-    /// Whose window it is.
-    fn window_of(&self, caller: &Caller) -> String {
-        let id = caller.principal.id();
-        let own = self.per_session && caller.revision.era() == Era::Legacy;
-        if own { format!("{id} {}", caller.conversation) } else { id }
-    }
+/// Whether a guard holds anything.
+fn holds(guard: &portcullis_config::Guard) -> bool {
+    guard.rules.iter().any(|rule| match &rule.effect {
+        Effect::Entities(_, action) | Effect::Fields(_, _, action) => *action == Action::Hold,
+        Effect::Only(_) | Effect::Restore(_) => false,
+    })
 }
 
 fn flow_rules(flow: &portcullis_config::Flow) -> flow::Rules {
@@ -100,8 +108,8 @@ impl Oversight {
     /// Somebody has got a result, which may say more of itself than is configured.
     pub(crate) fn read(
         self: &Arc<Self>,
-        env: &Surroundings,
-        caller: &Caller,
+        gateway: &Gateway,
+        call: &Call,
         server: &ServerId,
         tool: Option<&str>,
         result: &Raw,
@@ -112,11 +120,11 @@ impl Oversight {
             said.elements().filter_map(|word| Some(word.string()?.into_owned())).collect();
         let from = format!("{server}/{}", tool.unwrap_or_default());
         let labels = Labels::said(words.iter().map(String::as_str), &from);
-        let who = rules.window_of(caller);
-        if self.windows.join(&who, &labels, rules.flow.window) {
-            let oversight = self.clone();
-            env.control.spawn(async move {
-                if let Err(error) = oversight.windows.keep(&*oversight.records, &who).await {
+        let window = rules.window(&gateway.sealer, call);
+        for key in window.keys().filter(|key| self.windows.join(key, &labels, rules.flow.window)) {
+            let (oversight, key) = (self.clone(), key.to_owned());
+            gateway.env.control.spawn(async move {
+                if let Err(error) = oversight.windows.keep(&*oversight.records, &key).await {
                     tracing::warn!(%error, "what was read is known to this gateway alone");
                 }
             });
@@ -124,231 +132,178 @@ impl Oversight {
     }
 }
 
-/// Whether a call may be made.
-pub(crate) async fn leave(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Leave {
+/// Whether a call may be made. `held` is what the guard holds of it.
+pub(crate) async fn leave(
+    gateway: &Gateway,
+    call: &Arc<Call>,
+    route: &mut Route,
+    held: Option<&HeldCall>,
+) -> Leave {
     let oversight = gateway.env.oversight.clone();
     let Some(rules) = oversight.rules.load_full() else { return Leave::Given };
-    let Some(name) = route.subject.clone().filter(|_| !route.connecting) else { return Leave::Given };
-    if !matches!(call.method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead) {
+    let Some(name) = route.about().filter(|_| !route.connecting).map(str::to_owned) else {
         return Leave::Given;
-    }
+    };
     let server = route.catalogue.server.id().clone();
-    let about = About { gateway, call, rules: &rules, server: &server, name: &name };
-    match about.decide(&oversight).await {
+    let about = About { gateway, call, rules: &rules, server: &server, name: &name, matter: Matter::Call };
+    match about.decide(&oversight, held).await {
         Ok((leave, answered)) => {
             if let (true, Some(params)) = (answered, &route.params) {
                 // What came back was for the gateway.
                 route.params = Some(rounds::without_answers(params).into());
             }
+            if let Some(params) = route.params.as_ref().and_then(without_handle) {
+                route.params = Some(params.into());
+            }
             leave
         }
-        Err(error) => {
-            tracing::error!(%error, server.id = %server, "a call is refused: what was decided about it cannot be read or kept");
-            let message = "whether this call may be made cannot be found out now; try again";
-            Leave::Refused(Refusal::new(ErrorKind::OversightUnavailable, message))
-        }
+        Err(error) => Leave::Refused(about.unavailable(&error)),
     }
 }
 
-struct About<'a> {
-    gateway: &'a Gateway,
-    call: &'a Arc<Call>,
-    rules: &'a Rules,
-    server: &'a ServerId,
-    name: &'a str,
+/// Whether a caller may be told of a resource: a URI that is named to a server can say as much as a call.
+///
+/// # Errors
+/// Data may not flow that way, or that cannot be found out.
+pub(crate) async fn may_subscribe(
+    oversight: &Oversight,
+    caller: &Caller,
+    server: &ServerId,
+    uri: &str,
+) -> Result<(), Refusal> {
+    let Some(rules) = oversight.rules.load_full().filter(|rules| !rules.flow.is_empty()) else {
+        return Ok(());
+    };
+    let window = rules.window_of(caller);
+    let flowing = match rules.flowing(oversight, (caller, &window), server, uri).await {
+        Ok(flowing) => flowing,
+        Err(error) => {
+            tracing::error!(%error, server.id = %server, "a subscription is refused: what was read cannot be found out");
+            let message = "whether this may be subscribed to cannot be found out now; try again";
+            return Err(Refusal::new(ErrorKind::OversightUnavailable, message));
+        }
+    };
+    let log = |what, conflict: &Conflict| {
+        record::decided(&Decision {
+            what,
+            server: server.as_str(),
+            kind: "resource",
+            name: uri,
+            pin: None,
+            principal: Some(&caller.principal.id()),
+            by: None,
+            why: &conflict.to_string(),
+        });
+    };
+    for conflict in flowing.outside.iter().chain(&flowing.conflicts) {
+        if rules.mode == FlowMode::Observe {
+            log("subscription would be refused (observed)", conflict);
+            continue;
+        }
+        log("subscription refused", conflict);
+        return Err(flow_denied(server, uri, conflict));
+    }
+    Ok(())
+}
+
+/// What can wait for an approval; everything else either may be done or not.
+pub(crate) fn can_wait(method: &Method) -> bool {
+    matches!(method, Method::ToolsCall | Method::PromptsGet | Method::ResourcesRead)
+}
+
+fn flow_denied(server: &ServerId, name: &str, conflict: &Conflict) -> Refusal {
+    let message = format!("`{name:.128}` of server `{server}` may not be called: {conflict}");
+    Refusal::new(ErrorKind::FlowDenied, message)
+}
+
+/// What speaks against a call by what flows with it.
+struct Flowing {
+    /// The caller may not have what is read.
+    outside: Option<Conflict>,
+    conflicts: Vec<Conflict>,
+    /// What the caller had read before, where it depends on that.
+    before: Vec<String>,
+}
+
+impl Rules {
+    async fn flowing(
+        &self,
+        oversight: &Oversight,
+        (caller, window): (&Caller, &Window),
+        server: &ServerId,
+        name: &str,
+    ) -> Result<Flowing, Unavailable> {
+        let (flow, server, principal) = (&self.flow, server.as_str(), &caller.principal);
+        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
+        let outside = flow.outside(server, name, &principal.id(), &groups);
+        if !flow.is_sink(server, name) {
+            return Ok(Flowing { outside, conflicts: Vec::new(), before: Vec::new() });
+        }
+        let read = window.labels(oversight).await?;
+        Ok(Flowing { outside, conflicts: flow.conflicts(&read, server, name), before: read.words() })
+    }
 }
 
 impl About<'_> {
     /// Whether the call may be made, and whether it came with an answer to that.
-    async fn decide(&self, oversight: &Oversight) -> Result<(Leave, bool), Unavailable> {
+    async fn decide(
+        &self,
+        oversight: &Oversight,
+        held: Option<&HeldCall>,
+    ) -> Result<(Leave, bool), Unavailable> {
         let (flow, server) = (&self.rules.flow, self.server.as_str());
-        let principal = &self.call.caller.principal;
-        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
-        let who = self.rules.window_of(&self.call.caller);
-        if let Some(outside) = flow.outside(server, self.name, &principal.id(), &groups)
-            && self.rules.mode != FlowMode::Observe
-        {
-            return Ok((self.denied(&outside), false));
-        }
-        let conflicts = if flow.is_sink(server, self.name) {
-            let window = oversight.windows.of(&*oversight.records, &who).await?;
-            flow.conflicts(&window, server, self.name)
-        } else {
-            Vec::new()
-        };
-        let came = rounds::came(&self.gateway.sealer, self.call);
-        let mut why: Vec<String> = Vec::new();
-        for conflict in &conflicts {
+        let window = self.rules.window(&self.gateway.sealer, self.call);
+        let caller = (&*self.call.caller, &window);
+        let flowing = self.rules.flowing(oversight, caller, self.server, self.name).await?;
+        self.call.record.after(flowing.before);
+        let can_wait = can_wait(&self.call.method);
+        let mut grounds: Vec<Ground> = Vec::new();
+        for conflict in flowing.outside.iter().chain(&flowing.conflicts) {
+            let outside = matches!(conflict, Conflict::Outside { .. });
             match self.rules.mode {
-                FlowMode::Ask => why.push(conflict.to_string()),
-                FlowMode::Deny => return Ok((self.denied(conflict), false)),
+                FlowMode::Observe if outside => {
+                    self.record("call would be refused (observed)", None, &conflict.to_string());
+                }
                 FlowMode::Observe => {
                     self.record("call would be held (observed)", None, &conflict.to_string());
                 }
+                FlowMode::Ask if !outside && can_wait => grounds.push(Ground::of(conflict)),
+                FlowMode::Ask | FlowMode::Deny => return Ok((self.denied(conflict), false)),
             }
         }
         let of_tools = self.call.method == Method::ToolsCall
             && self.rules.tools.iter().any(|pattern| flow::is_of(pattern, server, self.name));
         if of_tools {
-            why.push("every call of it needs an approval".to_owned());
+            grounds.push(Ground::tool());
         }
-        let answer =
-            if let Came::Answered { approved, nonce } = came { Some((approved, nonce)) } else { None };
-        if !why.is_empty() && !matches!(came, Came::Further) {
-            let leave = self.approval(oversight, &why, answer).await?;
+        if let Some(held) = held {
+            if grounds.is_empty() && !self.somebody_decides() {
+                return Ok((Leave::Refused(held.refusal.clone()), false));
+            }
+            grounds.push(Ground::guard(&held.why));
+        }
+        let came = rounds::came(&self.gateway.sealer, self.call);
+        let answer = match came {
+            Came::Answered { approved, nonce, matter: Matter::Call } => Some((approved, nonce)),
+            _ => None,
+        };
+        if !grounds.is_empty() && !matches!(came, Came::Further) {
+            let leave = self.approval(oversight, &grounds, answer).await?;
             if !matches!(leave, Leave::Given) {
                 return Ok((leave, answer.is_some()));
             }
         }
         let labels = flow.read(server, self.name);
         if !labels.is_empty() {
-            oversight.windows.add(&*oversight.records, &who, &labels, flow.window).await?;
+            for key in window.keys() {
+                oversight.windows.add(&*oversight.records, key, &labels, flow.window).await?;
+            }
         }
         Ok((Leave::Given, answer.is_some()))
     }
 
     fn denied(&self, conflict: &Conflict) -> Leave {
         self.record("call refused", None, &conflict.to_string());
-        let message =
-            format!("`{:.128}` of server `{}` may not be called: {conflict}", self.name, self.server);
-        Leave::Refused(Refusal::new(ErrorKind::FlowDenied, message))
-    }
-
-    /// Whether the call has leave; if not, somebody is asked.
-    async fn approval(
-        &self,
-        oversight: &Oversight,
-        why: &[String],
-        answer: Option<(bool, u64)>,
-    ) -> Result<Leave, Unavailable> {
-        let (records, request) = (&*oversight.records, self.request(why));
-        let id = request.digest.id();
-        let caps = self.call.caller.caps.known_in(self.call.caller.revision);
-        let asks_user =
-            !self.rules.by_operator && self.call.method.has_rounds() && caps.has(ClientCaps::ELICIT_FORM);
-        if let Some((approved, nonce)) = answer.filter(|_| asks_user) {
-            let by = format!("user:{}", request.principal);
-            // Whoever answers twice has answered once.
-            if Approval::rule(records, (&id, Some(nonce)), approved, &by).await?.is_none() {
-                tracing::info!(approval.id = id, "an answer came to a question that is over");
-            }
-        }
-        if let Some(leave) = self.claim(records, &request, answer.is_some()).await? {
-            return Ok(leave);
-        }
-        let (approval, new) =
-            Approval::ask(records, &request, self.rules.lifetime, oversight.key.as_ref()).await?;
-        if new {
-            self.record("call needs an approval", None, &why.join("; "));
-        }
-        if asks_user {
-            let info = self.gateway.info_of(None);
-            let asked = (approval.nonce, self.rules.lifetime);
-            let question = self.question(&request);
-            return Ok(Leave::Asked(rounds::ask_for_leave(
-                &self.gateway.sealer,
-                self.call,
-                &question,
-                asked,
-                &info,
-            )));
-        }
-        if let Some(webhook) = self.rules.webhook.as_ref().filter(|_| new)
-            && let Some((approved, by)) = webhook.ask(&approval, request.arguments.as_ref()).await
-        {
-            Approval::rule(records, (&id, Some(approval.nonce)), approved, &by).await?;
-            if let Some(leave) = self.claim(records, &request, false).await? {
-                return Ok(leave);
-            }
-        }
-        Ok(Leave::Refused(self.waits(&approval, why)))
-    }
-
-    /// What was decided about the call, if anything was. Leave that was given is used up by that.
-    async fn claim(
-        &self,
-        records: &dyn Records,
-        request: &Request,
-        by_user: bool,
-    ) -> Result<Option<Leave>, Unavailable> {
-        let (approval, given) = match Approval::claim(records, request.digest).await? {
-            Standing::Granted(approval) => (approval, true),
-            Standing::Denied(approval) => (approval, false),
-            Standing::Waiting(_) | Standing::Unknown => return Ok(None),
-        };
-        let (by, why) = (approval.ruling.map(|ruling| ruling.by).unwrap_or_default(), request.why.join("; "));
-        if given {
-            self.record("call approved", Some(&by), &why);
-            return Ok(Some(Leave::Given));
-        }
-        self.record("call not approved", Some(&by), &why);
-        if by_user {
-            // The user may be asked again when the call is made again.
-            Approval::forget(records, &approval.id).await?;
-        }
-        let message = format!("the call of `{:.128}` was not approved; do not try it again", self.name);
-        Ok(Some(Leave::Refused(Refusal::new(ErrorKind::ApprovalDenied, message))))
-    }
-
-    fn waits(&self, approval: &Approval, why: &[String]) -> Refusal {
-        let seconds = approval.until.saturating_sub(portcullis_oversight::now_ms()) / 1000;
-        let message = format!(
-            "the call of `{:.128}` needs an approval: {}. It waits as {:.16} for {seconds} s; when an operator has granted it, \
-             make the same call again",
-            self.name,
-            why.join("; "),
-            approval.id,
-        );
-        let data = Raw::from_value(&serde_json::json!({ "approval": approval.id }));
-        Refusal::new(ErrorKind::ApprovalRequired, message).with_data(data)
-    }
-
-    fn request(&self, why: &[String]) -> Request {
-        let arguments = self.call.params.as_ref().and_then(|params| params.find("arguments"));
-        let (principal, method) = (self.call.caller.principal.id(), self.call.method.as_str());
-        Request {
-            digest: Digest::of(&principal, self.server.as_str(), method, self.name, arguments.as_ref()),
-            principal,
-            server: self.server.to_string(),
-            name: self.name.to_owned(),
-            why: why.to_vec(),
-            arguments,
-        }
-    }
-
-    /// What the user is asked: nothing that is sent stays hidden.
-    fn question(&self, request: &Request) -> String {
-        let arguments = request.arguments.as_ref().map_or_else(|| "{}".to_owned(), canonical);
-        let whole = visible(&arguments);
-        let shown: String = whole.chars().take(SHOWN).collect();
-        let rest = if shown.len() < whole.len() {
-            format!("… ({} bytes in all)", arguments.len())
-        } else {
-            String::new()
-        };
-        format!(
-            "May `{}` of server `{}` be called? It has to be asked because {}. The arguments are: {shown}{rest}",
-            visible(self.name),
-            self.server,
-            request.why.join("; "),
-        )
-    }
-
-    fn record(&self, what: &'static str, by: Option<&str>, why: &str) {
-        let kind = match self.call.method {
-            Method::ToolsCall => "tool",
-            Method::PromptsGet => "prompt",
-            _ => "resource",
-        };
-        record::decided(&Decision {
-            what,
-            server: self.server.as_str(),
-            kind,
-            name: self.name,
-            pin: None,
-            principal: Some(&self.call.caller.principal.id()),
-            by,
-            why,
-        });
+        Leave::Refused(flow_denied(self.server, self.name, conflict))
     }
 }

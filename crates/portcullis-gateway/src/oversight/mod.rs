@@ -4,14 +4,18 @@
 //! screens every list before anybody is shown it. What somebody decides elsewhere (the command line, another gateway
 //! that shares the store) is looked for a few times a second.
 
+mod asking;
+mod conversation;
 mod definitions;
 mod halts;
 mod leave;
+mod results;
+mod waiting;
 mod webhook;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -19,26 +23,38 @@ use portcullis_config::{DefinitionsMode, Settings, Store};
 use portcullis_mcp::method::Method;
 use portcullis_model::{Records, ServerId, Unavailable};
 use portcullis_oversight::flow::Windows;
-use portcullis_oversight::{Halts, Register};
+use portcullis_oversight::{Approval, Halt, Halts, Register, Shelf, Suspicion};
 use tokio::sync::Mutex;
 
+use crate::call::Call;
 use crate::gateway::Gateway;
+use crate::inspect::{Definitions, Guard};
+use crate::record::{self, Evidence};
 use crate::upstream::{Change, Known};
 
-use halts::Switch;
+use conversation::Begun;
+use halts::{Switch, Switched};
 use leave::Rules;
+use waiting::Waiting;
 
+pub(crate) use conversation::handing;
 pub(crate) use definitions::{Pins, Standing, definition_kind, definitions};
 pub use halts::halts;
-pub(crate) use leave::{Leave, leave};
+pub(crate) use leave::{Leave, can_wait, leave, may_subscribe};
+pub(crate) use results::{Recalled, hold, recall};
 
 /// How often it is looked whether anything was decided elsewhere.
 const LOOK: Duration = Duration::from_millis(250);
 /// The same while the store does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
+/// Gives the guard that is in force.
+type Guarding = Box<dyn Fn() -> Option<Arc<Guard>> + Send + Sync>;
+
 /// What was decided.
 pub(crate) struct Oversight {
+    /// What reads definitions for orders to a model.
+    guard: Arc<OnceLock<Guarding>>,
     register: Register,
     /// What is decided about definitions is written down before the next is.
     turns: Mutex<()>,
@@ -49,13 +65,30 @@ pub(crate) struct Oversight {
     records: Arc<dyn Records>,
     /// Seals the arguments of calls that wait.
     key: Option<[u8; 32]>,
+    /// Results that wait for an approval.
+    shelf: Shelf,
+    /// What people decide is written down there, where anything is.
+    evidence: Option<Arc<Evidence>>,
+    waiting: Waiting,
+    begun: Begun,
     mode: AtomicU8,
 }
 
 impl Oversight {
-    pub(crate) fn new(records: Arc<dyn Records>, settings: &Settings) -> Self {
-        let register = Register::new(records.clone(), None);
+    pub(crate) fn new(
+        records: Arc<dyn Records>,
+        settings: &Settings,
+        evidence: Option<Arc<Evidence>>,
+    ) -> Self {
+        let guard = Arc::new(OnceLock::<Guarding>::new());
+        let reads = guard.clone();
+        let suspicion: Suspicion = Arc::new(move |server, definition| {
+            let guard = reads.get()?;
+            Definitions::new(guard()?, &ServerId::parse(server).ok()?, true).suspicion(definition)
+        });
+        let register = Register::new(records.clone(), Some(suspicion));
         let oversight = Self {
+            guard,
             register,
             turns: Mutex::new(()),
             switch: Switch::new(),
@@ -63,32 +96,74 @@ impl Oversight {
             windows: Windows::default(),
             records,
             key: settings.vault_key,
+            shelf: Shelf::new(settings.vault_key),
+            evidence,
+            waiting: Waiting::default(),
+            begun: Begun::default(),
             mode: AtomicU8::new(0),
         };
         oversight.set(settings);
         oversight
     }
 
-    /// Takes up a configuration; whether lists have to be looked at anew.
-    pub(crate) fn set(&self, settings: &Settings) -> bool {
-        self.switch.configure(halts(settings));
+    /// Definitions are read by this guard from now on. Said once.
+    pub(crate) fn read_with(&self, guard: impl Fn() -> Option<Arc<Guard>> + Send + Sync + 'static) {
+        let _ = self.guard.set(Box::new(guard));
+    }
+
+    /// Takes up a configuration; whether lists have to be looked at anew, and of which servers other things are listed now.
+    pub(crate) fn set(&self, settings: &Settings) -> (bool, Vec<ServerId>) {
+        let switched = self.switch.configure(halts(settings));
+        let told = |switched: &Switched| switched.told(self.evidence.as_deref(), &switched.halt.by);
+        let servers = switched.iter().filter_map(told).collect();
         self.rules.store(Rules::of(settings).map(Arc::new));
         let mode = match settings.definitions {
             DefinitionsMode::Off => 0,
             DefinitionsMode::TrustFirstUse => 1,
             DefinitionsMode::Approve => 2,
         };
-        self.mode.swap(mode, Ordering::AcqRel) != mode
+        (self.mode.swap(mode, Ordering::AcqRel) != mode, servers)
     }
 }
 
 impl Oversight {
     /// Takes up what was decided elsewhere; returns the servers of which other things are trusted now.
     async fn look(&self) -> Result<BTreeSet<String>, Unavailable> {
-        self.switch.command(Halts::load(&*self.records).await?);
+        let mut servers = BTreeSet::new();
+        for switched in self.switch.command(Halts::load(&*self.records).await?) {
+            let by = if switched.stopped {
+                switched.halt.by.clone()
+            } else {
+                // Who did it is good to know, and it is done all the same.
+                let by = Halt::lifted_by(&*self.records, &switched.halt.target).await;
+                by.ok().flatten().unwrap_or_default()
+            };
+            servers.extend(switched.told(self.evidence.as_deref(), &by).map(|server| server.to_string()));
+        }
+        if let Some(evidence) = &self.evidence {
+            self.waiting.look(evidence, &*self.records).await?;
+        }
         // Halts are not to wait for a long list.
-        let Ok(_turn) = self.turns.try_lock() else { return Ok(BTreeSet::new()) };
-        self.register.refresh().await
+        let Ok(_turn) = self.turns.try_lock() else { return Ok(servers) };
+        servers.extend(self.register.refresh().await?);
+        for decided in self.register.take_decided() {
+            record::ruled(self.evidence.as_deref(), &decided);
+        }
+        Ok(servers)
+    }
+
+    /// Somebody is asked about a call, or its result.
+    fn asked(&self, approval: &Approval, call: &Call) {
+        if self.evidence.is_some() {
+            self.waiting.asked(approval, call.record.event());
+        }
+    }
+
+    /// It is seen what was decided; `over` when that is used up.
+    fn seen(&self, approval: &Approval, over: bool) {
+        if let Some(evidence) = &self.evidence {
+            self.waiting.seen(evidence, approval, over);
+        }
     }
 }
 
@@ -107,13 +182,17 @@ impl Gateway {
 
     /// Looks, for as long as the gateway serves, whether anything was decided elsewhere.
     pub async fn look_after_decisions(self: Arc<Self>) {
-        // Nobody else writes there.
-        if self.settings.load().store == Store::Memory {
-            return;
+        let oversight = &self.env.oversight;
+        // Nobody else writes there, and all that can come of itself is that something is over.
+        while self.settings.load().store == Store::Memory && !self.draining.is_cancelled() {
+            if let Some(evidence) = &oversight.evidence {
+                let _ = oversight.waiting.look(evidence, &*oversight.records).await;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
         let mut pause = LOOK;
         while !self.draining.is_cancelled() {
-            match self.env.oversight.look().await {
+            match oversight.look().await {
                 Ok(servers) => {
                     pause = LOOK;
                     self.tell_of_lists(&servers);

@@ -40,6 +40,7 @@ impl Webhook {
             "principal": approval.principal,
             "server": approval.server,
             "name": approval.name,
+            "matter": approval.matter,
             "why": approval.why,
             "arguments": arguments,
             "until_ms": approval.until,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-use crate::call::{Call, Event, Outcome, Refusal};
+use crate::call::{Call, Event, Refusal};
 use crate::upstream::Server;
 
 /// How long a call may take: `quiet` without a sign of life, and never beyond `last` (2026-07-28, timeouts). Time in
@@ -18,15 +18,22 @@ pub(super) struct Timing {
     pub(super) first: Instant,
     pub(super) last: Instant,
     pub(super) thinking: Duration,
+    /// For so long the server has said that it will say nothing.
+    pause: Duration,
 }
 
 impl Timing {
     pub(super) fn new(began: Instant, quiet: Duration, longest: Duration, thinking: Duration) -> Self {
-        Self { quiet, first: began + quiet, last: began + longest, thinking }
+        Self { quiet, first: began + quiet, last: began + longest, thinking, pause: Duration::ZERO }
     }
 
     pub(super) fn next(self) -> Instant {
-        self.last.min(Instant::now() + self.quiet)
+        self.last.min(Instant::now() + self.pause + self.quiet)
+    }
+
+    /// Of a server that wants to be asked later, nothing is due until then.
+    pub(super) fn heard(&mut self, event: &Event) {
+        self.pause = if let Event::Paused { retry } = event { *retry } else { Duration::ZERO };
     }
 
     /// As long as a question is open.
@@ -54,20 +61,6 @@ impl Stop {
         let oversight = &self.server.env().oversight;
         let principal = &self.call.caller.principal;
         oversight.until_stopped(principal, Some(self.server.id()), self.tool.as_deref()).await
-    }
-
-    /// What a result says of itself counts as read.
-    pub(super) fn read(&self, outcome: &Outcome) {
-        let env = self.server.env();
-        if let (true, Outcome::Complete(payload)) = (env.oversight.asks(), outcome) {
-            env.oversight.read(
-                env,
-                &self.call.caller,
-                self.server.id(),
-                self.tool.as_deref(),
-                &payload.result,
-            );
-        }
     }
 
     /// The next event, or the end that an operator made.

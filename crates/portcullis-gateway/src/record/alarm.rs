@@ -41,6 +41,7 @@ pub(crate) fn show(evidence: &Evidence, metrics: &Metrics) {
     ] {
         metrics.gauge(name, help, &[]).set(value);
     }
+    evidence.anchors().show(metrics);
 }
 
 /// Looks after the log for as long as it is awaited.

@@ -2,7 +2,9 @@
 //!
 //! Names of tools and prompts may stand in logs, URIs may not, and arguments never get here.
 
-use portcullis_oversight::{Pin, visible};
+use portcullis_oversight::{Decided, Pin, visible};
+
+use super::evidence::Evidence;
 
 /// A decision.
 pub(crate) struct Decision<'a> {
@@ -37,4 +39,22 @@ pub(crate) fn decided(decision: &Decision<'_>) {
         why,
         "oversight: {what}"
     );
+}
+
+/// Puts on record what somebody decided about a definition.
+pub(crate) fn ruled(evidence: Option<&Evidence>, ruled: &Decided) {
+    let entry = &ruled.entry;
+    decided(&Decision {
+        what: if ruled.approved { "definition approved" } else { "definition rejected" },
+        server: &entry.server,
+        kind: entry.kind.as_str(),
+        name: &entry.name,
+        pin: Some(ruled.pin),
+        principal: None,
+        by: Some(&ruled.by),
+        why: "",
+    });
+    if let Some(evidence) = evidence {
+        evidence.definition_decided(ruled);
+    }
 }

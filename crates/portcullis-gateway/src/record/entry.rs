@@ -15,8 +15,10 @@ use portcullis_audit::{Event, EventId, Finding, Kind, Phase};
 use portcullis_config::Direction;
 use portcullis_mcp::method::Method;
 use portcullis_model::{ErrorKind, ServerId};
+use portcullis_oversight::Approval;
 
 use super::evidence::Evidence;
+use super::human::{self, Said};
 use super::written;
 use crate::admit::Ruled;
 use crate::call::{Call, Outcome, Refusal};
@@ -68,6 +70,12 @@ pub(super) struct Facts {
     pub(super) server: Option<Target>,
     pub(super) listed: Option<Listed>,
     pub(super) decision: Option<Ruled>,
+    /// What people said about it.
+    pub(super) human: portcullis_audit::Human,
+    /// What its caller had read before.
+    pub(super) taint: Vec<String>,
+    /// The guard's rules that come with the policies that permit it.
+    pub(super) obligations: Vec<String>,
     pub(super) findings: Vec<Finding>,
     /// Of the span, where the client named none.
     pub(super) trace: Option<portcullis_telemetry::TraceContext>,
@@ -124,6 +132,28 @@ impl Entry {
         self.note(|facts| facts.decision = Some(ruled));
     }
 
+    /// Somebody was asked about the call or its result, or has decided.
+    pub(crate) fn said(&self, approval: &Approval, said: Said) {
+        if let Some(inner) = &self.0 {
+            inner.state().facts.human = human::of_approval(&inner.evidence, approval, said);
+        }
+    }
+
+    /// What its caller had read before, which it depends on whether it may be made.
+    pub(crate) fn after(&self, taint: Vec<String>) {
+        self.note(|facts| facts.taint = taint);
+    }
+
+    /// The guard's rules that come with the policies that permit it.
+    pub(crate) fn obliged(&self, rules: Vec<String>) {
+        self.note(|facts| facts.obligations = rules);
+    }
+
+    /// The name of the event that this becomes.
+    pub(crate) fn event(&self) -> Option<EventId> {
+        self.0.as_ref().map(|inner| inner.id())
+    }
+
     /// The trace that the call's own span is in.
     pub(crate) fn traced(&self, context: Option<portcullis_telemetry::TraceContext>) {
         self.note(|facts| facts.trace = context);
@@ -169,11 +199,12 @@ impl Entry {
         if facts.listed.as_ref().is_some_and(Listed::only_reads) {
             return Ok(());
         }
-        let event = Event { phase: Some(Phase::Intent), ..written::of(inner, call, &facts, Kind::Exchange) };
-        let id = event.id.clone();
-        inner.evidence.record(event).await?;
+        let id = EventId::new();
+        let event = written::of(inner, call, &facts, Kind::Exchange, id.clone());
+        let event = Event { phase: Some(Phase::Intent), ..event };
+        // Noted before: should it be refused, or the client leave, then the call's own event says how it ended all the same.
         inner.state().facts.intent = Some(id);
-        Ok(())
+        inner.evidence.record(event).await
     }
 
     /// Whether a call may begin.
@@ -199,8 +230,7 @@ impl Entry {
         if let Some(later) = continued {
             return later.attempted(call, reason, took);
         }
-        let mut event = written::of(inner, call, &facts, Kind::Task);
-        event.id = EventId::new();
+        let mut event = written::of(inner, call, &facts, Kind::Task, EventId::new());
         event.parent = event.parent.or_else(|| Some(inner.id()));
         written::late(&mut event, reason, took);
         // Nobody waits for it: the client has its answer.
@@ -232,11 +262,12 @@ impl Inner {
         self.state().facts.clone()
     }
 
-    /// Marks the end, and hands out what was noted until then.
-    fn end(&self) -> Facts {
+    /// Marks the end of a call that its client is told of like this, and writes it down.
+    fn end(&self, call: &Call, outcome: &Outcome) -> Event {
         let mut state = self.state();
         state.ended = true;
-        state.facts.clone()
+        // Written under the lock: nobody else has anything to note now, and what was noted need not be copied.
+        written::answered(self, call, &state.facts, outcome)
     }
 }
 
@@ -265,7 +296,7 @@ impl Open {
             return OnRecord(outcome);
         }
         let Some(inner) = self.call.record.inner() else { return OnRecord(outcome) };
-        let event = written::answered(inner, &self.call, &inner.end(), &outcome);
+        let event = inner.end(&self.call, &outcome);
         match inner.evidence.record(event).await {
             Ok(()) => OnRecord(outcome),
             Err(refusal) => OnRecord(refusal.into()),
@@ -280,7 +311,7 @@ impl Drop for Open {
         }
         if let Some(inner) = self.call.record.inner() {
             let left = Refusal::new(ErrorKind::Cancelled, "the client did not wait for the answer").into();
-            inner.evidence.append(written::answered(inner, &self.call, &inner.end(), &left));
+            inner.evidence.append(inner.end(&self.call, &left));
         }
     }
 }
@@ -300,8 +331,7 @@ impl Lasting {
 impl Drop for Lasting {
     fn drop(&mut self) {
         let Some(inner) = self.call.record.inner() else { return };
-        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription);
-        event.id = EventId::new();
+        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription, EventId::new());
         event.parent = Some(inner.id());
         event.detail.insert("what".to_owned(), self.what.to_owned());
         inner.evidence.append(event);

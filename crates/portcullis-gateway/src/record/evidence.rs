@@ -10,10 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_audit::payloads::Side;
+use portcullis_audit::retention::Policy;
 use portcullis_audit::{Event, Health, Kind, Log, Mode, Refused};
 use portcullis_model::{ErrorKind, Principal};
 use tokio::sync::watch;
 
+use super::anchors::Anchors;
+use super::names::Names;
+use super::systems::{self, Systems};
 use super::throttle::Throttle;
 use super::written;
 use crate::call::{Caller, Refusal};
@@ -26,6 +30,11 @@ pub struct Evidence {
     log: Log,
     health: watch::Receiver<Health>,
     throttle: Throttle,
+    persons: Names,
+    fingerprints: Names,
+    anchors: Arc<Anchors>,
+    systems: Systems,
+    retention: Policy,
 }
 
 /// Where a request was refused that became no call.
@@ -33,18 +42,49 @@ pub struct Evidence {
 pub(crate) struct Where<'a> {
     pub(crate) path: Option<&'a str>,
     pub(crate) http_method: Option<&'a str>,
+    /// What was wrong with a credential, in words of ours.
+    pub(crate) credential: Option<&'a str>,
 }
 
 impl Evidence {
-    /// Writes to a log from now on.
-    pub fn new(log: Log) -> Arc<Self> {
+    /// Writes to a log from now on, as the settings say.
+    pub fn new(log: Log, settings: &portcullis_config::Audit) -> Arc<Self> {
         let health = log.watch();
-        Arc::new(Self { log, health, throttle: Throttle::default() })
+        Arc::new(Self {
+            log,
+            health,
+            throttle: Throttle::default(),
+            persons: Names::default(),
+            fingerprints: Names::default(),
+            anchors: Arc::default(),
+            systems: Systems::of(settings),
+            retention: systems::policy(settings),
+        })
+    }
+
+    /// How long events are kept.
+    pub fn retention(&self) -> &Policy {
+        &self.retention
+    }
+
+    /// An event of somebody who does something to the log.
+    pub(crate) fn by(&self, kind: Kind, principal: &Principal, peer: Option<IpAddr>) -> Event {
+        Event { who: written::of_principal(self, principal, peer), ..Event::new(kind) }
+    }
+
+    /// Somebody as the log calls them: a pseudonym stays, `ISSUER#SUBJECT` becomes one.
+    pub(crate) fn person(&self, text: &str) -> Option<String> {
+        self.log.keyring().person(text)
     }
 
     /// The log, for whoever reads it.
     pub fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// How far those hold the log who are not its writer.
+    pub fn anchors(&self) -> &Arc<Anchors> {
+        &self.anchors
     }
 
     /// Whether answers wait for their events.
@@ -72,7 +112,8 @@ impl Evidence {
     ///
     /// # Errors
     /// In `strict`, it is not on the disk.
-    pub(super) async fn record(&self, event: Event) -> Result<(), Refusal> {
+    pub(super) async fn record(&self, mut event: Event) -> Result<(), Refusal> {
+        self.systems.tag(&mut event);
         if self.may_begin().is_err() {
             // It is known not to come soon; it is written when it can be.
             self.append(event);
@@ -82,23 +123,26 @@ impl Evidence {
     }
 
     /// Puts an event on record for which nobody waits.
-    pub(super) fn append(&self, event: Event) {
-        drop(self.log.append(event));
+    pub(super) fn append(&self, mut event: Event) {
+        self.systems.tag(&mut event);
+        self.log.tell(event);
     }
 
     /// Says in an event what went in or out: as a digest, and sealed where that is wanted. Whose it is, is said before.
     pub(super) fn attach(&self, event: &mut Event, side: Side, bytes: &[u8]) {
+        // What it is sealed with goes by the system.
+        self.systems.tag(event);
         self.log.attach(event, side, bytes);
     }
 
     /// What somebody is called in the log.
     pub(super) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
-        self.log.keyring().pseudonym(issuer, subject)
+        self.persons.of(issuer, subject, || self.log.keyring().pseudonym(issuer, subject))
     }
 
     /// What tells a small value from others without saying it.
     pub(super) fn fingerprint(&self, value: &str) -> String {
-        self.log.keyring().fingerprint(value)
+        self.fingerprints.of("", value, || self.log.keyring().fingerprint(value))
     }
 
     /// A request was refused before it was a call. Of those whom nobody knows, many in a moment are counted only, and told by
@@ -121,6 +165,7 @@ impl Evidence {
         event.who = written::of_principal(self, principal, peer);
         event.request.endpoint = place.path.map(written::path);
         event.detail.extend(place.http_method.map(|method| ("http".to_owned(), written::shortened(method))));
+        event.detail.extend(place.credential.map(|why| ("credential".to_owned(), why.to_owned())));
         event.decision.verdict = Some("refused".to_owned());
         event.decision.reasons = vec![reason.to_owned()];
         event.result.status = Some("refused".to_owned());

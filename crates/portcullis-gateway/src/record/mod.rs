@@ -5,9 +5,13 @@
 //! the same where a call takes several rounds. [`Evidence`] is the log as the gateway uses it.
 
 mod alarm;
+mod anchors;
 mod entry;
 mod evidence;
+mod human;
+mod names;
 mod questioning;
+mod systems;
 mod throttle;
 mod written;
 
@@ -24,13 +28,16 @@ use portcullis_telemetry::{CallSeries, InFlight, Span};
 use crate::call::{Call, Outcome};
 use crate::inspect::Inspection;
 
-pub(crate) use decision::{Decision, decided};
+pub(crate) use decision::{Decision, decided, ruled};
 
 pub(crate) use alarm::{look_after, show};
+pub use anchors::Anchors;
 pub(crate) use entry::{Entry, Lasting, OnRecord, Open, Transport};
 pub use evidence::Evidence;
 pub(crate) use evidence::{Where, hex};
+pub(crate) use human::Said;
 pub(crate) use questioning::Questioning;
+pub use systems::policy as retention;
 
 /// Records one call when it ends; a call that is dropped before was cancelled.
 pub(crate) struct Recorder {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_audit::payloads::Side;
-use portcullis_audit::{Event, Kind, Time};
+use portcullis_audit::{Event, EventId, Kind, Time};
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::RpcError;
 
@@ -28,8 +28,7 @@ struct Note {
 impl Questioning {
     pub(crate) fn new(question: Question, call: &Arc<Call>) -> Self {
         let note = call.record.inner().map(|inner| {
-            let mut event = written::of(inner, call, &inner.facts(), Kind::Question);
-            event.id = portcullis_audit::EventId::new();
+            let mut event = written::of(inner, call, &inner.facts(), Kind::Question, EventId::new());
             event.parent = Some(inner.id());
             event.time = Time::now();
             event.request.method = Some(question.method.as_str().to_owned());

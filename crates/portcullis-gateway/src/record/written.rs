@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_audit::payloads::Side;
 use portcullis_audit::{
-    self as audit, Decision, Event, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool, Trace, Who,
+    self as audit, Decision, Event, EventId, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool,
+    Trace, Who,
 };
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
@@ -25,14 +26,17 @@ const LONGEST_NAME: usize = 256;
 /// Things that are counted of what a client is asked or answers.
 const MOST_COUNTED: usize = 64;
 
-/// What is known of a call before it has ended.
-pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event {
+/// What is known of a call before it has ended, as an event with this name.
+pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: EventId) -> Event {
     let evidence = &inner.evidence;
     let revision = call.caller.revision;
     let legacy = revision.era() == Era::Legacy;
-    let mut event = Event::new(kind);
-    event.time = Time::between(inner.came, inner.began.elapsed());
+    let time = Time::between(inner.came, inner.began.elapsed());
+    let mut event = Event { kind, id, time, v: audit::VERSION, ..Event::default() };
     event.decision = decision(facts);
+    event.decision.taint.clone_from(&facts.taint);
+    event.decision.obligations.clone_from(&facts.obligations);
+    event.human = facts.human.clone();
     event.guard = Guard { findings: facts.findings.clone(), profile: None };
     event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
     event.request = Request {
@@ -57,8 +61,11 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind) -> Event
 
 /// A call that has ended, as its client is told.
 pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Event {
-    let mut event = of(inner, call, facts, kind(&call.method, outcome));
-    event.id = inner.id();
+    // The server has done what it was asked; only its answer waits.
+    let waits = facts.attempts > 0
+        && matches!(outcome, Outcome::Refused(refusal) if refusal.kind == ErrorKind::ApprovalRequired);
+    let kind = if waits { Kind::Exchange } else { kind(&call.method, outcome) };
+    let mut event = of(inner, call, facts, kind, inner.id());
     // A call that goes on at its server (a task, a parked call) says later how it ended.
     event.phase = (facts.intent.is_some() && facts.attempts > 0).then_some(Phase::Outcome);
     if let Some(output) = output(outcome) {
@@ -69,7 +76,9 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
     if facts.attempts > 1 {
         event.detail.insert("attempts".to_owned(), facts.attempts.to_string());
     }
-    if let Outcome::Refused(refusal) = outcome {
+    if waits {
+        event.result.status = Some("parked".to_owned());
+    } else if let Outcome::Refused(refusal) = outcome {
         refused(&mut event, refusal);
     }
     if let Outcome::InputRequired(result) = outcome {

@@ -47,7 +47,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
                 return resume(gateway, &call, identity, place);
             }
             // The rest is between the client and the server.
-            Ok(State::Relayed { .. } | State::Visited { .. } | State::Asked(_)) => {}
+            Ok(State::Relayed { .. } | State::Visited { .. } | State::Asked { .. }) => {}
             Err(refusal) => return pipeline::refuse(gateway, &call, refusal),
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn reopen(
             }
             Ok(Some(params.with(&[(STATE, Change::Remove), (RESPONSES, Change::Remove)])))
         }
-        State::Parked(_) | State::Asked(_) => Err(refuse("was used already")),
+        State::Parked(_) | State::Asked { .. } => Err(refuse("was used already")),
         State::Relayed { .. } | State::Visited { .. } => Err(elsewhere()),
     }
 }

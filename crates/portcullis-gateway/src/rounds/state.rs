@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_mcp::json::{Kind, Raw, write_string};
 use portcullis_model::{ErrorKind, ServerId};
+use portcullis_oversight::Matter;
 
 use super::lot::Place;
 use crate::call::{Call, Caller, Endpoint, Refusal};
@@ -27,8 +28,8 @@ pub(super) enum State {
     Relayed { server: ServerId, inner: Raw },
     /// A legacy server has sent the user to a web page (-32042); the call is to be made again.
     Visited { server: ServerId },
-    /// The gateway itself has asked whether the call may be made, in the question that has this nonce.
-    Asked(u64),
+    /// The gateway itself has asked whether the call may be made, or its result given, in the question that has this nonce.
+    Asked { nonce: u64, matter: Matter },
 }
 
 const DIGEST: usize = 32;
@@ -86,8 +87,11 @@ impl Identity {
                 content.extend_from_slice(inner.as_bytes());
             }
             State::Visited { server: id } => server(&mut content, b'v', id),
-            State::Asked(nonce) => {
-                content.push(b'a');
+            State::Asked { nonce, matter } => {
+                content.push(match matter {
+                    Matter::Call => b'a',
+                    Matter::Result => b'h',
+                });
                 content.extend_from_slice(&nonce.to_be_bytes());
             }
         }
@@ -125,8 +129,9 @@ fn read(content: &[u8]) -> Option<State> {
         let (round, id) = rest.split_first_chunk::<4>()?;
         return Some(State::Parked(Place { round: u32::from_be_bytes(*round), id: id.try_into().ok()? }));
     }
-    if *kind == b'a' {
-        return Some(State::Asked(u64::from_be_bytes(rest.try_into().ok()?)));
+    if let b'a' | b'h' = kind {
+        let matter = if *kind == b'a' { Matter::Call } else { Matter::Result };
+        return Some(State::Asked { nonce: u64::from_be_bytes(rest.try_into().ok()?), matter });
     }
     let (length, rest) = rest.split_first()?;
     let (server, inner) = rest.split_at_checked(usize::from(*length))?;

@@ -21,13 +21,14 @@ use portcullis_mcp::message::code;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
+use portcullis_oversight::Definition;
 
 use super::connecting;
-use super::listing::{Freshness, ListKind, Listing, Origin};
+use super::listing::{Freshness, Item, ListKind, Listing, Origin};
 use super::personal::Personal;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
-use crate::inspect::{Definitions, Unread};
+use crate::inspect::{Definitions, Suspect, Unread};
 use crate::oversight::{self, Pins};
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
@@ -350,20 +351,25 @@ impl Catalogue {
         let read = move || {
             // What was approved is what the server says; what clients read is what the guard leaves of it.
             let mut pinned = oversight::definitions(&id, kind, raws.to_be_judged());
-            let (raws, extra) = fit(&definitions, kind, raws, &extra);
+            let (items, extra) = fit(&definitions, kind, raws, &extra);
+            let (raws, suspects) = apart(kind, items);
             let raws = tightened(raws, apps.as_deref());
-            let listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
+            let mut listing = Listing::new(kind, &id, origin, raws, extra, freshness, &metrics);
             if searched {
                 // Or the first search would.
                 listing.words();
             }
-            let pinned: Vec<_> = listing.items.iter().filter_map(|item| pinned.remove(&item.key)).collect();
+            let of = |item: &Item| {
+                let definition = pinned.remove(&item.key)?;
+                Some(Definition { suspect: suspects.contains(&item.key), ..definition })
+            };
+            let pinned: Vec<_> = listing.items.iter().filter_map(of).collect();
+            listing.pins = Pins::of(pinned.iter().map(|one| (one.pin, Suspect(one.suspect))).collect());
             (listing, pinned)
         };
         let built = tokio::task::spawn_blocking(read).await;
         let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
         let (mut listing, definitions) = built;
-        listing.pins = Pins::of(definitions.iter().map(|definition| definition.pin).collect());
         let env = self.server.env();
         env.oversight.screen(env, self.server.id(), oversight::definition_kind(kind), definitions).await;
         listing.number = self.server.env().number();
@@ -440,9 +446,16 @@ fn fit(
     kind: ListKind,
     items: Unread<Vec<Raw>>,
     extra: &Unread<Raw>,
-) -> (Vec<Raw>, Raw) {
+) -> (Vec<(Raw, Suspect)>, Raw) {
     let items = definitions.items(kind.key(), kind == ListKind::Tools, items);
     (items, definitions.value(extra).unwrap_or_else(|| Raw::from_static("{}")))
+}
+
+/// The items, and the names of those that somebody has to look at.
+fn apart(kind: ListKind, items: Vec<(Raw, Suspect)>) -> (Vec<Raw>, HashSet<String>) {
+    let suspect = |(raw, Suspect(suspect)): &(Raw, Suspect)| raw.find_string(kind.key()).filter(|_| *suspect);
+    let suspects = items.iter().filter_map(suspect).collect();
+    (items.into_iter().map(|(raw, _)| raw).collect(), suspects)
 }
 
 /// The pages of one list as they come in.

@@ -134,11 +134,12 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
 async fn instructions_of(catalogue: &Catalogue, peer: &Peer) -> Option<String> {
     let (server, text) = (&catalogue.server, peer.instructions.as_ref()?);
     let env = server.env();
-    if env.oversight.lets_instruct(env, server.id(), text.to_be_judged()).await {
-        env.definitions(server.id()).text(text)
-    } else {
-        None
+    if env.oversight.is_hidden(server.id(), None) {
+        return None;
     }
+    let (shown, suspect) = env.definitions(server.id()).text(text)?;
+    let lets = env.oversight.lets_instruct(env, server.id(), text.to_be_judged(), suspect).await;
+    lets.then_some(shown)
 }
 
 fn everything() -> ServerCaps {

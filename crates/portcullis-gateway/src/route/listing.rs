@@ -145,7 +145,7 @@ impl Item {
 
     /// Whether it is a tool that names this view.
     pub(crate) fn shows(&self, uri: &str) -> bool {
-        apps::view_of(&self.raw).is_some_and(|view| view == uri)
+        apps::views_of(&self.raw).any(|view| view == uri)
     }
 }
 
@@ -297,7 +297,7 @@ impl Listing {
         };
         let series = metrics.call_series(self.server.as_str(), self.kind.call().as_str(), label);
         if self.kind == ListKind::Tools {
-            self.views.extend(apps::view_of(&raw));
+            self.views.extend(apps::views_of(&raw));
         }
         let index = self.items.len();
         self.by_key.insert(key.clone(), index);
@@ -365,10 +365,27 @@ impl Listing {
         pass.shown(caller, self.kind.action(), (self.server.as_str(), self.number), self.things())
     }
 
+    /// Which of its tools name a view that is not there for the caller; `None` for none.
+    pub(super) fn viewless(&self, pass: &Pass) -> Option<Arc<[bool]>> {
+        let is_denied = |view: &str| {
+            let view = Thing { server: self.server.as_str(), kind: ThingKind::Resource, name: view };
+            !pass.may(Action::ResourcesRead, view)
+        };
+        let denied: HashSet<&str> =
+            self.views.iter().map(String::as_str).filter(|view| is_denied(view)).collect();
+        let names_one = |item: &Item| apps::views_of(&item.raw).any(|view| denied.contains(view.as_str()));
+        (!denied.is_empty()).then(|| self.items.iter().map(names_one).collect())
+    }
+
     /// Which of its items reach anybody; `None` for all of them. The others are held back.
     pub(crate) fn trusted(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
         let names = self.items.iter().map(|item| item.key.as_str());
         self.pins.shown(oversight, &self.server, self.kind, names)
+    }
+
+    /// Which of its items are not stopped for everybody; `None` for all of them.
+    pub(crate) fn unstopped(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
+        oversight.unstopped(&self.server, self.kind, self.items.iter().map(|item| item.key.as_str()))
     }
 
     /// Whether one of its templates may have made a URI.

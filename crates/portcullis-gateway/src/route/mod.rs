@@ -10,6 +10,7 @@ mod listing;
 mod personal;
 mod resolve;
 mod servers;
+mod shown;
 mod view;
 
 pub(crate) use catalogue::{Catalogue, Variant, warm_up};

@@ -53,6 +53,12 @@ enum Reference {
 }
 
 impl Reference {
+    fn name(&self) -> &str {
+        match self {
+            Self::Prompt(name) | Self::Resource(name) | Self::Template(name) => name,
+        }
+    }
+
     fn thing<'a>(&'a self, server: &'a str) -> Thing<'a> {
         match self {
             Self::Prompt(name) => Thing { server, kind: ThingKind::Prompt, name },
@@ -85,6 +91,11 @@ impl Route {
     /// Whether the tool can or must be called as a task of 2025-11-25.
     pub(crate) fn task_support(&self) -> TaskSupport {
         self.item().map_or(TaskSupport::Forbidden, |item| item.task_support)
+    }
+
+    /// What the call is about, by the server's own name: what is called or read, or what something is completed of.
+    pub(crate) fn about(&self) -> Option<&str> {
+        self.subject.as_deref().or_else(|| self.reference.as_ref().map(Reference::name))
     }
 
     /// What the tool says that its structured results look like.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use portcullis_config::Discovery;
+use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::task::tool_with_tasks;
@@ -22,6 +23,7 @@ use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Found, Need, Variant};
 use super::listing::{Item, ListKind, Listing};
+use super::shown::Shown;
 use crate::admit::Pass;
 use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
 use crate::discovery;
@@ -42,16 +44,13 @@ pub(crate) struct View {
     kind: ListKind,
     aggregate: bool,
     parts: Vec<Arc<Listing>>,
-    /// Which items of each part are in it; all of them where a part has no list.
-    shown: Shown,
+    /// What of each part is in it.
+    shown: Vec<Shown>,
     /// Whether policies have a say in it: then it is nobody else's.
     guarded: bool,
     modern: OnceLock<Vec<Bytes>>,
     legacy: OnceLock<Vec<Bytes>>,
 }
-
-/// For each part, which of its items are shown; `None` for all.
-type Shown = Vec<Option<Arc<[bool]>>>;
 
 /// The snapshots in use.
 #[derive(Default)]
@@ -91,7 +90,7 @@ impl Views {
             kept.current.insert(place, view.clone());
             return view;
         }
-        let shown = vec![None; parts.len()];
+        let shown = vec![Shown::default(); parts.len()];
         let view = self.make(endpoint, kind, parts, shown, false);
         kept.current.insert(place, view.clone());
         kept.recent.push_back(view.clone());
@@ -107,7 +106,7 @@ impl Views {
         endpoint: &Endpoint,
         kind: ListKind,
         parts: Vec<Arc<Listing>>,
-        shown: Shown,
+        shown: Vec<Shown>,
         guarded: bool,
     ) -> Arc<View> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,7 +132,7 @@ impl Views {
         endpoint: &Endpoint,
         kind: ListKind,
         parts: Vec<Arc<Listing>>,
-        shown: Shown,
+        shown: Vec<Shown>,
         guarded: bool,
     ) -> Arc<View> {
         Arc::new(View {
@@ -167,28 +166,24 @@ impl View {
             Era::Legacy => (&self.legacy, Revision::NEWEST_LEGACY),
         };
         cell.get_or_init(|| {
-            let is_shown = |shown: &Option<Arc<[bool]>>, index: usize| {
-                shown.as_ref().is_none_or(|shown| shown.get(index).copied().unwrap_or(false))
-            };
             let parts = self.parts.iter().zip(&self.shown);
             let items: Vec<_> = parts
                 .flat_map(|(listing, shown)| {
-                    let items = listing.items.iter().enumerate();
-                    let items = items.filter(move |(index, _)| is_shown(shown, *index));
-                    items.map(move |(_, item)| (listing, item))
+                    shown.among(listing).map(|(item, viewless)| (&**listing, item, viewless))
                 })
                 .collect();
             items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
         })
     }
 
-    fn render(&self, items: &[(&Arc<Listing>, &Item)], revision: Revision) -> Bytes {
-        let mut page = Vec::with_capacity(items.iter().map(|(_, item)| item.raw.as_bytes().len() + 16).sum());
-        for (listing, item) in items {
+    fn render(&self, items: &[(&Listing, &Item, bool)], revision: Revision) -> Bytes {
+        let room = items.iter().map(|(_, item, _)| item.raw.as_bytes().len() + 16).sum();
+        let mut page = Vec::with_capacity(room);
+        for (listing, item, viewless) in items {
             if !page.is_empty() {
                 page.push(b',');
             }
-            let raw = as_read(listing, item, revision);
+            let raw = as_read(listing, item, revision, *viewless);
             let raw = if self.aggregate { expose(listing, item, raw) } else { raw };
             page.extend_from_slice(raw.as_bytes());
         }
@@ -206,9 +201,10 @@ impl View {
     }
 }
 
-/// The item as clients of the revision read it, under the server's own name.
-fn as_read(listing: &Listing, item: &Item, revision: Revision) -> Raw {
+/// The item as clients of the revision read it, under the server's own name; `viewless` without the view that it names.
+fn as_read(listing: &Listing, item: &Item, revision: Revision, viewless: bool) -> Raw {
     let raw = list_item_for(revision, &item.raw);
+    let raw = if viewless { apps::without_view(&raw) } else { raw };
     let tasks = listing.tasks && listing.kind == ListKind::Tools && revision.era() == Era::Legacy;
     if tasks { tool_with_tasks(&raw) } else { raw }
 }
@@ -216,7 +212,7 @@ fn as_read(listing: &Listing, item: &Item, revision: Revision) -> Raw {
 /// All tools on the aggregate that are there for the caller.
 pub(crate) struct Tools {
     parts: Vec<Arc<Listing>>,
-    shown: Shown,
+    shown: Vec<Shown>,
 }
 
 impl Tools {
@@ -228,18 +224,17 @@ impl Tools {
         Ok(Self { parts, shown })
     }
 
-    /// Each server's list, and which of its tools are there; `None` for all.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Listing, Option<&[bool]>)> {
-        self.parts.iter().zip(&self.shown).map(|(part, shown)| (&**part, shown.as_deref()))
+    /// Each server's list, and which of its tools are there.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&Listing, &Shown)> {
+        self.parts.iter().zip(&self.shown).map(|(part, shown)| (&**part, shown))
     }
 
     /// The definition of the tool with this name, as clients of the revision read it.
     pub(crate) fn definition(&self, name: &str, revision: Revision) -> Option<Raw> {
         self.parts().find_map(|(listing, shown)| {
             let index = listing.position_exposed(name)?;
-            let is_there = shown.is_none_or(|shown| shown.get(index).copied().unwrap_or(false));
-            let item = &listing.items[index];
-            is_there.then(|| expose(listing, item, as_read(listing, item, revision)))
+            let (item, viewless) = (&listing.items[index], shown.is_viewless(index));
+            shown.shows(index).then(|| expose(listing, item, as_read(listing, item, revision, viewless)))
         })
     }
 }
@@ -291,24 +286,15 @@ fn view_of(
 ) -> Arc<View> {
     let shown = shown(gateway, &parts, call, pass);
     let guarded = pass.and_then(Pass::enforced).is_some();
-    if guarded || shown.iter().any(Option::is_some) {
+    if guarded || !shown.iter().all(Shown::is_all) {
         return gateway.views.filtered(&call.endpoint, kind, parts, shown, guarded);
     }
     gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), parts)
 }
 
-/// What of each list a caller is shown: what is not held back, and what policies let the caller see.
-fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Shown {
-    let of = |listing: &Arc<Listing>| {
-        // Where only shadows are cast, this logs them.
-        let permitted = pass.and_then(|pass| listing.shown(pass, &call.caller));
-        let shown = match (permitted, listing.trusted(&gateway.env.oversight)) {
-            (Some(one), Some(two)) => Some(one.iter().zip(&*two).map(|(one, two)| *one && *two).collect()),
-            (one, two) => one.or(two),
-        };
-        shown.filter(|shown: &Arc<[bool]>| shown.iter().any(|shown| !shown))
-    };
-    parts.iter().map(of).collect()
+/// What of each list a caller is shown.
+fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Vec<Shown> {
+    parts.iter().map(|listing| Shown::of(gateway, listing, call, pass)).collect()
 }
 
 /// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint

@@ -16,6 +16,7 @@ use super::{Subscriber, too_many};
 use crate::admit::{Act, Gate, Pass};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
+use crate::oversight::{self, Oversight};
 use crate::route::{self, ListKind, Variant};
 use crate::upstream::Watcher;
 
@@ -87,10 +88,15 @@ pub(super) async fn subscribe(
         if let Some(refusal) = route::held(&catalogue, Variant::of(caller), ListKind::Resources, &own) {
             return Err(refusal);
         }
+        let oversight = &gateway.env.oversight;
+        if let Some(refusal) = oversight.stopped(&caller.principal, Some(server.id()), None) {
+            return Err(refusal);
+        }
+        oversight::may_subscribe(oversight, caller, server.id(), &own).await?;
         let feed = server.feed(caller.revision.era(), &caller.conversation).await?;
         // What the conversation of its calls declares.
         let caps = Variant::of(caller).caps.without(ClientCaps::TASKS);
-        let watcher = watcher(subscriber, server.id(), uri, own.len());
+        let watcher = watcher(subscriber, oversight, server.id(), uri, own.len());
         let subscription = feed.subscribe(&own, caps, watcher)?;
         subscription.settled().await?;
         subscription.shared().await;
@@ -114,14 +120,22 @@ pub(super) fn may_hear(gate: &Gate, caller: &Caller, server: &ServerId, own: &st
     pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.may(Action::Subscribe, thing))
 }
 
-/// Puts updates into the mailbox under the client's own name for them, as far as the client may know of them by then. A part of the resource begins with the server's
+/// Puts updates into the mailbox under the client's own name for them, as far as the client may know of them by then, and the server is not stopped. A part of the resource begins with the server's
 /// name for the whole, of `own` bytes, and so begins the client's name for it with the client's.
-fn watcher(subscriber: &Subscriber, server: &ServerId, uri: &str, own: usize) -> Watcher {
+fn watcher(
+    subscriber: &Subscriber,
+    oversight: &Arc<Oversight>,
+    server: &ServerId,
+    uri: &str,
+    own: usize,
+) -> Watcher {
     let (mailbox, whole) = (subscriber.mailbox.clone(), Arc::<str>::from(uri));
     let same = subscriber.endpoint != Endpoint::Aggregate;
     let (gate, caller, server) =
         (subscriber.registry.gate.clone(), subscriber.caller.clone(), server.clone());
+    let oversight = oversight.clone();
     Arc::new(move |updated| match updated.get(own..) {
+        Some(_) if oversight.is_hidden(&server, None) => {}
         Some(_) if !may_hear(&gate, &caller.load(), &server, updated) => {}
         Some("") => mailbox.put_uri(&whole, &whole),
         Some(_) if same => mailbox.put_uri(updated, &whole),

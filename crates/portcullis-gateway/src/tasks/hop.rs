@@ -87,6 +87,8 @@ impl Hop {
             method: method.clone(),
             tool: Some(self.tool.clone()),
             output_schema: self.output_schema.clone(),
+            holds: false,
+            ruled: None,
         })
     }
 

@@ -102,9 +102,8 @@ impl Work {
                             notification.params.as_ref().and_then(|params| params.find_string("message")),
                         );
                     }
-                    Some(Event::Notification(_)) => {}
+                    Some(Event::Notification(_) | Event::Paused { .. }) => {}
                     Some(Event::Asked(question)) => work.ask(question),
-                    Some(Event::Paused { retry }) => tokio::time::sleep(retry.unwrap_or_default()).await,
                     Some(Event::Done(outcome)) => match next(outcome) {
                         Next::Goes(other) => exchange = other,
                         Next::Ended(ending) => return work.end(ending),

@@ -117,6 +117,7 @@ fn kind(credentials: &config::Credentials) -> Result<Kind, TlsError> {
             client: known()?,
             client_metadata_url: client_metadata_url.clone(),
             scopes: credentials.scopes.clone(),
+            resource: credentials.resource.clone(),
         }),
         CredentialKind::Assertion { lifetime, key, header } => Kind::Assertion(Assertion {
             audience: credentials.audience.clone(),

@@ -1,9 +1,11 @@
 //! An answer that comes as an event stream.
 //!
-//! A stream of a 2025 server may break off and be resumed by event id; one of 2026 may not. The decoder's limits bound
-//! what a server can make the gateway hold.
+//! A stream of a 2025 server may break off and be resumed by event id; one of 2026 may not. A server that closes it and
+//! says when to come back is polled for as long as the call may last; one whose stream just ends is asked a few times. The
+//! decoder's limits bound what a server can make the gateway hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -12,6 +14,7 @@ use portcullis_mcp::message::{Message, Response};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
+use tokio::time::Instant;
 
 use super::connection::{Connection, Link};
 use super::event_stream::{EventStream, StreamEnd};
@@ -22,8 +25,13 @@ use super::over_http::CancelOnDrop;
 use super::questions::Taken;
 use crate::call::{Event, LogLevel, Outcome, Refusal, Worker};
 
-/// So often in a row a stream is resumed without bringing anything.
+/// So often in a row a stream is resumed that ended without a word and without bringing anything.
 const MAX_EMPTY_RESUMES: u32 = 5;
+/// When a server is asked again that does not say when.
+const RETRY: Duration = Duration::from_millis(500);
+/// The least and the most of what a server says.
+const SOONEST: Duration = Duration::from_millis(100);
+const LATEST: Duration = Duration::from_mins(1);
 
 pub(super) struct HttpStream {
     connection: Arc<Connection>,
@@ -45,8 +53,8 @@ pub(super) struct HttpStream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// It broke off, and is to be resumed.
-    Broken,
+    /// It broke off, and is to be resumed then.
+    Broken(Instant),
     /// The call has its outcome.
     Over,
 }
@@ -84,7 +92,8 @@ impl HttpStream {
 
     async fn next(&mut self) -> Option<Event> {
         while self.stage != Stage::Over {
-            let event = if self.stage == Stage::Broken {
+            let event = if let Stage::Broken(then) = self.stage {
+                tokio::time::sleep_until(then).await;
                 self.resume().await
             } else {
                 match self.events.next().await {
@@ -92,7 +101,8 @@ impl HttpStream {
                     Err(StreamEnd::Unreadable(error)) => {
                         Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string()))
                     }
-                    Err(StreamEnd::Closed | StreamEnd::Broken(_)) => Some(self.break_off()),
+                    Err(StreamEnd::Closed) => Some(self.break_off(self.events.retry().is_some())),
+                    Err(StreamEnd::Broken(_)) => Some(self.break_off(false)),
                 }
             };
             if event.is_some() {
@@ -102,13 +112,15 @@ impl HttpStream {
         None
     }
 
-    /// The stream has ended before the answer: it is resumed after a pause, where that can be.
-    fn break_off(&mut self) -> Event {
+    /// The stream has ended before the answer: it is resumed after a pause, where that can be. A server that wants to be
+    /// polled (2025-11-25, SSE polling) closes it in order, and has said when to come back.
+    fn break_off(&mut self, polled: bool) -> Event {
         let resumable = self.connection.era() == Era::Legacy && self.events.last_event_id().is_some();
-        if resumable && self.empty_resumes < MAX_EMPTY_RESUMES {
-            self.empty_resumes += 1;
-            self.stage = Stage::Broken;
-            return Event::Paused { retry: self.events.retry() };
+        if resumable && (polled || self.empty_resumes < MAX_EMPTY_RESUMES) {
+            self.empty_resumes += u32::from(!polled);
+            let retry = self.events.retry().unwrap_or(RETRY).clamp(SOONEST, LATEST);
+            self.stage = Stage::Broken(Instant::now() + retry);
+            return Event::Paused { retry };
         }
         self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer")
     }

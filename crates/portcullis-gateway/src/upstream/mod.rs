@@ -33,7 +33,7 @@ pub(crate) mod tls;
 mod views;
 
 pub(crate) use connection::Peer;
-pub(crate) use event_stream::EventStream;
+pub(crate) use event_stream::{EventStream, StreamEnd};
 pub(crate) use feed::{Subscription, Watcher};
 pub(crate) use http::{Answer, Head, HttpLink, read_body};
 pub(crate) use outgoing::{Asker, Outgoing};

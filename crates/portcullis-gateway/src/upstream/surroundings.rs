@@ -129,7 +129,7 @@ impl Surroundings {
 
     /// What reads what a server says of itself.
     pub(crate) fn definitions(&self, server: &ServerId) -> Definitions {
-        Definitions::new(self.guard.load_full(), server)
+        Definitions::new(self.guard.load_full(), server, self.oversight.pins())
     }
 
     /// The place of the control runtime among the workers.

@@ -5,6 +5,8 @@
 //! quotes and backslashes, so a change is one piece of text for another at the outermost level, and what was valid stays
 //! valid. Nothing is parsed into a tree.
 
+mod children;
+pub(crate) mod keys;
 pub(crate) mod replace;
 pub(crate) mod restore;
 pub(crate) mod text;

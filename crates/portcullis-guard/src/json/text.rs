@@ -4,6 +4,19 @@ use std::borrow::Cow;
 
 use crate::text::offsets::Offsets;
 
+/// A string as it stands between its quotes.
+pub(super) struct Quoted<'d> {
+    pub(super) inner: &'d str,
+    pub(super) escaped: bool,
+}
+
+impl<'d> Quoted<'d> {
+    /// What it says, with the way back.
+    pub(super) fn read(&self) -> (Cow<'d, str>, Offsets) {
+        if self.escaped { unescape(self.inner) } else { (Cow::Borrowed(self.inner), Offsets::default()) }
+    }
+}
+
 /// What the inside of a checked JSON string says.
 pub(crate) fn unescape(inner: &str) -> (Cow<'_, str>, Offsets) {
     let mut offsets = Offsets::default();

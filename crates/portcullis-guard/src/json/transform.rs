@@ -6,7 +6,7 @@
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use foldhash::{HashMap, HashMapExt};
-use portcullis_mcp::json::{self, JsonError};
+use portcullis_mcp::json::{self, JsonError, Raw};
 
 use super::walk::{Copied, Copies, Edit, Walk};
 use crate::engine::Engine;
@@ -31,10 +31,21 @@ impl Engine {
 
     /// Does with a document what the plan wants.
     pub fn transform_json(&self, document: &[u8], plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
-        let text = match self.checked(document) {
-            Ok(text) => text,
-            Err(limit) => return refused(limit),
-        };
+        match self.checked(document) {
+            Ok(text) => self.transformed(text, plan, names),
+            Err(limit) => refused(limit),
+        }
+    }
+
+    /// Does with a value what the plan wants. It was checked when it was read, and is not checked again.
+    pub fn transform(&self, value: &Raw, plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
+        if value.as_bytes().len() > self.limits.bytes {
+            return refused(Limit::Bytes(self.limits.bytes));
+        }
+        self.transformed(value.as_str(), plan, names)
+    }
+
+    fn transformed(&self, text: &str, plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
         let mut walk = Walk::new(self, Some(plan), names, text.len());
         let mut edits = walk.document(text);
         let (mut report, mut hardest, mut exceeded) = (walk.report, walk.hardest, walk.work.exceeded);

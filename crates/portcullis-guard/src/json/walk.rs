@@ -6,16 +6,16 @@
 use std::borrow::Cow;
 
 use aho_corasick::AhoCorasick;
-use foldhash::{HashMap, HashMapExt};
 use portcullis_mcp::json::{self, Limits};
 
+use super::children::{Child, Children};
+use super::keys::Meant;
 use super::replace;
-use super::text::{deeper, unescape};
+use super::text::{Quoted, deeper, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
 use crate::path::{Standing, Step, written};
 use crate::recognise::Hit;
-use crate::recognise::assigned::{self, Announced};
 use crate::recognise::secret::is_ours;
 use crate::text::class;
 use crate::text::offsets::Offsets;
@@ -54,7 +54,8 @@ pub(crate) struct Walk<'e> {
     pub(crate) copied: Vec<Copied>,
     /// The hardest that was wanted for anything.
     pub(crate) hardest: Action,
-    keys: HashMap<String, (Topics, Announced)>,
+    /// Whether the plan takes anything out.
+    may_drop: bool,
 }
 
 /// One document: the outermost, or one in a string.
@@ -81,13 +82,6 @@ struct Place<'a> {
     narrowed: bool,
 }
 
-/// A member or element, for taking it out.
-struct Child {
-    start: usize,
-    end: usize,
-    dropped: bool,
-}
-
 impl<'e> Walk<'e> {
     pub(crate) fn new(
         engine: &'e Engine,
@@ -104,7 +98,7 @@ impl<'e> Walk<'e> {
             report: Report::default(),
             copied: Vec::new(),
             hardest: Action::Allow,
-            keys: HashMap::new(),
+            may_drop: plan.is_some_and(Plan::may_drop),
         }
     }
 
@@ -149,18 +143,6 @@ impl<'e> Walk<'e> {
 
     fn exceed(&mut self, limit: Limit) {
         self.work.exceeded.get_or_insert(limit);
-    }
-
-    fn key(&mut self, key: &str) -> (Topics, Announced) {
-        if let Some(known) = self.keys.get(key) {
-            return *known;
-        }
-        let words = &self.engine.words;
-        let known = (words.of(key), assigned::announced(words, key));
-        if self.keys.len() < 4096 {
-            self.keys.insert(key.to_owned(), known);
-        }
-        known
     }
 }
 
@@ -306,32 +288,47 @@ impl<'d> Document<'d, '_, '_> {
         }
     }
 
+    /// Enters an array or object; one that is nested too deeply is passed over.
+    fn enter(&mut self) -> bool {
+        if self.steps.len() >= self.depth {
+            self.walk.exceed(Limit::Depth(self.walk.engine.limits.depth));
+            self.skip();
+            return false;
+        }
+        self.at += 1;
+        self.space();
+        true
+    }
+
     /// Passes over a string; returns what stands between the quotes.
-    fn take_string(&mut self) -> &'d str {
+    fn take_string(&mut self) -> Quoted<'d> {
         let bytes = self.text.as_bytes();
         let start = self.at + 1;
         let mut at = start;
-        while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at..]) {
-            at += found;
-            if bytes[at] == b'"' {
+        let mut escaped = false;
+        loop {
+            at += json::plain_run(&bytes[at..]);
+            if bytes.get(at) != Some(&b'\\') {
                 break;
             }
+            escaped = true;
             at += 2;
         }
         self.at = at + 1;
-        &self.text[start..at]
+        Quoted { inner: &self.text[start..at], escaped }
     }
 
     fn array(&mut self, place: Place<'_>) -> bool {
-        self.at += 1;
-        let mut children = Vec::new();
-        self.space();
+        if !self.enter() {
+            return false;
+        }
+        let mut children = Children::new(self.walk.may_drop);
         while self.peek() != b']' {
             let start = self.at;
-            self.steps.push(Step::Index(children.len()));
+            self.steps.push(Step::Index(children.count));
             let dropped = self.value(place);
             self.steps.pop();
-            children.push(Child { start, end: self.at, dropped });
+            children.push(start, self.at, dropped);
             self.space();
             if self.peek() == b',' {
                 self.at += 1;
@@ -339,23 +336,23 @@ impl<'d> Document<'d, '_, '_> {
             }
         }
         self.at += 1;
-        self.take_out(&children);
+        self.take_out(&children.dropped());
         false
     }
 
     fn object(&mut self, place: Place<'_>) -> bool {
-        self.at += 1;
-        let mut children = Vec::new();
-        self.space();
+        if !self.enter() {
+            return false;
+        }
+        let mut children = Children::new(self.walk.may_drop);
         while self.peek() != b'}' {
             let start = self.at;
-            let inner = self.take_string();
-            let (key, offsets) = unescape(inner);
-            let mut dropped = self.is_key_dropped(&key, &offsets, start + 1, children.len());
+            let (key, offsets) = self.take_string().read();
+            let mut dropped = self.is_key_dropped(&key, &offsets, start + 1, children.count);
             self.space();
             self.at += 1;
             self.space();
-            let (topics, announced) = self.walk.key(&key);
+            let Meant { topics, announced } = self.walk.engine.keys.of(&self.walk.engine.words, &key);
             let own =
                 Topics::KINDS.or(Topics::NAME).or(Topics::ADDRESS).or(Topics::PASSWORD).or(Topics::SECRET);
             let topics = if topics.any(own) && !(topics.has(Topics::NAME)) {
@@ -367,7 +364,7 @@ impl<'d> Document<'d, '_, '_> {
             self.steps.push(Step::Name(key.clone()));
             dropped |= self.value(Place { field, ..place });
             self.steps.pop();
-            children.push(Child { start, end: self.at, dropped });
+            children.push(start, self.at, dropped);
             self.space();
             if self.peek() == b',' {
                 self.at += 1;
@@ -375,15 +372,12 @@ impl<'d> Document<'d, '_, '_> {
             }
         }
         self.at += 1;
-        self.take_out(&children);
+        self.take_out(&children.dropped());
         false
     }
 
     /// Takes out those that are dropped, each with one of the commas beside it.
     fn take_out(&mut self, children: &[Child]) {
-        if !children.iter().any(|child| child.dropped) {
-            return;
-        }
         let mut kept = false;
         for (index, child) in children.iter().enumerate() {
             if !child.dropped {
@@ -427,7 +421,13 @@ impl<'d> Document<'d, '_, '_> {
         if text.len() < 7 {
             return false;
         }
-        let hits = self.walk.engine.text(text, place.field, 0, &mut self.walk.work);
+        // Whole numbers that went through a column of fractions end in `.0`; what is a fraction identifies nobody.
+        let number = match text.split_once('.') {
+            Some((number, fraction)) if fraction.bytes().all(|digit| digit == b'0') => number,
+            Some(_) => return false,
+            None => text,
+        };
+        let hits = self.walk.engine.text(number, place.field, 0, &mut self.walk.work);
         let quote = self.quote.clone();
         // What replaces a number is a string, and all of it.
         let whole = hits.into_iter().next().map(|hit| Hit { start: 0, end: text.len(), ..hit });
@@ -436,11 +436,11 @@ impl<'d> Document<'d, '_, '_> {
 
     fn string(&mut self, place: Place<'_>, plan: Option<&Plan>) -> bool {
         let start = self.at + 1;
-        let inner = self.take_string();
-        if inner.len() < 4 {
+        let quoted = self.take_string();
+        if quoted.inner.len() < 4 {
             return false;
         }
-        let (text, offsets) = unescape(inner);
+        let (text, offsets) = quoted.read();
         if let Some(dropped) = self.nested(&text, &offsets, start, place) {
             return dropped;
         }

@@ -28,45 +28,60 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     // `var apiToken string = …`
     let name = name.strip_suffix(" string").unwrap_or(name);
     let topics = words.of(name);
-    let compact: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let ending = by_ending(name);
+    let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
+        Announced::Password
+    } else if topics.any(Topics::SECRET) || ending == Announced::Secret {
+        Announced::Secret
+    } else if topics.any(Topics::VENDOR.or(Topics::KEY)) {
+        Announced::Vague
+    } else {
+        return Announced::Nothing;
+    };
+    if !topics.has(Topics::VENDOR) && is_count(name) { Announced::Nothing } else { said }
+}
+
+/// What the end of a name says, whatever its words are.
+fn by_ending(name: &str) -> Announced {
+    let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| ends_with(name, suffix));
+    let last = name.bytes().rev().find(u8::is_ascii_alphanumeric).unwrap_or_default();
+    match last.to_ascii_lowercase() {
+        b'd' if ends(&["password", "passwd", "pwd"]) => Announced::Password,
+        b't' if ends(&["secret"]) => Announced::Secret,
+        b'n' if ends(&["token"]) => Announced::Secret,
+        b'l' | b's' if ends(&["credential", "credentials"]) => Announced::Secret,
+        b'y' if ends(&[
+            "apikey",
+            "accesskey",
+            "secretkey",
+            "privatekey",
+            "authkey",
+            "signingkey",
+            "encryptionkey",
+            "masterkey",
+        ]) =>
+        {
+            Announced::Secret
+        }
+        _ => Announced::Nothing,
+    }
+}
+
+/// Whether what is named is about a value and not one: `password_length`, `token-type`.
+fn is_count(name: &str) -> bool {
     let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    let is_count = [
+    [
         "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
         "file", "path", "limit",
     ]
     .iter()
-    .any(|word| last.eq_ignore_ascii_case(word));
-    if is_count && !topics.has(Topics::VENDOR) {
-        return Announced::Nothing;
-    }
-    if topics.has(Topics::PASSWORD)
-        || compact.ends_with("password")
-        || compact.ends_with("passwd")
-        || compact.ends_with("pwd")
-    {
-        return Announced::Password;
-    }
-    let is_secret = [
-        "secret",
-        "token",
-        "apikey",
-        "accesskey",
-        "secretkey",
-        "privatekey",
-        "authkey",
-        "credential",
-        "credentials",
-        "signingkey",
-        "encryptionkey",
-        "masterkey",
-    ]
-    .iter()
-    .any(|word| compact.ends_with(word));
-    if is_secret || topics.any(Topics::SECRET) {
-        return Announced::Secret;
-    }
-    if topics.any(Topics::VENDOR.or(Topics::KEY)) { Announced::Vague } else { Announced::Nothing }
+    .any(|word| last.eq_ignore_ascii_case(word))
+}
+
+/// Whether the letters and digits of a name end so, whatever stands between them.
+fn ends_with(name: &str, suffix: &str) -> bool {
+    let mut name = name.bytes().rev().filter(u8::is_ascii_alphanumeric);
+    suffix.bytes().rev().all(|byte| name.next().is_some_and(|other| other.eq_ignore_ascii_case(&byte)))
 }
 
 /// Looks at a sign of assignment at `sign` (`:`, `=`, `>`); says where the value ends that it found.

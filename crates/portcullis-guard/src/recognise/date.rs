@@ -37,7 +37,6 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
 
 /// A date that begins with the name of a month: `March 12, 1985`.
 pub(crate) fn named(subject: &mut Subject<'_>, start: usize, word_end: usize) -> Option<usize> {
-    month(&subject.text[start..word_end])?;
     let bytes = subject.bytes;
     let at = skip(bytes, word_end, b". ");
     let (day, at) = digits(bytes, at, 1, 2)?;
@@ -46,6 +45,7 @@ pub(crate) fn named(subject: &mut Subject<'_>, start: usize, word_end: usize) ->
     if !(1..=31).contains(&day) || !is_year(year) || class::is_word(class::at(bytes, end)) {
         return None;
     }
+    month(&subject.text[start..word_end])?;
     report(subject, start, end);
     Some(end)
 }
@@ -126,13 +126,15 @@ fn day_and_month(text: &str, start: usize) -> Option<usize> {
         .take(16)
         .take_while(|byte| class::is_letter(**byte) || **byte >= 0x80)
         .count();
-    month(text.get(at..at + word)?)?;
+    let named = (at, at + word);
     let mut at = skip(bytes, at + word, b"., -/");
     if bytes.get(at..at + 3).is_some_and(|word| word == b"de ") {
         at += 3;
     }
     let (year, end) = digits(bytes, at, 4, 4)?;
-    ((1..=31).contains(&day) && is_year(year) && !class::is_word(class::at(bytes, end))).then_some(end)
+    // The name comes last: most words after a number are none, and that takes longest to see.
+    let fits = (1..=31).contains(&day) && is_year(year) && !class::is_word(class::at(bytes, end));
+    (fits && month(text.get(named.0..named.1)?).is_some()).then_some(end)
 }
 
 fn ordinal(bytes: &[u8], at: usize) -> usize {

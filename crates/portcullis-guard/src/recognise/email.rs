@@ -64,7 +64,12 @@ fn domain(text: &str, start: usize) -> Option<usize> {
         last = (label, end);
         labels += 1;
     }
-    let top = &bytes[last.0..last.1];
+    let mut top = &bytes[last.0..last.1];
+    // No top level has a hyphen: what follows one is a remark - as here.
+    if let Some(hyphen) = memchr::memchr(b'-', top).filter(|_| !top.starts_with(b"xn--")) {
+        top = &top[..hyphen];
+        last.1 = last.0 + hyphen;
+    }
     let is_top = top.len() >= 2
         && (top.iter().all(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80) || top.starts_with(b"xn--"));
     let is_file =

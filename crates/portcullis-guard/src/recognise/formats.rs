@@ -1,7 +1,7 @@
 //! Credentials that say whose they are: what they begin with, and what may follow.
 //!
-//! One row for each form, as its issuer documents or shows it. Rows are found by their first three characters (`sweep`),
-//! then compared here. What it leaves out: forms without anything of their own, which `assigned` finds by name.
+//! One row for each form, as its issuer documents or shows it. Words that one may begin with are found by `sweep`, then
+//! compared here. What it leaves out: forms without anything of their own, which `assigned` finds by name.
 
 use foldhash::{HashMap, HashMapExt};
 
@@ -255,9 +255,9 @@ impl Formats {
         Self(known)
     }
 
-    /// First two characters of all forms.
-    pub(crate) fn heads(&self) -> impl Iterator<Item = [u8; 2]> {
-        self.0.keys().copied()
+    /// What all forms begin with, and how long they are at least.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        self.0.values().flatten().map(|format| (format.0, format.0.len() + format.2))
     }
 
     /// Looks for a credential that begins at `start`; says where it ends.

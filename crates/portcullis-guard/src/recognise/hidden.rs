@@ -6,6 +6,7 @@
 
 use super::Subject;
 use crate::Entity;
+use crate::text::class;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -94,10 +95,7 @@ fn next(text: &str, from: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = from;
     loop {
-        // ASCII is quick to pass over, and most of everything.
-        at += bytes[at..]
-            .iter()
-            .position(|byte| *byte >= 0x7f || (*byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')))?;
+        at = class::next_odd(bytes, at)?;
         let character = text[at..].chars().next()?;
         if kind(character).is_some() {
             return Some(at);

@@ -63,10 +63,13 @@ pub(crate) fn colons(subject: &mut Subject<'_>, colon: usize) -> Option<usize> {
         subject.hit(Entity::IpAddress, "MAC", start, end, 0.85);
         return Some(end);
     }
-    let address: Ipv6Addr = word.parse().ok()?;
-    // `a::b` is a path in several languages.
-    let is_address = word.len() >= 7 && word.bytes().any(|byte| byte.is_ascii_digit());
-    if !is_address || !tells(IpAddr::V6(address)) {
+    // A time of day has two colons, and `a::b` is a path in several languages.
+    let colons = memchr::memchr_iter(b':', word.as_bytes()).count();
+    let may_be = word.len() >= 7
+        && (colons >= 6 || word.contains("::"))
+        && word.bytes().any(|byte| byte.is_ascii_digit());
+    let address: Ipv6Addr = may_be.then(|| word.parse().ok()).flatten()?;
+    if !tells(IpAddr::V6(address)) {
         return None;
     }
     subject.hit(Entity::IpAddress, "IPv6", start, end, 0.9);

@@ -13,6 +13,9 @@ use crate::text::class;
 const GROUPS: usize = 12;
 const DIGITS: usize = 24;
 
+/// Fewer digits are an address of a machine, a part of a date, or nothing.
+const FEWEST: usize = 6;
+
 /// Digits in groups, with what stands between them.
 pub(crate) struct Number {
     pub(crate) start: usize,
@@ -20,12 +23,14 @@ pub(crate) struct Number {
     /// Start and end of each group.
     groups: [(usize, usize); GROUPS],
     count: usize,
+    /// Digits in all groups.
+    total: usize,
 }
 
 impl Number {
     /// Reads on from a digit. Groups are apart by one separator, or by one and a space.
     fn read(bytes: &[u8], start: usize) -> Self {
-        let mut number = Self { start, digits: [0; DIGITS], groups: [(0, 0); GROUPS], count: 0 };
+        let mut number = Self { start, digits: [0; DIGITS], groups: [(0, 0); GROUPS], count: 0, total: 0 };
         let (mut at, mut digits) = (start, 0);
         while number.count < GROUPS {
             let from = at;
@@ -41,6 +46,7 @@ impl Number {
             }
             number.groups[number.count] = (from, at);
             number.count += 1;
+            number.total = digits;
             let gap = bytes[at..].iter().take(3).take_while(|byte| is_separator(**byte)).count();
             let goes_on = matches!(gap, 1 | 2) && class::at(bytes, at + gap).is_ascii_digit();
             if !goes_on || (gap == 2 && bytes[at] == bytes[at + 1] && bytes[at] != b' ') {
@@ -83,9 +89,22 @@ fn is_separator(byte: u8) -> bool {
     matches!(byte, b' ' | b'-' | b'.' | b'/' | b'(' | b')')
 }
 
+/// The end of a few digits that no others follow: nothing, or the day of a month.
+fn alone(bytes: &[u8], start: usize) -> Option<usize> {
+    let end = start + bytes[start..].iter().take(FEWEST).take_while(|byte| byte.is_ascii_digit()).count();
+    let next = |further: usize| class::at(bytes, end + further);
+    let goes_on = is_separator(next(0))
+        && (next(1).is_ascii_digit() || is_separator(next(1)) && next(2).is_ascii_digit());
+    (end - start < FEWEST && !goes_on).then_some(end)
+}
+
 /// Looks at the number that begins at `start`, where a word of digits begins; says where to go on.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     let bytes = subject.bytes;
+    if let Some(end) = alone(bytes, start) {
+        let day = end - start <= 2 && is_separator(class::at(bytes, end));
+        return day.then(|| date::look(subject, start)).flatten().unwrap_or(end);
+    }
     let number = Number::read(bytes, start);
     let first_end = number.end(1);
     let special = match class::at(bytes, first_end) {
@@ -95,6 +114,9 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     };
     if let Some(end) = special {
         return end;
+    }
+    if number.total < FEWEST {
+        return network::ipv4(subject, start).or_else(|| date::look(subject, start)).unwrap_or(first_end);
     }
     if class::before(bytes, start) == b'+' {
         if let Some(end) = international(subject, &number) {

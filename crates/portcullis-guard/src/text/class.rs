@@ -1,9 +1,11 @@
 //! What a byte is, for the sweep: a table, so that the loop over all text does one look-up for each byte.
 
+use wide::u8x16;
+
 pub(crate) const LOWER: u8 = 1;
 pub(crate) const UPPER: u8 = 2;
 pub(crate) const DIGIT: u8 = 4;
-/// A byte at which something may begin or end that no word announces: `@`, `:`, `=`, `>`, `,`.
+/// A byte at which something may begin or end that no word announces: `@`, `:`, `=`, `>`, `,`, `~`.
 pub(crate) const SIGN: u8 = 8;
 /// Part of a character beyond ASCII.
 pub(crate) const WIDE: u8 = 16;
@@ -11,6 +13,9 @@ pub(crate) const WIDE: u8 = 16;
 pub(crate) const CONTROL: u8 = 32;
 /// Goes on in base64 and its kin: `+`, `/`, `-`, `_`.
 pub(crate) const LINK: u8 = 64;
+
+/// What a credential or a hash may go on with after its first letters, besides these: `.`, `=`, `~`, `:`.
+pub(crate) const JOINT: u8 = 128;
 
 /// What makes a word.
 pub(crate) const WORD: u8 = LOWER | UPPER | DIGIT;
@@ -27,7 +32,9 @@ const fn classes() -> [u8; 256] {
             b'a'..=b'z' => LOWER,
             b'A'..=b'Z' => UPPER,
             b'0'..=b'9' => DIGIT,
-            b'@' | b':' | b'=' | b'>' | b',' => SIGN,
+            b'=' | b'~' | b':' => SIGN | JOINT,
+            b'@' | b'>' | b',' => SIGN,
+            b'.' => JOINT,
             b'+' | b'/' | b'-' | b'_' => LINK,
             b'\t' | b'\n' | b'\r' => 0,
             0..0x20 | 0x7f => CONTROL,
@@ -37,6 +44,28 @@ const fn classes() -> [u8; 256] {
         byte += 1;
     }
     table
+}
+
+/// The first byte from `from` on that is no plain ASCII: a part of a wider character, or a control character other than white
+/// space. Nothing can be hidden in a text without any.
+pub(crate) fn next_odd(text: &[u8], from: usize) -> Option<usize> {
+    let is_odd = |byte: &u8| CLASS[usize::from(*byte)] & (WIDE | CONTROL) != 0;
+    let rest = text.get(from..)?;
+    let (chunks, tail) = rest.as_chunks::<16>();
+    let whole = chunks.iter().position(|chunk| !are_plain(u8x16::new(*chunk)));
+    match whole {
+        Some(index) => chunks[index].iter().position(is_odd).map(|at| from + index * 16 + at),
+        None => tail.iter().position(is_odd).map(|at| from + chunks.len() * 16 + at),
+    }
+}
+
+fn are_plain(bytes: u8x16) -> bool {
+    let all = u8x16::splat;
+    let is_in = |first: u8, last: u8| {
+        let from = bytes - all(first);
+        from.min(all(last - first)).simd_eq(from)
+    };
+    (is_in(b' ', b'~') | is_in(b'\t', b'\n') | bytes.simd_eq(all(b'\r'))).to_bitmask() == 0xffff
 }
 
 pub(crate) fn is_word(byte: u8) -> bool {
@@ -55,4 +84,23 @@ pub(crate) fn before(text: &[u8], at: usize) -> u8 {
 /// The byte at `at`, a space when there is none.
 pub(crate) fn at(text: &[u8], at: usize) -> u8 {
     text.get(at).copied().unwrap_or(b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_odd_is_found_in_every_place() {
+        for byte in 0..=u8::MAX {
+            let odd = CLASS[usize::from(byte)] & (WIDE | CONTROL) != 0;
+            for place in 0..40 {
+                let mut text = [b'a'; 40];
+                text[place] = byte;
+                assert_eq!(next_odd(&text, 0), odd.then_some(place), "{byte:#x} at {place}");
+                assert_eq!(next_odd(&text, place), odd.then_some(place), "{byte:#x} from {place}");
+                assert_eq!(next_odd(&text, place + 1), None);
+            }
+        }
+    }
 }

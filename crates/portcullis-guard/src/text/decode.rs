@@ -160,9 +160,10 @@ pub(crate) fn run(run: &[u8]) -> Option<String> {
         return None;
     }
     if run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit) {
-        let bytes =
-            run.as_chunks::<2>().0.iter().map(|pair| hex(pair).and_then(|code| u8::try_from(code).ok()));
-        return readable(bytes.collect::<Option<Vec<u8>>>()?);
+        let bytes = || run.as_chunks().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low));
+        // Most are digests and ids, and the first bytes tell.
+        let is_telling = |byte: u8| is_text(byte) && (byte < 0x80 || run.len() >= 2 * TELLING);
+        return bytes().all(is_telling).then(|| bytes().collect()).and_then(readable);
     }
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     // The first bytes tell text from noise; most runs are names and paths, which are not decoded further.
@@ -174,6 +175,14 @@ pub(crate) fn run(run: &[u8]) -> Option<String> {
     // A run that lacks its last character is one that was cut.
     let whole = if run.len() % 4 == 1 { &run[..run.len() - 1] } else { run };
     readable(engine.decode(whole).ok()?)
+}
+
+/// The value of a hexadecimal digit.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
 }
 
 fn is_text(byte: u8) -> bool {

@@ -4,6 +4,7 @@
 //! look-alike of another script is folded only in a word that also has ASCII letters or digits, so that Russian stays
 //! Russian. What it leaves out: spelled-out digits, text in images, splitting over several messages.
 
+use super::class;
 use super::offsets::Offsets;
 
 /// What a character is for a reader.
@@ -80,8 +81,7 @@ pub(crate) fn fold(text: &str) -> Option<(String, Offsets)> {
     let mut copied = 0;
     let mut seen = 0;
     let bytes = text.as_bytes();
-    while let Some(wide) = bytes[seen..].iter().position(|byte| *byte >= 0x80) {
-        let at = seen + wide;
+    while let Some(at) = class::next_odd(bytes, seen) {
         let Some(character) = text[at..].chars().next() else { break };
         let end = at + character.len_utf8();
         seen = end;

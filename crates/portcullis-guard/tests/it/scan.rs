@@ -192,6 +192,16 @@ fn json_findings_have_paths_and_spans_of_the_document() {
 }
 
 #[test]
+fn numbers_with_a_fraction_are_nothing_unless_it_is_zero() {
+    let document =
+        r#"{"card":4111111111111111.0,"phone":30.901820821,"vector":[0.4111111111111111,-4.5e10]}"#;
+    let scan = engine().scan_json(document.as_bytes());
+    let seen: Vec<(Entity, &str)> =
+        scan.findings.iter().map(|found| (found.entity, &document[found.start..found.end])).collect();
+    assert_eq!(seen, [(Entity::CreditCard, "4111111111111111.0")]);
+}
+
+#[test]
 fn known_values_are_found_whatever_they_look_like_and_kept_nowhere() {
     let mut known = KnownValues::default();
     assert!(known.add("plain words of ours"));

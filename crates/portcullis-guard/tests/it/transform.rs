@@ -1,6 +1,9 @@
 //! What plans make of documents.
 
-use portcullis_guard::{Action, Entity, EntitySet, FieldRule, Limit, Outcome, Path, Plan};
+use portcullis_guard::{
+    Action, Engine, Entity, EntitySet, FieldRule, Limit, Limits, Outcome, Path, Plan, Settings,
+};
+use portcullis_mcp::json::{self, Raw};
 
 use crate::{Names, engine, plan};
 
@@ -143,6 +146,25 @@ fn what_cannot_be_looked_at_in_full_does_not_pass() {
             "{outcome:?}"
         );
     }
+}
+
+#[test]
+fn a_value_that_was_read_before_is_changed_like_its_bytes() {
+    let plan = plan(Action::Redact);
+    let deep = format!("{}1{}", "[".repeat(70), "]".repeat(70));
+    for document in [r#"{"a":"jane@example.org","b":["x",4111111111111111]}"#, r#"{"a":"plain"}"#, "7", &deep]
+    {
+        let value = Raw::parse(document.to_owned().into(), json::Limits { depth: 100 }).expect("it is JSON");
+        let expected = engine().transform_json(document.as_bytes(), &plan, &mut ());
+        assert_eq!(engine().transform(&value, &plan, &mut ()), expected, "{document}");
+    }
+    let limits = Limits { bytes: 10, ..Limits::default() };
+    let engine = Engine::new(&Settings { limits, ..Settings::default() }).expect("good settings");
+    let long = Raw::from_static("\"longer than ten bytes\"");
+    let Outcome::Blocked { report } = engine.transform(&long, &plan, &mut ()) else {
+        panic!("it is too long")
+    };
+    assert_eq!(report.exceeded, Some(Limit::Bytes(10)));
 }
 
 #[test]

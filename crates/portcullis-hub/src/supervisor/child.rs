@@ -6,6 +6,7 @@
 
 use std::{
     env, fmt, io,
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{
         Arc,
@@ -26,7 +27,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     command::{Command, SpawnError},
+    folder::Folder,
     marker::{self, Mark, Marker},
+    sandbox::{Errand, VERB},
     stderr::{self, Tail},
     sweep::{self, Quiet},
 };
@@ -180,8 +183,9 @@ pub(super) fn start(
     command: &Command,
     marker: Marker,
     quotes: Arc<AtomicBool>,
+    walls: Option<Walls>,
 ) -> Result<(Child, Entry, Watcher), SpawnError> {
-    let (mut process, pid) = start_process(command, &marker)?;
+    let (mut process, pid) = start_process(command, &marker, walls.as_ref())?;
     let asked_for = "all three pipes were asked for just now";
     let stdin = process.stdin.take().expect(asked_for);
     let stdout = process.stdout.take().expect(asked_for);
@@ -204,15 +208,45 @@ pub(super) fn start(
         quotes,
         progress,
         marker,
+        folder: walls.map(|walls| walls.folder),
     };
     Ok((Child { stdin, stdout, handle: ChildHandle { pid: id, requests, state } }, entry, watcher))
 }
 
-fn start_process(command: &Command, marker: &Marker) -> Result<(process::Child, Pid), SpawnError> {
-    let ready = command.ready(env::vars_os())?;
+/// What a sandboxed child is started with.
+pub(super) struct Walls {
+    /// Our own executable.
+    pub(super) through: PathBuf,
+    /// What it is told.
+    pub(super) errand: Errand,
+    /// The child's own folder.
+    pub(super) folder: Folder,
+}
+
+fn start_process(
+    command: &Command,
+    marker: &Marker,
+    walls: Option<&Walls>,
+) -> Result<(process::Child, Pid), SpawnError> {
+    let mut ready = command.ready(env::vars_os())?;
     let failed =
         |source| SpawnError::Start { server: command.server.clone(), path: ready.program.clone(), source };
-    let mut process = process::Command::new(&ready.program);
+    let mut process = match walls {
+        None => process::Command::new(&ready.program),
+        Some(walls) => {
+            // Its home as well: what programs keep there, they would keep in ours.
+            for name in ["HOME", "TMPDIR"] {
+                if !command.sets(name.as_ref()) {
+                    ready.env.insert(name.into(), walls.errand.private.clone().into());
+                }
+            }
+            ready.env.retain(|name, _| !name.to_string_lossy().starts_with("XDG_") || command.sets(name));
+            let errand = serde_json::to_string(&walls.errand).map_err(io::Error::other).map_err(failed)?;
+            let mut process = process::Command::new(&walls.through);
+            process.args([VERB, &errand]).arg(&ready.program);
+            process
+        }
+    };
     process
         .args(&command.args)
         .env_clear()
@@ -243,6 +277,8 @@ pub(super) struct Watcher {
     quotes: Arc<AtomicBool>,
     progress: watch::Sender<Progress>,
     marker: Marker,
+    /// Goes when nothing is left of the child.
+    folder: Option<Folder>,
 }
 
 impl Watcher {
@@ -263,6 +299,7 @@ impl Watcher {
         self.progress.send_replace(Progress::Exited(exit.clone()));
         sweep(&self.server, &self.marker).await;
         reader.abort();
+        drop(self.folder);
         self.progress.send_replace(Progress::Gone(exit));
     }
 

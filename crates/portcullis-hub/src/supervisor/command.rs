@@ -16,6 +16,8 @@ use std::{
 use portcullis_model::ServerId;
 use rustix::fs::{Access, access};
 
+use super::sandbox::{Lack, Sandbox};
+
 /// Names that pass from our environment to every child. `LC_*` passes too.
 const BASE: &[&str] = &[
     "HOME",
@@ -51,6 +53,8 @@ pub struct Command {
     pub env: Vec<(String, String)>,
     /// The working directory; ours if `None`.
     pub cwd: Option<PathBuf>,
+    /// What it may reach of the machine; `None` is all that we may ourselves.
+    pub sandbox: Option<Box<Sandbox>>,
 }
 
 /// Why a server's process could not be started. Its text says what to do about it.
@@ -114,6 +118,26 @@ pub enum SpawnError {
         /// As configured.
         name: String,
     },
+    /// The machine lacks what its sandbox takes.
+    #[error(
+        "server `{server}`: its sandbox takes what this machine lacks: {}. Run the gateway where it is there, ask for less \
+         in `sandbox`, or write `missing: allow` into it to start the server without",
+        words(lacking)
+    )]
+    Sandbox {
+        /// The server that wants it.
+        server: ServerId,
+        /// All of it.
+        lacking: Vec<Lack>,
+    },
+    /// What its sandbox is to be made of cannot be had.
+    #[error("server `{server}`: its sandbox cannot be made: {reason}")]
+    Walls {
+        /// The server that wants it.
+        server: ServerId,
+        /// Why.
+        reason: String,
+    },
     /// The system refused to start it.
     #[error("server `{server}`: cannot start {}: {source}{}", path.display(), advice(source))]
     Start {
@@ -155,6 +179,11 @@ impl Command {
         }
         let path = env.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
         Ok(Ready { program: self.find_program(path)?, env })
+    }
+
+    /// Whether the operator gave this variable a value.
+    pub(super) fn sets(&self, name: &OsStr) -> bool {
+        self.env.iter().any(|(given, _)| OsStr::new(given) == name)
     }
 
     fn environment(
@@ -226,6 +255,10 @@ fn list(dirs: &[PathBuf]) -> String {
         return "no directory, PATH names none".to_owned();
     }
     dirs.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn words(lacking: &[Lack]) -> String {
+    lacking.iter().map(Lack::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// A word more where the system's own is known to puzzle people.

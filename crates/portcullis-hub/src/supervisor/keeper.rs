@@ -1,6 +1,6 @@
 //! The keeper: a second process that ends the children when the gateway can no longer do it.
 //!
-//! It is our own executable with the hidden verb `__keeper INSTANCE`. Its stdin is a pipe whose other end only
+//! It is our own executable with the hidden verb `__keeper INSTANCE FOLDER`. Its stdin is a pipe whose other end only
 //! the gateway holds, so that it reads the end of file exactly when the gateway has closed it or is gone,
 //! `kill -9` included. Then it sweeps and exits. It is in a process group of its own and ignores the
 //! signals that a terminal or a service manager sends to all of a service's processes at once.
@@ -28,7 +28,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    Backoff, Next,
+    Backoff, Next, folder,
     marker::{Instance, Mark},
     sweep::{self, Quiet},
 };
@@ -53,13 +53,15 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts it. Must run inside a tokio runtime.
-    pub(super) fn start(program: &Path, instance: &Instance) -> io::Result<Keeper> {
-        let process = start_process(program, instance)?;
+    /// `folders` is what it removes in the end.
+    pub(super) fn start(program: &Path, instance: &Instance, folders: &Path) -> io::Result<Keeper> {
+        let errand =
+            Errand { program: program.to_owned(), instance: instance.clone(), folders: folders.to_owned() };
+        let process = errand.start()?;
         let (close, closing) = watch::channel(false);
         let (alive, done) = watch::channel(());
-        let (program, instance) = (program.to_owned(), instance.clone());
         tokio::spawn(async move {
-            keep(program, instance, process, closing).await;
+            keep(&errand, process, closing).await;
             drop(alive);
         });
         Ok(Keeper { close, done })
@@ -80,29 +82,34 @@ struct Running {
     pipe: process::ChildStdin,
 }
 
-fn start_process(program: &Path, instance: &Instance) -> io::Result<Running> {
-    let mut process = process::Command::new(program)
-        .arg(VERB)
-        .arg(instance.to_string())
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()?;
-    // Taken out, for waiting for a process closes the stdin that is still in it.
-    let pipe = process.stdin.take().expect("stdin was asked for just now");
-    Ok(Running { process, pipe })
+/// What a keeper is started with.
+struct Errand {
+    program: PathBuf,
+    instance: Instance,
+    folders: PathBuf,
+}
+
+impl Errand {
+    fn start(&self) -> io::Result<Running> {
+        let mut process = process::Command::new(&self.program)
+            .arg(VERB)
+            .arg(self.instance.to_string())
+            .arg(&self.folders)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        // Taken out, for waiting for a process closes the stdin that is still in it.
+        let pipe = process.stdin.take().expect("stdin was asked for just now");
+        Ok(Running { process, pipe })
+    }
 }
 
 /// Watches over the keeper until told to close, or until the supervisor is dropped, which closes the channel.
-async fn keep(
-    program: PathBuf,
-    instance: Instance,
-    mut running: Running,
-    mut closing: watch::Receiver<bool>,
-) {
+async fn keep(errand: &Errand, mut running: Running, mut closing: watch::Receiver<bool>) {
     let mut backoff = Backoff::new(u32::MAX);
     loop {
         backoff.started(Instant::now());
@@ -112,7 +119,7 @@ async fn keep(
         };
         let reason = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         warn!(reason, "the keeper died; starting it again");
-        let restart = restart(&program, &instance, &mut backoff, reason);
+        let restart = restart(errand, &mut backoff, reason);
         running = tokio::select! {
             again = restart => again,
             _ = closing.changed() => return,
@@ -121,18 +128,18 @@ async fn keep(
 }
 
 /// Tries until it succeeds.
-async fn restart(program: &Path, instance: &Instance, backoff: &mut Backoff, mut reason: String) -> Running {
+async fn restart(errand: &Errand, backoff: &mut Backoff, mut reason: String) -> Running {
     loop {
         if let Next::Wait(wait) = backoff.failed(Instant::now(), &reason, 0.0) {
             time::sleep(wait).await;
         }
-        match start_process(program, instance) {
+        match errand.start() {
             Ok(running) => return running,
             Err(error) => reason = error.to_string(),
         }
         error!(
             reason,
-            program = %program.display(),
+            program = %errand.program.display(),
             "cannot start the keeper; if the gateway is killed now, servers may stay behind"
         );
     }
@@ -147,8 +154,8 @@ async fn close(running: Running) {
     }
 }
 
-/// The body of the hidden verb `portcullis __keeper INSTANCE`: waits for the end of stdin, kills every process
-/// that the gateway's children left, and returns the exit code.
+/// The body of the hidden verb `portcullis __keeper INSTANCE FOLDER`: waits for the end of stdin, kills every process
+/// that the gateway's children left, removes the folder that theirs were in, and returns the exit code.
 ///
 /// Call it first thing in `main`, before a runtime, a logger or a configuration exists: it wants none of them,
 /// runs on the one thread it is called on, and should stay small. Exit code 2 when `INSTANCE` is not one.
@@ -169,6 +176,9 @@ pub fn keeper_main() -> ExitCode {
     let (mark, mut quiet) = (Mark::from(&instance), Quiet::after(QUIET_SCANS));
     while !quiet.reached(sweep::scan(&mark)) && started.elapsed() < GIVE_UP_AFTER {
         thread::sleep(sweep::PAUSE);
+    }
+    if let Some(folders) = env::args_os().nth(3) {
+        folder::remove(Path::new(&folders), &instance);
     }
     ExitCode::SUCCESS
 }

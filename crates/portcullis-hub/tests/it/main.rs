@@ -2,6 +2,7 @@
 
 mod life;
 mod processes;
+mod sandbox;
 mod stderr;
 mod survivors;
 
@@ -36,6 +37,7 @@ fn command(program: &str, args: &[&str]) -> Command {
         args: args.iter().map(|&arg| arg.to_owned()).collect(),
         env: Vec::new(),
         cwd: None,
+        sandbox: None,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn started_by(gateway: u32) -> impl Iterator<Item = u32> {
 pub(crate) fn keeper(instance: &str) -> Option<u32> {
     let words = format!("\0__keeper\0{instance}\0");
     all().find(|pid| {
-        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(&words))
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains(&words))
     })
 }
 

@@ -36,7 +36,7 @@ impl Walk<'_> {
             "params": {"protocolVersion": "2025-11-25", "capabilities": {},
                 "clientInfo": {"name": "portcullis-doctor", "version": env!("CARGO_PKG_VERSION")}},
         });
-        let post = Some(("application/json", hello.to_string()));
+        let post = Some(("application/json", hello.to_string().into_bytes()));
         let told =
             match self.probe.send(Question { url: self.url.to_owned(), post, authorization: None }).await {
                 Ok(told) => told,

@@ -32,8 +32,8 @@ pub type Asking = Pin<Box<dyn Future<Output = Result<Told, String>> + Send>>;
 pub struct Question {
     /// Where.
     pub url: String,
-    /// The media type and text of what is posted; a GET without.
-    pub post: Option<(&'static str, String)>,
+    /// The media type and the bytes of what is posted; a GET without.
+    pub post: Option<(&'static str, Vec<u8>)>,
     /// The value of `Authorization`.
     pub authorization: Option<String>,
 }

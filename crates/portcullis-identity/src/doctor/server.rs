@@ -257,7 +257,8 @@ impl Walk<'_> {
                 ("resource", self.url),
             ],
         );
-        let post = Some(("application/x-www-form-urlencoded", body.trim_start_matches('?').to_owned()));
+        let post =
+            Some(("application/x-www-form-urlencoded", body.trim_start_matches('?').as_bytes().to_vec()));
         match self.probe.send(Question { url: endpoint.to_owned(), post, authorization: None }).await {
             Ok(told) => match (told.status, error_of(&told)) {
                 (400 | 401, Some(error)) => {

@@ -69,7 +69,7 @@ impl Walk<'_> {
             "params": {"protocolVersion": "2025-11-25", "capabilities": {},
                 "clientInfo": {"name": "portcullis-doctor", "version": env!("CARGO_PKG_VERSION")}},
         });
-        let post = Some(("application/json", message.to_string()));
+        let post = Some(("application/json", message.to_string().into_bytes()));
         let authorization = Some(format!("Bearer {token}"));
         match self.probe.send(Question { url: url.to_owned(), post, authorization }).await {
             Ok(told) => match told.status {

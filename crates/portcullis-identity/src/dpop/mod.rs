@@ -1,5 +1,6 @@
 //! Proof of possession (RFC 9449): a stolen token is worthless without the key it is bound to.
 //!
+//! [`check`] is for proofs that go with a token, [`read`] for those that ask for one (`facade/possession.rs`).
 //! `replay.rs` sees that a proof is used once, `nonce.rs` gives nonces without remembering them.
 
 mod nonce;
@@ -37,7 +38,23 @@ pub(crate) struct Request<'a> {
     pub(crate) holder: &'a str,
 }
 
-/// Checks a proof (RFC 9449 section 4.3).
+/// A proof that is good for a method and a URL. Whether it was used before is not known yet.
+pub(crate) struct Possession {
+    /// The thumbprint of the key that made it.
+    pub(crate) thumbprint: String,
+    id: String,
+    /// SHA-256 over the access token that it goes with, as text.
+    token: Option<String>,
+}
+
+impl Possession {
+    /// What no second proof has.
+    pub(crate) fn name(&self) -> String {
+        format!("{}\0{}", self.thumbprint, self.id)
+    }
+}
+
+/// Checks a proof that goes with an access token (RFC 9449 section 4.3).
 pub(crate) fn check(
     proof: Option<&str>,
     request: &Request<'_>,
@@ -45,6 +62,25 @@ pub(crate) fn check(
     replays: &Replays,
     now: u64,
 ) -> Result<(), Refused> {
+    let refuse = |reason| Err(Refused::Proof(reason));
+    let proof = read(proof, request.method, request.target, nonces, now)?;
+    if proof.token != Some(URL_SAFE_NO_PAD.encode(request.token)) {
+        return refuse(Reason::ProofToken);
+    }
+    if proof.thumbprint != request.thumbprint {
+        return refuse(Reason::ProofThumbprint);
+    }
+    replays.see(short(&proof.name()), short(request.holder), now).map_err(Refused::Proof)
+}
+
+/// Reads a proof and checks all of it that is not about a token.
+pub(crate) fn read(
+    proof: Option<&str>,
+    method: &str,
+    target: &str,
+    nonces: Option<&Nonces>,
+    now: u64,
+) -> Result<Possession, Refused> {
     let proof = proof.filter(|proof| !proof.is_empty()).ok_or(Refused::Proof(Reason::NoProof))?;
     let refuse = |reason| Err(Refused::Proof(reason));
     if proof.len() > LONGEST {
@@ -62,19 +98,13 @@ pub(crate) fn check(
     }
     let claims = &compact.claims;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let target = text("htu").map(without_query);
-    if text("htm") != Some(request.method) || !target.is_some_and(|htu| is_same_url(htu, request.target)) {
+    let url = text("htu").map(without_query);
+    if text("htm") != Some(method) || !url.is_some_and(|htu| is_same_url(htu, target)) {
         return refuse(Reason::ProofTarget);
-    }
-    if text("ath") != Some(URL_SAFE_NO_PAD.encode(request.token).as_str()) {
-        return refuse(Reason::ProofToken);
-    }
-    if key.thumbprint() != request.thumbprint {
-        return refuse(Reason::ProofThumbprint);
     }
     let made = claims.get("iat").and_then(Value::as_u64);
     let Some(made) = made else { return refuse(Reason::ProofTime) };
-    if made > now + LEEWAY || made + WINDOW < now {
+    if made > now + LEEWAY || made.saturating_add(WINDOW) < now {
         return refuse(Reason::ProofTime);
     }
     if let Some(nonces) = nonces
@@ -84,8 +114,7 @@ pub(crate) fn check(
     }
     let id = text("jti").filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let Some(id) = id else { return refuse(Reason::Unreadable) };
-    let seen = short(&format!("{}\0{id}", request.thumbprint));
-    replays.see(seen, short(request.holder), now).map_err(Refused::Proof)
+    Ok(Possession { thumbprint: key.thumbprint(), id: id.to_owned(), token: text("ath").map(str::to_owned) })
 }
 
 fn short(text: &str) -> replay::Digest {

@@ -14,7 +14,12 @@ impl Nonces {
     pub(crate) fn new() -> Self {
         let mut key = [0u8; 32];
         rand::fill(&mut key).expect("the operating system has randomness");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+        Self::by(&key)
+    }
+
+    /// Those of a key, which all who have it know.
+    pub(crate) fn by(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
     /// The nonce of now.

@@ -3,17 +3,20 @@
 //!
 //! No refresh token comes of it: the client goes back to the identity provider, which is how access ends there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::Facade;
 use super::client::{Client, Proof};
 use super::client_auth::{LONGEST_LIFE, is_audience};
 use super::kept::secret;
+use super::logout::Tokens;
 use super::profile::Profile;
-use super::provider::Person;
+use super::provider::{Login, Person};
 use super::refusal::Refusal;
 use super::token::{Issue, MACHINE};
 use super::wire::{FacadeAnswer, Params};
+use super::{Facade, now};
+use crate::dpop::Possession;
+use crate::ended::LONGEST_TOKEN;
 use crate::issuer::origin;
 use crate::jose::{Algorithm, Compact, Object};
 use crate::refused::Reason;
@@ -26,6 +29,7 @@ impl Facade {
         &self,
         params: &Params,
         client: &Client,
+        possession: Option<&Possession>,
     ) -> Result<FacadeAnswer, Refusal> {
         if client.proof == Proof::None {
             return Err(Refusal::client("a client without credentials cannot bring an ID-JAG"));
@@ -58,7 +62,8 @@ impl Facade {
         if text("client_id") != Some(&client.id) {
             return Err(Refusal::grant("the assertion is another client's"));
         }
-        if claims.contains_key("cnf") {
+        let key = possession.map(|it| it.thumbprint.as_str());
+        if claims.get("cnf").is_some_and(|cnf| key.is_none_or(|key| *cnf != json!({"jkt": key}))) {
             return Err(Refusal::grant("the assertion is bound to a key, which was not shown"));
         }
         let subject = self.subject_of_assertion(issuer, claims)?;
@@ -83,6 +88,7 @@ impl Facade {
         }
         let groups = self.provider.groups_in(claims).map_err(|refusal| Refusal::grant(refusal.reason))?;
         // Last, so that nothing else that is wrong uses it up.
+        self.use_proof(possession).await?;
         self.use_once(claims, issuer, stale).await?;
         let person = Person {
             subject,
@@ -90,13 +96,18 @@ impl Facade {
             claims: self.provider.told(claims),
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: text("acr").map(str::to_owned),
+            // Of another provider nobody is told when it is over.
+            login: if *issuer == self.settings.idp.issuer { Login::of(claims) } else { Login::default() },
         };
+        let session = secret();
+        self.remember_login(&person.login, &Tokens::Of(session.clone()), now() + LONGEST_TOKEN).await?;
         let issue = Issue {
             person: &person,
             client_id: &client.id,
             resource: &resource,
             scopes: &scopes,
-            session: &secret(),
+            session: &session,
+            key,
         };
         self.issue(&issue, None).await
     }

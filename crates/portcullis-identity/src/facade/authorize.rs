@@ -40,6 +40,9 @@ pub(super) struct Wish {
     pub(super) challenge: String,
     pub(super) resource: String,
     pub(super) scopes: Vec<String>,
+    /// The thumbprint of the key that has to be shown for the code (RFC 9449 section 10).
+    #[serde(default)]
+    pub(super) key: Option<String>,
     /// When.
     asked: u64,
 }
@@ -117,8 +120,13 @@ impl Facade {
         if params.get("code_challenge_method")? != Some("S256") {
             return Err(Refusal::bad("`code_challenge_method` must be `S256`"));
         }
-        if !URL_SAFE_NO_PAD.decode(challenge).is_ok_and(|bytes| bytes.len() == 32) {
+        let is_sha256 = |text: &str| URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 32);
+        if !is_sha256(challenge) {
             return Err(Refusal::bad("`code_challenge` is no SHA-256 in base64url"));
+        }
+        let key = params.get("dpop_jkt")?;
+        if key.is_some_and(|key| !is_sha256(key)) {
+            return Err(Refusal::bad("`dpop_jkt` is no SHA-256 in base64url"));
         }
         if client.redirect_uris.is_empty() {
             return Err(Refusal::new(400, "unauthorized_client", "the client logs nobody in"));
@@ -131,6 +139,7 @@ impl Facade {
             challenge: challenge.to_owned(),
             resource: self.resource(params.get("resource")?)?,
             scopes: self.scopes(params.get("scope")?)?,
+            key: key.map(str::to_owned),
             asked: now(),
         })
     }
@@ -210,6 +219,7 @@ impl Facade {
             ("resource", &wish.resource),
         ];
         params.extend(wish.state.as_deref().map(|state| ("state", state)));
+        params.extend(wish.key.as_deref().map(|key| ("dpop_jkt", key)));
         if !scopes.is_empty() {
             params.push(("scope", &scopes));
         }

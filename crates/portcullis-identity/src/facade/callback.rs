@@ -10,6 +10,7 @@ use super::authorize::{CONSENTS, REMEMBERED, Wish};
 use super::client::is_of_a_device;
 use super::consent::{LOGINS, Login, cookie_of};
 use super::kept::{digest, secret};
+use super::logout::Tokens;
 use super::provider::Person;
 use super::refusal::Refusal;
 use super::wire::{FacadeAnswer, FacadeRequest, Params, cookie, with_params};
@@ -85,6 +86,8 @@ impl Facade {
         let known = self.remember_person(browser, &person.subject);
         let (code, family) = (secret(), secret());
         let key = digest(&code);
+        let (tokens, ends) = (Tokens::Family(digest(&family)), now() + self.settings.session_ttl.as_secs());
+        self.remember_login(&person.login, &tokens, ends + CODE).await?;
         self.kept.put(USED, &key, &family, now() + WATCHED, Expected::Absent).await?;
         let grant = Grant { wish: wish.clone(), person, family };
         self.kept.put(CODES, &key, &grant, now() + CODE, Expected::Absent).await?;

@@ -27,6 +27,9 @@ pub(super) struct Client {
     pub(super) proof: Proof,
     /// It may call on its own behalf, in these groups.
     pub(super) machine: Option<Vec<String>>,
+    /// It wants no token that is not bound to a key (RFC 9449 section 5.2).
+    #[serde(default)]
+    pub(super) bound: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,7 @@ impl Client {
             redirect_uris: settings.redirect_uris.clone(),
             proof,
             machine: settings.machine.clone(),
+            bound: false,
         }
     }
 
@@ -91,8 +95,12 @@ impl Client {
             return Err(bad("the client does not use authorization codes"));
         }
         let name = metadata["client_name"].as_str().map(page::presentable).unwrap_or_default();
-        let client = Self { id, name, kind, redirect_uris: uris, proof: Proof::None, machine: None };
-        Ok(client)
+        let bound = match &metadata["dpop_bound_access_tokens"] {
+            Value::Null => false,
+            Value::Bool(bound) => *bound,
+            _ => return Err(bad("`dpop_bound_access_tokens` is neither `true` nor `false`")),
+        };
+        Ok(Self { id, name, kind, redirect_uris: uris, proof: Proof::None, machine: None, bound })
     }
 
     /// Whether people may be sent back to this URI.

@@ -8,10 +8,13 @@ use aws_lc_rs::constant_time;
 use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 
+use super::client::Client;
 use super::kept::{digest, secret};
+use super::possession;
 use super::provider::Person;
 use super::refusal::Refusal;
 use super::{Facade, now};
+use crate::dpop::Possession;
 
 /// Families by the SHA-256 of their ids.
 const FAMILIES: &str = "facade-family";
@@ -31,6 +34,9 @@ pub(super) struct Family {
     pub(super) began: u64,
     /// SHA-256 over the secret of the last refresh token.
     pub(super) current: String,
+    /// The thumbprint of the key that its tokens are bound to.
+    #[serde(default)]
+    pub(super) key: Option<String>,
 }
 
 impl Facade {
@@ -56,15 +62,16 @@ impl Facade {
     pub(super) async fn rotate(
         &self,
         token: &str,
-        client: &str,
+        client: &Client,
         (resource, scope): (Option<&str>, Option<&str>),
+        possession: Option<&Possession>,
     ) -> Result<(String, Family, String), Refusal> {
         let unknown = Refusal::grant("the refresh token is not known, or not any more");
         let (id, shown) = token.split_once('.').ok_or(unknown)?;
         let key = digest(id);
         let found = self.kept.get::<Family>(FAMILIES, &key).await?.ok_or(unknown)?;
         let mut family = found.value;
-        if family.client_id != client {
+        if family.client_id != client.id {
             self.end_family(id).await?;
             return Err(Refusal::grant("the refresh token is another client's; its login is ended"));
         }
@@ -80,6 +87,9 @@ impl Facade {
             // RFC 6749 section 6.
             return Err(Refusal::new(400, "invalid_scope", "the login was not for all of these scopes"));
         }
+        // Whoever has the token and not the key has got nothing, so the login goes on.
+        family.key = possession::of_refresh(family.key.as_deref(), client, possession)?;
+        self.use_proof(possession).await?;
         let next = secret();
         family.current = digest(&next);
         let (ends, version) = (self.end_of(&family), Expected::Version(found.version));
@@ -103,7 +113,7 @@ impl Facade {
 
     /// Ends whatever the access tokens of a session came of.
     pub(super) async fn end_session(&self, session: &str) -> Result<(), Refusal> {
-        self.ended.end(session, now());
+        self.end_tokens(session).await?;
         // The session is the beginning of the key: see `session_of`.
         match self.kept.key_like(FAMILIES, session).await? {
             Some(key) => self.end_kept(&key).await,
@@ -111,8 +121,9 @@ impl Facade {
         }
     }
 
-    async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
-        self.ended.end(session_at(key), now());
+    /// Ends the family of a key, be it there by now or not.
+    pub(super) async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
+        self.end_tokens(session_at(key)).await?;
         self.kept.put(ENDED, key, &true, now() + WATCHED, Expected::Any).await?;
         self.kept.take::<Family>(FAMILIES, key).await?;
         Ok(())

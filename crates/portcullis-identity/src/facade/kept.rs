@@ -10,7 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portcullis_model::{Expected, Put, Records};
+use portcullis_model::{Expected, Put, Record, Records};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -19,6 +19,9 @@ use super::settings::SealKey;
 use crate::inbound::sha256;
 
 const STORE: Refusal = Refusal::unavailable("what is kept cannot be reached");
+
+/// How many records are asked for at a time.
+const PAGE: usize = 200;
 
 /// The records of the facade.
 pub(super) struct Kept {
@@ -49,16 +52,20 @@ pub(super) fn digest(held: &str) -> String {
     URL_SAFE_NO_PAD.encode(sha256(held.as_bytes()))
 }
 
+/// The key for one purpose. The operator's secret may have any form and length.
+pub(super) fn key_for(purpose: &[u8], key: &SealKey) -> [u8; 32] {
+    let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis facade 1");
+    let secret = salt.extract(key.0.as_bytes());
+    let mut bytes = [0; 32];
+    let made = secret.expand(&[purpose], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
+    made.expect("HKDF gives as many bytes as its hash has");
+    bytes
+}
+
 impl Kept {
     pub(super) fn new(records: Arc<dyn Records>, key: &SealKey) -> Self {
-        // The operator's secret may have any form and length.
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis facade 1");
-        let secret = salt.extract(key.0.as_bytes());
-        let mut bytes = [0; 32];
-        let made = secret.expand(&[b"records"], hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut bytes));
-        made.expect("HKDF gives as many bytes as its hash has");
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("32 bytes are an AES-256 key");
-        Self { records, cipher }
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &key_for(b"records", key));
+        Self { records, cipher: cipher.expect("32 bytes are an AES-256 key") }
     }
 
     /// The value of a key; one that does not open was sealed with another key, and is as good as none.
@@ -90,6 +97,23 @@ impl Kept {
     pub(super) async fn key_like(&self, kind: &'static str, begin: &str) -> Result<Option<String>, Refusal> {
         let found = self.records.list(kind, begin, "", 1).await.map_err(|_| STORE)?;
         Ok(found.into_iter().next().map(|(key, _)| key))
+    }
+
+    /// What is kept after a key, in the order of keys, of those that begin like this; a value that does not open is left out.
+    /// The last key that was looked at, and more after it, where there may be some.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+        begin: &str,
+        after: &str,
+    ) -> Result<(Vec<(String, T)>, Option<String>), Refusal> {
+        let found = self.records.list(kind, begin, after, PAGE).await.map_err(|_| STORE)?;
+        let last = (found.len() == PAGE).then(|| found.last().map(|(key, _)| key.clone())).flatten();
+        let open = |(key, record): (String, Record)| {
+            let value = self.open(kind, &key, record.value)?;
+            Some((key, value))
+        };
+        Ok((found.into_iter().filter_map(open).collect(), last))
     }
 
     /// Keeps a value until `ends`; says whether what was expected is so.

@@ -42,6 +42,7 @@ impl Facade {
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": settings.documents.enabled,
+            "dpop_signing_alg_values_supported": Algorithm::ALL.map(Algorithm::as_str),
         });
         if settings.registration {
             document["registration_endpoint"] = json!(self.at("/register"));

@@ -1,13 +1,13 @@
 //! The gateway's own authorization server: for identity providers that cannot do what MCP clients need.
 //!
 //! Toward clients it is OAuth 2.1: metadata (RFC 8414), clients known by a document, by registration or to the operator,
-//! PKCE, resource indicators (RFC 8707), `iss` in every answer (RFC 9207), refresh tokens that rotate, client credentials
-//! and ID-JAG. Toward the identity provider it is one plain OpenID client. It is an issuer of its own and passes nothing
+//! PKCE, resource indicators (RFC 8707), `iss` in every answer (RFC 9207), refresh tokens that rotate, tokens that are bound
+//! to a key (RFC 9449), client credentials and ID-JAG. Toward the identity provider it is one plain OpenID client. It is an issuer of its own and passes nothing
 //! through: no token of the provider reaches a client, and no client's `state` the provider.
 //!
 //! The way of a login: `authorize.rs` checks what a client asks for and shows the consent page, `consent.rs` takes the
 //! answer and sends the browser to the provider, `callback.rs` takes it back and gives a code, `token.rs` turns that into
-//! tokens. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
+//! tokens; `logout.rs` ends them when the provider says so, and `ends.rs` tells other processes. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
 //! is behind it: that is what makes a proxy a confused deputy (MCP 2026-07-28, security best practices).
 //!
 //! No HTTP here: a [`FacadeRequest`] comes in and a [`FacadeAnswer`] goes out. What is kept is in `Records`, sealed
@@ -20,12 +20,15 @@ mod client;
 mod client_auth;
 mod consent;
 mod document;
+mod ends;
 mod family;
 mod kept;
 mod keys;
+mod logout;
 mod metadata;
 mod pace;
 mod page;
+mod possession;
 mod profile;
 mod provider;
 mod refusal;
@@ -40,11 +43,13 @@ mod tests;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_model::{Records, ServerId};
 use tokio::runtime::Handle;
 
+use crate::dpop::Nonces;
 use crate::ended::{Ended, LONGEST_TOKEN};
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::issuer::Keys as IssuerKeys;
@@ -92,6 +97,9 @@ pub struct Facade {
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
     ended: Arc<Ended>,
+    /// When it was last looked for what ended elsewhere.
+    heard: AtomicU64,
+    nonces: Nonces,
     logins: Pace,
     registrations: Pace,
     assertions: Pace,
@@ -117,6 +125,7 @@ impl Facade {
         };
         Self {
             kept: Kept::new(records, &seal),
+            nonces: Nonces::by(&kept::key_for(b"nonces", &seal)),
             seal,
             keys: keys::Keys::default(),
             provider: Provider::new(settings.idp.clone(), outsides, runtime.clone()),
@@ -124,6 +133,7 @@ impl Facade {
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
             ended,
+            heard: AtomicU64::new(0),
             logins: Pace::new(2400, 60),
             registrations: Pace::new(120, 10),
             assertions: Pace::new(1200, 60),
@@ -171,6 +181,7 @@ impl Facade {
             ("GET", "/callback") => self.callback(request).await,
             ("POST", "/token") => self.token(request).await,
             ("POST", "/revoke") => self.revoke(request).await,
+            ("POST", "/backchannel-logout") => self.logout(request).await,
             ("POST", "/register") if self.settings.registration => self.register(request).await,
             _ if asks && metadata::is_at(request.path) => FacadeAnswer::document(&self.metadata()),
             _ => return None,

@@ -1,11 +1,13 @@
 //! The identity provider, seen from one of its clients: where to send people, and what it says about those who come back
 //! (OpenID Connect Core 1.0, code flow with PKCE and nonce).
 //!
-//! `metadata.rs` reads what it says of itself, `id_token.rs` checks its tokens, `person.rs` takes from them what is wanted.
+//! `metadata.rs` reads what it says of itself, `id_token.rs` checks its tokens, `logout_token.rs` those that
+//! end a login, `person.rs` takes from them what is wanted.
 //! What the provider says is believed only as far as a signature or its own metadata carries it. Its access token is used
 //! for one thing, to ask for groups that the ID token lacks; nothing of its tokens is kept.
 
 mod id_token;
+mod logout_token;
 mod metadata;
 mod person;
 
@@ -31,7 +33,7 @@ use crate::lasting::Lasting;
 use crate::watch::Watch;
 use metadata::Found;
 
-pub(super) use person::Person;
+pub(super) use person::{Login, Person};
 
 /// Largest answer, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -149,6 +151,7 @@ impl Provider {
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
             claims: self.told(&claims),
+            login: Login::of(&claims),
         })
     }
 

@@ -66,6 +66,7 @@ impl Facade {
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": method,
+            "dpop_bound_access_tokens": client.bound,
         });
         if let Some(secret) = given {
             answer["client_secret"] = json!(secret);

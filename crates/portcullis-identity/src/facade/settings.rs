@@ -29,6 +29,10 @@ pub struct FacadeSettings {
     pub registration: bool,
     /// Identity providers whose ID-JAGs are taken, beside or instead of that where people log in.
     pub id_jag: Vec<String>,
+    /// Tokens are given bound to a key alone (RFC 9449).
+    pub dpop_required: bool,
+    /// Proofs must hold a nonce that the gateway gave.
+    pub dpop_nonce: bool,
     /// How long an access token lives.
     pub access_ttl: Duration,
     /// SHA-256 over the authorities that are trusted outside, which the client toward it was made with.

@@ -4,7 +4,9 @@ mod attacks;
 mod documents;
 mod grants;
 mod login;
+mod logout;
 mod profiles;
+mod proofs;
 mod scene;
 
 use base64::Engine as _;

@@ -14,10 +14,12 @@ use super::client::{Client, Kind, Proof};
 use super::family::{Family, session_of};
 use super::kept::{digest, secret};
 use super::metadata::JWT_BEARER;
-use super::provider::Person;
+use super::possession;
+use super::provider::{Login, Person};
 use super::refusal::Refusal;
 use super::wire::{FacadeAnswer, FacadeRequest, Params};
 use super::{CLIENTS, Facade, now, registration};
+use crate::dpop::Possession;
 use crate::inbound::sha256;
 use crate::jose::Compact;
 
@@ -29,30 +31,42 @@ pub(super) struct Issue<'a> {
     pub(super) scopes: &'a [String],
     /// What ends it before its time.
     pub(super) session: &'a str,
+    /// The thumbprint of the key that it is bound to.
+    pub(super) key: Option<&'a str>,
 }
 
 impl Facade {
     pub(super) async fn token(&self, request: &FacadeRequest<'_>) -> FacadeAnswer {
-        match self.granted(request).await {
+        let answer = match self.granted(request).await {
             Ok(answer) => answer,
             Err(refusal) => FacadeAnswer::error(&refusal),
-        }
+        };
+        self.with_nonce(answer)
     }
 
     async fn granted(&self, request: &FacadeRequest<'_>) -> Result<FacadeAnswer, Refusal> {
         let params = Params::of_form(request)?;
         let grant = params.need("grant_type", "the request names no grant")?;
         let client = self.authenticate_client(request, &params).await?;
+        let possession = self.possession(request, &client)?;
+        let possession = possession.as_ref();
         match grant {
-            "authorization_code" => self.of_code(&params, &client).await,
-            "refresh_token" => self.of_refresh_token(&params, &client).await,
-            "client_credentials" => self.of_machine(&params, &client).await,
-            JWT_BEARER if !self.settings.id_jag.is_empty() => self.of_assertion(&params, &client).await,
+            "authorization_code" => self.of_code(&params, &client, possession).await,
+            "refresh_token" => self.of_refresh_token(&params, &client, possession).await,
+            "client_credentials" => self.of_machine(&params, &client, possession).await,
+            JWT_BEARER if !self.settings.id_jag.is_empty() => {
+                self.of_assertion(&params, &client, possession).await
+            }
             _ => Err(Refusal::new(400, "unsupported_grant_type", "the grant is not known here")),
         }
     }
 
-    async fn of_code(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
+    async fn of_code(
+        &self,
+        params: &Params,
+        client: &Client,
+        possession: Option<&Possession>,
+    ) -> Result<FacadeAnswer, Refusal> {
         let code = params.need("code", "the request has no code")?;
         let key = digest(code);
         let Some(grant) = self.kept.take::<Grant>(CODES, &key).await? else {
@@ -77,6 +91,8 @@ impl Facade {
         if params.get("resource")?.is_some_and(|resource| resource != wish.resource) {
             return Err(Refusal::new(400, "invalid_target", "the resource is not that of the login"));
         }
+        let key = possession::of_code(wish.key.as_deref(), possession)?;
+        self.use_proof(possession).await?;
         if client.kind == Kind::Registered {
             // It is in use, and stays for longer.
             let ends = now() + registration::KEPT_IN_USE;
@@ -90,16 +106,22 @@ impl Facade {
             scopes,
             began: now(),
             current: String::new(),
+            key,
         };
         let (began, refresh) = self.begin_family(&family, began).await?;
         self.give(&family, &began, refresh).await
     }
 
-    async fn of_refresh_token(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
+    async fn of_refresh_token(
+        &self,
+        params: &Params,
+        client: &Client,
+        possession: Option<&Possession>,
+    ) -> Result<FacadeAnswer, Refusal> {
         let token = params.need("refresh_token", "the request has no refresh token")?;
         let asked = params.get("scope")?;
         let wanted = (params.get("resource")?, asked);
-        let (id, mut family, refresh) = self.rotate(token, &client.id, wanted).await?;
+        let (id, mut family, refresh) = self.rotate(token, client, wanted, possession).await?;
         if let Some(asked) = asked {
             let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
             family.scopes.retain(|scope| asked.contains(&scope.as_str()));
@@ -114,24 +136,34 @@ impl Facade {
             resource: &family.resource,
             scopes: &family.scopes,
             session: &session_of(id),
+            key: family.key.as_deref(),
         };
         self.issue(&issue, Some(refresh)).await
     }
 
     /// A machine on its own behalf (RFC 6749 section 4.4).
-    async fn of_machine(&self, params: &Params, client: &Client) -> Result<FacadeAnswer, Refusal> {
+    async fn of_machine(
+        &self,
+        params: &Params,
+        client: &Client,
+        possession: Option<&Possession>,
+    ) -> Result<FacadeAnswer, Refusal> {
         let groups = client.machine.clone().filter(|_| client.proof != Proof::None);
         let reason = "the client may not call on its own behalf";
         let groups = groups.ok_or(Refusal::new(400, "unauthorized_client", reason))?;
         let subject = format!("{MACHINE}{}", client.id);
-        let person = Person { subject, groups, claims: serde_json::Map::new(), auth_time: None, acr: None };
+        let claims = serde_json::Map::new();
+        let login = Login::default();
+        let person = Person { subject, groups, claims, auth_time: None, acr: None, login };
         let issue = Issue {
             person: &person,
             client_id: &client.id,
             resource: &self.resource(params.get("resource")?)?,
             scopes: &self.scopes(params.get("scope")?)?,
             session: &secret(),
+            key: possession.map(|it| it.thumbprint.as_str()),
         };
+        self.use_proof(possession).await?;
         self.issue(&issue, None).await
     }
 
@@ -163,8 +195,12 @@ impl Facade {
         if let Some(acr) = &issue.person.acr {
             put("acr", json!(acr));
         }
+        if let Some(key) = issue.key {
+            put("cnf", json!({"jkt": key}));
+        }
         let token = self.keys.now(&self.kept, now).await?.sign(&Value::Object(claims))?;
-        let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": seconds});
+        let kind = if issue.key.is_some() { "DPoP" } else { "Bearer" };
+        let mut answer = json!({"access_token": token, "token_type": kind, "expires_in": seconds});
         if !issue.scopes.is_empty() {
             answer["scope"] = json!(issue.scopes.join(" "));
         }

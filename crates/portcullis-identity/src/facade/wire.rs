@@ -29,6 +29,8 @@ pub struct FacadeRequest<'a> {
     pub cookie: Option<&'a str>,
     /// The `Authorization` field.
     pub authorization: Option<&'a str>,
+    /// The `DPoP` field; empty, which is no proof, where it is there twice or no text.
+    pub proof: Option<&'a str>,
     /// The `Content-Type` field.
     pub content_type: Option<&'a str>,
     /// The body.
@@ -54,6 +56,11 @@ impl FacadeAnswer {
     pub(super) fn json(status: u16, value: &Value) -> Self {
         let fields = vec![("content-type", "application/json".to_owned())];
         Self { status, fields, body: value.to_string(), refused: None }.unkept()
+    }
+
+    /// Done, and nothing to say.
+    pub(super) fn empty() -> Self {
+        Self { status: 200, ..Self::default() }.unkept()
     }
 
     /// A public document, which may be kept for a while.

@@ -168,7 +168,9 @@ impl Source {
         };
         let reach = self.reach(&[oauth.issuer.as_deref()]);
         let (url, named) = (&self.settings.url, link.challenge.resource_metadata.as_deref());
-        let resource = discovery::resource(&*self.fetch, &reach, url, named, oauth.issuer.as_deref()).await?;
+        let subject = (url.as_str(), oauth.resource.as_deref());
+        let resource = discovery::resource(&*self.fetch, &reach, subject, named, oauth.issuer.as_deref());
+        let resource = resource.await?;
         let authority = match &resource.issuer {
             Some(issuer) => authority(&*self.fetch, &reach, issuer).await?,
             None => own_authority(&*self.fetch, &reach, url).await?,

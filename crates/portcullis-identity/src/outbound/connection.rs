@@ -147,7 +147,12 @@ impl Source {
     async fn has_moved(&self, account: &Account) -> Result<bool, Needed> {
         let named = self.state().challenge.as_ref().and_then(|challenge| challenge.resource_metadata.clone());
         let reach = self.reach(&[]);
-        let found = discovery::resource(&*self.fetch, &reach, &self.settings.url, named.as_deref(), None);
+        let part_of = match self.kind() {
+            Kind::Oauth(oauth) => oauth.resource.as_deref(),
+            _ => None,
+        };
+        let subject = (self.settings.url.as_str(), part_of);
+        let found = discovery::resource(&*self.fetch, &reach, subject, named.as_deref(), None);
         Ok(found.await?.issuer.is_some_and(|issuer| issuer != account.issuer))
     }
 

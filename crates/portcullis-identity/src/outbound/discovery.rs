@@ -69,11 +69,11 @@ pub(super) struct Resource {
 
 /// What a server is, by its document. The document must be about this very server; the one at the root of its origin, which
 /// is where MCP has it looked for last, may as well be about the origin (RFC 9728 section 3.3: a document is about what its
-/// address was made of, or what was asked for).
+/// address was made of, or what was asked for). What the operator says that the server is part of is believed as well.
 pub(super) async fn resource(
     fetch: &dyn Fetch,
     reach: &Reach,
-    url: &str,
+    (url, part_of): (&str, Option<&str>),
     named: Option<&str>,
     issuer: Option<&str>,
 ) -> Result<Resource, Needed> {
@@ -91,7 +91,8 @@ pub(super) async fn resource(
             return Err(Needed::Denied("the server names a document with an address without end".into()));
         }
         if let Some(document) = document(fetch, reach, place).await? {
-            let about = if *place == root { vec![url, start] } else { vec![url] };
+            let mut about = if *place == root { vec![url, start] } else { vec![url] };
+            about.extend(part_of);
             return read_resource(&document, place, &about, issuer);
         }
     }
@@ -110,7 +111,10 @@ fn read_resource(
     let wrong = |why: &str| Needed::Denied(format!("{place} {why}"));
     let identifier = document["resource"].as_str().ok_or_else(|| wrong("names no `resource`"))?;
     if !about.iter().any(|one| is_same(identifier, one)) {
-        return Err(wrong("is about another resource than this server"));
+        return Err(wrong(
+            "is about another resource than this server; where the server is part of it, say so with `resource` in its \
+             `credentials`",
+        ));
     }
     let issuers = document["authorization_servers"].as_array();
     let mut issuers = issuers.into_iter().flatten().take(16).filter_map(Value::as_str);

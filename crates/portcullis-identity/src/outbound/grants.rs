@@ -278,6 +278,7 @@ impl Source {
 
     /// Where a grant is asked for: as configured, else as the server says.
     async fn place(&self, place: &Place, resource: Option<&str>) -> Result<Found, Needed> {
+        let part_of = resource.filter(|resource| !resource.is_empty());
         let resource = resource.unwrap_or(&self.settings.url).to_owned();
         if let Some(url) = &place.token_url {
             let (url, issuer) = (url.clone(), place.issuer.clone());
@@ -289,8 +290,8 @@ impl Source {
             Some(issuer) => (authority(&*self.fetch, &reach, issuer).await?, resource),
             None => {
                 let named = self.state().challenge.as_ref().and_then(|it| it.resource_metadata.clone());
-                let found =
-                    discovery::resource(&*self.fetch, &reach, &self.settings.url, named.as_deref(), None);
+                let subject = (self.settings.url.as_str(), part_of);
+                let found = discovery::resource(&*self.fetch, &reach, subject, named.as_deref(), None);
                 let found = found.await?;
                 let authority = match &found.issuer {
                     Some(issuer) => authority(&*self.fetch, &reach, issuer).await?,

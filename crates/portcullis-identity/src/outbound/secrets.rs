@@ -158,6 +158,18 @@ impl Secrets {
         }
     }
 
+    /// A secret, for whoever needs it to begin.
+    ///
+    /// # Errors
+    /// Why it cannot be had; nothing that the Vault wrote.
+    pub async fn read_now(&self, of: &SecretRef) -> Result<String, String> {
+        match self.get(of).await {
+            Ok(revealed) => Ok(revealed.text),
+            Err(Needed::Denied(why) | Needed::Unavailable(why)) => Err(why),
+            Err(Needed::Connect(_)) => Err("cannot be read".to_owned()),
+        }
+    }
+
     /// Somebody who was shown the secret does not take it.
     pub(super) fn forget(&self, of: &SecretRef) {
         self.all().remove(&of.path);

@@ -191,6 +191,8 @@ pub struct Oauth {
     pub client_metadata_url: Option<String>,
     /// What is asked for; the server says when not given.
     pub scopes: Vec<String>,
+    /// The resource that the server is part of, where its document is about that and not about its URL.
+    pub resource: Option<String>,
 }
 
 /// An assertion of the gateway's own, which says for whom it calls.

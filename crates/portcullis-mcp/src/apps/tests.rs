@@ -135,6 +135,28 @@ fn tools_are_linked_by_either_spelling_unless_views_do_not_see_them() {
         (r#"{"name":"x"}"#, None, false),
     ] {
         let tool = json(tool);
-        assert_eq!((view_of(&tool).as_deref(), is_linked(&tool)), (view, linked), "{tool}");
+        assert_eq!((views_of(&tool).next().as_deref(), is_linked(&tool)), (view, linked), "{tool}");
+    }
+}
+
+#[test]
+fn a_tool_loses_its_view_and_nothing_else() {
+    for (tool, views, bare) in [
+        (
+            r#"{"name":"t","_meta":{"ui":{"resourceUri":"ui://v","visibility":["app"]},"ui/resourceUri":"ui://v","x":1}}"#,
+            1,
+            r#"{"name":"t","_meta":{"ui":{"visibility":["app"]},"x":1}}"#,
+        ),
+        (
+            r#"{"name":"t","_meta":{"ui":{"resourceUri":"ui://v"},"ui/resourceUri":"ui://w"}}"#,
+            2,
+            r#"{"name":"t","_meta":{"ui":{}}}"#,
+        ),
+        (r#"{"name":"t","_meta":{"ui":3,"ui/resourceUri":"ui://v"}}"#, 1, r#"{"name":"t","_meta":{"ui":3}}"#),
+        (r#"{"name":"t"}"#, 0, r#"{"name":"t"}"#),
+    ] {
+        let tool = json(tool);
+        assert_eq!(views_of(&tool).count(), views, "{tool}");
+        assert_eq!(without_view(&tool).as_str(), bare);
     }
 }

@@ -18,6 +18,7 @@ mod scan;
 pub use edit::{Change, write_string};
 pub use object::Object;
 pub use raw::{Elements, Kind, Member, Members, Raw};
+pub use run::plain_run;
 pub use scan::{JsonError, Limits, verify};
 
 #[cfg(test)]

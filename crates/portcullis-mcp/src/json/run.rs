@@ -10,7 +10,7 @@ const SHORT: usize = 64;
 
 /// The number of bytes before the first quote, backslash or control character; all of them when there is none.
 #[inline]
-pub(super) fn plain_run(text: &[u8]) -> usize {
+pub fn plain_run(text: &[u8]) -> usize {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().take(SHORT / 8).enumerate() {
         let found = special(u64::from_le_bytes(*word));

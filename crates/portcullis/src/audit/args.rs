@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::args::Decider;
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum AuditVerb {
     /// Check a log, or a file that `audit prove` wrote: exit 0 when it is whole and unaltered, 1 when not
@@ -14,6 +16,17 @@ pub(crate) enum AuditVerb {
     Export(Export),
     /// Pack events with their proofs into one file that `audit verify` checks without the log
     Prove(Prove),
+    /// Pack what supports an assessment of AI systems (EU AI Act): a report, the same as JSON, and proofs
+    Pack(Pack),
+    /// Make unreadable what was kept of a person's arguments and results; proofs verify as before
+    Erase(Erase),
+    /// Put legal holds on, lift and list them: what they cover is neither removed nor erased
+    #[command(subcommand)]
+    Hold(HoldVerb),
+    /// Remove what was kept long enough, now
+    Prune(Prune),
+    /// Hand the log over to another key, which the old one signs for
+    Rotate(Rotate),
     /// Make the key that a log, or a witness, signs with; print what checks its signatures
     Key(Key),
 }
@@ -23,18 +36,28 @@ pub(crate) struct Verify {
     /// The folder of the log, or the file
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    #[command(flatten)]
+    pub trust: Trust,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is trusted and demanded.
+#[derive(Args, Debug)]
+pub(crate) struct Trust {
     /// A key that is trusted, of the log or of a witness: as `audit key` prints it, or a file that holds such lines
     #[arg(long, value_name = "KEY")]
     pub trusted_key: Vec<String>,
     /// Demand that so many of the witnesses that are trusted have signed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub require_witness: usize,
+    /// Demand a time stamp by an authority of this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub tsa_ca: Option<PathBuf>,
     /// A checkpoint that was kept elsewhere, or a folder of them: the log has to continue it
     #[arg(long, value_name = "PATH")]
     pub since_checkpoint: Vec<PathBuf>,
-    /// Print what was found as JSON
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Which events.
@@ -135,4 +158,101 @@ pub(crate) struct Key {
     /// Print what checks it as a witness's key
     #[arg(long)]
     pub witness: bool,
+}
+
+/// The log of a gateway that does not run: nobody else may be writing to it.
+#[derive(Args, Debug)]
+pub(crate) struct Changed {
+    /// The configuration of the gateway, which must not run; one that runs is asked over HTTP (`/api/v1/audit/…`)
+    #[arg(long, short, value_name = "FILE", env = "PORTCULLIS_CONFIG")]
+    pub config: PathBuf,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Erase {
+    /// Who: a pseudonym (`p-…`), or `ISSUER#SUBJECT`
+    #[arg(value_name = "PERSON")]
+    pub person: String,
+    /// Why, for the record: a reference to the request
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub basis: String,
+    #[command(flatten)]
+    pub changed: Changed,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum HoldVerb {
+    /// Put one on
+    Add {
+        /// Its name: letters, digits and `-`
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Why, for the record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// What is of this person: a pseudonym (`p-…`), or `ISSUER#SUBJECT`; of everybody when not given
+        #[arg(long, value_name = "PERSON")]
+        person: Option<String>,
+        /// What is not before this time, as 2026-11-28T20:00:00Z or 2026-11-28
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// What is before this time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        #[command(flatten)]
+        changed: Changed,
+    },
+    /// Lift one
+    Remove {
+        /// Its name
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        changed: Changed,
+    },
+    /// List them
+    List {
+        /// The folder of the log
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Prune {
+    #[command(flatten)]
+    pub changed: Changed,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Rotate {
+    /// The folder of the log; its gateway must not run
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The file of the new key, as `audit key` makes it, under the log's name
+    #[arg(long, value_name = "FILE")]
+    pub new: PathBuf,
+    /// The file of the old key; `signing-key` in the folder, if it is not given, which the new one then takes the place of
+    #[arg(long, value_name = "FILE")]
+    pub old: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Pack {
+    /// The folder of the log
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Not before this time, as 2026-11-28T20:00:00Z or 2026-11-28; from the beginning when not given
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time; to the end when not given
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// The folder to write to: `report.md`, `pack.json` and `proof.txt`; made when missing
+    #[arg(long, short, value_name = "FOLDER")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub trust: Trust,
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use portcullis_oversight::{Approval, visible};
+use portcullis_oversight::{Approval, Matter, Voted, visible};
 use serde_json::{Value, json};
 
 use super::{ask, change, moment};
@@ -34,12 +34,15 @@ fn list(kept: &Kept) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for approval in &all {
+        let by = approval.deciders().join(", ");
         let state = match &approval.ruling {
-            None => "waits".to_owned(),
-            Some(ruling) if ruling.approved => format!("granted by {}", ruling.by),
-            Some(ruling) => format!("denied by {}", ruling.by),
+            None if by.is_empty() => "waits".to_owned(),
+            None => format!("waits; granted by {by}, and {} have to", approval.needed),
+            Some(ruling) if ruling.approved => format!("granted by {by}"),
+            Some(_) => format!("denied by {by}"),
         };
-        print(format_args!("{:.16}  {}/{}  {state}", approval.id, approval.server, visible(&approval.name)));
+        let what = if approval.matter == Matter::Result { "result of " } else { "" };
+        print(format_args!("{:.16}  {what}{}  {state}", approval.id, place(approval)));
         print(format_args!("  for {}, until {}", approval.principal, moment(approval.until)));
         print(format_args!("  because {}", approval.why.join("; ")));
         print(format_args!("  with {}", visible(&approval.arguments(key))));
@@ -50,16 +53,23 @@ fn list(kept: &Kept) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn place(approval: &Approval) -> String {
+    format!("{}/{}", approval.server, visible(&approval.name))
+}
+
 fn told(approval: &Approval, key: Option<&[u8; 32]>) -> Value {
     json!({
         "id": approval.id,
         "principal": approval.principal,
         "server": approval.server,
         "name": approval.name,
+        "matter": approval.matter,
         "why": approval.why,
         "arguments": approval.arguments(key),
         "at": moment(approval.at),
         "until": moment(approval.until),
+        "needed": approval.needed,
+        "votes": approval.votes,
         "ruling": approval.ruling,
     })
 }
@@ -76,21 +86,34 @@ fn rule(ruling: &ApprovalRuling, approve: bool) -> anyhow::Result<ExitCode> {
         if found.next().is_some() {
             return Err(Usage(format!("`{}` is the beginning of several ids", ruling.id)).into());
         }
-        let ruled = Approval::rule(&*records, (&approval.id, None), approve, &by).await.context("`store`")?;
-        let key = vault_key::find(settings)?;
-        Ok(ruled.map(|ruled| told(&ruled, key.as_ref())))
+        let voted = Approval::rule(&*records, (&approval.id, None), approve, &by).await.context("`store`")?;
+        Ok(Some((voted, vault_key::find(settings)?)))
     })?;
-    let word = if approve { "granted" } else { "denied" };
-    match (&ruled, ruling.kept.json) {
-        (Some(told), true) => print(format_args!("{told:#}")),
-        (Some(told), false) => print(format_args!(
-            "{word}: {}/{} with {}",
-            told["server"].as_str().unwrap_or_default(),
-            visible(told["name"].as_str().unwrap_or_default()),
-            visible(told["arguments"].as_str().unwrap_or_default()),
-        )),
-        (None, true) => print(json!(null)),
-        (None, false) => print("no such call waits"),
+    let (approval, counted) = match &ruled {
+        Some((Voted::Counted(approval), _)) => (Some(approval), true),
+        Some((Voted::Again(approval), _)) => (Some(approval), false),
+        Some((Voted::Nothing, _)) | None => (None, false),
+    };
+    let key = ruled.as_ref().and_then(|(_, key)| key.as_ref());
+    if ruling.kept.json {
+        print(format_args!("{:#}", json!(approval.map(|approval| told(approval, key)))));
+    } else {
+        print(said(approval, counted, approve, key));
     }
-    Ok(if ruled.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if counted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn said(approval: Option<&Approval>, counted: bool, approve: bool, key: Option<&[u8; 32]>) -> String {
+    let Some(approval) = approval else { return "no such call waits".to_owned() };
+    let (have, needed) = (approval.deciders().len(), approval.needed);
+    if !counted {
+        return format!("you have approved already, and {needed} have to: somebody else has to approve, too");
+    }
+    let word = if approve { "granted" } else { "denied" };
+    let what = if approval.matter == Matter::Result { "the result of " } else { "" };
+    let more = match &approval.ruling {
+        Some(_) => String::new(),
+        None => format!("; {have} of {needed} have approved"),
+    };
+    format!("{word}: {what}{} with {}{more}", place(approval), visible(&approval.arguments(key)))
 }

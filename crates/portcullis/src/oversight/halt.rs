@@ -20,10 +20,10 @@ pub(crate) fn run(verb: &HaltVerb) -> anyhow::Result<ExitCode> {
             say(kept, "halted", &halt.target, true);
             Ok(ExitCode::SUCCESS)
         }
-        HaltVerb::Lift { what, kept, decider: _ } => {
-            let target = target(what)?;
+        HaltVerb::Lift { what, kept, decider } => {
+            let (target, by) = (target(what)?, format!("cli:{}", decider.by));
             let lifted = change(&kept.config, async |records, _| {
-                Halt::lift(&*records, &target).await.context("`store`")
+                Halt::lift(&*records, &target, &by).await.context("`store`")
             })?;
             say(kept, "lifted", &target, lifted);
             Ok(if lifted { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use super::versions::{self, Version};
 use crate::Usage;
-use crate::config::load;
+use crate::secrets::Secrets;
 use crate::stdout::print;
 
 /// Lists the versions, the newest first.
 pub(crate) fn history(config: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
-    let settings = load(config, &Overrides::default())?.settings;
+    let settings = Secrets::load(config, &Overrides::default())?.0.settings;
     let current = settings.policy.as_ref().map(versions::digest_of);
     let mut versions =
         with_store(&settings, async |records| versions::all(&*records).await.context("`store`"))?;
@@ -52,7 +52,7 @@ pub(crate) fn history(config: &Path, as_json: bool) -> anyhow::Result<ExitCode> 
 
 /// Writes the files of a version.
 pub(crate) fn rollback(number: u64, config: &Path, dry_run: bool) -> anyhow::Result<ExitCode> {
-    let Loaded { settings, files, .. } = load(config, &Overrides::default())?;
+    let (Loaded { settings, files, .. }, _) = Secrets::load(config, &Overrides::default())?;
     let policy =
         settings.policy.clone().ok_or_else(|| Usage(format!("{} has no `policy`", config.display())))?;
     let plan = with_store(&settings, async |records| {

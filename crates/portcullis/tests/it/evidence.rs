@@ -3,10 +3,14 @@
 
 mod answers;
 mod changes;
+mod keeping;
 mod kills;
+mod people;
 mod questions;
 mod readers;
+mod stamps;
 mod strict;
+mod witnesses;
 
 use std::path::Path;
 
@@ -29,19 +33,25 @@ fn start_in(folder: TempDir, mode: &str, rest: &Value) -> Gateway {
 }
 
 /// The events that are on the disk now, as JSON, in their order; none is left out.
-fn events(gateway: &Gateway) -> Vec<Value> {
+pub(crate) fn events(gateway: &Gateway) -> Vec<Value> {
     events_in(&gateway.folder().join("audit"))
 }
 
 fn events_in(folder: &Path) -> Vec<Value> {
+    events_from(folder, 0)
+}
+
+/// The same from a number on.
+fn events_from(folder: &Path, from: u64) -> Vec<Value> {
     let journal = Segments::read_only(folder).expect("a log");
     let extent = journal.extent().expect("its extent");
-    let mut all: Vec<Value> = Vec::new();
-    while (all.len() as u64) < extent.next {
-        let entries = journal.read(all.len() as u64, 1000).expect("its entries");
-        assert!(!entries.is_empty(), "entries are missing from {}", all.len());
+    let (mut all, mut next): (Vec<Value>, u64) = (Vec::new(), from);
+    while next < extent.next {
+        let entries = journal.read(next, 1000).expect("its entries");
+        assert!(!entries.is_empty(), "entries are missing from {next}");
         for entry in entries {
-            assert_eq!(entry.seq, all.len() as u64);
+            assert_eq!(entry.seq, next);
+            next += 1;
             let record = Record::parse(&entry.record).expect("a record");
             all.push(serde_json::to_value(&record.event).expect("JSON"));
         }
@@ -50,7 +60,12 @@ fn events_in(folder: &Path) -> Vec<Value> {
 }
 
 /// Waits until there are such events, and returns them.
-async fn until(gateway: &Gateway, what: &str, count: usize, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(crate) async fn until(
+    gateway: &Gateway,
+    what: &str,
+    count: usize,
+    is: impl Fn(&Value) -> bool,
+) -> Vec<Value> {
     within(what, async {
         loop {
             let found: Vec<_> = events(gateway).into_iter().filter(&is).collect();

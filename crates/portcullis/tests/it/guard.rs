@@ -3,6 +3,7 @@
 mod definitions;
 mod hostile;
 mod lasting;
+mod orders;
 mod pseudonyms;
 mod questions;
 mod rules;

@@ -4,6 +4,7 @@ mod definitions;
 mod first_sight;
 mod flows;
 mod halts;
+mod held;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -78,13 +79,13 @@ impl Evolving {
 }
 
 /// A gateway whose store a second process can reach.
-fn start(mut config: Value) -> Gateway {
+pub(crate) fn start(mut config: Value) -> Gateway {
     config["store"] = json!({"kind": "sqlite"});
     Gateway::start(&config)
 }
 
 /// Runs the program beside a gateway.
-fn run(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command
         .current_dir(folder)
@@ -94,12 +95,12 @@ fn run(folder: &Path, args: &[&str]) -> Output {
     command.args(args).args(["--config", "portcullis.json"]).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// The same, where it has to go well.
-fn done(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn done(folder: &Path, args: &[&str]) -> String {
     let output = run(folder, args);
     assert!(output.status.success(), "{args:?}: {}", said(&output));
     String::from_utf8(output.stdout).unwrap()

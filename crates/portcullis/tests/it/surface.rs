@@ -1,4 +1,5 @@
-//! Every path that is served, for whoever shows nothing, has the wrong role, and has the right one.
+//! Every operation of the published document, for whoever shows nothing, has the wrong role, and has the right one; and every
+//! path that is served has one.
 
 use std::collections::BTreeSet;
 
@@ -42,6 +43,9 @@ fn rows() -> Vec<Row> {
     let in_session = |row: Row| Row { session: true, ..row };
     let server = "/mcp/s/{server}";
     let about = "/.well-known/oauth-protected-resource…";
+    let server_of = "/.well-known/oauth-authorization-server…";
+    let versions = "/registry/v0.1/servers/{name}/versions";
+    let version = "/registry/v0.1/servers/{name}/versions/{version}";
     vec![
         row("/healthz", "GET", "/healthz", [200; 3]),
         row("/readyz", "GET", "/readyz", [200; 3]),
@@ -66,15 +70,21 @@ fn rows() -> Vec<Row> {
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/open", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/none", [200; 3]),
-        // Without a facade there is none.
-        row(
-            "/.well-known/oauth-authorization-server…",
-            "GET",
-            "/.well-known/oauth-authorization-server",
-            [404; 3],
-        ),
-        row("/as/…", "GET", "/as/authorize", [404; 3]),
-        row("/as/…", "POST", "/as/token", [404; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/sse", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/s/open/sse", [200; 3]),
+        row(server_of, "GET", "/.well-known/oauth-authorization-server", [200; 3]),
+        row(server_of, "GET", "/.well-known/oauth-authorization-server/as", [200; 3]),
+        // Whoever logs in is nobody yet, and a request that asks for nothing gets nothing.
+        row("/as/…", "GET", "/as/.well-known/oauth-authorization-server", [200; 3]),
+        row("/as/…", "GET", "/as/jwks", [200; 3]),
+        row("/as/…", "GET", "/as/authorize", [400; 3]),
+        row("/as/…", "GET", "/as/callback?state=made-up&code=x", [400; 3]),
+        row("/as/…", "POST", "/as/consent", [400; 3]),
+        row("/as/…", "POST", "/as/token", [400; 3]),
+        row("/as/…", "POST", "/as/revoke", [400; 3]),
+        row("/as/…", "POST", "/as/backchannel-logout", [400; 3]),
+        row("/as/…", "POST", "/as/register", [400; 3]),
+        row("/api/openapi.json", "GET", "/api/openapi.json", [200; 3]),
         // Whoever wants to check what the gateway says of itself may.
         row("/.well-known/jwks.json", "GET", "/.well-known/jwks.json", [200; 3]),
         row("/oauth/client/{issuer}.json", "GET", CLIENT_OF_AN_ISSUER, [200; 3]),
@@ -85,10 +95,52 @@ fn rows() -> Vec<Row> {
         // Nobody is asked who they are for a link that is none.
         row("/connect/{link}", "GET", "/connect/made-up", [404; 3]),
         row("/connections", "GET", "/connections", [401, 200, 200]),
+        // Nobody's log is witnessed here.
+        row("/witness/add-checkpoint", "POST", "/witness/add-checkpoint", [404; 3]),
+        row("/registry/v0.1/servers", "GET", "/registry/v0.1/servers", [401, 200, 200]),
+        row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions", [401, 404, 200]),
+        row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fshut/versions", [401, 404, 404]),
+        row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/latest", [401, 404, 200]),
+        row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/9.9.9", [401, 404, 404]),
+        row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
+        row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),
+        row("/api/v1/audit/proof", "GET", "/api/v1/audit/proof?tool=none", [401, 403, 404]),
+        row("/api/v1/audit/holds", "GET", "/api/v1/audit/holds", [401, 403, 200]),
+        // What is asked for is looked at when it is known that it may be.
+        says(row("/api/v1/audit/holds", "POST", "/api/v1/audit/holds", [401, 403, 400]), &json!({})),
+        row("/api/v1/audit/holds/{name}", "DELETE", "/api/v1/audit/holds/none", [401, 403, 404]),
+        says(row("/api/v1/audit/erasures", "POST", "/api/v1/audit/erasures", [401, 403, 400]), &json!({})),
+        row("/api/v1/audit/removals", "POST", "/api/v1/audit/removals", [401, 403, 200]),
         row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
     ]
+}
+
+/// The operations of a document: path, method, and what is said of it.
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations =
+        paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |it| (path, it)));
+    let operations = operations.filter(|(_, (method, _))| *method != "parameters");
+    operations.map(|(path, (method, it))| (path.as_str(), method.as_str(), it))
+}
+
+/// The operation that a request is for: that of the very path, or of one with places for names.
+fn operation<'a>(document: &'a Value, method: &str, path: &str) -> &'a Value {
+    let path = path.split('?').next().unwrap();
+    let fits = |pattern: &str| {
+        let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+        let fits = |(pattern, part): (&&str, &&str)| match pattern.split_once('{') {
+            Some((_, rest)) => part.ends_with(rest.split_once('}').unwrap().1),
+            None => pattern == part,
+        };
+        pattern.len() == path.len() && pattern.iter().zip(&path).all(fits)
+    };
+    let mut found = operations(document)
+        .filter(|(pattern, it, _)| it.eq_ignore_ascii_case(method) && (*pattern == path || fits(pattern)));
+    let (_, _, operation) = found.next().unwrap_or_else(|| panic!("{method} {path} is not in openapi.json"));
+    operation
 }
 
 #[tokio::test]
@@ -107,17 +159,28 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     let mut config = idp.config(&upstream.config());
     config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
     config["policy"] = json!({"files": ["all.cedar"]});
-    config["audit"] = json!({"allow": {"groups": ["ops"]}});
+    config["audit"] = json!({"allow": {"groups": ["ops"]}, "admins": {"groups": ["ops"]}});
     config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
     // A token that is good for every endpoint: whether one is for this one is another test.
     config["identity"]["issuers"][0]["audience"] = json!("all");
+    config["identity"]["issuers"][0]["groups_prefix"] = json!("");
+    config["identity"]["facade"] = json!({
+        "idp": {"issuer": idp.issuer, "client_id": "gateway", "client_secret": {"env": "PATH"}}, "registration": true,
+    });
     let gateway = Gateway::start_in(folder, &config, &[]);
+    let document = gateway.get("/api/openapi.json").await.json();
+    let mut walked = BTreeSet::new();
     let token = |who: Who| match who {
         Who::Nobody => None,
         Who::Wrong => Some(idp.token_with("wrong", &json!({"aud": "all", "groups": ["wrong"]}))),
         Who::Right => Some(idp.token_with("right", &json!({"aud": "all", "groups": ["right", "ops"]}))),
     };
     for row in rows() {
+        let operation = operation(&document, row.method, row.path);
+        walked.insert(operation["operationId"].as_str().unwrap());
+        // What no `security` is said of is as the document has it at its top; an empty one among several is none.
+        let security = operation.get("security").unwrap_or(&document["security"]).as_array().unwrap();
+        let is_open = security.is_empty() || security.contains(&json!({}));
         for (who, expected) in EVERYBODY.into_iter().zip(row.expected) {
             let authorization = token(who).map(|token| format!("Bearer {token}"));
             let mut headers = JSON.to_vec();
@@ -129,12 +192,18 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
             let head = connection.head().await.expect("an answer");
             let asked = format!("{} {} for {who:?}", row.method, row.path);
             assert_eq!(head.status, expected, "{asked}");
+            let described = operation["responses"].get(expected.to_string()).is_some();
+            assert!(described, "{asked}: openapi.json has no {expected}");
+            assert_eq!(expected == 401, who == Who::Nobody && !is_open, "{asked}: openapi.json says who may");
             let challenged = head.header("www-authenticate").is_some_and(|value| value.contains(PUBLIC));
             assert_eq!(challenged, expected == 401, "{asked}: where to log in");
         }
     }
+    assert_eq!(walked.len(), operations(&document).count(), "an operation of openapi.json without a row");
     // What is not there, and what is not served, is the same for everybody who is let in, and no more for anybody.
-    for path in ["/", "/mcp/v/none", "/api/v1/servers", "/ui/", "/ws", "/s/open", "/metrics/", "//mcp"] {
+    for path in
+        ["/", "/mcp/v/none", "/api/v1/servers", "/api/", "/ui/", "/ws", "/s/open", "/metrics/", "//mcp"]
+    {
         for who in EVERYBODY {
             let authorization = token(who).map(|token| format!("Bearer {token}")).unwrap_or_default();
             let answer = gateway.send("GET", path, &[("authorization", &authorization)], b"").await;

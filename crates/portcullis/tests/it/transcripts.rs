@@ -111,8 +111,21 @@ const ITEMS: &[(&str, Shown)] = &[
     ("float elicitation value", Shown::Rows),
     ("`id` as string/number echo", Shown::Rows),
     ("upstream restart mid-call", Shown::Rows),
-    ("token expiry on an open stream", Shown::Elsewhere("No row: the players have no tokens.")),
-    ("RBAC change while a snapshot cursor is live", Shown::Elsewhere("No row: the players have no roles.")),
+    (
+        "token expiry on an open stream",
+        Shown::Elsewhere(
+            "An issuer and its tokens, streams of both eras and of HTTP+SSE: \
+             `a_stream_ends_when_its_token_expires_and_says_so_where_it_can`, \
+             `a_connection_of_http_sse_lasts_as_long_as_the_newest_token_that_is_shown_on_it`.",
+        ),
+    ),
+    (
+        "RBAC change while a snapshot cursor is live",
+        Shown::Elsewhere(
+            "Policies that change under clients of every revision with sessions and without, before a legacy and a \
+             modern server and a child: `a_cursor_into_what_is_shown_no_more_has_expired`.",
+        ),
+    ),
     (
         "two users with one shared upstream credential",
         Shown::Elsewhere(

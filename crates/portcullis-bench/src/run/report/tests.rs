@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::render;
 use crate::run::Found;
 use crate::run::elicitation::{Elicitations, PAIRS, Tally};
-use crate::run::evidence::Evidence;
-use crate::run::layers::Layers;
 use crate::run::listing::Lists;
 use crate::run::machine::Machine;
 use crate::run::matrix::{Cell, Matrix, Way};
@@ -14,6 +12,7 @@ use crate::run::memory::Memory;
 use crate::run::sample::Sample;
 use crate::run::scale::Scale;
 use crate::run::targets::judge;
+use crate::run::turns::Turns;
 use crate::wire::Era;
 
 #[test]
@@ -37,10 +36,12 @@ fn shows_figures_ratios_and_verdicts() {
     elicitations.samples.insert(((PAIRS[1], 1), Way::Portcullis), vec![asked]);
     elicitations.tallies.insert(PAIRS[0], Tally { answered: 12, wrong: 0, lost: 1 });
     let lists = vec![Lists { era: Era::Modern, times, pages: 4, bytes: 500_000 }];
-    let layers = Layers { with: vec![ours], without: vec![nginx], wrong: None };
-    let guard = Layers { with: vec![ours], without: vec![nginx], wrong: None };
-    let evidence = Evidence { samples: [vec![nginx], vec![ours], vec![asked]], wrong: None };
-    let found = Found { matrix, elicitations, layers, guard, evidence, memory: Some(memory), lists };
+    let turns =
+        |samples: &[Sample]| Turns { samples: samples.iter().map(|one| vec![*one]).collect(), wrong: None };
+    let (layers, guard) = (turns(&[nginx, ours]), turns(&[nginx, ours]));
+    let evidence = turns(&[nginx, ours, asked, asked]);
+    let path = turns(&[nginx, nginx, ours, ours, ours, ours, asked]);
+    let found = Found { matrix, elicitations, layers, guard, evidence, path, memory: Some(memory), lists };
     let scale = Scale::full();
     let verdicts = judge(&found, &scale);
     let machine = Machine { facts: vec![("kernel", "6.1".into())] };
@@ -60,6 +61,10 @@ fn shows_figures_ratios_and_verdicts() {
         "| throughput with evidence in `normal` as a share of that without | at least 0.9 | 0.95 | PASS |",
         "| throughput with evidence in `strict` as a share of that without | at least 0.5 | 0.25 | MISS |",
         "| strict | 5000 | 0.25 | 1.000 | 2.000 | 71.3 | 0 |",
+        "| throughput with everything on as a share of nginx's | at least 0.6 | 0.25 | MISS |",
+        "| nginx | 20000 | 1.00 | – | 1.000 | 2.000 | 20.0 | 0 |",
+        "| bare | 19000 | 0.95 | – | 1.000 | 2.000 | – | 3 |",
+        "| + evidence (`normal`) | 5000 | 0.25 | 0.26 | 1.000 | 2.000 | 71.3 | 0 |",
         "| calls that ask, modern client, modern server: answered with the elicited value | all | 12, 0 wrong, 1 lost | MISS |",
         "| modern | modern | 32 | direct | 20000 | 1.00 | 1.000 | 2.000 | 20.0 | 0 |",
         "| modern | modern | 32 | portcullis | 5000 | 0.25 | 1.000 | 2.000 | 71.3 | 0 |",

@@ -6,13 +6,12 @@ use super::{Verdict, held, judge};
 use crate::load::Latencies;
 use crate::run::Found;
 use crate::run::elicitation::{Elicitations, PAIRS, Tally};
-use crate::run::evidence::Evidence;
-use crate::run::layers::Layers;
 use crate::run::listing::Lists;
 use crate::run::matrix::{Matrix, Way, cells};
 use crate::run::memory::Memory;
 use crate::run::sample::Sample;
 use crate::run::scale::Scale;
+use crate::run::turns::Turns;
 use crate::wire::Era;
 
 /// A matrix in which the gateway has this share of nginx's throughput and this multiple of its p99 of 1 ms.
@@ -49,21 +48,21 @@ fn asked(answered: u64, wrong: u64, lost: u64) -> Elicitations {
     elicitations
 }
 
-/// Identity and policies leave so much of the throughput.
-fn layers(share: f64) -> Layers {
-    let sample = |per_second| vec![Sample { per_second, ..Sample::default() }];
-    Layers { with: sample(share), without: sample(1.0), wrong: None }
+/// Ways with these throughputs.
+fn turns(throughputs: &[f64]) -> Turns {
+    let sample = |per_second: &f64| vec![Sample { per_second: *per_second, ..Sample::default() }];
+    Turns { samples: throughputs.iter().map(sample).collect(), wrong: None }
 }
 
-/// Evidence leaves so much of the throughput.
-fn evidence(normal: f64, strict: f64) -> Evidence {
-    let sample = |per_second| vec![Sample { per_second, ..Sample::default() }];
-    Evidence { samples: [1.0, normal, strict].map(sample), wrong: None }
+/// With everything on, so much of nginx's throughput is left.
+fn path(share: f64) -> Turns {
+    turns(&[2.0, 1.0, 0.9, 0.9, 0.8, 0.7, share])
 }
 
 fn found(matrix: Matrix, memory: Memory, lists: Vec<Lists>) -> Found {
-    let (guard, layers, evidence) = (layers(0.9), layers(0.9), evidence(0.9, 0.5));
-    Found { matrix, elicitations: asked(1, 0, 0), layers, guard, evidence, memory: Some(memory), lists }
+    let (guard, layers, evidence) = (turns(&[1.0, 0.9]), turns(&[1.0, 0.9]), turns(&[1.0, 0.9, 0.5, 0.4]));
+    let (path, elicitations) = (path(0.6), asked(1, 0, 0));
+    Found { matrix, elicitations, layers, guard, evidence, path, memory: Some(memory), lists }
 }
 
 fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
@@ -73,17 +72,18 @@ fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
 #[test]
 fn everything_within_its_bound_passes() {
     let verdicts = judge(&found(matrix(0.9, 2.0), memory(49_999_999, 9_999), lists(4)), &Scale::full());
-    assert_eq!(words(&verdicts), ["PASS"; 18]);
+    assert_eq!(words(&verdicts), ["PASS"; 19]);
     assert!(held(&verdicts, false, true));
 }
 
 #[test]
 fn everything_beyond_its_bound_misses() {
     let within = found(matrix(0.89, 2.1), memory(50_000_000, 10_000), lists(5));
-    let (guard, layers, evidence) = (layers(0.84), layers(0.84), evidence(0.89, 0.49));
-    let verdicts =
-        judge(&Found { elicitations: asked(9, 0, 1), layers, guard, evidence, ..within }, &Scale::full());
-    assert_eq!(words(&verdicts), ["MISS"; 18]);
+    let (guard, layers, evidence) =
+        (turns(&[1.0, 0.84]), turns(&[1.0, 0.84]), turns(&[1.0, 0.89, 0.49, 0.4]));
+    let (path, elicitations) = (path(0.59), asked(9, 0, 1));
+    let verdicts = judge(&Found { elicitations, layers, guard, evidence, path, ..within }, &Scale::full());
+    assert_eq!(words(&verdicts), ["MISS"; 19]);
     assert!(held(&verdicts, false, false));
     assert!(!held(&verdicts, false, true));
 }
@@ -117,7 +117,7 @@ fn one_call_that_is_not_answered_with_what_was_elicited_fails_a_quick_run() {
 #[test]
 fn what_was_not_measured_fails_only_a_strict_run() {
     let verdicts = judge(&Found::default(), &Scale::full());
-    assert_eq!(words(&verdicts), ["not measured"; 18]);
+    assert_eq!(words(&verdicts), ["not measured"; 19]);
     assert!(held(&verdicts, true, false));
     assert!(!held(&verdicts, false, true));
 }

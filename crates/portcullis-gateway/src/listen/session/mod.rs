@@ -32,8 +32,10 @@ pub(crate) use store::Sessions;
 pub(crate) use stream::{Place, Read, Reader, Stream};
 pub(crate) use wire::Wire;
 
-/// Finished streams that a session keeps for clients that come back, and for how long. [`Replay`] bounds their size.
+/// Streams that a session keeps for clients that come back, once all of a stream was read; those of which something was
+/// not, as long as there are not more than calls at once; and for how long. [`Replay`] bounds their size.
 const KEPT_STREAMS: usize = 8;
+const MOST_UNREAD: usize = 128;
 const KEPT_FOR: Duration = Duration::from_mins(2);
 /// The number of the standalone stream; the others count from 1.
 const STANDALONE: u64 = 0;
@@ -211,6 +213,11 @@ impl Session {
         let stream = Stream::new(state.next_stream, &self.replay);
         state.streams.push_back(stream.clone());
         while state.streams.len() > KEPT_STREAMS
+            && let Some(read) = state.streams.iter().position(|stream| stream.was_read())
+        {
+            state.streams.remove(read);
+        }
+        while state.streams.iter().filter(|stream| stream.is_over()).count() > MOST_UNREAD
             && let Some(over) = state.streams.iter().position(|stream| stream.is_over())
         {
             state.streams.remove(over);
@@ -255,6 +262,20 @@ impl Session {
             for message in &unheard {
                 stream.push(message);
             }
+        }
+    }
+
+    /// A client came back to the stream of a call that is under way: it is told what nobody has heard yet, unless it
+    /// listens for that elsewhere.
+    pub(crate) fn client_is_back(&self, stream: &Stream) {
+        let mut state = self.state();
+        if state.listeners > 0 || stream.is_over() {
+            return;
+        }
+        let unheard = std::mem::take(&mut state.unheard);
+        drop(state);
+        for message in &unheard {
+            stream.push(message);
         }
     }
 

@@ -69,8 +69,20 @@ struct State {
     is_read: bool,
     /// Of the budget for finished streams.
     share: Option<Share>,
-    /// It was finished, and its events had to go.
-    forgotten: bool,
+    /// Whether its events are needed still.
+    kept: Kept,
+}
+
+/// Why events are kept, or are not.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kept {
+    /// Somebody may not have had them.
+    #[default]
+    Unread,
+    /// A connection has had all of them, to the end.
+    Read,
+    /// They had to go.
+    Forgotten,
 }
 
 /// What a reader gets.
@@ -182,16 +194,21 @@ impl Stream {
     pub(super) fn forget(&self) {
         let mut state = self.state();
         state.events = VecDeque::new();
-        (state.bytes, state.share, state.forgotten) = (0, None, true);
+        (state.bytes, state.share, state.kept) = (0, None, Kept::Forgotten);
     }
 
     pub(super) fn is_forgotten(&self) -> bool {
-        self.state().forgotten
+        self.state().kept == Kept::Forgotten
     }
 
     /// Whether a connection reads it.
     pub(super) fn is_read(&self) -> bool {
         self.state().is_read
+    }
+
+    /// Whether nobody waits for it any more: a connection has had all of it, to the end.
+    pub(super) fn was_read(&self) -> bool {
+        self.state().kept != Kept::Unread
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -283,9 +300,13 @@ impl Reader {
     }
 
     fn look(&mut self) -> Option<Read> {
-        let state = self.stream.state();
+        let mut state = self.stream.state();
         if state.reader != self.ticket {
             return Some(Read::End);
+        }
+        // What is returned now is all that there will be.
+        if state.over.is_some() && state.kept == Kept::Unread {
+            state.kept = Kept::Read;
         }
         let mut found = Vec::new();
         for (event, text) in state.events.iter().filter(|(event, _)| *event >= self.next) {

@@ -4,7 +4,10 @@ use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Revision;
 use portcullis_model::Principal;
 
+use tokio::time::Instant;
+
 use super::*;
+use crate::listen::reading::{Pace, Reading};
 
 fn session(id: &str) -> Arc<Session> {
     session_in(id, Arc::default())
@@ -19,6 +22,7 @@ fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
         caps: ClientCaps::NONE,
         conversation: id.into(),
         under_way: Arc::default(),
+        recognised: Arc::default(),
     };
     Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller), replay))
 }
@@ -123,6 +127,72 @@ async fn a_paused_stream_lets_its_reader_go_and_waits_for_the_next() {
     stream.finish();
     assert_eq!(text(&mut second).await.unwrap(), "id: 1-1\ndata: 1\n\n");
     assert_eq!(text(&mut second).await, None);
+}
+
+/// What a connection gets that its client leaves after so long.
+fn polled(stream: &Arc<Stream>, after: Option<u64>, leave: Duration) -> Reading {
+    let leave = Some(Instant::now() + leave);
+    Reading::new(stream.reader(after), Pace { pause: Duration::from_mins(1), leave })
+}
+
+#[tokio::test]
+async fn who_is_polled_leaves_in_time_with_what_is_there() {
+    let stream = session("abc").open_stream();
+    stream.prime(Duration::from_millis(500));
+    let mut first = polled(&stream, None, Duration::from_millis(50));
+    assert_eq!(first.next().await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\n");
+    assert_eq!(first.next().await.unwrap(), "retry: 500\n\n");
+    assert_eq!(first.next().await, None);
+
+    // One that is never silent is left all the same, and nothing of it is lost.
+    let mut busy = polled(&stream, Some(0), Duration::ZERO);
+    stream.push(b"1");
+    stream.push(b"2");
+    let last = "id: 1-1\ndata: 1\n\nid: 1-2\ndata: 2\n\nretry: 500\n\n";
+    assert_eq!(busy.next().await.unwrap(), last);
+    stream.push(b"3");
+    assert_eq!(busy.next().await, None);
+    stream.finish();
+    let mut rest = polled(&stream, Some(2), Duration::from_mins(1));
+    assert_eq!(rest.next().await.unwrap(), "id: 1-3\ndata: 3\n\n");
+    assert_eq!(rest.next().await, None, "with the answer there is no reason to come back");
+}
+
+#[tokio::test]
+async fn who_comes_back_to_a_call_is_told_what_nobody_heard() {
+    let session = session("abc");
+    let stream = session.open_stream();
+    stream.prime(Duration::from_millis(500));
+    session.say(b"1".to_vec());
+    for _ in 0..2 {
+        let mut reader = stream.reader(Some(0));
+        session.client_is_back(&stream);
+        assert_eq!(text(&mut reader).await.unwrap(), "id: 1-1\ndata: 1\n\n", "and once only");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_its_client_while_others_come_and_go() {
+    let session = session("abc");
+    let finished = || {
+        let stream = session.open_stream();
+        stream.push(b"1");
+        stream.finish();
+        stream
+    };
+    let away = finished().number();
+    let mut read = Vec::new();
+    for _ in 0..20 {
+        let stream = finished();
+        assert!(text(&mut stream.reader(None)).await.is_some());
+        read.push(stream.number());
+    }
+    assert!(session.find_stream(away).is_some(), "nobody has read it yet");
+    let kept =
+        |numbers: &[u64]| numbers.iter().filter(|number| session.find_stream(**number).is_some()).count();
+    assert!(kept(&read) <= KEPT_STREAMS, "of the others the newest are kept");
+    let unread: Vec<_> = (0..2 * MOST_UNREAD).map(|_| finished().number()).collect();
+    assert!(session.find_stream(away).is_none() && kept(&unread) <= MOST_UNREAD + 1);
 }
 
 #[tokio::test]

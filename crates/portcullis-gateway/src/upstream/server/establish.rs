@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{EraPin, HttpTransport, Transport};
-use portcullis_hub::{Child, Command};
+use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, Transport};
+use portcullis_hub::{Child, Command, Limits, Network, Sandbox};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
@@ -215,9 +215,30 @@ impl Server {
             args: stdio.args.clone(),
             env: configured.chain(inherited).collect(),
             cwd: stdio.cwd.clone(),
+            sandbox: stdio.sandbox.as_deref().map(|configured| Box::new(sandbox(configured))),
         };
         let child = self.env.supervisor.spawn(&command).await;
         child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))
+    }
+}
+
+fn sandbox(configured: &config::Sandbox) -> Sandbox {
+    Sandbox {
+        read: configured.read.clone(),
+        write: configured.write.clone(),
+        network: match &configured.network {
+            SandboxNetwork::None => Network::None,
+            SandboxNetwork::Ports(ports) => Network::Ports(ports.clone()),
+            SandboxNetwork::Any => Network::Any,
+        },
+        user: configured.user.clone(),
+        limits: Limits {
+            memory: configured.memory,
+            processes: configured.processes,
+            open_files: configured.open_files,
+            file_size: configured.file_size,
+        },
+        best_effort: configured.best_effort,
     }
 }
 

@@ -11,6 +11,7 @@ fn command(program: &str) -> Command {
         args: Vec::new(),
         env: Vec::new(),
         cwd: None,
+        sandbox: None,
     }
 }
 

@@ -41,13 +41,32 @@ impl Provider {
     }
 
     async fn verified(&self, found: &Found, token: &str, nonce: &str, now: u64) -> Result<Object, Reason> {
-        let profile = self.settings.profile;
+        let claims = self.signed(found, token, &["JWT"], now).await?;
+        self.settings.profile.check_kind(&claims)?;
+        if claims.get("nonce").and_then(Value::as_str) != Some(nonce) {
+            return Err(Reason::Replayed);
+        }
+        if self.settings.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(&claims)) {
+            return Err(Reason::Tenant);
+        }
+        Ok(claims)
+    }
+
+    /// The claims of a token of one of these types (or untyped) that the provider signed for us, and that is of now.
+    pub(super) async fn signed(
+        &self,
+        found: &Found,
+        token: &str,
+        types: &[&str],
+        now: u64,
+    ) -> Result<Object, Reason> {
         let compact = Compact::parse(token)?;
         let algorithm = compact.header.algorithm.ok_or(Reason::Algorithm)?;
         if !Algorithm::USUAL.contains(&algorithm) {
             return Err(Reason::Algorithm);
         }
-        if compact.header.typ.as_deref().is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+        let fits = |typ: &str| types.iter().any(|known| typ.eq_ignore_ascii_case(known));
+        if compact.header.typ.as_deref().is_some_and(|typ| !fits(typ)) {
             return Err(Reason::Type);
         }
         let mut checked = found.keys.current().map(|set| set.check_signature(&compact, algorithm));
@@ -58,10 +77,9 @@ impl Provider {
         checked.ok_or(Reason::UnknownKey)??;
         let claims = compact.claims;
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        if !profile.is_token_issuer(&found.issuer, &claims) {
+        if !self.settings.profile.is_token_issuer(&found.issuer, &claims) {
             return Err(Reason::Issuer);
         }
-        profile.check_kind(&claims)?;
         let client_id = self.settings.client_id.as_str();
         let alone = match claims.get("aud") {
             Some(Value::String(audience)) if audience == client_id => true,
@@ -81,12 +99,6 @@ impl Provider {
         if time("iat").ok_or(Reason::Time)? > now + LEEWAY || time("nbf").is_some_and(|it| it > now + LEEWAY)
         {
             return Err(Reason::NotYet);
-        }
-        if text("nonce") != Some(nonce) {
-            return Err(Reason::Replayed);
-        }
-        if self.settings.tenants.as_ref().is_some_and(|tenants| !tenants.let_in(&claims)) {
-            return Err(Reason::Tenant);
         }
         Ok(claims)
     }

@@ -19,6 +19,9 @@ const MOST_OF_GROUPS: usize = 6 * 1024;
 /// Further claims that fit, in bytes.
 const MOST_OF_CLAIMS: usize = 2 * 1024;
 
+/// Longest name of a person or a login at the provider, in bytes.
+const LONGEST: usize = 1024;
+
 /// Who logged in, as the provider says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::facade) struct Person {
@@ -28,6 +31,29 @@ pub(in crate::facade) struct Person {
     pub(in crate::facade) claims: Object,
     pub(in crate::facade) auth_time: Option<u64>,
     pub(in crate::facade) acr: Option<String>,
+    /// What the provider calls the login, to say when it is over.
+    #[serde(default)]
+    pub(in crate::facade) login: Login,
+}
+
+/// A login at the provider (OpenID Connect Back-Channel Logout section 2.4).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::facade) struct Login {
+    /// Whose, in the provider's own words. Nobody's that it could end, when not given.
+    pub(in crate::facade) subject: Option<String>,
+    /// Which, where the provider tells them apart.
+    pub(in crate::facade) session: Option<String>,
+}
+
+impl Login {
+    /// What claims say of it.
+    pub(in crate::facade) fn of(claims: &Object) -> Self {
+        let text = |name: &str| {
+            let text = claims.get(name)?.as_str().filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
+            Some(text.to_owned())
+        };
+        Self { subject: text("sub"), session: text("sid") }
+    }
 }
 
 impl Provider {

@@ -160,7 +160,7 @@ async fn an_assertion_of_a_client_is_good_once_and_for_us() {
 }
 
 /// What the identity provider vouches for, with another header and other claims.
-fn id_jag(scene: &Scene, header: &Value, change: &Value) -> String {
+pub(super) fn id_jag(scene: &Scene, header: &Value, change: &Value) -> String {
     let mut head = json!({"alg": "ES256", "kid": "k1", "typ": "oauth-id-jag+jwt"});
     over(&mut head, header);
     let mut claims = json!({

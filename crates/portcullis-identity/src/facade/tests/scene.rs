@@ -158,6 +158,8 @@ pub(super) fn settings() -> FacadeSettings {
         documents: DocumentSettings { enabled: true, ..DocumentSettings::default() },
         registration: true,
         id_jag: vec![IDP.into()],
+        dpop_required: false,
+        dpop_nonce: false,
         access_ttl: Duration::from_mins(10),
         authorities: [None, None],
         session_ttl: Duration::from_hours(12),
@@ -169,6 +171,7 @@ pub(super) struct Scene {
     pub(super) facade: Arc<Facade>,
     pub(super) idp: Arc<Outside>,
     pub(super) ended: Arc<Ended>,
+    records: Arc<Memory>,
 }
 
 impl Scene {
@@ -192,11 +195,24 @@ impl Scene {
         };
         change(&mut idp);
         let idp = Arc::new(Outside(Mutex::new(idp)));
+        Self::over(settings, idp, Arc::default())
+    }
+
+    fn over(settings: FacadeSettings, idp: Arc<Outside>, records: Arc<Memory>) -> Self {
         let ended = Arc::new(Ended::new(Arc::default()));
         let outsides = Outsides { idp: idp.clone(), documents: idp.clone(), watch: Arc::new(Nobody) };
-        let records = Arc::new(Memory::default());
-        let facade = Facade::new(settings, records, &outsides, &Handle::current(), ended.clone(), None);
-        Self { facade: Arc::new(facade), idp, ended }
+        let runtime = Handle::current();
+        let facade = Facade::new(settings, records.clone(), &outsides, &runtime, ended.clone(), None);
+        Self { facade: Arc::new(facade), idp, ended, records }
+    }
+
+    /// Another process with the same settings and the same store.
+    pub(super) fn replica(&self) -> Self {
+        self.replica_with(self.facade.settings().clone())
+    }
+
+    pub(super) fn replica_with(&self, settings: FacadeSettings) -> Self {
+        Self::over(settings, self.idp.clone(), self.records.clone())
     }
 
     pub(super) fn idp<T>(&self, act: impl FnOnce(&mut Idp) -> T) -> T {

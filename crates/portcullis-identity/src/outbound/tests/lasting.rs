@@ -425,13 +425,28 @@ async fn a_document_is_about_this_server_or_found_where_it_says() {
             assert_eq!(sent(&begun, "resource").as_deref(), Some(identifier), "byte for byte");
         }
     }
-    // A path between the two is nobody's: whoever may write a document there is not known to speak for this server.
-    let (world, office) = (World::new(), office(&Arc::default()));
-    let mut settings = credentials(Kind::Oauth(Oauth::default()));
-    settings.url = "https://mcp.example.com/a/b".into();
-    world.document(&format!("{root}/a/b"), about("https://mcp.example.com/a"));
-    let source = source(&office, &world, settings, Some(ann()));
-    let url = link_of(&source, "Bearer").await;
-    let link = office.link(url.rsplit('/').next().unwrap()).await.unwrap().unwrap();
-    assert!(source.begin(&link).await.is_err());
+    // A path between the two is nobody's, for whoever may write a document there is not known to speak for this server; unless
+    // the operator knows.
+    let parent = "https://mcp.example.com/a";
+    for (part_of, says, believed) in [
+        (None, parent, false),
+        (Some(parent), parent, true),
+        (Some(parent), "https://mcp.example.com/a/b", true),
+        (Some(parent), "https://mcp.example.com", false),
+        (Some(parent), "https://mcp.example.com/a/c", false),
+    ] {
+        let (world, office) = (World::new(), office(&Arc::default()));
+        let resource = part_of.map(str::to_owned);
+        let mut settings = credentials(Kind::Oauth(Oauth { resource, ..Oauth::default() }));
+        settings.url = "https://mcp.example.com/a/b".into();
+        world.document(&format!("{root}/a/b"), about(says));
+        let source = source(&office, &world, settings, Some(ann()));
+        let url = link_of(&source, "Bearer").await;
+        let link = office.link(url.rsplit('/').next().unwrap()).await.unwrap().unwrap();
+        let begun = source.begin(&link).await;
+        assert_eq!(begun.is_ok(), believed, "{part_of:?} {says}: {begun:?}");
+        if let Ok(begun) = begun {
+            assert_eq!(sent(&begun, "resource").as_deref(), Some(says), "byte for byte");
+        }
+    }
 }

@@ -94,3 +94,41 @@ async fn views_get_no_more_than_the_operator_allows() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_tool_is_shown_without_a_view_that_is_not_there_for_the_caller() {
+    let (old, new) = (super::clock(Fake::legacy(), false).await, super::clock(Fake::modern(), true).await);
+    let folder = tempfile::tempdir().unwrap();
+    let denied = r#"permit (principal, action, resource);
+        forbid (principal, action == Action::"resources/read", resource) when { resource has uri && resource.uri like "ui://*" };"#;
+    std::fs::write(folder.path().join("all.cedar"), denied).unwrap();
+    let servers = json!({"old": old.config(), "new": new.config()});
+    let config = json!({"servers": servers, "policy": {"files": ["all.cedar"]}});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    for slug in ["old", "new"] {
+        for (path, prefix, uri) in [
+            ("/mcp".to_owned(), format!("{slug}__"), format!("ui://{slug}+clock/view.html")),
+            (format!("/mcp/s/{slug}"), String::new(), "ui://clock/view.html".to_owned()),
+        ] {
+            let session = Legacy::open_with(&gateway, &path, LEGACY, super::host()).await;
+            let lists = [
+                modern(&path).result(&gateway, "tools/list", json!({})).await,
+                session.result(&gateway, "tools/list", json!({})).await,
+            ];
+            for list in lists {
+                let meta = |name: &str| {
+                    let name = format!("{prefix}{name}");
+                    let tools = list["tools"].as_array().unwrap();
+                    tools.iter().find(|tool| tool["name"] == *name).unwrap()["_meta"].clone()
+                };
+                assert_eq!(meta("get-time"), json!({"ui": {}}));
+                assert_eq!(meta("tick"), json!({"ui": {"visibility": ["app"]}}));
+                assert_eq!(meta("wind"), json!({"ui": {"visibility": ["model"]}}));
+                assert_eq!(meta("plain"), Value::Null);
+            }
+            let read = modern(&path).request(&gateway, "resources/read", json!({"uri": uri})).await;
+            assert_eq!(read.error_code(), -32602, "{read:?}");
+        }
+    }
+    assert_eq!((old.count("resources/read"), new.count("resources/read")), (0, 0));
+}

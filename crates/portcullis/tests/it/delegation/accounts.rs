@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::evidence;
 use crate::harness::idp::{PUBLIC, encode, sha256};
 
 const CALL: &str = "tools/call";
@@ -85,7 +86,7 @@ fn url_of(answer: &Response) -> String {
 #[tokio::test]
 async fn a_user_connects_an_account_uses_it_and_gives_it_up() {
     let account = Account::start().await;
-    let gateway = Gateway::before(&account.entry());
+    let gateway = Gateway::start(&json!({"servers": {"x": account.entry()}, "audit": {"node": "gw"}}));
     let client = Modern::new();
     let listed = client.request(&gateway, "tools/list", json!({})).await;
     assert_eq!(names(&listed), ["x__portcullis_connect_account"], "there is a way");
@@ -109,6 +110,10 @@ async fn a_user_connects_an_account_uses_it_and_gives_it_up() {
     assert_eq!(gateway.send("DELETE", "/connections/x", &[], b"").await.status(), 204);
     assert_eq!(gateway.send("DELETE", "/connections/x", &[], b"").await.status(), 404);
     url_of(&client.request(&gateway, CALL, echo).await);
+    let told = evidence::until(&gateway, "both changes", 2, |event| event["kind"] == "credential").await;
+    let details: Vec<_> = told.iter().map(|event| &event["detail"]).collect();
+    let detail = |what: &str| json!({"server": "x", "what": what});
+    assert_eq!(details, [&detail("connected"), &detail("disconnected")]);
 }
 
 #[tokio::test]
@@ -191,7 +196,9 @@ fn open_to_all(idp: &Idp, account: &Account) -> Value {
 #[tokio::test]
 async fn where_anybody_may_call_a_browser_still_logs_in_for_what_is_a_users() {
     let (idp, account) = (Idp::start().await, Account::start().await);
-    let gateway = Gateway::start(&open_to_all(&idp, &account));
+    let mut config = open_to_all(&idp, &account);
+    config["audit"] = json!({"node": "gw"});
+    let gateway = Gateway::start(&config);
     let base = format!("http://{}", gateway.address);
     let ada = format!("Bearer {}", idp.token_with("ada", &json!({"aud": format!("{base}/mcp")})));
     let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
@@ -210,6 +217,15 @@ async fn where_anybody_may_call_a_browser_still_logs_in_for_what_is_a_users() {
     let done = browser.open(&gateway, &agreed(&sent, &account.authority.issuer, "ada")).await;
     assert_eq!(done.status(), 200, "{done:?}");
     assert!(result_of(&call(&[("authorization", &ada)]).await)["content"].is_array());
+    // It is on record, and by the name that her calls have.
+    let told = |event: &Value| {
+        event["detail"]["what"] == "a browser was logged in" || event["detail"]["what"] == "connected"
+    };
+    let told = evidence::until(&gateway, "the login and what it was for", 2, told).await;
+    assert_eq!([&told[0]["kind"], &told[1]["kind"]], ["login", "credential"], "{told:?}");
+    let calls = evidence::until(&gateway, "her calls", 2, |event| event["request"]["method"] == CALL).await;
+    let ada = &calls[0]["who"]["person"];
+    assert!(ada.is_string() && told.iter().all(|event| event["who"]["person"] == *ada), "{told:?}");
     // What is nobody's in particular, takes no login.
     let url = url_of(&call(&[]).await);
     let sent = Browser::default().open(&gateway, &url).await;

@@ -231,7 +231,10 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
             .filter(|it| it.method() == "tools/list" && it.header("authorization") == Some(&shown))
             .count()
     };
-    // A feed that has just been opened looks for what was missed before.
+    // A feed that has just been opened doubts what was listed before: it is asked for again now, or when it is next needed.
+    for subject in ["ada", "bob"] {
+        scene.ask(subject, "tools/list", json!({})).await;
+    }
     until("both lists to be looked at once more", async || lists("ada").min(lists("bob")) > 1).await;
     let before = (lists("ada"), lists("bob"));
     let tell = |subject: &str, list: &str| {
@@ -299,4 +302,47 @@ async fn a_secret_that_vault_keeps_is_sent_and_nothing_is_without_it() {
     assert!(refused.contains("Vault") && !refused.contains("sealed"), "{refused}");
     let bare = server.seen().iter().filter(|seen| seen.header("authorization").is_none()).count();
     assert_eq!((bare, server.count("tools/call")), (0, 1), "nothing is sent without");
+}
+
+#[tokio::test]
+async fn what_vault_keeps_of_the_configuration_is_read_at_the_start_and_taken_up_when_it_changes() {
+    let value = Arc::new(Mutex::new(Some("hunter2-first".to_owned())));
+    let vault = vault(&value).await;
+    let server = Fake::modern().start().await;
+    let mut entry = server.config();
+    entry["headers"] = json!({"x-key": {"vault": "secret/crm#token"}});
+    let auth = json!({"kind": "approle", "role_id": "gw", "secret_id": "canary"});
+    let url = vault.url.trim_end_matches("/mcp");
+    let config = json!({
+        "servers": {"x": entry},
+        "secrets": {"vault": {"url": url, "auth": auth, "max_age": "1s"}},
+    });
+    // The Vault is asked before the gateway says that it listens.
+    let gateway = tokio::task::spawn_blocking(move || Gateway::start(&config)).await.unwrap();
+    let sent = async || {
+        let params = json!({"name": "x__echo", "arguments": {}});
+        let called = server.count("tools/call");
+        Modern::new().request(&gateway, "tools/call", params).await;
+        let seen = server.nth("tools/call", called + 1).await;
+        seen.header("x-key").map(str::to_owned)
+    };
+    assert_eq!(sent().await.as_deref(), Some("hunter2-first"));
+    *value.lock().unwrap() = Some("hunter2-second".to_owned());
+    until("the new value", async || sent().await.as_deref() == Some("hunter2-second")).await;
+    // Whoever keeps it is away: what the gateway was configured with stays.
+    *value.lock().unwrap() = None;
+    gateway.logged("a secret of the configuration was not read again").await;
+    assert_eq!(sent().await.as_deref(), Some("hunter2-second"));
+    let log = gateway.log();
+    assert!(!log.contains("hunter2") && !log.contains("canary"), "{log}");
+    // What needs it to begin says so, and what does not need it does not ask.
+    let path = gateway.config_path();
+    let run = async |verb: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let output = command.args(verb).arg(&path).output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run(&["serve", "--config"]).await;
+    assert!(code == Some(3) && said.contains("secrets.vault") && !said.contains("sealed"), "{code:?} {said}");
+    assert_eq!(run(&["config", "check"]).await.0, Some(0));
 }

@@ -1,4 +1,5 @@
-//! `kill -9` under load, in strict mode: what was answered is in the log, once, and the log is whole and goes on.
+//! `kill -9` under load, in strict mode: what was answered is in the log, once, and the log is whole and goes on. In every third
+//! life the disk takes nothing more for a while before, from the middle of an event on; in half of those it does not come back.
 //!
 //! The short form is an ordinary test. The long one (`make evidence-kills`) is the same with `KILLS=200`, and prints what it
 //! found.
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use portcullis_audit::verify::{Demands, verify};
 use portcullis_audit::{Segments, Signer};
@@ -15,10 +17,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
-use super::{events_in, start_in};
+use super::events_from;
+use super::strict::{files_end_at, start_in};
 use crate::harness::fake::{text, tool};
 use crate::harness::{Connection, Fake, Gateway, Legacy, Modern, signal};
 
+/// How long the disk takes nothing.
+const FULL: Duration = Duration::from_millis(40);
+/// How long a client rests that was refused.
+const REST: Duration = Duration::from_millis(5);
 /// Clients that call at the same time; every other one is of an older revision.
 const CLIENTS: usize = 6;
 
@@ -27,6 +34,8 @@ const CLIENTS: usize = 6;
 struct Answered {
     ids: Mutex<BTreeSet<String>>,
     count: AtomicUsize,
+    /// Calls that were refused because their events could not be kept.
+    refused: AtomicUsize,
     more: Notify,
 }
 
@@ -81,7 +90,13 @@ async fn call_on((client, mut connection, session): Client, life: usize, answere
         let body = connection.body(&head).await;
         // Half an answer is none.
         let Ok(answer) = serde_json::from_slice::<Value>(&body) else { return };
-        assert_eq!((head.status, &answer["id"]), (200, &id), "{answer}");
+        assert_eq!(answer["id"], id, "{answer}");
+        if answer["error"]["data"]["reason"] == "evidence_unavailable" {
+            answered.refused.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(REST).await;
+            continue;
+        }
+        assert_eq!((head.status, answer["result"].is_object()), (200, true), "{answer}");
         answered.add(id.to_string());
     }
 }
@@ -108,7 +123,7 @@ fn check(folder: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
-    let kills: usize = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(4);
+    let kills: usize = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(6);
     let look =
         json!({"name": "look", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}});
     let upstream = Fake::modern()
@@ -116,11 +131,11 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
         .on("tools/call", |_, answer| async move { answer.result(text("done")).await })
         .start()
         .await;
-    let config = json!({"servers": {"x": upstream.config()}});
+    let servers = json!({"x": upstream.config()});
     let (answered, mut place) = (Arc::new(Answered::default()), tempfile::tempdir().unwrap());
-    let mut unknown = 0;
+    let (mut events, mut unknown) = (Vec::new(), 0);
     for life in 0..kills {
-        let gateway = start_in(place, "strict", &config);
+        let gateway = start_in(place, "strict", &servers);
         let clients = {
             let mut all = Vec::new();
             for number in 0..CLIENTS {
@@ -131,25 +146,35 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
         let calling = clients.into_iter().map(|client| tokio::spawn(call_on(client, life, answered.clone())));
         let calling: Vec<_> = calling.collect();
         // At another moment each time: after so many answers, in the middle of others.
-        answered.reach(answered.count.load(Ordering::SeqCst) + 7 + life * 13 % 60).await;
+        let now = || answered.count.load(Ordering::SeqCst);
+        answered.reach(now() + 7 + life * 13 % 60).await;
+        if life % 3 == 2 {
+            files_end_at(&gateway, Some(length_of_last(&gateway.folder().join("audit")) + 700));
+            tokio::time::sleep(FULL).await;
+            if life % 6 == 5 {
+                files_end_at(&gateway, None);
+                answered.reach(now() + 10).await;
+            }
+        }
         signal(gateway.pid(), Signal::KILL);
         for call in calling {
             call.await.expect("each client found what it should");
         }
         place = moved(&gateway);
-        let events = events_in(&place.path().join("audit"));
+        events.extend(events_from(&place.path().join("audit"), events.len() as u64));
         let (ends, open) = tally(&events);
         for id in answered.ids.lock().unwrap().iter() {
             assert_eq!(ends.get(id.as_str()), Some(&1), "{id} in life {life}");
         }
         assert!(ends.values().all(|count| *count == 1), "something is counted twice: {ends:?}");
+        // Those of earlier lives were ended when the next began.
         unknown += open;
     }
-    let mut last = start_in(place, "strict", &config);
+    let mut last = start_in(place, "strict", &servers);
     signal(last.pid(), Signal::TERM);
     last.process().wait().unwrap();
     let folder = last.folder().join("audit");
-    let events = events_in(&folder);
+    events.extend(events_from(&folder, events.len() as u64));
     let (ends, open) = tally(&events);
     assert_eq!(open, 0, "calls that were begun have an end, if only an unknown one");
     assert!(ends.values().all(|count| *count == 1));
@@ -158,9 +183,19 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
     let whole = check(&folder);
     assert_eq!(whole, events.len() as u64);
     let count = answered.count.load(Ordering::SeqCst);
+    let refused = answered.refused.load(Ordering::SeqCst);
     println!(
-        "kills: {kills}; answered calls: {count}; in the log, once: {count}; events: {whole}; calls of unknown end: {unknown}"
+        "kills: {kills}; answered calls: {count}; in the log, once: {count}; calls refused while the disk was full: {refused}; \
+         events: {whole}; calls of unknown end: {unknown}"
     );
+}
+
+/// How long the file is that is written to.
+fn length_of_last(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let last =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().unwrap();
+    std::fs::metadata(last).unwrap().len()
 }
 
 /// What a killed gateway left, in a folder of another one.

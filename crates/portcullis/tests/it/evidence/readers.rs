@@ -87,9 +87,54 @@ async fn auditors_search_the_log_and_are_on_record_themselves() {
     assert_eq!(reads.len(), 2);
     assert_eq!(reads[0]["detail"], json!({"what": "searched", "for": "kind=exchange tool=echo"}));
     assert!(reads[0]["who"]["person"].is_string() && reads[0]["who"]["person"] != person);
-    for wrong in ["limit=x", "what=1", "kind=", "tool=%20"] {
+    for wrong in ["limit=x", "what=1", "kind=", "tool=%2", "person=bob", "format=x", "since=soon"] {
         assert_eq!(get(&format!("/api/v1/audit/events?{wrong}"), &auditor).await.status(), 400, "{wrong}");
     }
+}
+
+#[tokio::test]
+async fn auditors_export_in_every_format_and_take_a_proof_away() {
+    let (gateway, auditor, _) = scene().await;
+    let get = async |path: &str| gateway.send("GET", path, &[("authorization", &auditor)], b"").await;
+    let echoes = events(&gateway).iter().filter(|event| event["tool"]["name"] == "echo").count();
+    assert!(echoes > 3);
+    for (format, media, lines) in [
+        ("jsonl", "application/x-ndjson", echoes),
+        ("ocsf", "application/x-ndjson", echoes),
+        ("otlp", "application/x-ndjson", echoes),
+        ("cef", "text/plain; charset=utf-8", echoes),
+        ("csv", "text/csv; charset=utf-8", echoes + 1),
+    ] {
+        let exported = get(&format!("/api/v1/audit/export?tool=echo&newest=true&format={format}")).await;
+        assert_eq!((exported.status(), exported.header("content-type")), (200, Some(media)));
+        assert_eq!(exported.text().lines().count(), lines, "{format}: {}", exported.text());
+    }
+    // By the name that a token says, and by time.
+    let bob = "person=https%3A%2F%2Fidp.example%23bob";
+    let none = get("/api/v1/audit/events?until=2020-01-01T00:00:00Z").await;
+    assert_eq!((none.status(), none.text().as_str()), (200, ""));
+    assert_eq!(get(&format!("/api/v1/audit/events?{bob}&since=2020-01-01")).await.status(), 200);
+    // A checkpoint has to be over what is proved.
+    let proof = within("a checkpoint", async {
+        loop {
+            let proof = get("/api/v1/audit/proof?tool=echo").await;
+            if proof.status() == 200 {
+                return proof.text();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let report = portcullis_audit::bundle::verify(&proof, &portcullis_audit::verify::Demands::default());
+    assert!(report.is_good(), "{report:?}");
+    assert_eq!(get("/api/v1/audit/proof?tool=nothing").await.status(), 404);
+    let reads: Vec<_> = events(&gateway)
+        .into_iter()
+        .filter_map(|event| {
+            Some(event["detail"]["what"].as_str().filter(|_| event["kind"] == "audit")?.to_owned())
+        })
+        .collect();
+    assert!(reads.contains(&"exported".to_owned()) && reads.contains(&"packed".to_owned()), "{reads:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::{events, until};
@@ -13,9 +14,12 @@ use crate::harness::client::text_of;
 use crate::harness::fake::text;
 use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, until as wait_until};
 
-/// A gateway whose files can be limited: it is told, instead of ended, when it writes too much.
 fn start(mode: &str, servers: &Value) -> Gateway {
-    let folder = tempfile::tempdir().unwrap();
+    start_in(tempfile::tempdir().unwrap(), mode, servers)
+}
+
+/// A gateway whose files can be limited: it is told, instead of ended, when it writes too much.
+pub(super) fn start_in(folder: TempDir, mode: &str, servers: &Value) -> Gateway {
     let config = json!({
         "listen": "127.0.0.1:0", "servers": servers, "audit": {"mode": mode, "node": "gw"},
         "telemetry": {"log": {"filter": "info"}},
@@ -29,8 +33,13 @@ fn start(mode: &str, servers: &Value) -> Gateway {
 
 /// From now on no file of the gateway grows, or all may again.
 fn disk_is_full(gateway: &Gateway, full: bool) {
+    files_end_at(gateway, full.then_some(0));
+}
+
+/// From now on no file of the gateway grows beyond this, in bytes.
+pub(super) fn files_end_at(gateway: &Gateway, bytes: Option<u64>) {
     let pid = Pid::from_raw(i32::try_from(gateway.pid()).unwrap());
-    let limit = Rlimit { current: full.then_some(0), maximum: None };
+    let limit = Rlimit { current: bytes, maximum: None };
     prlimit(pid, Resource::Fsize, limit).unwrap();
 }
 
@@ -161,6 +170,11 @@ async fn strict_refuses_while_nothing_can_be_kept_and_goes_on_when_it_can() {
     wait_until("calls", async || call().await.status() == 200).await;
     assert_eq!(gateway.get("/readyz").await.json()["status"], "ready");
     gateway.logged("the evidence log can be written again").await;
+    // What was said of calls before they were refused is ended, too.
+    let all = events(&gateway);
+    for intent in all.iter().filter(|event| event["phase"] == "intent") {
+        assert!(all.iter().any(|event| event["parent"] == intent["id"]), "{intent}");
+    }
     // Each call that the server was asked for has its end in the log.
     let ends = events(&gateway)
         .into_iter()

@@ -153,6 +153,57 @@ async fn rules_are_about_those_whom_they_name() {
     assert_eq!(mail("others").await, "[EMAIL]");
 }
 
+/// Policies in a folder beside a configuration.
+fn with_policies(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    std::fs::write(folder.path().join("policies/all.cedar"), text).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn a_policy_chooses_what_the_guard_does() {
+    let policies = r#"
+        @id("people-masked")
+        permit (principal, action, resource == Tool::"x/people");
+        @id("the rest")
+        permit (principal, action, resource in Server::"x") unless { resource == Tool::"x/people" };
+    "#;
+    let server = saying().await;
+    let config = |id: &str| {
+        json!({
+            "servers": {"x": server.config()},
+            "policy": {"files": ["policies"]},
+            "audit": {"mode": "strict", "node": "gw"},
+            "guard": {"profile": "none", "rules": [
+                {"name": "by policy", "policies": [id], "entities": ["EMAIL", "SECRET"], "direction": "to-client", "action": "redact"},
+            ]},
+        })
+    };
+    let gateway = Gateway::start_in(with_policies(policies), &config("people-masked"), &[]);
+    let people = said(&gateway, "people", json!({})).await;
+    assert_eq!(people["result"]["structuredContent"]["people"][0]["mail"], "[EMAIL]", "{people}");
+    let other = said(&gateway, "say", json!({})).await;
+    assert!(other.to_string().contains(&secret()), "another policy permits this one: {other}");
+    let calls = crate::evidence::until(&gateway, "both calls", 2, |event| {
+        event["request"]["method"] == "tools/call" && event["phase"] != "intent"
+    });
+    let calls = calls.await;
+    let obliged: Vec<_> = calls.iter().map(|call| call["decision"]["obligations"].clone()).collect();
+    assert_eq!(obliged, [json!(["by policy"]), Value::Null]);
+
+    let folder = with_policies(policies);
+    std::fs::write(folder.path().join("portcullis.json"), config("no such").to_string()).unwrap();
+    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .current_dir(folder.path())
+        .args(["config", "check", "portcullis.json"])
+        .output()
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
+    assert!(!checked.status.success() && told.contains("the policy `no such`"), "{told}");
+}
+
 #[tokio::test]
 async fn in_shadow_everything_passes_and_is_counted() {
     let server = saying().await;

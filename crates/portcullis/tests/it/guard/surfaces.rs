@@ -8,23 +8,28 @@ use crate::harness::fake::tool;
 use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream};
 
 /// A server that says the secret wherever it can.
-async fn talkative(mut fake: Fake) -> Upstream {
+async fn talkative(fake: Fake) -> Upstream {
+    saying(fake, planted, planted).await
+}
+
+/// A server that says something wherever it can, and something in what it says of its own things.
+pub(super) async fn saying(mut fake: Fake, planted: fn() -> String, described: fn() -> String) -> Upstream {
     fake.capabilities["completions"] = json!({});
     fake.capabilities["logging"] = json!({});
     fake.capabilities["extensions"] = json!({"io.modelcontextprotocol/skills": {"directoryRead": true}});
     fake.instructions = Some(planted());
-    let mut described = tool("say");
-    described["description"] = json!(planted());
-    described["inputSchema"]["properties"]["a"] = json!({"type": "string", "description": planted()});
+    let mut say = tool("say");
+    say["description"] = json!(described());
+    say["inputSchema"]["properties"]["a"] = json!({"type": "string", "description": described()});
     let tools = ["data", "resource", "link", "failed", "error", "tells", "broken"].map(tool);
-    fake.tools(tools.into_iter().chain([described]).collect())
-        .list("prompts", vec![json!({"name": "ask", "description": planted()})])
-        .list("resources", vec![json!({"uri": "db://a", "name": "a", "description": planted()})])
+    fake.tools(tools.into_iter().chain([say]).collect())
+        .list("prompts", vec![json!({"name": "ask", "description": described()})])
+        .list("resources", vec![json!({"uri": "db://a", "name": "a", "description": described()})])
         .list(
             "resourceTemplates",
-            vec![json!({"uriTemplate": "db://{x}", "name": "t", "description": planted()})],
+            vec![json!({"uriTemplate": "db://{x}", "name": "t", "description": described()})],
         )
-        .on("tools/call", |seen, mut answer| async move {
+        .on("tools/call", move |seen, mut answer| async move {
             let text = |text: String| json!([{"type": "text", "text": text}]);
             let result = match seen.rpc["params"]["name"].as_str().unwrap() {
                 "say" => json!({"content": text(planted())}),
@@ -64,25 +69,25 @@ async fn talkative(mut fake: Fake) -> Upstream {
             };
             answer.result(complete(result)).await;
         })
-        .on("resources/read", |_, answer| {
+        .on("resources/read", move |_, answer| {
             let contents = json!([{"uri": "db://a", "text": planted()}]);
             answer.result(complete(json!({"contents": contents, "ttlMs": 0, "cacheScope": "private"})))
         })
-        .on("prompts/get", |_, answer| {
+        .on("prompts/get", move |_, answer| {
             let messages = json!([{"role": "user", "content": {"type": "text", "text": planted()}}]);
             answer.result(complete(json!({"messages": messages, "description": planted()})))
         })
-        .on("completion/complete", |_, answer| {
+        .on("completion/complete", move |_, answer| {
             answer.result(complete(json!({"completion": {"values": [planted()]}})))
         })
-        .on("skills/list", skills)
-        .on("skills/get", skills)
-        .on("resources/directory/read", skills)
+        .on("skills/list", move |_, answer| skills(answer, planted))
+        .on("skills/get", move |_, answer| skills(answer, planted))
+        .on("resources/directory/read", move |_, answer| skills(answer, planted))
         .start()
         .await
 }
 
-async fn skills(_: crate::harness::upstream::Seen, answer: crate::harness::upstream::Answer) {
+async fn skills(answer: crate::harness::upstream::Answer, planted: fn() -> String) {
     answer.result(complete(json!({"said": planted(), "ttlMs": 0, "cacheScope": "private"}))).await;
 }
 
@@ -92,7 +97,7 @@ fn complete(mut result: Value) -> Value {
 }
 
 /// What is asked, and how: a name for it, the method, and the params.
-fn requests() -> Vec<(&'static str, &'static str, Value)> {
+pub(super) fn requests() -> Vec<(&'static str, &'static str, Value)> {
     let call = |name: &str| json!({"name": name, "arguments": {"a": "b"}});
     let completing =
         json!({"ref": {"type": "ref/prompt", "name": "ask"}, "argument": {"name": "a", "value": "v"}});
@@ -156,14 +161,14 @@ fn every_method_has_its_surface() {
     }
 }
 
-async fn modern(gateway: &Gateway, method: &str, params: Value) -> String {
+pub(super) async fn modern(gateway: &Gateway, method: &str, params: Value) -> String {
     let client = Modern::at("/mcp/s/x")
         .with_meta("progressToken", json!("p"))
         .with_meta("io.modelcontextprotocol/logLevel", json!("debug"));
     client.request(gateway, method, params).await.text()
 }
 
-async fn legacy(session: &Legacy, gateway: &Gateway, method: &str, mut params: Value) -> String {
+pub(super) async fn legacy(session: &Legacy, gateway: &Gateway, method: &str, mut params: Value) -> String {
     params["_meta"] = json!({"progressToken": "p"});
     session.request(gateway, method, params).await.text()
 }

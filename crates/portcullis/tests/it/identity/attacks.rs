@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{Scene, bearer};
+use crate::evidence;
 use crate::harness::idp::{PUBLIC, Signer, now};
 use crate::harness::{Modern, within};
 
 #[tokio::test]
 async fn every_bad_token_gets_the_same_answer_and_reaches_no_server() {
-    let scene = Scene::new().await;
+    let scene = Scene::with(|config| config["audit"] = json!({"node": "gw"})).await;
     let idp = &scene.idp;
     let claims = |change: Value| idp.token_with("eve", &change);
     let header = |change: Value| {
@@ -60,6 +61,26 @@ async fn every_bad_token_gets_the_same_answer_and_reaches_no_server() {
     assert!(answers[0].0.starts_with("Bearer error=\"invalid_token\""), "{}", answers[0].0);
     scene.gateway.logged("made for another audience").await;
     assert_eq!(scene.calls(), 0);
+    // Each is evidence, with the reason that its sender is not told.
+    let is_one = |event: &Value| event["detail"]["credential"].is_string();
+    let events = evidence::until(&scene.gateway, "the refusals", table.len(), is_one).await;
+    assert_eq!(events.len(), table.len());
+    assert!(events.iter().all(|event| event["decision"]["reasons"] == json!(["unauthenticated"])));
+    let told: Vec<_> = events.iter().map(|event| event["detail"]["credential"].as_str().unwrap()).collect();
+    for reason in [
+        "made for another audience",
+        "an issuer that is not configured",
+        "expired",
+        "not valid yet",
+        "without a subject",
+        "an algorithm that is not allowed",
+        "no key of the issuer fits",
+        "the signature does not verify",
+        "bound to a key, and presented as a bearer token",
+        "an API key that does not exist",
+    ] {
+        assert!(told.contains(&reason), "{reason}: {told:?}");
+    }
     assert_eq!(scene.call(&bearer(&good)).await.status(), 200);
     assert_eq!(scene.calls(), 1);
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{bearer, open_session, ping};
+use crate::evidence;
 use crate::harness::gateway::JSON;
 use crate::harness::http::Response;
-use crate::harness::idp::{Idp, PUBLIC, encode, sha256};
+use crate::harness::idp::{Idp, PUBLIC, Signer, encode, now, sha256};
 use crate::harness::pki::Authority;
 use crate::harness::secure::Front;
 use crate::harness::{Fake, Gateway, Modern, Upstream, until};
@@ -146,8 +147,47 @@ fn param(url: &str, name: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_login_that_is_bound_to_a_key_is_of_use_with_that_key_alone() {
+    let scene = Scene::with(|config| config["identity"]["dpop"] = json!({"required": true})).await;
+    let (key, thief) = (Signer::new(), Signer::new());
+    let token_endpoint = format!("{PUBLIC}/as/token");
+    let proof = |key: &Signer| key.proof("", &token_endpoint, &json!({}));
+    let redeem = async |proofs: &[&str]| {
+        let code = param(&scene.back("editor", REDIRECT, "ada").await, "code");
+        let body = encoded(&[
+            ("grant_type", "authorization_code"),
+            ("client_id", "editor"),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+        ]);
+        let mut headers = vec![FORM];
+        headers.extend(proofs.iter().map(|proof| ("dpop", *proof)));
+        scene.gateway.send("POST", "/as/token", &headers, body.as_bytes()).await
+    };
+    // No key, and two, of which nobody knows which counts.
+    assert_eq!(redeem(&[]).await.json()["error"], "invalid_dpop_proof");
+    let two = [proof(&key), proof(&key)];
+    assert_eq!(redeem(&[&two[0], &two[1]]).await.json()["error"], "invalid_dpop_proof");
+    let tokens = redeem(&[&proof(&key)]).await.json();
+    assert_eq!(tokens["token_type"], "DPoP", "{tokens}");
+    let token = tokens["access_token"].as_str().unwrap();
+    let dpop = format!("DPoP {token}");
+    let call = async |authorization: &str, key: &Signer| {
+        let proof = key.proof(token, &format!("{PUBLIC}/mcp"), &json!({}));
+        let headers = [("authorization", authorization), ("dpop", proof.as_str())];
+        let arguments = json!({"name": "x__echo", "arguments": {"n": 1}});
+        Modern::new().request_with(&scene.gateway, "tools/call", arguments, &headers).await.status()
+    };
+    assert_eq!(call(&dpop, &key).await, 200);
+    assert_eq!(call(&dpop, &thief).await, 401);
+    assert_eq!(call(&bearer(token), &key).await, 401);
+    let document = scene.gateway.get("/.well-known/oauth-authorization-server/as").await.json();
+    assert!(document["dpop_signing_alg_values_supported"].as_array().is_some(), "{document}");
+}
+
+#[tokio::test]
 async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_asked_no_more() {
-    let scene = Scene::new().await;
+    let scene = Scene::with(|config| config["audit"] = json!({"node": "gw"})).await;
     let bare = scene.gateway.post("/mcp", "{}").await;
     assert_eq!(bare.status(), 401);
     let challenge = bare.header("www-authenticate").unwrap();
@@ -184,6 +224,13 @@ async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_as
     assert_eq!(scene.call(renewed["access_token"].as_str().unwrap()).await, 200);
     let log = scene.gateway.log();
     assert!(!log.contains(token) && !log.contains(refresh), "no token is in the log");
+    let issued = |event: &Value| {
+        event["kind"] == "login" && event["detail"]["step"] == "/token" && event["detail"]["status"] == "200"
+    };
+    let all = evidence::until(&scene.gateway, "what was issued", 2, issued).await;
+    assert_eq!(all.len(), 2, "the first token, and the one for its refresh token: {all:?}");
+    let all = json!(evidence::events(&scene.gateway)).to_string();
+    assert!(!all.contains(token) && !all.contains(refresh) && !all.contains("#ada"), "nor in the evidence");
 }
 
 #[tokio::test]
@@ -202,6 +249,65 @@ async fn a_code_that_is_used_twice_ends_the_login_and_its_streams() {
     scene.gateway.logged("the code was used before").await;
     // Somebody else's login goes on.
     assert_eq!(scene.call(scene.tokens("bob").await["access_token"].as_str().unwrap()).await, 200);
+}
+
+#[tokio::test]
+async fn a_login_that_the_provider_ends_is_over_with_its_streams() {
+    let scene = Scene::new().await;
+    let tokens = [scene.tokens("ada").await, scene.tokens("bob").await];
+    let [ada, bob] = tokens.map(|tokens| tokens["access_token"].as_str().unwrap().to_owned());
+    let session = open_session(&scene.gateway, &ada).await;
+    let more = [("mcp-session-id", session.as_str())];
+    let mut stream = super::streams::get(&scene.gateway, "/mcp", &ada, &more).await;
+    let header = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "k1"});
+    let claims = json!({
+        "iss": scene.idp.issuer, "aud": "gateway", "sub": "ada", "iat": now(), "exp": now() + 120, "jti": "1",
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+    });
+    let forged = Signer::new().sign(&header, &claims);
+    let end = async |token: &str| scene.form("/as/backchannel-logout", &[("logout_token", token)]).await;
+    assert_eq!(end(&forged).await.status(), 400);
+    scene.gateway.logged("not signed by the identity provider").await;
+    assert_eq!(scene.call(&ada).await, 200);
+    let over = end(&scene.idp.sign(&header, &claims)).await;
+    assert_eq!((over.status(), over.header("cache-control")), (200, Some("no-store")));
+    super::streams::rest(&mut stream).await;
+    assert_eq!((scene.call(&ada).await, scene.call(&bob).await), (401, 200));
+}
+
+#[tokio::test]
+async fn a_login_that_ends_at_one_gateway_ends_at_all_that_share_its_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = json!({"kind": "sqlite", "path": folder.path().join("shared.db")});
+    let scene = Scene::with(|config| {
+        config["store"] = store;
+        config["identity"]["facade"]["key"] = json!({"env": "PATH"});
+    })
+    .await;
+    let other = Gateway::start(&scene.config);
+    let call = async |gateway: &Gateway, token: &str| {
+        let authorization = bearer(token);
+        let headers = [("authorization", authorization.as_str())];
+        Modern::new().request_with(gateway, "tools/list", json!({}), &headers).await.status()
+    };
+    let (ada, bob) = (scene.tokens("ada").await, scene.tokens("bob").await);
+    let token = |tokens: &Value| tokens["access_token"].as_str().unwrap().to_owned();
+    assert_eq!((call(&other, &token(&ada)).await, call(&other, &token(&bob)).await), (200, 200));
+    let session = open_session(&other, &token(&ada)).await;
+    let more = [("mcp-session-id", session.as_str())];
+    let mut stream = super::streams::get(&other, "/mcp", &token(&ada), &more).await;
+    let params = [("client_id", "editor"), ("token", ada["refresh_token"].as_str().unwrap())];
+    let began = std::time::Instant::now();
+    assert_eq!(scene.form("/as/revoke", &params).await.status(), 200);
+    super::streams::rest(&mut stream).await;
+    until("the end elsewhere", async || call(&other, &token(&ada)).await == 401).await;
+    // Five seconds are promised.
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(call(&other, &token(&bob)).await, 200);
+    // A gateway that starts later knows it as well.
+    let third = Gateway::start(&scene.config);
+    until("the end at a new one", async || call(&third, &token(&ada)).await == 401).await;
+    assert_eq!(call(&third, &token(&bob)).await, 200);
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! API keys for machines.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Scene, bearer, open_session, ping};
+use crate::evidence;
 use crate::harness::idp::sha256;
 use crate::harness::{Fake, Gateway, Modern, hex, until};
 
@@ -29,7 +32,9 @@ async fn keys_are_rotated_without_a_break_and_without_a_restart() {
         std::fs::rename(folder.join("keys.draft"), folder.join("keys.json")).unwrap();
     };
     write(folder.path(), json!([hash(OLD)]));
-    let config = json!({"servers": {"x": upstream.config()}, "identity": {"keys": {"file": "keys.json"}}});
+    let config = json!({
+        "servers": {"x": upstream.config()}, "identity": {"keys": {"file": "keys.json"}}, "audit": {"node": "gw"},
+    });
     let gateway = Gateway::start_in(folder, &config, &[]);
     assert_eq!((call(&gateway, OLD).await, call(&gateway, NEW).await), (200, 401));
     let session = open_session(&gateway, OLD).await;
@@ -46,6 +51,14 @@ async fn keys_are_rotated_without_a_break_and_without_a_restart() {
     assert_eq!(ping(&gateway, &session, Some(NEW)).await.status(), 200);
     gateway.logged("key:bot").await;
     assert!(!gateway.log().contains(OLD) && !gateway.log().contains(NEW));
+    let told = evidence::until(&gateway, "both changes of keys", 2, |event| event["kind"] == "key").await;
+    assert!(
+        told.iter().all(|event| event["detail"]["what"] == "API keys or revocations changed"),
+        "{told:?}"
+    );
+    let bots = evidence::events(&gateway).into_iter().filter(|event| event["who"]["proof"] == "key");
+    let bots: BTreeSet<_> = bots.map(|event| event["who"]["person"].to_string()).collect();
+    assert_eq!(bots.len(), 1, "whatever key it has, it is the same machine: {bots:?}");
 }
 
 #[tokio::test]

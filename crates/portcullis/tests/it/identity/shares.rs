@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::client::initialize;
 use crate::harness::fake::{text, tool};
 use crate::harness::gateway::JSON;
+use crate::harness::http::Connection;
 use crate::harness::idp::Idp;
 use crate::harness::{Fake, Gateway, Modern, until};
 
@@ -70,4 +71,38 @@ async fn calls_under_way_are_the_users_on_all_its_connections() {
     assert_eq!((look(&ann).await, look(&ben).await), (429, 200));
     drop(one);
     until("a place", async || look(&ann).await == 200).await;
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_connections_and_takes_nobody_elses() {
+    let (idp, server) = (Idp::start().await, Fake::modern().start().await);
+    let mut config = idp.config(&server.config());
+    config["limits"] = json!({"connections_per_principal": 2});
+    let gateway = Gateway::start(&config);
+    let client = Modern::new();
+    let list = client.body("tools/list", json!({}));
+    let ask = async |connection: &mut Connection, token: &str| {
+        let authorization = format!("Bearer {token}");
+        client.write(connection, &list, &[("authorization", &authorization)]).await;
+        connection.response().await
+    };
+    let (ann, anew) = (idp.token("ann"), idp.token_with("ann", &json!({"jti": "another"})));
+    let ben = idp.token("ben");
+    let (mut one, mut two) = (gateway.connect().await, gateway.connect().await);
+    assert_eq!((ask(&mut one, &ann).await.status(), ask(&mut two, &anew).await.status()), (200, 200));
+    let mut three = gateway.connect().await;
+    let refused = ask(&mut three, &ann).await;
+    assert_eq!((refused.status(), refused.header("connection")), (429, Some("close")), "{refused:?}");
+    assert!(refused.text().contains("limits.connections_per_principal"), "{refused:?}");
+    assert!(three.closes().await, "what is too many does not stay open");
+    // Those that are there go on, and other users have connections of their own.
+    let mut four = gateway.connect().await;
+    assert_eq!((ask(&mut one, &anew).await.status(), ask(&mut four, &ben).await.status()), (200, 200));
+    // A connection that others share, as behind a proxy, is left open, and is whoever's asks.
+    let refused = ask(&mut four, &ann).await;
+    assert_eq!((refused.status(), refused.header("connection")), (429, None), "{refused:?}");
+    assert_eq!(ask(&mut two, &ben).await.status(), 200);
+    assert_eq!(ask(&mut four, &ann).await.status(), 200, "a connection that another uses now is not ann's");
+    drop((one, four));
+    until("a place", async || ask(&mut gateway.connect().await, &ann).await.status() == 200).await;
 }

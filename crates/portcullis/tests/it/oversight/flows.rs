@@ -145,6 +145,118 @@ async fn data_of_a_region_stays_there() {
     assert_eq!(error(&answer).0, "flow_denied", "no approval makes the caller one of the region");
 }
 
+const HANDLE: &str = "io.portcullis/conversation";
+
+#[tokio::test]
+async fn a_conversation_without_sessions_is_known_by_its_handle() {
+    let world = World::new(true, json!({"flow": {
+        "private": ["crm"], "untrusted": ["web"], "external": ["mail/send"], "per": "session", "mode": "deny",
+    }}))
+    .await;
+    let gateway = &world.gateway;
+    let of = |handle: &Value| Modern::new().with_meta(HANDLE, handle.clone());
+    let next = |result: &Value| {
+        let handle = result["_meta"][HANDLE].clone();
+        assert!(handle.is_string(), "{result}");
+        handle
+    };
+    // Two begin before anything was read.
+    let quiet = next(&Modern::new().call(gateway, "mail__draft", json!({})).await);
+    let one = next(&Modern::new().call(gateway, "mail__draft", json!({})).await);
+    let read = next(&of(&one).call(gateway, "crm__customers", json!({})).await);
+    of(&read).call(gateway, "mail__send", json!({"to": "any two may meet"})).await;
+    let both = next(&of(&read).call(gateway, "web__fetch", json!({})).await);
+    let refused = async |client: Modern, what: &str| {
+        let answer = client.request(gateway, "tools/call", to("mail__send", "x")).await.json();
+        assert_eq!(error(&answer).0, "flow_denied", "{what}: {answer}");
+    };
+    refused(of(&both), "the conversation that has read both").await;
+    refused(of(&read), "an older handle of it").await;
+    refused(of(&one), "its oldest").await;
+    refused(Modern::new(), "whoever brings none is the principal").await;
+    refused(of(&json!("made up")), "one that does not open").await;
+    let late = next(&Modern::new().call(gateway, "mail__draft", json!({})).await);
+    refused(of(&late), "a conversation that begins afterwards begins with what was read").await;
+    of(&quiet).call(gateway, "mail__send", json!({"to": "another conversation"})).await;
+    for index in 1..=world.sent() {
+        let seen = world.mail.nth("tools/call", index).await;
+        assert!(!seen.rpc.to_string().contains(HANDLE), "it is nothing to servers: {:?}", seen.rpc);
+    }
+}
+
+#[tokio::test]
+async fn handles_are_given_where_they_mean_something_and_to_nobody_elses_use() {
+    let world = World::new(true, json!({})).await;
+    let result = Modern::new().call(&world.gateway, "crm__customers", json!({})).await;
+    assert!(result.get("_meta").is_none_or(|meta| meta.get(HANDLE).is_none()), "{result}");
+}
+
+/// Servers whose prompts and resources can be completed and subscribed to.
+async fn completing(name: &str) -> Upstream {
+    let mut fake = Fake::modern()
+        .list("prompts", vec![json!({"name": "ask"})])
+        .list("resources", vec![json!({"uri": format!("{name}://a"), "name": "a"})]);
+    fake.capabilities["completions"] = json!({});
+    fake.capabilities["resources"] = json!({"subscribe": true});
+    fake.on("completion/complete", |_, answer| {
+        answer.result(json!({"completion": {"values": ["v"]}, "resultType": "complete"}))
+    })
+    .start()
+    .await
+}
+
+#[tokio::test]
+async fn completions_and_subscriptions_are_ways_out_too() {
+    for mode in ["ask", "deny", "observe"] {
+        let (crm, web, out) = (completing("crm").await, completing("web").await, completing("out").await);
+        let gateway = start(json!({
+            "servers": {"crm": crm.config(), "web": web.config(), "out": out.config()},
+            "flow": {"private": ["crm"], "untrusted": ["web"], "external": ["out"], "mode": mode},
+        }));
+        let client = Modern::new();
+        let complete = async |prompt: &str| {
+            let params = json!({
+                "ref": {"type": "ref/prompt", "name": prompt}, "argument": {"name": "a", "value": "what was read"},
+            });
+            client.request(&gateway, "completion/complete", params).await.json()
+        };
+        let subscribe = async || {
+            let session = Legacy::open(&gateway).await;
+            session.request(&gateway, "resources/subscribe", json!({"uri": "mcp+out+out://a"})).await.json()
+        };
+        assert!(complete("crm__ask").await.get("result").is_some());
+        assert!(complete("out__ask").await.get("result").is_some(), "any two may meet");
+        assert!(complete("web__ask").await.get("result").is_some());
+        for answer in [complete("out__ask").await, subscribe().await] {
+            if mode == "observe" {
+                // The server has no subscriptions, and says so itself.
+                assert_ne!(answer["error"]["data"]["reason"], "flow_denied", "{answer}");
+            } else {
+                assert_eq!(error(&answer).0, "flow_denied", "{mode}: {answer}");
+            }
+        }
+        let sent = out.count("completion/complete");
+        assert_eq!(sent, if mode == "observe" { 2 } else { 1 }, "{mode}");
+        if mode == "observe" {
+            gateway.logged("oversight: call would be held (observed)").await;
+            gateway.logged("oversight: subscription would be refused (observed)").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_region_would_keep_is_logged_where_it_is_only_observed() {
+    let world = World::new(
+        true,
+        json!({"flow": {
+            "regions": {"eu": {"data": ["crm/eu_*"], "groups": ["staff-eu"]}}, "mode": "observe",
+        }}),
+    )
+    .await;
+    Modern::new().call(&world.gateway, "crm__eu_customers", json!({})).await;
+    world.gateway.logged("oversight: call would be refused (observed)").await;
+}
+
 /// What the user says.
 fn said_yes(yes: bool) -> Value {
     json!({"action": "accept", "content": {"approve": yes}})

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{done, error, run, said, start};
+use super::{done, error, listed, run, said, start};
 use crate::harness::client::text_of;
 use crate::harness::fake::tool;
 use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, signal, until, within};
@@ -142,4 +142,32 @@ async fn the_configuration_halts_as_well_and_lets_go_again() {
     until("nothing", async || !works(&gateway, "x__echo").await).await;
     let own = Modern::at("/mcp/s/x").request(&gateway, "tools/list", json!({})).await;
     assert_eq!((own.status(), error(&own.json()).0.as_str()), (503, "halted"));
+}
+
+#[tokio::test]
+async fn what_is_halted_is_not_listed_and_whoever_listens_is_told() {
+    let (one, two) = (waiting(true).await, waiting(false).await);
+    let gateway = start(json!({"servers": {"one": one.config(), "two": two.config()}}));
+    let all = listed(&gateway).await;
+    let session = Legacy::open(&gateway).await;
+    let filter = json!({"notifications": {"toolsListChanged": true}});
+    let (_, mut listening) = Modern::new().stream(&gateway, "subscriptions/listen", filter).await;
+    assert!(listening.message().await.is_some(), "it is open");
+    for (what, left) in [
+        ("tool:one/wait*", "one__echo two__echo two__wait two__wait_more"),
+        ("server:two", "one__echo one__wait one__wait_more"),
+    ] {
+        for (verb, expected) in [("set", left), ("lift", all.as_str())] {
+            done(gateway.folder(), &["halt", verb, what]);
+            let told = within("the news", listening.message()).await.unwrap();
+            assert_eq!(told["method"], "notifications/tools/list_changed", "{told}");
+            assert_eq!(listed(&gateway).await, expected, "{verb} {what}");
+            let legacy = session.result(&gateway, "tools/list", json!({})).await;
+            assert_eq!(super::names(&legacy, "tools", "name"), expected, "{verb} {what}");
+        }
+    }
+    done(gateway.folder(), &["halt", "set", "tool:one/echo"]);
+    within("the news", listening.message()).await;
+    let (reason, _) = error(&call(&gateway, "one__echo").await);
+    assert_eq!(reason, "halted", "whoever knows its name is told why");
 }

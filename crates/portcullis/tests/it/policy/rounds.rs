@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Setting, names, write};
 use crate::harness::fake::{text, tool};
-use crate::harness::{Fake, Gateway, Legacy, Modern, signal};
+use crate::harness::http::Response;
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, signal};
 use rustix::process::Signal;
 
 const ALL: &str = "permit (principal, action, resource);";
@@ -79,26 +80,58 @@ async fn every_attempt_is_asked_about_anew() {
     }
 }
 
+/// A list's page, as this client gets it: of 2026-07-28, or in a session.
+async fn page(gateway: &Gateway, path: &str, session: Option<&Legacy>, cursor: &Value) -> Response {
+    let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };
+    match session {
+        Some(session) => session.request(gateway, "tools/list", params).await,
+        None => Modern::at(path).request(gateway, "tools/list", params).await,
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_into_what_is_shown_no_more_has_expired() {
     let tools: Vec<_> = (0..1_500).map(|number| tool(&format!("t{number}"))).collect();
-    let server = Fake::modern().tools(tools).start().await;
+    let (old, new) = (Fake::legacy().tools(tools.clone()), Fake::modern().tools(tools));
+    let (old, new) = (old.start().await, new.start().await);
+    let child = Child::new("tools = [dict(tools[0], name='t%d' % number) for number in range(1500)]").await;
+    let hidden =
+        |tool: &str| ["old", "new", "child"].map(|server| without(&format!("{server}/{tool}"))).join("\n");
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &without("x/t7"));
-    let config = json!({"servers": {"x": server.config()}, "policy": {"files": ["policies"]}});
-    let gateway = Gateway::start_in(folder, &config, &[]);
-    let client = Modern::new();
-    let first = client.result(&gateway, "tools/list", json!({})).await;
-    let cursor = json!({"cursor": first["nextCursor"]});
-    let second = client.result(&gateway, "tools/list", cursor.clone()).await;
-    assert_eq!((names(&first).len(), names(&second).len()), (1_000, 499));
-    write(gateway.folder(), &without("x/t1400"));
+    write(folder.path(), &hidden("t7"));
+    let servers = json!({"old": old.config(), "new": new.config(), "child": child.config()});
+    let gateway =
+        Gateway::start_in(folder, &json!({"servers": servers, "policy": {"files": ["policies"]}}), &[]);
+    let mut walks = Vec::new();
+    for path in ["/mcp", "/mcp/s/old", "/mcp/s/new", "/mcp/s/child"] {
+        let mut clients = vec![None];
+        for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+            clients.push(Some(Legacy::open_at(&gateway, path, revision).await));
+        }
+        for session in clients {
+            let first = page(&gateway, path, session.as_ref(), &Value::Null).await.json()["result"].take();
+            let mut cursor = first["nextCursor"].clone();
+            let mut all = names(&first).len();
+            let kept = cursor.clone();
+            while !cursor.is_null() {
+                let next = page(&gateway, path, session.as_ref(), &cursor).await.json()["result"].take();
+                all += names(&next).len();
+                cursor = next["nextCursor"].clone();
+            }
+            assert_eq!(all, if path == "/mcp" { 3 * 1_499 } else { 1_499 }, "{path}");
+            walks.push((path, session, kept));
+        }
+    }
+    write(gateway.folder(), &hidden("t1400"));
     signal(gateway.pid(), Signal::HUP);
     gateway.logged("took up the policies").await;
-    let expired = client.request(&gateway, "tools/list", cursor).await;
-    assert!(expired.text().contains("the cursor has expired"), "{expired:?}");
-    let first = client.result(&gateway, "tools/list", json!({})).await;
-    assert!(names(&first).contains(&"x__t7"));
+    for (path, session, cursor) in &walks {
+        let expired = page(&gateway, path, session.as_ref(), cursor).await;
+        assert!(expired.text().contains("the cursor has expired"), "{path}: {expired:?}");
+        let first = page(&gateway, path, session.as_ref(), &Value::Null).await.json()["result"].take();
+        let shown = if *path == "/mcp" { "child__t7" } else { "t7" };
+        assert!(names(&first).contains(&shown), "{path}");
+    }
 }
 
 #[tokio::test]

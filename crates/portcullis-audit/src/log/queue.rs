@@ -1,0 +1,129 @@
+//! What waits to be written.
+//!
+//! Whoever has an event puts it here and goes on; the thread that writes takes all of it at once. It is woken only when it
+//! waits for something to do: not for each event, which would cost more than writing it. In normal mode it lets events
+//! gather for a while, and sleeps meanwhile.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Ask, Item, Refused};
+
+/// Bytes that are not left to gather any longer.
+const ENOUGH: usize = 4 << 20;
+
+/// What was put here since it was last taken.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) items: Vec<Item>,
+    pub(super) asks: Vec<Ask>,
+    /// When the first of the items came.
+    pub(super) since: Option<Instant>,
+    bytes: usize,
+    asleep: Asleep,
+    closed: bool,
+}
+
+/// What the thread that writes sleeps for.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asleep {
+    /// It is awake.
+    #[default]
+    No,
+    /// Something to do.
+    Idle,
+    /// The end of a while in which events gather.
+    Gathering,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    /// For the thread that writes.
+    wanted: Condvar,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts an event here.
+    ///
+    /// # Errors
+    /// Nobody writes any more.
+    pub(super) fn put(&self, item: Item) -> Result<(), Refused> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err(Refused::Closed);
+        }
+        waiting.bytes += item.bytes();
+        waiting.since.get_or_insert_with(Instant::now);
+        waiting.items.push(item);
+        let wake = match waiting.asleep {
+            Asleep::No => false,
+            Asleep::Idle => true,
+            Asleep::Gathering => waiting.bytes >= ENOUGH,
+        };
+        self.wake(waiting, wake);
+        Ok(())
+    }
+
+    /// Asks for something, once all is written that was put here before.
+    pub(super) fn ask(&self, ask: Ask) {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return;
+        }
+        waiting.asks.push(ask);
+        self.wake(waiting, true);
+    }
+
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>, wake: bool) {
+        if wake && std::mem::take(&mut waiting.asleep) != Asleep::No {
+            drop(waiting);
+            self.wanted.notify_one();
+        }
+    }
+
+    fn sleep<'a>(
+        &self,
+        mut waiting: MutexGuard<'a, Waiting>,
+        how: Asleep,
+        long: Duration,
+    ) -> MutexGuard<'a, Waiting> {
+        waiting.asleep = how;
+        let mut waiting = self.wanted.wait_timeout(waiting, long).unwrap_or_else(PoisonError::into_inner).0;
+        waiting.asleep = Asleep::No;
+        waiting
+    }
+
+    /// Nothing is taken from now on.
+    pub(super) fn close(&self) {
+        self.waiting().closed = true;
+    }
+
+    /// Waits for something, lets events gather for so long, and takes what there is; nothing when the time is up.
+    /// `room` is an empty list that was filled before.
+    pub(super) fn take(&self, until: Instant, linger: Duration, room: Vec<Item>) -> Waiting {
+        let mut waiting = self.waiting();
+        while waiting.items.is_empty() && waiting.asks.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            waiting = self.sleep(waiting, Asleep::Idle, left);
+        }
+        let gathered = Instant::now() + linger;
+        while !waiting.items.is_empty() && waiting.asks.is_empty() && waiting.bytes < ENOUGH {
+            let left = gathered.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            waiting = self.sleep(waiting, Asleep::Gathering, left);
+        }
+        let taken = Waiting { closed: waiting.closed, items: room, ..Waiting::default() };
+        std::mem::replace(&mut *waiting, taken)
+    }
+}

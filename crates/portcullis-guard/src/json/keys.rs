@@ -1,0 +1,89 @@
+//! What keys say, remembered: the same few stand in all documents.
+//!
+//! The first key that comes to a place keeps it, so that nothing is ever locked or thrown out, and the memory is bounded. What
+//! finds its place taken is judged anew each time, which is slower and gives the same answer. Kept are names of fields alone:
+//! a key with a digit, an `@` or a space may be somebody's data, and there is no end of those.
+
+use std::hash::BuildHasher as _;
+use std::sync::OnceLock;
+
+use foldhash::fast::RandomState;
+
+use crate::context::{Topics, Words};
+use crate::recognise::assigned::{self, Announced};
+use crate::text::class;
+
+const PLACES: usize = 1024;
+/// Longer ones are not kept.
+const LONGEST: usize = 64;
+
+/// The keys that were seen.
+pub(crate) struct Keys {
+    state: RandomState,
+    places: Box<[OnceLock<Known>]>,
+}
+
+type Known = (Box<str>, Meant);
+
+/// What a key says of its value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Meant {
+    pub(crate) topics: Topics,
+    pub(crate) announced: Announced,
+}
+
+impl Meant {
+    fn by(words: &Words, key: &str) -> Self {
+        Self { topics: words.of(key), announced: assigned::announced(words, key) }
+    }
+}
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        Self { state: RandomState::default(), places: (0..PLACES).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// What `key` says.
+    pub(crate) fn of(&self, words: &Words, key: &str) -> Meant {
+        if key.len() > LONGEST
+            || !key.bytes().all(|byte| class::is_letter(byte) || matches!(byte, b'_' | b'-'))
+        {
+            return Meant::by(words, key);
+        }
+        let place = usize::try_from(self.state.hash_one(key) % PLACES as u64).unwrap_or(0);
+        let (known, meant) = self.places[place].get_or_init(|| (key.into(), Meant::by(words, key)));
+        if **known == *key { *meant } else { Meant::by(words, key) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_of_any_number_of_keys_what_their_words_say() {
+        let (keys, words) = (Keys::new(), Words::new());
+        let letter = |number: usize| char::from(b"abcdefghijklmnopqrstuvwxyz"[number % 26]);
+        let all: Vec<String> = (0..5 * PLACES)
+            .map(|number| {
+                let name = ["phone", "password", "note", "api_key"][number % 4];
+                format!("{name}_{}{}{}", letter(number), letter(number / 26), letter(number / 676))
+            })
+            .collect();
+        for _ in 0..2 {
+            for key in &all {
+                assert_eq!(keys.of(&words, key), Meant::by(&words, key), "{key}");
+            }
+        }
+        assert!(keys.places.iter().filter(|place| place.get().is_some()).count() > PLACES / 2);
+    }
+
+    #[test]
+    fn keeps_no_key_that_may_be_data() {
+        let (keys, words) = (Keys::new(), Words::new());
+        for key in ["jane@example.org", "4111111111111111", "Jane Doe", "Zoë", "phone_1"] {
+            assert_eq!(keys.of(&words, key), Meant::by(&words, key), "{key}");
+        }
+        assert!(keys.places.iter().all(|place| place.get().is_none()));
+    }
+}

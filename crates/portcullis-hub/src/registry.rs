@@ -1,0 +1,23 @@
+//! Which servers there are, in which versions, and how far each has come from being proposed to being retired.
+//!
+//! A version is described by a `server.json`, the registry's published format ([`Document`]), which stays as it came. Beside
+//! it stand how the gateway reaches it, and its life: who did what, when and why ([`Entry`]). Versions are kept as records,
+//! one for each, so gateways that share a store share the registry. Nothing is reached that was not approved: [`running`]
+//! says which version of each server is.
+//!
+//! It starts nothing and asks nobody; what a scan found is handed in.
+
+mod document;
+mod entry;
+mod launch;
+mod shelf;
+mod version;
+
+pub use document::{Document, Flaw};
+pub use entry::{Change, Entry, Finding, Move, Offer, Refused, Scan, Stage, running};
+pub use launch::{Inputs, launch};
+pub use shelf::{Page, Question, REGISTRY, Registry, Shelved};
+pub use version::newest;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! One version of a server: what it is, how it is reached, and how far it has come.
+//!
+//!     submitted → scanned → reviewed → approved ⇄ deprecated → retired
+//!
+//! Each step is somebody's, with a time and a word why, and none is taken back: the history only grows. A version that was
+//! scanned again, because it was changed or its scan is old, begins after its scan. Anything may be retired, and what is
+//! retired stays so: a version's number is used once.
+
+use portcullis_model::ServerId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Document;
+
+/// How far a version has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Somebody proposed it.
+    Submitted,
+    /// It was started once, walled in, and what it offers was read.
+    Scanned,
+    /// Somebody looked at what the scan found.
+    Reviewed,
+    /// It may be used.
+    Approved,
+    /// It may be used, and those who do are told to go on to another.
+    Deprecated,
+    /// It is there no more.
+    Retired,
+}
+
+impl Stage {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Submitted => "submitted",
+            Self::Scanned => "scanned",
+            Self::Reviewed => "reviewed",
+            Self::Approved => "approved",
+            Self::Deprecated => "deprecated",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// Whether a version at this stage may be used.
+    pub fn is_in_use(self) -> bool {
+        matches!(self, Self::Approved | Self::Deprecated)
+    }
+}
+
+/// What somebody does with a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// Says that they looked at the scan.
+    Review,
+    /// Lets it be used; also again, to go back to it.
+    Approve,
+    /// Tells its users to go on to another.
+    Deprecate,
+    /// Takes it away.
+    Retire,
+}
+
+impl Move {
+    fn leads(self, from: Stage) -> Option<Stage> {
+        Some(match (self, from) {
+            (_, Stage::Retired) => return None,
+            (Self::Review, Stage::Scanned) => Stage::Reviewed,
+            (Self::Approve, Stage::Reviewed | Stage::Approved | Stage::Deprecated) => Stage::Approved,
+            (Self::Deprecate, Stage::Approved) => Stage::Deprecated,
+            (Self::Retire, _) => Stage::Retired,
+            _ => return None,
+        })
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Review => "reviewed",
+            Self::Approve => "approved",
+            Self::Deprecate => "deprecated",
+            Self::Retire => "retired",
+        }
+    }
+}
+
+/// A step that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// From where it is, no way leads there.
+    #[error("version {version} of {name} is {} and cannot be {to}: {next}", stage.as_str())]
+    NoWay {
+        /// Whose.
+        name: String,
+        /// Which.
+        version: String,
+        /// Where it is.
+        stage: Stage,
+        /// What was to be done.
+        to: &'static str,
+        /// What can be done.
+        next: &'static str,
+    },
+    /// The scan found what nobody has answered for.
+    #[error("the scan of {name} {version} found {found}; say with a note why it is approved all the same")]
+    Found {
+        /// Whose.
+        name: String,
+        /// Which.
+        version: String,
+        /// How many things.
+        found: usize,
+    },
+}
+
+/// A step that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Who.
+    pub by: String,
+    /// What it became.
+    pub to: Stage,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a scan found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Which revision of MCP it speaks.
+    pub revision: String,
+    /// What it offers.
+    pub offers: Vec<Offer>,
+    /// What somebody should look at.
+    pub findings: Vec<Finding>,
+    /// The walls that it was started in, or why there were none.
+    pub walls: String,
+}
+
+/// Something that a server offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// `tool`, `prompt`, `resource` or `template`.
+    pub kind: String,
+    /// Its name or URI.
+    pub name: String,
+    /// The digest of its definition, in hexadecimal.
+    pub digest: String,
+}
+
+/// Something that somebody should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where: `tool add: description`.
+    pub at: String,
+    /// What.
+    pub what: String,
+}
+
+/// One version of a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its `server.json`.
+    document: Value,
+    /// What it is called here.
+    pub slug: String,
+    /// How it is reached: an entry as clients write them (`command` and `args`, or `url`).
+    pub launch: Value,
+    /// Who answers for it.
+    #[serde(default)]
+    pub owners: Vec<String>,
+    /// Labels for policies and flows.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Which kinds of data it handles.
+    #[serde(default)]
+    pub data: Vec<String>,
+    /// How far it has come.
+    stage: Stage,
+    /// What its last scan found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scan: Option<Scan>,
+    /// All that was done, oldest first.
+    history: Vec<Change>,
+}
+
+impl Entry {
+    /// A version that `by` proposes.
+    pub fn submitted(document: &Document, slug: &ServerId, launch: Value, by: &str, at: u64) -> Self {
+        Self {
+            document: document.value(),
+            slug: slug.to_string(),
+            launch,
+            owners: vec![by.to_owned()],
+            labels: Vec::new(),
+            data: Vec::new(),
+            stage: Stage::Submitted,
+            scan: None,
+            history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None }],
+        }
+    }
+
+    /// A server of the configuration, which is the operator's word that it may be used.
+    pub fn configured(document: &Document, slug: &ServerId, at: u64) -> Self {
+        let mut entry = Self::submitted(document, slug, Value::Null, "configuration", at);
+        entry.owners.clear();
+        entry.history.clear();
+        entry.step(at, "configuration", Stage::Approved, None);
+        entry
+    }
+
+    /// Its `server.json`; `None` where somebody else changed what is kept into something that is none.
+    pub fn document(&self) -> Option<Document> {
+        Document::new(self.document.clone()).ok()
+    }
+
+    /// The name in it.
+    pub fn name(&self) -> &str {
+        self.document.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The version in it.
+    pub fn version(&self) -> &str {
+        self.document.get("version").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What its last scan found.
+    pub fn scan(&self) -> Option<&Scan> {
+        self.scan.as_ref()
+    }
+
+    /// All that was done, oldest first.
+    pub fn history(&self) -> &[Change] {
+        &self.history
+    }
+
+    /// When it was proposed, in milliseconds since 1970.
+    pub fn published(&self) -> u64 {
+        self.history.first().map_or(0, |change| change.at)
+    }
+
+    /// When something was last done with it.
+    pub fn changed(&self) -> u64 {
+        self.history.last().map_or(0, |change| change.at)
+    }
+
+    /// When it was last approved.
+    pub fn approved(&self) -> Option<u64> {
+        self.history.iter().rev().find(|change| change.to == Stage::Approved).map(|change| change.at)
+    }
+
+    /// Notes what a scan found. A version that is in use stays so: what is there now is what was approved, or its pins
+    /// hold it back.
+    ///
+    /// # Errors
+    /// When it is retired.
+    pub fn scanned(&mut self, scan: Scan, by: &str) -> Result<(), Refused> {
+        if self.stage == Stage::Retired {
+            return Err(self.no_way("scanned"));
+        }
+        let to = if self.stage.is_in_use() { self.stage } else { Stage::Scanned };
+        let note = match scan.findings.len() {
+            0 => "scanned: nothing found".to_owned(),
+            1 => "scanned: one thing found".to_owned(),
+            found => format!("scanned: {found} things found"),
+        };
+        self.step(scan.at, by, to, Some(note));
+        self.scan = Some(scan);
+        Ok(())
+    }
+
+    /// Takes a step.
+    ///
+    /// # Errors
+    /// When no way leads there from where it is, or a version is approved in which something was found and nothing is said
+    /// about it.
+    pub fn take(&mut self, step: Move, by: &str, at: u64, note: Option<String>) -> Result<(), Refused> {
+        let to = step.leads(self.stage).ok_or_else(|| self.no_way(step.verb()))?;
+        let found = self.scan.as_ref().map_or(0, |scan| scan.findings.len());
+        if step == Move::Approve && found > 0 && note.as_deref().is_none_or(|note| note.trim().is_empty()) {
+            return Err(Refused::Found {
+                name: self.name().to_owned(),
+                version: self.version().to_owned(),
+                found,
+            });
+        }
+        self.step(at, by, to, note);
+        Ok(())
+    }
+
+    fn step(&mut self, at: u64, by: &str, to: Stage, note: Option<String>) {
+        self.stage = to;
+        self.history.push(Change { at, by: by.to_owned(), to, note });
+    }
+
+    fn no_way(&self, to: &'static str) -> Refused {
+        let next = match self.stage {
+            Stage::Submitted => "scan it first",
+            Stage::Scanned => "review what the scan found first",
+            Stage::Reviewed => "approve or retire it",
+            Stage::Approved => "deprecate or retire it",
+            Stage::Deprecated => "approve it again or retire it",
+            Stage::Retired => "add another version",
+        };
+        Refused::NoWay {
+            name: self.name().to_owned(),
+            version: self.version().to_owned(),
+            stage: self.stage,
+            to,
+            next,
+        }
+    }
+}
+
+/// The version of each server that is reached: of those that may be used, the one that was approved last. So a roll-out is
+/// to approve the new one, and to go back is to approve the old one again.
+pub fn running<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a Entry> {
+    let mut chosen: Vec<&Entry> = Vec::new();
+    for entry in entries.into_iter().filter(|entry| entry.stage.is_in_use()) {
+        match chosen.iter_mut().find(|other| other.slug == entry.slug) {
+            Some(other) if other.approved() < entry.approved() => *other = entry,
+            Some(_) => {}
+            None => chosen.push(entry),
+        }
+    }
+    chosen
+}

@@ -1,0 +1,367 @@
+//! Documents, the life of a version, and how versions are looked through.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use portcullis_model::{Expected, Keeping, Put, Record, Records, ServerId};
+use serde_json::{Value, json};
+
+use super::shelf::is_latest;
+use super::{
+    Document, Entry, Finding, Inputs, Move, Question, Refused, Registry, Scan, Stage, launch, newest, running,
+};
+
+fn document(name: &str, version: &str) -> Document {
+    Document::made(name, None, "Files of a team.", version).expect("well-formed")
+}
+
+fn entry(name: &str, version: &str, at: u64) -> Entry {
+    let slug = ServerId::parse("files").expect("a slug");
+    Entry::submitted(&document(name, version), &slug, json!({ "command": "files" }), "ann", at)
+}
+
+fn approved(name: &str, version: &str, at: u64) -> Entry {
+    let mut entry = entry(name, version, at);
+    entry.scanned(Scan { at, ..Scan::default() }, "ann").expect("scanned");
+    entry.take(Move::Review, "ben", at, None).expect("reviewed");
+    entry.take(Move::Approve, "ben", at, None).expect("approved");
+    entry
+}
+
+#[test]
+fn a_document_of_the_published_registry_is_one() {
+    let value = json!({
+        "$schema": "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json",
+        "name": "io.github.example/weather",
+        "title": "Weather",
+        "description": "Forecasts for any place.",
+        "version": "1.0.2",
+        "websiteUrl": "https://example.com",
+        "repository": { "url": "https://github.com/example/weather", "source": "github" },
+        "packages": [{
+            "registryType": "npm",
+            "identifier": "@example/weather",
+            "version": "1.0.2",
+            "transport": { "type": "stdio" },
+            "environmentVariables": [{ "name": "KEY", "isRequired": true, "isSecret": true }],
+        }],
+        "remotes": [{ "type": "streamable-http", "url": "https://weather.example.com/mcp" }],
+        "somethingNew": 1,
+    });
+    let document = Document::new(value.clone()).expect("well-formed");
+    assert_eq!((document.name(), document.version()), ("io.github.example/weather", "1.0.2"));
+    assert_eq!(document.value(), value, "it stays as it came");
+    let told = document.at("https://gw.example.com/mcp/s/weather");
+    assert_eq!(
+        told["remotes"],
+        json!([{ "type": "streamable-http", "url": "https://gw.example.com/mcp/s/weather" }])
+    );
+    assert_eq!(told.get("packages"), None, "where it comes from is nobody's business");
+    assert_eq!(told["somethingNew"], 1);
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once_with_where() {
+    let flaws = Document::new(json!({
+        "name": "weather",
+        "description": "x".repeat(101),
+        "version": "^1.0",
+        "icons": [{ "src": "http://example.com/icon.png" }],
+        "packages": [
+            { "registryType": "mcpb", "identifier": "a", "transport": { "type": "stdio" } },
+            { "registryType": "deb", "version": "latest", "transport": { "type": "carrier" } },
+        ],
+        "remotes": [{ "type": "websocket", "url": "ws://example.com" }, 1],
+        "_meta": { "io.modelcontextprotocol.registry/publisher-provided": { "a": "x".repeat(4096) } },
+    }))
+    .expect_err("full of flaws");
+    let paths: Vec<_> = flaws.iter().map(|flaw| flaw.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "name",
+            "description",
+            "version",
+            "icons[0].src",
+            "packages[0].fileSha256",
+            "packages[1].registryType",
+            "packages[1].identifier",
+            "packages[1].version",
+            "packages[1].transport.type",
+            "remotes[0].type",
+            "remotes[0].url",
+            "remotes[1]",
+            "_meta[\"io.modelcontextprotocol.registry/publisher-provided\"]",
+        ]
+    );
+    for text in [&b"{"[..], b"[]", b"\"text\"", b"{\"name\":1}"] {
+        assert!(Document::parse(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn the_newest_version_is_the_one_that_the_registry_says() {
+    assert_eq!(newest([("1.9.0", 3), ("1.10.0", 2), ("1.10.0-beta", 4)]), Some("1.10.0"));
+    assert_eq!(newest([("2024-11-05", 9), ("0.0.1", 1)]), Some("0.0.1"), "Semantic Versioning comes first");
+    assert_eq!(newest([("spring", 1), ("autumn", 2)]), Some("autumn"));
+    assert_eq!(newest([]), None);
+}
+
+#[test]
+fn a_version_takes_one_step_after_the_other() {
+    let mut version = entry("com.example/files", "1.0.0", 1);
+    for step in [Move::Review, Move::Approve, Move::Deprecate] {
+        let refused = version.take(step, "ben", 2, None).expect_err("not yet");
+        assert!(refused.to_string().contains("scan it first"), "{refused}");
+    }
+    version.scanned(Scan { at: 3, ..Scan::default() }, "ann").expect("scanned");
+    version.take(Move::Approve, "ben", 4, None).expect_err("nobody looked at the scan");
+    version.take(Move::Review, "ben", 5, None).expect("reviewed");
+    version.take(Move::Approve, "ben", 6, None).expect("approved");
+    version.take(Move::Deprecate, "ben", 7, Some("use 2".to_owned())).expect("deprecated");
+    assert!(version.stage().is_in_use());
+    version.take(Move::Approve, "ben", 8, None).expect("and back");
+    version.take(Move::Retire, "ben", 9, None).expect("retired");
+    for step in [Move::Review, Move::Approve, Move::Deprecate, Move::Retire] {
+        version.take(step, "ben", 10, None).expect_err("retired is for good");
+    }
+    version.scanned(Scan::default(), "ann").expect_err("retired is for good");
+    let stages: Vec<_> = version.history().iter().map(|change| change.to).collect();
+    use Stage::{Approved, Deprecated, Retired, Reviewed, Scanned, Submitted};
+    assert_eq!(stages, [Submitted, Scanned, Reviewed, Approved, Deprecated, Approved, Retired]);
+}
+
+#[test]
+fn what_a_scan_found_is_answered_for() {
+    let mut version = entry("com.example/files", "1.0.0", 1);
+    let findings = vec![Finding { at: "tool read: description".to_owned(), what: "hidden text".to_owned() }];
+    version.scanned(Scan { findings, ..Scan::default() }, "ann").expect("scanned");
+    version.take(Move::Review, "ben", 2, None).expect("reviewed");
+    for note in [None, Some("  ".to_owned())] {
+        let refused = version.take(Move::Approve, "ben", 3, note).expect_err("something was found");
+        assert!(matches!(refused, Refused::Found { found: 1, .. }));
+    }
+    version.take(Move::Approve, "ben", 4, Some("a joke of the author".to_owned())).expect("answered for");
+}
+
+#[test]
+fn what_runs_is_what_was_approved_last() {
+    let (mut old, new) =
+        (approved("com.example/files", "1.0.0", 10), approved("com.example/files", "2.0.0", 20));
+    let proposed = entry("com.example/files", "3.0.0", 30);
+    let all = [old.clone(), new.clone(), proposed.clone()];
+    assert_eq!(running(&all).iter().map(|entry| entry.version()).collect::<Vec<_>>(), ["2.0.0"]);
+    old.take(Move::Approve, "ben", 40, Some("2 is broken".to_owned())).expect("and back");
+    let all = [old.clone(), new.clone(), proposed.clone()];
+    assert_eq!(running(&all).iter().map(|entry| entry.version()).collect::<Vec<_>>(), ["1.0.0"]);
+    old.take(Move::Retire, "ben", 50, None).expect("retired");
+    assert_eq!(
+        running(&[old, new, proposed]).iter().map(|entry| entry.version()).collect::<Vec<_>>(),
+        ["2.0.0"]
+    );
+}
+
+#[test]
+fn questions_are_answered_page_by_page_and_without_what_is_not_in_use() {
+    let mut retired = approved("com.example/b", "0.9.0", 5);
+    retired.take(Move::Retire, "ben", 99, None).expect("retired");
+    let all = [
+        approved("com.example/a", "2.0.0", 20),
+        approved("com.example/a", "1.0.0", 10),
+        approved("com.example/b", "1.0.0", 30),
+        retired,
+        entry("com.example/c", "1.0.0", 40),
+    ];
+    let ask = |question: Question| {
+        let page = question.of(&all);
+        let found: Vec<_> =
+            page.entries.iter().map(|entry| format!("{}:{}", entry.name(), entry.version())).collect();
+        (found, page.next)
+    };
+    let of = |limit, cursor: Option<&str>| Question {
+        limit,
+        cursor: cursor.map(str::to_owned),
+        ..Question::default()
+    };
+    let (found, next) = ask(of(2, None));
+    assert_eq!(found, ["com.example/a:2.0.0", "com.example/a:1.0.0"]);
+    assert_eq!(ask(of(2, next.as_deref())), (vec!["com.example/b:1.0.0".to_owned()], None));
+    // What a cursor points at may have gone meanwhile.
+    assert_eq!(ask(of(9, Some("com.example/a:1.5.0"))).0, ["com.example/b:1.0.0"]);
+    let latest = Question { version: Some("latest".to_owned()), ..of(9, None) };
+    assert_eq!(ask(latest).0, ["com.example/a:2.0.0", "com.example/b:1.0.0"]);
+    let since = Question { updated_since: Some(30), deleted: true, ..of(9, None) };
+    assert_eq!(ask(since).0, ["com.example/b:1.0.0", "com.example/b:0.9.0", "com.example/c:1.0.0"]);
+    let search = Question { search: Some("EXAMPLE/B".to_owned()), ..of(9, None) };
+    assert_eq!(ask(search).0, ["com.example/b:1.0.0"]);
+    assert!(is_latest(&all, 0) && !is_latest(&all, 1));
+}
+
+#[test]
+fn a_package_is_started_in_its_version_with_what_the_operator_gives() {
+    let document = Document::new(json!({
+        "name": "io.github.example/weather",
+        "description": "Forecasts.",
+        "version": "1.0.2",
+        "packages": [
+            { "registryType": "oci", "identifier": "example/weather:1.0.2", "transport": { "type": "stdio" } },
+            {
+                "registryType": "npm",
+                "identifier": "@example/weather",
+                "version": "1.0.2",
+                "transport": { "type": "stdio" },
+                "packageArguments": [
+                    { "type": "positional", "value": "serve" },
+                    { "type": "named", "name": "--units", "choices": ["metric", "imperial"], "default": "metric" },
+                    { "type": "named", "name": "--verbose" },
+                    { "type": "positional", "valueHint": "place", "isRequired": true },
+                ],
+                "environmentVariables": [
+                    { "name": "KEY", "isRequired": true, "isSecret": true },
+                    { "name": "LANGUAGE", "value": "{tongue}", "variables": { "tongue": { "default": "en" } } },
+                    { "name": "UNUSED" },
+                ],
+            },
+        ],
+    }))
+    .expect("well-formed");
+    let flaws = launch(&document, &Inputs::new()).expect_err("two inputs are missing");
+    let said: Vec<_> = flaws.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("packages[1].packageArguments[3]: `place`"), "{said:?}");
+    assert!(said[1].contains("--secret KEY="), "{said:?}");
+    let inputs = Inputs::from([
+        ("place".to_owned(), json!("Oslo")),
+        ("--units".to_owned(), json!("imperial")),
+        ("KEY".to_owned(), json!({ "env": "WEATHER_KEY" })),
+    ]);
+    let entry = launch(&document, &inputs).expect("all is given");
+    assert_eq!(entry["command"], "npx");
+    let args = ["-y", "@example/weather@1.0.2", "serve", "--units", "imperial", "--verbose", "Oslo"];
+    assert_eq!(entry["args"], json!(args));
+    assert_eq!(entry["env"], json!({ "KEY": { "env": "WEATHER_KEY" }, "LANGUAGE": "en" }));
+    let wrong = Inputs::from([("--units".to_owned(), json!("nautical"))]);
+    let said = launch(&document, &wrong)
+        .expect_err("no such unit")
+        .iter()
+        .map(ToString::to_string)
+        .collect::<String>();
+    assert!(said.contains("must be one of metric, imperial"), "{said}");
+}
+
+#[test]
+fn a_remote_is_reached_where_the_document_says() {
+    let document = Document::new(json!({
+        "name": "com.example/crm",
+        "description": "Customers.",
+        "version": "3.0.0",
+        "remotes": [{
+            "type": "sse",
+            "url": "https://{tenant}.example.com/sse",
+            "headers": [{ "name": "X-Key", "isRequired": true, "isSecret": true }],
+        }],
+    }))
+    .expect("well-formed");
+    let said = launch(&document, &Inputs::new()).expect_err("nothing is given");
+    assert_eq!(
+        said.iter().map(|flaw| flaw.path.as_str()).collect::<Vec<_>>(),
+        ["remotes[0].url", "remotes[0].headers[0]"]
+    );
+    let inputs = Inputs::from([
+        ("tenant".to_owned(), json!("acme")),
+        ("X-Key".to_owned(), json!({ "env": "CRM_KEY" })),
+    ]);
+    let entry = launch(&document, &inputs).expect("all is given");
+    let url = "https://acme.example.com/sse";
+    assert_eq!(
+        entry,
+        json!({ "url": url, "transport": "sse", "headers": { "X-Key": { "env": "CRM_KEY" } } })
+    );
+}
+
+/// A store in memory with what the registry needs of one.
+#[derive(Default)]
+struct Memory(Mutex<BTreeMap<(&'static str, String), Record>>);
+
+impl Records for Memory {
+    fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+        let found = self.0.lock().expect("no panic").get(&(kind, key.to_owned())).cloned();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        value: Vec<u8>,
+        expires: Option<SystemTime>,
+        expected: Expected,
+    ) -> Keeping<'a, Put> {
+        let mut records = self.0.lock().expect("no panic");
+        let there = records.get(&(kind, key.to_owned())).map(|record| record.version);
+        let right = match expected {
+            Expected::Any => true,
+            Expected::Absent => there.is_none(),
+            Expected::Version(version) => there == Some(version),
+        };
+        let put = if right {
+            let version = there.unwrap_or(0) + 1;
+            records.insert((kind, key.to_owned()), Record { value, version, expires });
+            Put::Kept(version)
+        } else {
+            Put::Conflict
+        };
+        Box::pin(async move { Ok(put) })
+    }
+
+    fn take<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+        let taken = self.0.lock().expect("no panic").remove(&(kind, key.to_owned()));
+        Box::pin(async move { Ok(taken) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        kind: &'static str,
+        prefix: &'a str,
+        after: &'a str,
+        most: usize,
+    ) -> Keeping<'a, Vec<(String, Record)>> {
+        let records = self.0.lock().expect("no panic");
+        let found = records
+            .iter()
+            .filter(|((of, key), _)| *of == kind && key.starts_with(prefix) && key.as_str() > after)
+            .take(most)
+            .map(|((_, key), record)| (key.clone(), record.clone()))
+            .collect();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn sweep(&self) -> Keeping<'_, usize> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+#[tokio::test]
+async fn a_version_is_added_once_and_changed_by_one_at_a_time() {
+    let registry = Registry::new(Arc::new(Memory::default()));
+    let (first, second) = (entry("com.example/files", "1.9.0", 1), entry("com.example/files", "1.10.0", 2));
+    assert!(registry.add(&first).await.expect("asked"));
+    assert!(!registry.add(&first).await.expect("asked"), "what was published never changes");
+    assert!(registry.add(&second).await.expect("asked"));
+    assert!(registry.add(&entry("com.example/files-of-others", "1.0.0", 3)).await.expect("asked"));
+    let versions = registry.versions("com.example/files").await.expect("asked");
+    let names: Vec<_> = versions.iter().map(|it| it.entry.version()).collect();
+    assert_eq!(names, ["1.10.0", "1.9.0"]);
+    let mut mine = registry.get("com.example/files", "1.9.0").await.expect("asked").expect("there");
+    let mut theirs = mine.clone();
+    let epoch = registry.epoch().await.expect("asked");
+    mine.entry.scanned(Scan::default(), "ann").expect("scanned");
+    assert!(registry.change(&mine).await.expect("asked"));
+    theirs.entry.scanned(Scan::default(), "ben").expect("scanned");
+    assert!(!registry.change(&theirs).await.expect("asked"), "somebody else was there before");
+    assert_ne!(registry.epoch().await.expect("asked"), epoch, "whoever watches is told");
+    assert_eq!(registry.all().await.expect("asked").len(), 3);
+    let Value::Object(launch) = &mine.entry.launch else { panic!("an object") };
+    assert_eq!(launch["command"], "files");
+}

@@ -1,0 +1,177 @@
+//! `portcullis server`: the registry from a terminal. Versions are added, scanned, reviewed, approved, and taken away.
+//!
+//! It works on the store that the gateway has, whether it runs or not; one that runs looks there once a second.
+
+mod add;
+pub(crate) mod args;
+mod scan;
+mod what;
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use portcullis_hub::registry::{Entry, Move, Registry, Shelved, Stage, running};
+use serde_json::{Value, json};
+
+use crate::Usage;
+use crate::oversight::{ask, change, moment};
+use crate::stdout::print;
+use args::{ServerVerb, Step};
+
+pub(crate) fn run(verb: &ServerVerb) -> anyhow::Result<ExitCode> {
+    match verb {
+        ServerVerb::List(list) => self::list(list),
+        ServerVerb::Inspect(inspect) => self::inspect(inspect),
+        ServerVerb::Add(add) => add::run(add),
+        ServerVerb::Scan(scan) => scan::run(scan),
+        ServerVerb::Review(step) => take(step, Move::Review, "reviewed"),
+        ServerVerb::Approve(step) => take(step, Move::Approve, "approved"),
+        ServerVerb::Deprecate(step) => take(step, Move::Deprecate, "deprecated"),
+        ServerVerb::Retire(step) => take(step, Move::Retire, "retired"),
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
+}
+
+fn by(name: &str) -> String {
+    format!("cli:{name}")
+}
+
+fn list(list: &args::List) -> anyhow::Result<ExitCode> {
+    let (entries, configured) = ask(&list.kept.config, async |records, settings| {
+        let all = Registry::new(records).all().await.context("`store`")?;
+        let configured: Vec<_> = settings.servers.keys().map(ToString::to_string).collect();
+        Ok((all.into_iter().map(|shelved| shelved.entry).collect::<Vec<_>>(), configured))
+    })?;
+    let runs: Vec<(String, String)> =
+        running(&entries).iter().map(|entry| (entry.slug.clone(), entry.version().to_owned())).collect();
+    let is_run =
+        |entry: &Entry| runs.iter().any(|(slug, version)| *slug == entry.slug && version == entry.version());
+    let shown: Vec<&Entry> =
+        entries.iter().filter(|entry| list.all || entry.stage() != Stage::Retired).collect();
+    if list.kept.json {
+        let told: Vec<_> = shown.iter().map(|entry| brief(entry, is_run(entry))).collect();
+        print(format_args!("{:#}", json!({ "servers": told, "configured": configured })));
+        return Ok(ExitCode::SUCCESS);
+    }
+    for entry in &shown {
+        let runs = if is_run(entry) { "in use" } else { "" };
+        let (slug, stage) = (&entry.slug, entry.stage().as_str());
+        print(format_args!("{slug:<20}  {:<12}  {stage:<10}  {runs:<6}  {}", entry.version(), entry.name()));
+    }
+    for slug in &configured {
+        print(format_args!(
+            "{slug:<20}  {:<12}  {:<10}  {:<6}  the configuration",
+            "", "configured", "in use"
+        ));
+    }
+    if shown.is_empty() && configured.is_empty() {
+        print("no servers yet; `portcullis server add` adds one");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn brief(entry: &Entry, runs: bool) -> Value {
+    json!({
+        "server": entry.slug,
+        "name": entry.name(),
+        "version": entry.version(),
+        "stage": entry.stage(),
+        "in_use": runs,
+        "changed": moment(entry.changed()),
+    })
+}
+
+/// What somebody means by `NAME` or `NAME@VERSION`: the server's name here, or the one in its `server.json`. Without a version
+/// it is the newest that is at the wanted stage, or the newest of all.
+async fn meant(registry: &Registry, what: &str, stages: &[Stage]) -> anyhow::Result<Shelved> {
+    let (name, version) = match what.rsplit_once('@') {
+        Some((name, version)) if !name.is_empty() => (name, Some(version)),
+        _ => (what, None),
+    };
+    let all = registry.all().await.context("`store`")?;
+    let of_name = all.iter().filter(|it| it.entry.slug == name || it.entry.name() == name);
+    let found: Vec<&Shelved> =
+        of_name.filter(|it| version.is_none_or(|version| it.entry.version() == version)).collect();
+    let at_stage = found.iter().copied().filter(|it| stages.is_empty() || stages.contains(&it.entry.stage()));
+    let newest = at_stage.max_by_key(|it| it.entry.published()).or_else(|| {
+        // So that what is said is why it cannot be, and not that it is not there.
+        found.iter().copied().max_by_key(|it| it.entry.published())
+    });
+    let known =
+        || all.iter().map(|it| format!("{}@{}", it.entry.slug, it.entry.version())).collect::<Vec<_>>();
+    newest.cloned().ok_or_else(|| {
+        let known = known().join(", ");
+        let known = if known.is_empty() { "nothing yet".to_owned() } else { known };
+        Usage(format!("there is no `{what}` in the registry, which has {known}")).into()
+    })
+}
+
+fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
+    let entry = ask(&inspect.kept.config, async |records, _| {
+        Ok(meant(&Registry::new(records), &inspect.what, &[]).await?.entry)
+    })?;
+    if inspect.kept.json {
+        print(format_args!("{:#}", json!(entry)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));
+    if let Some(document) = entry.document() {
+        print(format_args!("  {}", document.description()));
+    }
+    print(format_args!("  reached by  {}", what::reached_by(&entry.launch)));
+    for (what, values) in [("owners", &entry.owners), ("labels", &entry.labels), ("data", &entry.data)] {
+        if !values.is_empty() {
+            print(format_args!("  {what:<10}  {}", values.join(", ")));
+        }
+    }
+    scan::show(entry.scan());
+    print("  history");
+    for change in entry.history() {
+        let note = change.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
+        print(format_args!("    {} {} by {}{note}", moment(change.at), change.to.as_str(), change.by));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From which stages a step can be taken.
+fn stages(step: Move) -> &'static [Stage] {
+    match step {
+        Move::Review => &[Stage::Scanned],
+        Move::Approve => &[Stage::Reviewed, Stage::Deprecated, Stage::Approved],
+        Move::Deprecate => &[Stage::Approved],
+        Move::Retire => &[],
+    }
+}
+
+fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
+    let entry = change(&step.kept.config, async |records, _| {
+        let registry = Registry::new(records);
+        let mut shelved = meant(&registry, &step.what, stages(to)).await?;
+        if to == Move::Retire && !step.what.contains('@') {
+            let named = format!("{}@{}", shelved.entry.slug, shelved.entry.version());
+            let message = format!("retiring is for good: say which version, for example `{named}`");
+            return Err(Usage(message).into());
+        }
+        let taken = shelved.entry.take(to, &by(&step.decider.by), now(), step.note.clone());
+        if let Err(refused) = taken {
+            eprintln!("{refused}");
+            return Ok(None);
+        }
+        if !registry.change(&shelved).await.context("`store`")? {
+            anyhow::bail!("somebody else changed it meanwhile; look at it and try again");
+        }
+        Ok(Some(shelved.entry))
+    })?;
+    let Some(entry) = entry else { return Ok(ExitCode::FAILURE) };
+    if step.kept.json {
+        print(format_args!("{:#}", brief(&entry, entry.stage().is_in_use())));
+    } else {
+        print(format_args!("{word}: {} {}", entry.slug, entry.version()));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,229 @@
+//! `portcullis server add`: proposes a version, and says before what it will be.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use portcullis_hub::registry::{Document, Entry, Flaw, Inputs, Registry, launch};
+use portcullis_model::ServerId;
+use serde_json::{Value, json};
+
+use super::args::Add;
+use super::what::{Named, What, reached_by, recognize};
+use super::{brief, by, now};
+use crate::Usage;
+use crate::approved::would_be_one;
+use crate::oversight::change;
+use crate::stdout::print;
+
+/// For servers that nobody published.
+const NAMESPACE: &str = "local";
+const FIRST_VERSION: &str = "0.0.1";
+
+pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
+    let entries = entries(add)?;
+    for entry in &entries {
+        preview(entry);
+    }
+    if !add.yes && !confirmed()? {
+        eprintln!("nothing was added");
+        return Ok(ExitCode::FAILURE);
+    }
+    let added = change(&add.kept.config, async |records, settings| {
+        let registry = Registry::new(records);
+        for entry in &entries {
+            if settings.servers.keys().any(|id| id.as_str() == entry.slug) {
+                let slug = &entry.slug;
+                return Err(
+                    Usage(format!("the configuration has a server `{slug}`; give --name another")).into()
+                );
+            }
+            let others = registry.all().await.context("`store`")?;
+            if let Some(other) =
+                others.iter().find(|it| it.entry.slug == entry.slug && it.entry.name() != entry.name())
+            {
+                let message = format!("`{}` is {} here; give --name another", entry.slug, other.entry.name());
+                return Err(Usage(message).into());
+            }
+            if !registry.add(entry).await.context("`store`")? {
+                let (name, version) = (entry.name(), entry.version());
+                return Err(
+                    Usage(format!("version {version} of {name} is there; a version never changes")).into()
+                );
+            }
+        }
+        Ok(entries)
+    })?;
+    if add.kept.json {
+        print(format_args!("{:#}", json!(added.iter().map(|entry| brief(entry, false)).collect::<Vec<_>>())));
+    } else {
+        for entry in &added {
+            let named = format!("{}@{}", entry.slug, entry.version());
+            print(format_args!("added {named}; next: portcullis server scan {named}"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that is added, checked as far as it can be without reaching it.
+fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
+    let inputs = inputs(add)?;
+    let mut entries = match recognize(&add.what)? {
+        What::Document(value) => vec![of_document(add, value, &inputs)?],
+        What::Entries(named) if named.len() > 1 && (add.name.is_some() || add.registered_as.is_some()) => {
+            return Err(Usage("there are several servers in it, which keep their names".to_owned()).into());
+        }
+        What::Entries(named) => named
+            .into_iter()
+            .map(|named| of_entry(add, named, &inputs))
+            .collect::<anyhow::Result<Vec<_>>>()?,
+    };
+    for entry in &mut entries {
+        walled_in(add, &mut entry.launch);
+        would_be_one(&entry.slug, &entry.launch).map_err(Usage)?;
+        if !add.owners.is_empty() {
+            entry.owners.clone_from(&add.owners);
+        }
+        entry.labels.clone_from(&add.labels);
+        entry.data.clone_from(&add.data);
+    }
+    Ok(entries)
+}
+
+fn inputs(add: &Add) -> anyhow::Result<Inputs> {
+    let mut inputs = Inputs::new();
+    let pair = |text: &str, flag: &str| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(Usage(format!("{flag} takes NAME=…, not `{text}`"))),
+    };
+    for text in &add.inputs {
+        let (name, value) = pair(text, "--set")?;
+        inputs.insert(name, Value::String(value));
+    }
+    for text in &add.secrets {
+        let (name, variable) = pair(text, "--secret")?;
+        inputs.insert(name, json!({ "env": variable }));
+    }
+    Ok(inputs)
+}
+
+fn flawed(flaws: &[Flaw]) -> anyhow::Error {
+    let lines: Vec<_> = flaws.iter().map(ToString::to_string).collect();
+    Usage(lines.join("\n")).into()
+}
+
+fn slug(name: &str) -> anyhow::Result<ServerId> {
+    ServerId::parse(name).map_err(|error| Usage(format!("--name: {error}")).into())
+}
+
+/// As much of a name as a server can be called.
+fn slug_of(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
+    let words = last.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let mut slug = String::new();
+    for word in words {
+        if !slug.is_empty() && slug.len() + 1 + word.len() > 20 {
+            break;
+        }
+        if !slug.is_empty() {
+            slug.push('-');
+        }
+        slug.extend(word.chars().take(20));
+    }
+    slug
+}
+
+fn of_document(add: &Add, value: Value, inputs: &Inputs) -> anyhow::Result<Entry> {
+    let document = Document::new(value).map_err(|flaws| flawed(&flaws))?;
+    let reached = launch(&document, inputs).map_err(|flaws| flawed(&flaws))?;
+    let name = slug(add.name.as_deref().unwrap_or(&slug_of(document.name())))?;
+    Ok(Entry::submitted(&document, &name, reached, &by(&add.decider.by), now()))
+}
+
+fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
+    let Named { name, mut launch, version } = named;
+    let name = add.name.clone().unwrap_or_else(|| slug_of(&name));
+    let id = slug(&name)?;
+    let registered = add.registered_as.clone().unwrap_or_else(|| format!("{NAMESPACE}/{id}"));
+    let version = add.version.clone().or(version).unwrap_or_else(|| FIRST_VERSION.to_owned());
+    let description = add.description.clone().or_else(|| {
+        launch.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    });
+    let description = description.unwrap_or_else(|| format!("Reached by {}", reached_by(&launch)));
+    let document =
+        Document::made(&registered, None, &description, &version).map_err(|flaws| flawed(&flaws))?;
+    let key = if launch.get("url").is_some() { "headers" } else { "env" };
+    if let (false, Some(members)) = (inputs.is_empty(), launch.as_object_mut()) {
+        let given = members.entry(key).or_insert_with(|| json!({}));
+        if let Some(given) = given.as_object_mut() {
+            given.extend(inputs.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+    }
+    Ok(Entry::submitted(&document, &id, launch, &by(&add.decider.by), now()))
+}
+
+/// A program that nobody here wrote runs in a sandbox, unless that was said otherwise.
+fn walled_in(add: &Add, launch: &mut Value) {
+    let Some(members) = launch.as_object_mut().filter(|it| it.contains_key("command") && !add.no_sandbox)
+    else {
+        return;
+    };
+    let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
+        paths
+            .iter()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
+            .collect()
+    };
+    let mut sandbox = json!({ "read": paths(&add.read), "write": paths(&add.write) });
+    if let Some(sandbox) = sandbox.as_object_mut() {
+        if add.ports.is_empty() {
+            sandbox.insert("network".to_owned(), "any".into());
+        } else {
+            sandbox.insert("ports".to_owned(), json!(add.ports));
+        }
+    }
+    members.entry("sandbox").or_insert(sandbox);
+}
+
+fn preview(entry: &Entry) {
+    eprintln!("{} {}, called `{}` here", entry.name(), entry.version(), entry.slug);
+    eprintln!("  reached by  {}", reached_by(&entry.launch));
+    for key in ["env", "headers"] {
+        for (name, value) in entry.launch.get(key).and_then(Value::as_object).into_iter().flatten() {
+            let from = match value.get("env").and_then(Value::as_str) {
+                Some(variable) => format!("from the gateway's {variable}"),
+                None => "as given".to_owned(),
+            };
+            eprintln!("  {key:<10}  {name} {from}");
+        }
+    }
+    eprintln!("  it is not reached before it was scanned, reviewed and approved");
+}
+
+fn confirmed() -> anyhow::Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Usage("nobody is there to be asked; say --yes to do it".to_owned()).into());
+    }
+    eprint!("Add it? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut line = String::new();
+    stdin.read_line(&mut line)?;
+    Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug_of;
+
+    #[test]
+    fn a_name_becomes_what_a_server_can_be_called() {
+        for (name, slug) in [
+            ("io.github.example/weather", "weather"),
+            ("com.example/GitHub_MCP.Server", "github-mcp-server"),
+            ("a/a-name-that-is-much-too-long-for-a-slug", "a-name-that-is-much"),
+        ] {
+            assert_eq!(slug_of(name), slug);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line of `portcullis server`.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use crate::args::{Decider, Kept};
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ServerVerb {
+    /// List the servers of the registry and of the configuration
+    List(List),
+    /// Show a version: how it is reached, what a scan found, who did what with it
+    Inspect(Inspect),
+    /// Propose a server; it is not reached before somebody has approved it
+    #[command(disable_version_flag = true)]
+    Add(Box<Add>),
+    /// Start a version once, walled in, and note what it offers and what somebody should look at
+    Scan(Scan),
+    /// Say that somebody looked at what the scan found
+    Review(Step),
+    /// Let a version be used, in place of the one that is; also to go back to an earlier one
+    Approve(Step),
+    /// Tell those who use a version to go on to another
+    Deprecate(Step),
+    /// Take a version away, for good
+    Retire(Step),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct List {
+    /// With those that were taken away
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub kept: Kept,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Inspect {
+    /// `NAME` or `NAME@VERSION`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    #[command(flatten)]
+    pub kept: Kept,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Scan {
+    /// `NAME` or `NAME@VERSION`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Step {
+    /// `NAME` or `NAME@VERSION`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Add {
+    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json` or the
+    /// configuration of a client; `-` reads one from standard input
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// What it is called here; made of what is added, if it is not given
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is called in the registry, where no `server.json` says it, as com.example/files
+    #[arg(long, value_name = "NAME")]
+    pub registered_as: Option<String>,
+    /// Which version it is, where neither a `server.json` nor a package says it
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    /// An input of a `server.json`, or a variable of its environment; may be given several times
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub inputs: Vec<String>,
+    /// The same from a variable of the gateway's own environment, which is read when the server starts
+    #[arg(long = "secret", value_name = "NAME=VARIABLE")]
+    pub secrets: Vec<String>,
+    /// A file or folder that it may read in its sandbox; may be given several times
+    #[arg(long, value_name = "PATH")]
+    pub read: Vec<PathBuf>,
+    /// A file or folder that it may change as well
+    #[arg(long, value_name = "PATH")]
+    pub write: Vec<PathBuf>,
+    /// A port that it may connect to; without any it may connect anywhere
+    #[arg(long = "port", value_name = "PORT")]
+    pub ports: Vec<u16>,
+    /// Start it with all rights of the gateway's user
+    #[arg(long, conflicts_with_all = ["read", "write", "ports"])]
+    pub no_sandbox: bool,
+    /// Who answers for it; whoever adds it, if nobody is named
+    #[arg(long = "owner", value_name = "NAME")]
+    pub owners: Vec<String>,
+    /// A label; may be given several times
+    #[arg(long = "label", value_name = "LABEL")]
+    pub labels: Vec<String>,
+    /// A kind of data that it handles; may be given several times
+    #[arg(long = "data", value_name = "KIND")]
+    pub data: Vec<String>,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}

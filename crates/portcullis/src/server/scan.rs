@@ -1,0 +1,140 @@
+//! `portcullis server scan`: a gateway of its own starts the version once, with nobody behind it, reads all that it offers
+//! and looks at every definition as it would before it is shown to anybody.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use portcullis_config::{DefinitionsMode, Overrides, ProcessEnvironment, Settings};
+use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport};
+use portcullis_hub::Supervisor;
+use portcullis_hub::registry::{Entry, Finding, Offer, Registry, Scan, Stage};
+use portcullis_oversight::{DefinitionKind, Reason, Register, visible};
+use portcullis_store::Memory;
+use portcullis_telemetry::{Metrics, Tracer};
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use super::args;
+use super::{by, meant, now};
+use crate::approved::server_of;
+use crate::oversight::{ask, change};
+use crate::serve::own_program;
+use crate::stdout::print;
+
+/// A package may have to be fetched first.
+const AT_MOST: Duration = Duration::from_mins(3);
+
+pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
+    let stages = [Stage::Submitted, Stage::Scanned, Stage::Reviewed];
+    let entry = ask(&scan.kept.config, async |records, _| {
+        Ok(meant(&Registry::new(records), &scan.what, &stages).await?.entry)
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(look(&entry));
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    let found = match found? {
+        Ok(found) => found,
+        Err(reason) => {
+            eprintln!("{} {} cannot be scanned: {reason}", entry.slug, entry.version());
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let (slug, version) = (entry.slug.clone(), entry.version().to_owned());
+    change(&scan.kept.config, async |records, _| {
+        let registry = Registry::new(records);
+        let shelved = registry.get(entry.name(), entry.version()).await.context("`store`")?;
+        let mut shelved = shelved.context("it was taken away meanwhile")?;
+        shelved.entry.scanned(found.clone(), &by(&scan.decider.by))?;
+        if !registry.change(&shelved).await.context("`store`")? {
+            anyhow::bail!("somebody else changed it meanwhile; scan it again");
+        }
+        Ok(())
+    })?;
+    if scan.kept.json {
+        print(format_args!("{:#}", json!(found)));
+    } else {
+        show(Some(&found));
+        print(format_args!("next: portcullis server review {slug}@{version}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What it offers, and what somebody should look at; or why it cannot be reached.
+async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
+    let (id, mut server) = server_of(&entry.slug, &entry.launch).map_err(crate::Usage)?;
+    server.enabled = true;
+    let walls = match &server.transport {
+        portcullis_config::Transport::Http(_) => "none: it runs elsewhere",
+        portcullis_config::Transport::Stdio(stdio) if stdio.sandbox.is_some() => "a sandbox",
+        portcullis_config::Transport::Stdio(_) => "none: it was added without",
+    };
+    let overrides = Overrides::default();
+    let settings =
+        crate::config::settle(portcullis_config::defaults(&ProcessEnvironment, &overrides))?.settings;
+    let settings =
+        Settings { servers: [(id, server)].into(), definitions: DefinitionsMode::TrustFirstUse, ..settings };
+    let records = Arc::new(Memory::default());
+    let supervisor =
+        Supervisor::start(&own_program()?).context("cannot start the keeper of child processes")?;
+    let kept = KeptBy { records: records.clone(), evidence: None, witness: None };
+    let (control, metrics) = (Handle::current(), Metrics::new());
+    let gateway = Gateway::new(settings, 1, control, supervisor.clone(), metrics, Tracer::disabled(), kept)
+        .map_err(|error| crate::Usage(error.to_string()))?;
+    gateway.recall_decisions().await;
+    let reached = tokio::time::timeout(AT_MOST, gateway.warm_up()).await;
+    let report = gateway.report().into_iter().next();
+    let entries = Register::entries(&*records).await?;
+    gateway.close().await;
+    supervisor.shutdown().await;
+    if reached.is_err() {
+        return Ok(Err(format!("it did not answer within {} s", AT_MOST.as_secs())));
+    }
+    let Some(ServerReport { state, revision: Some(revision), .. }) = report else {
+        return Ok(Err("it was not reached".to_owned()));
+    };
+    if let portcullis_gateway::ServerState::Down { why } = state {
+        return Ok(Err(why));
+    }
+    let kind = |kind: DefinitionKind| kind.to_string();
+    let offers = entries.iter().filter_map(|it| {
+        let pin = it.trusted.last().map(|trusted| trusted.pin).or(it.held.as_ref().map(|held| held.pin))?;
+        Some(Offer { kind: kind(it.kind), name: it.name.clone(), digest: pin.to_string() })
+    });
+    let offers = offers.collect();
+    let findings = entries.iter().flat_map(|it| {
+        let reasons = it.held.iter().flat_map(|held| &held.reasons).filter(|reason| **reason != Reason::New);
+        reasons.map(|reason| Finding {
+            at: format!("{} {}", kind(it.kind), visible(&it.name)),
+            what: reason.to_string(),
+        })
+    });
+    let findings = findings.collect();
+    let (at, revision, walls) = (now(), revision.to_owned(), walls.to_owned());
+    Ok(Ok(Scan { at, revision, offers, findings, walls }))
+}
+
+/// What a scan found, for people.
+pub(super) fn show(scan: Option<&Scan>) {
+    let Some(scan) = scan else {
+        print("  scan        not yet");
+        return;
+    };
+    let offered = |kind: &str| scan.offers.iter().filter(|offer| offer.kind == kind).count();
+    print(format_args!(
+        "  scan        MCP {}, {} tools, {} prompts, {} resources, {} templates; walls: {}",
+        scan.revision,
+        offered("tool"),
+        offered("prompt"),
+        offered("resource"),
+        offered("template"),
+        scan.walls
+    ));
+    for finding in &scan.findings {
+        print(format_args!("    LOOK AT {}: {}", finding.at, finding.what));
+    }
+    if scan.findings.is_empty() {
+        print("    nothing to look at was found");
+    }
+}

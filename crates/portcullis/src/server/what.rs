@@ -1,0 +1,181 @@
+//! What somebody adds: a package, a URL, a command, a `server.json`, or the configuration of a client.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+
+use crate::Usage;
+use crate::servers::{guess, words};
+
+/// What was recognized.
+#[derive(Debug, PartialEq)]
+pub(super) enum What {
+    /// A `server.json`.
+    Document(Value),
+    /// Entries as clients write them, by name; each with a version, where something says one.
+    Entries(Vec<Named>),
+}
+
+/// One entry.
+#[derive(Debug, PartialEq)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) launch: Value,
+    pub(super) version: Option<String>,
+}
+
+pub(super) fn recognize(what: &str) -> anyhow::Result<What> {
+    let one = |launch: Value, version: Option<&str>, name: String| {
+        let version = version.map(str::to_owned);
+        Ok(What::Entries(vec![Named { name, launch, version }]))
+    };
+    if let Some(package) = what.strip_prefix("npm:").or_else(|| what.starts_with('@').then_some(what)) {
+        let (name, version) = pinned("npm", package)?;
+        return one(json!({ "command": "npx", "args": ["-y", package] }), Some(version), guess(name));
+    }
+    if let Some(package) = what.strip_prefix("pypi:") {
+        let package = package.replacen("==", "@", 1);
+        let (name, version) = pinned("pypi", &package)?;
+        return one(json!({ "command": "uvx", "args": [package] }), Some(version), guess(name));
+    }
+    if what.starts_with("http://") || what.starts_with("https://") {
+        return one(json!({ "url": what }), None, guess(what));
+    }
+    if what == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        return file("standard input", &text);
+    }
+    if Path::new(what).is_file() {
+        let text =
+            std::fs::read_to_string(what).map_err(|error| Usage(format!("cannot read {what}: {error}")))?;
+        return file(what, &text);
+    }
+    if Path::new(what).extension().is_some_and(|extension| extension == "json") {
+        return Err(Usage(format!("there is no file {what}")).into());
+    }
+    let mut line = words(what)?.into_iter();
+    let command = line.next().ok_or_else(|| Usage("nothing is named".to_owned()))?;
+    one(json!({ "command": command, "args": line.collect::<Vec<_>>() }), None, guess(what))
+}
+
+/// A package with its version, which is what makes it the same tomorrow.
+fn pinned<'a>(kind: &str, package: &'a str) -> anyhow::Result<(&'a str, &'a str)> {
+    let wrong = || {
+        Usage(format!(
+            "say which version of {package}: `{kind}:{package}@1.2.3`; another could be another program"
+        ))
+    };
+    let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+    let exact = version.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
+        && !version.split('.').any(|part| matches!(part, "x" | "X" | "*"));
+    if exact { Ok((name, version)) } else { Err(wrong().into()) }
+}
+
+fn file(name: &str, text: &str) -> anyhow::Result<What> {
+    let value: Value = match serde_json::from_str(text) {
+        Ok(value) => value,
+        // Clients write comments, and TOML; the importer reads them all.
+        Err(_) => return imported(name, text),
+    };
+    let has = |key: &str| value.get(key).is_some();
+    if has("openapi") || has("swagger") {
+        let message =
+            "an OpenAPI document describes no MCP server; put a server in front of it, and add that";
+        return Err(Usage(message.to_owned()).into());
+    }
+    if has("name") && has("version") && (has("packages") || has("remotes")) {
+        return Ok(What::Document(value));
+    }
+    // The form in which the registry's API gives it.
+    if let Some(server) = value.get("server").filter(|server| server.get("version").is_some()) {
+        return Ok(What::Document(server.clone()));
+    }
+    imported(name, text)
+}
+
+fn imported(name: &str, text: &str) -> anyhow::Result<What> {
+    let overrides = portcullis_config::Overrides::default();
+    let loaded = portcullis_config::import(name, text, &crate::approved::Elsewhere, &overrides);
+    let loaded = crate::config::settle(loaded)?;
+    // Checked by the importer, and kept as it was written: secrets stay references.
+    let written = raw_entries(text)?;
+    let mut entries = Vec::new();
+    for (id, _) in loaded.settings.servers {
+        let launch = written.get(id.as_str()).cloned().ok_or_else(|| {
+            Usage(format!("`{id}` is written under another name in {name}; rename it there to `{id}`"))
+        })?;
+        entries.push(Named { name: id.to_string(), launch, version: None });
+    }
+    if entries.is_empty() {
+        return Err(Usage(format!(
+            "{name} is neither a server.json nor a client's configuration with servers"
+        ))
+        .into());
+    }
+    Ok(What::Entries(entries))
+}
+
+fn raw_entries(text: &str) -> anyhow::Result<Map<String, Value>> {
+    let value: Value = serde_json::from_str(text)
+        .map_err(|error| Usage(format!("only JSON without comments can be added: {error}")))?;
+    let servers = ["mcpServers", "servers"].iter().find_map(|key| value.get(key)?.as_object());
+    Ok(servers.cloned().unwrap_or_default())
+}
+
+/// How something is reached, in a line for people.
+pub(super) fn reached_by(launch: &Value) -> String {
+    if let Some(url) = launch.get("url").and_then(Value::as_str) {
+        return url.to_owned();
+    }
+    let mut line = vec![launch.get("command").and_then(Value::as_str).unwrap_or("?").to_owned()];
+    for arg in launch.get("args").and_then(Value::as_array).into_iter().flatten() {
+        line.push(arg.as_str().unwrap_or("?").to_owned());
+    }
+    let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
+    line.join(" ") + sandbox
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_added_in_one_version() {
+        for what in ["npm:@acme/files@1.2.3", "@acme/files@1.2.3"] {
+            let What::Entries(entries) = recognize(what).expect("recognized") else { panic!("an entry") };
+            assert_eq!(entries[0].launch, json!({ "command": "npx", "args": ["-y", "@acme/files@1.2.3"] }));
+            assert_eq!((entries[0].name.as_str(), entries[0].version.as_deref()), ("files", Some("1.2.3")));
+        }
+        for what in ["pypi:mcp-server-time==2025.1.1", "pypi:mcp-server-time@2025.1.1"] {
+            let What::Entries(entries) = recognize(what).expect("recognized") else { panic!("an entry") };
+            assert_eq!(entries[0].launch, json!({ "command": "uvx", "args": ["mcp-server-time@2025.1.1"] }));
+            assert_eq!(entries[0].name, "time");
+        }
+        for what in ["npm:@acme/files", "npm:files@latest", "npm:files@^1", "pypi:time", "npm:files@1.x"] {
+            let error = recognize(what).expect_err("no version");
+            assert!(error.to_string().contains("say which version"), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn files_are_told_apart_by_what_is_in_them() {
+        let document = json!({ "name": "a/b", "version": "1", "description": "c", "remotes": [] });
+        assert_eq!(
+            file("server.json", &document.to_string()).expect("one"),
+            What::Document(document.clone())
+        );
+        let response = json!({ "server": document, "_meta": {} });
+        assert_eq!(file("server.json", &response.to_string()).expect("one"), What::Document(document));
+        let client = json!({ "mcpServers": { "files": { "command": "files", "args": ["/srv"] } } });
+        let What::Entries(entries) = file("mcp.json", &client.to_string()).expect("one") else {
+            panic!("entries")
+        };
+        assert_eq!(entries[0].launch, json!({ "command": "files", "args": ["/srv"] }));
+        for wrong in ["{\"openapi\":\"3.1.0\"}", "{}", "nothing"] {
+            file("file", wrong).expect_err(wrong);
+        }
+    }
+}
