@@ -2,7 +2,7 @@
 
 Names, cards and accounts come from Faker, numbers of persons are drawn until `python-stdnum` accepts them, telephone
 numbers until `phonenumbers` does. So nothing is right only because generator and engine share a mistake. The templates
-are in two halves: `dev`, which the engine was written against, and `held`, which nobody looks at while changing it.
+are in two halves: `dev`, which the engine is written against, and `held`, which nobody looks at while changing it.
 """
 
 import importlib
@@ -36,8 +36,6 @@ TEMPLATES = {
         "Tracking {order} ships {date}; quantity {n}; epoch {epoch}",
         "Deploy with {SECRET} against {host}",
         "export API_TOKEN={SECRET}\nexport REGION=eu-central-1",
-    ],
-    "held": [
         "Hello, {name} here. You can reach me on {PHONE} during the week or by mail: {EMAIL}",
         "# Ticket {n}\n\n- reporter: {EMAIL}\n- {idname}: {NATIONAL_ID}\n- opened: {date}\n",
         '[{"contact":{"mobile":"{PHONE}","e_mail":"{EMAIL}"},"bank":{"iban":"{IBAN}"}},{"total":{n},"version":"{version}"}]',
@@ -54,6 +52,28 @@ TEMPLATES = {
         "curl -H 'Authorization: Bearer {SECRET}' https://{host}/v1/items/{uuid}",
         "Fax: {PHONE}; web: https://{host}/a/{order}?page={n}",
         "The session of {date} with {name} covered {word} and {word}; see pages {n} to {n}.",
+    ],
+    "held": [
+        "Dear {name},\nyour new card {CREDIT_CARD} is on its way. Questions? Write to {EMAIL}.",
+        "<customer id=\"{n}\"><mail>{EMAIL}</mail><telephone>{PHONE}</telephone></customer>",
+        "id;{idname};e-mail\n{n};{NATIONAL_ID};{EMAIL}",
+        "{idname} {NATIONAL_ID} (checked on {date})",
+        '{"applicant":{"mobilePhone":"{PHONE}","dateOfBirth":"{DATE_OF_BIRTH}"},"loan":{"account":"{IBAN}","term":{n}}}',
+        "We could not collect from account {IBAN}. Please check invoice {order} of {date}.",
+        "ERROR {date}: connection from [{IP_ADDRESS}] refused after {n} ms",
+        "allow {IP_ADDRESS};\ndeny all;\n# build {version}",
+        "Visa holder, passport no. {PASSPORT}, date of birth {DATE_OF_BIRTH}, flight {word} {n}",
+        "- Passport number: {PASSPORT}\n- Born: {DATE_OF_BIRTH}\n- Phone: {PHONE}\n",
+        "Call {name} back at {PHONE}, she is in until five.",
+        "cc: {EMAIL}; bcc: {EMAIL}; subject: order {order}",
+        "payment_method: card\ncard_number: '{CREDIT_CARD}'\namount: {n}.00",
+        "{uuid} {sha} {epoch} {version} {order}",
+        "SELECT * FROM people WHERE email = '{EMAIL}' AND phone = '{PHONE}' LIMIT {n}",
+        "docker run -e TOKEN={SECRET} registry.example.com/{word}:{version}",
+        '{"headers":{"X-Api-Key":"{SECRET}"},"url":"https://{host}/v2/{uuid}","timeout":{n}}',
+        "I committed {SECRET} by mistake, please revoke it.",
+        "api_key: {SECRET}\nproject: {word}\nretries: {n}",
+        "The parcel {order} weighs {n} grams; it left on {date} with {word}.",
     ],
 }
 
@@ -106,24 +126,41 @@ NATIONAL = [
 ]
 
 # Forms as their issuers document them.
-SECRETS = [
-    ("ghp_", string.ascii_letters + string.digits, 36),
-    ("glpat-", string.ascii_letters + string.digits, 20),
-    ("AKIA", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16),
-    ("sk_live_", string.ascii_letters + string.digits, 24),
-    ("npm_", string.ascii_letters + string.digits, 36),
-    ("xoxb-", string.digits, 12),
-    ("AIza", string.ascii_letters + string.digits, 35),
-    ("hf_", string.ascii_letters, 34),
-    ("dop_v1_", "0123456789abcdef", 64),
-    ("shpat_", "0123456789abcdef", 32),
-    ("sk-ant-api03-", string.ascii_letters + string.digits, 95),
-    ("lin_api_", string.ascii_letters + string.digits, 40),
-]
+SECRETS = {
+    "dev": [
+        ("ghp_", string.ascii_letters + string.digits, 36),
+        ("glpat-", string.ascii_letters + string.digits, 20),
+        ("AKIA", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16),
+        ("sk_live_", string.ascii_letters + string.digits, 24),
+        ("npm_", string.ascii_letters + string.digits, 36),
+        ("xoxb-", string.digits, 12),
+        ("AIza", string.ascii_letters + string.digits, 35),
+        ("hf_", string.ascii_letters, 34),
+        ("dop_v1_", "0123456789abcdef", 64),
+        ("shpat_", "0123456789abcdef", 32),
+        ("sk-ant-api03-", string.ascii_letters + string.digits, 95),
+        ("lin_api_", string.ascii_letters + string.digits, 40),
+    ],
+    "held": [
+        ("ghs_", string.ascii_letters + string.digits, 36),
+        ("github_pat_", string.ascii_letters + string.digits, 82),
+        ("ASIA", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16),
+        ("rk_live_", string.ascii_letters + string.digits, 24),
+        ("pypi-AgEIcHlwaS5vcmc", string.ascii_letters + string.digits + "-_", 120),
+        ("GOCSPX-", string.ascii_letters + string.digits, 28),
+        ("NRAK-", string.ascii_uppercase + string.digits, 27),
+        ("gsk_", string.ascii_letters + string.digits, 52),
+        ("dckr_pat_", string.ascii_letters + string.digits + "-_", 27),
+        ("sk-proj-", string.ascii_letters + string.digits, 48),
+        ("shpss_", "0123456789abcdef", 32),
+        ("hvs.", string.ascii_letters + string.digits, 24),
+    ],
+}
 
 
-def national():
-    _, module, draw, name = random.choice(NATIONAL)
+def draw(module):
+    """A number that the module of python-stdnum takes."""
+    draw = next(draw for _, known, draw, _ in NATIONAL if known == module)
     check = importlib.import_module("stdnum." + module).validate
     while True:
         value = draw()
@@ -131,7 +168,12 @@ def national():
             check(value)
         except Exception:  # noqa: BLE001, whatever it is that the module does not like
             continue
-        return value, name
+        return value
+
+
+def national():
+    _, module, _, name = random.choice(NATIONAL)
+    return draw(module), name
 
 
 def phone():
@@ -151,8 +193,8 @@ def passport():
     return random.choice([digits(9), letter() + digits(8), letter() + letter() + digits(7), letter("CFGHJK") + digits(2) + letter("XYZ") + digits(5)])
 
 
-def secret():
-    prefix, characters, count = random.choice(SECRETS)
+def secret(half):
+    prefix, characters, count = random.choice(SECRETS[half])
     tail = "".join(random.choice(characters) for _ in range(count))
     if prefix == "xoxb-":
         tail += "-" + digits(12) + "-" + "".join(random.choice(string.ascii_letters + string.digits) for _ in range(24))
@@ -162,7 +204,8 @@ def secret():
 class Values:
     """Draws a value for a slot of a template; one text has one of each, but for those that are drawn anew."""
 
-    def __init__(self, fakers):
+    def __init__(self, fakers, half):
+        self.half = half
         self.fake = random.choice(list(fakers.values()))
         self.fakers = fakers
         self.national = national()
@@ -178,7 +221,7 @@ class Values:
             "idname": lambda: self.national[1],
             "PASSPORT": passport,
             "DATE_OF_BIRTH": lambda: date(random.choice(["{Y}-{m}-{d}", "{d}.{m}.{Y}", "{m}/{d}/{Y}"])),
-            "SECRET": secret,
+            "SECRET": lambda: secret(self.half),
             "name": self.fake.name,
             "word": self.fakers["en_US"].word,
             "host": self.fakers["en_US"].domain_name,
@@ -198,13 +241,42 @@ class Values:
         return iban_numbers.format(value) if random.random() < 0.5 else value
 
 
+def fakers(seed):
+    Faker.seed(seed)
+    return {locale: Faker(locale) for locale in LOCALES}
+
+
+def fill(kind, made):
+    """A value for a slot of presidio-research's templates."""
+    fake = made["en_US"] if random.random() < 0.5 else random.choice(list(made.values()))
+    draws = {
+        "EMAIL_ADDRESS": fake.email,
+        "PHONE_NUMBER": phone,
+        "IBAN_CODE": Values(made, "dev").iban,
+        "CREDIT_CARD": made["en_US"].credit_card_number,
+        "US_SSN": lambda: draw("us.ssn"),
+        "IP_ADDRESS": lambda: random.choice([fake.ipv4_public, fake.ipv6])(),
+        "PERSON": fake.name,
+        "STREET_ADDRESS": fake.address,
+        "ORGANIZATION": fake.company,
+        "GPE": fake.country,
+        "DATE_TIME": lambda: fake.date_time().strftime(random.choice(["%Y-%m-%d", "%d/%m/%Y", "%B %d, %Y", "%Y"])),
+        "TITLE": fake.job,
+        "AGE": lambda: str(random.randint(1, 99)),
+        "NRP": made["en_US"].country,
+        "ZIP_CODE": made["en_US"].postcode,
+        "DOMAIN_NAME": fake.domain_name,
+        "US_DRIVER_LICENSE": lambda: letter() + digits(7),
+    }
+    return draws[kind]()
+
+
 def texts(half, count, seed):
     """`count` marked texts of a half, as `portcullis guard report` reads them."""
     random.seed(seed)
-    Faker.seed(seed)
-    fakers = {locale: Faker(locale) for locale in LOCALES}
+    made = fakers(seed)
     for _ in range(count):
-        values, out, spans = Values(fakers), b"", []
+        values, out, spans = Values(made, half), b"", []
         for part in re.split(r"(\{[A-Za-z_]+\})", random.choice(TEMPLATES[half])):
             slot = part[1:-1] if part.startswith("{") and part.endswith("}") else None
             value = (values.of(slot) if slot else part).encode()

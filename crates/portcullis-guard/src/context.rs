@@ -46,6 +46,9 @@ impl Topics {
         .or(Self::OTHER)
         .or(Self::VERSION);
 
+    /// The bits of all [`COUNTRIES`], without that for identifiers.
+    pub(crate) const COUNTRIES: Self = Self(((1 << COUNTRIES.len()) - 1) << FIRST_COUNTRY);
+
     /// The identifiers of one country; see [`COUNTRIES`].
     pub(crate) const fn country(code: &str) -> Self {
         let code = code.as_bytes();
@@ -53,7 +56,7 @@ impl Topics {
         while at < COUNTRIES.len() {
             let known = COUNTRIES[at].as_bytes();
             if known[0] == code[0] && known[1] == code[1] {
-                return Self(1 << (at + 20) | Self::IDENTITY.0);
+                return Self(1 << (at + FIRST_COUNTRY) | Self::IDENTITY.0);
             }
             at += 1;
         }
@@ -79,6 +82,9 @@ impl Topics {
     }
 }
 
+/// The bit of the first of [`COUNTRIES`].
+const FIRST_COUNTRY: usize = 20;
+
 /// Those whose identifiers are known.
 const COUNTRIES: [&str; 32] = [
     "AT", "BE", "BG", "HR", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HU", "IE", "IT", "LT",
@@ -87,7 +93,7 @@ const COUNTRIES: [&str; 32] = [
 
 const PHONE: &str = "phone contact reach phones telephone tel tel. mobile cell cellphone fax call calling dial telefon telefono \
     téléphone telefone telefoonnummer telefonnummer handy handynummer mobil mobilnummer mobilnr telefoon gsm whatsapp sms hotline \
-    puhelin puhelinnumero tlf tlf. móvil movil portable cellulare rufnummer durchwahl voicemail msisdn telefonszám \
+    puhelin puhelinnumero tlf tlf. móvil movil portable cellulare rufnummer durchwahl voicemail msisdn office switchboard telefonszám \
     телефон τηλέφωνο telefón telefoninumber tālrunis telefonas ring text phonenumber";
 const CARD: &str = "card charge charged cards visa mastercard amex credit debit pan cc karte kreditkarte kartennummer carte tarjeta \
     carta creditcard cardnumber ccnum maestro discover payment kreditkort kaart luottokortti karta";
@@ -126,9 +132,9 @@ const ADDRESS: &str = "address street addresses adresse anschrift straße strass
     endereço streetaddress addressline address1 address2 billingaddress shippingaddress homeaddress adress osoite";
 
 const NATIONAL: &[(&str, &str)] = &[
-    ("AT", "svnr sozialversicherungsnummer versicherungsnummer sv-nummer"),
+    ("AT", "svnr sozialversicherungsnummer versicherungsnummer sv-nummer abgabenkontonummer abgabenkonto"),
     ("BE", "rijksregisternummer rijksregister rrn niss insz registre"),
-    ("BG", "egn егн"),
+    ("BG", "egn егн лнч lnch"),
     ("HR", "oib"),
     ("CY", "tic"),
     ("CZ", "rodné rodne rč rc birthnumber rodného"),
@@ -136,7 +142,8 @@ const NATIONAL: &[(&str, &str)] = &[
     (
         "DE",
         "steuer-id steuerid idnr steueridentifikationsnummer steuernummer identifikationsnummer personalausweis \
-         personalausweisnummer rentenversicherungsnummer rvnr svnr sozialversicherungsnummer steuer perso ausweisnummer ",
+         personalausweisnummer rentenversicherungsnummer rvnr svnr sozialversicherungsnummer versicherungsnummer steuer perso \
+         ausweisnummer",
     ),
     ("DK", "cpr cpr-nummer cprnr personnummer"),
     ("EE", "isikukood"),
@@ -156,7 +163,7 @@ const NATIONAL: &[(&str, &str)] = &[
     ("PT", "nif contribuinte cidadão cidadao  niss"),
     ("RO", "cnp  numeric"),
     ("SE", "personnummer samordningsnummer  pnr"),
-    ("SI", "emšo emso"),
+    ("SI", "emšo emso davčna davcna"),
     ("GB", "nino nhs national_insurance insurance utr"),
     ("US", "ssn social itin security ssns"),
     ("CH", "ahv avs  ahv-nummer oasi"),

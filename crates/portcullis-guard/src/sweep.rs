@@ -11,7 +11,7 @@ use crate::context::Topics;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
 use crate::recognise::{
-    Subject, assigned, date, email, iban, lettered, national, network, number, person, secret,
+    Subject, assigned, curl, date, email, iban, lettered, mrz, national, network, number, person, secret,
 };
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
@@ -233,7 +233,7 @@ impl Sweep {
             Meaning::Month => date::named(subject, start, end),
             Meaning::Begin => private_key(subject, start),
             Meaning::Password => told(subject, end),
-            Meaning::Curl => curl(subject, end),
+            Meaning::Curl => curl::look(subject, end),
         }
     }
 }
@@ -271,6 +271,16 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         return Some(end);
     }
     let length = end - start;
+    if (class::at(bytes, end) == b'<' || length >= 30)
+        && let Some(end) = mrz::look(subject, start)
+    {
+        return Some(end);
+    }
+    if class::at(bytes, end) == b'~'
+        && let Some(end) = assigned::entra(subject, end)
+    {
+        return Some(end);
+    }
     let first_digit = bytes[start].is_ascii_digit();
     if first_digit && length <= 4 && matches!(&bytes[end - 2..end], b"st" | b"nd" | b"rd" | b"th") {
         return date::look(subject, start);
@@ -288,7 +298,7 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     }
     let word = &bytes[start..end];
     let around = subject.around(start, end);
-    if let Some((country, proof, topics)) = lettered::find(word) {
+    if let Some((country, proof, topics)) = lettered::find(word, around) {
         let joined = matches!(before, b'-') || class::at(bytes, end) == b'-';
         let enough = proof == national::Proof::Strong && !joined || around.any(Topics::IDENTITY);
         if enough && !(subject.nearest(start).any(Topics::OTHER)) {
@@ -382,6 +392,10 @@ fn private_key(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
             body + bytes[body..limit].iter().take_while(is_body).count()
         }
     };
+    // What a manual shows has no key in it.
+    if bytes[body..end].iter().filter(|byte| class::is_word(**byte)).count() < 40 {
+        return None;
+    }
     subject.hit(Entity::PrivateKey, "", start - 5, end, 0.98);
     Some(end)
 }
@@ -402,22 +416,6 @@ fn told(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
     }
     subject.hit(Entity::Password, "", start, start + value.len(), 0.7);
     Some(start + value.len())
-}
-
-/// `curl -u name:password`.
-fn curl(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
-    let reach = crate::context::floor(subject.text, end + 512);
-    let line = subject.text[end..reach].lines().next()?;
-    let after = [" -u ", " --user ", " -u", " --user="].iter().find_map(|flag| line.split_once(flag))?.1;
-    let after = after.trim_start().trim_start_matches(['"', '\'']);
-    let argument = after.split([' ', '"', '\'']).next()?;
-    let (_, password) = argument.split_once(':')?;
-    if password.len() < 4 || crate::recognise::secret::is_placeholder(password) || password.starts_with('$') {
-        return None;
-    }
-    let start = end + line.len() - after.len() + argument.len() - password.len();
-    subject.hit(Entity::Password, "", start, start + password.len(), 0.85);
-    None
 }
 
 fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {

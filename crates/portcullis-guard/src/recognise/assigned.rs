@@ -89,12 +89,23 @@ pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
     let bytes = subject.bytes;
     let (from, to) = name_before(bytes, sign)?;
     let name = subject.text.get(from..to)?;
+    // `<add key="Password" value="…" />`: the name is the value of the attribute before.
+    let name = if name.eq_ignore_ascii_case("value") { attribute(subject.text, from)? } else { name };
     let what = announced(subject.words, name);
     if what == Announced::Nothing {
         return None;
     }
     let (start, end, quoted) = value_after(bytes, sign)?;
     judge(subject, what, start, end, quoted)
+}
+
+/// What stands in quotes before `from`, with nothing but space between.
+fn attribute(text: &str, from: usize) -> Option<&str> {
+    let head = text[crate::context::ceil(text, from.saturating_sub(NAME + 8)).min(from)..from].trim_end();
+    let head = head.strip_suffix(',').unwrap_or(head);
+    let quote = head.chars().next_back().filter(|mark| matches!(mark, '"' | '\''))?;
+    let inner = head.strip_suffix(quote)?;
+    Some(&inner[inner.rfind(quote)? + 1..])
 }
 
 /// The name before a sign: up to the words of one line, without quotes around it.
@@ -142,11 +153,7 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
             _ => break,
         }
     }
-    for scheme in [&b"Bearer "[..], b"Basic ", b"Token ", b"bearer ", b"token ", b"basic ", b"ApiKey "] {
-        if bytes[at.min(bytes.len())..].starts_with(scheme) {
-            at += scheme.len();
-        }
-    }
+    at += scheme(&bytes[at.min(bytes.len())..]);
     let rest = bytes.get(at..)?;
     let ends = |byte: &u8| match quote {
         Some(mark) => *byte == mark || matches!(byte, b'\n' | b'\r'),
@@ -179,16 +186,42 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
     (length > 0 && length <= VALUE).then_some((at, at + length, quote.is_some()))
 }
 
+/// The length of the name of a scheme (RFC 9110 § 11.1) with which a value begins.
+fn scheme(value: &[u8]) -> usize {
+    const SCHEMES: [&[u8]; 6] = [b"Bearer ", b"Basic ", b"Token ", b"ApiKey ", b"Api-Token ", b"Api-Key "];
+    let is_it =
+        |scheme: &&&[u8]| value.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
+    SCHEMES.iter().find(is_it).map_or(0, |scheme| scheme.len())
+}
+
 /// Looks at the value of a JSON member by its key.
 pub(crate) fn member(subject: &mut Subject<'_>, what: Announced) {
     let end = subject.bytes.len();
-    let start = ["Bearer ", "Basic ", "Token ", "bearer "]
-        .iter()
-        .find(|word| subject.text.starts_with(**word))
-        .map_or(0, |word| word.len());
+    let start = scheme(subject.bytes);
     if what != Announced::Nothing && end <= VALUE {
         judge(subject, what, start, end, true);
     }
+}
+
+/// A client secret of Entra, around the `Q~` in it: three characters and a digit before, 31 to 34 characters after. The word
+/// that ends before the `~` ends at `end`.
+pub(crate) fn entra(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
+    let bytes = subject.bytes;
+    let is_part = |byte: u8| class::is_word(byte) || matches!(byte, b'_' | b'~' | b'.' | b'-');
+    let start = end.checked_sub(5)?;
+    let [head @ .., digit, b'Q'] = &bytes[start..end] else { return None };
+    let length = bytes[end + 1..].iter().take(35).take_while(|byte| is_part(**byte)).count();
+    let before = class::before(bytes, start);
+    if !digit.is_ascii_digit()
+        || !head.iter().all(|byte| is_part(*byte))
+        || class::is_word(before)
+        || !(31..=34).contains(&length)
+    {
+        return None;
+    }
+    let stop = end + 1 + length;
+    subject.hit(Entity::Secret, "azure", start, stop, 0.95);
+    Some(stop)
 }
 
 fn judge(
@@ -204,7 +237,7 @@ fn judge(
     }
     let score = match what {
         Announced::Password if is_password(value, quoted) => 0.85,
-        Announced::Secret if is_secret(value.as_bytes()) => 0.85,
+        Announced::Secret if is_secret(value.as_bytes()) || is_basic(subject.text, start, end) => 0.85,
         Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
         Announced::Vague if is_secret(value.as_bytes()) && is_long_random(value.as_bytes()) => 0.7,
         _ => return None,
@@ -246,6 +279,7 @@ fn is_password(value: &str, quoted: bool) -> bool {
     let bytes = value.as_bytes();
     let words = value.split(' ').count();
     let mixed = bytes.iter().any(|byte| !byte.is_ascii_alphabetic());
+    let is_version = value.contains('.') && bytes.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     let is_call = value.contains('(') && value.ends_with(')')
         || value.contains("()")
         || value.starts_with("self.")
@@ -255,7 +289,7 @@ fn is_password(value: &str, quoted: bool) -> bool {
         && words == 1
         && !is_call
         && !is_path
-        && (quoted || mixed)
+        && (quoted || mixed && !is_version)
         && !NONE.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
@@ -268,9 +302,17 @@ fn is_secret(value: &[u8]) -> bool {
     (10..=VALUE).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_random(value)
 }
 
+/// `Basic` and what is a name, a colon and a password when it is decoded (RFC 7617).
+fn is_basic(text: &str, start: usize, end: usize) -> bool {
+    let is_named = text[..start].to_ascii_lowercase().ends_with("basic ");
+    is_named
+        && crate::text::decode::run(&text.as_bytes()[start..end])
+            .is_some_and(|pair| pair.split_once(':').is_some_and(|(name, _)| !name.is_empty()))
+}
+
 /// Some vendors' client secrets are long numbers.
 fn is_number(value: &[u8]) -> bool {
-    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.5
+    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
 }
 
 fn is_long_random(value: &[u8]) -> bool {

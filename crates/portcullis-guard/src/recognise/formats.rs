@@ -289,7 +289,8 @@ fn fit(format: &Format, text: &[u8]) -> Option<usize> {
     }
     let tail = &text[prefix.len()..];
     let mut length = tail.iter().take(most + 1).take_while(|byte| of::is(**byte, *set)).count();
-    while length > 0 && matches!(tail[length - 1], b'.' | b'-') {
+    // A full stop after it is of the sentence, unless that is how long it has to be.
+    while length > *least && matches!(tail[length - 1], b'.' | b'-') {
         length -= 1;
     }
     // What may go on is too long; what stands after must not be part of it.

@@ -10,13 +10,14 @@ use crate::context::Topics;
 /// Country, proof, and the check.
 type Form = (&'static str, Proof, fn(&[u8]) -> bool);
 
-/// Which identifier a word is: country, how much it proves, the topics that name it.
-pub(crate) fn find(word: &[u8]) -> Option<(&'static str, Proof, Topics)> {
+/// Which identifier a word is: country, how much it proves, the topics that name it. Where two have its form, the one that
+/// is named `around` it.
+pub(crate) fn find(word: &[u8], around: Topics) -> Option<(&'static str, Proof, Topics)> {
     let mut upper = [0; 16];
     let upper = upper.get_mut(..word.len())?;
     upper.copy_from_slice(word);
     upper.make_ascii_uppercase();
-    let all: [Form; 12] = [
+    let all: [Form; 13] = [
         ("IT", Proof::Strong, it_codice),
         ("ES", Proof::Strong, es_dni),
         ("ES", Proof::Strong, es_nie),
@@ -26,11 +27,14 @@ pub(crate) fn find(word: &[u8]) -> Option<(&'static str, Proof, Topics)> {
         ("FR", Proof::Strong, fr_nir),
         ("CY", Proof::Weak, cy_tic),
         ("DE", Proof::Weak, de_card),
+        ("DE", Proof::Weak, de_insurance),
         ("PT", Proof::Weak, pt_card),
         ("PL", Proof::Weak, pl_card),
         ("MT", Proof::Weak, mt_id),
     ];
-    let (country, proof, _) = all.iter().find(|(.., is_valid)| is_valid(upper))?;
+    let valid = || all.iter().filter(|(.., is_valid)| is_valid(upper));
+    let is_named = |(country, ..): &&Form| around.has(Topics::country(country));
+    let (country, proof, _) = valid().find(is_named).or_else(|| valid().next())?;
     Some((*country, *proof, Topics::country(country)))
 }
 
@@ -84,7 +88,7 @@ fn ie_ppsn(word: &[u8]) -> bool {
     }
     let Some(digits) = values(&word[..7]) else { return false };
     let second = match word.get(8) {
-        None | Some(b'W') => 0,
+        None | Some(b'T' | b'W' | b'X') => 0,
         Some(letter @ b'A'..=b'I') => u32::from(letter - b'A') + 1,
         Some(_) => return false,
     };
@@ -163,6 +167,26 @@ fn de_card(word: &[u8]) -> bool {
         && word[..9].iter().all(is_allowed)
         && word[9].is_ascii_digit()
         && icao(&word[..9]) == Some(u32::from(word[9] - b'0'))
+}
+
+/// The number of the pension insurance (VKVV § 2): area, date of birth, first letter of the name at birth, serial, check.
+fn de_insurance(word: &[u8]) -> bool {
+    const WEIGHTS: [u32; 12] = [2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1];
+    if word.len() != 12 || !word[8].is_ascii_uppercase() {
+        return false;
+    }
+    let (Some(head), Some(tail)) = (values(&word[..8]), values(&word[9..])) else { return false };
+    let letter = word[8] - b'A' + 1;
+    let digits = head.iter().copied().chain([letter / 10, letter % 10]).chain(tail[..2].iter().copied());
+    let sum: u32 = digits
+        .zip(WEIGHTS)
+        .map(|(digit, weight)| u32::from(digit) * weight)
+        .map(|sum| sum / 10 + sum % 10)
+        .sum();
+    let (day, month) = (super::digits::two(&head, 2), super::digits::two(&head, 4));
+    // Where a day is used up, 30 or 60 is added to it.
+    let is_day = [0, 30, 60].iter().any(|moved| day > *moved && is_date(2000, month, day - moved));
+    super::digits::two(&head, 0) >= 2 && is_day && sum % 10 == u32::from(tail[2])
 }
 
 fn pt_card(word: &[u8]) -> bool {

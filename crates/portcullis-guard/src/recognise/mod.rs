@@ -5,6 +5,7 @@
 
 pub(crate) mod assigned;
 pub(crate) mod card;
+pub(crate) mod curl;
 pub(crate) mod date;
 pub(crate) mod digits;
 pub(crate) mod email;
@@ -13,6 +14,7 @@ pub(crate) mod hidden;
 pub(crate) mod iban;
 pub(crate) mod injection;
 pub(crate) mod lettered;
+pub(crate) mod mrz;
 pub(crate) mod national;
 pub(crate) mod network;
 pub(crate) mod number;

@@ -16,8 +16,10 @@ pub(crate) enum Proof {
     Strong,
     /// Enough when written with the separators that belong to it.
     Shaped,
-    /// Needs to be named.
+    /// Needs a word for identifiers near it.
     Weak,
+    /// Needs its own name: the form is that of many numbers.
+    Named,
 }
 
 /// One kind of identifier.
@@ -41,17 +43,21 @@ const fn kind(
     Kind { country, topics: Topics::country(country), length, proof, shapes, is_valid }
 }
 
-use Proof::{Shaped, Strong, Weak};
+use Proof::{Named, Shaped, Strong, Weak};
 
 /// All kinds that are digits only; of one length, the ones that prove more come first.
 pub(crate) const KINDS: &[Kind] = &[
+    kind("SI", 8, Named, &[], si_tax),
     kind("US", 9, Shaped, &[&[3, 2, 4]], us_ssn),
     kind("NL", 9, Weak, &[&[4, 2, 3], &[3, 3, 3], &[4, 3, 2]], nl_bsn),
     kind("PT", 9, Weak, &[&[3, 3, 3]], pt_nif),
     kind("GR", 9, Weak, &[], gr_afm),
     kind("HU", 9, Weak, &[&[3, 3, 3]], hu_taj),
     kind("CZ", 9, Weak, &[&[6, 3]], cz_old),
+    kind("SK", 9, Weak, &[&[6, 3]], cz_old),
+    kind("AT", 9, Named, &[&[2, 3, 4]], luhn),
     kind("CZ", 10, Shaped, &[&[6, 4]], cz_rc),
+    kind("SK", 10, Shaped, &[&[6, 4]], cz_rc),
     kind("SE", 10, Shaped, &[&[6, 4]], se_personnummer),
     kind("DK", 10, Shaped, &[&[6, 4]], dk_cpr),
     kind("IS", 10, Shaped, &[&[6, 4]], is_kennitala),
@@ -60,8 +66,11 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("GB", 10, Weak, &[&[3, 3, 4]], gb_nhs),
     kind("PL", 10, Weak, &[&[3, 3, 2, 2], &[3, 2, 2, 3]], pl_nip),
     kind("HU", 10, Weak, &[], hu_tax),
+    kind("BG", 10, Named, &[], bg_foreigner),
+    kind("GB", 10, Named, &[&[5, 5]], gb_utr),
     kind("BE", 11, Strong, &[&[2, 2, 2, 3, 2], &[6, 3, 2]], be_rrn),
     kind("EE", 11, Strong, &[], baltic),
+    kind("LT", 11, Strong, &[], baltic),
     kind("NO", 11, Strong, &[&[6, 5]], no_fnr),
     kind("PL", 11, Strong, &[], pl_pesel),
     kind("GR", 11, Strong, &[], gr_amka),
@@ -136,13 +145,24 @@ fn se_long(d: &[u8]) -> bool {
     matches!(two(d, 0), 18..=20) && se_personnummer(&d[2..])
 }
 
+/// The seventh digit says the century. There has been no check digit since 2007.
 fn dk_cpr(d: &[u8]) -> bool {
-    is_ddmmyy(d, 0) && number(&d[6..]) != 0
+    let year = two(d, 4);
+    let century = match d[6] {
+        5..=8 if year >= 58 => 1800,
+        0..=3 => 1900,
+        4 | 9 if year >= 37 => 1900,
+        _ => 2000,
+    };
+    is_date(century + year, two(d, 2), two(d, 0)) && century + year < LAST && number(&d[6..]) != 0
 }
+
+/// Nobody is born later.
+const LAST: u32 = 2040;
 
 fn is_kennitala(d: &[u8]) -> bool {
     let sum = weighted(&d[..8], &[3, 2, 7, 6, 5, 4, 3, 2]);
-    (11 - sum % 11) % 11 == u32::from(d[8]) && is_ddmmyy(d, 0) && matches!(d[9], 0 | 8 | 9)
+    (11 - sum % 11) % 11 == u32::from(d[8]) && is_ddmmyy(d, 0) && matches!(d[9], 0 | 9)
 }
 
 fn bg_egn(d: &[u8]) -> bool {
@@ -155,6 +175,11 @@ fn bg_egn(d: &[u8]) -> bool {
         && is_date(2000 + two(d, 0), month, two(d, 4))
 }
 
+/// The number of a foreigner.
+fn bg_foreigner(d: &[u8]) -> bool {
+    weighted(&d[..9], &[21, 19, 17, 13, 11, 9, 7, 3, 1]) % 10 == u32::from(d[9])
+}
+
 fn at_svnr(d: &[u8]) -> bool {
     let sum = weighted(&d[..3], &[3, 7, 9]) + weighted(&d[4..], &[5, 8, 4, 2, 1, 6]);
     d[0] != 0 && sum % 11 == u32::from(d[3]) && (1..=31).contains(&two(d, 4)) && (1..=15).contains(&two(d, 6))
@@ -165,15 +190,21 @@ fn gb_nhs(d: &[u8]) -> bool {
     check != 10 && check % 11 == u32::from(d[9]) && !is_uniform(d)
 }
 
+/// The tax reference, whose first digit is the check.
+fn gb_utr(d: &[u8]) -> bool {
+    let rest = weighted(&d[1..], &[6, 7, 8, 9, 10, 5, 4, 3, 2]) % 11;
+    u32::from(d[0]) == if rest < 2 { 2 - rest } else { 11 - rest }
+}
+
 fn pl_nip(d: &[u8]) -> bool {
-    weighted(&d[..9], &[6, 5, 7, 2, 3, 4, 5, 6, 7]) % 11 == u32::from(d[9]) && d[0] != 0
+    weighted(&d[..9], &[6, 5, 7, 2, 3, 4, 5, 6, 7]) % 11 == u32::from(d[9]) && !is_uniform(d)
 }
 
 fn be_rrn(d: &[u8]) -> bool {
     let (base, check) = (number(&d[..9]), number(&d[9..]));
     let fits = |base: u64| 97 - base % 97 == check;
     let month = two(d, 2) % 20;
-    (fits(base) || fits(base + 2_000_000_000))
+    (fits(base) || fits(base + 2_000_000_000) && 2000 + two(d, 0) < LAST)
         && month <= 12
         && two(d, 4) <= 31
         && (month == 0 || two(d, 4) == 0 || is_date(2000, month, two(d, 4)))
@@ -216,12 +247,11 @@ fn de_idnr(d: &[u8]) -> bool {
     d[0] != 0 && repeated == 1 && most <= 3 && mod_11_10(d)
 }
 
+/// Since 2017 they begin with 32 to 39 and hold no date.
 fn lv_pk(d: &[u8]) -> bool {
-    if d[0] == 3 && d[1] >= 2 {
-        return true;
-    }
     let sum = weighted(&d[..10], &[10, 5, 8, 4, 2, 1, 6, 3, 7, 9]);
-    (1 + sum) % 11 % 10 == u32::from(d[10]) && is_ddmmyy(d, 0) && d[6] <= 2
+    let undated = d[0] == 3 && d[1] >= 2;
+    (1 + sum) % 11 % 10 == u32::from(d[10]) && (undated || is_ddmmyy(d, 0) && d[6] <= 2)
 }
 
 fn si_emso(d: &[u8]) -> bool {
@@ -229,6 +259,12 @@ fn si_emso(d: &[u8]) -> bool {
     let year = u32::from(d[4]) * 100 + two(d, 5);
     check % 11 % 10 == u32::from(d[12])
         && is_date(if year < 800 { 2000 + year } else { 1000 + year }, two(d, 2), two(d, 0))
+}
+
+/// The tax number.
+fn si_tax(d: &[u8]) -> bool {
+    let check = 11 - weighted(&d[..7], &[8, 7, 6, 5, 4, 3, 2]) % 11;
+    d[0] != 0 && check != 11 && check % 10 == u32::from(d[7])
 }
 
 fn ro_cnp(d: &[u8]) -> bool {

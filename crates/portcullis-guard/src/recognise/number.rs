@@ -4,7 +4,7 @@
 //! number that nothing speaks for is nothing.
 
 use super::national::{KINDS, Kind, Proof};
-use super::{Subject, card, date, lettered, network, phone};
+use super::{Subject, card, date, lettered, mrz, network, phone};
 use crate::Entity;
 use crate::context::Topics;
 use crate::text::class;
@@ -107,6 +107,14 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     }
     let number = Number::read(bytes, start);
     let first_end = number.end(1);
+    let special = match class::at(bytes, first_end) {
+        b'<' => mrz::look(subject, start),
+        b'|' => application(subject, start, first_end),
+        _ => None,
+    };
+    if let Some(end) = special {
+        return end;
+    }
     if number.total < FEWEST {
         return network::ipv4(subject, start).or_else(|| date::look(subject, start)).unwrap_or(first_end);
     }
@@ -130,6 +138,7 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     }
     let context = Context::of(subject, &number);
     let found = card(subject, &number, context)
+        .or_else(|| insurance(subject, &number, context))
         .or_else(|| tailed(subject, &number))
         .or_else(|| if context.near.has(Topics::PASSPORT) { passport(subject, &number) } else { None })
         .or_else(|| if context.is_phone() { telephone(subject, &number, context) } else { None })
@@ -162,8 +171,21 @@ impl Context {
 
     /// Whether it is said to be a number of something that is of no concern.
     fn is_other(self) -> bool {
-        self.near.any(Topics::OTHER) && !self.near.any(Topics::KINDS.without(Topics::OTHER))
+        let others = Topics::OTHER.or(Topics::VERSION);
+        self.near.any(others) && !self.near.any(Topics::KINDS.without(others))
     }
+}
+
+/// What an application of Facebook's shows: its number, a bar, 27 characters.
+fn application(subject: &mut Subject<'_>, start: usize, bar: usize) -> Option<usize> {
+    let is_part = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
+    let length = subject.bytes[bar + 1..].iter().take(41).take_while(is_part).count();
+    if !matches!(bar - start, 15 | 16) || !(27..=40).contains(&length) {
+        return None;
+    }
+    let end = bar + 1 + length;
+    subject.hit(Entity::Secret, "facebook", start, end, 0.95);
+    Some(end)
 }
 
 /// Decimal fractions, parts of longer words, and what comes after `#` or `$`.
@@ -296,7 +318,8 @@ fn national(subject: &mut Subject<'_>, number: &Number, context: Context) -> Opt
             let score = if count == 1 || shaped { weight(kind, shaped, context) } else { return None };
             (score > 0.0 && (kind.is_valid)(digits)).then_some((kind, score))
         });
-        let (kind, score) = best.max_by(|left, right| left.1.total_cmp(&right.1))?;
+        // Of equals the first: the table has those first that prove more.
+        let (kind, score) = best.rev().max_by(|left, right| left.1.total_cmp(&right.1))?;
         Some((kind, count, score))
     })?;
     let end = number.end(count);
@@ -359,9 +382,9 @@ fn tailed(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
         return None;
     }
     word.extend(&bytes[end..end + letters]);
-    let (country, proof, topics) = lettered::find(&word)?;
     let end = end + letters;
     let around = subject.around(start, end);
+    let (country, proof, topics) = lettered::find(&word, around)?;
     let spaced = word.len() < 3 || !word[0].is_ascii_uppercase();
     if proof != Proof::Strong && !around.any(Topics::IDENTITY)
         || spaced && class::at(bytes, end - letters - 1) == b' ' && !around.has(Topics::IDENTITY)
@@ -372,13 +395,38 @@ fn tailed(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
     Some(end)
 }
 
+/// Germany's with the letter in the middle, as it is printed: `15 070649 C 103`.
+fn insurance(subject: &mut Subject<'_>, number: &Number, context: Context) -> Option<usize> {
+    let end = number.end(number.count.min(2));
+    let tail = subject.bytes.get(end..end + 6)?;
+    let is_printed = number.lengths(0, number.count)[..number.count] == [2, 6]
+        && tail[0] == b' '
+        && tail[1].is_ascii_uppercase()
+        && tail[2] == b' '
+        && tail[3..].iter().all(u8::is_ascii_digit);
+    if !is_printed || !ends_clean(subject.bytes, end + 6) || !context.all.has(Topics::IDENTITY) {
+        return None;
+    }
+    let mut word: Vec<u8> = number.digits(2)?.iter().map(|digit| digit + b'0').collect();
+    word.push(tail[1]);
+    word.extend(&tail[3..]);
+    let (country, _, topics) = lettered::find(&word, context.all)?;
+    let score = if context.all.has(topics) { 0.97 } else { 0.8 };
+    subject.hit(Entity::NationalId, country, number.start, end + 6, score);
+    Some(end + 6)
+}
+
 /// Finland's: `131052-308T`.
 fn hetu(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
     let word = subject.bytes.get(start..start + 11)?;
     if class::is_word(class::at(subject.bytes, start + 11)) {
         return None;
     }
-    let (country, ..) = lettered::find(word)?;
+    let near = subject.nearest(start);
+    if near.any(Topics::COUNTRIES) && !near.has(Topics::country("FI")) {
+        return None;
+    }
+    let (country, ..) = lettered::find(word, Topics::country("FI"))?;
     subject.hit(Entity::NationalId, country, start, start + 11, 0.9);
     Some(start + 11)
 }
@@ -393,6 +441,24 @@ fn passport(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
     Some(end)
 }
 
+/// Codes of places: `NE 93558 …` in the United States, `4490-267 Mealhada` in Portugal.
+fn is_postal(bytes: &[u8], start: usize, groups: &[usize], end: usize) -> bool {
+    let is_state = |head: &[u8]| {
+        matches!(head, [before, first, second, b' ']
+            if first.is_ascii_uppercase() && second.is_ascii_uppercase() && !class::is_word(*before))
+    };
+    match groups {
+        [5, ..] => start >= 4 && is_state(&bytes[start - 4..start]),
+        [4, 3] => {
+            class::at(bytes, end - 4) == b'-'
+                && class::at(bytes, end) == b' '
+                && class::at(bytes, end + 1).is_ascii_uppercase()
+                && class::at(bytes, end + 2).is_ascii_lowercase()
+        }
+        _ => false,
+    }
+}
+
 /// What speaks against a telephone number. Accounts stand beside them, and look different.
 const OTHERS: Topics = Topics::KINDS.without(Topics::PHONE).without(Topics::BANK);
 
@@ -405,6 +471,9 @@ fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
         let lengths = number.lengths(0, count);
         let separators = number.separators(bytes, count);
         let shape = phone::shape(digits, &lengths[..count], &separators[..count - 1], has_area);
+        if is_postal(bytes, number.start, &lengths[..count], number.end(count)) {
+            return None;
+        }
         let clean =
             ends_clean(bytes, number.end(count)) || extension(bytes, number.end(count)) > number.end(count);
         let score = match shape {

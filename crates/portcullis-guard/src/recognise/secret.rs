@@ -50,6 +50,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
     WORDS.iter().any(|word| lower.contains(word))
         || is_ours(value)
         || matches!(bytes, [b'$', ..] if bytes.len() > 1 && bytes[1..].iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'))
+        || value.starts_with("ENC[")
         || matches!(bytes, [b'%', .., b'%'])
         || matches!(bytes, [b'{', .., b'}'])
         || bytes.windows(2).all(|pair| pair[0] == pair[1])

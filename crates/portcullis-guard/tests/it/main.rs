@@ -1,6 +1,7 @@
 //! The engine against its own surface.
 
 mod corpus;
+mod identifiers;
 mod properties;
 mod scan;
 mod transform;
