@@ -38,12 +38,12 @@ pub(super) fn listen(context: &Context, session: &Arc<Session>, fields: &Fields)
         let stream = standalone(context, session, None, pace);
         return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     };
-    let place = Place::parse(last);
-    if let Some(place) = place.filter(|place| session.is_standalone(place.stream)) {
+    let seen = Place::parse(last);
+    if let Some(place) = seen.filter(|place| session.is_standalone(place.stream)) {
         let stream = standalone(context, session, Some(place.event), pace);
         return response::stream(Body::stream(stream.take_until(Box::pin(context.until_over()))));
     }
-    match place.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
+    match seen.and_then(|place| Some((session.find_stream(place.stream)?, place.event))) {
         Some((stream, event)) => {
             let reader = stream.reader(Some(event));
             session.client_is_back(&stream);

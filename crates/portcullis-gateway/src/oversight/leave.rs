@@ -30,6 +30,7 @@ use crate::route::Route;
 const LABELS: &str = "io.github.portcullis-mcp/labels";
 
 /// What calls are held against.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that the operator has or has not said")]
 pub(crate) struct Rules {
     pub(super) flow: flow::Rules,
     pub(super) mode: FlowMode,
