@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use portcullis_audit::handover::{NotHandedOver, hand_over};
 use portcullis_audit::retention::{self, Hold, Undone};
-use portcullis_audit::{Event, Kind, Log, Segments, Signer};
+use portcullis_audit::{Event, Kind, Log, Signer};
 use portcullis_config::Overrides;
 
 use super::args::{Changed, Erase, HoldVerb, Rotate};
@@ -90,8 +90,8 @@ pub(super) fn hold(verb: &HoldVerb) -> anyhow::Result<ExitCode> {
             let done = change(changed, async |log, by| Ok(retention::release(log, name, by).await))?;
             told(done, |()| print(format_args!("lifted: {name}")))
         }
-        HoldVerb::List { path } => {
-            for (name, hold) in retention::holds(&super::journal(path)?)? {
+        HoldVerb::List { place } => {
+            for (name, hold) in retention::holds(&*super::journal(place)?)? {
                 let hold = serde_json::to_string(&hold)?;
                 print(format_args!("{name}  {hold}"));
             }
@@ -109,19 +109,20 @@ pub(super) fn prune(changed: &Changed) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn rotate(asked: &Rotate) -> anyhow::Result<ExitCode> {
-    let own = asked.path.join(evidence::SIGNING_KEY);
+    let own = asked.place.folder().map(|folder| folder.join(evidence::SIGNING_KEY));
+    let old = asked.old.as_deref().or(own.as_deref());
+    let old = old.ok_or_else(|| Usage("the old key is wanted; see --old".to_owned()))?;
     let signer = |file: &Path| -> anyhow::Result<Signer> {
         let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
         Signer::parse(text.trim()).map_err(|error| Usage(format!("{}: {error}", file.display())).into())
     };
-    let (old, new) = (signer(asked.old.as_deref().unwrap_or(&own))?, signer(&asked.new)?);
-    let journal =
-        Segments::open(&asked.path).context("the evidence log cannot be opened; stop its gateway")?;
-    let handover = hand_over(&journal, &old, &new).map_err(|error| match error {
+    let (old, new) = (signer(old)?, signer(&asked.new)?);
+    let journal = evidence::place::open_to_write(&asked.place, old.name())?;
+    let handover = hand_over(&*journal, &old, &new).map_err(|error| match error {
         NotHandedOver::Wrong(why) => Usage(why).into(),
         error => anyhow::Error::new(error),
     })?;
-    if asked.old.is_none() {
+    if let Some(own) = own.filter(|_| asked.old.is_none()) {
         evidence::put(&own, new.to_secret().trim()).with_context(|| own.display().to_string())?;
     }
     print(format_args!("handed over at {} events; from now on it is signed by", handover.size));

@@ -89,6 +89,13 @@ pub(crate) struct Place {
     pub database: Database,
 }
 
+impl Place {
+    /// The folder of the log, where it has one: its file in SQLite lies there.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.path.as_deref().map(|path| if path.is_dir() { path } else { path.parent().unwrap_or(path) })
+    }
+}
+
 /// Which log in which database.
 #[derive(Args, Debug)]
 pub(crate) struct Database {
@@ -128,6 +135,25 @@ pub(crate) fn open(path: Option<&Path>, asked: &Database) -> anyhow::Result<Arc<
         return Ok(Arc::new(SqliteJournal::open(&file, Access::Read).context(failed)?));
     }
     Ok(Arc::new(Segments::read_only(path).context(failed)?))
+}
+
+/// Opens a log to change it, while no gateway writes to it. `name` is its name in a database.
+///
+/// # Errors
+/// There is none, or it is written to.
+pub(crate) fn open_to_write(asked: &Place, name: &str) -> anyhow::Result<Arc<dyn Journal>> {
+    let failed = "the evidence log cannot be opened; stop its gateway";
+    // What is not there is not made.
+    drop(open(asked.path.as_deref(), &asked.database)?);
+    if let Some(variable) = &asked.database.url_env {
+        let url = std::env::var(variable).unwrap_or_default();
+        return postgres(&url, asked.database.ca.as_deref(), Some(name), Access::Serve, failed);
+    }
+    let path = asked.path.as_deref().unwrap_or(Path::new("."));
+    match Some(path.to_owned()).filter(|path| path.is_file()).or_else(|| database(path)) {
+        Some(file) => Ok(Arc::new(SqliteJournal::open(&file, Access::Serve).context(failed)?)),
+        None => Ok(Arc::new(Segments::open(path).context(failed)?)),
+    }
 }
 
 /// Whether a path is that of a log, and not of what was packed.
