@@ -29,7 +29,10 @@ pub(crate) async fn is_removed(make: Make<'_>) {
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.first == 512, "{report:?}");
     assert!(report.checkpoints >= 3 && report.before_first == 1, "{report:?}");
-    assert_eq!(log.journal().read(0, 1).unwrap(), []);
+    assert!(
+        log.journal().read(0, 1).unwrap().iter().all(|entry| entry.seq >= 512),
+        "what was removed is gone"
+    );
     let proof = log.prove_consistency(512, 801).unwrap();
     assert!(!proof.is_empty());
     log.close();

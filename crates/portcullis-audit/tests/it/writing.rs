@@ -124,6 +124,9 @@ struct Failing {
 }
 
 impl Journal for Failing {
+    fn has_marks(&self) -> bool {
+        self.inner.has_marks()
+    }
     fn extent(&self) -> Result<Extent, Unavailable> {
         self.inner.extent()
     }
