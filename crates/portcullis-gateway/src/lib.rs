@@ -36,7 +36,7 @@ mod subscribe;
 mod tasks;
 mod upstream;
 
-pub use admit::{beside_policies, policies, policy_revision, policy_schema};
+pub use admit::{are_there as policies_are_there, beside_policies, policies, policy_revision, policy_schema};
 pub use gateway::{Gateway, Kept, ServerReport, UpdateError};
 pub use identity::{Vault, probe};
 pub use oversight::halts;

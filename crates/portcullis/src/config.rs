@@ -50,17 +50,29 @@ fn check(file: &Path, as_json: bool) -> ExitCode {
     let (problems, usable) = match portcullis_config::load(file, &ProcessEnvironment, &Overrides::default()) {
         Ok(loaded) => {
             let mut problems = loaded.warnings;
-            let usable = match portcullis_gateway::policies(&loaded.settings) {
+            let (usable, policies) = match portcullis_gateway::policies(&loaded.settings) {
                 Some(Ok(policies)) => {
                     problems.extend(policies.warnings().iter().map(of_policy));
-                    true
+                    (true, Some(policies))
                 }
                 Some(Err(of_policies)) => {
                     problems.extend(of_policies.iter().map(of_policy));
-                    false
+                    (false, None)
                 }
-                None => true,
+                None => (true, None),
             };
+            let named = portcullis_gateway::policies_are_there(&loaded.settings, policies.as_ref());
+            let missing = if usable { named.err() } else { None };
+            let usable = usable && missing.is_none();
+            problems.extend(missing.map(|message| Problem {
+                file: file.display().to_string(),
+                line: 0,
+                column: 0,
+                path: "guard.rules".to_owned(),
+                message,
+                nearest: None,
+                severity: Severity::Error,
+            }));
             (problems, usable)
         }
         Err(problems) => (problems.0, false),

@@ -58,9 +58,9 @@ impl InForce {
 ///
 /// # Errors
 /// Which is not.
-pub(crate) fn are_there(settings: &Settings, in_force: Option<&InForce>) -> Result<(), String> {
+pub fn are_there(settings: &Settings, policies: Option<&Policies>) -> Result<(), String> {
     for rule in settings.guard.iter().flat_map(|guard| &guard.rules) {
-        let missing = |id: &&str| !in_force.is_some_and(|in_force| in_force.policies.has(id));
+        let missing = |id: &&str| !policies.is_some_and(|policies| policies.has(id));
         if let Some(id) = rule.policies().find(missing) {
             let name = &rule.name;
             return Err(format!(
