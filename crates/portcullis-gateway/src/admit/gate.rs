@@ -48,6 +48,11 @@ impl InForce {
         Ok(Some(Arc::new(Self { policies: policies?, mode: policy.mode, revision: policy_revision(policy) })))
     }
 
+    /// The policies.
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// Whether what is denied is only said, and done all the same.
     pub(super) fn casts_shadows(&self) -> bool {
         self.mode == PolicyMode::Shadow

@@ -20,7 +20,8 @@ use portcullis_model::ErrorKind;
 
 use crate::call::{Call, Refusal};
 
-pub(crate) use gate::{Act, Gate, InForce, Pass, are_there};
+pub use gate::are_there;
+pub(crate) use gate::{Act, Gate, InForce, Pass};
 pub use gate::{policies, policy_schema};
 pub(crate) use quota::Quotas;
 use quota::{Taken, Target};

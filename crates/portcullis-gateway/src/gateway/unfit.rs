@@ -42,6 +42,6 @@ fn lines(problems: &[Problem]) -> String {
 /// Everything that is wrong with them, or which is not there.
 pub(super) fn policies(settings: &Settings) -> Result<Option<Arc<InForce>>, UpdateError> {
     let policies = InForce::load(settings).map_err(UpdateError::Policy)?;
-    are_there(settings, policies.as_deref().map(|in_force| &in_force.policies)).map_err(UpdateError::Guard)?;
+    are_there(settings, policies.as_deref().map(InForce::policies)).map_err(UpdateError::Guard)?;
     Ok(policies)
 }
