@@ -146,15 +146,15 @@ class Stage:
         command = [*REFERENCE_SERVERS[kind], "--http", 0, *options]
         return self.start(name, command, r"listening (http://\S+)").found[1]
 
-    def start_gateway(self, binary, servers, **sections):
+    def start_gateway(self, binary, servers, name="gateway", **sections):
         """Starts the gateway in front of `servers` (name to settings) and returns its base URL, without a path.
 
         `sections` are further parts of its configuration."""
-        config = self.path / "gateway.yaml"
+        config = self.path / f"{name}.yaml"
         settings = {"listen": "127.0.0.1:0", "servers": servers, **sections}
         config.write_text(json.dumps(settings))  # JSON is YAML
         command = [Path(binary).resolve(), "serve", "--config", config]
-        return self.start("gateway", command, r"(http://127\.0\.0\.1:\d+)/mcp").found[1]
+        return self.start(name, command, r"(http://127\.0\.0\.1:\d+)/mcp").found[1]
 
     def log_of(self, name):
         """What a child has printed so far; empty when there is no such child."""
