@@ -59,7 +59,7 @@ fn a_log_is_kept_in_files_in_sqlite_or_in_postgresql() {
     for (text, says) in [
         (
             "audit: { log: { kind: postgres } }",
-            "needs the URL of the database: either `url_env` or `url_file`",
+            "needs the URL of the database: one of `url_env`, `url_file` and `url_vault`",
         ),
         ("audit: { log: { kind: postgres, url_env: NOT_SET } }", "NOT_SET is not set"),
         (
@@ -95,7 +95,7 @@ p.yaml:5:19: error: audit.retention_days: expected a whole number from 1 to 3650
 p.yaml:6:13: error: audit.payloads: expected `digest`, `encrypted`
 p.yaml:7:13: error: audit.secret.env: the environment variable SHORT is not set; set it
 p.yaml:8:25: error: audit.allow.principals[0]: `ada` is no principal; expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, `user:<issuer>#<subject>` or `spiffe://…`
-p.yaml:9:3: error: audit.witness: unknown key; expected one of mode, path, log, node, key, secret, retention_days, payloads, checkpoint_interval, checkpoints, witnesses, timestamps, allow, admins, systems
+p.yaml:9:3: error: audit.witness: unknown key (did you mean `witnesses`?)
 ",
     );
 }
