@@ -120,7 +120,7 @@ pub(super) fn rotate(asked: &Rotate) -> anyhow::Result<ExitCode> {
     let journal = evidence::place::open_to_write(&asked.place, old.name())?;
     let handover = hand_over(&*journal, &old, &new).map_err(|error| match error {
         NotHandedOver::Wrong(why) => Usage(why).into(),
-        error => anyhow::Error::new(error),
+        error @ NotHandedOver::Unavailable(_) => anyhow::Error::new(error),
     })?;
     if let Some(own) = own.filter(|_| asked.old.is_none()) {
         evidence::put(&own, new.to_secret().trim()).with_context(|| own.display().to_string())?;

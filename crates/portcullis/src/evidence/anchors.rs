@@ -16,7 +16,7 @@ use crate::Usage;
 
 /// How long is waited before somebody is asked again, at first and at the most.
 const REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_mins(1);
 /// As what the second folder is told of.
 const FOLDER: &str = "checkpoints";
 /// As what the authority of time is told of.

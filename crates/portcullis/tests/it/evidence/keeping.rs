@@ -77,7 +77,7 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-async fn stop(mut gateway: Gateway) -> TempDir {
+fn stop(mut gateway: Gateway) -> TempDir {
     signal(gateway.pid(), Signal::TERM);
     assert!(gateway.process().wait().unwrap().success());
     let copy = tempfile::tempdir().unwrap();
@@ -146,7 +146,7 @@ async fn an_administrator_erases_and_holds_and_nobody_else_does() {
     let call = all.iter().find(|event| event["tool"]["name"] == "echo").unwrap();
     assert_eq!(call["system"], json!({"id": "hiring", "purpose": "doc-7", "risk": "high"}));
     assert_eq!(call["data"], json!({"categories": ["applications|<b>"], "retention": "hiring"}));
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let verified = run(folder.path(), &["verify", "audit"]);
     assert!(verified.status.success(), "{}", said(&verified));
 }
@@ -166,7 +166,7 @@ async fn without_a_gateway_the_same_is_done_by_command_and_with_one_it_is_not() 
         "{}",
         said(&refused)
     );
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let place = folder.path();
     let held = run(place, &with(&["hold", "add", "case-1", "--reason", "court"]));
     assert!(held.status.success(), "{}", said(&held));
@@ -192,7 +192,7 @@ async fn a_log_is_handed_over_to_another_key_and_goes_on() {
     scene.call(&gateway, "bob").await;
     let running = run(gateway.folder(), &["rotate", "audit", "--new", "new.key"]);
     assert!(!running.status.success());
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let place = folder.path();
     let first =
         Signer::parse(std::fs::read_to_string(place.join("audit/signing-key")).unwrap().trim()).unwrap();
@@ -209,7 +209,7 @@ async fn a_log_is_handed_over_to_another_key_and_goes_on() {
     );
     let gateway = scene.start(folder);
     scene.call(&gateway, "bob").await;
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let all = events_in(&folder.path().join("audit"));
     assert!(all.iter().any(|event| event["detail"]["what"] == "the key that signs this log changed"));
     let key = first.log_key().to_string();
@@ -227,7 +227,7 @@ async fn a_pack_says_what_the_log_says_and_proves_what_it_lists() {
     let admin = scene.bearer("ann", "admins");
     let erasure = json!({"person": format!("{}#eve", scene.idp.issuer), "basis": "a | b\n# c"});
     assert_eq!(ask(&gateway, "POST", "erasures", &admin, &erasure).await.0, 200);
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let place = folder.path();
     let packed = run(place, &["pack", "audit", "--out", "pack"]);
     assert!(packed.status.success(), "{}", said(&packed));

@@ -88,7 +88,7 @@ async fn witnessed(gateway: &Gateway, least: i64) -> i64 {
     .await
 }
 
-async fn stop(mut gateway: Gateway) -> TempDir {
+fn stop(mut gateway: Gateway) -> TempDir {
     signal(gateway.pid(), Signal::TERM);
     assert!(gateway.process().wait().unwrap().success());
     taken(&gateway)
@@ -116,11 +116,11 @@ async fn a_gateway_is_witnessed_by_another_over_the_restart_of_both() {
     call(&gateway, 3).await;
     let first = witnessed(&gateway, 4).await;
     assert_eq!(metric(&gateway, "portcullis_audit_anchor_behind_seconds").await, 0);
-    let witness = scene.witness(stop(witness).await);
-    let gateway = scene.gateway(stop(gateway).await, &base(&witness));
+    let witness = scene.witness(stop(witness));
+    let gateway = scene.gateway(stop(gateway), &base(&witness));
     call(&gateway, 3).await;
     witnessed(&gateway, first + 3).await;
-    let folder = stop(gateway).await;
+    let folder = stop(gateway);
     let output = scene.verify(folder.path(), &[]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{report}");
@@ -138,14 +138,14 @@ async fn a_witness_does_not_sign_another_history_and_both_say_so() {
     call(&gateway, 1).await;
     witnessed(&gateway, 2).await;
     // Whoever has the disk and the key goes back to here.
-    let before = stop(gateway).await;
+    let before = stop(gateway);
     let rolled_back = tempfile::tempdir().unwrap();
     let copied = Command::new("cp").arg("-r").arg(before.path().join(".")).arg(rolled_back.path()).status();
     assert!(copied.unwrap().success());
     let gateway = scene.gateway(before, &base(&witness));
     call(&gateway, 5).await;
     let seen = witnessed(&gateway, 9).await;
-    drop(stop(gateway).await);
+    drop(stop(gateway));
     let other = scene.gateway(rolled_back, &base(&witness));
     // Shorter than what the witness saw, and then longer.
     let against = |event: &Value| event["detail"]["what"] == "a witness speaks against this log";
@@ -158,18 +158,18 @@ async fn a_witness_does_not_sign_another_history_and_both_say_so() {
     other.logged("a checkpoint is not where it should be").await;
     assert_ne!(metric(&other, "portcullis_audit_anchor_behind_seconds").await, -1);
     assert!(metric(&other, "portcullis_audit_anchored").await < seen);
-    let forged = stop(other).await;
+    let forged = stop(other);
     let report = scene.verify(forged.path(), &[]);
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
     assert!(report["witnessed"].as_i64().unwrap() < seen, "nothing of it is witnessed: {report}");
 
     // Two checkpoints of one length are proof, and kept. It says what it signed last.
-    let forked = |size: u64| {
+    let another = |size: u64| {
         let fork = Checkpoint { origin: LOG.to_owned(), size, root: [7; 32] };
         Request { old: size, proof: Vec::new(), note: fork.sign(&scene.log), checkpoint: fork }
     };
-    let answer = witness.post("/witness/add-checkpoint", forked(1).to_body()).await;
-    let request = forked(answer.text().trim_end().parse().unwrap());
+    let answer = witness.post("/witness/add-checkpoint", another(1).to_body()).await;
+    let request = another(answer.text().trim_end().parse().unwrap());
     assert!(i64::try_from(request.old).unwrap() >= seen);
     for _ in 0..2 {
         let answer = witness.post("/witness/add-checkpoint", request.to_body()).await;

@@ -224,10 +224,10 @@ async fn a_client_finds_its_way_from_a_bare_401_to_a_call_and_the_provider_is_as
     assert_eq!(scene.call(renewed["access_token"].as_str().unwrap()).await, 200);
     let log = scene.gateway.log();
     assert!(!log.contains(token) && !log.contains(refresh), "no token is in the log");
-    let issued = |event: &Value| {
+    let gave = |event: &Value| {
         event["kind"] == "login" && event["detail"]["step"] == "/token" && event["detail"]["status"] == "200"
     };
-    let all = evidence::until(&scene.gateway, "what was issued", 2, issued).await;
+    let all = evidence::until(&scene.gateway, "what was issued", 2, gave).await;
     assert_eq!(all.len(), 2, "the first token, and the one for its refresh token: {all:?}");
     let all = json!(evidence::events(&scene.gateway)).to_string();
     assert!(!all.contains(token) && !all.contains(refresh) && !all.contains("#ada"), "nor in the evidence");

@@ -33,7 +33,7 @@ fn guard(direction: &str) -> Value {
     ]})
 }
 
-fn config(bank: &Upstream, direction: &str, approvals: Value) -> Value {
+fn config(bank: &Upstream, direction: &str, approvals: &Value) -> Value {
     json!({"servers": {"bank": bank.config()}, "guard": guard(direction), "approvals": approvals})
 }
 
@@ -67,7 +67,7 @@ async fn reason(client: &Modern, gateway: &Gateway, params: Value) -> String {
 async fn a_call_waits_for_what_is_in_its_arguments() {
     for modern in [true, false] {
         let bank = bank(modern).await;
-        let gateway = start(config(&bank, "to-server", json!({})));
+        let gateway = start(config(&bank, "to-server", &json!({})));
         let (client, params) = (asking(), call("bank__pay", IBAN));
         assert_eq!(text_of(&client.call(&gateway, "bank__pay", json!({"to": "ada"})).await), "paid ada");
         let question = client.result(&gateway, "tools/call", params.clone()).await;
@@ -90,7 +90,7 @@ async fn a_call_waits_for_what_is_in_its_arguments() {
 #[tokio::test]
 async fn leave_for_arguments_is_none_for_what_goes_beside_them() {
     let bank = bank(true).await;
-    let gateway = start(config(&bank, "to-server", json!({})));
+    let gateway = start(config(&bank, "to-server", &json!({})));
     let noting = |note: &str| asking().with_meta("note", json!(note));
     let blocked = noting(IBAN).result(&gateway, "tools/call", call("bank__pay", "ada")).await;
     assert!(blocked["isError"] == true && text_of(&blocked).contains("IBAN"), "{blocked}");
@@ -105,7 +105,7 @@ async fn leave_for_arguments_is_none_for_what_goes_beside_them() {
 async fn a_result_waits_and_its_call_is_not_made_twice() {
     for modern in [true, false] {
         let bank = bank(modern).await;
-        let gateway = start(config(&bank, "to-client", json!({})));
+        let gateway = start(config(&bank, "to-client", &json!({})));
         let (client, params) = (asking(), call("bank__look", "a"));
         let question = client.result(&gateway, "tools/call", params.clone()).await;
         assert!(message(&question).contains("May its result be given"), "{question}");
@@ -130,7 +130,7 @@ async fn a_result_waits_and_its_call_is_not_made_twice() {
 async fn sessions_are_asked_about_results_too() {
     for (modern, yes) in [(true, true), (false, true), (true, false), (false, false)] {
         let bank = bank(modern).await;
-        let gateway = start(config(&bank, "to-client", json!({})));
+        let gateway = start(config(&bank, "to-client", &json!({})));
         let session = Legacy::open_with(&gateway, "/mcp", "2025-11-25", json!({"elicitation": {}})).await;
         let call =
             json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call("bank__look", "a")});
@@ -155,7 +155,7 @@ async fn sessions_are_asked_about_results_too() {
 #[tokio::test]
 async fn an_operator_decides_about_results() {
     let bank = bank(true).await;
-    let mut config = config(&bank, "to-client", json!({"by": "operator"}));
+    let mut config = config(&bank, "to-client", &json!({"by": "operator"}));
     config["vault"] = json!({ "key": KEY });
     let gateway = start(config);
     let (client, params) = (asking(), call("bank__look", "a"));
@@ -188,13 +188,13 @@ async fn an_operator_decides_about_results() {
 #[tokio::test]
 async fn what_cannot_wait_is_blocked() {
     let bank = bank(true).await;
-    let gateway = start(config(&bank, "to-client", json!({})));
+    let gateway = start(config(&bank, "to-client", &json!({})));
     let client = asking();
     let large = client.result(&gateway, "tools/call", call("bank__large", "a")).await;
     assert!(large["isError"] == true && text_of(&large).contains("too large to be kept"), "{large}");
     // A store that no command reaches, no webhook, and a client that cannot ask.
     for direction in ["to-client", "to-server"] {
-        let gateway = Gateway::start(&config(&bank, direction, json!({})));
+        let gateway = Gateway::start(&config(&bank, direction, &json!({})));
         let made = bank.count("tools/call");
         let name = if direction == "to-client" { "bank__look" } else { "bank__pay" };
         let blocked = Modern::new().result(&gateway, "tools/call", call(name, IBAN)).await;
@@ -208,7 +208,7 @@ async fn what_cannot_wait_is_blocked() {
 #[tokio::test]
 async fn two_have_to_approve_where_two_are_wanted() {
     let bank = bank(true).await;
-    let gateway = start(config(&bank, "to-server", json!({"needed": 2})));
+    let gateway = start(config(&bank, "to-server", &json!({"needed": 2})));
     let (client, params, folder) = (asking(), call("bank__pay", IBAN), gateway.folder());
     let question = client.result(&gateway, "tools/call", params.clone()).await;
     let yes = answered(params.clone(), &question, true);
@@ -224,7 +224,7 @@ async fn two_have_to_approve_where_two_are_wanted() {
     let paid = client.result(&gateway, "tools/call", params).await;
     assert_eq!(text_of(&paid), format!("paid {IBAN}"));
 
-    let operators = start(config(&bank, "to-server", json!({"needed": 2, "by": "operator"})));
+    let operators = start(config(&bank, "to-server", &json!({"needed": 2, "by": "operator"})));
     let folder = operators.folder();
     let waits = client.request(&operators, "tools/call", call("bank__pay", IBAN)).await.json();
     let id = waits["error"]["data"]["approval"].as_str().unwrap();
@@ -252,7 +252,7 @@ async fn a_webhook_decides_about_results_without_seeing_them() {
     .await;
     let bank = bank(true).await;
     let approvals = json!({"by": "operator", "webhook": {"url": webhook.url}});
-    let gateway = Gateway::start(&config(&bank, "to-client", approvals));
+    let gateway = Gateway::start(&config(&bank, "to-client", &approvals));
     let given = Modern::new().call(&gateway, "bank__look", json!({"to": "a"})).await;
     assert_eq!(text_of(&given), format!("the account is {IBAN}"));
     let seen = webhook.seen();
