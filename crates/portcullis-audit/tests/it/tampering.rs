@@ -241,12 +241,15 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// How events are hidden, and what does it.
+type Hiding = (&'static str, fn(&mut Marks));
+
 /// What databases find events by is no part of what is hashed; changing it hides events from whoever looks for them.
-const HIDING: &[(&str, fn(&mut Marks))] = &[
+const HIDING: &[Hiding] = &[
     ("from its person", |marks| marks.person = None),
     ("under another person", |marks| marks.person = Some("p-somebody".to_owned())),
     ("in time", |marks| marks.time += 1),
-    ("as another kind", |marks| marks.kind = "list".to_owned()),
+    ("as another kind", |marks| "list".clone_into(&mut marks.kind)),
     ("as allowed", |marks| marks.decision = None),
     ("from what was found", |marks| marks.findings.clear()),
     ("from its tool", |marks| marks.tool = Some(String::new())),
