@@ -37,7 +37,6 @@ default_tsa = one
 serial = serial
 crypto_device = builtin
 signer_cert = tsa.pem
-certs = ca.pem
 signer_key = tsa.key
 signer_digest = sha256
 default_policy = 1.2.3.4.1
