@@ -110,6 +110,8 @@ fn the_newest_version_is_the_one_that_the_registry_says() {
 
 #[test]
 fn a_version_takes_one_step_after_the_other() {
+    use Stage::{Approved, Deprecated, Retired, Reviewed, Scanned, Submitted};
+
     let mut version = entry("com.example/files", "1.0.0", 1);
     for step in [Move::Review, Move::Approve, Move::Deprecate] {
         let refused = version.take(step, "ben", 2, None).expect_err("not yet");
@@ -128,7 +130,6 @@ fn a_version_takes_one_step_after_the_other() {
     }
     version.scanned(Scan::default(), "ann").expect_err("retired is for good");
     let stages: Vec<_> = version.history().iter().map(|change| change.to).collect();
-    use Stage::{Approved, Deprecated, Retired, Reviewed, Scanned, Submitted};
     assert_eq!(stages, [Submitted, Scanned, Reviewed, Approved, Deprecated, Approved, Retired]);
 }
 
