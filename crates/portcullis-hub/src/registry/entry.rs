@@ -1,6 +1,8 @@
 //! One version of a server: what it is, how it is reached, and how far it has come.
 //!
-//!     submitted → scanned → reviewed → approved ⇄ deprecated → retired
+//! ```text
+//! submitted → scanned → reviewed → approved ⇄ deprecated → retired
+//! ```
 //!
 //! Each step is somebody's, with a time and a word why, and none is taken back: the history only grows. A version that was
 //! scanned again, because it was changed or its scan is old, begins after its scan. Anything may be retired, and what is
