@@ -257,8 +257,9 @@ peers:
 release: toolchain
 	@cargo build --release --locked --quiet -p portcullis
 
-release-bench: toolchain
-	@cargo build --release --locked --quiet -p portcullis -p portcullis-bench
+# Apart: built together, crates would be built a second time, with the features that both want.
+release-bench: release
+	@cargo build --release --locked --quiet -p portcullis-bench
 
 release-fill: toolchain
 	@cargo build --release --locked --quiet -p portcullis-audit --example fill
