@@ -88,7 +88,13 @@ class Sqlite:
         database.close()
 
     copy = staticmethod(shutil.copyfile)
-    remove = staticmethod(Path.unlink)
+
+    @staticmethod
+    def remove(file):
+        """With what SQLite lays beside it."""
+        for end in ("", "-wal", "-shm"):
+            file.with_name(file.name + end).unlink(missing_ok=True)
+
     hidings = (
         "person = NULL",
         "ended = ended + 1",

@@ -170,7 +170,8 @@ class Checkpoint:
 
 
 def entries(folder):
-    """The frames of the files: lengths of record and payload, eight bytes of check, record, payload."""
+    """The frames of the files: lengths of record and payload, eight bytes of check (over the number, the lengths, the leaf
+    hash of the record, and the payload), record, payload."""
     for path in sorted(folder.glob("*.log")):
         data, at, seq = path.read_bytes(), 0, int(path.stem)
         while at < len(data):
@@ -178,7 +179,9 @@ def entries(folder):
                 return
             record, payload = struct.unpack_from("<II", data, at)
             body = data[at + 16 : at + 16 + record + payload]
-            check = hashlib.sha256(struct.pack("<Q", seq) + data[at : at + 8] + body).digest()[:8]
+            of_record = hashlib.sha256(b"\0" + body[:record]).digest()
+            checked = struct.pack("<Q", seq) + data[at : at + 8] + of_record + body[record:]
+            check = hashlib.sha256(checked).digest()[:8]
             if len(body) < record + payload or check != data[at + 8 : at + 16]:
                 return
             yield body[:record], body[record:]
