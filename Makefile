@@ -70,7 +70,7 @@ clippy: toolchain ## Lint everything; warnings are errors
 
 .PHONY: unit
 unit: toolchain nextest ## Run the Rust tests, among them those of the whole program
-	@tests/system-packages postgres
+	@tests/system-packages postgres openssl python3
 	@cargo nextest run --workspace --locked
 
 .PHONY: doc
@@ -99,6 +99,7 @@ clients: release peers ## Point real MCP clients at the gateway
 
 .PHONY: identity
 identity: release peers ## Real clients log in at a real OpenID provider, and servers are called for its users
+	@tests/system-packages openssl
 	@tests/identity/run.py --bin $(BIN)
 	@tests/identity/delegation.py --bin $(BIN)
 
