@@ -117,37 +117,30 @@ impl Sweep {
     pub(crate) fn look(&self, subject: &mut Subject<'_>, runs: &mut Vec<(usize, usize)>) {
         let bytes = subject.bytes;
         let mut runs = Runs { found: runs, until: 0 };
+        let mut last = [0; block::SIZE + 8];
         // No block begins inside a word, unless something was found that ends there: the rest is a word then.
         let mut base = 0;
         'blocks: while base < bytes.len() {
-            let block = Block::at(bytes, base);
+            let window = Block::window(bytes, base, &mut last);
+            let block = Block::of(window);
             let all = block.starts() | block.sign;
             let mut open = all;
             while open != 0 {
                 let bit = open.trailing_zeros() as usize;
                 open &= open - 1;
+                let letters = (!(block.letter >> bit)).trailing_zeros() as usize;
+                let end = bit + letters;
+                if end >= block::SIZE && bit > 0 {
+                    base += bit;
+                    continue 'blocks;
+                }
+                let is_sign = block.sign >> bit & 1 != 0;
+                let is_plain = letters < decode::SHORTEST && !is_sign && block.tail >> end & 1 == 0;
+                if is_plain && !self.words.may_be(eight(window, bit), letters) {
+                    continue;
+                }
                 let at = base + bit;
-                let next = if block.sign >> bit & 1 != 0 {
-                    match sign(subject, at) {
-                        Some(next) if next > at + 1 => next,
-                        _ => continue,
-                    }
-                } else {
-                    let length = (!(block.letter >> bit)).trailing_zeros() as usize;
-                    if bit + length >= block::SIZE && bit > 0 {
-                        base = at;
-                        continue 'blocks;
-                    }
-                    let end = at + length;
-                    match self.glance(bytes, at, end) {
-                        Glance::Nothing => continue,
-                        Glance::Meaning => self.meaning(subject, at, end).unwrap_or(end).max(end),
-                        Glance::More => {
-                            let rest = bytes[end..].iter().take_while(|byte| class::is_word(**byte));
-                            self.word(subject, &mut runs, at, end + rest.count())
-                        }
-                    }
-                };
+                let Some(next) = self.closer(subject, &mut runs, at, at + letters, is_sign) else { continue };
                 if next >= base + block::SIZE {
                     base = next;
                     continue 'blocks;
@@ -159,9 +152,33 @@ impl Sweep {
         }
     }
 
+    /// Looks at a sign, or at a word that begins with the letters from `at` to `end` and may be more, or mean something. Says where
+    /// to go on; `None` is with whatever comes next.
+    #[inline(never)]
+    fn closer(
+        &self,
+        subject: &mut Subject<'_>,
+        runs: &mut Runs<'_>,
+        at: usize,
+        end: usize,
+        is_sign: bool,
+    ) -> Option<usize> {
+        if is_sign {
+            return sign(subject, at).filter(|next| *next > at + 1);
+        }
+        let bytes = subject.bytes;
+        match self.glance(bytes, at, end) {
+            Glance::Nothing => None,
+            Glance::Meaning => Some(self.meaning(subject, at, end).unwrap_or(end).max(end)),
+            Glance::More => {
+                let rest = bytes[end..].iter().take_while(|byte| class::is_word(**byte));
+                Some(self.word(subject, runs, at, end + rest.count()))
+            }
+        }
+    }
+
     /// What to do with the letters from `start` to `end`: a credential, a number, base64 or what the engine wrote is long, or
     /// has a digit or a certain sign after its first letters.
-    #[inline]
     fn glance(&self, bytes: &[u8], start: usize, end: usize) -> Glance {
         let length = end - start;
         let next = CLASS[usize::from(class::at(bytes, end))];
@@ -236,6 +253,12 @@ impl Sweep {
             Meaning::Curl => curl::look(subject, end),
         }
     }
+}
+
+/// The first eight bytes of the word that begins at `bit` of a block.
+#[inline]
+fn eight(window: &block::Window, bit: usize) -> u64 {
+    window[bit..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight))
 }
 
 /// Stretches that may be base64.

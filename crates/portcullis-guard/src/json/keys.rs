@@ -46,7 +46,7 @@ impl Keys {
     /// What `key` says.
     pub(crate) fn of(&self, words: &Words, key: &str) -> Meant {
         if key.len() > LONGEST
-            || !key.bytes().all(|byte| class::is_letter(byte) || matches!(byte, b'_' | b'-'))
+            || !key.bytes().all(|byte| class::is_letter(byte) || matches!(byte, b'_' | b'-' | b'.' | b'/'))
         {
             return Meant::by(words, key);
         }

@@ -15,20 +15,24 @@ pub(crate) struct Block {
     pub(crate) digit: u64,
     /// Where something may begin that no word announces.
     pub(crate) sign: u64,
+    /// What letters of prose are not followed by: digits, and what goes on in credentials, hashes and base64.
+    pub(crate) tail: u64,
 }
 
+/// The bytes of a block, and as many after it as are needed to see the first eight of each word.
+pub(crate) type Window = [u8; SIZE + 8];
+
 impl Block {
-    /// The block of `text` that begins at `start`; spaces stand beyond the end.
-    pub(crate) fn at(text: &[u8], start: usize) -> Self {
-        let rest = &text[start.min(text.len())..];
-        match rest.first_chunk() {
-            Some(chunk) => Self::of(chunk),
-            None => {
-                let mut chunk = [b' '; SIZE];
-                chunk[..rest.len()].copy_from_slice(rest);
-                Self::of(&chunk)
-            }
+    /// The window of `text` that begins at `start`; spaces stand beyond the end, in `end`.
+    #[inline]
+    pub(crate) fn window<'a>(text: &'a [u8], start: usize, end: &'a mut Window) -> &'a Window {
+        let rest = text.get(start..).unwrap_or_default();
+        if let Some(window) = rest.first_chunk() {
+            return window;
         }
+        *end = [b' '; SIZE + 8];
+        end[..rest.len()].copy_from_slice(rest);
+        end
     }
 
     /// Letters and digits.
@@ -41,22 +45,26 @@ impl Block {
         self.word() & !(self.word() << 1)
     }
 
-    fn of(bytes: &[u8; SIZE]) -> Self {
+    /// The block that a window begins with.
+    #[inline]
+    pub(crate) fn of(window: &Window) -> Self {
         let mut block = Self::default();
-        for (index, quarter) in bytes.as_chunks().0.iter().enumerate() {
+        for (index, quarter) in window[..SIZE].as_chunks().0.iter().enumerate() {
             let shift = index * 16;
-            let [letter, digit, sign] = classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
+            let [letter, digit, sign, tail] =
+                classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
             block.letter |= letter;
             block.digit |= digit;
             block.sign |= sign;
+            block.tail |= tail;
         }
         block
     }
 }
 
-/// Letters, digits and signs among sixteen bytes.
+/// Letters, digits, signs and tails among sixteen bytes.
 #[inline]
-fn classes(bytes: u8x16) -> [u32; 3] {
+fn classes(bytes: u8x16) -> [u32; 4] {
     let all = u8x16::splat;
     let is = |bytes: u8x16, byte: u8| bytes.simd_eq(all(byte));
     let is_in = |bytes: u8x16, first: u8, last: u8| {
@@ -66,24 +74,27 @@ fn classes(bytes: u8x16) -> [u32; 3] {
     let digit = is_in(bytes, b'0', b'9');
     // Letter case is one bit, and no other byte becomes a letter by it.
     let letter = is_in(bytes | all(0x20), b'a', b'z');
+    let comma = is(bytes, b',');
     // `>` and `~` are one bit apart.
-    let sign =
-        is(bytes & all(!0x40), b'>') | is(bytes, b'@') | is(bytes, b':') | is(bytes, b'=') | is(bytes, b',');
-    [letter, digit, sign].map(u8x16::to_bitmask)
+    let sign = is(bytes & all(!0x40), b'>') | is(bytes, b'@') | is(bytes, b':') | is(bytes, b'=') | comma;
+    // From `+` to `:` are `,`, the links but one, the dot and the digits.
+    let tail = (is_in(bytes, b'+', b':') | is(bytes, b'_') | sign) & !comma;
+    [letter, digit, sign, tail].map(u8x16::to_bitmask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::class::{CLASS, DIGIT, LOWER, SIGN, UPPER};
+    use crate::text::class::{CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 
-    fn by_table(bytes: &[u8; SIZE]) -> Block {
+    fn by_table(bytes: &Window) -> Block {
         let mut block = Block::default();
-        for (index, byte) in bytes.iter().enumerate() {
+        for (index, byte) in bytes[..SIZE].iter().enumerate() {
             let bit = |classes| u64::from(CLASS[usize::from(*byte)] & classes != 0) << index;
             block.letter |= bit(LOWER | UPPER);
             block.digit |= bit(DIGIT);
             block.sign |= bit(SIGN);
+            block.tail |= if *byte == b',' { 0 } else { bit(DIGIT | LINK | JOINT | SIGN) };
         }
         block
     }
@@ -92,7 +103,7 @@ mod tests {
     fn every_byte_is_in_every_place_what_the_table_says() {
         for byte in 0..=u8::MAX {
             for place in 0..SIZE {
-                let mut bytes = [b' '; SIZE];
+                let mut bytes = [b' '; SIZE + 8];
                 bytes[place] = byte;
                 assert_eq!(Block::of(&bytes), by_table(&bytes), "{byte:#x} at {place}");
             }
@@ -101,9 +112,12 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_end_is_nothing() {
-        let block = Block::at(b"xx a1-@", 2);
-        assert_eq!((block.letter, block.digit, block.sign), (0b10, 0b100, 0b1_0000));
-        assert_eq!(block.starts(), 0b10);
-        assert_eq!(Block::at(b"abc", 3), Block::default());
+        let block = |text: &[u8], start| Block::of(Block::window(text, start, &mut [b'x'; SIZE + 8]));
+        let found = block(b"xx a1-@", 2);
+        assert_eq!((found.letter, found.digit, found.sign, found.tail), (0b10, 0b100, 0b1_0000, 0b1_1100));
+        assert_eq!(found.starts(), 0b10);
+        assert_eq!(block(b"abc", 3), Block::default());
+        assert_eq!(block(&[b'a'; SIZE + 7], 0).letter, u64::MAX);
+        assert_eq!(block(&[b'a'; SIZE + 7], 60).letter, 0b111_1111_1111);
     }
 }

@@ -51,21 +51,28 @@ const fn classes() -> [u8; 256] {
 pub(crate) fn next_odd(text: &[u8], from: usize) -> Option<usize> {
     let is_odd = |byte: &u8| CLASS[usize::from(*byte)] & (WIDE | CONTROL) != 0;
     let rest = text.get(from..)?;
-    let (chunks, tail) = rest.as_chunks::<16>();
-    let whole = chunks.iter().position(|chunk| !are_plain(u8x16::new(*chunk)));
-    match whole {
-        Some(index) => chunks[index].iter().position(is_odd).map(|at| from + index * 16 + at),
-        None => tail.iter().position(is_odd).map(|at| from + chunks.len() * 16 + at),
+    let mut at = from;
+    for chunk in rest.as_chunks::<64>().0 {
+        if !are_printed(chunk)
+            && let Some(odd) = chunk.iter().position(is_odd)
+        {
+            return Some(at + odd);
+        }
+        at += chunk.len();
     }
+    text[at..].iter().position(is_odd).map(|odd| at + odd)
 }
 
-fn are_plain(bytes: u8x16) -> bool {
+/// Whether all bytes are between a space and a tilde.
+fn are_printed(bytes: &[u8; 64]) -> bool {
     let all = u8x16::splat;
-    let is_in = |first: u8, last: u8| {
-        let from = bytes - all(first);
-        from.min(all(last - first)).simd_eq(from)
+    let is_printed = |bytes: &[u8; 16]| {
+        let from = u8x16::new(*bytes) - all(b' ');
+        from.min(all(b'~' - b' ')).simd_eq(from)
     };
-    (is_in(b' ', b'~') | is_in(b'\t', b'\n') | bytes.simd_eq(all(b'\r'))).to_bitmask() == 0xffff
+    let [first, second, third, fourth] = bytes.as_chunks().0 else { return false };
+    let printed = is_printed(first) & is_printed(second) & is_printed(third) & is_printed(fourth);
+    printed.to_bitmask() == 0xffff
 }
 
 pub(crate) fn is_word(byte: u8) -> bool {
@@ -94,8 +101,8 @@ mod tests {
     fn what_is_odd_is_found_in_every_place() {
         for byte in 0..=u8::MAX {
             let odd = CLASS[usize::from(byte)] & (WIDE | CONTROL) != 0;
-            for place in 0..40 {
-                let mut text = [b'a'; 40];
+            for place in 0..140 {
+                let mut text = [b'a'; 140];
                 text[place] = byte;
                 assert_eq!(next_odd(&text, 0), odd.then_some(place), "{byte:#x} at {place}");
                 assert_eq!(next_odd(&text, place), odd.then_some(place), "{byte:#x} from {place}");

@@ -22,7 +22,13 @@ impl Filter {
     /// Whether the word of so many bytes at `start` may be one of them.
     #[inline]
     pub(crate) fn may_have(&self, text: &[u8], start: usize, length: usize) -> bool {
-        let bit = place(eight(text, start), length);
+        self.may_be(eight(text, start), length)
+    }
+
+    /// Whether a word of so many bytes may be one of them; `eight` are its first, and whatever follows it.
+    #[inline]
+    pub(crate) fn may_be(&self, eight: u64, length: usize) -> bool {
+        let bit = place(eight, length);
         self.0[bit / 64] >> (bit % 64) & 1 != 0
     }
 }
@@ -67,11 +73,22 @@ fn eight(text: &[u8], start: usize) -> u64 {
     }
 }
 
+/// The bits of a word's bytes among eight, by its length.
+const OWN: [u64; 8] = {
+    let mut own = [u64::MAX; 8];
+    let mut length = 0;
+    while length < 8 {
+        own[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    own
+};
+
 /// The bit of a word: that of its first letters and its length.
 #[inline]
 fn place(eight: u64, length: usize) -> usize {
-    let beyond = 64 - 8 * length.clamp(1, 8);
-    hash(((eight | 0x2020_2020_2020_2020) << beyond >> beyond) ^ (length as u64) << 59)
+    let own = OWN.get(length).copied().unwrap_or(u64::MAX);
+    hash(((eight | 0x2020_2020_2020_2020) & own) ^ (length as u64) << 59)
 }
 
 #[inline]
