@@ -135,7 +135,7 @@ evidence: release release-fill ## Two verifiers, one written from the RFCs alone
 	@tests/evidence/run.py --bin $(BIN) --fill $(FILL)
 
 .PHONY: steps
-steps: toolchain ## Run the benches of identity and policy briefly, with generous bounds
+steps: toolchain ## Run the benches of identity and policy briefly, with bounds
 	@tests/system-packages python3
 	@tests/steps/run.py
 

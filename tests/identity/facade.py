@@ -111,17 +111,23 @@ def examine(stage, binary, tally, url, doubtful, token=None):
 
 def start_documents(stage):
     """A host of client documents, behind TLS, and the authority to trust for it."""
-    authority, key = stage.path / "documents-ca.pem", stage.path / "documents-ca.key"
-    leaf, request, leaf_key = (stage.path / f"documents.{end}" for end in ("pem", "csr", "key"))
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2,
-            "-subj", "/CN=documents test authority", "-keyout", key, "-out", authority)
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
-            "-keyout", leaf_key, "-out", request)
-    (stage.path / "documents.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-    openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", key, "-CAcreateserial", "-days", 2,
-            "-extfile", stage.path / "documents.ext", "-out", leaf)
+    authority, leaf, leaf_key = certificate(stage, "documents")
     command = [NODE, HERE / "documents.mjs", leaf, leaf_key]
     return stage.start("documents", command, r"listening (https://\S+)").found[1], authority
+
+
+def certificate(stage, name):
+    """An authority of its own, and a certificate of it for this machine, with its key."""
+    authority, key = stage.path / f"{name}-ca.pem", stage.path / f"{name}-ca.key"
+    leaf, request, leaf_key = (stage.path / f"{name}.{end}" for end in ("pem", "csr", "key"))
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", 2,
+            "-subj", f"/CN={name} test authority", "-keyout", key, "-out", authority)
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+            "-keyout", leaf_key, "-out", request)
+    (stage.path / f"{name}.ext").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+    openssl("x509", "-req", "-in", request, "-CA", authority, "-CAkey", key, "-CAcreateserial", "-days", 2,
+            "-extfile", stage.path / f"{name}.ext", "-out", leaf)
+    return authority, leaf, leaf_key
 
 
 def openssl(*arguments):

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """What single steps cost, in a short form: the benches of identity and policy, with the bounds that were promised.
 
-    tests/steps/run.py [--slack 4]
+    tests/steps/run.py
 
 Runs `cargo bench` for both crates and holds the medians against bounds: with 500 policies and 1,000 tools a steady decision under
 2 us, a filtered list under 100 us, a first decision under 20 us and a first list under 8 ms; a credential for a server that is
-there under 1 us; a remembered token has to be far cheaper than one that is verified. On a machine that does other things as
-well, medians are allowed to be `--slack` times the bound, which still fails for a step that has come to do something else;
-ratios are not. Prints what was measured, the bound, and how much of it was used, and "N passed, N failed"; exit code 1 if
-anything failed.
+there under 1 us; a remembered token has to be far cheaper than one that is verified.
+
+Machines differ, and what else they do. The bounds are those of a machine on which Cedar itself, given the policies that matter,
+takes REFERENCE for one decision; where it takes longer in the same run, bounds are longer by as much, and nowhere shorter.
+Prints what was measured, the bound, and how much of it was used, and "N passed, N failed"; exit code 1 if anything failed.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNITS = {"ns": 1e-3, "µs": 1.0, "us": 1.0, "ms": 1e3, "s": 1e6}
 
+# Microseconds that the bench `reference` of `portcullis-policy` takes where the bounds come from.
+REFERENCE = 20.5
 # Microseconds, for each bench of `portcullis-policy`.
 POLICY = {"decision_steady": 2.0, "decision_cold": 20.0, "list_steady": 100.0, "list_cold": 8000.0}
 # The same for each of `portcullis-identity`'s toward servers; what is signed anew for each call has no bound that was promised.
@@ -60,8 +63,8 @@ def identity_medians(text: str) -> dict[str, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--slack", type=float, default=4.0, help="how many times a bound a median may be")
-    slack = parser.parse_args().slack
+    parser.parse_args()
+    scale = None
     passed = failed = 0
 
     def check(what: str, measured: str, bound: str, good: bool) -> None:
@@ -72,11 +75,14 @@ def main() -> int:
     for crate, name, bounds in (("policy", "decide", POLICY), ("identity", "outbound", OUTBOUND)):
         text = bench(f"portcullis-{crate}", name, "--sample-count", "30", "--max-time", "2")
         medians = divan_medians(text)
+        if scale is None:
+            scale = max(1.0, medians["reference"] / REFERENCE)
+            print(f"bounds here x {scale:.2f}: Cedar by itself takes {medians['reference']:.1f} us, and {REFERENCE} where they come from")
         for step, bound in bounds.items():
-            found = medians.get(step)
+            found, here = medians.get(step), bound * scale
             shown = "not measured" if found is None else f"{found:.3f} us"
-            share = "" if found is None else f", {found / bound:.2f} of it used; here x {slack:g}"
-            check(f"{crate}: {step}", shown, f"under {bound:g} us{share}", found is not None and found < bound * slack)
+            share = "" if found is None else f", {found / here:.2f} of it used"
+            check(f"{crate}: {step}", shown, f"under {here:.3g} us{share}", found is not None and found < here)
     medians = identity_medians(bench("portcullis-identity", "authenticate"))
     for dear, cheap, factor in IDENTITY:
         both = medians.get(dear), medians.get(cheap)

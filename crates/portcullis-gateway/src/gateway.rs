@@ -123,7 +123,7 @@ impl Gateway {
         let info = implementation();
         let limits = settings.limits.clone();
         let metrics_of_callers = metrics.clone();
-        let watch = Arc::new(identity::Counts::new(metrics.clone()));
+        let watch = Arc::new(identity::Counts::new(metrics.clone(), evidence.clone()));
         let identity = Identity::watched(control.clone(), watch);
         let policies = unfit::policies(&settings)?;
         let gate = Arc::new(Gate::default());
@@ -205,7 +205,8 @@ impl Gateway {
         if let Some(facade) = &settings.identity.facade {
             identity::facade_settings(&settings.identity, &identity::base(settings, None))
                 .map_err(UpdateError::Facade)?;
-            identity::facade_outsides(facade, &Metrics::default()).map_err(no_facade)?;
+            identity::facade_outsides(facade, identity::Counts::new(Metrics::default(), None))
+                .map_err(no_facade)?;
         }
         if let Some(ca) = settings.secrets.as_ref().and_then(|vault| vault.ca.as_deref()) {
             let outside = identity::outside(Some(ca));
@@ -381,8 +382,8 @@ impl Gateway {
                 match before {
                     Some(before) if *before.settings() == facade => Some(before),
                     before => {
-                        let outsides =
-                            identity::facade_outsides(configured, &self.env.metrics).map_err(no_facade)?;
+                        let watch = identity::Counts::new(self.env.metrics.clone(), self.evidence.clone());
+                        let outsides = identity::facade_outsides(configured, watch).map_err(no_facade)?;
                         let (records, ended) = (self.records.clone(), self.identity.ended().clone());
                         let control = &self.env.control;
                         let before = before.as_deref();

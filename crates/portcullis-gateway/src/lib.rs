@@ -41,5 +41,6 @@ pub use gateway::{Gateway, Kept, ServerReport, UpdateError};
 pub use identity::{Vault, probe};
 pub use oversight::halts;
 pub use portcullis_identity::doctor::{Probe, Question};
+pub use portcullis_identity::outbound::NotRead;
 pub use record::{Anchors, Evidence, retention};
 pub use upstream::{ServerState, TlsError, client_tls};

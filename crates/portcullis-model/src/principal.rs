@@ -70,6 +70,11 @@ impl Principal {
         Self::User(Arc::new(user))
     }
 
+    /// A user of whom no more is known than who they are: as the issuer calls them.
+    pub fn of(issuer: &str, subject: &str) -> Self {
+        Self::user(User { issuer: issuer.to_owned(), subject: subject.to_owned(), ..User::default() })
+    }
+
     /// An API key.
     pub fn key(key: Key) -> Self {
         Self::Key(Arc::new(key))

@@ -37,6 +37,8 @@ pub(crate) struct Caller {
     pub(crate) kind: &'static str,
     /// The caller, and its groups and roles.
     pub(crate) entities: Vec<Entity>,
+    /// The caller, as if it were in nothing.
+    pub(crate) alone: Entity,
     /// The caller itself and everything that it is in.
     pub(crate) around: HashSet<EntityUid>,
     pub(crate) scopes: Option<Vec<String>>,
@@ -108,9 +110,10 @@ impl Caller {
         }
         let mut around: HashSet<_> = groups.iter().cloned().chain(roles).collect();
         around.insert(own.clone());
+        let alone = entity(own.clone(), attributes.iter().cloned(), []);
         entities.push(entity(own.clone(), attributes, groups));
         let scopes = principal.scopes().map(<[String]>::to_vec);
-        Self { uid: own, kind, entities, around, scopes, unreadable }
+        Self { uid: own, kind, entities, alone, around, scopes, unreadable }
     }
 }
 

@@ -9,7 +9,9 @@
 //!
 //! A policy that cannot be evaluated denies, whichever it is.
 
-use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Request, RestrictedExpression};
+use cedar_policy::{
+    Authorizer, Context, Decision, Entities, Entity, EntityUid, Request, RestrictedExpression,
+};
 use portcullis_mcp::json::Raw;
 
 use crate::action::Action;
@@ -143,7 +145,8 @@ impl Policies {
         placed: &Placed<'_>,
     ) -> std::sync::Arc<Slice> {
         let rules = &self.rules;
-        subject.shelves.shelf(rules, subject.place(), action, form).slice(rules, &placed.around)
+        let shelf = subject.shelves.shelf(rules, subject.place(), action, form);
+        shelf.slice(rules, placed.thing.type_name(), &placed.around)
     }
 
     /// The policies that a thing's being shown depends on; `None` when one of them can tell it from others of the same labels
@@ -166,7 +169,7 @@ impl Policies {
         around.push(placed.uid.clone());
         let rules = &self.rules;
         let doors = subject.shelves.shelf(rules, subject.place(), Action::Discover, Form::Door);
-        doors.slice(rules, &around)
+        doors.slice(rules, placed.thing.type_name(), &around)
     }
 
     fn ask(
@@ -244,23 +247,39 @@ impl Policies {
         Context::from_pairs(members).map_err(|error| error.to_string())
     }
 
+    /// The same. What is in what Cedar works out anew for each decision, and that is most of what one costs.
     fn entities(&self, subject: &Subject, placed: &Placed<'_>, reads: Reads) -> Result<Entities, String> {
+        let mut all = Vec::new();
+        if reads.any(Reads::GROUPS.or(Reads::NAMED)) {
+            all.extend(subject.caller.entities.iter().cloned());
+        } else if reads.any(Reads::PRINCIPAL) {
+            all.push(subject.caller.alone.clone());
+        }
+        let above = reads.any(Reads::ABOVE.or(Reads::NAMED));
+        if above {
+            self.place_in(&mut all, placed, reads);
+        } else if reads.any(Reads::RESOURCE) {
+            all.push(placed.thing.entity(placed.uid.clone(), [], reads.any(Reads::HINTS)));
+        }
+        if reads.any(Reads::ACTION.or(Reads::NAMED)) {
+            all.extend(self.hierarchy.iter().cloned());
+        }
+        Entities::from_entities(all, None).map_err(|error| error.to_string())
+    }
+
+    /// A thing with its server and their labels.
+    fn place_in(&self, all: &mut Vec<Entity>, placed: &Placed<'_>, reads: Reads) {
         let server = Thing::server(placed.thing.server);
         let of_server = self.labels.of_server(placed.thing.server);
         let mut labels: Vec<_> = of_server.iter().chain(&placed.labels).cloned().collect();
         labels.sort_unstable();
         labels.dedup();
-        let mut all = subject.caller.entities.clone();
         all.extend(labels.into_iter().map(|label| entity(label, [], [])));
         if placed.thing.kind != ThingKind::Server {
             let parents = placed.labels.iter().cloned().chain([server.uid()]);
-            let hints = reads.any(Reads::HINTS);
+            let hints = reads.any(Reads::HINTS.or(Reads::NAMED));
             all.push(placed.thing.entity(placed.uid.clone(), parents, hints));
         }
         all.push(server.entity(server.uid(), of_server, false));
-        if reads.any(Reads::ACTION) {
-            all.extend(self.hierarchy.iter().cloned());
-        }
-        Entities::from_entities(all, None).map_err(|error| error.to_string())
     }
 }

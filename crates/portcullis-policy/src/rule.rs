@@ -25,7 +25,8 @@ pub(crate) enum Form {
     Door,
 }
 
-/// Where in a scope something has to be.
+/// Where in a scope something has to be. What has to be one entity itself is of its kind and at it: nothing that is in it is of
+/// the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Any,
@@ -35,14 +36,21 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
+    fn itself(entity: EntityUid) -> Self {
+        Self::IsAt(entity.type_name().to_string(), entity)
+    }
+
+    /// Whether something of type `kind` may be in it.
+    pub(crate) fn takes(&self, kind: &str) -> bool {
+        match self {
+            Self::Any | Self::At(_) => true,
+            Self::Is(of) | Self::IsAt(of, _) => of == kind,
+        }
+    }
+
     /// Whether something of type `kind` is in it; `around` is the thing itself and all that it is in.
     pub(crate) fn has(&self, kind: &str, around: &HashSet<EntityUid>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Is(of) => of == kind,
-            Self::At(at) => around.contains(at),
-            Self::IsAt(of, at) => of == kind && around.contains(at),
-        }
+        self.takes(kind) && self.at().is_none_or(|at| around.contains(at))
     }
 
     /// The entity that narrows it.
@@ -92,8 +100,10 @@ impl Rule {
         (file, line, text): (Arc<str>, usize, String),
     ) -> Result<Self, String> {
         let mut est = policy.to_json().map_err(|error| error.to_string())?;
-        // The shelf has seen to the action, and Cedar need not know of groups of them.
-        est["action"] = json!({"op": "All"});
+        // The shelf has seen to the scope, and Cedar need not know what anything is in.
+        for part in ["principal", "action", "resource"] {
+            est[part] = json!({"op": "All"});
+        }
         let resource = resource_scope(policy);
         let form = |suffix: &str, est: Value, resource: Scope| {
             let reads = reads_of(&est);
@@ -103,8 +113,7 @@ impl Rule {
         };
         let permits = policy.effect() == Effect::Permit;
         let door = if permits {
-            let mut est = in_favour(&est, Reads::ARGUMENTS.or(Reads::RESOURCE).or(Reads::ACTION));
-            est["resource"] = json!({"op": "All"});
+            let est = in_favour(&est, Reads::ARGUMENTS.or(Reads::RESOURCE).or(Reads::ACTION));
             Some(form("d", est, door_scope(&resource))?)
         } else {
             None
@@ -144,7 +153,8 @@ fn principal_scope(policy: &Policy) -> Scope {
     match policy.principal_constraint() {
         PrincipalConstraint::Any => Scope::Any,
         PrincipalConstraint::Is(kind) => Scope::Is(kind.to_string()),
-        PrincipalConstraint::Eq(at) | PrincipalConstraint::In(at) => Scope::At(at),
+        PrincipalConstraint::Eq(at) => Scope::itself(at),
+        PrincipalConstraint::In(at) => Scope::At(at),
         PrincipalConstraint::IsIn(kind, at) => Scope::IsAt(kind.to_string(), at),
     }
 }
@@ -153,7 +163,8 @@ fn resource_scope(policy: &Policy) -> Scope {
     match policy.resource_constraint() {
         ResourceConstraint::Any => Scope::Any,
         ResourceConstraint::Is(kind) => Scope::Is(kind.to_string()),
-        ResourceConstraint::Eq(at) | ResourceConstraint::In(at) => Scope::At(at),
+        ResourceConstraint::Eq(at) => Scope::itself(at),
+        ResourceConstraint::In(at) => Scope::At(at),
         ResourceConstraint::IsIn(kind, at) => Scope::IsAt(kind.to_string(), at),
     }
 }

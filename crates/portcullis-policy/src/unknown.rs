@@ -30,6 +30,14 @@ impl Reads {
     pub(crate) const SCOPES: Self = Self(128);
     /// What the server says that its tool does.
     pub(crate) const HINTS: Self = Self(256);
+    /// Attributes of the caller.
+    pub(crate) const PRINCIPAL: Self = Self(512);
+    /// Groups and roles that the caller is in.
+    pub(crate) const GROUPS: Self = Self(1024);
+    /// Servers and labels that the resource is in.
+    pub(crate) const ABOVE: Self = Self(2048);
+    /// Entities that are named otherwise than to be compared with: it may be any.
+    pub(crate) const NAMED: Self = Self(4096);
 
     pub(crate) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -51,28 +59,53 @@ pub(crate) fn reads(expression: &Value) -> Reads {
                 match variable(left) {
                     Some("context") => return of_context(attribute),
                     Some("resource") => return of_resource(attribute),
+                    Some("principal") => return Reads::PRINCIPAL,
                     _ if attribute == "annotations" => return reads(left).or(Reads::HINTS),
                     _ => {}
                 }
             }
             // `resource in …` and `resource is …` are about its kind and its ancestors.
-            if let Some(test) = members.get("in").or_else(|| members.get("is"))
-                && test.get("left").and_then(variable) == Some("resource")
-            {
-                let ancestor = test.get("right").or_else(|| test.get("in")).map_or(Reads::default(), reads);
-                let itself = test.get("right").or_else(|| test.get("in")).is_some_and(|of| !is_ancestor(of));
+            if let Some((left, test)) = operation(members, ["in", "is"]) {
+                let ancestor = test.get("right").or_else(|| test.get("in"));
+                let of_ancestor = ancestor.map_or(Reads::default(), compared);
+                if variable(left) != Some("resource") {
+                    return reads(left).or(of_ancestor);
+                }
+                let above = ancestor.map_or(Reads::default(), |_| Reads::ABOVE);
+                let itself = ancestor.is_some_and(|of| !is_ancestor(of));
                 let identity = if itself { Reads::IDENTITY.or(Reads::URI) } else { Reads::default() };
-                return Reads::RESOURCE.or(ancestor).or(identity);
+                return Reads::RESOURCE.or(above).or(of_ancestor).or(identity);
             }
-            members.values().fold(Reads::default(), |all, value| all.or(reads(value)))
+            if let Some((left, test)) = operation(members, ["==", "!="]) {
+                return compared(left).or(compared(&test["right"]));
+            }
+            let named = if members.contains_key("__entity") { Reads::NAMED } else { Reads::default() };
+            members.values().fold(named, |all, value| all.or(reads(value)))
         }
         Value::Array(items) => items.iter().fold(Reads::default(), |all, value| all.or(reads(value))),
         _ => Reads::default(),
     }
 }
 
+/// The same of what something is compared with: an entity that is named there, or a list of such, is not looked at.
+fn compared(expression: &Value) -> Reads {
+    if expression.pointer("/Value/__entity").is_some() {
+        return Reads::default();
+    }
+    match expression.get("Set").and_then(Value::as_array) {
+        Some(items) => items.iter().fold(Reads::default(), |all, item| all.or(compared(item))),
+        None => reads(expression),
+    }
+}
+
 fn variable(expression: &Value) -> Option<&str> {
     expression.get("Var").and_then(Value::as_str)
+}
+
+/// One of these operators, by its left side and itself. Records may have members of these names, which have no sides.
+fn operation<'a>(members: &'a Map<String, Value>, names: [&str; 2]) -> Option<(&'a Value, &'a Value)> {
+    let of = names.iter().find_map(|name| members.get(*name))?;
+    Some((of.get("left")?, of))
 }
 
 fn access(members: &Map<String, Value>) -> Option<(&Value, &str)> {
@@ -89,7 +122,8 @@ fn is_ancestor(of: &Value) -> bool {
 fn whole(variable: &str) -> Reads {
     match variable {
         "context" => Reads::ARGUMENTS.or(Reads::TIME).or(Reads::NETWORK).or(Reads::SCOPES),
-        "resource" => Reads::RESOURCE.or(Reads::IDENTITY).or(Reads::URI).or(Reads::HINTS),
+        "resource" => Reads::RESOURCE.or(Reads::ABOVE).or(Reads::IDENTITY).or(Reads::URI).or(Reads::HINTS),
+        "principal" => Reads::PRINCIPAL.or(Reads::GROUPS),
         "action" => Reads::ACTION,
         _ => Reads::default(),
     }

@@ -90,12 +90,24 @@ impl Chronicle {
         if before.identity.keys != now.identity.keys || before.identity.revoked != now.identity.revoked {
             self.tell(Kind::Key, &[("what", "API keys or revocations changed".to_owned())]).await;
         }
+        self.listed(before, now).await;
         let key = |settings: &Settings| settings.identity.facade.as_ref().map(|facade| facade.key.clone());
         if key(before) != key(now) {
             self.tell(Kind::Key, &[("what", "the key that signs tokens changed".to_owned())]).await;
         }
         if before.servers != now.servers {
             self.tell(Kind::Catalogue, &servers(before, now)).await;
+        }
+    }
+
+    /// Those who were put on the list of the revoked, or taken from it.
+    async fn listed(&self, before: &Settings, now: &Settings) {
+        let Some(evidence) = &self.0 else { return };
+        let [before, now] = [before, now].map(|settings| {
+            settings.identity.revoked.as_ref().map(|revoked| revoked.principals.clone()).unwrap_or_default()
+        });
+        for id in before.symmetric_difference(&now) {
+            let _ = evidence.listed(id, now.contains(id)).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! Taking up a changed configuration: when a file changes, or on SIGHUP.
+//! Taking up a changed configuration: when a file changes or a secret that a Vault keeps of it, or on SIGHUP.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,7 +85,11 @@ impl Reloader {
             };
             if asked || changed || renewed {
                 let before = self.settings.clone();
-                let trigger = if asked { Trigger::Hangup } else { Trigger::File };
+                let trigger = match (asked, changed) {
+                    (true, _) => Trigger::Hangup,
+                    (false, true) => Trigger::File,
+                    (false, false) => Trigger::Vault,
+                };
                 match self.reload().await {
                     Ok(true) => self.chronicle.took_up(&before, &self.settings, trigger.as_str()).await,
                     Ok(false) => {}

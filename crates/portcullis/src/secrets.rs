@@ -1,17 +1,19 @@
 //! Secrets of a configuration that a Vault keeps: read before its settings count, and again while they do.
 //!
 //! A configuration is read twice: first to learn what it wants of the Vault, then with that. What cannot be read keeps a program
-//! from starting; of a program that runs, the last value stays. Secrets of servers' credentials are none of this: they are
-//! read when they are needed, and not used when they are over.
+//! from starting; of a program that runs, the last value stays. A Vault that cannot be asked is left alone for a while, for longer
+//! each time. Secrets of servers' credentials are none of this: they are read when they are needed, and not used when they are
+//! over.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use portcullis_config::{
     Environment, Loaded, Overrides, Problems, ProcessEnvironment, SecretVault, VaultSecret,
 };
-use portcullis_gateway::Vault;
+use portcullis_gateway::{NotRead, Vault};
 use tokio::runtime::Handle;
 
 use crate::config::settle;
@@ -25,6 +27,29 @@ pub(crate) struct Secrets {
     vault: Option<Vault>,
     /// The last look failed, and the log says so.
     is_failing: bool,
+    pause: Pause,
+}
+
+/// For how long a Vault is left alone that could not be asked.
+#[derive(Default)]
+struct Pause {
+    length: Duration,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    const SHORTEST: Duration = Duration::from_secs(5);
+    const LONGEST: Duration = Duration::from_mins(1);
+
+    fn is_on(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// It could not be asked again.
+    fn begin(&mut self, now: Instant) {
+        self.length = (2 * self.length).clamp(Self::SHORTEST, Self::LONGEST);
+        self.until = Some(now + self.length);
+    }
 }
 
 /// A configuration cannot be read.
@@ -86,6 +111,9 @@ impl Secrets {
 
     /// Whether the Vault keeps another value of something by now. It is asked no more often than what it gave lasts.
     pub(crate) async fn have_changed(&mut self) -> bool {
+        if self.pause.is_on(Instant::now()) {
+            return false;
+        }
         let wanted: Vec<_> = self.values.keys().cloned().collect();
         let (values, lost) = self.ask(&wanted).await;
         if let Some((_, why)) = lost.first().filter(|_| !self.is_failing) {
@@ -95,7 +123,8 @@ impl Secrets {
         values.iter().any(|(at, value)| self.values.get(at) != Some(value))
     }
 
-    /// What the Vault keeps of these, and what it does not give.
+    /// What the Vault keeps of these, and what it does not give. When it cannot be asked about one it is not asked about those
+    /// that are left, which would take as long for each.
     async fn ask(
         &mut self,
         wanted: &[VaultSecret],
@@ -113,12 +142,43 @@ impl Secrets {
                 return (values, lost);
             }
         };
-        for at in wanted {
+        let mut left = wanted.iter();
+        let mut away = None;
+        for at in left.by_ref() {
             match vault.read(at).await {
                 Ok(value) => drop(values.insert(at.clone(), value)),
-                Err(why) => lost.push((at.clone(), why)),
+                Err(NotRead::Refused(why)) => lost.push((at.clone(), why)),
+                Err(NotRead::Away(why)) => {
+                    lost.push((at.clone(), why.clone()));
+                    away = Some(why);
+                    break;
+                }
             }
         }
+        match away {
+            Some(why) => {
+                self.pause.begin(Instant::now());
+                lost.extend(left.map(|at| (at.clone(), why.clone())));
+            }
+            None => self.pause = Pause::default(),
+        }
         (values, lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vault_that_cannot_be_asked_is_left_alone_for_longer_each_time() {
+        let (mut pause, mut now) = (Pause::default(), Instant::now());
+        assert!(!pause.is_on(now));
+        for seconds in [5, 10, 20, 40, 60, 60] {
+            pause.begin(now);
+            assert!(pause.is_on(now + Duration::from_secs(seconds - 1)), "{seconds}");
+            now += Duration::from_secs(seconds);
+            assert!(!pause.is_on(now), "{seconds}");
+        }
     }
 }

@@ -13,9 +13,9 @@ pub(crate) struct Secrets {
     pub(crate) vault: Option<SecretVault>,
 }
 
-/// A HashiCorp Vault, or an OpenBao. A secret of a server's `credentials` is read when it is first needed, read again before its
-/// lease or `max_age` is over, and not used after. Any other is read at the start and as often; one that has changed is taken up
-/// like a changed file.
+/// A HashiCorp Vault, or an OpenBao. A secret of a server's `credentials` (but for the key of an assertion) or of `identity.login`
+/// is read when it is first needed, read again before its lease or `max_age` is over, and not used after. Any other is read at the
+/// start and as often; one that has changed is taken up like a changed file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretVault {

@@ -132,7 +132,7 @@ impl JsonSchema for Secret {
             })
         };
         json_schema!({
-            "description": "A secret: `{ env: NAME }`, `{ file: PATH }`, in the `credentials` of servers `{ vault: REFERENCE }`, or text, best with `${NAME}` in it.",
+            "description": "A secret: `{ env: NAME }`, `{ file: PATH }`, `{ vault: REFERENCE }` (but for what the Vault itself is asked with), or text, best with `${NAME}` in it.",
             "oneOf": [
                 { "type": "string" },
                 reference("env", "The environment variable that holds it."),

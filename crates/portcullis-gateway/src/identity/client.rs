@@ -5,6 +5,7 @@
 //! internet: names are resolved here, and the addresses that were looked at are those that are connected to, so that a
 //! name which means something else a moment later changes nothing.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -179,12 +180,21 @@ impl Place {
 }
 
 async fn connect(place: &Place) -> Result<TcpStream, FetchError> {
-    let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await;
-    let found: Vec<SocketAddr> = found.map_err(|error| failed(&error.to_string()))?.collect();
+    let find = async |host: &str, port| Ok(tokio::net::lookup_host((host, port)).await?.collect());
+    reach(place, find, async |address| TcpStream::connect(address).await).await
+}
+
+/// Asks for the addresses of a name once, and connects to one of those that were looked at.
+async fn reach<S>(
+    place: &Place,
+    find: impl AsyncFnOnce(&str, u16) -> io::Result<Vec<SocketAddr>>,
+    dial: impl AsyncFn(SocketAddr) -> io::Result<S>,
+) -> Result<S, FetchError> {
+    let found = find(&place.host, place.port).await.map_err(|error| failed(&error.to_string()))?;
     let allowed = found.iter().filter(|address| place.may_be(address.ip())).take(TRIES);
     let mut last = FetchError::Forbidden("a document names a host that is not on the public internet");
     for address in allowed {
-        match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+        match tokio::time::timeout(CONNECT, dial(*address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = failed(&error.to_string()),
             Err(_) => last = failed("no connection in time"),
@@ -284,6 +294,8 @@ fn failed(why: &str) -> FetchError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+
     use super::*;
 
     fn place(url: &str, trust: Trust) -> Result<Place, FetchError> {
@@ -318,6 +330,34 @@ mod tests {
         }
         let place = Place { host: "localhost".into(), ..place("https://h/keys", Trust::Learned).unwrap() };
         assert!(matches!(connect(&place).await, Err(FetchError::Forbidden(_))));
+    }
+
+    /// A name that leads to the internet when it is looked at, and inside ever after (DNS rebinding).
+    #[tokio::test]
+    async fn what_was_looked_at_is_what_is_connected_to() {
+        let (global, inside) = ("8.8.8.8:443", "127.0.0.1:443");
+        let parse = |addresses: &[&str]| addresses.iter().map(|it| it.parse().unwrap()).collect::<Vec<_>>();
+        for (first, expected) in [
+            (vec![global], vec![global]),
+            (vec![inside, global, "[::ffff:10.0.0.1]:443"], vec![global]),
+            (vec![inside], vec![]),
+            (vec!["[2002:7f00:1::]:443", "[64:ff9b::7f00:1]:443", "[fd00::1]:443"], vec![]),
+        ] {
+            let (asked, dialed) = (Cell::new(0), RefCell::new(Vec::new()));
+            let find = async |host: &str, port: u16| {
+                assert_eq!((host, port), ("rebinds.example", 443));
+                asked.set(asked.get() + 1);
+                Ok(if asked.get() == 1 { parse(&first) } else { parse(&[inside]) })
+            };
+            let dial = async |address: SocketAddr| -> io::Result<()> {
+                dialed.borrow_mut().push(address);
+                Err(io::Error::other("nobody is there"))
+            };
+            let place = place("https://rebinds.example/keys", Trust::Learned).unwrap();
+            let reached = reach(&place, find, dial).await;
+            assert_eq!(matches!(reached, Err(FetchError::Forbidden(_))), expected.is_empty(), "{reached:?}");
+            assert_eq!((asked.get(), dialed.take()), (1, parse(&expected)), "{first:?}");
+        }
     }
 
     #[test]

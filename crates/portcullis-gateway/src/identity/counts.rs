@@ -1,10 +1,15 @@
-//! What is counted of who is let in: credentials by outcome, questions to identity providers.
+//! What is counted of who is let in: credentials by outcome, questions to identity providers. And what is put on record of
+//! it: logins that end before their time.
 //!
 //! Labels are words of ours and identifiers of the configuration; nothing of what a caller presents is one.
+
+use std::sync::Arc;
 
 use portcullis_identity::{Refused, Watch};
 use portcullis_telemetry::Metrics;
 use portcullis_telemetry::metrics::Counter;
+
+use crate::record::Evidence;
 
 const CREDENTIALS: (&str, &str) =
     ("portcullis_credentials_total", "Credentials that were presented, by what came of them.");
@@ -27,12 +32,15 @@ pub(crate) fn refused(metrics: &Metrics, refused: &Refused) {
     metrics.counter(CREDENTIALS.0, CREDENTIALS.1, &[("outcome", outcome), ("reason", &reason)]).add(1);
 }
 
-/// Counts what goes on with identity providers.
-pub(crate) struct Counts(Metrics);
+/// Counts what goes on with identity providers, and puts on record what is kept of it.
+pub(crate) struct Counts {
+    metrics: Metrics,
+    evidence: Option<Arc<Evidence>>,
+}
 
 impl Counts {
-    pub(crate) fn new(metrics: Metrics) -> Self {
-        Self(metrics)
+    pub(crate) fn new(metrics: Metrics, evidence: Option<Arc<Evidence>>) -> Self {
+        Self { metrics, evidence }
     }
 }
 
@@ -40,7 +48,7 @@ impl Watch for Counts {
     fn keys(&self, issuer: &str, came: bool) {
         let outcome = if came { "ok" } else { "failed" };
         let help = "Fetches of the keys of an identity provider.";
-        self.0
+        self.metrics
             .counter(
                 "portcullis_issuer_keys_fetches_total",
                 help,
@@ -51,8 +59,14 @@ impl Watch for Counts {
 
     fn introspection(&self, issuer: &str, outcome: &'static str) {
         let help = "Questions to an identity provider about tokens that only it can read.";
-        self.0
+        self.metrics
             .counter("portcullis_introspections_total", help, &[("issuer", issuer), ("outcome", outcome)])
             .add(1);
+    }
+
+    fn ended(&self, issuer: &str, subject: Option<&str>, why: &'static str) {
+        if let Some(evidence) = &self.evidence {
+            evidence.login_ended(issuer, subject, why);
+        }
     }
 }

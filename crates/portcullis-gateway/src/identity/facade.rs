@@ -12,7 +12,6 @@ use portcullis_identity::{
 use super::client::Outside;
 use super::counts::Counts;
 use crate::upstream::TlsError;
-use portcullis_telemetry::Metrics;
 
 /// What follows `public_url` in the issuer.
 pub(crate) const ISSUER_PATH: &str = "/as";
@@ -103,11 +102,11 @@ pub(super) fn proof(
 ///
 /// # Errors
 /// The authorities that are to be trusted cannot be.
-pub(crate) fn outsides(facade: &config::Facade, metrics: &Metrics) -> Result<Outsides, TlsError> {
+pub(crate) fn outsides(facade: &config::Facade, watch: Counts) -> Result<Outsides, TlsError> {
     Ok(Outsides {
         idp: Arc::new(Outside::new(facade.idp.ca.as_deref())?),
         documents: Arc::new(Outside::new(facade.documents.ca.as_deref())?),
-        watch: Arc::new(Counts::new(metrics.clone())),
+        watch: Arc::new(watch),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_config::{SecretVault, VaultSecret};
-use portcullis_identity::outbound::{SecretRef, Secrets};
+use portcullis_identity::outbound::{NotRead, SecretRef, Secrets};
 use tokio::runtime::Handle;
 
 use super::{outside, vault_settings};
@@ -35,7 +35,7 @@ impl Vault {
     ///
     /// # Errors
     /// Why it cannot be had.
-    pub async fn read(&self, at: &VaultSecret) -> Result<String, String> {
+    pub async fn read(&self, at: &VaultSecret) -> Result<String, NotRead> {
         let VaultSecret { path, versioned, field } = at.clone();
         self.secrets.read_now(&SecretRef { path, versioned, field }).await
     }

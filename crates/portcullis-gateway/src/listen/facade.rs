@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use portcullis_identity::{Facade, FacadeAnswer, FacadeRequest};
+use portcullis_model::Principal;
 
 use super::authentication::DPOP;
 use super::body::Body;
@@ -61,8 +62,10 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
     if let Some(evidence) = &context.gateway.evidence {
         let mut detail = vec![("step", path.to_owned()), ("status", answer.status.to_string())];
         detail.extend(answer.refused.map(|reason| ("reason", reason.to_owned())));
-        let issued = path.trim_start_matches('/') == "token" && answer.status == 200;
-        evidence.login(context.peer, &detail, issued).await;
+        let issuer = &facade.settings().issuer;
+        let whom =
+            answer.whom.as_deref().map_or(Principal::Anonymous, |subject| Principal::of(issuer, subject));
+        evidence.login(&whom, context.peer, &detail).await;
     }
     Some(written(answer))
 }

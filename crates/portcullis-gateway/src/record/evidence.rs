@@ -193,14 +193,39 @@ impl Evidence {
         self.record(Event { who, ..change(kind, detail) }).await
     }
 
-    /// Puts a step of a login at the gateway's own authorization server on record. Steps that anybody can take who reaches it,
-    /// which is all but being issued a token, are counted only when there are many in a moment.
-    pub(crate) async fn login(&self, peer: Option<IpAddr>, detail: &[(&str, String)], issued: bool) {
-        if !issued && !self.throttle.take("login_step", Instant::now()) {
+    /// Puts a step of a login at the gateway's own authorization server on record, with whom it is about where that is certain.
+    /// Other steps anybody can take who reaches it; they are counted only when there are many in a moment.
+    pub(crate) async fn login(&self, whom: &Principal, peer: Option<IpAddr>, detail: &[(&str, String)]) {
+        if whom.is_anonymous() && !self.throttle.take("login_step", Instant::now()) {
             return;
         }
         // What a login leads to, a token, is of use for calls alone, which wait for their own events.
-        let _ = self.changed_by(Kind::Login, &Principal::Anonymous, peer, detail).await;
+        let _ = self.changed_by(Kind::Login, whom, peer, detail).await;
+    }
+
+    /// Puts on record that a login at the gateway's own authorization server, `issuer`, ended before its time: whose, where that
+    /// is known, and why.
+    pub(crate) fn login_ended(&self, issuer: &str, subject: Option<&str>, why: &'static str) {
+        let whose = subject.map_or(Principal::Anonymous, |subject| Principal::of(issuer, subject));
+        let mut event = change(Kind::Login, &[("what", "ended".to_owned()), ("reason", why.to_owned())]);
+        event.who = written::of_principal(self, &whose, None);
+        self.append(event);
+    }
+
+    /// Puts on record that a principal, by its id, is on the operator's list of those who are not let in, or is not any more.
+    ///
+    /// # Errors
+    /// When strict mode cannot keep the event.
+    pub async fn listed(&self, id: &str, revoked: bool) -> Result<(), Refusal> {
+        let what = if revoked { "a principal was revoked" } else { "a principal is not revoked any more" };
+        let mut event = change(Kind::Key, &[("what", what.to_owned())]);
+        let names = match id.split_once(':') {
+            Some(("user", of_issuer)) => of_issuer.split_once('#'),
+            Some(("spiffe", _)) => Some(("spiffe", id)),
+            other => other,
+        };
+        event.who.person = names.map(|(issuer, subject)| self.pseudonym(issuer, subject));
+        self.record(event).await
     }
 
     /// Puts on record what became of a session, or of a stream of it.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Client, Proof};
 use super::client_auth::{LONGEST_LIFE, is_audience};
 use super::kept::secret;
-use super::logout::Tokens;
+use super::logout::{OVER_BY_NOW, Tokens};
 use super::profile::Profile;
 use super::provider::{Login, Person};
 use super::refusal::Refusal;
@@ -87,6 +87,12 @@ impl Facade {
             scopes.retain(|scope| asked.contains(&scope.as_str()));
         }
         let groups = self.provider.groups_in(claims).map_err(|refusal| Refusal::grant(refusal.reason))?;
+        // Of another provider nobody is told when it is over.
+        let login = if *issuer == self.settings.idp.issuer { Login::of(claims) } else { Login::default() };
+        let over = Refusal::grant(OVER_BY_NOW);
+        if self.is_over(&login).await? {
+            return Err(over);
+        }
         // Last, so that nothing else that is wrong uses it up.
         self.use_proof(possession).await?;
         self.use_once(claims, issuer, stale).await?;
@@ -96,11 +102,12 @@ impl Facade {
             claims: self.provider.told(claims),
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: text("acr").map(str::to_owned),
-            // Of another provider nobody is told when it is over.
-            login: if *issuer == self.settings.idp.issuer { Login::of(claims) } else { Login::default() },
+            login,
         };
         let session = secret();
-        self.remember_login(&person.login, &Tokens::Of(session.clone()), now() + LONGEST_TOKEN).await?;
+        if !self.remember_login(&person, Tokens::Of(session.clone()), now() + LONGEST_TOKEN).await? {
+            return Err(over);
+        }
         let issue = Issue {
             person: &person,
             client_id: &client.id,

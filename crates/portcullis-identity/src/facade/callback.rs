@@ -10,7 +10,7 @@ use super::authorize::{CONSENTS, REMEMBERED, Wish};
 use super::client::is_of_a_device;
 use super::consent::{LOGINS, Login, cookie_of};
 use super::kept::{digest, secret};
-use super::logout::Tokens;
+use super::logout::{OVER_BY_NOW, Tokens};
 use super::provider::Person;
 use super::refusal::Refusal;
 use super::wire::{FacadeAnswer, FacadeRequest, Params, cookie, with_params};
@@ -18,7 +18,7 @@ use super::{Facade, now};
 
 /// Codes by their SHA-256.
 pub(super) const CODES: &str = "facade-code";
-/// What came of codes, for as long as one may be presented again.
+/// What came of codes and whose it is, for as long as one may be presented again.
 pub(super) const USED: &str = "facade-code-family";
 /// How long a code is good, in seconds.
 const CODE: u64 = 60;
@@ -87,8 +87,11 @@ impl Facade {
         let (code, family) = (secret(), secret());
         let key = digest(&code);
         let (tokens, ends) = (Tokens::Family(digest(&family)), now() + self.settings.session_ttl.as_secs());
-        self.remember_login(&person.login, &tokens, ends + CODE).await?;
-        self.kept.put(USED, &key, &family, now() + WATCHED, Expected::Absent).await?;
+        if !self.remember_login(&person, tokens, ends + CODE).await? {
+            return Err(Refusal::forbidden(OVER_BY_NOW));
+        }
+        let used = (&family, &person.subject);
+        self.kept.put(USED, &key, &used, now() + WATCHED, Expected::Absent).await?;
         let grant = Grant { wish: wish.clone(), person, family };
         self.kept.put(CODES, &key, &grant, now() + CODE, Expected::Absent).await?;
         let mut back = vec![("code", code.as_str())];

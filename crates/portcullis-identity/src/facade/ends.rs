@@ -17,16 +17,30 @@ const ENDS: &str = "facade-end";
 /// How long is looked back, in seconds: clocks differ, and what was begun earlier may be written later.
 const BACK: u64 = 120;
 
+/// What is said of the end of a login on record.
+#[derive(Clone, Copy)]
+pub(super) struct End<'a> {
+    /// Whose it was, where that is known.
+    pub(super) whose: Option<&'a str>,
+    /// Why, in words of ours.
+    pub(super) why: &'static str,
+}
+
 impl Facade {
     /// How often [`Facade::hear_of_ends`] is to be called.
     pub const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
-    /// Ends the access tokens of a session, here at once and elsewhere soon.
-    pub(super) async fn end_tokens(&self, session: &str) -> Result<(), Refusal> {
+    /// Ends the access tokens of a session, here at once and elsewhere soon. What cannot be written down does not end here
+    /// either: processes stay of one mind, and whoever comes again finds it undone.
+    pub(super) async fn end_tokens(&self, session: &str, end: End<'_>) -> Result<(), Refusal> {
+        if self.ended.has(session) {
+            return Ok(());
+        }
         let now = now();
+        let key = format!("{now:012}.{session}");
+        self.kept.put(ENDS, &key, &true, now + LONGEST_TOKEN + BACK, Expected::Any).await?;
         if self.ended.end(session, now) {
-            let key = format!("{now:012}.{session}");
-            self.kept.put(ENDS, &key, &true, now + LONGEST_TOKEN + BACK, Expected::Any).await?;
+            self.watch.ended(&self.settings.issuer, end.whose, end.why);
         }
         Ok(())
     }

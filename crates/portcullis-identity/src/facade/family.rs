@@ -9,6 +9,7 @@ use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
+use super::ends::End;
 use super::kept::{digest, secret};
 use super::possession;
 use super::provider::Person;
@@ -22,6 +23,9 @@ const FAMILIES: &str = "facade-family";
 const ENDED: &str = "facade-family-ended";
 /// How long that is, in seconds.
 const WATCHED: u64 = 3600;
+
+/// Why what came of a code ends.
+pub(super) const CODE_TWICE: &str = "a code was used twice";
 
 /// What is kept of one login.
 #[derive(Clone, Serialize, Deserialize)]
@@ -52,7 +56,7 @@ impl Facade {
         self.kept.put(FAMILIES, &key, &family, self.end_of(&family), Expected::Absent).await?;
         // Whoever used the code a second time meanwhile has left word before it looked for the family.
         if self.kept.get::<bool>(ENDED, &key).await?.is_some() {
-            self.end_family(id).await?;
+            self.end_family(id, End { whose: Some(&family.person.subject), why: CODE_TWICE }).await?;
             return Err(Refusal::grant("the code was used twice at the same time"));
         }
         Ok((family, format!("{id}.{secret}")))
@@ -72,11 +76,13 @@ impl Facade {
         let found = self.kept.get::<Family>(FAMILIES, &key).await?.ok_or(unknown)?;
         let mut family = found.value;
         if family.client_id != client.id {
-            self.end_family(id).await?;
+            let why = "another client used the refresh token";
+            self.end_family(id, End { whose: Some(&family.person.subject), why }).await?;
             return Err(Refusal::grant("the refresh token is another client's; its login is ended"));
         }
         if !is_same(&digest(shown), &family.current) {
-            self.end_family(id).await?;
+            let why = "a refresh token was used twice";
+            self.end_family(id, End { whose: Some(&family.person.subject), why }).await?;
             return Err(Refusal::grant("the refresh token was used before; its login is ended"));
         }
         if resource.is_some_and(|resource| resource != family.resource) {
@@ -99,31 +105,36 @@ impl Facade {
         Ok((id.to_owned(), family, format!("{id}.{next}")))
     }
 
-    /// The family of a refresh token of a client, old or new.
-    pub(super) async fn family_of(&self, token: &str, client: &str) -> Result<Option<String>, Refusal> {
+    /// The family of a refresh token of a client, old or new: its id, and whose it is.
+    pub(super) async fn family_of(
+        &self,
+        token: &str,
+        client: &str,
+    ) -> Result<Option<(String, String)>, Refusal> {
         let Some((id, _)) = token.split_once('.') else { return Ok(None) };
         let found = self.kept.get::<Family>(FAMILIES, &digest(id)).await?;
-        Ok(found.filter(|found| found.value.client_id == client).map(|_| id.to_owned()))
+        let found = found.filter(|found| found.value.client_id == client);
+        Ok(found.map(|found| (id.to_owned(), found.value.person.subject)))
     }
 
     /// Ends a family, with all access tokens that it gave.
-    pub(super) async fn end_family(&self, id: &str) -> Result<(), Refusal> {
-        self.end_kept(&digest(id)).await
+    pub(super) async fn end_family(&self, id: &str, end: End<'_>) -> Result<(), Refusal> {
+        self.end_kept(&digest(id), end).await
     }
 
     /// Ends whatever the access tokens of a session came of.
-    pub(super) async fn end_session(&self, session: &str) -> Result<(), Refusal> {
-        self.end_tokens(session).await?;
+    pub(super) async fn end_session(&self, session: &str, end: End<'_>) -> Result<(), Refusal> {
+        self.end_tokens(session, end).await?;
         // The session is the beginning of the key: see `session_of`.
         match self.kept.key_like(FAMILIES, session).await? {
-            Some(key) => self.end_kept(&key).await,
+            Some(key) => self.end_kept(&key, end).await,
             None => Ok(()),
         }
     }
 
     /// Ends the family of a key, be it there by now or not.
-    pub(super) async fn end_kept(&self, key: &str) -> Result<(), Refusal> {
-        self.end_tokens(session_at(key)).await?;
+    pub(super) async fn end_kept(&self, key: &str, end: End<'_>) -> Result<(), Refusal> {
+        self.end_tokens(session_at(key), end).await?;
         self.kept.put(ENDED, key, &true, now() + WATCHED, Expected::Any).await?;
         self.kept.take::<Family>(FAMILIES, key).await?;
         Ok(())

@@ -81,7 +81,7 @@ pub struct Outsides {
     pub idp: Arc<dyn Fetch>,
     /// The documents of clients.
     pub documents: Arc<dyn Fetch>,
-    /// Who counts.
+    /// Who counts, and records.
     pub watch: Arc<dyn Watch>,
 }
 
@@ -97,6 +97,7 @@ pub struct Facade {
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
     ended: Arc<Ended>,
+    watch: Arc<dyn Watch>,
     /// When it was last looked for what ended elsewhere.
     heard: AtomicU64,
     nonces: Nonces,
@@ -133,6 +134,7 @@ impl Facade {
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
             ended,
+            watch: outsides.watch.clone(),
             heard: AtomicU64::new(0),
             logins: Pace::new(2400, 60),
             registrations: Pace::new(120, 10),

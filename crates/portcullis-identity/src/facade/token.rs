@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::callback::{CODES, Grant, USED};
 use super::client::{Client, Kind, Proof};
-use super::family::{Family, session_of};
+use super::ends::End;
+use super::family::{CODE_TWICE, Family, session_of};
 use super::kept::{digest, secret};
 use super::metadata::JWT_BEARER;
 use super::possession;
@@ -70,11 +71,12 @@ impl Facade {
         let code = params.need("code", "the request has no code")?;
         let key = digest(code);
         let Some(grant) = self.kept.take::<Grant>(CODES, &key).await? else {
-            let Some(family) = self.kept.get::<String>(USED, &key).await? else {
+            let Some(used) = self.kept.get::<(String, String)>(USED, &key).await? else {
                 return Err(Refusal::grant("the code is not known, or not any more"));
             };
             // Somebody else had it, before or now: what it gave is not trusted any more (RFC 6749 section 4.1.2).
-            self.end_family(&family.value).await?;
+            let (family, whose) = used.value;
+            self.end_family(&family, End { whose: Some(&whose), why: CODE_TWICE }).await?;
             return Err(Refusal::grant("the code was used before; what it gave is taken back"));
         };
         let Grant { wish, person, family } = grant;
@@ -207,7 +209,7 @@ impl Facade {
         if let Some(refresh) = refresh {
             answer["refresh_token"] = json!(refresh);
         }
-        Ok(FacadeAnswer::json(200, &answer))
+        Ok(FacadeAnswer::json(200, &answer).about(issue.person.subject.clone()))
     }
 
     pub(super) async fn revoke(&self, request: &FacadeRequest<'_>) -> FacadeAnswer {
@@ -222,8 +224,9 @@ impl Facade {
         let params = Params::of_form(request)?;
         let token = params.need("token", "the request has no token")?;
         let client = self.authenticate_client(request, &params).await?;
-        if let Some(id) = self.family_of(token, &client.id).await? {
-            return self.end_family(&id).await;
+        let why = "its client revoked it";
+        if let Some((id, whose)) = self.family_of(token, &client.id).await? {
+            return self.end_family(&id, End { whose: Some(&whose), why }).await;
         }
         if let Ok(compact) = Compact::parse(token)
             && let Some(algorithm) = compact.header.algorithm
@@ -237,7 +240,7 @@ impl Facade {
                 && let Some(session) = text("sid")
             {
                 // The whole login: with the refresh token the next access token would be there at once.
-                self.end_session(session).await?;
+                self.end_session(session, End { whose: text("sub"), why }).await?;
             }
         }
         Ok(())

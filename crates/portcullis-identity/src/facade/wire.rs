@@ -50,12 +50,15 @@ pub struct FacadeAnswer {
     pub body: String,
     /// Why something was refused, for the log. Never text of a peer.
     pub refused: Option<&'static str>,
+    /// Whom this was about, as our tokens call them: who is said here got a token, or is said by their identity provider to
+    /// have logged out. Nobody's word alone puts a name here.
+    pub whom: Option<String>,
 }
 
 impl FacadeAnswer {
     pub(super) fn json(status: u16, value: &Value) -> Self {
         let fields = vec![("content-type", "application/json".to_owned())];
-        Self { status, fields, body: value.to_string(), refused: None }.unkept()
+        Self { status, fields, body: value.to_string(), ..Self::default() }.unkept()
     }
 
     /// Done, and nothing to say.
@@ -69,7 +72,7 @@ impl FacadeAnswer {
             ("content-type", "application/json".to_owned()),
             ("cache-control", "public, max-age=300".to_owned()),
         ];
-        Self { status: 200, fields, body: value.to_string(), refused: None }
+        Self { status: 200, fields, body: value.to_string(), ..Self::default() }
     }
 
     /// A refusal for a program (RFC 6749 section 5.2).
@@ -106,17 +109,22 @@ impl FacadeAnswer {
             // A page without a referrer would send its form with `Origin: null`.
             ("referrer-policy", "same-origin".to_owned()),
         ];
-        Self { status, fields, body, refused: None }.unkept()
+        Self { status, fields, body, ..Self::default() }.unkept()
     }
 
     /// Sends a browser somewhere else, with a GET whatever it did before.
     pub(super) fn redirect(to: String) -> Self {
         let fields = vec![("location", to), ("referrer-policy", "no-referrer".to_owned())];
-        Self { status: 303, fields, body: String::new(), refused: None }.unkept()
+        Self { status: 303, fields, ..Self::default() }.unkept()
     }
 
     pub(super) fn with_cookie(mut self, cookie: String) -> Self {
         self.fields.push(("set-cookie", cookie));
+        self
+    }
+
+    pub(super) fn about(mut self, whom: String) -> Self {
+        self.whom = Some(whom);
         self
     }
 

@@ -40,7 +40,7 @@ pub use credential::{Credential, Headers};
 pub use login::{LoggedIn, Login, LoginSettings};
 pub use needed::{Connect, Needed};
 pub use office::Office;
-pub use secrets::{SecretRef, Secrets, VaultAuth, VaultSettings};
+pub use secrets::{NotRead, SecretRef, Secrets, VaultAuth, VaultSettings};
 pub use settings::{
     Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, Oauth, Place,
     ServerCredentials, Workload,

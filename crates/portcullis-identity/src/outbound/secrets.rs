@@ -83,6 +83,17 @@ pub struct SecretRef {
     pub field: String,
 }
 
+/// Why a secret was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRead {
+    /// The Vault cannot be asked now, about this or anything else.
+    #[error("{0}")]
+    Away(String),
+    /// It was asked, and this one cannot be had.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Reads secrets.
 pub struct Secrets {
     settings: VaultSettings,
@@ -132,8 +143,20 @@ impl Secrets {
         &self.settings
     }
 
-    /// A secret.
+    /// A secret; one that is due and cannot be read again, for as long as it still counts.
     pub(super) async fn get(&self, of: &SecretRef) -> Result<Revealed, Needed> {
+        match self.due(of).await {
+            Ok(revealed) => Ok(revealed),
+            Err(needed) => {
+                let known = self.known(of, true).ok_or_else(|| needed.clone())?;
+                tracing::warn!(?needed, "a secret was not read again; it counts until its end");
+                known
+            }
+        }
+    }
+
+    /// A secret, which is read again if it is due.
+    async fn due(&self, of: &SecretRef) -> Result<Revealed, Needed> {
         if let Some(found) = self.known(of, false) {
             return found;
         }
@@ -151,22 +174,21 @@ impl Secrets {
                 if let Some(read) = self.all().get_mut(&of.path) {
                     read.failed = Some(Instant::now());
                 }
-                let known = self.known(of, true).ok_or_else(|| needed.clone())?;
-                tracing::warn!(?needed, "a secret was not read again; it counts until its end");
-                known
+                Err(needed)
             }
         }
     }
 
-    /// A secret, for whoever needs it to begin.
+    /// A secret, for whoever needs it to begin, and looks whether it has changed.
     ///
     /// # Errors
-    /// Why it cannot be had; nothing that the Vault wrote.
-    pub async fn read_now(&self, of: &SecretRef) -> Result<String, String> {
-        match self.get(of).await {
+    /// Why it cannot be had now, though one that was read before may still count; nothing that the Vault wrote.
+    pub async fn read_now(&self, of: &SecretRef) -> Result<String, NotRead> {
+        match self.due(of).await {
             Ok(revealed) => Ok(revealed.text),
-            Err(Needed::Denied(why) | Needed::Unavailable(why)) => Err(why),
-            Err(Needed::Connect(_)) => Err("cannot be read".to_owned()),
+            Err(Needed::Unavailable(why)) => Err(NotRead::Away(why)),
+            Err(Needed::Denied(why)) => Err(NotRead::Refused(why)),
+            Err(Needed::Connect(_)) => Err(NotRead::Refused("cannot be read".to_owned())),
         }
     }
 
@@ -336,6 +358,9 @@ fn pick(read: &Read, of: &SecretRef) -> Result<Revealed, Needed> {
     let text = read.data.get(&of.field).and_then(Value::as_str);
     let text = text
         .ok_or_else(|| Needed::Denied(format!("`{}` in Vault has no text called `{}`", of.path, of.field)))?;
+    if text.trim().is_empty() {
+        return Err(Needed::Denied(format!("`{}` of `{}` in Vault is empty", of.field, of.path)));
+    }
     let left = read.until.saturating_duration_since(Instant::now());
     Ok(Revealed { text: text.to_owned(), left: Some(left) })
 }

@@ -39,6 +39,8 @@ pub(crate) enum Trigger {
     File,
     /// Somebody sent SIGHUP.
     Hangup,
+    /// A Vault gave another value of a secret.
+    Vault,
 }
 
 impl Trigger {
@@ -47,6 +49,7 @@ impl Trigger {
             Self::Start => "start",
             Self::File => "file changed",
             Self::Hangup => "SIGHUP",
+            Self::Vault => "secret changed",
         }
     }
 }

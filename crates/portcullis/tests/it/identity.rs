@@ -19,6 +19,7 @@ mod owners;
 mod proofs;
 mod shares;
 mod streams;
+mod suite;
 
 /// A gateway that takes the tokens of a provider, before one server.
 struct Scene {

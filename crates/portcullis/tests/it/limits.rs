@@ -56,6 +56,12 @@ fn retry_after(answer: &Response) -> u64 {
 async fn a_budget_is_each_callers_and_the_refusal_says_when_it_is_new() {
     let calls = json!([{"name": "daily", "each": ["principal"], "budget": "2/24h"}]);
     let (gateway, server) = start(calls).await;
+    let left = || 86_400 - std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() % 86_400;
+    if left() < 60 {
+        // With the day, all that was spent is given back.
+        tokio::time::sleep(std::time::Duration::from_secs(left())).await;
+    }
+    let before = left();
     for _ in 0..2 {
         assert_eq!(call(&gateway, ANN, "look").await.status(), 200);
     }
@@ -64,9 +70,8 @@ async fn a_budget_is_each_callers_and_the_refusal_says_when_it_is_new() {
     let error = &refused.json()["error"];
     assert_eq!((&error["code"], &error["data"]["reason"]), (&json!(-32603), &json!("budget_spent")));
     assert_eq!(error["data"]["limit"], "daily");
-    let left = 86_400 - std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() % 86_400;
     let told = retry_after(&refused);
-    assert!(told.abs_diff(left) <= 2, "{told} s, and the day has {left}");
+    assert!((left()..=before + 1).contains(&told), "{told} s, and the day had {before}");
     assert_eq!(error["data"]["retryAfterSeconds"], told);
     assert_eq!(call(&gateway, BEN, "look").await.status(), 200, "another has a budget of its own");
     assert_eq!(server.count("tools/call"), 3);
@@ -85,14 +90,14 @@ async fn a_budget_is_each_callers_and_the_refusal_says_when_it_is_new() {
 
 #[tokio::test]
 async fn whoever_comes_back_when_told_is_served() {
-    let calls = json!([{"name": "slowly", "tools": ["x/ch*"], "rate": "1/2s"}]);
+    let calls = json!([{"name": "slowly", "tools": ["x/ch*"], "rate": "1/5s"}]);
     let (gateway, server) = start(calls).await;
     assert_eq!(call(&gateway, ANN, "change").await.status(), 200);
     let refused = call(&gateway, BEN, "change").await;
     assert_eq!((refused.status(), refused.error_code()), (429, -32603));
     assert_eq!(refused.json()["error"]["data"]["reason"], "rate_limited");
     let seconds = retry_after(&refused);
-    assert!((1..=2).contains(&seconds), "{seconds}");
+    assert!((1..=5).contains(&seconds), "{seconds}");
     assert_eq!(call(&gateway, BEN, "look").await.status(), 200, "the limit is that tool's");
     tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
     assert_eq!(call(&gateway, BEN, "change").await.status(), 200);

@@ -165,7 +165,7 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     config["identity"]["issuers"][0]["audience"] = json!("all");
     config["identity"]["issuers"][0]["groups_prefix"] = json!("");
     config["identity"]["facade"] = json!({
-        "idp": {"issuer": idp.issuer, "client_id": "gateway", "client_secret": {"env": "PATH"}}, "registration": true,
+        "idp": {"issuer": idp.issuer, "client_id": "gateway", "client_secret": {"env": "A_SECRET"}}, "registration": true,
     });
     let gateway = Gateway::start_in(folder, &config, &[]);
     let document = gateway.get("/api/openapi.json").await.json();

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Provider;
 use super::person::Login;
+use crate::facade::assertion::subject_of;
 use crate::facade::refusal::Refusal;
 use crate::refused::Reason;
 
@@ -18,6 +19,8 @@ const LONGEST_ID: usize = 256;
 pub(in crate::facade) struct Over {
     /// Whose login is over: that one, or all where no session is named.
     pub(in crate::facade) login: Login,
+    /// Whose, as our tokens call them, where that can be told.
+    pub(in crate::facade) whom: Option<String>,
     /// What no second logout token has.
     pub(in crate::facade) id: String,
     /// Until when it is good.
@@ -60,6 +63,8 @@ impl Provider {
         if expires > now + LONGEST_LIFE {
             return Err(Refusal::bad("the logout token is good for too long"));
         }
-        Ok(Over { login, id, expires })
+        let whom = self.settings.profile.subject(&claims).ok();
+        let whom = whom.map(|subject| subject_of(&self.settings.issuer, &subject, &self.settings.issuer));
+        Ok(Over { login, whom, id, expires })
     }
 }

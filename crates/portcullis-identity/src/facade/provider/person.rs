@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::metadata::Found;
 use super::{AWAY, Provider};
@@ -32,7 +33,6 @@ pub(in crate::facade) struct Person {
     pub(in crate::facade) auth_time: Option<u64>,
     pub(in crate::facade) acr: Option<String>,
     /// What the provider calls the login, to say when it is over.
-    #[serde(default)]
     pub(in crate::facade) login: Login,
 }
 
@@ -43,6 +43,8 @@ pub(in crate::facade) struct Login {
     pub(in crate::facade) subject: Option<String>,
     /// Which, where the provider tells them apart.
     pub(in crate::facade) session: Option<String>,
+    /// When the provider said so (`iat`), in seconds since 1970.
+    pub(in crate::facade) said: u64,
 }
 
 impl Login {
@@ -52,7 +54,8 @@ impl Login {
             let text = claims.get(name)?.as_str().filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
             Some(text.to_owned())
         };
-        Self { subject: text("sub"), session: text("sid") }
+        let said = claims.get("iat").and_then(Value::as_u64).unwrap_or_default();
+        Self { subject: text("sub"), session: text("sid"), said }
     }
 }
 

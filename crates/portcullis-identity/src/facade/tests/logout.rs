@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::grants::id_jag;
 use super::scene::*;
 use super::scene_basic;
+use crate::facade::ends::End;
 use crate::facade::kept::secret;
 use crate::facade::{FacadeAnswer, now};
 use crate::fixture::{Signer, encode};
@@ -19,8 +20,9 @@ fn word(scene: &Scene, header: &Value, claims: &Value) -> String {
 
 fn parts(header: &Value, claims: &Value) -> (Value, Value) {
     let mut of_header = json!({"alg": "ES256", "kid": "k1", "typ": "logout+jwt"});
+    // Of the second before: whoever logs in from now on does so after it.
     let mut of_claims = json!({
-        "iss": IDP, "aud": "gateway", "iat": now(), "exp": now() + 120, "jti": secret(), "events": {EVENT: {}},
+        "iss": IDP, "aud": "gateway", "iat": now() - 1, "exp": now() + 120, "jti": secret(), "events": {EVENT: {}},
     });
     over(&mut of_header, header);
     over(&mut of_claims, claims);
@@ -187,7 +189,128 @@ async fn what_ends_in_one_process_is_heard_of_in_all_that_share_its_store() {
     strange.key = Some(crate::facade::SealKey("the key of somebody else, who has the store".into()));
     let stranger = scene.replica_with(strange);
     let third = login(&scene, "eve", Some("s3")).await;
-    stranger.facade.end_tokens(&third.0).await.unwrap();
+    stranger.facade.end_tokens(&third.0, End { whose: None, why: "a test" }).await.unwrap();
     other.facade.hear_of_ends().await.unwrap();
     assert!(stranger.ended.has(&third.0) && !other.ended.has(&third.0));
+}
+
+/// A whole login of a person whose ID token was made at that time, and what came of an ID-JAG of the same time.
+async fn arrives(scene: &Scene, more: &Value, made: u64) -> (bool, FacadeAnswer) {
+    let mut of_login = json!({"iat": made, "exp": made + 290});
+    over(&mut of_login, more);
+    scene.idp(|idp| idp.claims = of_login.clone());
+    let back = Browser::default().login(scene, &wish(CLIENT, WEB), "ada").await;
+    let params = params_of(&location(&back));
+    let (code, error) = (params.get("code").unwrap(), params.get("error").unwrap());
+    assert_eq!(code.is_none(), error == Some("access_denied"), "{back:?}");
+    let assertion = id_jag(scene, &json!({}), &of_login);
+    let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let params = [("grant_type", grant), ("assertion", assertion.as_str())];
+    let server = format!("Basic {}", scene_basic("server", SECRET));
+    let answer = scene.post_as("/token", &params, Some(&server)).await;
+    if answer.status != 200 {
+        // It was refused for what it is, and is not used up by that.
+        assert_eq!(scene.post_as("/token", &params, Some(&server)).await.refused, answer.refused);
+    }
+    (code.is_some(), answer)
+}
+
+#[tokio::test]
+async fn whoever_is_on_the_way_when_a_person_logs_out_everywhere_does_not_arrive() {
+    let scene = Scene::new();
+    let over = Some("the login at the identity provider is over by now");
+    let out = now();
+    let (before, after) = (out - 5, out + 5);
+    assert!(arrives(&scene, &json!({}), before).await.0);
+    tell(&scene, &word(&scene, &json!({}), &json!({"sub": "ada", "iat": out}))).await;
+    for (what, more, made, expected) in [
+        ("before", json!({}), before, false),
+        ("in the same second", json!({}), out, false),
+        ("before, with a name", json!({"sid": "desk"}), before, false),
+        ("after", json!({}), after, true),
+        ("after, with a name", json!({"sid": "desk"}), after, true),
+        ("somebody else", json!({"sub": "bob"}), before, true),
+    ] {
+        let (login, answer) = arrives(&scene, &more, made).await;
+        assert_eq!((login, answer.status == 200), (expected, expected), "{what}: {answer:?}");
+        if !expected {
+            assert_eq!((answer.status, answer.refused), (400, over), "{what}");
+            assert!(answer.body.contains("\"invalid_grant\""), "{what}: {answer:?}");
+        }
+    }
+    // An older word that comes late takes nothing back of a newer one.
+    tell(&scene, &word(&scene, &json!({}), &json!({"sub": "ada", "iat": before - 5}))).await;
+    assert!(!arrives(&scene, &json!({}), before).await.0);
+    // With a login named, only those of the person are meant besides that have no name.
+    let scene = Scene::new();
+    tell(&scene, &word(&scene, &json!({}), &json!({"sub": "ada", "sid": "desk", "iat": out}))).await;
+    for (more, made, expected) in [
+        (json!({"sid": "desk"}), after, false),
+        (json!({"sid": "phone"}), before, true),
+        (json!({}), before, false),
+        (json!({}), after, true),
+    ] {
+        let (login, answer) = arrives(&scene, &more, made).await;
+        assert_eq!((login, answer.status == 200), (expected, expected), "{more} {made}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_written_down_is_none_anywhere_until_it_can() {
+    let scene = Scene::new();
+    let other = scene.replica();
+    let (ada, bob) = (login(&scene, "ada", Some("s1")).await, login(&scene, "bob", Some("s2")).await);
+    let logout = word(&scene, &json!({}), &json!({"sid": "s1"}));
+    let revocation = [("client_id", CLIENT), ("token", bob.1.as_str())];
+    scene.refuse(Some("facade-end"));
+    for answer in [tell(&scene, &logout).await, scene.post("/revoke", &revocation).await] {
+        assert_eq!((answer.status, answer.refused), (503, Some("what is kept cannot be reached")));
+        assert_eq!(field(&answer, "retry-after").as_deref(), Some("30"));
+    }
+    other.facade.hear_of_ends().await.unwrap();
+    let ended = |scene: &Scene| [&ada, &bob].map(|login| scene.ended.has(&login.0));
+    assert_eq!((ended(&scene), ended(&other)), ([false; 2], [false; 2]));
+    assert_eq!(scene.told(), []);
+    // Both come again, as they were told to.
+    scene.refuse(None);
+    for answer in [tell(&scene, &logout).await, scene.post("/revoke", &revocation).await] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    other.facade.hear_of_ends().await.unwrap();
+    assert_eq!((ended(&scene), ended(&other)), ([true; 2], [true; 2]));
+}
+
+#[tokio::test]
+async fn whose_login_ended_and_why_is_told_once() {
+    let scene = Scene::new();
+    let whose = |who: &str, why| vec![(Some(who.to_owned()), why)];
+    let ada = login(&scene, "ada", Some("s1")).await;
+    let renewed: Value = serde_json::from_str(&scene.refresh(CLIENT, &ada.1).await.body).unwrap();
+    assert_eq!(scene.told(), []);
+    scene.refresh(CLIENT, &ada.1).await;
+    assert_eq!(scene.told(), whose("ada", "a refresh token was used twice"));
+    scene.refresh(CLIENT, renewed["refresh_token"].as_str().unwrap()).await;
+    let bob = login(&scene, "bob", Some("s2")).await;
+    scene.post("/revoke", &[("client_id", CLIENT), ("token", &bob.1)]).await;
+    assert_eq!(scene.told(), whose("bob", "its client revoked it"));
+    login(&scene, "eve", Some("s3")).await;
+    let answer = tell(&scene, &word(&scene, &json!({}), &json!({"sid": "s3"}))).await;
+    assert_eq!(answer.whom.as_deref(), Some("eve"), "the login's, for the word names nobody");
+    assert_eq!(scene.told(), whose("eve", "its identity provider says that it is over"));
+    scene.idp(|idp| idp.claims = json!({}));
+    let code = scene.login(&mut Browser::default(), CLIENT, WEB, "fay").await;
+    let answer = scene.redeem(CLIENT, &code, VERIFIER).await;
+    assert_eq!((answer.status, answer.whom.as_deref()), (200, Some("fay")));
+    scene.redeem(CLIENT, &code, VERIFIER).await;
+    assert_eq!(scene.told(), whose("fay", "a code was used twice"));
+    // A word about somebody who has nothing here ends nothing, and is theirs all the same; made-up ones are nobody's.
+    let answer = tell(&scene, &word(&scene, &json!({}), &json!({"sub": "gil"}))).await;
+    assert_eq!((answer.status, answer.whom.as_deref()), (200, Some("gil")));
+    for answer in [
+        tell(&scene, "made-up").await,
+        scene.post("/revoke", &[("client_id", CLIENT), ("token", "made-up")]).await,
+    ] {
+        assert_eq!(answer.whom, None, "{answer:?}");
+    }
+    assert_eq!(scene.told(), []);
 }

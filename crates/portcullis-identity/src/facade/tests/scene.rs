@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use portcullis_model::{Expected, Keeping, Put, Record, Records, Unavailable};
 use portcullis_store::Memory;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
@@ -20,7 +21,7 @@ use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
 use crate::fixture::{Signer, encode};
 use crate::inbound::sha256;
 use crate::proof::ClientProof;
-use crate::watch::Nobody;
+use crate::watch::Watch;
 
 pub(super) const BASE: &str = "https://gw.example.com";
 pub(super) const ISSUER: &str = "https://gw.example.com/as";
@@ -129,6 +130,64 @@ impl Fetch for Outside {
     }
 }
 
+/// A store that takes nothing of one kind while it is told so.
+#[derive(Default)]
+pub(super) struct Store {
+    memory: Memory,
+    full: Mutex<Option<&'static str>>,
+}
+
+impl Records for Store {
+    fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+        self.memory.get(kind, key)
+    }
+
+    fn put<'a>(
+        &'a self,
+        kind: &'static str,
+        key: &'a str,
+        value: Vec<u8>,
+        expires: Option<SystemTime>,
+        expected: Expected,
+    ) -> Keeping<'a, Put> {
+        if *self.full.lock().unwrap() == Some(kind) {
+            return Box::pin(std::future::ready(Err(Unavailable("full".into()))));
+        }
+        self.memory.put(kind, key, value, expires, expected)
+    }
+
+    fn take<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
+        self.memory.take(kind, key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        kind: &'static str,
+        prefix: &'a str,
+        after: &'a str,
+        most: usize,
+    ) -> Keeping<'a, Vec<(String, Record)>> {
+        self.memory.list(kind, prefix, after, most)
+    }
+
+    fn sweep(&self) -> Keeping<'_, usize> {
+        self.memory.sweep()
+    }
+}
+
+/// Whose logins are said to have ended, and why.
+#[derive(Default)]
+pub(super) struct Told(Mutex<Vec<(Option<String>, &'static str)>>);
+
+impl Watch for Told {
+    fn keys(&self, _: &str, _: bool) {}
+    fn introspection(&self, _: &str, _: &'static str) {}
+    fn ended(&self, issuer: &str, subject: Option<&str>, why: &'static str) {
+        assert_eq!(issuer, ISSUER);
+        self.0.lock().unwrap().push((subject.map(str::to_owned), why));
+    }
+}
+
 pub(super) fn settings() -> FacadeSettings {
     let secret = Some(sha256(SECRET.as_bytes()));
     let client = |id: &str, uris: &[&str], secret| ConfiguredClient {
@@ -171,7 +230,8 @@ pub(super) struct Scene {
     pub(super) facade: Arc<Facade>,
     pub(super) idp: Arc<Outside>,
     pub(super) ended: Arc<Ended>,
-    records: Arc<Memory>,
+    records: Arc<Store>,
+    told: Arc<Told>,
 }
 
 impl Scene {
@@ -198,12 +258,23 @@ impl Scene {
         Self::over(settings, idp, Arc::default())
     }
 
-    fn over(settings: FacadeSettings, idp: Arc<Outside>, records: Arc<Memory>) -> Self {
+    fn over(settings: FacadeSettings, idp: Arc<Outside>, records: Arc<Store>) -> Self {
         let ended = Arc::new(Ended::new(Arc::default()));
-        let outsides = Outsides { idp: idp.clone(), documents: idp.clone(), watch: Arc::new(Nobody) };
+        let told = Arc::<Told>::default();
+        let outsides = Outsides { idp: idp.clone(), documents: idp.clone(), watch: told.clone() };
         let runtime = Handle::current();
         let facade = Facade::new(settings, records.clone(), &outsides, &runtime, ended.clone(), None);
-        Self { facade: Arc::new(facade), idp, ended, records }
+        Self { facade: Arc::new(facade), idp, ended, records, told }
+    }
+
+    /// The store takes nothing more of a kind, or all again.
+    pub(super) fn refuse(&self, kind: Option<&'static str>) {
+        *self.records.full.lock().unwrap() = kind;
+    }
+
+    /// The ends of logins that were told since the last time.
+    pub(super) fn told(&self) -> Vec<(Option<String>, &'static str)> {
+        std::mem::take(&mut *self.told.0.lock().unwrap())
     }
 
     /// Another process with the same settings and the same store.

@@ -270,6 +270,7 @@ async fn what_is_not_there_is_nothing_and_says_no_secret() {
         (404, json!({"data": {"data": null, "metadata": {"deletion_time": "2026-01-01T00:00:00Z"}}}))
     });
     vault.serve("secret/data/odd", |_, _| (200, json!({"data": {"data": {"token": 7}}})));
+    vault.serve("secret/data/empty", |_, _| (200, json!({"data": {"data": {"token": "", "blank": " \n"}}})));
     vault.serve("secret/data/lines", |_, _| (200, json!({"data": {"data": {"token": "a\r\nx: y"}}})));
     vault.serve("secret/data/list", |_, _| (200, json!([])));
     let at = |path: &str, field: &str| SecretRef {
@@ -282,6 +283,8 @@ async fn what_is_not_there_is_nothing_and_says_no_secret() {
         ("deleted", "token"),
         ("crm", "other"),
         ("odd", "token"),
+        ("empty", "token"),
+        ("empty", "blank"),
         ("lines", "token"),
         ("list", "x"),
     ] {

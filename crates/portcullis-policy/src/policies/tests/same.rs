@@ -28,6 +28,7 @@ fn policy() -> impl Strategy<Value = String> {
         "principal in Role::\"reader\"",
         "principal == User::\"user:https://idp#bob\"",
         "principal is Key",
+        "principal is User in Group::\"staff\"",
     ]);
     let action =
         prop::sample::select(vec!["action == Action::\"tools/call\"", "action in [Action::\"tools/call\"]"]);
@@ -48,6 +49,12 @@ fn policy() -> impl Strategy<Value = String> {
         "resource.name == \"a\"",
         "resource in Label::\"internal\"",
         "(principal has client)",
+        "principal in Group::\"finance\"",
+        "principal in [Group::\"visitors\", Group::\"bots\"]",
+        "principal == User::\"user:https://idp#bob\"",
+        "(principal is User && principal in Group::\"staff\")",
+        "resource in Server::\"files\"",
+        "resource == Tool::\"crm/a\"",
         "(principal.claims has level && principal.claims.level > 2)",
         "action == Action::\"tools/call\"",
         "action in Action::\"use\"",

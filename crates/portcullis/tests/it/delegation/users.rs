@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
+use crate::evidence;
 use crate::harness::Answer;
 use crate::harness::teller::SUBSCRIPTION_ID;
 use crate::harness::until;
@@ -251,7 +252,7 @@ async fn a_change_that_one_user_hears_of_is_nobody_elses() {
     assert_eq!(heard["method"], "notifications/prompts/list_changed", "the first that he hears: {heard}");
 }
 
-/// A Vault with one secret, `secret/crm`, for whoever logs in as `gw`; and what it is told to say.
+/// A Vault with the secrets `secret/crm` and `secret/wiki`, of one value, for whoever logs in as `gw`; and what it is told to say.
 async fn vault(value: &Arc<Mutex<Option<String>>>) -> Upstream {
     let value = value.clone();
     Upstream::start(move |seen, answer: Answer| {
@@ -265,7 +266,7 @@ async fn vault(value: &Arc<Mutex<Option<String>>>) -> Upstream {
                     let auth = json!({"client_token": "login", "lease_duration": 3600, "renewable": true});
                     (200, json!({"auth": auth}))
                 }
-                ("/v1/secret/data/crm", Some(value)) if known => {
+                ("/v1/secret/data/crm" | "/v1/secret/data/wiki", Some(value)) if known => {
                     (200, json!({"lease_duration": 0, "data": {"data": {"token": value}, "metadata": {}}}))
                 }
                 _ => (403, json!({"errors": ["permission denied"]})),
@@ -310,11 +311,12 @@ async fn what_vault_keeps_of_the_configuration_is_read_at_the_start_and_taken_up
     let vault = vault(&value).await;
     let server = Fake::modern().start().await;
     let mut entry = server.config();
-    entry["headers"] = json!({"x-key": {"vault": "secret/crm#token"}});
+    entry["headers"] =
+        json!({"x-key": {"vault": "secret/crm#token"}, "x-other": {"vault": "secret/wiki#token"}});
     let auth = json!({"kind": "approle", "role_id": "gw", "secret_id": "canary"});
     let url = vault.url.trim_end_matches("/mcp");
     let config = json!({
-        "servers": {"x": entry},
+        "servers": {"x": entry}, "audit": {"node": "gw"},
         "secrets": {"vault": {"url": url, "auth": auth, "max_age": "1s"}},
     });
     // The Vault is asked before the gateway says that it listens.
@@ -329,9 +331,17 @@ async fn what_vault_keeps_of_the_configuration_is_read_at_the_start_and_taken_up
     assert_eq!(sent().await.as_deref(), Some("hunter2-first"));
     *value.lock().unwrap() = Some("hunter2-second".to_owned());
     until("the new value", async || sent().await.as_deref() == Some("hunter2-second")).await;
+    let taken_up = |event: &Value| event["kind"] == "configuration" && event["detail"]["what"] == "taken up";
+    let taken_up = evidence::until(&gateway, "that it was taken up", 1, taken_up).await;
+    assert_eq!(taken_up[0]["detail"]["trigger"], "secret changed", "{taken_up:?}");
     // Whoever keeps it is away: what the gateway was configured with stays.
     *value.lock().unwrap() = None;
+    let wanted =
+        |path: &str| vault.seen().iter().filter(|it| it.path == format!("/v1/secret/data/{path}")).count();
+    let (first, second) = (wanted("crm"), wanted("wiki"));
     gateway.logged("a secret of the configuration was not read again").await;
+    // Whoever does not answer about one is not asked about the others, which would take as long for each.
+    assert!(wanted("crm") + wanted("wiki") <= first + second + 1, "{:?}", vault.seen());
     assert_eq!(sent().await.as_deref(), Some("hunter2-second"));
     let log = gateway.log();
     assert!(!log.contains("hunter2") && !log.contains("canary"), "{log}");

@@ -50,6 +50,7 @@ impl Gateway {
     /// Runs a command that is the gateway, whatever its verb.
     pub(crate) fn spawn(folder: TempDir, mut command: Command) -> Self {
         command.current_dir(folder.path()).env_remove("PORTCULLIS_LOG").env_remove("RUST_LOG");
+        command.env("A_SECRET", "that every gateway of these tests has in its environment");
         let mut process =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());

@@ -98,6 +98,11 @@ impl Idp {
         self.key.sign(header, claims)
     }
 
+    /// The public half of its key.
+    pub(crate) fn public_key(&self) -> Value {
+        self.key.jwk("k1")
+    }
+
     /// The keys that it publishes; none is a failure.
     pub(crate) fn publish(&self, there: bool) {
         let keys = if there { vec![self.key.jwk("k1")] } else { Vec::new() };

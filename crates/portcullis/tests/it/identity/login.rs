@@ -137,7 +137,7 @@ async fn an_issuer_behind_tls_is_trusted_by_its_own_authority() {
 async fn tokens_that_nobody_can_read_are_asked_about() {
     let scene = Scene::with(|config| {
         let issuer = config["identity"]["issuers"][0]["issuer"].as_str().unwrap().to_owned();
-        let secret = json!({"env": "PATH"});
+        let secret = json!({"env": "A_SECRET"});
         config["identity"]["issuers"][0]["introspection"] =
             json!({"url": format!("{issuer}/introspect"), "client_id": "gw", "client_secret": secret});
     })

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Scene, bearer, open_session, ping};
+use crate::evidence;
 use crate::harness::http::{Connection, Events};
 use crate::harness::idp::{PUBLIC, now};
 use crate::harness::{Gateway, Modern, until};
@@ -88,12 +89,14 @@ async fn a_connection_of_http_sse_lasts_as_long_as_the_newest_token_that_is_show
 
 #[tokio::test]
 async fn what_is_revoked_ends_with_the_reload_and_nothing_else_does() {
-    let scene = Scene::new().await;
+    let audit = json!({"node": "gw"});
+    let scene = Scene::with(|config| config["audit"] = audit.clone()).await;
     let (ada, eve) = (scene.idp.token("ada"), scene.idp.token("eve"));
     let mut of_ada = listen(&scene.gateway, &ada).await;
     let mut of_eve = listen(&scene.gateway, &eve).await;
     let session = open_session(&scene.gateway, &ada).await;
     let mut config = scene.idp.config(&scene.upstream.config());
+    config["audit"] = audit;
     config["identity"]["revoked"] = json!({"file": "revoked.json"});
     let list = scene.gateway.folder().join("revoked.json");
     let revoke = |what: Value| {
@@ -116,6 +119,15 @@ async fn what_is_revoked_ends_with_the_reload_and_nothing_else_does() {
     assert_eq!(ping(&scene.gateway, &session, Some(&newer)).await.status(), 200);
     assert_eq!(scene.idp.asked("/jwks"), 1, "reloads keep the issuer's keys");
     until("the last words", async || scene.gateway.log().contains("\"reason\":\"revoked\"")).await;
+    // Who was put on the list, and taken from it, is on record as the person that made the calls.
+    let listed = |event: &Value| event["kind"] == "key" && event["who"]["person"].is_string();
+    let listed = evidence::until(&scene.gateway, "both changes of the list", 2, listed).await;
+    let what: Vec<_> = listed.iter().map(|event| event["detail"]["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["a principal was revoked", "a principal is not revoked any more"]);
+    let called = |event: &Value| event["request"]["method"] == "tools/call" && event["kind"] == "exchange";
+    let calls = evidence::until(&scene.gateway, "ada's call and eve's", 2, called).await;
+    let eve = &calls[1]["who"]["person"];
+    assert!(listed.iter().all(|event| event["who"]["person"] == *eve), "{listed:?}");
 }
 
 /// What a connection is known by is what was shown on it, where it was shown, for as long as it counts.

@@ -400,7 +400,7 @@ async fn somebody_outside_may_decide() {
     })
     .await;
     let world = World::new(true, json!({"approvals": {
-        "tools": ["mail/send"], "by": "operator", "webhook": {"url": webhook.url, "token": {"env": "PATH"}},
+        "tools": ["mail/send"], "by": "operator", "webhook": {"url": webhook.url, "token": {"env": "A_SECRET"}},
     }}))
     .await;
     let (gateway, client) = (&world.gateway, Modern::new());
