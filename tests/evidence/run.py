@@ -27,6 +27,8 @@ from verifier import derived
 HERE = Path(__file__).resolve().parent
 LONGEST = 10
 """Seconds that verifying a million events may take."""
+PATIENCE = 60
+"""Seconds that PostgreSQL may take to start."""
 
 
 class Files:
@@ -242,7 +244,11 @@ class Postgres:
         self.server = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **self.account
         )
+        began = time.monotonic()
         while not self.psql("SELECT 1", check=False):
+            if self.server.poll() is not None or time.monotonic() - began > PATIENCE:
+                self.server.kill()
+                raise SystemExit(f"PostgreSQL does not start in {folder}")
             time.sleep(0.1)
         self.psql("CREATE DATABASE portcullis")
         self.url = f"postgres://portcullis@{str(folder).replace('/', '%2F')}/portcullis"

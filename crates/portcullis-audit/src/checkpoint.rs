@@ -26,6 +26,8 @@ pub(crate) struct Opened {
     pub(crate) checkpoint: Checkpoint,
     /// The log's own key, as a place among those that were given.
     pub(crate) log: usize,
+    /// The note with the log's own line under it, and none of others.
+    pub(crate) own: String,
     /// Witnesses: places among the keys, and when they signed.
     pub(crate) witnesses: Vec<(usize, u64)>,
 }
@@ -86,17 +88,18 @@ impl Checkpoint {
         let note = Note::parse(note)?;
         let checkpoint = Self::parse_text(note.text)?;
         let checked = note.check(keys)?;
-        let by_log = |signed: &&Checked| {
+        let by_log = |signed: &&Checked<'_>| {
             !keys[signed.key].is_witness() && keys[signed.key].name() == checkpoint.origin
         };
-        let Some(log) = checked.iter().find(by_log).map(|signed| signed.key) else {
+        let Some(log) = checked.iter().find(by_log) else {
             return Err(InvalidNote::Unsigned(checkpoint.origin));
         };
+        let (log, own) = (log.key, format!("{}\n{}\n", note.text, log.line));
         let witnesses = checked
             .iter()
             .filter(|signed| keys[signed.key].is_witness())
             .map(|signed| (signed.key, signed.time))
             .collect();
-        Ok(Opened { checkpoint, log, witnesses })
+        Ok(Opened { checkpoint, log, own, witnesses })
     }
 }

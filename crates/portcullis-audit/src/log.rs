@@ -192,6 +192,8 @@ struct Shared {
     health: watch::Receiver<Health>,
     checkpoints: watch::Receiver<Option<Arc<str>>>,
     tree: Arc<Mutex<Tree>>,
+    /// Held by whoever does more to the log than to add events.
+    acting: tokio::sync::Mutex<()>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -258,6 +260,7 @@ impl Log {
             places: Arc::new(Semaphore::new((settings.queue_bytes / PLACE).max(1))),
             keys: DataKeys::new(keyring.clone()),
             thread: Mutex::default(),
+            acting: tokio::sync::Mutex::default(),
             health: watched,
             closing: Arc::default(),
             lost,
@@ -327,13 +330,20 @@ impl Log {
             Ok(place) => {
                 // Whoever writes it gives the places back.
                 place.forget();
-                self.0.queue.put(item)
+                self.put(item)
             }
             Err(_) => {
                 self.0.lost.fetch_add(1, Ordering::Relaxed);
                 Err(Refused::Full)
             }
         }
+    }
+
+    /// Puts what has a place in the queue.
+    fn put(&self, item: Item) -> Result<(), Refused> {
+        self.0.queue.put(item).inspect_err(|_| {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// Records an event as the mode asks: what it returns without an error may be answered.
@@ -355,13 +365,13 @@ impl Log {
             place.forget();
         }
         if self.0.settings.mode == Mode::Normal {
-            // A log that is closed has said what became of it.
-            let _ = self.0.queue.put(item);
+            // What came too late is counted.
+            let _ = self.put(item);
             return Ok(());
         }
         let (done, receipt) = oneshot::channel();
         item.done = Some(done);
-        self.0.queue.put(item)?;
+        self.put(item)?;
         let durable = Receipt(Ok(receipt)).durable();
         tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
     }
@@ -442,8 +452,8 @@ impl Log {
         Ok(last.and_then(|(name, _)| name.parse().ok()).unwrap_or(0))
     }
 
-    /// Removes the events before a number, which is a multiple of 256, so that what is left can still be proved. `by` says who
-    /// wanted it and why; the log completes and records it first.
+    /// Removes the events before a number, which is a multiple of 256 and beyond what was removed before, so that what is left
+    /// can still be proved. `by` says who wanted it and why; the log completes and records it first.
     ///
     /// # Errors
     /// It was not done, or not wholly; it is completed at the next start if it was recorded.
@@ -455,6 +465,11 @@ impl Log {
         let removed = tokio::task::spawn_blocking(move || journal.remove_before(before)).await;
         let removed = removed.unwrap_or_else(|error| Err(Unavailable(error.to_string())));
         removed.map_err(|error| Refused::Unavailable(error.0))
+    }
+
+    /// Waits until nobody else does more to the log than to add events, and keeps others from it.
+    pub(crate) async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.acting.lock().await
     }
 
     /// The journal, for whoever reads.

@@ -238,11 +238,33 @@ fn line(key: &VerifierKey, signature: &[u8]) -> String {
 
 /// A signature that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Checked {
+pub(crate) struct Checked<'a> {
     /// Whose, as a place among the keys that were given.
     pub(crate) key: usize,
     /// When it was made, in seconds since 1970, if it is a witness's; else 0.
     pub(crate) time: u64,
+    /// As it stands under the note, without its newline.
+    pub(crate) line: &'a str,
+}
+
+/// A signature as it stands under a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line<'a> {
+    line: &'a str,
+    name: &'a str,
+    /// Of the key that it says it is by.
+    id: [u8; 4],
+    signature: Vec<u8>,
+}
+
+impl<'a> Line<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (name, signature) = line.strip_prefix("— ")?.split_once(' ')?;
+        let mut signature = BASE64.decode(signature).ok()?;
+        let id = *signature.first_chunk()?;
+        signature.drain(..id.len());
+        (check_name(name).is_ok() && !signature.is_empty()).then_some(Self { line, name, id, signature })
+    }
 }
 
 /// A note, divided.
@@ -251,7 +273,7 @@ pub(crate) struct Note<'a> {
     /// With its last newline.
     pub(crate) text: &'a str,
     /// The lines under it.
-    pub(crate) signatures: Vec<(&'a str, Vec<u8>)>,
+    lines: Vec<Line<'a>>,
 }
 
 impl<'a> Note<'a> {
@@ -268,44 +290,45 @@ impl<'a> Note<'a> {
         if lines.lines().count() > SIGNATURES {
             return Err(malformed("it has too many signatures"));
         }
-        let signatures = lines.lines().map(|line| {
-            let (name, signature) = line.strip_prefix("— ")?.split_once(' ')?;
-            let signature = BASE64.decode(signature).ok()?;
-            (check_name(name).is_ok() && signature.len() > 4).then_some((name, signature))
-        });
-        let signatures = signatures.collect::<Option<Vec<_>>>().ok_or(malformed("a line is no signature"))?;
-        Ok(Self { text, signatures })
+        let lines = lines.lines().map(Line::parse).collect::<Option<Vec<_>>>();
+        Ok(Self { text, lines: lines.ok_or(malformed("a line is no signature"))? })
     }
 
-    /// The signatures by keys that are known.
+    /// The signatures by keys that are known, of each key the first.
     ///
     /// # Errors
     /// One bears the name and the id of a known key, and is not by it.
-    pub(crate) fn check(&self, keys: &[VerifierKey]) -> Result<Vec<Checked>, InvalidNote> {
-        let mut checked: Vec<Checked> = Vec::new();
-        for (name, signature) in &self.signatures {
-            let (id, signature) = signature.split_at(4);
-            let Some(key) = keys.iter().position(|key| key.name == *name && key.id() == id) else { continue };
+    pub(crate) fn check(&self, keys: &[VerifierKey]) -> Result<Vec<Checked<'a>>, InvalidNote> {
+        let mut checked: Vec<Checked<'_>> = Vec::new();
+        for Line { line, name, id, signature } in &self.lines {
+            let Some(key) = keys.iter().position(|key| key.name == *name && key.id() == *id) else {
+                continue;
+            };
             let time = keys[key].check(self.text, signature);
             let time = time.ok_or_else(|| InvalidNote::BadSignature((*name).to_owned()))?;
             if checked.iter().all(|known| known.key != key) {
-                checked.push(Checked { key, time });
+                checked.push(Checked { key, time, line });
             }
         }
         Ok(checked)
     }
 }
 
-/// A note with the lines of another one, too, which is over the same text; `None` if it is over another.
+/// A note with the lines of another one, too, which is over the same text; of each key it has one line, the first that there
+/// was. `None` if the other is over another text, or if what comes out would be none that can be read.
 pub(crate) fn merged(note: &str, other: &str) -> Option<String> {
-    let (text, lines) = note.split_at_checked(note.rfind("\n\n")? + 2)?;
-    let others = other.strip_prefix(text)?;
-    let mut whole = note.to_owned();
-    for line in others.lines().filter(|line| lines.lines().all(|known| known != *line)) {
-        whole.push_str(line);
-        whole.push('\n');
+    let (kept, other) = (Note::parse(note).ok()?, Note::parse(other).ok()?);
+    if kept.text != other.text {
+        return None;
     }
-    Some(whole)
+    let (mut lines, mut whole) = (kept.lines, note.to_owned());
+    for new in other.lines {
+        if lines.iter().all(|known| (known.name, known.id) != (new.name, new.id)) {
+            whole.extend([new.line, "\n"]);
+            lines.push(new);
+        }
+    }
+    Note::parse(&whole).is_ok().then_some(whole)
 }
 
 #[cfg(test)]

@@ -105,16 +105,28 @@ pub fn holds(journal: &dyn Journal) -> Result<BTreeMap<String, Hold>, Unavailabl
     journal.list(HOLD, "")?.into_iter().map(read).collect()
 }
 
+/// Asks the journal where waiting for it holds up nobody else.
+async fn ask<T: Send + 'static>(
+    log: &Log,
+    question: impl FnOnce(&dyn Journal) -> Result<T, Unavailable> + Send + 'static,
+) -> Result<T, Unavailable> {
+    let journal = log.journal();
+    let answered = tokio::task::spawn_blocking(move || question(&*journal)).await;
+    answered.unwrap_or_else(|error| Err(Unavailable(error.to_string())))
+}
+
 /// Puts a hold on a log. `by` says who wants it.
 ///
 /// # Errors
 /// It is not on it.
 pub async fn hold(log: &Log, name: &str, hold: &Hold, mut by: Event) -> Result<(), Undone> {
+    let _alone = log.alone().await;
     by.kind = Kind::Hold;
     by.detail.extend([("hold".to_owned(), name.to_owned()), ("reason".to_owned(), hold.reason.clone())]);
     by.detail.insert("action".to_owned(), "put".to_owned());
     let value = serde_json::to_vec(hold).map_err(|error| Unavailable(error.to_string()))?;
-    log.journal().put(HOLD, name, &value)?;
+    let name = name.to_owned();
+    ask(log, move |journal| journal.put(HOLD, &name, &value)).await?;
     log.append(by).durable().await?;
     Ok(())
 }
@@ -124,14 +136,16 @@ pub async fn hold(log: &Log, name: &str, hold: &Hold, mut by: Event) -> Result<(
 /// # Errors
 /// There is none, or it is still on it.
 pub async fn release(log: &Log, name: &str, mut by: Event) -> Result<(), Undone> {
-    let journal = log.journal();
-    if journal.get(HOLD, name)?.is_none() {
+    let _alone = log.alone().await;
+    let held = name.to_owned();
+    if ask(log, move |journal| journal.get(HOLD, &held)).await?.is_none() {
         return Err(Undone::NoSuchHold(name.to_owned()));
     }
     by.kind = Kind::Hold;
     by.detail.extend([("hold".to_owned(), name.to_owned()), ("action".to_owned(), "lifted".to_owned())]);
     log.append(by).durable().await?;
-    journal.remove(HOLD, name)?;
+    let lifted = name.to_owned();
+    ask(log, move |journal| journal.remove(HOLD, &lifted)).await?;
     Ok(())
 }
 
@@ -140,14 +154,15 @@ pub async fn release(log: &Log, name: &str, mut by: Event) -> Result<(), Undone>
 /// # Errors
 /// A hold forbids it, or some of the keys may be left.
 pub async fn erase(log: &Log, person: &str, basis: &str, mut by: Event) -> Result<usize, Undone> {
-    let journal = log.journal();
+    let _alone = log.alone().await;
     let held = |hold: &Hold| hold.person.as_deref().is_none_or(|held| held == person);
-    if let Some((name, _)) = holds(&*journal)?.into_iter().find(|(_, hold)| held(hold)) {
+    if let Some((name, _)) = ask(log, holds).await?.into_iter().find(|(_, hold)| held(hold)) {
         return Err(Undone::Held(name));
     }
     // What is under way with a key that is not on the disk yet is waited for.
     log.checkpoint().await?;
-    let destroyed = keys::destroy(&*journal, person)?;
+    let whose = person.to_owned();
+    let destroyed = ask(log, move |journal| keys::destroy(journal, &whose)).await?;
     by.kind = Kind::Erasure;
     by.detail.extend([
         ("person".to_owned(), person.to_owned()),
@@ -197,29 +212,31 @@ pub async fn apply(
     now: SystemTime,
     mut by: Event,
 ) -> Result<(u64, usize), Undone> {
-    let journal = log.journal();
-    let (policy, read) = (policy.clone(), journal.clone());
-    let found = tokio::task::spawn_blocking(move || {
-        Ok::<_, Unavailable>((
-            due(&*read, &policy, now)?,
-            read.extent()?.first,
-            expired(&*read, &policy, now)?,
-        ))
+    let _alone = log.alone().await;
+    let policy = policy.clone();
+    let found = ask(log, move |journal| {
+        if let Some(base) = base(journal)? {
+            // What was to be removed before, and was not wholly.
+            journal.remove_before(base.size())?;
+        }
+        let expired = expired(journal, &policy, now)?;
+        let found = (due(journal, &policy, now)?, journal.extent()?.first, expired.len());
+        for key in &expired {
+            journal.remove(keys::KIND, key)?;
+        }
+        Ok(found)
     });
-    let (before, first, expired) = found.await.map_err(|error| Unavailable(error.to_string()))??;
-    for key in &expired {
-        journal.remove(keys::KIND, key)?;
-    }
-    if before > first || !expired.is_empty() {
+    let (before, first, expired) = found.await?;
+    if before > first || expired > 0 {
         by.kind = Kind::Truncation;
-        by.detail.insert("expired_keys".to_owned(), expired.len().to_string());
+        by.detail.insert("expired_keys".to_owned(), expired.to_string());
         if before > first {
             log.truncate(before, by).await?;
         } else {
             log.append(by).durable().await?;
         }
     }
-    Ok((before.saturating_sub(first), expired.len()))
+    Ok((before.saturating_sub(first), expired))
 }
 
 /// The data keys whose class has been kept long enough, and that nothing holds.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::checkpoint::Checkpoint;
 use crate::merkle::{self, Hash, verify_consistency};
-use crate::note::{InvalidNote, Note, Signer, VerifierKey};
+use crate::note::{InvalidNote, Note, Signer, VerifierKey, merged};
 
 /// The most hashes that a proof has.
 const HASHES: usize = 63;
@@ -163,19 +163,20 @@ impl Witness {
         self.signer.witness_key()
     }
 
-    /// What has to be so whatever was signed before: the log is known, and it signed the checkpoint.
+    /// What has to be so whatever was signed before: the log is known, and it signed the checkpoint. Gives the note that is worth
+    /// keeping: the checkpoint with the log's own line under it, and nothing that anybody else wrote there.
     ///
     /// # Errors
     /// It is not so.
-    pub fn check(&self, request: &Request) -> Result<(), Refusal> {
+    pub fn check(&self, request: &Request) -> Result<String, Refusal> {
         if !self.logs.iter().any(|key| key.name() == request.checkpoint.origin) {
             return Err(Refusal::UnknownLog);
         }
-        Checkpoint::verify(&request.note, &self.logs).map_err(Refusal::Unsigned)?;
+        let opened = Checkpoint::open(&request.note, &self.logs).map_err(Refusal::Unsigned)?;
         if request.old > request.checkpoint.size {
             return Err(Refusal::Malformed("the old size is larger than that of the checkpoint"));
         }
-        Ok(())
+        Ok(opened.own)
     }
 
     /// Signs a checkpoint at a time (seconds since 1970), if it continues the last one that was signed of its origin. The lines are
@@ -206,28 +207,23 @@ pub fn is_fork(request: &Request, last: Option<&Checkpoint>) -> bool {
     })
 }
 
-/// Adds what a witness answered to a checkpoint, if it is by one of these witnesses; what others signed is left out.
+/// Adds what a witness answered to a checkpoint: of each of these witnesses the line that it signed with, and nothing else that
+/// the answer says.
 ///
 /// # Errors
 /// None of them signed it.
 pub fn accept(note: &str, answer: &str, witnesses: &[VerifierKey]) -> Result<String, InvalidNote> {
-    let text = Note::parse(note)?.text.to_owned();
-    let answered = format!("{text}\n{answer}");
-    let parsed = Note::parse(&answered)?;
-    let signed = parsed.check(witnesses)?;
-    let names: Vec<&str> = signed.iter().map(|signed| witnesses[signed.key].name()).collect();
-    if names.is_empty() {
+    let asked = Note::parse(note)?;
+    let answered = format!("{}\n{answer}", asked.text);
+    let answered = Note::parse(&answered)?;
+    if answered.text != asked.text {
+        return Err(InvalidNote::Malformed("it is over another text"));
+    }
+    let signed = answered.check(witnesses)?;
+    if signed.is_empty() {
         return Err(InvalidNote::Unsigned("a witness that is trusted".to_owned()));
     }
-    let mut whole = note.to_owned();
-    for line in answer.lines() {
-        let by = line.strip_prefix("— ").and_then(|line| line.split_once(' ')).map(|(name, _)| name);
-        if by.is_some_and(|by| names.contains(&by)) && !whole.contains(line) {
-            whole.push_str(line);
-            whole.push('\n');
-        }
-    }
-    // What is kept can be read again.
-    Note::parse(&whole)?.check(witnesses)?;
-    Ok(whole)
+    let lines: String = signed.iter().flat_map(|signed| [signed.line, "\n"]).collect();
+    let whole = merged(note, &format!("{}\n{lines}", asked.text));
+    whole.ok_or(InvalidNote::Malformed("it has too many signatures"))
 }

@@ -48,7 +48,7 @@ pub struct Settings {
     pub halt: Halt,
     /// What may reach a model, and what may leave; `None` inspects only what servers say of themselves.
     pub guard: Option<Guard>,
-    /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read it.
+    /// What is kept as evidence; `None` keeps nothing. A change needs a restart, but for who may read and keep it.
     pub audit: Option<Audit>,
     /// Whose evidence logs are witnessed. A change needs a restart.
     pub witness: Option<Witness>,

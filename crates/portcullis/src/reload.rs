@@ -34,9 +34,9 @@ pub(crate) struct Source {
 /// A configuration that did not come into force; why, was said in the log.
 struct NotTakenUp;
 
-/// What of the evidence log takes a restart: all but who may read it.
-fn but_readers(settings: &Settings) -> Option<Audit> {
-    settings.audit.clone().map(|audit| Audit { allow: None, ..audit })
+/// What of the evidence log takes a restart: all but who may read and keep it.
+fn but_people(settings: &Settings) -> Option<Audit> {
+    settings.audit.clone().map(|audit| Audit { allow: None, admins: None, ..audit })
 }
 
 /// Watches the files of a configuration.
@@ -151,7 +151,8 @@ impl Reloader {
             ("listen", settings.listen != self.settings.listen),
             ("tls", settings.tls != self.settings.tls),
             ("store", settings.store != self.settings.store),
-            ("audit", but_readers(&settings) != but_readers(&self.settings)),
+            ("audit", but_people(&settings) != but_people(&self.settings)),
+            ("witness", settings.witness != self.settings.witness),
             ("vault.key", settings.vault_key != self.settings.vault_key),
             ("workers", settings.workers != self.settings.workers),
         ];
@@ -171,6 +172,7 @@ impl Reloader {
                     listen: self.settings.listen,
                     tls: self.settings.tls.clone(),
                     store: self.settings.store.clone(),
+                    witness: self.settings.witness.clone(),
                     vault_key: self.settings.vault_key,
                     workers: self.settings.workers,
                     ..settings

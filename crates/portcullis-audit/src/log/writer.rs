@@ -2,9 +2,11 @@
 //!
 //! It takes what waits, numbers it, hashes it, and asks the journal to put all of it on the disk at once; what comes
 //! meanwhile waits for the next turn, so a slow disk makes larger batches, not a longer queue of small ones. A batch that the
-//! journal did not take is kept and tried again; those who wait for it are told at once.
+//! journal did not take is kept and tried again; those who wait for it are told at once. Should the thread itself fail, the log
+//! takes nothing more and says so: nobody is left waiting.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,6 +56,8 @@ pub(super) struct Writer {
     signed: Instant,
     /// When the first of what is being written came.
     since: Option<Instant>,
+    /// Since when the journal fails while the log is being closed: it has one patience for all that is left.
+    closing_since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
 }
@@ -90,6 +94,7 @@ impl Writer {
             intents_kept: None,
             signed: Instant::now(),
             since: None,
+            closing_since: None,
             kept: VecDeque::new(),
             ended: false,
             signer,
@@ -101,7 +106,20 @@ impl Writer {
         }
     }
 
+    /// Writes until the log is closed, or until this fails in a way that nothing was prepared for.
     pub(super) fn run(mut self, queue: &Queue) {
+        // What is half changed by then is not looked at again, but for what it says is on the disk.
+        if catch_unwind(AssertUnwindSafe(|| self.write_on(queue))).is_err() {
+            queue.close();
+            // Whoever waits for any of it, or for a place, waits no longer.
+            let left = queue.take(Instant::now(), Duration::ZERO, Vec::new());
+            self.lost.fetch_add(left.items.len() as u64, Ordering::Relaxed);
+            self.places.close();
+            self.trouble(&Unavailable("the thread that writes it has failed; start again".to_owned()));
+        }
+    }
+
+    fn write_on(&mut self, queue: &Queue) {
         let gathering =
             if self.settings.mode == Mode::Normal { self.settings.linger } else { Duration::ZERO };
         let (mut room, mut asked) = (Vec::new(), Vec::new());
@@ -182,6 +200,12 @@ impl Writer {
         if !before.is_multiple_of(TILE) || before > self.next {
             return Err(refused(&format!("events can be removed before a multiple of {TILE} that is there")));
         }
+        let removed = retention::base(&*self.journal).map_err(|error| refused(&error))?;
+        let removed = removed.map_or(0, |base| base.size());
+        if before <= removed {
+            // The roots of fewer events would not lead to those that are left.
+            return Err(refused(&format!("the events before {removed} are removed already")));
+        }
         let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let base = tree.frontier_at(before, &mut leaves(&*self.journal)).map_err(|error| refused(&error))?;
         by.kind = Kind::Truncation;
@@ -200,7 +224,6 @@ impl Writer {
     /// Writes until it is written, or the log is closed while the journal fails. Gives the list back, empty.
     fn write(&mut self, items: Vec<Item>) -> Vec<Item> {
         let mut batch = self.number(items);
-        let mut closing_since = None;
         loop {
             let failed = match self.put(&batch) {
                 Ok(()) => break,
@@ -213,13 +236,14 @@ impl Writer {
                 }
             }
             let closing = self.closing.load(Ordering::Relaxed) || self.shared.strong_count() == 0;
-            let since = closing.then(|| *closing_since.get_or_insert_with(Instant::now));
+            let since = closing.then(|| *self.closing_since.get_or_insert_with(Instant::now));
             if since.is_some_and(|since| since.elapsed() >= self.settings.patience) {
                 tracing::error!(
                     events = batch.items.len(),
                     error = failed.0,
                     "events were lost: the evidence log fails at the end"
                 );
+                self.lost.fetch_add(batch.items.len() as u64, Ordering::Relaxed);
                 self.ended = true;
                 return Vec::new();
             }

@@ -58,9 +58,29 @@ fn what_is_written_in_another_way_is_no_checkpoint() {
 
 #[test]
 fn what_two_witnesses_signed_is_kept_together() {
-    let (note, one, two) = ("a\n1\nr\n\n— a x\n", "a\n1\nr\n\n— a x\n— w y\n", "a\n1\nr\n\n— a x\n— v z\n");
-    let both = merged(one, two).unwrap();
-    assert_eq!(both, format!("{one}— v z\n"));
-    assert_eq!(merged(&both, two).unwrap(), both, "twice is once");
-    assert_eq!(merged(note, "a\n2\nr\n\n— a x\n— w y\n"), None);
+    let checkpoint = |size| Checkpoint { origin: "a".to_owned(), size, root: [9; 32] };
+    let [log, v, w] = ["a", "v", "w"].map(|name| Signer::generate(name).unwrap());
+    let (text, note) = (checkpoint(1).text(), checkpoint(1).sign(&log));
+    let one = format!("{note}{}", w.cosign(&text, 1));
+    let two = format!("{note}{}", v.cosign(&text, 2));
+    let both = merged(&one, &two).unwrap();
+    assert_eq!(both, format!("{one}{}", v.cosign(&text, 2)));
+    assert_eq!(merged(&both, &two).unwrap(), both, "twice is once");
+    let again = format!("{note}{}", w.cosign(&text, 3));
+    assert_eq!(merged(&both, &again).unwrap(), both, "one line for each key");
+    assert_eq!(merged(&note, &checkpoint(2).sign(&log)), None, "it is over another text");
+}
+
+#[test]
+fn what_nobody_could_read_is_not_put_together() {
+    let checkpoint = Checkpoint { origin: "a".to_owned(), size: 1, root: [9; 32] };
+    let note = checkpoint.sign(&Signer::generate("a").unwrap());
+    let signed = |names: std::ops::Range<usize>| {
+        let signers = names.map(|name| Signer::generate(&format!("w{name}")).unwrap());
+        signers.fold(note.clone(), |note, signer| note + &signer.cosign(&checkpoint.text(), 1))
+    };
+    let (many, more) = (signed(0..60), signed(60..99));
+    let most = merged(&many, &more).unwrap();
+    assert!(Note::parse(&most).is_ok());
+    assert_eq!(merged(&most, &signed(99..100)), None);
 }

@@ -61,6 +61,41 @@ async fn a_witness_signs_what_continues_what_it_signed_and_nothing_else() {
     assert_eq!((report.witnessed, report.witnesses), (700, vec!["w.example".to_owned()]));
 }
 
+#[tokio::test]
+async fn whatever_a_witness_says_it_adds_one_line_that_it_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 3, &[]).await;
+    let note = log.checkpoints().borrow().clone().unwrap().to_string();
+    let checkpoint = Checkpoint::parse_unverified(&note).unwrap();
+    let witness =
+        |name: &str| Witness::new(Signer::generate(name).unwrap(), vec![signer(folder.path()).log_key()]);
+    let (one, other) = (witness("w.example"), witness("v.example"));
+    let request = Request { old: 0, proof: Vec::new(), note: note.clone(), checkpoint };
+    let signed = |witness: &Witness, now| witness.cosign(&request, None, now).unwrap();
+    // Lines under its name by keys that nobody knows, and more than one by its own.
+    let strangers = |name: &str| (0..60).map(|_| signed(&witness(name), 1)).collect::<String>();
+    let answer = [strangers("w.example"), signed(&one, 1), signed(&one, 2)].concat();
+    let accepted = accept(&note, &answer, &[one.key()]).unwrap();
+    assert_eq!(accepted, format!("{note}{}", signed(&one, 1)));
+    assert_eq!(accept(&accepted, &signed(&one, 3), &[one.key()]).unwrap(), accepted);
+    // What it signed has to be this.
+    let longer = format!("and more\n\n{}", signed(&one, 1));
+    assert!(accept(&note, &longer, &[one.key()]).is_err());
+
+    let answer = [strangers("v.example"), signed(&other, 1)].concat();
+    log.cosigned(3, accepted);
+    log.cosigned(3, accept(&note, &answer, &[other.key()]).unwrap());
+    log.close();
+    drop(log);
+    open(segments(folder.path()), folder.path()).close();
+    let mut demands = trusting(folder.path());
+    demands.keys.extend([one.key(), other.key()]);
+    demands.witnesses = 2;
+    let report = verified(&*segments(folder.path()), &demands);
+    assert!(report.is_good(), "{report:?}");
+}
+
 #[test]
 fn a_request_that_is_none_is_refused() {
     for body in ["", "old 1\n", "old 01\n\nx", "old 1\nabc\n\nx\n1\nAAAA\n\n— x AAAA\n", "new 1\n\n"] {

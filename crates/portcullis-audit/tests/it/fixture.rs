@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use portcullis_audit::verify::{Demands, Report, verify};
 use portcullis_audit::{Checkpoint, Event, Finding, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
-use portcullis_model::{Entry, Journal};
+use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
 use portcullis_store::{Access, PostgresJournal, SqliteJournal};
 
 use crate::server::Server;
@@ -63,6 +63,70 @@ pub(crate) fn postgres(server: &Server) -> impl Fn(&Path) -> Arc<dyn Journal> + 
     move |folder| {
         let name = folder.display().to_string();
         Arc::new(PostgresJournal::open(&url, tls.clone(), Some(&name), Access::Serve).unwrap())
+    }
+}
+
+/// What happens before a journal does what it is asked, by the name of that.
+type Before = Box<dyn Fn(&'static str) -> Result<(), Unavailable> + Send + Sync>;
+
+/// A journal with somebody between it and whoever asks.
+pub(crate) struct Between {
+    inner: Arc<dyn Journal>,
+    before: Before,
+}
+
+impl Between {
+    pub(crate) fn new(
+        inner: Arc<dyn Journal>,
+        before: impl Fn(&'static str) -> Result<(), Unavailable> + Send + Sync + 'static,
+    ) -> Arc<dyn Journal> {
+        Arc::new(Self { inner, before: Box::new(before) })
+    }
+}
+
+impl Journal for Between {
+    fn has_marks(&self) -> bool {
+        self.inner.has_marks()
+    }
+    fn extent(&self) -> Result<Extent, Unavailable> {
+        (self.before)("extent")?;
+        self.inner.extent()
+    }
+    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
+        (self.before)("append")?;
+        self.inner.append(entries)
+    }
+    fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable> {
+        (self.before)("read")?;
+        self.inner.read(from, most)
+    }
+    fn find(&self, search: &Search, most: usize) -> Result<Vec<Entry>, Unavailable> {
+        (self.before)("find")?;
+        self.inner.find(search, most)
+    }
+    fn tiles(&self) -> Result<Vec<[u8; 32]>, Unavailable> {
+        (self.before)("tiles")?;
+        self.inner.tiles()
+    }
+    fn remove_before(&self, seq: u64) -> Result<(), Unavailable> {
+        (self.before)("remove_before")?;
+        self.inner.remove_before(seq)
+    }
+    fn put(&self, kind: &'static str, name: &str, value: &[u8]) -> Result<(), Unavailable> {
+        (self.before)("put")?;
+        self.inner.put(kind, name, value)
+    }
+    fn get(&self, kind: &'static str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        (self.before)("get")?;
+        self.inner.get(kind, name)
+    }
+    fn list(&self, kind: &'static str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Unavailable> {
+        (self.before)("list")?;
+        self.inner.list(kind, prefix)
+    }
+    fn remove(&self, kind: &'static str, name: &str) -> Result<(), Unavailable> {
+        (self.before)("remove")?;
+        self.inner.remove(kind, name)
     }
 }
 

@@ -1,12 +1,16 @@
 //! What is removed when it is due, what is not, and that the rest still proves.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ThreadId;
 use std::time::{Duration, SystemTime};
 
 use portcullis_audit::retention::{self, FLOOR, Hold, Policy, Undone};
 use portcullis_audit::verify::Kind as Wrong;
 use portcullis_audit::{Event, Kind, Record};
+use portcullis_model::Unavailable;
 
-use crate::fixture::{Copy, Make, event, fill, open, segments, trusting, verified};
+use crate::fixture::{Between, Copy, Make, event, fill, open, segments, trusting, verified};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -52,6 +56,85 @@ pub(crate) async fn is_removed(make: Make<'_>) {
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.first == 1024, "{report:?}");
     assert_eq!(old[0].size, 100);
+}
+
+#[tokio::test]
+async fn what_was_removed_is_not_removed_again_up_to_an_earlier_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 1100, &[]).await;
+    log.truncate(1024, by()).await.unwrap();
+    for before in [512, 1024] {
+        assert!(log.truncate(before, by()).await.is_err(), "{before}");
+    }
+    log.close();
+    drop(log);
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 10, &[]).await;
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.first == 1024, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_removal_that_was_not_completed_is_completed_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = fails.clone();
+    let journal = Between::new(segments(folder.path()), move |asked| {
+        let fails = asked == "remove_before" && failing.load(Ordering::SeqCst);
+        if fails { Err(Unavailable("not now".to_owned())) } else { Ok(()) }
+    });
+    let log = open(journal, folder.path());
+    fill(&log, 600, &[]).await;
+    assert!(retention::apply(&log, &Policy::default(), days(185), by()).await.is_err());
+    fails.store(false, Ordering::SeqCst);
+    assert_eq!(retention::apply(&log, &Policy::default(), days(185), by()).await.unwrap(), (0, 0));
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.first == 512 && report.before_first == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn who_erases_and_who_holds_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(segments(folder.path()), folder.path());
+    fill(&log, 10, &[]).await;
+    let person = event(1).who.person.unwrap();
+    let hold = Hold { person: Some(person.clone()), reason: "case 4".to_owned(), ..Hold::default() };
+    let (erased, held) = tokio::join!(
+        retention::erase(&log, &person, "asked", Event::new(Kind::Erasure)),
+        retention::hold(&log, "case-4", &hold, Event::new(Kind::Hold)),
+    );
+    (erased.unwrap(), held.unwrap());
+    log.close();
+    let records = Copy::of(&*log.journal()).entries;
+    let kinds = records.iter().map(|entry| Record::parse(&entry.record).unwrap().event.kind);
+    let acts: Vec<Kind> = kinds.filter(|kind| matches!(kind, Kind::Hold | Kind::Erasure)).collect();
+    assert_eq!(acts, [Kind::Erasure, Kind::Hold], "nobody is erased who is held by then");
+}
+
+#[tokio::test]
+async fn waiting_for_the_journal_holds_up_no_other_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let (runtime, running): (ThreadId, _) = (std::thread::current().id(), Arc::new(AtomicBool::new(false)));
+    let asking = running.clone();
+    let journal = Between::new(segments(folder.path()), move |asked| {
+        let here = std::thread::current().id() == runtime && asking.load(Ordering::SeqCst);
+        assert!(!here, "{asked} is asked on the thread of the tasks");
+        Ok(())
+    });
+    let log = open(journal, folder.path());
+    fill(&log, 600, &[]).await;
+    let person = event(1).who.person.unwrap();
+    running.store(true, Ordering::SeqCst);
+    let hold = Hold { reason: "case 4".to_owned(), ..Hold::default() };
+    retention::hold(&log, "case-4", &hold, Event::new(Kind::Hold)).await.unwrap();
+    retention::release(&log, "case-4", Event::new(Kind::Hold)).await.unwrap();
+    retention::erase(&log, &person, "asked", Event::new(Kind::Erasure)).await.unwrap();
+    assert_eq!(retention::apply(&log, &Policy::default(), days(185), by()).await.unwrap().0, 512);
+    running.store(false, Ordering::SeqCst);
+    log.close();
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Writing: receipts, restarts, crashes, and a journal that fails.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_audit::{Event, Kind, Log, Mode, OpenError, Phase, Record, Refused, Settings, Signer};
-use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use portcullis_model::{Journal, Search, Unavailable};
 
 use crate::fixture::{
-    Copy, Make, event, fill, keyring, open, segments, settings, signer, trusting, verified,
+    Between, Copy, Make, event, fill, keyring, open, segments, settings, signer, trusting, verified,
 };
 
 fn records(journal: &dyn Journal) -> Vec<Record> {
@@ -117,57 +118,20 @@ pub(crate) async fn is_not_written_on(make: Make<'_>) {
     assert!(matches!(opened(&whole, stranger), Err(OpenError::Foreign(_))));
 }
 
-/// A journal that fails when it is told to.
-struct Failing {
-    inner: Arc<dyn Journal>,
-    fails: Arc<AtomicBool>,
-}
-
-impl Journal for Failing {
-    fn has_marks(&self) -> bool {
-        self.inner.has_marks()
-    }
-    fn extent(&self) -> Result<Extent, Unavailable> {
-        self.inner.extent()
-    }
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
-        if self.fails.load(Ordering::SeqCst) {
-            return Err(Unavailable("no space left on device".to_owned()));
-        }
-        self.inner.append(entries)
-    }
-    fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable> {
-        self.inner.read(from, most)
-    }
-    fn find(&self, search: &Search, most: usize) -> Result<Vec<Entry>, Unavailable> {
-        self.inner.find(search, most)
-    }
-    fn tiles(&self) -> Result<Vec<[u8; 32]>, Unavailable> {
-        self.inner.tiles()
-    }
-    fn remove_before(&self, seq: u64) -> Result<(), Unavailable> {
-        self.inner.remove_before(seq)
-    }
-    fn put(&self, kind: &'static str, name: &str, value: &[u8]) -> Result<(), Unavailable> {
-        self.inner.put(kind, name, value)
-    }
-    fn get(&self, kind: &'static str, name: &str) -> Result<Option<Vec<u8>>, Unavailable> {
-        self.inner.get(kind, name)
-    }
-    fn list(&self, kind: &'static str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Unavailable> {
-        self.inner.list(kind, prefix)
-    }
-    fn remove(&self, kind: &'static str, name: &str) -> Result<(), Unavailable> {
-        self.inner.remove(kind, name)
-    }
+/// A journal that takes nothing while it is told so.
+fn failing(folder: &Path, fails: &Arc<AtomicBool>) -> Arc<dyn Journal> {
+    let fails = fails.clone();
+    Between::new(segments(folder), move |asked| {
+        let full = asked == "append" && fails.load(Ordering::SeqCst);
+        if full { Err(Unavailable("no space left on device".to_owned())) } else { Ok(()) }
+    })
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_in_strict_mode_and_what_was_taken_is_written_later() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(false));
-    let journal = Arc::new(Failing { inner: segments(folder.path()), fails: fails.clone() });
-    let log = open(journal, folder.path());
+    let log = open(failing(folder.path(), &fails), folder.path());
     log.record(event(0)).await.unwrap();
     fails.store(true, Ordering::SeqCst);
     let refused = log.record(event(1)).await;
@@ -184,9 +148,9 @@ async fn a_full_disk_refuses_in_strict_mode_and_what_was_taken_is_written_later(
 async fn what_finds_no_place_in_normal_mode_is_counted_and_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(true));
-    let journal = Arc::new(Failing { inner: segments(folder.path()), fails: fails.clone() });
     let settings =
         Settings { queue_bytes: 4096, patience: Duration::from_millis(10), ..settings(Mode::Normal) };
+    let journal = failing(folder.path(), &fails);
     let log = Log::open(journal, signer(folder.path()), keyring(), settings).unwrap();
     for number in 0..20 {
         log.record(event(number)).await.unwrap();
@@ -205,6 +169,56 @@ async fn what_finds_no_place_in_normal_mode_is_counted_and_told_of() {
     log.close();
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.lost == lost + 10, "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_left_at_the_end_has_one_patience() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(true));
+    let patience = Duration::from_secs(4);
+    let settings = Settings { queue_bytes: 4096, patience, ..settings(Mode::Normal) };
+    let journal = failing(folder.path(), &fails);
+    let log = Log::open(journal, signer(folder.path()), keyring(), settings).unwrap();
+    log.tell(event(0));
+    log.watch().wait_for(|health| health.trouble.is_some()).await.unwrap();
+    // Some wait behind that one, and some find no place, which is to be told as well.
+    (1..10).for_each(|number| log.tell(event(number)));
+    assert!(log.health().lost > 0);
+    let began = Instant::now();
+    tokio::task::block_in_place(|| log.close());
+    assert!(began.elapsed() < patience * 2, "{:?}", began.elapsed());
+    assert!(log.health().lost >= 10, "{:?}", log.health());
+}
+
+#[tokio::test]
+async fn when_the_thread_that_writes_fails_nobody_is_left_waiting() {
+    for mode in [Mode::Strict, Mode::Normal] {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = Arc::new(AtomicBool::new(false));
+        let failing = fails.clone();
+        let journal = Between::new(segments(folder.path()), move |asked| {
+            assert!(asked != "append" || !failing.load(Ordering::SeqCst), "nothing was prepared for this");
+            Ok(())
+        });
+        let settings = Settings { queue_bytes: 2048, ..settings(mode) };
+        let log = Log::open(journal, signer(folder.path()), keyring(), settings).unwrap();
+        log.append(event(0)).durable().await.unwrap();
+        fails.store(true, Ordering::SeqCst);
+        let (one, two, signed) = tokio::join!(log.record(event(1)), log.record(event(2)), log.checkpoint());
+        assert_eq!((one.is_err(), two.is_err()), (mode == Mode::Strict, mode == Mode::Strict));
+        assert_eq!(signed, Err(Refused::Closed));
+        log.watch().wait_for(|health| health.trouble.is_some()).await.unwrap();
+        let lost = log.health().lost;
+        assert_eq!(log.record(event(3)).await.is_err(), mode == Mode::Strict);
+        assert!(log.append(event(4)).durable().await.is_err());
+        assert_eq!(log.checkpoint().await, Err(Refused::Closed));
+        assert_eq!(log.health().lost, lost + 2, "what came later is counted");
+        log.close();
+        drop(log);
+        let log = open(segments(folder.path()), folder.path());
+        log.close();
+        assert!(verified(&*log.journal(), &trusting(folder.path())).is_good());
+    }
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 //!
 //! What may be signed is `portcullis-audit`'s to say. Here is what it needs to be true of a witness that runs: what was signed
 //! last of each log is in the store before the answer leaves, and of two requests at the same time one wins, on whichever of
-//! the gateways that share a store. Who asks shows nothing but the log's own signature, as the specification has it.
+//! the gateways that share a store. Who asks shows nothing but the log's own signature, as the specification has it; and
+//! nothing else that is under a checkpoint is kept.
 //!
-//! A log that signs two histories of one length is on record here, with both checkpoints: those prove it to anybody.
+//! That a log signs two histories of one length is on record here before anything is kept or answered of it; both checkpoints
+//! are in the store then: those prove it to anybody.
 
 use std::time::UNIX_EPOCH;
 
@@ -39,9 +41,9 @@ pub(super) async fn add_checkpoint(context: &Context, body: Bytes) -> Option<Res
     let gateway = &context.gateway;
     let witness = gateway.witness.as_ref()?;
     let request = std::str::from_utf8(&body).map_err(|_| Refusal::Malformed("it is no text"));
-    let request = request.and_then(Request::parse).and_then(|it| witness.check(&it).map(|()| it));
-    let answer = match request {
-        Ok(request) => sign(gateway, witness, &request).await,
+    let request = request.and_then(Request::parse);
+    let answer = match request.and_then(|request| Ok((witness.check(&request)?, request))) {
+        Ok((note, request)) => sign(gateway, witness, &request, &note).await,
         Err(refusal) => Ok(Err(refusal)),
     };
     Some(match answer {
@@ -59,11 +61,12 @@ pub(super) async fn add_checkpoint(context: &Context, body: Bytes) -> Option<Res
     })
 }
 
-/// Signs what continues what was signed, after it is kept that it was.
+/// Signs what continues what was signed, after it is kept that it was, as this note. What was signed before is signed again.
 async fn sign(
     gateway: &Gateway,
     witness: &Witness,
     request: &Request,
+    note: &str,
 ) -> Result<Result<String, Refusal>, Unavailable> {
     let origin = &request.checkpoint.origin;
     let now = || UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
@@ -77,14 +80,17 @@ async fn sign(
         let lines = match witness.cosign(request, last.as_ref().map(|(last, _)| last), now()) {
             Ok(lines) => lines,
             Err(refusal) => {
-                if let Some((last, note)) = last.filter(|(last, _)| is_fork(request, Some(last))) {
-                    forked(gateway, request, &last, &note).await?;
+                if let Some((last, before)) = last.filter(|(last, _)| is_fork(request, Some(last))) {
+                    forked(gateway, (&last, &before), (&request.checkpoint, note)).await?;
                 }
                 return Ok(Err(refusal));
             }
         };
-        let note = request.note.clone().into_bytes();
-        if let Put::Kept(_) = gateway.records.put(SIGNED, origin, note, None, expected).await? {
+        if last.is_some_and(|(last, _)| last == request.checkpoint) {
+            return Ok(Ok(lines));
+        }
+        let kept = gateway.records.put(SIGNED, origin, note.as_bytes().to_vec(), None, expected).await?;
+        if let Put::Kept(_) = kept {
             return Ok(Ok(lines));
         }
     }
@@ -99,26 +105,24 @@ fn read(note: &[u8]) -> Result<(Checkpoint, String), Unavailable> {
     Ok((checkpoint, note))
 }
 
-/// Keeps both histories and says so, once.
+/// Puts on record that there are two histories, and keeps both, once.
 async fn forked(
     gateway: &Gateway,
-    request: &Request,
-    last: &Checkpoint,
-    note: &str,
+    (last, before): (&Checkpoint, &str),
+    (other, note): (&Checkpoint, &str),
 ) -> Result<(), Unavailable> {
     let (size, origin) = (last.size, &last.origin);
-    let both = format!("{note}\n{}", request.note).into_bytes();
     let name = format!("{origin} {size}");
-    if gateway.records.put(FORKS, &name, both, None, Expected::Absent).await? == Put::Conflict {
+    if gateway.records.get(FORKS, &name).await?.is_some() {
         return Ok(());
     }
-    let (root, other) = (BASE64.encode(last.root), BASE64.encode(request.checkpoint.root));
+    let (root, other) = (BASE64.encode(last.root), BASE64.encode(other.root));
     tracing::error!(
         log = origin,
         size,
         root,
         other,
-        "a log that is witnessed here has signed two histories; both checkpoints are in the store"
+        "a log that is witnessed here has signed two histories; both checkpoints are kept in the store"
     );
     if let Some(evidence) = &gateway.evidence {
         let detail = [
@@ -128,9 +132,16 @@ async fn forked(
             ("root", root),
             ("other_root", other),
         ];
-        // Nothing is answered with it that would have to wait.
-        let _ = evidence.changed(Kind::Incident, &detail).await;
+        let recorded = evidence.changed(Kind::Incident, &detail).await;
+        recorded.map_err(|refusal| {
+            Unavailable(format!("two histories are not on record: {}", refusal.message))
+        })?;
     }
+    // Whoever saw it at the same time keeps the same.
+    gateway
+        .records
+        .put(FORKS, &name, format!("{before}\n{note}").into_bytes(), None, Expected::Absent)
+        .await?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! How long it takes to find a person's events among many in PostgreSQL.
 //!
-//! The short form is an ordinary test; the long one (`make evidence-search`) is the same with `EVENTS=10000000`, prints what it
+//! The short form is an ordinary test; the long one (`make evidence-long`) is the same with `EVENTS=10000000`, prints what it
 //! measured, and fails when a search takes more than it may.
 
 use std::time::{Duration, Instant};

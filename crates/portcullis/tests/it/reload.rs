@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use portcullis_audit::Signer;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -313,6 +314,26 @@ async fn says_what_takes_a_restart() {
         gateway.logged(key).await;
     }
     assert_eq!(gateway.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn says_what_of_the_evidence_takes_a_restart() {
+    let config = |audit: Value, logs: &[String]| {
+        let witness = json!({"key": {"file": "witness.key"}, "logs": logs});
+        json!({"servers": {}, "store": {"kind": "sqlite"}, "witness": witness, "audit": audit})
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [witness, one, other] = ["witness", "one", "other"].map(|name| Signer::generate(name).unwrap());
+    std::fs::write(folder.path().join("witness.key"), witness.to_secret()).unwrap();
+    let logs = [one, other].map(|signer| signer.log_key().to_string());
+    let gateway = Gateway::start_in(folder, &config(json!({"node": "gw"}), &logs[..1]), &[]);
+    let people = json!({"node": "gw", "allow": {"groups": ["auditors"]}, "admins": {"groups": ["admins"]}});
+    reload(&gateway, &config(people, &logs[..1])).await;
+    assert!(!gateway.log().contains("takes a restart"), "{}", gateway.log());
+    reload(&gateway, &config(json!({"node": "other"}), &logs)).await;
+    for key in ["`audit` has changed", "`witness` has changed"] {
+        gateway.logged(key).await;
+    }
 }
 
 #[tokio::test]

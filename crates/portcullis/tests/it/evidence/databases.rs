@@ -25,7 +25,7 @@ use server::Server;
 
 #[path = "../../../../portcullis-store/tests/it/server.rs"]
 #[allow(dead_code, reason = "the store's tests ask more of it")]
-mod server;
+pub(super) mod server;
 
 const CLIENTS: usize = 6;
 /// Between a call that was refused and the next.

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use portcullis_audit::witness::Request;
 use portcullis_audit::{Checkpoint, Signer};
+use portcullis_model::{Record, Records as _};
+use portcullis_store::{Access, Sqlite};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::databases::server::Server;
 use super::{events_in, until};
 use crate::harness::{Fake, Gateway, Modern, Upstream, signal, within};
 
@@ -32,14 +36,24 @@ impl Scene {
     }
 
     fn witness(&self, folder: TempDir) -> Gateway {
+        self.witness_with(folder, &json!({"node": "w"}))
+    }
+
+    fn witness_with(&self, folder: TempDir, audit: &Value) -> Gateway {
         std::fs::write(folder.path().join("witness.key"), self.witness.to_secret()).unwrap();
         let config = json!({
             "servers": {},
             "store": {"kind": "sqlite"},
             "witness": {"key": {"file": "witness.key"}, "logs": [self.log.log_key().to_string()]},
-            "audit": {"node": "w"},
+            "audit": audit,
         });
         Gateway::start_in(folder, &config, &[])
+    }
+
+    /// What the log signs as its first event: with another number, another history.
+    fn first(&self, root: u8) -> Request {
+        let checkpoint = Checkpoint { origin: LOG.to_owned(), size: 1, root: [root; 32] };
+        Request { old: 0, proof: Vec::new(), note: checkpoint.sign(&self.log), checkpoint }
     }
 
     fn gateway(&self, folder: TempDir, witness: &str) -> Gateway {
@@ -82,7 +96,7 @@ async fn witnessed(gateway: &Gateway, least: i64) -> i64 {
             if size >= least {
                 return size;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await
@@ -182,14 +196,65 @@ async fn a_witness_does_not_sign_another_history_and_both_say_so() {
     assert_eq!(told[0]["detail"]["events"], request.old.to_string());
 }
 
+async fn kept(store: &Sqlite, kind: &'static str, key: &str) -> Option<Record> {
+    store.get(kind, key).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_witness_keeps_what_the_log_signed_once_and_nothing_that_others_wrote() {
+    let scene = Scene::new().await;
+    let witness = scene.witness(tempfile::tempdir().unwrap());
+    let own = scene.first(1).note;
+    // A line of somebody else is under it.
+    let other = Signer::generate("other.example").unwrap();
+    let theirs = scene.first(1).checkpoint.sign(&other);
+    let note = format!("{own}{}", theirs.rsplit_once("\n\n").unwrap().1);
+    let request = Request { note, ..scene.first(1) };
+    assert_eq!(witness.post("/witness/add-checkpoint", request.to_body()).await.status(), 200);
+    let store = Sqlite::open(&witness.folder().join("portcullis.db"), Access::Serve).unwrap();
+    let first = kept(&store, "witnessed", LOG).await.unwrap();
+    assert_eq!(String::from_utf8(first.value.clone()).unwrap(), own);
+    let again = Request { old: 1, ..request };
+    let answer = witness.post("/witness/add-checkpoint", again.to_body()).await;
+    assert_eq!((answer.status(), answer.text().starts_with("— witness.example ")), (200, true));
+    assert_eq!(kept(&store, "witnessed", LOG).await.unwrap().version, first.version, "it was kept already");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_histories_are_on_record_before_anything_is_said_of_them() {
+    let scene = Scene::new().await;
+    let mut database = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("url"), database.url()).unwrap();
+    let log = json!({"kind": "postgres", "url_file": "url"});
+    let witness = scene.witness_with(folder, &json!({"node": "w", "mode": "strict", "log": log}));
+    let ask =
+        async |request: &Request| witness.post("/witness/add-checkpoint", request.to_body()).await.status();
+    assert_eq!(ask(&scene.first(1)).await, 200);
+    let fork = Request { old: 1, ..scene.first(2) };
+    let store = Sqlite::open(&witness.folder().join("portcullis.db"), Access::Serve).unwrap();
+    tokio::task::block_in_place(|| database.stop());
+    assert_eq!(ask(&fork).await, 503, "it cannot be put on record");
+    assert_eq!(kept(&store, "fork", &format!("{LOG} 1")).await.map(|it| it.value), None);
+    tokio::task::block_in_place(|| database.start_again());
+    within("the record of two histories", async {
+        while ask(&fork).await != 409 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let both = kept(&store, "fork", &format!("{LOG} 1")).await.unwrap().value;
+    assert_eq!(String::from_utf8(both).unwrap(), format!("{}\n{}", scene.first(1).note, fork.note));
+    let found = database.psql("portcullis", "SELECT count(*) FROM portcullis_events WHERE kind = 'incident'");
+    assert_ne!(found.unwrap().trim(), "0");
+}
+
 #[tokio::test]
 async fn of_those_who_ask_at_the_same_time_one_history_is_signed() {
     let scene = Scene::new().await;
     let witness = scene.witness(tempfile::tempdir().unwrap());
     let asked = (0..8_u8).map(|root| {
-        let fork = Checkpoint { origin: LOG.to_owned(), size: 1, root: [root; 32] };
-        let request = Request { old: 0, proof: Vec::new(), note: fork.sign(&scene.log), checkpoint: fork };
-        let (body, witness) = (request.to_body(), &witness);
+        let (body, witness) = (scene.first(root).to_body(), &witness);
         async move { witness.post("/witness/add-checkpoint", body).await.status() }
     });
     let (one, two, three, four) = {
