@@ -101,6 +101,7 @@ impl Engine {
             wanted: self.entities,
             field: field.topics,
             hits: Vec::new(),
+            last_end: 0,
         }
     }
 
