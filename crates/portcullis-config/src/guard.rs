@@ -1,7 +1,12 @@
 //! What may reach a model and what may leave, checked.
 
-use portcullis_guard::{Action, EntitySet, Path};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_guard::{Action, Entity, EntitySet, Path};
 use portcullis_model::matches_pattern;
+
+use crate::Secret;
 
 /// What may reach a model, and what may leave.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +27,33 @@ pub struct Guard {
     pub pseudonyms: PseudonymScope,
     /// What pseudonyms and hashes are made with; one key for each start when not given.
     pub key: Option<[u8; 32]>,
+    /// Another recogniser that is asked besides.
+    pub recogniser: Option<Recogniser>,
+}
+
+/// A service with the interface of Presidio's analyzer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recogniser {
+    /// Its URL.
+    pub url: String,
+    /// The bearer token that goes with it.
+    pub token: Option<Secret>,
+    /// Authorities trusted instead of those of the system, PEM.
+    pub ca: Option<PathBuf>,
+    /// The language of the texts, in its words.
+    pub language: String,
+    /// What it is asked for, by its names, and what that is here.
+    pub entities: Vec<(String, Entity)>,
+    /// How sure it has to be, from 0 to 1.
+    pub threshold: f32,
+    /// How long all answers about one message may take.
+    pub timeout: Duration,
+    /// How long the texts of one message may be together, in bytes.
+    pub max_bytes: usize,
+    /// How many requests it is sent at the same time.
+    pub concurrency: usize,
+    /// What it could not be asked about passes with what was found without it.
+    pub lenient: bool,
 }
 
 impl Default for Guard {
@@ -35,6 +67,7 @@ impl Default for Guard {
             max_bytes: 16 << 20,
             pseudonyms: PseudonymScope::Principal,
             key: None,
+            recogniser: None,
         }
     }
 }

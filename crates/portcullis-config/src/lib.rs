@@ -46,7 +46,7 @@ pub use credentials::{CredentialKind, Credentials, OauthClient, OauthClientAuth}
 pub use effective::effective;
 pub use environment::{Environment, Overrides, ProcessEnvironment};
 pub use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp};
-pub use guard::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope};
+pub use guard::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope, Recogniser};
 pub use identity::{ApiKey, ApiKeys, Dpop, Introspection, Issuer, KeyHash, Revoked, Tenants};
 pub use load::{Format, Loaded, defaults, import, load, parse};
 pub use oversight::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, Webhook};

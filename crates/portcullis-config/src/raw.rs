@@ -29,7 +29,8 @@ pub(crate) use audit::{
 pub(crate) use calls::{CallLimit, Each};
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{
-    Action, Direction, Entity, Guard, GuardMode, GuardRule, Profile, PseudonymScope, Roles,
+    Action, Direction, Entity, Guard, GuardMode, GuardRule, OnFailure, Profile, PseudonymScope, Recogniser,
+    Roles,
 };
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
 pub(crate) use oversight::{

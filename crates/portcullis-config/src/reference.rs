@@ -51,6 +51,7 @@ pub fn reference() -> String {
         ("`guard`", "Guard"),
         ("`guard.rules`", "GuardRule"),
         ("`guard.rules.unless`", "GuardException"),
+        ("`guard.recogniser`", "Recogniser"),
         ("`http`", "Http"),
         ("`limits`", "Limits"),
         ("`limits.calls`", "CallLimit"),

@@ -197,7 +197,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         (limits.call_max, limits.ask_timeout)
     };
     let plan = tasks::plan(gateway, &call, &route);
-    let content = match inspection.outgoing(plan.params.clone().or_else(|| route.params.take())) {
+    let content = match inspection.outgoing(plan.params.clone().or_else(|| route.params.take())).await {
         Ok(content) => content,
         Err(refusal) => return stop(gateway, &call, inspection, refusal),
     };

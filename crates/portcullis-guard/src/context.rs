@@ -119,7 +119,7 @@ const PASSWORD: &str = "password passwd pwd pass passphrase passwort kennwort co
     passcode passw userpassword dbpassword mdp lösenord hasło heslo";
 const SECRET: &str = "secret secrets token tokens apikey api_key credential credentials auth authtoken accesskey \
     secretkey accesstoken clientsecret apitoken authkey privatekey bearer authorization apisecret passkey \
-    client_secret secret_key connectionstring signature";
+    client_secret secret_key connectionstring signature creds";
 const KEY: &str = "key keys schlüssel clave clef chiave";
 const NAME: &str = "name fullname firstname lastname surname givenname familyname vorname nachname nom prénom prenom nombre \
     apellido apellidos nome cognome naam achternaam voornaam displayname middlename maidenname imię nazwisko namn efternamn \
@@ -180,7 +180,14 @@ const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian au
     nyt duffel discord doppler defined digitalocean cisco meraki clickhouse clojars octopus paypal shopify slack telegram tines vonage \
     pagerduty firebase azure aws gcp google github gitlab stripe twilio anthropic braintree aiven auth0 bamboo circleci \
     coveralls crowdin dynatrace fullstory hashicorp vault honeycomb mandrill mixpanel notion opsgenie pusher \
-    rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral";
+    rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral \
+    adyen amplitude apify baidu bitly buildkite calendly clickup cloudinary codacy convertkit crowdstrike deepgram deepl \
+    docusign elevenlabs eventbrite figma firecrawl foursquare freshdesk giphy groq hetzner huawei ipinfo iterable jotform \
+    klaviyo langfuse langsmith linode livekit loggly mailjet netsuite newsapi ngrok nylas openrouter openweathermap patreon \
+    pinecone pinterest pipedrive plivo posthog postmark qdrant quickbooks razorpay recurly replicate salesforce scaleway \
+    sendgrid servicenow shippo sinch smartsheet snowflake spotify statuspage storyblok strapi surveymonkey tavily tencent \
+    tiktok todoist toggl typeform unsplash uploadcare upstash vultr wakatime weaviate webflow wistia woocommerce workos wrike \
+    xero yelp zoho";
 
 /// What words stand for.
 pub(crate) struct Words {

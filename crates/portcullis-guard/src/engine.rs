@@ -10,7 +10,7 @@ use crate::recognise::assigned::{self, Announced};
 use crate::recognise::{Hit, Subject, hidden, person};
 use crate::sweep::Sweep;
 use crate::text::{class, decode, fold};
-use crate::{Entity, EntitySet, Finding, KnownValues, Limit, Limits, Scan, Settings, SettingsError};
+use crate::{Entity, EntitySet, Finding, KnownValues, Limit, Limits, Scan, Settings, SettingsError, Told};
 
 /// How many layers of encoding are taken off.
 const LAYERS: usize = 3;
@@ -73,7 +73,7 @@ impl Engine {
             return Scan { findings: Vec::new(), exceeded: Some(Limit::Bytes(self.limits.bytes)) };
         }
         let mut work = self.work(text.len());
-        let hits = self.text(text, Field::NONE, 0, &mut work);
+        let hits = self.text(text, Field::NONE, None, &mut work);
         let findings = hits.into_iter().map(|hit| finding(hit, String::new())).collect();
         Scan { findings, exceeded: work.exceeded }
     }
@@ -82,10 +82,24 @@ impl Engine {
         Work { decoded: length.saturating_mul(self.limits.decoded).saturating_add(4096), exceeded: None }
     }
 
-    /// What is in a text, all layers; in order, without overlaps.
-    pub(crate) fn text(&self, text: &str, field: Field<'_>, layer: usize, work: &mut Work) -> Vec<Hit> {
-        let mut hits = self.layers(text, field, layer, work);
-        hits.retain(|hit| hit.score >= self.threshold && !self.is_allowed(&text[hit.start..hit.end]));
+    /// What is in a text, all layers, with what others have found; in order, without overlaps.
+    pub(crate) fn text(
+        &self,
+        text: &str,
+        field: Field<'_>,
+        told: Option<&Told>,
+        work: &mut Work,
+    ) -> Vec<Hit> {
+        let mut hits = self.layers(text, field, 0, work);
+        hits.retain(|hit| hit.score >= self.threshold);
+        match told.map(|told| told.in_text(text)) {
+            None => {}
+            Some(Ok(others)) => hits.extend(others.filter(|hit| self.entities.contains(hit.entity))),
+            Some(Err(limit)) => {
+                work.exceeded.get_or_insert(limit);
+            }
+        }
+        hits.retain(|hit| !self.is_allowed(&text[hit.start..hit.end]));
         resolve(hits)
     }
 
@@ -101,6 +115,7 @@ impl Engine {
             wanted: self.entities,
             field: field.topics,
             hits: Vec::new(),
+            last_end: 0,
         }
     }
 

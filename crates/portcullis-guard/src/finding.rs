@@ -45,6 +45,9 @@ pub enum Limit {
     /// More encoded text than [`crate::Limits::decoded`] allows for a document of this length.
     #[error("more encoded text than is decoded ({0} bytes)")]
     Decoded(usize),
+    /// A text that somebody else should have looked at, and has not ([`crate::Told`]).
+    #[error("not read by the recogniser")]
+    Unread,
     /// Not JSON as this gateway takes it.
     #[error("not JSON")]
     NotJson,

@@ -8,10 +8,12 @@
 use foldhash::{HashMap, HashMapExt};
 
 use crate::context::Topics;
+use crate::recognise::assigned::Announced;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
 use crate::recognise::{
-    Subject, assigned, curl, date, email, iban, lettered, mrz, national, network, number, person, secret,
+    Subject, assigned, curl, date, email, iban, lettered, manifest, mrz, national, network, number, parts,
+    person, secret,
 };
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
@@ -28,20 +30,21 @@ enum Meaning {
     Street,
     Month,
     Begin,
-    Password,
+    Told(Announced),
     Curl,
+    Kind,
 }
 
 impl Meaning {
-    /// What is found by it; `None` when it tells what else to pass over, too.
+    /// What is found by it; `None` when that tells what to pass over, and is looked at whatever is wanted.
     fn entity(self) -> Option<Entity> {
         Some(match self {
             Self::Order(_) => Entity::Injection,
             Self::Title | Self::Name => Entity::Person,
             Self::Street => Entity::Address,
-            Self::Month => Entity::DateOfBirth,
-            Self::Password | Self::Curl => Entity::Password,
-            Self::Begin => return None,
+            Self::Told(Announced::Password) | Self::Curl => Entity::Password,
+            Self::Told(_) | Self::Kind => Entity::Secret,
+            Self::Begin | Self::Month => return None,
         })
     }
 }
@@ -90,7 +93,9 @@ impl Sweep {
         add(person::STREETS, Meaning::Street);
         add("name", Meaning::Name);
         add("begin", Meaning::Begin);
-        add("password passwd pwd passwort kennwort passphrase", Meaning::Password);
+        add("password passwd pwd passwort kennwort passphrase", Meaning::Told(Announced::Password));
+        add("token secret key apikey", Meaning::Told(Announced::Secret));
+        add("kind", Meaning::Kind);
         add("curl", Meaning::Curl);
         let formats = Formats::new();
         let mut words = Filter::new();
@@ -210,6 +215,9 @@ impl Sweep {
             return self.credential(subject, start).or_else(|| self.meaning(subject, start, end));
         }
         if all == DIGIT {
+            if let Some(end) = self.numbered(subject, start, end) {
+                return Some(end);
+            }
             if !subject.wanted.meets(EntitySet::NUMBERS) {
                 return None;
             }
@@ -231,6 +239,13 @@ impl Sweep {
         self.formats.look(subject, start).or_else(|| jwt(subject, start))
     }
 
+    /// Credentials that begin with a number, and so with a word that nobody wants who wants no numbers.
+    fn numbered(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+        let google = class::at(subject.bytes, end) == b'/';
+        parts::numbered(subject, start, end)
+            .or_else(|| if google { self.credential(subject, start) } else { None })
+    }
+
     fn meaning(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         if !self.words.may_have(subject.bytes, start, end - start) {
             return None;
@@ -239,7 +254,8 @@ impl Sweep {
         let word = lower.get_mut(..end - start)?;
         word.copy_from_slice(&subject.bytes[start..end]);
         word.make_ascii_lowercase();
-        match *self.meanings.get(std::str::from_utf8(word).ok()?)? {
+        let meaning = *self.meanings.get(std::str::from_utf8(word).ok()?)?;
+        let found = match meaning {
             Meaning::Order(anchor) => {
                 self.rules.look(subject, anchor, start, end);
                 None
@@ -249,9 +265,12 @@ impl Sweep {
             Meaning::Street => person::street(subject, start, end),
             Meaning::Month => date::named(subject, start, end),
             Meaning::Begin => private_key(subject, start),
-            Meaning::Password => told(subject, end),
+            Meaning::Told(what) => assigned::told(subject, start, end, what),
             Meaning::Curl => curl::look(subject, end),
-        }
+            Meaning::Kind => manifest::look(subject, end),
+        };
+        // Nothing is passed over for some that is looked at for others.
+        found.filter(|_| meaning.entity().is_none())
     }
 }
 
@@ -300,8 +319,11 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         return Some(end);
     }
     if class::at(bytes, end) == b'~'
-        && let Some(end) = assigned::entra(subject, end)
+        && let Some(end) = parts::entra(subject, end)
     {
+        return Some(end);
+    }
+    if let Some(end) = parts::look(subject, start, end) {
         return Some(end);
     }
     let first_digit = bytes[start].is_ascii_digit();
@@ -317,7 +339,7 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let before = class::before(bytes, start);
     let clean = !matches!(before, b'_' | b'/' | b'=' | b'.') && !matches!(class::at(bytes, end), b'_' | b'/');
     if !(6..=16).contains(&length) || !clean {
-        return telegram(subject, start, end);
+        return parts::telegram(subject, start, end).or_else(|| parts::maxmind(subject, start, end));
     }
     let word = &bytes[start..end];
     let around = subject.around(start, end);
@@ -337,27 +359,6 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         return Some(end);
     }
     None
-}
-
-/// Bot tokens: a number, a colon, 35 characters of which the first is an A.
-fn telegram(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
-    let bytes = subject.bytes;
-    let head = bytes[..start].iter().rev().take(17);
-    let is_token = class::before(bytes, start) == b':' && bytes[start] == b'A';
-    if !is_token || end - start < 2 {
-        return None;
-    }
-    let digits = head.skip(1).take_while(|byte| byte.is_ascii_digit()).count();
-    let length = bytes[start..]
-        .iter()
-        .take(36)
-        .take_while(|byte| class::is_word(**byte) || matches!(byte, b'_' | b'-'))
-        .count();
-    if !(5..=16).contains(&digits) || length != 35 {
-        return None;
-    }
-    subject.hit(Entity::Secret, "telegram", start - 1 - digits, start + length, 0.95);
-    Some(start + length)
 }
 
 /// `header.payload.signature` of which the first two are JSON objects.
@@ -421,24 +422,6 @@ fn private_key(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
     }
     subject.hit(Entity::PrivateKey, "", start - 5, end, 0.98);
     Some(end)
-}
-
-/// `password is …`.
-fn told(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
-    let rest = &subject.text[end..];
-    let after = [" is ", " was ", " to ", " ist "].iter().find_map(|word| rest.strip_prefix(word))?;
-    let quoted = after.starts_with(['"', '\'', '`']);
-    let after = after.trim_start_matches(['"', '\'', '`']);
-    let start = subject.text.len() - after.len();
-    let length = after.find([' ', '"', '\'', '`', ',', '\n', ';', ')']).unwrap_or(after.len());
-    let value = after[..length].trim_end_matches(['.', '!', '?']);
-    let digits = value.bytes().any(|byte| byte.is_ascii_digit());
-    let signs = value.bytes().any(|byte| byte.is_ascii_punctuation());
-    if value.len() < 4 || !(digits || signs && quoted) || crate::recognise::secret::is_placeholder(value) {
-        return None;
-    }
-    subject.hit(Entity::Password, "", start, start + value.len(), 0.7);
-    Some(start + value.len())
 }
 
 fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {

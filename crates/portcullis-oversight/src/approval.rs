@@ -1,25 +1,22 @@
 //! Leave for one call: asked for with the exact arguments, given by somebody, used once.
 //!
 //! A call is known by its digest: who calls what with which arguments, in canonical form. So the same call finds the leave
-//! that was given for it by itself, and another call finds none. Arguments may hold what no store should: they are sealed
-//! with the vault's key, and where there is none, only their names and sizes are kept. A result that the guard holds back
-//! waits for leave in the same way. Where more than one has to say yes, they are different ones; one no is enough.
+//! that was given for it by itself, and another call finds none. A result that the guard holds back waits for leave in the
+//! same way. Where more than one has to say yes, they are different ones; one no is enough. What was asked anew is
+//! another question, with another nonce: whoever uses up or forgets one leaves the other as it is.
 
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{Context, SHA256};
-use portcullis_mcp::json::{Kind, Raw};
+use portcullis_mcp::json::Raw;
 use portcullis_model::{Expected, Put, Records, Unavailable};
 use serde::{Deserialize, Serialize};
 
-use crate::hex::{hex, unhex};
-use crate::{canonical, now_ms, sealing};
+use crate::hex::hex;
+use crate::{arguments, canonical, now_ms};
 
 /// The kind of the records.
 pub const APPROVAL: &str = "approval";
-/// Longest arguments that are shown to whoever decides, in bytes.
-const SHOWN: usize = 16 << 10;
-const PURPOSE: &str = "portcullis-approval-arguments";
 const PAGE: usize = 500;
 const TRIES: usize = 8;
 
@@ -78,11 +75,6 @@ impl Digest {
                 Self(digest)
             }
         }
-    }
-
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
     }
 
     /// The name under which people speak of the call.
@@ -146,8 +138,6 @@ pub struct Approval {
     pub votes: Vec<Ruling>,
     /// Tells this question from an earlier one about the same call.
     pub nonce: u64,
-    /// The arguments, sealed; else their names and sizes.
-    arguments: Shown,
     /// When it was asked for, in milliseconds since 1970.
     pub at: u64,
     /// Until when it waits, and can be used.
@@ -183,13 +173,6 @@ pub enum Voted {
     Nothing,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Shown {
-    Sealed(String),
-    Shape(String),
-}
-
 /// How it stands with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -216,7 +199,6 @@ impl Approval {
     ) -> Result<(Self, bool), Unavailable> {
         let (id, now) = (request.digest.id(), now_ms());
         let approval = Self {
-            arguments: Shown::of(request.arguments.as_ref(), &id, key),
             id,
             matter: request.matter,
             needed: request.needed,
@@ -232,33 +214,52 @@ impl Approval {
             until: now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)),
             ruling: None,
         };
-        let expires = SystemTime::now().checked_add(lifetime);
+        let (place, expires) = (approval.place(), approval.expires());
+        arguments::keep(records, &place, request.arguments.as_ref(), key, expires).await?;
         match records.put(APPROVAL, &approval.id, approval.value(), expires, Expected::Absent).await? {
             Put::Kept(_) => Ok((approval, true)),
             Put::Conflict => {
+                arguments::forget(records, &place).await;
                 let there = Self::find(records, &approval.id).await?;
                 Ok((there.map_or(approval, |(there, _)| there), false))
             }
         }
     }
 
-    /// How it stands with a call. Leave that was given is used up by that.
+    /// What was asked about a call, if anything was.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn claim(records: &dyn Records, digest: Digest) -> Result<Standing, Unavailable> {
-        let id = digest.id();
-        let Some((approval, _)) = Self::find(records, &id).await? else { return Ok(Standing::Unknown) };
-        match &approval.ruling {
-            None => Ok(Standing::Waiting(approval)),
-            Some(ruling) if !ruling.approved => Ok(Standing::Denied(approval)),
-            Some(_) => {
-                let taken = records.take(APPROVAL, &id).await?;
-                let taken = taken.and_then(|record| serde_json::from_slice::<Self>(&record.value).ok());
-                let still = |it: &Self| it.ruling.as_ref().is_some_and(|ruling| ruling.approved);
-                Ok(taken.filter(still).map_or(Standing::Unknown, Standing::Granted))
+    pub async fn of(records: &dyn Records, digest: Digest) -> Result<Option<Self>, Unavailable> {
+        Ok(Self::find(records, &digest.id()).await?.map(|(approval, _)| approval))
+    }
+
+    /// How it stands with a call; with a nonce, with what was asked then. Leave that was given is used up by that.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn claim(
+        records: &dyn Records,
+        digest: Digest,
+        nonce: Option<u64>,
+    ) -> Result<Standing, Unavailable> {
+        for _ in 0..TRIES {
+            let Some((approval, version)) = Self::find(records, &digest.id()).await? else {
+                return Ok(Standing::Unknown);
+            };
+            if nonce.is_some_and(|nonce| approval.nonce != nonce) {
+                return Ok(Standing::Unknown);
+            }
+            match &approval.ruling {
+                None => return Ok(Standing::Waiting(approval)),
+                Some(ruling) if !ruling.approved => return Ok(Standing::Denied(approval)),
+                Some(_) if approval.remove(records, version).await? => {
+                    return Ok(Standing::Granted(approval));
+                }
+                Some(_) => {}
             }
         }
+        Err(busy())
     }
 
     /// Somebody says yes or no; with a nonce, only to what was asked then.
@@ -287,13 +288,14 @@ impl Approval {
             } else {
                 approval.ruling = Some(vote);
             }
-            let expires = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(approval.until));
             let expected = Expected::Version(version);
-            if records.put(APPROVAL, id, approval.value(), expires, expected).await? != Put::Conflict {
+            if records.put(APPROVAL, id, approval.value(), approval.expires(), expected).await?
+                != Put::Conflict
+            {
                 return Ok(Voted::Counted(approval));
             }
         }
-        Err(Unavailable("others decide about the same call all the time".to_owned()))
+        Err(busy())
     }
 
     /// Who has said yes, or no, in their order.
@@ -305,12 +307,41 @@ impl Approval {
         said.map(|vote| vote.by.as_str()).collect()
     }
 
-    /// Forgets what was decided about a call, which may then be asked for again.
+    /// Forgets what was asked, and decided, about a call, which may then be asked about again. What was asked anew stays.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn forget(records: &dyn Records, id: &str) -> Result<(), Unavailable> {
-        records.take(APPROVAL, id).await.map(drop)
+    pub async fn forget(&self, records: &dyn Records) -> Result<(), Unavailable> {
+        for _ in 0..TRIES {
+            match Self::find(records, &self.id).await? {
+                Some((there, version)) if there.nonce == self.nonce => {
+                    if self.remove(records, version).await? {
+                        return Ok(());
+                    }
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// Removes the record if it is of this version: what ends at once is not there.
+    async fn remove(&self, records: &dyn Records, version: u64) -> Result<bool, Unavailable> {
+        let (ends, expected) = (Some(SystemTime::UNIX_EPOCH), Expected::Version(version));
+        let put = records.put(APPROVAL, &self.id, Vec::new(), ends, expected).await?;
+        if put != Put::Conflict {
+            arguments::forget(records, &self.place()).await;
+        }
+        Ok(put != Put::Conflict)
+    }
+
+    /// Where what belongs to this question, and to no other about the same call, is kept.
+    pub(crate) fn place(&self) -> String {
+        format!("{}-{:016x}", self.id, self.nonce)
+    }
+
+    pub(crate) fn expires(&self) -> Option<SystemTime> {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.until))
     }
 
     /// All that wait or have been decided and not used, by when they were asked for.
@@ -337,13 +368,15 @@ impl Approval {
     }
 
     /// The arguments, for whoever decides: whole where they can be opened, else their names and sizes.
-    pub fn arguments(&self, key: Option<&[u8; 32]>) -> String {
-        match &self.arguments {
-            Shown::Shape(shape) => shape.clone(),
-            Shown::Sealed(sealed) => key
-                .and_then(|key| open(key, &self.id, sealed))
-                .unwrap_or_else(|| "sealed with another key than `vault.key`".to_owned()),
-        }
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn arguments(
+        &self,
+        records: &dyn Records,
+        key: Option<&[u8; 32]>,
+    ) -> Result<String, Unavailable> {
+        arguments::read(records, &self.place(), key).await
     }
 
     fn value(&self) -> Vec<u8> {
@@ -357,34 +390,8 @@ fn nonce() -> Result<u64, Unavailable> {
     Ok(u64::from_be_bytes(nonce))
 }
 
-impl Shown {
-    fn of(arguments: Option<&Raw>, id: &str, key: Option<&[u8; 32]>) -> Self {
-        let Some(arguments) = arguments else { return Self::Shape("none".to_owned()) };
-        let text = canonical(arguments);
-        match key.filter(|_| text.len() <= SHOWN).and_then(|key| seal(key, id, &text)) {
-            Some(sealed) => Self::Sealed(sealed),
-            None => Self::Shape(shape(arguments)),
-        }
-    }
-}
-
-/// The names of arguments, and how large they are.
-fn shape(arguments: &Raw) -> String {
-    let one = |value: &Raw| match value.kind() {
-        Kind::String => format!("{} characters", value.string().unwrap_or_default().chars().count()),
-        _ => format!("{} bytes", value.as_bytes().len()),
-    };
-    let all =
-        arguments.members().take(64).map(|member| format!("{}: {}", member.key(), one(&member.value())));
-    all.collect::<Vec<_>>().join(", ")
-}
-
-fn seal(key: &[u8; 32], id: &str, text: &str) -> Option<String> {
-    sealing::seal(key, PURPOSE, id, text.as_bytes()).map(|sealed| hex(&sealed))
-}
-
-fn open(key: &[u8; 32], id: &str, sealed: &str) -> Option<String> {
-    String::from_utf8(sealing::open(key, PURPOSE, id, &unhex(sealed)?)?).ok()
+fn busy() -> Unavailable {
+    Unavailable("others decide about the same call all the time".to_owned())
 }
 
 #[cfg(test)]
@@ -416,10 +423,10 @@ mod tests {
     async fn leave_is_for_one_call_and_used_once() {
         let records = Memory::default();
         let (this, other) = (request(&json!({"to": "a", "n": 1})), request(&json!({"to": "b", "n": 1})));
-        assert_eq!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Unknown);
+        assert_eq!(Approval::claim(&records, this.digest, None).await.unwrap(), Standing::Unknown);
         let (asked, new) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
         assert!(new && !Approval::ask(&records, &this, MINUTE, None).await.unwrap().1);
-        assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Waiting(_)));
+        assert!(matches!(Approval::claim(&records, this.digest, None).await.unwrap(), Standing::Waiting(_)));
         let earlier = Some(asked.nonce.wrapping_add(1));
         let rule = async |nonce, approved| {
             Approval::rule(&records, (&asked.id, nonce), approved, "ops").await.unwrap()
@@ -428,14 +435,14 @@ mod tests {
         let Voted::Counted(ruled) = rule(Some(asked.nonce), true).await else { panic!("it waits") };
         assert_eq!((ruled.ruling.as_ref().unwrap().by.as_str(), ruled.deciders()), ("ops", vec!["ops"]));
         assert_eq!(rule(None, false).await, Voted::Nothing, "it is decided");
-        assert_eq!(Approval::claim(&records, other.digest).await.unwrap(), Standing::Unknown);
+        assert_eq!(Approval::claim(&records, other.digest, None).await.unwrap(), Standing::Unknown);
         let same = Raw::from_static("{ \"n\": 1.0, \"to\": \"\\u0061\" }");
         let same = Digest::of("key:a", "mail", "tools/call", "send", Some(&same));
         assert!(
-            matches!(Approval::claim(&records, same).await.unwrap(), Standing::Granted(_)),
+            matches!(Approval::claim(&records, same, None).await.unwrap(), Standing::Granted(_)),
             "however it is written"
         );
-        assert_eq!(Approval::claim(&records, same).await.unwrap(), Standing::Unknown, "it is used up");
+        assert_eq!(Approval::claim(&records, same, None).await.unwrap(), Standing::Unknown, "it is used up");
     }
 
     #[tokio::test]
@@ -449,10 +456,13 @@ mod tests {
             let Voted::Counted(first) = rule(true, "ada").await else { panic!("it waits") };
             assert_eq!((first.ruling.clone(), first.deciders()), (None, vec!["ada"]));
             assert!(matches!(rule(true, "ada").await, Voted::Again(_)));
-            assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Waiting(_)));
+            assert!(matches!(
+                Approval::claim(&records, this.digest, None).await.unwrap(),
+                Standing::Waiting(_)
+            ));
             let Voted::Counted(second) = rule(last, "bob").await else { panic!("it waits") };
             assert_eq!(second.deciders(), if last { vec!["ada", "bob"] } else { vec!["bob"] });
-            match Approval::claim(&records, this.digest).await.unwrap() {
+            match Approval::claim(&records, this.digest, None).await.unwrap() {
                 Standing::Granted(_) => assert!(last),
                 Standing::Denied(_) => assert!(!last),
                 standing => panic!("{standing:?}"),
@@ -467,8 +477,8 @@ mod tests {
         let (asked, _) = Approval::ask(&records, &call, MINUTE, None).await.unwrap();
         Approval::rule(&records, (&asked.id, None), true, "ops").await.unwrap();
         let result = call.digest.about(Matter::Result);
-        assert_eq!(Approval::claim(&records, result).await.unwrap(), Standing::Unknown);
-        assert!(matches!(Approval::claim(&records, call.digest).await.unwrap(), Standing::Granted(_)));
+        assert_eq!(Approval::claim(&records, result, None).await.unwrap(), Standing::Unknown);
+        assert!(matches!(Approval::claim(&records, call.digest, None).await.unwrap(), Standing::Granted(_)));
     }
 
     #[tokio::test]
@@ -478,27 +488,46 @@ mod tests {
         let (asked, _) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
         Approval::rule(&records, (&asked.id, None), false, "ops").await.unwrap();
         for _ in 0..2 {
-            assert!(matches!(Approval::claim(&records, this.digest).await.unwrap(), Standing::Denied(_)));
+            assert!(matches!(
+                Approval::claim(&records, this.digest, None).await.unwrap(),
+                Standing::Denied(_)
+            ));
         }
         assert_eq!(Approval::all(&records).await.unwrap().len(), 1);
         let late = request(&json!({"late": true}));
         Approval::ask(&records, &late, Duration::ZERO, None).await.unwrap();
-        assert_eq!(Approval::claim(&records, late.digest).await.unwrap(), Standing::Unknown);
+        assert_eq!(Approval::claim(&records, late.digest, None).await.unwrap(), Standing::Unknown);
     }
 
     #[tokio::test]
-    async fn arguments_are_for_whoever_has_the_key() {
+    async fn whoever_looks_how_things_stand_reads_no_arguments() {
         let records = Memory::default();
-        let this = request(&json!({"to": "a@b.c", "count": 12}));
+        let this = request(&json!({"to": "a@b.c", "text": "x".repeat(9_000)}));
         let (asked, _) = Approval::ask(&records, &this, MINUTE, Some(&[7; 32])).await.unwrap();
         let kept = records.get(APPROVAL, &asked.id).await.unwrap().unwrap();
-        assert!(!String::from_utf8(kept.value).unwrap().contains("a@b.c"));
-        assert_eq!(asked.arguments(Some(&[7; 32])), r#"{"count":12,"to":"a@b.c"}"#);
-        for key in [None, Some(&[8; 32])] {
-            assert!(asked.arguments(key).starts_with("sealed"));
-        }
-        let (bare, _) = Approval::ask(&Memory::default(), &this, MINUTE, None).await.unwrap();
-        assert_eq!(bare.arguments(None), "to: 5 characters, count: 2 bytes");
+        assert!(kept.value.len() < 1_000, "{}", String::from_utf8_lossy(&kept.value));
+        let shown = asked.arguments(&records, Some(&[7; 32])).await.unwrap();
+        assert!(shown.contains("a@b.c"), "{shown}");
+        asked.forget(&records).await.unwrap();
+        let shown = asked.arguments(&records, Some(&[7; 32])).await.unwrap();
+        assert!(!shown.contains("a@b.c"), "they go with it: {shown}");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_anew_is_nobody_elses() {
+        let records = Memory::default();
+        let this = request(&json!({}));
+        let (first, _) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
+        first.forget(&records).await.unwrap();
+        let (second, new) = Approval::ask(&records, &this, MINUTE, None).await.unwrap();
+        assert!(new && first.nonce != second.nonce);
+        Approval::rule(&records, (&second.id, None), true, "ops").await.unwrap();
+        first.forget(&records).await.unwrap();
+        let claim = async |nonce| Approval::claim(&records, this.digest, nonce).await.unwrap();
+        assert_eq!(claim(Some(first.nonce)).await, Standing::Unknown);
+        let Standing::Granted(granted) = claim(Some(second.nonce)).await else { panic!("it was granted") };
+        assert_eq!(granted.nonce, second.nonce);
+        assert_eq!(claim(None).await, Standing::Unknown, "it is used up");
     }
 
     #[test]

@@ -6,21 +6,15 @@
 //!
 //! Regions are the other rule: data of a region is for callers of the region, and who holds it calls only servers of it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod windows;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use portcullis_model::{Expected, Put, Records, Unavailable, matches_pattern};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portcullis_model::matches_pattern;
 use serde::{Deserialize, Serialize};
 
-use crate::hex::hex;
-
-/// The kind of the records.
-const WINDOW: &str = "flow-window";
-/// Windows that are known in memory.
-const MOST: usize = 50_000;
-const TRIES: usize = 8;
+pub use windows::{Joined, Who, Windows};
 
 /// What is labelled how: patterns, `SERVER` or `SERVER/NAME`, with `*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,108 +217,6 @@ impl Rules {
         let region = of.into_iter().find(|region| !has(region))?;
         Some(Conflict::Outside { region: region.name.clone() })
     }
-}
-
-/// What each has read. Known in memory, and kept where others and the next process find it.
-#[derive(Default)]
-pub struct Windows {
-    all: Mutex<HashMap<String, Window>>,
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Window {
-    labels: Labels,
-    /// Milliseconds since 1970.
-    until: u64,
-}
-
-impl Windows {
-    /// Somebody is about to read something.
-    ///
-    /// # Errors
-    /// The store does not answer; here it counts nevertheless.
-    pub async fn add(
-        &self,
-        records: &dyn Records,
-        who: &str,
-        labels: &Labels,
-        window: Duration,
-    ) -> Result<(), Unavailable> {
-        if self.join(who, labels, window) { self.keep(records, who).await } else { Ok(()) }
-    }
-
-    /// The same without writing it down; whether that has to be done.
-    pub fn join(&self, who: &str, labels: &Labels, window: Duration) -> bool {
-        let now = crate::now_ms();
-        let length = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST {
-            all.retain(|_, window| window.until > now);
-        }
-        let place = all.entry(key(who)).or_insert_with(|| Window { labels: Labels::default(), until: 0 });
-        if place.until <= now {
-            place.labels = Labels::default();
-        }
-        let joined = place.labels.join(labels);
-        // It is written down again when a tenth of it has passed, not with every call.
-        let stale = place.until < now.saturating_add(length - length / 10);
-        if joined || stale {
-            place.until = now.saturating_add(length);
-        }
-        joined || stale
-    }
-
-    /// Writes down what somebody has read.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn keep(&self, records: &dyn Records, who: &str) -> Result<(), Unavailable> {
-        let key = &*key(who);
-        for _ in 0..TRIES {
-            let record = records.get(WINDOW, key).await?;
-            let kept =
-                record.as_ref().and_then(|record| serde_json::from_slice::<Window>(&record.value).ok());
-            let Some(mut window) = self.here(key) else { return Ok(()) };
-            if let Some(kept) = kept.filter(|kept| kept.until > crate::now_ms()) {
-                window.labels.join(&kept.labels);
-                window.until = window.until.max(kept.until);
-            }
-            let value = serde_json::to_vec(&window).expect("a window prints");
-            let expected = record.map_or(Expected::Absent, |record| Expected::Version(record.version));
-            let ends = UNIX_EPOCH + Duration::from_millis(window.until);
-            let ends = Some(ends).filter(|ends| *ends > SystemTime::now());
-            if records.put(WINDOW, key, value, ends, expected).await? != Put::Conflict {
-                return Ok(());
-            }
-        }
-        Err(Unavailable("others write the same window all the time".to_owned()))
-    }
-
-    fn here(&self, key: &str) -> Option<Window> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(key).filter(|window| window.until > crate::now_ms()).cloned()
-    }
-
-    /// What somebody has read, here or through another gateway.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn of(&self, records: &dyn Records, who: &str) -> Result<Labels, Unavailable> {
-        let key = key(who);
-        let mut labels = self.here(&key).map(|window| window.labels).unwrap_or_default();
-        if let Some(record) = records.get(WINDOW, &key).await?
-            && let Ok(kept) = serde_json::from_slice::<Window>(&record.value)
-            && kept.until > crate::now_ms()
-        {
-            labels.join(&kept.labels);
-        }
-        Ok(labels)
-    }
-}
-
-/// Who it is, is nothing that a store has to show.
-fn key(who: &str) -> String {
-    hex(digest(&SHA256, who.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

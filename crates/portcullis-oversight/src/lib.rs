@@ -12,6 +12,7 @@
 //! policies'), and any I/O but that of [`portcullis_model::Records`].
 
 mod approval;
+mod arguments;
 mod canonical;
 mod definition;
 mod entry;

@@ -2,17 +2,16 @@
 //!
 //! The server has done what it was asked; its answer is kept until somebody lets it through, or its time is over. Answers are
 //! kept in records, so whichever gateway the caller comes back to finds them, where the gateways have the vault's key in
-//! common. Without one, the key is the process's own.
+//! common. Without one, the key is the process's own. A result is kept for one question, and whoever has leave by another
+//! does not find it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use portcullis_model::{Expected, Records, Unavailable};
 
-use crate::approval::Digest;
-use crate::{now_ms, sealing};
+use crate::{Approval, now_ms, sealing};
 
 /// The kind of the records.
 const HELD: &str = "held-result";
@@ -26,8 +25,8 @@ const MOST: usize = 64 << 20;
 /// Where results wait.
 pub struct Shelf {
     key: [u8; 32],
-    /// By digest: whose it is, how large, and until when it waits.
-    places: Mutex<HashMap<[u8; 32], Place>>,
+    /// By place: whose it is, how large, and until when it waits.
+    places: Mutex<HashMap<String, Place>>,
 }
 
 struct Place {
@@ -72,32 +71,30 @@ impl Shelf {
         Self { key, places: Mutex::default() }
     }
 
-    /// Keeps a result of a call for so long.
+    /// Keeps the result that somebody is asked about, for as long as that waits.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn keep(
         &self,
         records: &dyn Records,
-        (digest, whose): (Digest, &str),
+        approval: &Approval,
         result: &[u8],
-        lifetime: Duration,
     ) -> Result<Shelved, Unavailable> {
         if result.len() > LARGEST {
             return Ok(Shelved::TooLarge);
         }
-        if !self.take_place(digest, whose, result.len(), lifetime) {
+        if !self.take_place(approval, result.len()) {
             return Ok(Shelved::NoRoom);
         }
-        let id = digest.id();
+        let place = approval.place();
         let kept = async {
-            let sealed = sealing::seal(&self.key, PURPOSE, &id, result);
+            let sealed = sealing::seal(&self.key, PURPOSE, &place, result);
             let sealed = sealed.ok_or_else(|| Unavailable("no random numbers".to_owned()))?;
-            let expires = SystemTime::now().checked_add(lifetime);
-            records.put(HELD, &id, sealed, expires, Expected::Any).await
+            records.put(HELD, &place, sealed, approval.expires(), Expected::Any).await
         };
         if let Err(error) = kept.await {
-            self.give_back(digest);
+            self.give_back(&place);
             return Err(error);
         }
         Ok(Shelved::Kept)
@@ -107,75 +104,107 @@ impl Shelf {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn take(&self, records: &dyn Records, digest: Digest) -> Result<Found, Unavailable> {
-        let id = digest.id();
-        let Some(record) = records.take(HELD, &id).await? else { return Ok(Found::Nothing) };
-        self.give_back(digest);
-        let opened = sealing::open(&self.key, PURPOSE, &id, &record.value);
+    pub async fn take(&self, records: &dyn Records, approval: &Approval) -> Result<Found, Unavailable> {
+        let place = approval.place();
+        let Some(record) = records.take(HELD, &place).await? else { return Ok(Found::Nothing) };
+        self.give_back(&place);
+        let opened = sealing::open(&self.key, PURPOSE, &place, &record.value);
         Ok(opened.map_or(Found::Foreign, Found::Result))
     }
 
-    fn take_place(&self, digest: Digest, whose: &str, size: usize, lifetime: Duration) -> bool {
+    fn take_place(&self, approval: &Approval, size: usize) -> bool {
         let now = now_ms();
+        let (place, whose) = (approval.place(), &approval.principal);
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.retain(|other, place| place.until > now && other != digest.as_bytes());
-        let (all, own) = places.values().fold((0, 0), |(all, own), place| {
-            (all + place.size, own + if place.whose == whose { place.size } else { 0 })
+        places.retain(|other, there| there.until > now && *other != place);
+        let (all, own) = places.values().fold((0, 0), |(all, own), there| {
+            (all + there.size, own + if there.whose == *whose { there.size } else { 0 })
         });
         if all + size > MOST || own + size > MOST_EACH {
             return false;
         }
-        let until = now.saturating_add(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
-        places.insert(*digest.as_bytes(), Place { whose: whose.to_owned(), size, until });
+        places.insert(place, Place { whose: whose.clone(), size, until: approval.until });
         true
     }
 
-    fn give_back(&self, digest: Digest) {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(digest.as_bytes());
+    fn give_back(&self, place: &str) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use portcullis_store::Memory;
 
     use super::*;
+    use crate::{Digest, Matter, Request};
 
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    fn digest(name: &str) -> Digest {
-        Digest::of("key:a", "s", "tools/call", name, None)
+    /// A question about the result of a call.
+    async fn asked(name: &str, principal: &str) -> Approval {
+        let digest = Digest::of(principal, "s", "tools/call", name, None).about(Matter::Result);
+        let request = Request {
+            digest,
+            matter: Matter::Result,
+            needed: 1,
+            principal: principal.into(),
+            server: "s".into(),
+            name: name.into(),
+            named: true,
+            why: Vec::new(),
+            grounds: Vec::new(),
+            arguments: None,
+        };
+        Approval::ask(&Memory::default(), &request, Duration::from_mins(1), None).await.unwrap().0
     }
 
     #[tokio::test]
     async fn a_result_waits_sealed_and_is_taken_once() {
         let (records, shelf) = (Memory::default(), Shelf::new(Some([7; 32])));
-        let kept = shelf.keep(&records, (digest("a"), "key:a"), b"the result", MINUTE).await;
-        assert_eq!(kept, Ok(Shelved::Kept));
-        let record = records.get(HELD, &digest("a").id()).await.unwrap().unwrap();
+        let (one, other) = (asked("a", "key:a").await, asked("b", "key:a").await);
+        assert_eq!(shelf.keep(&records, &one, b"the result").await, Ok(Shelved::Kept));
+        let record = records.get(HELD, &one.place()).await.unwrap().unwrap();
         assert!(!record.value.windows(10).any(|part| part == b"the result"), "it is sealed");
-        assert_eq!(shelf.take(&records, digest("b")).await, Ok(Found::Nothing));
-        let other = Shelf::new(Some([7; 32]));
-        assert_eq!(other.take(&records, digest("a")).await, Ok(Found::Result(b"the result".to_vec())));
-        assert_eq!(shelf.take(&records, digest("a")).await, Ok(Found::Nothing));
-        shelf.keep(&records, (digest("a"), "key:a"), b"again", MINUTE).await.unwrap();
-        assert_eq!(Shelf::new(None).take(&records, digest("a")).await, Ok(Found::Foreign));
+        assert_eq!(shelf.take(&records, &other).await, Ok(Found::Nothing));
+        let replica = Shelf::new(Some([7; 32]));
+        assert_eq!(replica.take(&records, &one).await, Ok(Found::Result(b"the result".to_vec())));
+        assert_eq!(shelf.take(&records, &one).await, Ok(Found::Nothing));
+        shelf.keep(&records, &one, b"again").await.unwrap();
+        assert_eq!(Shelf::new(None).take(&records, &one).await, Ok(Found::Foreign));
+    }
+
+    #[tokio::test]
+    async fn leave_by_one_question_is_none_for_the_result_of_another() {
+        let (records, shelf) = (Memory::default(), Shelf::new(None));
+        let (first, second) = (asked("a", "key:a").await, asked("a", "key:a").await);
+        assert_eq!(first.id, second.id, "they are about the same call");
+        shelf.keep(&records, &first, b"first").await.unwrap();
+        shelf.keep(&records, &second, b"second").await.unwrap();
+        assert_eq!(shelf.take(&records, &first).await, Ok(Found::Result(b"first".to_vec())));
+        assert_eq!(shelf.take(&records, &first).await, Ok(Found::Nothing));
+        assert_eq!(shelf.take(&records, &second).await, Ok(Found::Result(b"second".to_vec())));
     }
 
     #[tokio::test]
     async fn there_is_room_for_so_much_and_nobody_takes_it_all() {
         let (records, shelf) = (Memory::default(), Shelf::new(None));
-        let keep = async |name: &str, whose: &str, size: usize| {
-            shelf.keep(&records, (digest(name), whose), &vec![b' '; size], MINUTE).await.unwrap()
+        let keep = async |approval: &Approval, size: usize| {
+            shelf.keep(&records, approval, &vec![b' '; size]).await.unwrap()
         };
-        assert_eq!(keep("a", "key:a", LARGEST + 1).await, Shelved::TooLarge);
+        let mut kept = Vec::new();
         for one in 0..MOST_EACH / LARGEST {
-            assert_eq!(keep(&one.to_string(), "key:a", LARGEST).await, Shelved::Kept);
+            kept.push(asked(&one.to_string(), "key:a").await);
         }
-        assert_eq!(keep("more", "key:a", LARGEST).await, Shelved::NoRoom);
-        assert_eq!(keep("0", "key:a", LARGEST).await, Shelved::Kept, "one in the place of another");
-        assert_eq!(keep("more", "key:b", LARGEST).await, Shelved::Kept, "it is each caller's own");
-        shelf.take(&records, digest("1")).await.unwrap();
-        assert_eq!(keep("more of it", "key:a", LARGEST).await, Shelved::Kept);
+        let (more, others) = (asked("more", "key:a").await, asked("more", "key:b").await);
+        assert_eq!(keep(&more, LARGEST + 1).await, Shelved::TooLarge);
+        for one in &kept {
+            assert_eq!(keep(one, LARGEST).await, Shelved::Kept);
+        }
+        assert_eq!(keep(&more, LARGEST).await, Shelved::NoRoom);
+        assert_eq!(keep(&kept[0], LARGEST).await, Shelved::Kept, "one in the place of another");
+        assert_eq!(keep(&others, LARGEST).await, Shelved::Kept, "it is each caller's own");
+        shelf.take(&records, &kept[1]).await.unwrap();
+        assert_eq!(keep(&more, LARGEST).await, Shelved::Kept);
     }
 }

@@ -1,15 +1,23 @@
 //! What may reach a model and what may leave: each rule has a name of its own and does one thing.
 
-use portcullis_guard::{Action, EntitySet, Path as DataPath};
+use std::time::Duration;
+
+use portcullis_guard::{Action, Entity, EntitySet, Path as DataPath};
 
 use super::Check;
+use super::http::guarded_url;
 use crate::node::Path;
-use crate::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope, raw};
+use crate::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope, Recogniser, raw};
 
 /// Rules that a message may have to be held against.
 const MOST: usize = 200;
 /// Smallest bound on what is inspected: nothing that is asked and answered in earnest is shorter.
 const LEAST_BYTES: usize = 64 << 10;
+/// Smallest bound on what another recogniser is asked about.
+const LEAST_ASKED: usize = 1 << 10;
+/// How long one message waits for it, and how long it may at the most.
+const PATIENCE: Duration = Duration::from_secs(2);
+const MOST_PATIENCE: Duration = Duration::from_secs(8);
 
 pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles) -> Guard {
     let top = Path::top("guard");
@@ -49,7 +57,54 @@ pub(super) fn guard(check: &mut Check<'_>, raw: &raw::Guard, roles: &raw::Roles)
             Some(raw::PseudonymScope::Tenant) => PseudonymScope::Tenant,
         },
         key,
+        recogniser: raw.recogniser.as_ref().and_then(|raw| recogniser(check, &top.key("recogniser"), raw)),
     }
+}
+
+fn recogniser(check: &mut Check<'_>, path: &Path, raw: &raw::Recogniser) -> Option<Recogniser> {
+    guarded_url(check, &path.key("url"), &raw.url, "what is said in calls goes there");
+    let token = match &raw.token {
+        Some(token) => Some(check.secret(&path.key("token"), "token", token)?),
+        None => None,
+    };
+    let ca = raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file));
+    let mut asked = Vec::with_capacity(raw.entities.len());
+    for (theirs, ours) in &raw.entities {
+        let mut set = entities(&[*ours]).iter();
+        match (set.next(), set.next()) {
+            (Some(one), None) => asked.push((theirs.clone(), one)),
+            _ => check.error(&path.key("entities").key(theirs), "is several; name one, such as `PERSON`"),
+        }
+    }
+    if asked.is_empty() {
+        asked = [("LOCATION", Entity::Address), ("PERSON", Entity::Person)]
+            .map(|(theirs, ours)| (theirs.to_owned(), ours))
+            .into();
+    }
+    let threshold = raw.threshold.unwrap_or(0.6);
+    if !(0.0..=1.0).contains(&threshold) {
+        check.error(&path.key("threshold"), "must be from 0 to 1");
+    }
+    let timeout = check.duration(&path.key("timeout"), raw.timeout.as_ref(), PATIENCE);
+    if timeout > MOST_PATIENCE {
+        check.error(&path.key("timeout"), "must be at most `8s`");
+    }
+    let concurrency = raw.concurrency.unwrap_or(8);
+    if !(1..=256).contains(&concurrency) {
+        check.error(&path.key("concurrency"), "must be from 1 to 256");
+    }
+    Some(Recogniser {
+        url: raw.url.clone(),
+        token,
+        ca,
+        language: raw.language.clone().unwrap_or_else(|| "en".to_owned()),
+        entities: asked,
+        threshold,
+        timeout,
+        max_bytes: check.size(&path.key("max_bytes"), raw.max_bytes.as_ref(), LEAST_ASKED, 256 << 10),
+        concurrency: usize::from(concurrency),
+        lenient: matches!(raw.on_failure, Some(raw::OnFailure::Pass)),
+    })
 }
 
 fn rule(check: &mut Check<'_>, path: &Path, raw: &raw::GuardRule, roles: &raw::Roles) -> Option<GuardRule> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Check;
-use super::http::{absolute_url, is_loopback};
+use super::http::guarded_url;
 use super::policy::{PRINCIPALS, is_principal};
 use crate::node::Path;
 use crate::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, Webhook, raw};
@@ -83,16 +83,7 @@ pub(super) fn approvals(check: &mut Check<'_>, raw: &raw::Approvals) -> Approval
 }
 
 fn webhook(check: &mut Check<'_>, path: &Path, raw: &raw::Webhook) -> Option<Webhook> {
-    match absolute_url(&raw.url) {
-        Ok(url) if url.scheme_str() == Some("http") && !is_loopback(&url) => {
-            check.error(
-                &path.key("url"),
-                "plain `http` off this machine: arguments of calls go there; use `https`",
-            );
-        }
-        Ok(_) => {}
-        Err(message) => check.error(&path.key("url"), message),
-    }
+    guarded_url(check, &path.key("url"), &raw.url, "arguments of calls go there");
     let token = match &raw.token {
         Some(token) => Some(check.secret(&path.key("token"), "token", token)?),
         None => None,

@@ -3,8 +3,9 @@
 use portcullis_guard::EntitySet;
 use serde_json::{Value, json};
 
-use super::without_nulls;
-use crate::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope};
+use super::{secret, without_nulls};
+use crate::units::show_duration;
+use crate::{Direction, Effect, Guard, GuardRule, GuardScope, Profile, PseudonymScope, Recogniser};
 
 pub(super) fn guard(guard: &Guard) -> Value {
     json!({
@@ -24,6 +25,23 @@ pub(super) fn guard(guard: &Guard) -> Value {
             PseudonymScope::Tenant => "tenant",
         },
         "key": guard.key.map(|_| "***"),
+        "recogniser": guard.recogniser.as_ref().map(recogniser),
+    })
+}
+
+fn recogniser(recogniser: &Recogniser) -> Value {
+    let entities = recogniser.entities.iter().map(|(theirs, ours)| (theirs.clone(), json!(ours.name())));
+    json!({
+        "url": recogniser.url,
+        "token": recogniser.token.as_ref().map(secret),
+        "ca": recogniser.ca.as_ref().map(|path| path.display().to_string()),
+        "language": recogniser.language,
+        "entities": entities.collect::<serde_json::Map<_, _>>(),
+        "threshold": recogniser.threshold,
+        "timeout": show_duration(recogniser.timeout),
+        "max_bytes": recogniser.max_bytes,
+        "concurrency": recogniser.concurrency,
+        "on_failure": if recogniser.lenient { "pass" } else { "block" },
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Secret, Size};
+use super::{Duration, Secret, Size};
 
 /// What may reach a model, and what may leave. Without this section, what servers say of themselves is inspected for
 /// hidden text and for orders to a model, and everything else passes as it is; with it, everything is inspected, on all
@@ -38,6 +38,58 @@ pub(crate) struct Guard {
     /// 32 bytes in base64 or hex that pseudonyms and hashes are made with: `openssl rand -base64 32` makes some. Without it a
     /// key is made at the start, and pseudonyms and hashes are of use until the gateway ends, on this gateway alone.
     pub(crate) key: Option<Secret>,
+    /// Another recogniser, which is asked about texts besides.
+    pub(crate) recogniser: Option<Recogniser>,
+}
+
+/// A service with the interface of Microsoft Presidio's analyzer. Is posted `{"text", "language", "entities", "score_threshold"}`
+/// and answers with `[{"entity_type", "start", "end", "score"}]`, places in characters. It is asked about the texts of a
+/// message where a rule or the profile does something about what it finds, and about no text twice in a while.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recogniser {
+    /// Its `https://` URL, or `http://` on this machine, such as `https://presidio.example/analyze`.
+    pub(crate) url: String,
+    /// Sent as a bearer token.
+    #[serde(default)]
+    pub(crate) token: Option<Secret>,
+    /// PEM file with the authorities to trust instead of those of the system.
+    #[serde(default)]
+    pub(crate) ca: Option<String>,
+    /// The language of the texts, as the service calls it.
+    #[serde(default)]
+    #[schemars(extend("default" = "en"))]
+    pub(crate) language: Option<String>,
+    /// What it is asked for, by its names, and what that is here. Without it, `PERSON` is `PERSON` and `LOCATION` is `ADDRESS`.
+    #[serde(default)]
+    pub(crate) entities: BTreeMap<String, Entity>,
+    /// How sure it has to be. `guard.threshold` does not count for what it finds.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0), extend("default" = 0.6))]
+    pub(crate) threshold: Option<f32>,
+    /// How long all answers about one message may take, up to `8s`.
+    #[serde(default)]
+    #[schemars(extend("default" = "2s"))]
+    pub(crate) timeout: Option<Duration>,
+    /// How long the texts of one message may be together.
+    #[serde(default)]
+    #[schemars(extend("default" = "256KiB"))]
+    pub(crate) max_bytes: Option<Size>,
+    /// How many requests it is sent at the same time.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 256), extend("default" = 8))]
+    pub(crate) concurrency: Option<u16>,
+    /// What happens to a message that it could not be asked about: `block`, or `pass` with what the guard finds by itself.
+    #[serde(default)]
+    #[schemars(extend("default" = "block"))]
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnFailure {
+    Block,
+    Pass,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::message::RpcError;
+use portcullis_mcp::message::{RpcError, code};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::translate::cancelled;
 use tokio::sync::watch;
@@ -47,6 +47,28 @@ impl Question {
         self.params = params;
         if let Some(give) = self.answer.take() {
             self.answer = Some(Box::new(move |answer| give(back(answer))));
+        }
+        self
+    }
+
+    /// The same where that takes a while: the answer is given when `back` is through with it.
+    pub(crate) fn through_later<F>(
+        mut self,
+        params: Option<Raw>,
+        back: impl FnOnce(Result<Raw, RpcError>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Raw, RpcError>> + Send + 'static,
+    {
+        self.params = params;
+        if let Some(give) = self.answer.take() {
+            self.answer = Some(Box::new(move |answer| {
+                let back = back(answer);
+                match tokio::runtime::Handle::try_current() {
+                    Ok(here) => drop(here.spawn(async move { give(back.await) })),
+                    Err(_) => give(Err(RpcError::new(code::INTERNAL, "the gateway ends", None))),
+                }
+            }));
         }
         self
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_config::Direction;
-use portcullis_guard::{Outcome as Result_, Report};
+use portcullis_guard::{Outcome as Result_, Report, Told};
 use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_model::ServerId;
@@ -105,9 +105,12 @@ impl Inspection {
     ///
     /// # Errors
     /// It may not have it.
-    pub(crate) fn outgoing(&self, params: Option<Object>) -> Result<Content, Refusal> {
+    pub(crate) async fn outgoing(&self, params: Option<Object>) -> Result<Content, Refusal> {
         let params = match (&self.0, params) {
-            (Some(inner), Some(params)) => Some(inner.outgoing(params)?),
+            (Some(inner), Some(params)) => {
+                let told = inner.ask(Direction::ToServer, inner.form(), &[params.raw()]).await;
+                Some(inner.outgoing(params, told.as_ref())?)
+            }
             (_, params) => params,
         };
         Ok(Content { params, inspection: self.clone() })
@@ -152,13 +155,13 @@ impl Inner {
         About { direction, form, server, tool, caller: Some(caller), ruled: ruled.as_ref() }
     }
 
-    fn outgoing(&self, params: Object) -> Result<Object, Refusal> {
+    fn outgoing(&self, params: Object, told: Option<&Told>) -> Result<Object, Refusal> {
         let decision = self.decide(Direction::ToServer, self.form());
         let (rest, aside) = Aside::take(params.raw(), aside::PARAMS);
         let run = if self.released.load(Ordering::Acquire) {
-            self.run_released(&decision, &rest)?
+            self.run_released(&decision, &rest, told)?
         } else {
-            self.run(&decision, Direction::ToServer, &rest)
+            self.run(&decision, Direction::ToServer, &rest, told)
         };
         let (rest, report) = match run {
             (Verdict::Stopped(refusal), _) => return Err(refusal),
@@ -198,15 +201,15 @@ impl Inner {
         &self,
         direction: Direction,
         form: Form,
-        message: &Raw,
-        places: Places,
+        (message, places): (&Raw, Places),
+        told: Option<&Told>,
     ) -> (Verdict, Report) {
         let decision = self.decide(direction, form);
         if decision.idle {
             return (Verdict::Same, Report::default());
         }
         let (rest, aside) = Aside::take(message, places);
-        let (verdict, report) = self.run(&decision, direction, &rest);
+        let (verdict, report) = self.run(&decision, direction, &rest, told);
         match verdict {
             Verdict::Changed(changed) => (Verdict::Changed(aside.put_back(changed)), report),
             verdict => (verdict, report),
@@ -214,21 +217,27 @@ impl Inner {
     }
 
     /// A text on its way to the client.
-    pub(super) fn text(&self, text: &str) -> Result<Option<String>, Refusal> {
+    pub(super) fn text(&self, text: &str, told: Option<&Told>) -> Result<Option<String>, Refusal> {
         let raw = Raw::from_text(text);
-        match self.inspect(Direction::ToClient, Form::Message, &raw, &[]).0 {
+        match self.inspect(Direction::ToClient, Form::Message, (&raw, &[]), told).0 {
             Verdict::Same => Ok(None),
             Verdict::Changed(raw) => Ok(raw.string().map(std::borrow::Cow::into_owned)),
             Verdict::Stopped(refusal) => Err(refusal),
         }
     }
 
-    pub(super) fn run(&self, decision: &Decision, direction: Direction, message: &Raw) -> (Verdict, Report) {
+    pub(super) fn run(
+        &self,
+        decision: &Decision,
+        direction: Direction,
+        message: &Raw,
+        told: Option<&Told>,
+    ) -> (Verdict, Report) {
         if decision.idle {
             return (Verdict::Same, Report::default());
         }
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform(message, &decision.plan, &mut names);
+        let outcome = self.guard.engine.transform(message, &decision.plan, &mut names, told);
         self.note(decision, direction, outcome)
     }
 

@@ -87,6 +87,16 @@ impl Decision {
         Self { plan, restore, idle, released, by, about_fields }
     }
 
+    /// Whether anything is done about one of these.
+    pub(super) fn acts_on(&self, entities: EntitySet) -> bool {
+        let in_fields = |entity: Entity| {
+            let is_about = |rule: &FieldRule| rule.entities.is_some_and(|some| some.contains(entity));
+            self.plan.fields.iter().any(|rule| rule.action != Action::Allow && is_about(rule))
+        };
+        !self.idle
+            && entities.iter().any(|entity| self.plan.action(entity) != Action::Allow || in_fields(entity))
+    }
+
     /// Which rule decides about an entity; `None` is the profile.
     pub(super) fn by(&self, entity: Entity) -> Option<usize> {
         self.by[entity as usize]

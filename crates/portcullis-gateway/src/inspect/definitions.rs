@@ -89,7 +89,7 @@ impl Definitions {
         let watched = watched(&decision).filter(|_| pinned);
         let plan = watched.as_ref().unwrap_or(&decision.plan);
         // There is nobody yet for whom a name could be sealed: such a value is redacted.
-        let outcome = self.guard.engine.transform(raw, plan, &mut ());
+        let outcome = self.guard.engine.transform(raw, plan, &mut (), None);
         if *outcome.report() == Report::default() {
             return same(false);
         }

@@ -14,6 +14,7 @@ use portcullis_telemetry::Metrics;
 
 use super::decision::{Decision, Form, default_action};
 use super::pseudonyms::Vault;
+use super::recogniser::Recogniser;
 use super::schema::Schemas;
 use crate::admit::Ruled;
 use crate::call::Caller;
@@ -30,6 +31,7 @@ pub(crate) struct Guard {
     pub(super) engine: Engine,
     pub(super) vault: Vault,
     pub(super) schemas: Schemas,
+    pub(super) recogniser: Option<Recogniser>,
     pub(super) metrics: Metrics,
     key: hmac::Key,
     /// Groups by the id of a principal, as the operator says.
@@ -77,6 +79,7 @@ impl Guard {
             engine: Engine::new(&engine).expect("checked settings make an engine"),
             vault: Vault::new(&master, guard.as_ref().map(|guard| guard.pseudonyms).unwrap_or_default()),
             key: hmac::Key::new(hmac::HMAC_SHA256, &derive(&master, b"hash")),
+            recogniser: guard.as_ref().and_then(|guard| guard.recogniser.as_ref()).map(Recogniser::of),
             settings: guard,
             schemas: Schemas::default(),
             metrics: metrics.clone(),

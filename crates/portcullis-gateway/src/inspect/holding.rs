@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use portcullis_config::Direction;
-use portcullis_guard::{Action, Outcome, Report};
+use portcullis_guard::{Action, Outcome, Report, Told};
 use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::translate::Payload;
@@ -39,16 +39,17 @@ const ARGUMENTS: &str = "arguments";
 
 impl Inspection {
     /// Whether a call waits for what is in its arguments or its name.
-    pub(crate) fn holds(&self, params: Option<&Object>) -> Option<HeldCall> {
+    pub(crate) async fn holds(&self, params: Option<&Object>) -> Option<HeldCall> {
         let (inner, params) = (self.0.as_ref()?, params?);
         if !inner.subject.holds || inner.guard.is_shadow() {
             return None;
         }
         let decision = inner.decide(Direction::ToServer, inner.form());
         decision.released.as_ref()?;
-        let mut names = inner.guard.vault.of(&inner.subject.caller);
         let asked = Inner::approvable(params.raw(), true);
-        let outcome = inner.guard.engine.transform(&asked, &decision.plan, &mut names);
+        let told = inner.ask(Direction::ToServer, inner.form(), &[&asked]).await;
+        let mut names = inner.guard.vault.of(&inner.subject.caller);
+        let outcome = inner.guard.engine.transform(&asked, &decision.plan, &mut names, told.as_ref());
         let Outcome::Held { report } = outcome else { return None };
         let server = inner.subject.server.as_str();
         let refusal = refusal::stopped(&inner.guard, &decision, Direction::ToServer, server, &report);
@@ -99,37 +100,38 @@ impl Inner {
         &self,
         decision: &Decision,
         params: &Raw,
+        told: Option<&Told>,
     ) -> Result<(Verdict, Report), Refusal> {
         let Some(plan) = &decision.released else {
-            return Ok(self.run(decision, Direction::ToServer, params));
+            return Ok(self.run(decision, Direction::ToServer, params, told));
         };
         let mut names = self.guard.vault.of(&self.subject.caller);
         let rest = Self::approvable(params, false);
-        let outcome = self.guard.engine.transform(&rest, &decision.plan, &mut names);
+        let outcome = self.guard.engine.transform(&rest, &decision.plan, &mut names, told);
         if matches!(outcome, Outcome::Held { .. }) {
             let (Verdict::Stopped(refusal), _) = self.note(decision, Direction::ToServer, outcome) else {
                 return Ok((Verdict::Same, Report::default()));
             };
             return Err(refusal);
         }
-        let outcome = self.guard.engine.transform(params, plan, &mut names);
+        let outcome = self.guard.engine.transform(params, plan, &mut names, told);
         Ok(self.note(decision, Direction::ToServer, as_held(outcome, decision)))
     }
 
     /// Whether a result that does not pass as it is would with somebody's approval; it then waits for whoever made the call.
-    pub(super) fn hold(&self, payload: &Payload, decision: &Decision, report: &Report) {
+    pub(super) fn hold(&self, payload: &Payload, decision: &Decision, report: &Report, told: Option<&Told>) {
         let held = |action: &Action| *action == Action::Hold;
         let any = report.applied.iter().any(|applied| held(&applied.action))
             || report.fields.iter().any(|(_, action)| held(action));
         let Some(plan) = decision.released.as_ref().filter(|_| self.subject.holds && any) else { return };
         let mut names = self.guard.vault.of(&self.subject.caller);
         let old = payload.result.raw();
-        let result = match self.guard.engine.transform(old, plan, &mut names) {
+        let result = match self.guard.engine.transform(old, plan, &mut names, told) {
             Outcome::Unchanged { .. } => old.clone(),
             Outcome::Changed { bytes, .. } => Raw::trusted(bytes),
             Outcome::Blocked { .. } | Outcome::Held { .. } => return,
         };
-        let Ok(result) = self.fitting(old, result, report, plan) else { return };
+        let Ok(result) = self.fitting((old, result), report, plan, told) else { return };
         let result = findings::noted(&result, report);
         let held = HeldResult {
             why: refusal::held(&self.guard, decision, report),

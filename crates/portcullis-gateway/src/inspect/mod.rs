@@ -5,7 +5,7 @@
 //! inspection that came with the request before anybody else sees it. What servers say of themselves is [`Unread`] until
 //! [`Definitions`] have read it. `guard` is what is in force, `decision` what it says to one message, `surface` knows the
 //! shapes of messages, `holding` sets aside what waits for an approval, `schema` keeps structured results valid, `pseudonyms` seals
-//! names.
+//! names, `recogniser` asks another one first.
 //!
 //! Deliberately absent: finding things (`portcullis-guard`), and asking for approvals (`oversight`).
 
@@ -17,6 +17,7 @@ mod findings;
 mod guard;
 mod holding;
 mod pseudonyms;
+mod recogniser;
 mod refusal;
 mod schema;
 mod surface;

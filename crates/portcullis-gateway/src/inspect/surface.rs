@@ -5,7 +5,7 @@
 //! notification is dropped.
 
 use portcullis_config::Direction;
-use portcullis_guard::{Plan, Report};
+use portcullis_guard::{Plan, Report, Told};
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::{Notification, RpcError, code};
 use portcullis_mcp::method::Method;
@@ -49,8 +49,12 @@ impl Inspection {
     async fn event(&self, event: Event) -> Option<Event> {
         let Some(inner) = &self.0 else { return Some(event) };
         match event {
-            Event::Notification(notification) => inner.notification(notification).map(Event::Notification),
-            Event::Asked(question) => self.question(question).map(Event::Asked),
+            Event::Notification(notification) => {
+                let said = notification.params.iter().collect::<Vec<_>>();
+                let told = inner.ask(Direction::ToClient, Form::Message, &said).await;
+                inner.notification(notification, told.as_ref()).map(Event::Notification)
+            }
+            Event::Asked(question) => self.question(question).await.map(Event::Asked),
             Event::Paused { retry } => Some(Event::Paused { retry }),
             Event::Done(outcome) => Some(Event::Done(self.outcome(outcome).await)),
         }
@@ -59,20 +63,24 @@ impl Inspection {
     /// An outcome as its client may read it.
     pub(crate) async fn outcome(&self, outcome: Outcome) -> Outcome {
         let Some(inner) = &self.0 else { return outcome };
+        let told = inner.told_of(&outcome).await;
         if size(&outcome) < LARGE {
-            return inner.outcome(outcome);
+            return inner.outcome(outcome, told.as_ref());
         }
         let inner = inner.clone();
-        let inspected = tokio::task::spawn_blocking(move || inner.outcome(outcome)).await;
+        let inspected = tokio::task::spawn_blocking(move || inner.outcome(outcome, told.as_ref())).await;
         inspected
             .unwrap_or_else(|_| Refusal::new(ErrorKind::Internal, "the answer could not be inspected").into())
     }
 
     /// What a server asks, as its client may read it; what the client answers is read on its way back. `None` when it may
     /// not be asked; the server is told so.
-    fn question(&self, question: Question) -> Option<Question> {
+    async fn question(&self, question: Question) -> Option<Question> {
         let Some(inner) = &self.0 else { return Some(question) };
-        let params = match question.params.as_ref().map(|params| inner.message(params, aside::QUESTION)) {
+        let said = question.params.iter().collect::<Vec<_>>();
+        let told = inner.ask(Direction::ToClient, Form::Message, &said).await;
+        let read = |params| inner.message(params, aside::QUESTION, told.as_ref());
+        let params = match question.params.as_ref().map(read) {
             None | Some(Ok(None)) => question.params.clone(),
             Some(Ok(changed)) => changed,
             Some(Err(refusal)) => {
@@ -81,7 +89,21 @@ impl Inspection {
             }
         };
         let inner = inner.clone();
-        Some(question.through(params, move |answer| inner.answer(answer)))
+        if inner.guard.recogniser.is_none() {
+            return Some(question.through(params, move |answer| inner.answer(answer, None)));
+        }
+        Some(question.through_later(params, move |answer| async move {
+            let told = inner.ask(Direction::ToServer, Form::Message, &[said_in(&answer)]).await;
+            inner.answer(answer, told.as_ref())
+        }))
+    }
+}
+
+/// What a client has answered.
+fn said_in(answer: &Result<Raw, RpcError>) -> &Raw {
+    match answer {
+        Ok(result) => result,
+        Err(error) => error.raw(),
     }
 }
 
@@ -95,36 +117,64 @@ fn size(outcome: &Outcome) -> usize {
 }
 
 impl Inner {
-    fn outcome(&self, outcome: Outcome) -> Outcome {
+    /// What the other recogniser finds in an outcome.
+    async fn told_of(&self, outcome: &Outcome) -> Option<Told> {
+        let (to, message) = (Direction::ToClient, Form::Message);
+        match outcome {
+            Outcome::Complete(payload) => self.ask(to, self.form_of_result(), &[payload.result.raw()]).await,
+            Outcome::InputRequired(raw) | Outcome::Task(raw) => self.ask(to, message, &[raw]).await,
+            Outcome::Failed { error, .. } => self.ask(to, message, &[error.raw()]).await,
+            Outcome::Refused(refusal) => {
+                let text = Raw::from_text(&refusal.message);
+                let said: Vec<&Raw> = [&text].into_iter().chain(&refusal.data).collect();
+                self.ask(to, message, &said).await
+            }
+        }
+    }
+
+    fn outcome(&self, outcome: Outcome, told: Option<&Told>) -> Outcome {
         let inspected = match outcome {
-            Outcome::Complete(payload) => self.result(payload).map(Outcome::Complete),
-            Outcome::InputRequired(raw) => self.said(raw, aside::INPUT_REQUIRED).map(Outcome::InputRequired),
-            Outcome::Task(raw) => self.said(raw, aside::TASK).map(Outcome::Task),
-            Outcome::Failed { error, era } => self.error(error).map(|error| Outcome::Failed { error, era }),
-            Outcome::Refused(refusal) => self.refusal(&refusal).map(Outcome::Refused),
+            Outcome::Complete(payload) => self.result(payload, told).map(Outcome::Complete),
+            Outcome::InputRequired(raw) => {
+                self.said(raw, aside::INPUT_REQUIRED, told).map(Outcome::InputRequired)
+            }
+            Outcome::Task(raw) => self.said(raw, aside::TASK, told).map(Outcome::Task),
+            Outcome::Failed { error, era } => {
+                self.error(error, told).map(|error| Outcome::Failed { error, era })
+            }
+            Outcome::Refused(refusal) => self.refusal(&refusal, told).map(Outcome::Refused),
         };
         inspected.unwrap_or_else(Outcome::Refused)
     }
 
-    fn result(&self, payload: Payload) -> Result<Payload, Refusal> {
-        let method = &self.subject.method;
-        let of_task = method.is_about_tasks() || payload.result.find("task").is_some();
-        let of_tool = matches!(method, Method::ToolsCall | Method::TasksGet | Method::TasksResult);
-        let form = if of_tool { Form::Tool } else { Form::Message };
+    fn form_of_result(&self) -> Form {
+        match self.subject.method {
+            Method::ToolsCall | Method::TasksGet | Method::TasksResult => Form::Tool,
+            _ => Form::Message,
+        }
+    }
+
+    fn result(&self, payload: Payload, told: Option<&Told>) -> Result<Payload, Refusal> {
+        let of_task = self.subject.method.is_about_tasks() || payload.result.find("task").is_some();
+        let form = self.form_of_result();
         let places: Places = if of_task { aside::TASK } else { &[] };
-        let (verdict, report) = self.inspect(Direction::ToClient, form, payload.result.raw(), places);
+        let said = (payload.result.raw(), places);
+        let (verdict, report) = self.inspect(Direction::ToClient, form, said, told);
         match verdict {
             Verdict::Same => Ok(payload),
             Verdict::Stopped(refusal) => {
                 if !of_task {
-                    self.hold(&payload, &self.decide(Direction::ToClient, form), &report);
+                    self.hold(&payload, &self.decide(Direction::ToClient, form), &report, told);
                 }
                 Err(refusal)
             }
             Verdict::Changed(changed) => {
                 let plan = &self.decide(Direction::ToClient, form).plan;
                 let old = payload.result.raw();
-                let changed = if of_tool { self.fitting(old, changed, &report, plan)? } else { changed };
+                let changed = match form {
+                    Form::Tool => self.fitting((old, changed), &report, plan, told)?,
+                    _ => changed,
+                };
                 let result = findings::noted(&changed, &report);
                 Ok(Payload { result: result.into(), era: payload.era })
             }
@@ -134,10 +184,10 @@ impl Inner {
     /// A structured result that still fits the tool's schema, if it did before: what makes it unfit goes, if it can.
     pub(super) fn fitting(
         &self,
-        old: &Raw,
-        changed: Raw,
+        (old, changed): (&Raw, Raw),
         report: &Report,
         plan: &Plan,
+        told: Option<&Told>,
     ) -> Result<Raw, Refusal> {
         const DATA: &str = "structuredContent";
         // A task has its result as a member.
@@ -153,7 +203,7 @@ impl Inner {
         let mut plan = plan.clone();
         plan.fields.extend(misfits);
         let mut names = self.guard.vault.of(&self.subject.caller);
-        let outcome = self.guard.engine.transform(old, &plan, &mut names);
+        let outcome = self.guard.engine.transform(old, &plan, &mut names, told);
         if let portcullis_guard::Outcome::Changed { bytes, .. } = outcome {
             let dropped = Raw::trusted(bytes);
             if data(&dropped).is_some_and(|new| schema.misfits(&new).is_none()) {
@@ -164,8 +214,8 @@ impl Inner {
         Err(refusal::unfit(&self.guard, &decision, report, self.subject.server.as_str()))
     }
 
-    fn said(&self, raw: Raw, places: Places) -> Result<Raw, Refusal> {
-        let (verdict, report) = self.inspect(Direction::ToClient, Form::Message, &raw, places);
+    fn said(&self, raw: Raw, places: Places, told: Option<&Told>) -> Result<Raw, Refusal> {
+        let (verdict, report) = self.inspect(Direction::ToClient, Form::Message, (&raw, places), told);
         match verdict {
             Verdict::Same => Ok(raw),
             Verdict::Changed(changed) => Ok(findings::noted(&changed, &report)),
@@ -174,33 +224,33 @@ impl Inner {
     }
 
     /// A message to the client; `None` when it passes as it is.
-    fn message(&self, raw: &Raw, places: Places) -> Result<Option<Raw>, Refusal> {
-        match self.inspect(Direction::ToClient, Form::Message, raw, places).0 {
+    fn message(&self, raw: &Raw, places: Places, told: Option<&Told>) -> Result<Option<Raw>, Refusal> {
+        match self.inspect(Direction::ToClient, Form::Message, (raw, places), told).0 {
             Verdict::Same => Ok(None),
             Verdict::Changed(changed) => Ok(Some(changed)),
             Verdict::Stopped(refusal) => Err(refusal),
         }
     }
 
-    fn error(&self, error: RpcError) -> Result<RpcError, Refusal> {
-        let Some(changed) = self.message(error.raw(), aside::ERROR)? else { return Ok(error) };
+    fn error(&self, error: RpcError, told: Option<&Told>) -> Result<RpcError, Refusal> {
+        let Some(changed) = self.message(error.raw(), aside::ERROR, told)? else { return Ok(error) };
         let nothing = || RpcError::new(error.code(), "the guard left nothing of the server's message", None);
         Ok(RpcError::from_raw(changed).unwrap_or_else(nothing))
     }
 
     /// A refusal may quote the server.
-    fn refusal(&self, refusal: &Refusal) -> Result<Refusal, Refusal> {
-        let message = self.text(&refusal.message)?.unwrap_or_else(|| refusal.message.clone());
+    fn refusal(&self, refusal: &Refusal, told: Option<&Told>) -> Result<Refusal, Refusal> {
+        let message = self.text(&refusal.message, told)?.unwrap_or_else(|| refusal.message.clone());
         let data = match &refusal.data {
-            Some(data) => self.message(data, &[])?.or_else(|| Some(data.clone())),
+            Some(data) => self.message(data, &[], told)?.or_else(|| Some(data.clone())),
             None => None,
         };
         Ok(Refusal { kind: refusal.kind, message, data, retry_after: refusal.retry_after })
     }
 
-    fn notification(&self, notification: Notification) -> Option<Notification> {
+    fn notification(&self, notification: Notification, told: Option<&Told>) -> Option<Notification> {
         let Some(params) = &notification.params else { return Some(notification) };
-        match self.message(params, aside::NOTIFICATION) {
+        match self.message(params, aside::NOTIFICATION, told) {
             Ok(None) => Some(notification),
             Ok(params) => Some(Notification { params, ..notification }),
             Err(_) => None,
@@ -208,12 +258,9 @@ impl Inner {
     }
 
     /// What a client answers to a question.
-    fn answer(&self, answer: Result<Raw, RpcError>) -> Result<Raw, RpcError> {
-        let raw = match &answer {
-            Ok(result) => result,
-            Err(error) => error.raw(),
-        };
-        match (self.inspect(Direction::ToServer, Form::Message, raw, &[]).0, &answer) {
+    fn answer(&self, answer: Result<Raw, RpcError>, told: Option<&Told>) -> Result<Raw, RpcError> {
+        let said = (said_in(&answer), &[][..]);
+        match (self.inspect(Direction::ToServer, Form::Message, said, told).0, &answer) {
             (Verdict::Same, _) => answer,
             (Verdict::Changed(changed), Ok(_)) => Ok(changed),
             (Verdict::Changed(changed), Err(error)) => {

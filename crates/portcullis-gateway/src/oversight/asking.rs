@@ -62,8 +62,8 @@ impl Ground {
 
 /// What was decided until now.
 pub(super) enum Claimed {
-    /// All of it.
-    Settled(Leave),
+    /// All of it, about this.
+    Settled(Leave, Approval),
     /// Nothing, or not enough.
     Waiting(Approval),
     /// Nobody was asked.
@@ -96,8 +96,8 @@ impl About<'_> {
         if let Some((approved, nonce)) = answer.filter(|_| self.asks_user()) {
             self.answered(oversight, &request.digest.id(), nonce, approved).await?;
         }
-        let (approval, new) = match self.claim(oversight, request.digest, answer.is_some()).await? {
-            Claimed::Settled(leave) => return Ok(leave),
+        let (approval, new) = match self.claim(oversight, None, answer.is_some()).await? {
+            Claimed::Settled(leave, _) => return Ok(leave),
             Claimed::Waiting(approval) => (approval, false),
             Claimed::Unknown => {
                 Approval::ask(records, &request, self.rules.lifetime, oversight.key.as_ref()).await?
@@ -134,8 +134,8 @@ impl About<'_> {
         {
             let records = &*oversight.records;
             Approval::rule(records, (&approval.id, Some(approval.nonce)), approved, &by).await?;
-            match self.claim(oversight, self.digest(), false).await? {
-                Claimed::Settled(leave) => return Ok(leave),
+            match self.claim(oversight, Some(approval.nonce), false).await? {
+                Claimed::Settled(leave, _) => return Ok(leave),
                 Claimed::Waiting(approval) => {
                     oversight.seen(&approval, false);
                     return Ok(Leave::Refused(self.waits(&approval, why)));
@@ -164,15 +164,15 @@ impl About<'_> {
         Ok(())
     }
 
-    /// What was decided, if anything was. Leave that was given is used up by that.
+    /// What was decided, if anything was; with a nonce, of what was asked then. Leave that was given is used up by that.
     pub(super) async fn claim(
         &self,
         oversight: &Oversight,
-        digest: Digest,
+        nonce: Option<u64>,
         by_user: bool,
     ) -> Result<Claimed, Unavailable> {
         let records = &*oversight.records;
-        let (approval, given) = match Approval::claim(records, digest).await? {
+        let (approval, given) = match Approval::claim(records, self.digest(), nonce).await? {
             Standing::Granted(approval) => (approval, true),
             Standing::Denied(approval) => (approval, false),
             Standing::Waiting(approval) => return Ok(Claimed::Waiting(approval)),
@@ -183,12 +183,12 @@ impl About<'_> {
         let (by, why) = (approval.deciders().join(", "), approval.why.join("; "));
         if given {
             self.record("call approved", Some(&by), &why);
-            return Ok(Claimed::Settled(Leave::Given));
+            return Ok(Claimed::Settled(Leave::Given, approval));
         }
         self.record("call not approved", Some(&by), &why);
         if by_user {
             // The user may be asked again when the call is made again.
-            Approval::forget(records, &approval.id).await?;
+            approval.forget(records).await?;
         }
         let message = match self.matter {
             Matter::Call => format!("the call of `{:.128}` was not approved; do not try it again", self.name),
@@ -196,7 +196,7 @@ impl About<'_> {
                 format!("the result of `{:.128}` was not approved; the call has been made", self.name)
             }
         };
-        Ok(Claimed::Settled(Leave::Refused(Refusal::new(ErrorKind::ApprovalDenied, message))))
+        Ok(Claimed::Settled(Leave::Refused(Refusal::new(ErrorKind::ApprovalDenied, message)), approval))
     }
 
     pub(super) fn waits(&self, approval: &Approval, why: &str) -> Refusal {

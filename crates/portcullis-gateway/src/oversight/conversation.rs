@@ -14,7 +14,7 @@ use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::Payload;
 use portcullis_model::Unavailable;
-use portcullis_oversight::flow::Labels;
+use portcullis_oversight::flow::{Labels, Who};
 
 use super::Oversight;
 use super::leave::{Rules, can_wait};
@@ -103,16 +103,16 @@ impl Window {
     /// # Errors
     /// The store does not answer.
     pub(super) async fn labels(&self, oversight: &Oversight) -> Result<Labels, Unavailable> {
-        let (windows, records) = (&oversight.windows, &*oversight.records);
-        let Some((key, given)) = &self.own else { return windows.of(records, &self.all).await };
-        let mut labels = windows.of(records, key).await?;
-        labels.join(given);
+        let mut labels = oversight.windows.of(&*oversight.records, self.who()).await?;
+        if let Some((_, given)) = &self.own {
+            labels.join(given);
+        }
         Ok(labels)
     }
 
-    /// Those that something is added to.
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.own.iter().map(|(key, _)| key.as_str()).chain([self.all.as_str()])
+    /// Whose that is.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who { principal: &self.all, conversation: self.own.as_ref().map(|(key, _)| key.as_str()) }
     }
 }
 

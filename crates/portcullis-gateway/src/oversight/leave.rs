@@ -11,9 +11,9 @@ use portcullis_config::{Effect, FlowMode, Settings, Store};
 use portcullis_guard::Action;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
-use portcullis_model::{ErrorKind, ServerId, Unavailable};
+use portcullis_model::{ErrorKind, Principal, ServerId, Unavailable};
 use portcullis_oversight::Matter;
-use portcullis_oversight::flow::{self, Conflict, Labels};
+use portcullis_oversight::flow::{self, Conflict, Joined, Labels};
 
 use super::Oversight;
 use super::asking::{About, Ground};
@@ -122,10 +122,10 @@ impl Oversight {
         let from = format!("{server}/{}", tool.unwrap_or_default());
         let labels = Labels::said(words.iter().map(String::as_str), &from);
         let window = rules.window(&gateway.sealer, call);
-        for key in window.keys().filter(|key| self.windows.join(key, &labels, rules.flow.window)) {
-            let (oversight, key) = (self.clone(), key.to_owned());
+        if self.windows.join(window.who(), &labels, rules.flow.window) == Joined::Here {
+            let oversight = self.clone();
             gateway.env.control.spawn(async move {
-                if let Err(error) = oversight.windows.keep(&*oversight.records, &key).await {
+                if let Err(error) = oversight.windows.keep(&*oversight.records, window.who()).await {
                     tracing::warn!(%error, "what was read is known to this gateway alone");
                 }
             });
@@ -227,6 +227,12 @@ struct Flowing {
 }
 
 impl Rules {
+    /// The region whose data this is, and that the caller is not of.
+    fn outside(&self, principal: &Principal, server: &ServerId, name: &str) -> Option<Conflict> {
+        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
+        self.flow.outside(server.as_str(), name, &principal.id(), &groups)
+    }
+
     async fn flowing(
         &self,
         oversight: &Oversight,
@@ -234,9 +240,8 @@ impl Rules {
         server: &ServerId,
         name: &str,
     ) -> Result<Flowing, Unavailable> {
-        let (flow, server, principal) = (&self.flow, server.as_str(), &caller.principal);
-        let groups: Vec<String> = principal.groups().iter().map(ToString::to_string).collect();
-        let outside = flow.outside(server, name, &principal.id(), &groups);
+        let outside = self.outside(&caller.principal, server, name);
+        let (flow, server) = (&self.flow, server.as_str());
         if !flow.is_sink(server, name) {
             return Ok(Flowing { outside, conflicts: Vec::new(), before: Vec::new() });
         }
@@ -252,7 +257,7 @@ impl About<'_> {
         oversight: &Oversight,
         held: Option<&HeldCall>,
     ) -> Result<(Leave, bool), Unavailable> {
-        let (flow, server) = (&self.rules.flow, self.server.as_str());
+        let server = self.server.as_str();
         let window = self.rules.window(&self.gateway.sealer, self.call);
         let caller = (&*self.call.caller, &window);
         let flowing = self.rules.flowing(oversight, caller, self.server, self.name).await?;
@@ -294,13 +299,31 @@ impl About<'_> {
                 return Ok((leave, answer.is_some()));
             }
         }
-        let labels = flow.read(server, self.name);
-        if !labels.is_empty() {
-            for key in window.keys() {
-                oversight.windows.add(&*oversight.records, key, &labels, flow.window).await?;
-            }
-        }
+        self.reads(oversight, &window).await?;
         Ok((Leave::Given, answer.is_some()))
+    }
+
+    /// What the call gives counts as read from now on.
+    async fn reads(&self, oversight: &Oversight, window: &Window) -> Result<(), Unavailable> {
+        let flow = &self.rules.flow;
+        let labels = flow.read(self.server.as_str(), self.name);
+        if labels.is_empty() {
+            return Ok(());
+        }
+        oversight.windows.add(&*oversight.records, window.who(), &labels, flow.window).await
+    }
+
+    /// What a call has given counts as read by whoever fetches it, too; why it may not be fetched, if it may not.
+    pub(super) async fn fetches(&self, oversight: &Oversight) -> Result<Option<Leave>, Unavailable> {
+        let principal = &self.call.caller.principal;
+        if let Some(conflict) = self.rules.outside(principal, self.server, self.name) {
+            if self.rules.mode != FlowMode::Observe {
+                return Ok(Some(self.denied(&conflict)));
+            }
+            self.record("result would be refused (observed)", None, &conflict.to_string());
+        }
+        self.reads(oversight, &self.rules.window(&self.gateway.sealer, self.call)).await?;
+        Ok(None)
     }
 
     fn denied(&self, conflict: &Conflict) -> Leave {

@@ -2,7 +2,8 @@
 //!
 //! `portcullis-oversight` decides; here it is asked at the places where things are listed, called and answered: `definitions`
 //! screens every list before anybody is shown it. What somebody decides elsewhere (the command line, another gateway
-//! that shares the store) is looked for a few times a second.
+//! that shares the store) is looked for: a few times a second, whether something was stopped, and at its own pace, what was said
+//! about calls that wait.
 
 mod asking;
 mod conversation;
@@ -45,7 +46,9 @@ pub(crate) use results::{Recalled, hold, recall};
 
 /// How often it is looked whether anything was decided elsewhere.
 const LOOK: Duration = Duration::from_millis(250);
-/// The same while the store does not answer.
+/// The same for calls that wait, which concern nobody but the evidence log.
+const LOOK_AT_APPROVALS: Duration = Duration::from_secs(1);
+/// How often it is looked for anything while the store does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Gives the guard that is in force.
@@ -140,9 +143,6 @@ impl Oversight {
             };
             servers.extend(switched.told(self.evidence.as_deref(), &by).map(|server| server.to_string()));
         }
-        if let Some(evidence) = &self.evidence {
-            self.waiting.look(evidence, &*self.records).await?;
-        }
         // Halts are not to wait for a long list.
         let Ok(_turn) = self.turns.try_lock() else { return Ok(servers) };
         servers.extend(self.register.refresh().await?);
@@ -182,16 +182,19 @@ impl Gateway {
 
     /// Looks, for as long as the gateway serves, whether anything was decided elsewhere.
     pub async fn look_after_decisions(self: Arc<Self>) {
+        // What was stopped waits for nothing else.
+        tokio::join!(self.look_after_halts(), self.look_after_approvals());
+    }
+
+    async fn look_after_halts(&self) {
         let oversight = &self.env.oversight;
-        // Nobody else writes there, and all that can come of itself is that something is over.
-        while self.settings.load().store == Store::Memory && !self.draining.is_cancelled() {
-            if let Some(evidence) = &oversight.evidence {
-                let _ = oversight.waiting.look(evidence, &*oversight.records).await;
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
         let mut pause = LOOK;
         while !self.draining.is_cancelled() {
+            // Nobody else writes there.
+            if self.settings.load().store == Store::Memory {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            }
             match oversight.look().await {
                 Ok(servers) => {
                     pause = LOOK;
@@ -205,6 +208,18 @@ impl Gateway {
                 }
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// For the evidence log alone: whoever makes a call looks for itself.
+    async fn look_after_approvals(&self) {
+        let oversight = &self.env.oversight;
+        let Some(evidence) = &oversight.evidence else { return };
+        while !self.draining.is_cancelled() {
+            if let Err(error) = oversight.waiting.look(evidence, &*oversight.records).await {
+                tracing::debug!(%error, "cannot look what was said about calls that wait");
+            }
+            tokio::time::sleep(LOOK_AT_APPROVALS).await;
         }
     }
 

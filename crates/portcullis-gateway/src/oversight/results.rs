@@ -71,19 +71,24 @@ impl About<'_> {
             // An answer to something else is none to this.
             _ => None,
         };
+        let nothing = || answer.map(|_| gone());
+        if Approval::of(&*oversight.records, digest).await?.is_none() {
+            return Ok(nothing());
+        }
+        if let Some(denied) = self.fetches(oversight).await? {
+            return Ok(Some(Recalled::Instead(denied.into())));
+        }
         if let Some((approved, nonce)) = answer {
             self.answered(oversight, &digest.id(), nonce, approved).await?;
         }
-        let leave = match self.claim(oversight, digest, answer.is_some()).await? {
-            Claimed::Settled(leave) => leave,
+        let (leave, approval) = match self.claim(oversight, None, answer.is_some()).await? {
+            Claimed::Settled(leave, approval) => (leave, approval),
             Claimed::Waiting(approval) => {
-                let why = approval.why.join("; ");
-                self.ask(oversight, &approval, answer.is_some(), &why).await?
+                (self.ask_again(oversight, &approval, answer.is_some()).await?, approval)
             }
-            Claimed::Unknown if answer.is_some() => return Ok(Some(gone())),
-            Claimed::Unknown => return Ok(None),
+            Claimed::Unknown => return Ok(nothing()),
         };
-        self.settled(oversight, leave).await.map(Some)
+        self.settled(oversight, leave, &approval).await.map(Some)
     }
 
     /// # Errors
@@ -99,42 +104,59 @@ impl About<'_> {
             async || Approval::ask(records, &request, self.rules.lifetime, oversight.key.as_ref()).await;
         let (mut approval, mut new) = ask().await?;
         if !new && approval.ruling.is_some() {
-            // That was about another result.
-            Approval::forget(records, &approval.id).await?;
+            // The same call was made at the same time, and somebody has decided about its result.
+            match self.claim(oversight, Some(approval.nonce), false).await? {
+                Claimed::Settled(Leave::Given, approval) => {
+                    return self.settled(oversight, Leave::Given, &approval).await.map(Ok);
+                }
+                Claimed::Settled(_, denied) => denied.forget(records).await?,
+                Claimed::Waiting(_) | Claimed::Unknown => {}
+            }
             (approval, new) = ask().await?;
         }
         if new {
-            let whose = (request.digest, request.principal.as_str());
-            let kept =
-                oversight.shelf.keep(records, whose, &packed(&held.payload), self.rules.lifetime).await;
-            let why = match kept {
+            let why = match oversight.shelf.keep(records, &approval, &packed(&held.payload)).await {
                 Ok(Shelved::Kept) => None,
                 Ok(Shelved::TooLarge) => Some("it is too large to be kept for an approval"),
                 Ok(Shelved::NoRoom) => Some("too many results wait for an approval"),
                 Err(error) => {
-                    let _ = Approval::forget(records, &approval.id).await;
+                    let _ = approval.forget(records).await;
                     return Err(error);
                 }
             };
             if let Some(why) = why {
-                Approval::forget(records, &approval.id).await?;
+                approval.forget(records).await?;
                 return Ok(Err(why));
             }
             self.record("result needs an approval", None, &held.why);
             oversight.asked(&approval, self.call);
         }
-        let leave = self.ask(oversight, &approval, new, &held.why).await?;
-        self.settled(oversight, leave).await.map(Ok)
+        let leave = self.ask_again(oversight, &approval, new).await?;
+        self.settled(oversight, leave, &approval).await.map(Ok)
+    }
+
+    /// Asks about the result that waits, which may not be the one that came last.
+    async fn ask_again(
+        &self,
+        oversight: &Oversight,
+        approval: &Approval,
+        news: bool,
+    ) -> Result<Leave, Unavailable> {
+        self.ask(oversight, approval, news, &approval.why.join("; ")).await
     }
 
     /// The result, where there is leave for it. One that somebody will not have is thrown away.
-    async fn settled(&self, oversight: &Oversight, leave: Leave) -> Result<Recalled, Unavailable> {
-        let (records, digest) = (&*oversight.records, self.digest());
+    async fn settled(
+        &self,
+        oversight: &Oversight,
+        leave: Leave,
+        approval: &Approval,
+    ) -> Result<Recalled, Unavailable> {
         let denied = matches!(&leave, Leave::Refused(refusal) if refusal.kind == ErrorKind::ApprovalDenied);
         if !denied && !matches!(leave, Leave::Given) {
             return Ok(Recalled::Instead(leave.into()));
         }
-        let found = oversight.shelf.take(records, digest).await?;
+        let found = oversight.shelf.take(&*oversight.records, approval).await?;
         if denied {
             return Ok(Recalled::Instead(leave.into()));
         }

@@ -57,7 +57,7 @@ pub(super) async fn leave(
     route: &mut Route,
     inspection: &Inspection,
 ) -> Result<(), Outcome> {
-    let held = inspection.holds(route.params.as_ref());
+    let held = inspection.holds(route.params.as_ref()).await;
     let outcome = match oversight::leave(gateway, call, route, held.as_ref()).await {
         Leave::Given => {
             if held.is_some() {

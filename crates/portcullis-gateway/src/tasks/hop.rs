@@ -92,12 +92,12 @@ impl Hop {
         })
     }
 
-    fn outgoing(&self, method: Method, more: &[(&str, &Raw)]) -> Result<Outgoing, Refusal> {
+    async fn outgoing(&self, method: Method, more: &[(&str, &Raw)]) -> Result<Outgoing, Refusal> {
         let id = Raw::from_text(&self.id);
         let mut changes = vec![("taskId", Change::Set(id.as_bytes()))];
         changes.extend(more.iter().map(|(key, value)| (*key, Change::Set(value.as_bytes()))));
         let params = Raw::from_static("{}").with(&changes);
-        let content = self.inspection(&method).outgoing(Some(params.into()))?;
+        let content = self.inspection(&method).outgoing(Some(params.into())).await?;
         let mut out = Outgoing::internal(self.worker, method, None);
         out.content = content;
         out.subject = Some(self.id.clone());
@@ -109,7 +109,7 @@ impl Hop {
 
     /// Asks, and leaves the answer to come. The caller can be asked meanwhile.
     pub(super) async fn exchange(&self, method: Method) -> Exchange {
-        let mut out = match self.outgoing(method, &[]) {
+        let mut out = match self.outgoing(method, &[]).await {
             Ok(out) => out,
             Err(refusal) => return Exchange::done(refusal),
         };
@@ -129,7 +129,7 @@ impl Hop {
     /// # Errors
     /// Every outcome but a complete result.
     pub(super) async fn ask(&self, method: Method, more: &[(&str, &Raw)]) -> Result<Payload, Outcome> {
-        let out = self.outgoing(method, more)?;
+        let out = self.outgoing(method, more).await?;
         let limit = self.server.settings().call_timeout;
         let asked = async {
             let _permit = self.server.admit().await?;

@@ -6,6 +6,7 @@
 //! valid. Nothing is parsed into a tree.
 
 mod children;
+mod edit;
 pub(crate) mod keys;
 pub(crate) mod replace;
 pub(crate) mod restore;

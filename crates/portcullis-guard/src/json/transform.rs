@@ -8,9 +8,10 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use foldhash::{HashMap, HashMapExt};
 use portcullis_mcp::json::{self, JsonError, Raw};
 
-use super::walk::{Copied, Copies, Edit, Walk};
+use super::edit::{Copied, Copies, Edit};
+use super::walk::Walk;
 use crate::engine::Engine;
-use crate::{Action, Applied, Limit, Outcome, Plan, Pseudonyms, Report, Scan};
+use crate::{Action, Applied, Limit, Outcome, Plan, Pseudonyms, Report, Scan, Told};
 
 /// Most values that are looked for again.
 const COPIES: usize = 20_000;
@@ -23,7 +24,7 @@ impl Engine {
             Err(limit) => return Scan { findings: Vec::new(), exceeded: Some(limit) },
         };
         let mut nobody = ();
-        let mut walk = Walk::new(self, None, &mut nobody, text.len());
+        let mut walk = Walk::new(self, None, &mut nobody, None, text.len());
         walk.document(text);
         let findings = walk.report.applied.into_iter().map(|applied| applied.finding).collect();
         Scan { findings, exceeded: walk.work.exceeded }
@@ -32,28 +33,41 @@ impl Engine {
     /// Does with a document what the plan wants.
     pub fn transform_json(&self, document: &[u8], plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
         match self.checked(document) {
-            Ok(text) => self.transformed(text, plan, names),
+            Ok(text) => self.transformed(text, plan, names, None),
             Err(limit) => refused(limit),
         }
     }
 
-    /// Does with a value what the plan wants. It was checked when it was read, and is not checked again.
-    pub fn transform(&self, value: &Raw, plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
+    /// Does with a value what the plan wants, also with what others have found in its texts. It was checked when it was read,
+    /// and is not checked again.
+    pub fn transform(
+        &self,
+        value: &Raw,
+        plan: &Plan,
+        names: &mut dyn Pseudonyms,
+        told: Option<&Told>,
+    ) -> Outcome {
         if value.as_bytes().len() > self.limits.bytes {
             return refused(Limit::Bytes(self.limits.bytes));
         }
-        self.transformed(value.as_str(), plan, names)
+        self.transformed(value.as_str(), plan, names, told)
     }
 
-    fn transformed(&self, text: &str, plan: &Plan, names: &mut dyn Pseudonyms) -> Outcome {
-        let mut walk = Walk::new(self, Some(plan), names, text.len());
+    fn transformed(
+        &self,
+        text: &str,
+        plan: &Plan,
+        names: &mut dyn Pseudonyms,
+        told: Option<&Told>,
+    ) -> Outcome {
+        let mut walk = Walk::new(self, Some(plan), names, told, text.len());
         let mut edits = walk.document(text);
         let (mut report, mut hardest, mut exceeded) = (walk.report, walk.hardest, walk.work.exceeded);
         let replaced = walk.copied;
         if exceeded.is_none() && hardest < Action::Hold && !replaced.is_empty() {
             match copies(replaced) {
                 Ok(copies) if stands_again(&copies, text, &edits) => {
-                    let mut walk = Walk::new(self, Some(plan), names, text.len());
+                    let mut walk = Walk::new(self, Some(plan), names, told, text.len());
                     walk.copies = Some(&copies);
                     edits = walk.document(text);
                     (report, hardest, exceeded) = (walk.report, walk.hardest, walk.work.exceeded);

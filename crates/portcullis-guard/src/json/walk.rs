@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 
-use aho_corasick::AhoCorasick;
+use foldhash::HashSet;
 use portcullis_mcp::json::{self, Limits};
 
 use super::children::{Child, Children};
+use super::edit::{Copied, Copies, Edit};
 use super::keys::Meant;
 use super::replace;
 use super::text::{Quoted, deeper, unescape};
@@ -19,35 +20,17 @@ use crate::recognise::Hit;
 use crate::recognise::secret::is_ours;
 use crate::text::class;
 use crate::text::offsets::Offsets;
-use crate::{Action, Applied, Entity, Limit, Plan, Pseudonyms, Report};
-
-/// Text that takes the place of other text.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Edit {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) text: String,
-}
-
-/// A value that was replaced because of where it stood, and has to be replaced where it stands again.
-#[derive(Debug, Clone)]
-pub(crate) struct Copied {
-    pub(crate) value: String,
-    pub(crate) entity: Option<Entity>,
-    pub(crate) action: Action,
-}
-
-/// Values to look for besides.
-pub(crate) struct Copies {
-    pub(crate) automaton: AhoCorasick,
-    pub(crate) values: Vec<Copied>,
-}
+use crate::told::is_worth_asking;
+use crate::{Action, Applied, Entity, Limit, Plan, Pseudonyms, Report, Told};
 
 /// What all walks of one document share.
 pub(crate) struct Walk<'e> {
     pub(crate) engine: &'e Engine,
     pub(crate) plan: Option<&'e Plan>,
     pub(crate) names: &'e mut dyn Pseudonyms,
+    pub(crate) told: Option<&'e Told>,
+    /// The texts that there are, where only these are wanted.
+    pub(crate) texts: Option<HashSet<String>>,
     pub(crate) copies: Option<&'e Copies>,
     pub(crate) work: Work,
     pub(crate) report: Report,
@@ -87,12 +70,15 @@ impl<'e> Walk<'e> {
         engine: &'e Engine,
         plan: Option<&'e Plan>,
         names: &'e mut dyn Pseudonyms,
+        told: Option<&'e Told>,
         length: usize,
     ) -> Self {
         Self {
             engine,
             plan,
             names,
+            told,
+            texts: None,
             copies: None,
             work: engine.work(length),
             report: Report::default(),
@@ -404,7 +390,7 @@ impl<'d> Document<'d, '_, '_> {
         if !looks {
             return false;
         }
-        let hits = self.walk.engine.text(key, Field::NONE, 0, &mut self.walk.work);
+        let hits = self.walk.engine.text(key, Field::NONE, None, &mut self.walk.work);
         let from = self.edits.len();
         let dropped = self.hits(hits, key, offsets, start, "", self.walk.plan);
         if let Some(edit) = self.edits[from..].last_mut() {
@@ -427,7 +413,7 @@ impl<'d> Document<'d, '_, '_> {
             Some(_) => return false,
             None => text,
         };
-        let hits = self.walk.engine.text(number, place.field, 0, &mut self.walk.work);
+        let hits = self.walk.engine.text(number, place.field, None, &mut self.walk.work);
         let quote = self.quote.clone();
         // What replaces a number is a string, and all of it.
         let whole = hits.into_iter().next().map(|hit| Hit { start: 0, end: text.len(), ..hit });
@@ -453,7 +439,13 @@ impl<'d> Document<'d, '_, '_> {
             self.edits.push(Edit { start, end: self.at - 1, text: "[REDACTED]".to_owned() });
             return false;
         }
-        let hits = self.walk.engine.text(&text, place.field, 0, &mut self.walk.work);
+        if let Some(texts) = &mut self.walk.texts {
+            if is_worth_asking(&text) && !texts.contains(&*text) {
+                texts.insert(text.into_owned());
+            }
+            return false;
+        }
+        let hits = self.walk.engine.text(&text, place.field, self.walk.told, &mut self.walk.work);
         let mut dropped = self.hits(hits, &text, &offsets, start, "", plan);
         if self.walk.copies.is_some() {
             dropped |= self.copies(&text, &offsets, start, plan);

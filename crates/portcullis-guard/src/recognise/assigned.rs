@@ -4,14 +4,16 @@
 //! password is one word that is no placeholder. What it leaves out: passwords that are told in a sentence.
 
 use super::Subject;
-use super::secret::{entropy, is_placeholder, is_random, is_uuid};
+use super::secret::{entropy, is_placeholder, is_random, is_restless, is_scrambled, is_uuid};
 use crate::Entity;
 use crate::context::{Topics, Words};
 use crate::text::class;
 
 /// How long a name and a value may be.
 const NAME: usize = 60;
-const VALUE: usize = 512;
+const VALUE: usize = 1024;
+/// How long a value is that stands by itself, in a member of JSON.
+const LONGEST: usize = 8 << 10;
 
 /// What a name announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,11 @@ pub(crate) enum Announced {
 pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     // `var apiToken string = …`
     let name = name.strip_suffix(" string").unwrap_or(name);
+    // Bundler's credentials of a host, whose name is the rest: `user:password`.
+    let own = name.rsplit(' ').next().unwrap_or(name);
+    if own.strip_prefix("BUNDLE_").is_some_and(|host| host.contains("__")) {
+        return Announced::Password;
+    }
     let topics = words.of(name);
     let ending = by_ending(name);
     let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
@@ -188,7 +195,19 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
 
 /// The length of the name of a scheme (RFC 9110 § 11.1) with which a value begins.
 fn scheme(value: &[u8]) -> usize {
-    const SCHEMES: [&[u8]; 6] = [b"Bearer ", b"Basic ", b"Token ", b"ApiKey ", b"Api-Token ", b"Api-Key "];
+    const SCHEMES: [&[u8]; 11] = [
+        b"Bearer ",
+        b"Basic ",
+        b"Token ",
+        b"ApiKey ",
+        b"Api-Token ",
+        b"Api-Key ",
+        b"SSWS ",
+        b"OAuth ",
+        b"Bot ",
+        b"Key ",
+        b"GenieKey ",
+    ];
     let is_it =
         |scheme: &&&[u8]| value.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
     SCHEMES.iter().find(is_it).map_or(0, |scheme| scheme.len())
@@ -198,30 +217,46 @@ fn scheme(value: &[u8]) -> usize {
 pub(crate) fn member(subject: &mut Subject<'_>, what: Announced) {
     let end = subject.bytes.len();
     let start = scheme(subject.bytes);
-    if what != Announced::Nothing && end <= VALUE {
+    if what != Announced::Nothing && end <= LONGEST {
         judge(subject, what, start, end, true);
     }
 }
 
-/// A client secret of Entra, around the `Q~` in it: three characters and a digit before, 31 to 34 characters after. The word
-/// that ends before the `~` ends at `end`.
-pub(crate) fn entra(subject: &mut Subject<'_>, end: usize) -> Option<usize> {
-    let bytes = subject.bytes;
-    let is_part = |byte: u8| class::is_word(byte) || matches!(byte, b'_' | b'~' | b'.' | b'-');
-    let start = end.checked_sub(5)?;
-    let [head @ .., digit, b'Q'] = &bytes[start..end] else { return None };
-    let length = bytes[end + 1..].iter().take(35).take_while(|byte| is_part(**byte)).count();
-    let before = class::before(bytes, start);
-    if !digit.is_ascii_digit()
-        || !head.iter().all(|byte| is_part(*byte))
-        || class::is_word(before)
-        || !(31..=34).contains(&length)
-    {
+/// `password is …`, `the API key was …`, `--token …`. The word that says what it is ends at `end`.
+pub(crate) fn told(subject: &mut Subject<'_>, start: usize, end: usize, what: Announced) -> Option<usize> {
+    let rest = &subject.text[end..];
+    if rest.starts_with(' ') && is_flag(&subject.bytes[..start]) {
+        let (from, to, quoted) = value_after(subject.bytes, end)?;
+        return judge(subject, what, from, to, quoted);
+    }
+    let after = [" is ", " was ", " to ", " ist "].iter().find_map(|word| rest.strip_prefix(word))?;
+    let quoted = after.starts_with(['"', '\'', '`']);
+    let after = after.trim_start_matches(['"', '\'', '`']);
+    let start = subject.text.len() - after.len();
+    let length = after.find([' ', '"', '\'', '`', ',', '\n', ';', ')']).unwrap_or(after.len());
+    let value = after[..length].trim_end_matches(['.', '!', '?']);
+    if what != Announced::Password {
+        return judge(subject, what, start, start + value.len(), quoted);
+    }
+    let digits = value.bytes().any(|byte| byte.is_ascii_digit());
+    let signs = value.bytes().any(|byte| byte.is_ascii_punctuation());
+    if value.len() < 4 || !(digits || signs && quoted) || is_placeholder(value) {
         return None;
     }
-    let stop = end + 1 + length;
-    subject.hit(Entity::Secret, "azure", start, stop, 0.95);
-    Some(stop)
+    subject.hit(Entity::Password, "", start, start + value.len(), 0.7);
+    Some(start + value.len())
+}
+
+/// Whether a long option of a command goes on here: `--api-`.
+fn is_flag(before: &[u8]) -> bool {
+    let name = before
+        .iter()
+        .rev()
+        .take(NAME)
+        .take_while(|byte| class::is_word(**byte) || matches!(byte, b'-' | b'_'));
+    let from = before.len() - name.count();
+    before[from..].starts_with(b"--")
+        && matches!(class::before(before, from), b' ' | b'\t' | b'\n' | b'"' | b'\'')
 }
 
 fn judge(
@@ -237,9 +272,11 @@ fn judge(
     }
     let score = match what {
         Announced::Password if is_password(value, quoted) => 0.85,
-        Announced::Secret if is_secret(value.as_bytes()) || is_basic(subject.text, start, end) => 0.85,
+        Announced::Secret if is_secret(value.as_bytes(), quoted) || is_basic(subject.text, start, end) => {
+            0.85
+        }
         Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
-        Announced::Vague if is_secret(value.as_bytes()) && is_long_random(value.as_bytes()) => 0.7,
+        Announced::Vague if is_secret(value.as_bytes(), quoted) && is_long_random(value.as_bytes()) => 0.7,
         _ => return None,
     };
     let entity = if what == Announced::Password { Entity::Password } else { Entity::Secret };
@@ -293,13 +330,14 @@ fn is_password(value: &str, quoted: bool) -> bool {
         && !NONE.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-fn is_secret(value: &[u8]) -> bool {
+fn is_secret(value: &[u8], quoted: bool) -> bool {
     let is_token =
         value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'(' | b'{' | b'<' | b' '));
     let slashes = memchr::memchr_iter(b'/', value).count();
     let is_path =
         value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
-    (10..=VALUE).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_random(value)
+    let is_chance = || is_random(value) || is_scrambled(value) || is_restless(value, quoted);
+    (10..=LONGEST).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_chance()
 }
 
 /// `Basic` and what is a name, a colon and a password when it is decoded (RFC 7617).

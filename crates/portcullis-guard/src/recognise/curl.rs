@@ -39,10 +39,11 @@ fn command(rest: &str) -> &str {
     &rest[..ends.unwrap_or(rest.len())]
 }
 
-/// Where the argument of a flag begins.
+/// Where the argument of a flag begins. A short flag may have it behind it at once; a long one is the whole word.
 fn argument(command: &str, flag: &str) -> Option<usize> {
-    let (at, _) = command.match_indices(flag).find(|(at, _)| command[..*at].ends_with([' ', '\t', '\n']))?;
-    let rest = &command[at + flag.len()..];
+    let flags = command.match_indices(flag).filter(|(at, _)| command[..*at].ends_with([' ', '\t', '\n']));
+    let mut after = flags.map(|(at, _)| &command[at + flag.len()..]);
+    let rest = after.find(|rest| !flag.starts_with("--") || rest.starts_with(['=', ' ', '\t']))?;
     let rest = rest.strip_prefix('=').unwrap_or_else(|| rest.trim_start_matches([' ', '\t']));
     Some(command.len() - rest.len())
 }

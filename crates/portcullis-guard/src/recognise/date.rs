@@ -52,7 +52,7 @@ pub(crate) fn named(subject: &mut Subject<'_>, start: usize, word_end: usize) ->
 
 fn report(subject: &mut Subject<'_>, start: usize, end: usize) {
     let text = subject.text;
-    let from = subject.last_end().max(start.saturating_sub(64));
+    let from = subject.last_end.max(start.saturating_sub(64));
     let said = subject.words.of(&text[crate::context::ceil(text, from).min(start)..start]);
     let after = subject.words.of(&text[end..crate::context::ceil(text, end + 12)]);
     if said.or(subject.field).has(Topics::BIRTH) {

@@ -14,10 +14,12 @@ pub(crate) mod hidden;
 pub(crate) mod iban;
 pub(crate) mod injection;
 pub(crate) mod lettered;
+pub(crate) mod manifest;
 pub(crate) mod mrz;
 pub(crate) mod national;
 pub(crate) mod network;
 pub(crate) mod number;
+pub(crate) mod parts;
 pub(crate) mod person;
 pub(crate) mod phone;
 pub(crate) mod secret;
@@ -61,18 +63,21 @@ pub(crate) struct Subject<'a> {
     /// What the key says under which the text stands.
     pub(crate) field: Topics,
     pub(crate) hits: Vec<Hit>,
+    /// Where the last of [`Subject::APART`] ends, wanted or not: words before it belong to it.
+    pub(crate) last_end: usize,
 }
 
 impl Subject<'_> {
+    /// What each has its own words before it; all of it is looked at where one of it is wanted.
+    const APART: EntitySet = EntitySet::NUMBERS.with(Entity::Email).with(Entity::Iban);
+
     pub(crate) fn hit(&mut self, entity: Entity, detail: &'static str, start: usize, end: usize, score: f32) {
+        if Self::APART.contains(entity) {
+            self.last_end = end;
+        }
         if self.wanted.contains(entity) {
             self.hits.push(Hit { entity, detail, start, end, score });
         }
-    }
-
-    /// Where the last finding ends: words before it belong to it.
-    pub(crate) fn last_end(&self) -> usize {
-        self.hits.last().map_or(0, |hit| hit.end)
     }
 
     /// What the words around say, the key's among them.

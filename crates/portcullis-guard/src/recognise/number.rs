@@ -107,12 +107,9 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
     }
     let number = Number::read(bytes, start);
     let first_end = number.end(1);
-    let special = match class::at(bytes, first_end) {
-        b'<' => mrz::look(subject, start),
-        b'|' => application(subject, start, first_end),
-        _ => None,
-    };
-    if let Some(end) = special {
+    if class::at(bytes, first_end) == b'<'
+        && let Some(end) = mrz::look(subject, start)
+    {
         return end;
     }
     if number.total < FEWEST {
@@ -174,18 +171,6 @@ impl Context {
         let others = Topics::OTHER.or(Topics::VERSION);
         self.near.any(others) && !self.near.any(Topics::KINDS.without(others))
     }
-}
-
-/// What an application of Facebook's shows: its number, a bar, 27 characters.
-fn application(subject: &mut Subject<'_>, start: usize, bar: usize) -> Option<usize> {
-    let is_part = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
-    let length = subject.bytes[bar + 1..].iter().take(41).take_while(is_part).count();
-    if !matches!(bar - start, 15 | 16) || !(27..=40).contains(&length) {
-        return None;
-    }
-    let end = bar + 1 + length;
-    subject.hit(Entity::Secret, "facebook", start, end, 0.95);
-    Some(end)
 }
 
 /// Decimal fractions, parts of longer words, and what comes after `#` or `$`.

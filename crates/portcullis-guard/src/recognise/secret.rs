@@ -109,6 +109,37 @@ pub(crate) fn is_random(value: &[u8]) -> bool {
         || (value.len() >= 24 && turns * 3 >= value.len())
 }
 
+/// Whether the letters of a value are none of words: few vowels, and consonants that nobody could say.
+pub(crate) fn is_scrambled(value: &[u8]) -> bool {
+    let is_vowel = |byte: u8| matches!(byte.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y');
+    let (mut letters, mut vowels, mut run, mut longest) = (0, 0, 0, 0);
+    for byte in value {
+        let (letter, vowel) = (byte.is_ascii_alphabetic(), is_vowel(*byte));
+        letters += usize::from(letter);
+        vowels += usize::from(vowel);
+        run = if letter && !vowel { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    value.len() >= 16
+        && longest >= 5
+        && letters * 3 >= value.len() * 2
+        && vowels * 10 <= letters * 3
+        && entropy(value) >= 3.2
+}
+
+/// Whether a value goes from one kind of character to another so often that no name does, with a digit among letters of both
+/// cases; in quotes, where no name of code stands, less is enough.
+pub(crate) fn is_restless(value: &[u8], quoted: bool) -> bool {
+    let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
+    let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_lowercase(), byte.is_ascii_uppercase());
+    let turns = value.windows(2).filter(|pair| kind(pair[0]) != kind(pair[1])).count();
+    let (enough, of) = if quoted { (5, 2) } else { (2, 1) };
+    count(u8::is_ascii_digit) >= 1
+        && count(u8::is_ascii_lowercase) >= 2
+        && count(u8::is_ascii_uppercase) >= 2
+        && turns * enough >= value.len() * of
+}
+
 /// A UUID, which is more often a name than a secret.
 pub(crate) fn is_uuid(value: &[u8]) -> bool {
     value.len() == 36

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::context::Words;
 use crate::recognise::Hit;
+use crate::recognise::formats::samples;
 use crate::text::class::SIGN;
 
 type Found = (Vec<Hit>, Vec<(usize, usize)>);
 
 /// Byte after byte, without blocks and filters.
 fn plainly(sweep: &Sweep, words: &Words, text: &str) -> Found {
-    let mut subject = subject(words, text);
+    let mut subject = subject(EntitySet::ALL, words, text);
     let mut found = Vec::new();
     let mut runs = Runs { found: &mut found, until: 0 };
     let bytes = text.as_bytes();
@@ -32,20 +33,26 @@ fn plainly(sweep: &Sweep, words: &Words, text: &str) -> Found {
 }
 
 fn quickly(sweep: &Sweep, words: &Words, text: &str) -> Found {
-    let mut subject = subject(words, text);
+    wanting(EntitySet::ALL, sweep, words, text)
+}
+
+/// By a sweep that was made for what is wanted.
+fn wanting(wanted: EntitySet, sweep: &Sweep, words: &Words, text: &str) -> Found {
+    let mut subject = subject(wanted, words, text);
     let mut found = Vec::new();
     sweep.look(&mut subject, &mut found);
     (subject.hits, found)
 }
 
-fn subject<'a>(words: &'a Words, text: &'a str) -> Subject<'a> {
+fn subject<'a>(wanted: EntitySet, words: &'a Words, text: &'a str) -> Subject<'a> {
     Subject {
         text,
         bytes: text.as_bytes(),
         words,
-        wanted: EntitySet::ALL,
+        wanted,
         field: Topics::NONE,
         hits: Vec::new(),
+        last_end: 0,
     }
 }
 
@@ -65,6 +72,8 @@ const PIECES: &[&str] = &[
     "AKIAZMSJVQWYDGKQUBCD",
     "YCab_cdEFGHijKLMNopQRSTuvWXYZabCDEFghIJklMN",
     "sk-proj-Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl0n",
+    "1//0gAb3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl0nOp3",
+    "123456789012345|aB3dE5fG7hJ9kL1mN3pQ5rS7tU9",
     "hvs.CAESIJlWkdDoNsMmRkZqXwVuTtSsRrQqPpOoNnMmLlKk",
     "password = \"correct-horse-7\"",
     "API_KEY: Zq8Xw3Rt6Yb1Nm5Kj9Hg2Fd7Sa4Po0Iu",
@@ -119,6 +128,52 @@ proptest! {
         static MADE: LazyLock<(Sweep, Words)> = LazyLock::new(|| (Sweep::new(EntitySet::ALL), Words::new()));
         let (sweep, words) = &*MADE;
         prop_assert_eq!(quickly(sweep, words, &text), plainly(sweep, words, &text));
+    }
+}
+
+/// One entity, all but one, and what profiles want.
+static SOME: LazyLock<Vec<(EntitySet, Sweep)>> = LazyLock::new(|| {
+    let one = Entity::ALL
+        .into_iter()
+        .flat_map(|entity| [EntitySet::NONE.with(entity), EntitySet::ALL.without(entity)]);
+    let orders = EntitySet::CREDENTIALS.with(Entity::Injection).with(Entity::HiddenText);
+    let several = [EntitySet::ALL, EntitySet::PERSONAL, EntitySet::CREDENTIALS, orders];
+    one.chain(several).map(|wanted| (wanted, Sweep::new(wanted))).collect()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_else_is_wanted_makes_no_difference(text in texts()) {
+        static WORDS: LazyLock<Words> = LazyLock::new(Words::new);
+        let all = SOME.iter().find(|(wanted, _)| *wanted == EntitySet::ALL).expect("all are among them");
+        let (hits, _) = wanting(EntitySet::ALL, &all.1, &WORDS, &text);
+        for (wanted, sweep) in &*SOME {
+            let (found, _) = wanting(*wanted, sweep, &WORDS, &text);
+            let expected: Vec<Hit> = hits.iter().filter(|hit| wanted.contains(hit.entity)).copied().collect();
+            prop_assert_eq!(found, expected, "{:?}", wanted.iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Every form of a credential is found, whatever is wanted besides.
+#[test]
+fn finds_every_form_of_a_credential_whatever_else_is_wanted() {
+    let words = Words::new();
+    for (sample, whose) in samples() {
+        let text = format!("it is {sample}, they said");
+        for (wanted, sweep) in SOME.iter().filter(|(wanted, _)| wanted.contains(Entity::Secret)) {
+            let (found, _) = wanting(*wanted, sweep, &words, &text);
+            let is_it = |hit: &Hit| {
+                (hit.entity, hit.detail) == (Entity::Secret, whose) && text[hit.start..hit.end] == sample
+            };
+            assert!(
+                found.iter().any(is_it),
+                "{sample} of {whose} in {found:?} for {:?}",
+                wanted.iter().collect::<Vec<_>>()
+            );
+        }
     }
 }
 

@@ -76,9 +76,89 @@ fn finds_credentials() {
     finds("docker pull registry/pass:16.20.3", &[]);
 }
 
+/// What no part of says by itself that it is one.
+#[test]
+fn finds_credentials_by_their_parts() {
+    use Entity::Secret;
+    let hex = "9f86d081884c7d659a2feaa0c55ad015";
+    for token in [
+        "a1b2c3D4e5F6g7.atlasv1.Zq8Xw3Rt6Yb1Nm5Kj9Hg2Fd7Sa4Po0IuZq8Xw3Rt6Yb1Nm5Kj9Hg2Fd7Sa4Po0Iu1".to_owned(),
+        format!("{hex}-us12"),
+        format!("{hex}-1a2b3c4d-5e6f7a8b"),
+        "MTIzNDU2Nzg5MDEyMzQ1Njc4.Gx1yZ2.aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z".to_owned(),
+        format!("1/12345678901234:{hex}"),
+        format!("1000.{hex}.{hex}"),
+        "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".to_owned(),
+        "123456789012345|aB3dE5fG7hJ9kL1mN3pQ5rS7tU9".to_owned(),
+        "1//0gAb3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl0nOp3".to_owned(),
+    ] {
+        finds(&format!("it was {token}, they said"), &[(Secret, &token)]);
+    }
+    for text in [
+        format!("see {hex}-us and {hex}.tar"),
+        "version 1000.2000.3000 of 1/12345678901234".to_owned(),
+        "MTIzNDU2Nzg5MDEyMzQ1Njc4.example.of-something-that-is-long-enough".to_owned(),
+    ] {
+        finds(&text, &[]);
+    }
+}
+
+/// A name that says what its value is, and a value that chance has made: long, or without any digit.
+#[test]
+fn finds_what_is_named_however_it_looks() {
+    use Entity::{Password, Secret};
+    let long = "aB3dE5fG7hJ9kL1mN3pQ".repeat(40);
+    finds(&format!("refresh_token = \"{long}\""), &[(Secret, &long)]);
+    for value in ["qzxkvbtrwplmnhgfdscj", "QXKJVBTRWPLMNHGFDSCZ", "aBcDfGhJkLmNpQrStVwX", "suQx7bRkWpZmN"] {
+        finds(&format!("api_token: \"{value}\""), &[(Secret, value)]);
+    }
+    finds("the API key is Zq8Xw3Rt6Yb1Nm5Kj9Hg, keep it", &[(Secret, "Zq8Xw3Rt6Yb1Nm5Kj9Hg")]);
+    finds("deploy --auth-token Zq8Xw3Rt6Yb1Nm5Kj9Hg --verbose", &[(Secret, "Zq8Xw3Rt6Yb1Nm5Kj9Hg")]);
+    finds("deploy --db-password hunter22 --verbose", &[(Password, "hunter22")]);
+    finds("export BUNDLE_GEMS__CONTRIBSYS__COM=cafebabe:deadbeef", &[(Password, "cafebabe:deadbeef")]);
+    finds("the id AKIAAPWPYLRFRJYXIWZX", &[(Secret, "AKIAAPWPYLRFRJYXIWZX")]);
+    finds("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", &[]);
+    finds("BUNDLE_GEMS__CONTRIBSYS__COM: cafebabe:deadbeef", &[(Password, "cafebabe:deadbeef")]);
+    for text in [
+        "api_token: \"internationalization\"",
+        "auth_token_provider = \"AuthorizationTokenProviderFactory\"",
+        "token: getApiKeyForUserId",
+        "the key is that nobody knows it",
+        "deploy --token $TOKEN --key path/to/some-key.pem",
+        "secret: my-kubernetes-secret-name",
+    ] {
+        finds(text, &[]);
+    }
+}
+
+#[test]
+fn finds_what_a_kubernetes_secret_holds() {
+    use Entity::Secret;
+    let value = "c29tZXRoaW5nIGVsc2U=";
+    for text in [
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: some-secret-name\ndata:\n  extra: {value}\n"
+        ),
+        format!("data:\n\textra: \"{value}\"\nkind: \"secret\"\nmetadata:\n\tname: sample-name"),
+        format!(
+            "kind: ConfigMap\ndata:\n  a: something\n---\nkind: Secret\nstringData:\n  .extra: |\n    {value}\n---\n"
+        ),
+    ] {
+        finds(&text, &[(Secret, value)]);
+    }
+    for text in [
+        format!("kind: ConfigMap\ndata:\n  extra: {value}\n"),
+        format!("kind: SecretStore\ndata:\n  extra: {value}\n"),
+        format!("kind: Secret\nmetadata:\n  name: a\n---\nkind: ConfigMap\ndata:\n  extra: {value}\n"),
+    ] {
+        finds(&text, &[]);
+    }
+}
+
 #[test]
 fn finds_passwords_in_command_lines() {
     use Entity::Password;
+    finds("curl --user-agent me:x --user bob:hunter22!", &[(Password, "hunter22!")]);
     finds("curl -u elastic:P@ssw0rd$1 https://a.example", &[(Password, "P@ssw0rd$1")]);
     finds(
         "curl https://a.example \\\n  --user api:qgsnai0xokrw4j1 --data b",
@@ -88,6 +168,8 @@ fn finds_passwords_in_command_lines() {
     finds("curl -u \":d2LkV78zLx!t\" https://a.example", &[(Password, "d2LkV78zLx!t")]);
     finds("curl -u \"d2LkV78zLx!t:\" https://a.example", &[(Password, "d2LkV78zLx!t")]);
     for text in [
+        "curl --user-agent=name:hunter22 https://a.example",
+        "curl --user-agent name:hunter22 https://a.example",
         "curl -u username:token",
         "curl -u \"$1:$2\"",
         "curl -u <user:password> a",

@@ -1,7 +1,7 @@
 //! What plans make of documents.
 
 use portcullis_guard::{
-    Action, Engine, Entity, EntitySet, FieldRule, Limit, Limits, Outcome, Path, Plan, Settings,
+    Action, Engine, Entity, EntitySet, FieldRule, Limit, Limits, Outcome, Path, Plan, Settings, Span, Told,
 };
 use portcullis_mcp::json::{self, Raw};
 
@@ -156,12 +156,12 @@ fn a_value_that_was_read_before_is_changed_like_its_bytes() {
     {
         let value = Raw::parse(document.to_owned().into(), json::Limits { depth: 100 }).expect("it is JSON");
         let expected = engine().transform_json(document.as_bytes(), &plan, &mut ());
-        assert_eq!(engine().transform(&value, &plan, &mut ()), expected, "{document}");
+        assert_eq!(engine().transform(&value, &plan, &mut (), None), expected, "{document}");
     }
     let limits = Limits { bytes: 10, ..Limits::default() };
     let engine = Engine::new(&Settings { limits, ..Settings::default() }).expect("good settings");
     let long = Raw::from_static("\"longer than ten bytes\"");
-    let Outcome::Blocked { report } = engine.transform(&long, &plan, &mut ()) else {
+    let Outcome::Blocked { report } = engine.transform(&long, &plan, &mut (), None) else {
         panic!("it is too long")
     };
     assert_eq!(report.exceeded, Some(Limit::Bytes(10)));
@@ -175,4 +175,39 @@ fn bare_text_is_changed_like_a_string() {
         panic!("it has an address")
     };
     assert_eq!(bytes, b"to j***@e***.org, now");
+}
+
+/// What somebody else has found is treated like what the engine finds, wherever the text stands; what that one was not asked
+/// about does not pass.
+#[test]
+fn what_others_find_is_found_and_what_they_did_not_read_does_not_pass() {
+    let engine = engine();
+    let plan = plan(Action::Redact);
+    let raw = |text: &str| Raw::from_value(&serde_json::from_str(text).expect("JSON"));
+    let document = raw(
+        r#"{"a": ["Gr\u00fc\u00dfe von Ada", 12345678], "b": "{\"c\": \"von Ada, ada@b.example\"}", "d": "--12--"}"#,
+    );
+    let mut texts = engine.texts(&document);
+    texts.sort();
+    assert_eq!(texts, ["Grüße von Ada", "von Ada, ada@b.example"]);
+    let told: Told = texts
+        .iter()
+        .map(|text| {
+            let start = text.find("Ada").expect("she is in each");
+            let span = Span { entity: Entity::Person, start, end: start + 3, score: 0.1 };
+            (text.clone(), [span].into())
+        })
+        .collect();
+    let Outcome::Changed { bytes, report } = engine.transform(&document, &plan, &mut (), Some(&told)) else {
+        panic!("it has persons")
+    };
+    let changed = String::from_utf8(bytes).expect("UTF-8");
+    assert_eq!(changed.matches("von [PERSON]").count(), 2, "{changed}");
+    assert!(changed.contains("[EMAIL]") && !changed.contains("Ada"), "{changed}");
+    assert_eq!(report.applied.len(), 3);
+    let other = raw(r#"{"a": "nobody was asked about this"}"#);
+    let Outcome::Blocked { report } = engine.transform(&other, &plan, &mut (), Some(&told)) else {
+        panic!("it was not read")
+    };
+    assert_eq!(report.exceeded, Some(Limit::Unread));
 }

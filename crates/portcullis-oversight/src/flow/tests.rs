@@ -1,6 +1,4 @@
-//! What must not meet, and windows that are shared.
-
-use portcullis_store::Memory;
+//! What must not meet.
 
 use super::*;
 
@@ -63,19 +61,4 @@ fn what_a_result_says_of_itself_only_adds() {
     let mut window = after(&[("web", "fetch")]);
     assert!(window.join(&said) && !window.join(&said));
     assert_eq!(window.untrusted.as_deref(), Some("web/fetch"));
-}
-
-#[tokio::test]
-async fn windows_are_shared_and_end() {
-    let records = Memory::default();
-    let (one, two) = (Windows::default(), Windows::default());
-    let minute = Duration::from_mins(1);
-    one.add(&records, "key:a", &rules().read("crm", "get"), minute).await.unwrap();
-    two.add(&records, "key:a", &rules().read("web", "fetch"), minute).await.unwrap();
-    let both = one.of(&records, "key:a").await.unwrap();
-    assert!(both.private.is_some() && both.untrusted.is_some(), "of both gateways");
-    assert!(two.of(&records, "key:b").await.unwrap().is_empty());
-    let three = Windows::default();
-    three.add(&records, "key:c", &rules().read("crm", "get"), Duration::ZERO).await.unwrap();
-    assert!(three.of(&records, "key:c").await.unwrap().is_empty(), "it is over");
 }

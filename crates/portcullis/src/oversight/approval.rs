@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use portcullis_config::Settings;
+use portcullis_model::Records;
 use portcullis_oversight::{Approval, Matter, Voted, visible};
 use serde_json::{Value, json};
 
@@ -23,17 +25,29 @@ pub(crate) fn run(verb: &ApprovalVerb) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// An approval with its arguments, for whoever decides.
+type Shown = (Approval, String);
+
+async fn shown(records: &dyn Records, approval: Approval, settings: &Settings) -> anyhow::Result<Shown> {
+    let key = vault_key::find(settings)?;
+    let arguments = approval.arguments(records, key.as_ref()).await.context("`store`")?;
+    Ok((approval, arguments))
+}
+
 fn list(kept: &Kept) -> anyhow::Result<ExitCode> {
-    let (all, key) = ask(&kept.config, async |records, settings| {
-        Ok((Approval::all(&*records).await.context("`store`")?, vault_key::find(settings)?))
+    let all = ask(&kept.config, async |records, settings| {
+        let mut all = Vec::new();
+        for approval in Approval::all(&*records).await.context("`store`")? {
+            all.push(shown(&*records, approval, settings).await?);
+        }
+        Ok(all)
     })?;
-    let key = key.as_ref();
     if kept.json {
-        let all: Vec<_> = all.iter().map(|approval| told(approval, key)).collect();
+        let all: Vec<_> = all.iter().map(told).collect();
         print(format_args!("{:#}", json!({ "approvals": all })));
         return Ok(ExitCode::SUCCESS);
     }
-    for approval in &all {
+    for (approval, arguments) in &all {
         let by = approval.deciders().join(", ");
         let state = match &approval.ruling {
             None if by.is_empty() => "waits".to_owned(),
@@ -45,7 +59,7 @@ fn list(kept: &Kept) -> anyhow::Result<ExitCode> {
         print(format_args!("{:.16}  {what}{}  {state}", approval.id, place(approval)));
         print(format_args!("  for {}, until {}", approval.principal, moment(approval.until)));
         print(format_args!("  because {}", approval.why.join("; ")));
-        print(format_args!("  with {}", visible(&approval.arguments(key))));
+        print(format_args!("  with {}", visible(arguments)));
     }
     if all.is_empty() {
         print("no call waits");
@@ -57,7 +71,7 @@ fn place(approval: &Approval) -> String {
     format!("{}/{}", approval.server, visible(&approval.name))
 }
 
-fn told(approval: &Approval, key: Option<&[u8; 32]>) -> Value {
+fn told((approval, arguments): &Shown) -> Value {
     json!({
         "id": approval.id,
         "principal": approval.principal,
@@ -65,7 +79,7 @@ fn told(approval: &Approval, key: Option<&[u8; 32]>) -> Value {
         "name": approval.name,
         "matter": approval.matter,
         "why": approval.why,
-        "arguments": approval.arguments(key),
+        "arguments": arguments,
         "at": moment(approval.at),
         "until": moment(approval.until),
         "needed": approval.needed,
@@ -87,24 +101,23 @@ fn rule(ruling: &ApprovalRuling, approve: bool) -> anyhow::Result<ExitCode> {
             return Err(Usage(format!("`{}` is the beginning of several ids", ruling.id)).into());
         }
         let voted = Approval::rule(&*records, (&approval.id, None), approve, &by).await.context("`store`")?;
-        Ok(Some((voted, vault_key::find(settings)?)))
+        let (approval, counted) = match voted {
+            Voted::Counted(approval) => (approval, true),
+            Voted::Again(approval) => (approval, false),
+            Voted::Nothing => return Ok(None),
+        };
+        Ok(Some((shown(&*records, approval, settings).await?, counted)))
     })?;
-    let (approval, counted) = match &ruled {
-        Some((Voted::Counted(approval), _)) => (Some(approval), true),
-        Some((Voted::Again(approval), _)) => (Some(approval), false),
-        Some((Voted::Nothing, _)) | None => (None, false),
-    };
-    let key = ruled.as_ref().and_then(|(_, key)| key.as_ref());
     if ruling.kept.json {
-        print(format_args!("{:#}", json!(approval.map(|approval| told(approval, key)))));
+        print(format_args!("{:#}", json!(ruled.as_ref().map(|(ruled, _)| told(ruled)))));
     } else {
-        print(said(approval, counted, approve, key));
+        print(ruled.as_ref().map_or_else(|| "no such call waits".to_owned(), |ruled| said(ruled, approve)));
     }
+    let counted = ruled.is_some_and(|(_, counted)| counted);
     Ok(if counted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn said(approval: Option<&Approval>, counted: bool, approve: bool, key: Option<&[u8; 32]>) -> String {
-    let Some(approval) = approval else { return "no such call waits".to_owned() };
+fn said(((approval, arguments), counted): &(Shown, bool), approve: bool) -> String {
     let (have, needed) = (approval.deciders().len(), approval.needed);
     if !counted {
         return format!("you have approved already, and {needed} have to: somebody else has to approve, too");
@@ -115,5 +128,5 @@ fn said(approval: Option<&Approval>, counted: bool, approve: bool, key: Option<&
         Some(_) => String::new(),
         None => format!("; {have} of {needed} have approved"),
     };
-    format!("{word}: {what}{} with {}{more}", place(approval), visible(&approval.arguments(key)))
+    format!("{word}: {what}{} with {}{more}", place(approval), visible(arguments))
 }

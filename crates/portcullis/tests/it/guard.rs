@@ -6,6 +6,7 @@ mod lasting;
 mod orders;
 mod pseudonyms;
 mod questions;
+mod recogniser;
 mod rules;
 mod schemas;
 mod surfaces;

@@ -17,7 +17,7 @@ const TAKEN_UP: &str = "took up the configuration";
 const KEPT: &str = "the old one stays in force";
 
 /// Writes another configuration and waits until it is in force.
-async fn reload(gateway: &Gateway, config: &Value) {
+pub(crate) async fn reload(gateway: &Gateway, config: &Value) {
     let before = gateway.log().matches(TAKEN_UP).count();
     gateway.rewrite_config(config);
     signal(gateway.pid(), Signal::HUP);

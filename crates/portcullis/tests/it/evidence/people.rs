@@ -74,7 +74,7 @@ async fn leave_that_a_user_gives_is_in_the_log_with_the_call() {
 #[tokio::test]
 async fn what_operators_decide_is_in_the_log_when_it_is_decided() {
     let mail = mail().await;
-    let approvals = json!({"tools": ["mail/send"], "by": "operator", "needed": 2, "lifetime": "3s"});
+    let approvals = json!({"tools": ["mail/send"], "by": "operator", "needed": 2, "lifetime": "5s"});
     let gateway = with_store("normal", json!({"servers": {"mail": mail.config()}, "approvals": approvals}));
     let (client, folder) = (Modern::new(), gateway.folder());
     let waits = client.request(&gateway, "tools/call", sending("a")).await.json();

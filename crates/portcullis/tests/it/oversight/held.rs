@@ -1,11 +1,16 @@
 //! What the guard holds waits for somebody: calls, for what is in their arguments, and results that came.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::{done, error, run, said, start};
 use crate::harness::client::text_of;
 use crate::harness::fake::{text, tool};
 use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, until};
+use crate::reload::reload;
 
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const IBAN: &str = "DE89370400440532013000";
@@ -258,4 +263,88 @@ async fn a_webhook_decides_about_results_without_seeing_them() {
     let seen = webhook.seen();
     assert_eq!((seen.len(), &seen[0].rpc["matter"]), (1, &json!("result")));
     assert!(!seen[0].rpc.to_string().contains(IBAN), "{:?}", seen[0].rpc);
+}
+
+/// With a result that an operator has let through, and that nobody has fetched yet.
+async fn granted(bank: &Upstream, flow: &Value) -> (Gateway, Value) {
+    let mut config = config(bank, "to-client", &json!({"by": "operator"}));
+    config["flow"] = flow.clone();
+    config["store"] = json!({"kind": "sqlite"});
+    let gateway = start(config.clone());
+    let session = Legacy::open(&gateway).await;
+    let held = session.request(&gateway, "tools/call", call("bank__look", "a")).await.json();
+    assert_eq!(error(&held).0, "approval_required", "{held}");
+    done(gateway.folder(), &["approval", "grant", held["error"]["data"]["approval"].as_str().unwrap()]);
+    (gateway, config)
+}
+
+#[tokio::test]
+async fn a_result_that_waited_counts_as_read_by_whoever_fetches_it() {
+    let bank = bank(true).await;
+    let flow = json!({
+        "private": ["bank/look"], "untrusted": ["bank/look"], "external": ["bank/pay"], "per": "session", "mode": "deny",
+    });
+    let (gateway, _) = granted(&bank, &flow).await;
+    let (fetching, other) = (Legacy::open(&gateway).await, Legacy::open(&gateway).await);
+    fetching.call(&gateway, "bank__pay", json!({"to": "ada"})).await;
+    let given = fetching.call(&gateway, "bank__look", json!({"to": "a"})).await;
+    assert_eq!(text_of(&given), format!("the account is {IBAN}"));
+    let denied = fetching.request(&gateway, "tools/call", call("bank__pay", "ada")).await.json();
+    assert_eq!(error(&denied).0, "flow_denied", "{denied}");
+    other.call(&gateway, "bank__pay", json!({"to": "ada"})).await;
+    assert_eq!(bank.count("tools/call"), 3, "the result was fetched, and the call not made again");
+}
+
+#[tokio::test]
+async fn a_result_that_waited_is_for_callers_of_its_region() {
+    let bank = bank(true).await;
+    let region = |principal: &str| json!({"regions": {"eu": {"data": ["bank/look"], "principals": [principal]}}, "mode": "deny"});
+    let (gateway, mut config) = granted(&bank, &region("anonymous")).await;
+    for (principal, fetched) in [("key:somebody", false), ("anonymous", true)] {
+        config["flow"] = region(principal);
+        reload(&gateway, &config).await;
+        let answer = Modern::new().request(&gateway, "tools/call", call("bank__look", "a")).await.json();
+        if fetched {
+            assert_eq!(text_of(&answer["result"]), format!("the account is {IBAN}"), "leave was not used up");
+        } else {
+            assert_eq!(error(&answer).0, "flow_denied", "{answer}");
+        }
+    }
+    assert_eq!(bank.count("tools/call"), 1);
+}
+
+/// Of two calls that are made at the same time, the second's result comes when the first's waits already.
+#[tokio::test]
+async fn what_is_asked_is_about_the_result_that_waits() {
+    let (calls, both, second) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let release = second.clone();
+    let bank = Fake::modern().tools(vec![tool("look")]).on("tools/call", move |_, answer| {
+        let (call, both, second) = (calls.fetch_add(1, Ordering::SeqCst), both.clone(), second.clone());
+        async move {
+            let said = if call == 0 {
+                both.notified().await;
+                format!("first, {IBAN}")
+            } else {
+                both.notify_one();
+                second.notified().await;
+                format!("second, {IBAN} and {IBAN}")
+            };
+            answer.result(text(&said)).await;
+        }
+    });
+    let bank = bank.start().await;
+    let gateway = start(config(&bank, "to-client", &json!({})));
+    let (client, params) = (asking(), call("bank__look", "a"));
+    let ask = async || {
+        let question = client.result(&gateway, "tools/call", params.clone()).await;
+        release.notify_one();
+        question
+    };
+    let (one, other) = tokio::join!(ask(), ask());
+    for question in [&one, &other] {
+        assert!(message(question).contains("1 × IBAN"), "{question}");
+    }
+    let given = client.result(&gateway, "tools/call", answered(params, &other, true)).await;
+    assert_eq!(text_of(&given), format!("first, {IBAN}"), "it is the one that was asked about");
 }
