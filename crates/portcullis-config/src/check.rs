@@ -20,6 +20,7 @@ mod secret;
 mod server;
 mod store;
 mod telemetry;
+mod toolset;
 mod vault;
 
 pub use credentials::read_vault_key;
@@ -47,6 +48,7 @@ pub(crate) fn check(
     listener::for_tokens(&mut check, file, listen);
     facade::on_the_network(&mut check, file, listen);
     let limits = limits::limits(&mut check, &file.limits);
+    let servers = server::servers(&mut check, &file.servers, &file.apps, &limits);
     let settings = Settings {
         listen,
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
@@ -55,7 +57,8 @@ pub(crate) fn check(
         identity: identity::identity(&mut check, file, anonymous),
         vault_key: credentials::vault_key(&mut check, &file.vault),
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
-        servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
+        toolsets: toolset::toolsets(&mut check, &file.toolsets, &servers),
+        servers,
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
@@ -79,16 +82,22 @@ pub(crate) fn check(
 
 /// The gateway's tools are called as if a server `hub` had them.
 fn discovery(check: &mut Check<'_>, file: &raw::File) -> Discovery {
-    let discovery = match file.discovery.tools {
-        raw::Offered::Off => Discovery::Off,
-        raw::Offered::Beside => Discovery::Beside,
-        raw::Offered::Instead => Discovery::Instead,
-    };
-    if discovery != Discovery::Off && file.servers.contains_key("hub") {
-        let message = "with `discovery.tools`, `hub` is the gateway itself; give the server another name";
+    let discovery = offered(file.discovery.tools);
+    let toolsets = file.toolsets.values().map(|toolset| toolset.discovery);
+    let any = toolsets.map(offered).chain([discovery]).any(|offered| offered != Discovery::Off);
+    if any && file.servers.contains_key("hub") {
+        let message = "where tools are searched (`discovery`), `hub` is the gateway itself; give the server another name";
         check.error(&Path::top("servers").key("hub"), message);
     }
     discovery
+}
+
+fn offered(raw: raw::Offered) -> Discovery {
+    match raw {
+        raw::Offered::Off => Discovery::Off,
+        raw::Offered::Beside => Discovery::Beside,
+        raw::Offered::Instead => Discovery::Instead,
+    }
 }
 
 /// What checks look things up in.

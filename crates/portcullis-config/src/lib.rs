@@ -36,6 +36,7 @@ mod schema;
 mod secret;
 mod settings;
 mod slug;
+mod toolset;
 mod units;
 
 pub use audit::{AskedWitness, Audit, AuditLog, AuditMode, System, TimeStamps, Witness};
@@ -61,3 +62,4 @@ pub use settings::{
     Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls,
     Transport, UpstreamTls, UpstreamUrl, VaultAuth,
 };
+pub use toolset::{Pick, Source, Toolset};

@@ -16,6 +16,7 @@ mod sandbox;
 pub(crate) mod secrets;
 mod server;
 mod text;
+mod toolset;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -39,6 +40,7 @@ pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
+pub(crate) use toolset::{PromptPick, ToolPick, Toolset};
 
 /// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -85,6 +87,9 @@ pub(crate) struct File {
     pub(crate) audit: Option<Audit>,
     /// Whose evidence logs are witnessed here.
     pub(crate) witness: Option<Witness>,
+    /// Virtual servers by name, each at `/mcp/v/<name>`. A name is lower-case letters and digits in groups joined by `-`, at
+    /// most 40 characters.
+    pub(crate) toolsets: BTreeMap<String, Toolset>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.

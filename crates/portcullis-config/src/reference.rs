@@ -41,6 +41,9 @@ pub fn reference() -> String {
         ("`audit.timestamps`", "TimeStamps"),
         ("`audit.systems.<name>`", "System"),
         ("`witness`", "Witness"),
+        ("`toolsets.<name>`", "Toolset"),
+        ("`toolsets.<name>.tools`", "ToolPick"),
+        ("`toolsets.<name>.prompts`", "PromptPick"),
         ("`discovery`", "Discovery"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),
@@ -104,6 +107,7 @@ fn kind(property: &Value, root: &Value) -> String {
             "Size" => "size".to_owned(),
             "PerTime" => "number per time".to_owned(),
             "Listen" => "address".to_owned(),
+            "Any" => "any value".to_owned(),
             _ => match root["$defs"][name]["enum"].as_array() {
                 Some(words) => words
                     .iter()

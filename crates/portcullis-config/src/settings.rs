@@ -12,11 +12,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_model::ServerId;
+use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Witness,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -54,6 +54,8 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// Virtual servers, each made of what others have.
+    pub toolsets: BTreeMap<ToolsetId, Toolset>,
     /// Whether the aggregate offers tools that find tools.
     pub discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.

@@ -7,6 +7,8 @@
 //!   is permitted that, unless it is forbidden; a policy may also permit it by itself, as the auditor's does.
 //! - *The door*: a server is there for whoever could be permitted anything that it has, unless it is forbidden.
 //!
+//! A toolset is of no server: whether somebody may open it is decided by the policies as they are written.
+//!
 //! A policy that cannot be evaluated denies, whichever it is.
 
 use cedar_policy::{Authorizer, Context, Decision, Entities, EntityUid, Request, RestrictedExpression};
@@ -70,7 +72,7 @@ pub(crate) struct Placed<'a> {
 /// The use that is behind what goes along with it.
 fn use_of(kind: ThingKind) -> Option<Action> {
     match kind {
-        ThingKind::Server => None,
+        ThingKind::Server | ThingKind::Toolset => None,
         ThingKind::Tool(_) => Some(Action::ToolsCall),
         ThingKind::Prompt => Some(Action::PromptsGet),
         ThingKind::Resource | ThingKind::Template => Some(Action::ResourcesRead),
@@ -80,6 +82,7 @@ fn use_of(kind: ThingKind) -> Option<Action> {
 fn form_of(action: Action, kind: ThingKind) -> Form {
     match kind {
         ThingKind::Template => Form::Pattern,
+        ThingKind::Toolset => Form::Whole,
         _ if use_of(kind) == Some(action) => Form::Whole,
         _ => Form::Sketch,
     }
@@ -87,12 +90,15 @@ fn form_of(action: Action, kind: ThingKind) -> Form {
 
 impl Policies {
     pub(crate) fn place<'a>(&self, thing: Thing<'a>) -> Placed<'a> {
-        let (uid, mut around) = (thing.uid(), self.labels.of_server(thing.server));
-        let mut labels = Vec::new();
-        if thing.kind != ThingKind::Server {
-            labels = self.labels.of_thing(&thing);
-            around.extend(labels.iter().cloned());
-            around.push(Thing::server(thing.server).uid());
+        let uid = thing.uid();
+        let (mut around, mut labels) = (Vec::new(), Vec::new());
+        if let Some(server) = thing.its_server() {
+            around = self.labels.of_server(thing.server);
+            if thing.kind != ThingKind::Server {
+                labels = self.labels.of_thing(&thing);
+                around.extend(labels.iter().cloned());
+                around.push(server.uid());
+            }
         }
         around.push(uid.clone());
         Placed { thing, uid, labels, around }
@@ -125,7 +131,7 @@ impl Policies {
                 }
                 ruling.and(ask(action, form, &own))
             }
-            None if action == Action::Discover || action.lists() => {
+            None if kind == ThingKind::Server && action.lists() => {
                 let door = self.door(subject, placed);
                 let opened =
                     self.ask(subject, (Action::Discover, Form::Door), placed, &door, circumstances, None);
@@ -245,22 +251,25 @@ impl Policies {
     }
 
     fn entities(&self, subject: &Subject, placed: &Placed<'_>, reads: Reads) -> Result<Entities, String> {
-        let server = Thing::server(placed.thing.server);
+        let mut all = subject.caller.entities.clone();
+        if reads.any(Reads::ACTION) {
+            all.extend(self.hierarchy.iter().cloned());
+        }
+        let hints = reads.any(Reads::HINTS);
+        let Some(server) = placed.thing.its_server() else {
+            all.push(placed.thing.entity(placed.uid.clone(), [], hints));
+            return Entities::from_entities(all, None).map_err(|error| error.to_string());
+        };
         let of_server = self.labels.of_server(placed.thing.server);
         let mut labels: Vec<_> = of_server.iter().chain(&placed.labels).cloned().collect();
         labels.sort_unstable();
         labels.dedup();
-        let mut all = subject.caller.entities.clone();
         all.extend(labels.into_iter().map(|label| entity(label, [], [])));
         if placed.thing.kind != ThingKind::Server {
             let parents = placed.labels.iter().cloned().chain([server.uid()]);
-            let hints = reads.any(Reads::HINTS);
             all.push(placed.thing.entity(placed.uid.clone(), parents, hints));
         }
         all.push(server.entity(server.uid(), of_server, false));
-        if reads.any(Reads::ACTION) {
-            all.extend(self.hierarchy.iter().cloned());
-        }
         Entities::from_entities(all, None).map_err(|error| error.to_string())
     }
 }

@@ -1,7 +1,8 @@
 //! Tools that find tools, for models that cannot be shown thousands.
 //!
 //! `hub__search` finds by words (`portcullis-hub`, `search`), `hub__describe` gives definitions, `hub__call` calls. They are
-//! offered on the aggregate, beside the servers' tools or in their place, and know only what is there for the caller.
+//! offered on the aggregate and in toolsets, beside the tools there or in their place, and know only what is there for the
+//! caller.
 //!
 //! `hub__call` is no second way to a server: before anything else looks at it, it becomes the call that it stands for
 //! ([`meant`]), and what holds for that holds: limits, policies, questions, tasks, the record.
@@ -11,7 +12,7 @@ mod words;
 
 use std::sync::Arc;
 
-use portcullis_config::Discovery;
+use portcullis_config::{Discovery, Settings};
 use portcullis_hub::search::{Searched, search};
 use portcullis_mcp::json::{Change, Kind, Object, Raw};
 use portcullis_mcp::method::Method;
@@ -33,11 +34,20 @@ const FOUND: usize = 8;
 /// How much of a description a search shows, in characters.
 const SHOWN: usize = 240;
 
+/// Whether any endpoint offers the tools.
+pub(crate) fn is_configured(settings: &Settings) -> bool {
+    let toolsets = settings.toolsets.values().map(|toolset| toolset.discovery);
+    toolsets.chain([settings.discovery]).any(|offered| offered != Discovery::Off)
+}
+
 /// Whether an endpoint offers the tools.
 pub(crate) fn offered(gateway: &Gateway, endpoint: &Endpoint) -> Discovery {
     match endpoint {
         Endpoint::Aggregate => gateway.settings.load().discovery,
         Endpoint::Server(_) => Discovery::Off,
+        Endpoint::Toolset(id) => {
+            gateway.servers.load().toolsets().get(id).map_or(Discovery::Off, |toolset| toolset.discovery())
+        }
     }
 }
 

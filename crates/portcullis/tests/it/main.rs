@@ -32,6 +32,7 @@ mod subscriptions;
 mod surface;
 mod tasks;
 mod tls;
+mod toolsets;
 mod transcripts;
 mod translation;
 mod watching;
