@@ -39,7 +39,7 @@ pub fn effective(settings: &Settings) -> Value {
             "key": secret(&witness.key), "logs": witness.logs,
         })),
         "toolsets": settings.toolsets.iter().map(|(id, it)| (id.to_string(), toolset::toolset(it))).collect::<Map<_, _>>(),
-        "discovery": { "tools": toolset::discovery(settings.discovery) },
+        "discovery": toolset::finding(settings),
         "definitions": { "mode": match settings.definitions {
             DefinitionsMode::TrustFirstUse => "trust-first-use",
             DefinitionsMode::Approve => "approve",

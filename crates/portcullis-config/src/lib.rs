@@ -58,8 +58,8 @@ pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{
-    Anonymous, Apps, Discovery, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat,
-    Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls,
-    Transport, UpstreamTls, UpstreamUrl, VaultAuth,
+    Anonymous, Apps, Discovery, DiscoveryRule, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits,
+    Log, LogFormat, Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store,
+    Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl, VaultAuth,
 };
 pub use toolset::{Pick, Source, Toolset};

@@ -119,6 +119,23 @@ pub(crate) struct Discovery {
     /// Whether `/mcp` offers `hub__search`, `hub__describe` and `hub__call`: not (`off`), before all other tools (`beside`), or in
     /// their place (`instead`), which spares a model thousands of descriptions. Tools that are not listed can be called all the same.
     pub(crate) tools: Offered,
+    /// Clients that are offered something else, on `/mcp` and in toolsets. The first rule that fits counts.
+    pub(crate) clients: Vec<DiscoveryRule>,
+}
+
+/// What clients are offered. A rule fits who is all that it names; each list names alternatives, and an empty one anybody.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DiscoveryRule {
+    /// What clients call themselves (`clientInfo.name`); `*` stands for any characters. That is a client's own word: it
+    /// decides how things are shown, never what is there.
+    pub(crate) names: Vec<String>,
+    /// Groups of the caller, from its token or key and from `policy.groups`.
+    pub(crate) groups: Vec<String>,
+    /// Callers by id, as in `policy.groups`.
+    pub(crate) principals: Vec<String>,
+    /// What they are offered, as in `discovery.tools`.
+    pub(crate) tools: Offered,
 }
 
 /// Whether tools that find tools are offered.

@@ -45,6 +45,7 @@ pub fn reference() -> String {
         ("`toolsets.<name>.tools`", "ToolPick"),
         ("`toolsets.<name>.prompts`", "PromptPick"),
         ("`discovery`", "Discovery"),
+        ("`discovery.clients`", "DiscoveryRule"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),
         ("`flow.regions.<name>`", "Region"),

@@ -58,6 +58,8 @@ pub struct Settings {
     pub toolsets: BTreeMap<ToolsetId, Toolset>,
     /// Whether the aggregate offers tools that find tools.
     pub discovery: Discovery,
+    /// To whom something else is offered, there and in toolsets; the first that fits counts.
+    pub discovery_rules: Vec<DiscoveryRule>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -78,6 +80,19 @@ pub enum Discovery {
     Beside,
     /// It lists those that find tools only.
     Instead,
+}
+
+/// What some clients are offered: those that are all of it, where an empty list is anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryRule {
+    /// What they call themselves: patterns.
+    pub names: Vec<String>,
+    /// Groups of the caller.
+    pub groups: Vec<String>,
+    /// Callers by id.
+    pub principals: Vec<String>,
+    /// What is offered.
+    pub tools: Discovery,
 }
 
 /// The certificate of the listener, as PEM files that existed when the settings were checked.

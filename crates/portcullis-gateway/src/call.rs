@@ -46,6 +46,8 @@ pub struct Caller {
     pub revision: Revision,
     /// What the client can be asked.
     pub caps: ClientCaps,
+    /// What the client says that it is: an `Implementation`, and its own word.
+    pub client: Option<Raw>,
     /// Names the conversation where servers are not shared: a legacy session, or the principal.
     pub conversation: Arc<str>,
     /// How many calls this client has under way: per session, or per connection where there are none.

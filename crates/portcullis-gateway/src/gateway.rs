@@ -230,6 +230,9 @@ impl Gateway {
         let guard = self.put_guard(&old);
         match self.put_in_service() {
             Ok(()) => {
+                if discovery::differs(&self.settings.load(), &old) {
+                    self.subscribers.tools_changed();
+                }
                 if other {
                     tracing::info!("took up the policies");
                     self.subscribers.policies_changed();

@@ -3,14 +3,31 @@
 use serde_json::{Map, Value, json};
 
 use super::without_nulls;
-use crate::{Discovery, Pick, Toolset};
+use crate::{Discovery, DiscoveryRule, Pick, Settings, Toolset};
 
-pub(super) fn discovery(discovery: Discovery) -> &'static str {
+fn discovery(discovery: Discovery) -> &'static str {
     match discovery {
         Discovery::Off => "off",
         Discovery::Beside => "beside",
         Discovery::Instead => "instead",
     }
+}
+
+/// How tools are found.
+pub(super) fn finding(settings: &Settings) -> Value {
+    let rule = |rule: &DiscoveryRule| {
+        json!({
+            "names": rule.names,
+            "groups": rule.groups,
+            "principals": rule.principals,
+            "tools": discovery(rule.tools),
+        })
+    };
+    let rules: Vec<_> = settings.discovery_rules.iter().map(rule).collect();
+    without_nulls(json!({
+        "tools": discovery(settings.discovery),
+        "clients": (!rules.is_empty()).then_some(rules),
+    }))
 }
 
 pub(super) fn toolset(toolset: &Toolset) -> Value {

@@ -89,7 +89,7 @@ p.yaml:11:24: error: toolsets.desk.tools[5].name: another entry is called `Find`
 p.yaml:12:24: error: toolsets.desk.tools[6].name: `__` parts servers from their tools; use one `_`
 p.yaml:13:24: error: toolsets.desk.tools[7].name: not a name that models can use: write 1 to 64 letters, digits, `-` and `_`
 p.yaml:15:9: error: toolsets.desk.tools[9]: `crm/e` is here twice; give one of the two a `name`
-p.yaml:16:40: error: toolsets.desk.tools[10].preset.y: is empty; expected a number or true or false or text or a list or a mapping
+p.yaml:16:41: error: toolsets.desk.tools[10].preset.y: is empty; expected a number or true or false or text or a list or a mapping
 p.yaml:16:53: error: toolsets.desk.tools[10].hide[0]: `x` is preset, and so hidden already
 p.yaml:17:9: error: toolsets.desk.tools[11]: `from` is missing; add it
 p.yaml:18:30: error: toolsets.desk.prompts[0].preset: unknown key; expected one of from, name, title, description
@@ -98,5 +98,19 @@ p.yaml:19:17: error: toolsets.desk.resources[0]: `file` is not `SERVER/NAME`; `*
     refuses(
         "servers: { hub: { command: x } }\ntoolsets: { a: { discovery: instead, tools: [{ from: hub/* }] } }\n",
         "p.yaml:1:12: error: servers.hub: where tools are searched (`discovery`), `hub` is the gateway itself; give the server another name",
+    );
+}
+
+#[test]
+fn clients_are_named_where_they_are_offered_something_else() {
+    let text = "discovery: { clients: [{ names: [small-*], groups: [staff], tools: instead }] }";
+    let settings = settings(text);
+    assert_eq!(settings.discovery, Discovery::Off);
+    assert_eq!(settings.discovery_rules[0].tools, Discovery::Instead);
+    refuses(
+        "discovery: { clients: [{ tools: beside }, { principals: [ada] }] }",
+        "
+p.yaml:1:24: error: discovery.clients[0]: fits everybody: name clients, or use `discovery.tools`
+p.yaml:1:58: error: discovery.clients[1].principals[0]: `ada` is no principal; expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, `user:<issuer>#<subject>` or `spiffe://…`",
     );
 }

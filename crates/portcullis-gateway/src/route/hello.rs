@@ -138,7 +138,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         capabilities.subscribe &= resources;
         capabilities.completions &= resources || toolset.has(ListKind::Prompts);
     }
-    capabilities.tools |= discovery::offered(gateway, endpoint) != Discovery::Off;
+    capabilities.tools |= discovery::offered(gateway, endpoint, caller) != Discovery::Off;
     if let Some(toolset) = &toolset {
         return Ok(Hello { capabilities, instructions: toolset.instructions().map(str::to_owned) });
     }

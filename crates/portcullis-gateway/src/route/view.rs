@@ -257,7 +257,9 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
     let era = call.caller.revision.era();
     let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
     let pass = gateway.gate.pass(&call.caller);
-    if kind == ListKind::Tools && discovery::offered(gateway, &call.endpoint) == Discovery::Instead {
+    if kind == ListKind::Tools
+        && discovery::offered(gateway, &call.endpoint, &call.caller) == Discovery::Instead
+    {
         let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), Vec::new());
         let result = write(gateway, call, &view, 0, true);
         return Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era })));
@@ -370,7 +372,7 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     out.extend_from_slice(b"\":[");
     let own = view.kind == ListKind::Tools
         && page == 0
-        && discovery::offered(gateway, &call.endpoint) != Discovery::Off;
+        && discovery::offered(gateway, &call.endpoint, &call.caller) != Discovery::Off;
     if own {
         out.extend_from_slice(discovery::tools());
         if !items.is_empty() {

@@ -196,6 +196,14 @@ impl Subscribers {
         }
     }
 
+    /// Everybody's list of tools may be another.
+    pub(crate) fn tools_changed(&self) {
+        let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
+        for subscriber in all {
+            subscriber.mailbox.put_lists(Lists::TOOLS);
+        }
+    }
+
     /// Other policies are in force. Whoever is told of what is not there for them any more is told no more: a stream ends, so
     /// that its client opens another, and a session just loses it. What everybody is shown may have changed.
     pub(crate) fn policies_changed(&self) {

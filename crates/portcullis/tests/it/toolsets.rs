@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::client::{result_of, text_of};
 use crate::harness::fake::tool;
-use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, signal};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream, signal};
+use crate::interactive::{ASKING_CHILD, accepted, everything, form, got};
 use crate::oversight;
 use crate::reload::{KEPT, reload, tools_changed};
 use crate::subscriptions::listen;
@@ -272,6 +273,31 @@ async fn pins_and_labels_are_those_of_what_was_picked() {
         client.request(&gateway, "tools/call", json!({"name": "note", "arguments": {}})).await.json();
     assert_eq!(answer["error"]["data"]["reason"], "flow_denied", "{answer}");
     assert_eq!(servers[1].count("tools/call"), 1);
+}
+
+/// What is decided is part of the call that a state is bound to, whoever has to say it again.
+#[tokio::test]
+async fn a_tool_that_asks_is_answered_and_gets_what_was_decided_each_time() {
+    let script = r#"
+tools = [{"name": "echo", "inputSchema": {"type": "object", "properties": {"ask": {}}}}]
+"#;
+    let child = Child::new(&format!("{ASKING_CHILD}{script}")).await;
+    let desk = json!({"tools": [{"from": "one/echo", "name": "ask", "preset": {"ask": [form("who?")]}}]});
+    let gateway = Gateway::start(&json!({"servers": {"one": child.config()}, "toolsets": {"desk": desk}}));
+    let client = Modern::at(DESK).with_meta("io.modelcontextprotocol/clientCapabilities", everything());
+    let round = client.call(&gateway, "ask", json!({})).await;
+    let (key, asked) = round["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(*asked, form("[one] who?"));
+    let answer = |arguments: Value| {
+        json!({
+            "name": "ask", "arguments": arguments, "requestState": round["requestState"],
+            "inputResponses": {key: accepted("me")},
+        })
+    };
+    let meddling = client.request(&gateway, "tools/call", answer(json!({"ask": []}))).await.json();
+    assert_eq!(meddling["error"]["code"], -32602, "{meddling}");
+    let result = client.result(&gateway, "tools/call", answer(json!({}))).await;
+    assert_eq!(got(&result), json!([accepted("me")]));
 }
 
 #[tokio::test]
