@@ -238,6 +238,7 @@ fn server(server: &Server) -> Value {
     shown["enabled"] = json!(server.enabled);
     shown["call_timeout"] = json!(show_duration(server.call_timeout));
     shown["list_ttl"] = json!(show_duration(server.list_ttl));
+    shown["probe"] = json!(server.probe.map(show_duration));
     shown["max_concurrent"] = json!(server.max_concurrent);
     shown["apps"] = apps(&server.apps);
     shown["description"] = json!(server.description);

@@ -231,6 +231,8 @@ pub struct Server {
     pub call_timeout: Duration,
     /// How long its lists are kept when it gives no hint of its own.
     pub list_ttl: Duration,
+    /// How often it is asked whether it still answers; `None` means never.
+    pub probe: Option<Duration>,
     /// Calls in flight to it at once; more wait.
     pub max_concurrent: usize,
     /// What views of its MCP Apps may ask for.
