@@ -50,13 +50,24 @@ def main():
         code, told = check(options.bin, config)
         if code != 0 or "warning" in told:
             problems.append(f"examples/production.yaml is refused or warned of (exit code {code}):\n{told}")
+        shutil.copy(EXAMPLES / "toolsets.cedar", folder)
+        toolsets = folder / "toolsets.yaml"
+        text = (EXAMPLES / "toolsets.yaml").read_text()
+        toolsets.write_text(text)
+        code, told = check(options.bin, toolsets)
+        if code != 0 or "warning" in told:
+            problems.append(f"examples/toolsets.yaml is refused or warned of (exit code {code}):\n{told}")
+        toolsets.write_text(text.replace("from: time/*", "from: tim/*"))
+        code, told = check(options.bin, toolsets)
+        if code != 2 or "there is no server `tim`" not in told:
+            problems.append(f"a toolset of a server that is not there passes the check (exit code {code}):\n{told}")
         (folder / "tls" / "server.key").write_text("not a key\n")
         code, told = check(options.bin, config)
         if code != 2:
             problems.append(f"a broken key passes the check (exit code {code}):\n{told}")
     for problem in problems:
         print(f"FAILED {problem}")
-    print(f"{2 - len(problems)} passed, {len(problems)} failed")
+    print(f"{4 - len(problems)} passed, {len(problems)} failed")
     sys.exit(1 if problems else 0)
 
 

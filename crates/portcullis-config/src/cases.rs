@@ -44,6 +44,8 @@ pub struct Case {
     pub template: Option<String>,
     /// A server.
     pub server: Option<String>,
+    /// A toolset.
+    pub toolset: Option<String>,
     /// What the server says of its tool: any of `readOnlyHint`, `destructiveHint`, `idempotentHint`, `openWorldHint`, with
     /// `!` before it for one that it denies.
     #[serde(default)]

@@ -20,6 +20,7 @@ mod secret;
 mod server;
 mod store;
 mod telemetry;
+mod toolset;
 mod vault;
 
 pub use credentials::read_vault_key;
@@ -29,7 +30,7 @@ use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
 use crate::report::Report;
-use crate::{Discovery, Environment, Overrides, Settings, VaultSecret, raw, units};
+use crate::{Discovery, DiscoveryRule, Environment, Overrides, Settings, VaultSecret, raw, units};
 
 /// Checks the whole file. The sets are those of the files it depends on, and of what it wants of the Vault.
 pub(crate) fn check(
@@ -47,6 +48,7 @@ pub(crate) fn check(
     listener::for_tokens(&mut check, file, listen);
     facade::on_the_network(&mut check, file, listen);
     let limits = limits::limits(&mut check, &file.limits);
+    let servers = server::servers(&mut check, &file.servers, &file.apps, &limits);
     let settings = Settings {
         listen,
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
@@ -55,11 +57,13 @@ pub(crate) fn check(
         identity: identity::identity(&mut check, file, anonymous),
         vault_key: credentials::vault_key(&mut check, &file.vault),
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
-        servers: server::servers(&mut check, &file.servers, &file.apps, &limits),
+        toolsets: toolset::toolsets(&mut check, &file.toolsets, &servers),
+        servers,
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
         discovery: discovery(&mut check, file),
+        discovery_rules: discovery_rules(&mut check, &file.discovery.clients),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),
         approvals: oversight::approvals(&mut check, &file.approvals),
@@ -79,16 +83,48 @@ pub(crate) fn check(
 
 /// The gateway's tools are called as if a server `hub` had them.
 fn discovery(check: &mut Check<'_>, file: &raw::File) -> Discovery {
-    let discovery = match file.discovery.tools {
-        raw::Offered::Off => Discovery::Off,
-        raw::Offered::Beside => Discovery::Beside,
-        raw::Offered::Instead => Discovery::Instead,
-    };
-    if discovery != Discovery::Off && file.servers.contains_key("hub") {
-        let message = "with `discovery.tools`, `hub` is the gateway itself; give the server another name";
+    let discovery = offered(file.discovery.tools);
+    let toolsets = file.toolsets.values().map(|toolset| toolset.discovery);
+    let clients = file.discovery.clients.iter().map(|rule| rule.tools);
+    let any =
+        toolsets.chain(clients).map(offered).chain([discovery]).any(|offered| offered != Discovery::Off);
+    if any && file.servers.contains_key("hub") {
+        let message = "where tools are searched (`discovery`), `hub` is the gateway itself; give the server another name";
         check.error(&Path::top("servers").key("hub"), message);
     }
     discovery
+}
+
+fn discovery_rules(check: &mut Check<'_>, raw: &[raw::DiscoveryRule]) -> Vec<DiscoveryRule> {
+    let top = Path::top("discovery").key("clients");
+    let mut rules = Vec::with_capacity(raw.len());
+    for (index, raw) in raw.iter().enumerate() {
+        let path = top.index(index);
+        if raw.names.is_empty() && raw.groups.is_empty() && raw.principals.is_empty() {
+            check.error(&path, "fits everybody: name clients, or use `discovery.tools`");
+        }
+        for (index, id) in raw.principals.iter().enumerate() {
+            if !policy::is_principal(id) {
+                let message = format!("`{id}` is no principal; {}", policy::PRINCIPALS);
+                check.error(&path.key("principals").index(index), message);
+            }
+        }
+        rules.push(DiscoveryRule {
+            names: raw.names.clone(),
+            groups: raw.groups.clone(),
+            principals: raw.principals.clone(),
+            tools: offered(raw.tools),
+        });
+    }
+    rules
+}
+
+fn offered(raw: raw::Offered) -> Discovery {
+    match raw {
+        raw::Offered::Off => Discovery::Off,
+        raw::Offered::Beside => Discovery::Beside,
+        raw::Offered::Instead => Discovery::Instead,
+    }
 }
 
 /// What checks look things up in.

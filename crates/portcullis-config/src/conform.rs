@@ -35,6 +35,9 @@ impl Walk<'_> {
     /// `None` when the value is absent or was refused.
     fn value(&self, schema: &Json, node: &Node, path: &Path, report: &mut Report) -> Option<Json> {
         let schema = self.resolve(schema);
+        if takes_any(schema) {
+            return any(node);
+        }
         if let Some(choices) = schema["oneOf"].as_array() {
             return self.choice(choices, node, path, report);
         }
@@ -68,7 +71,7 @@ impl Walk<'_> {
     fn named(&self, schema: &Json, node: &Node, path: &Path, report: &mut Report) -> Option<Json> {
         let schema = self.resolve(schema);
         if matches!(node.value, Value::Null) && !report.failed_under(path) {
-            if allows(schema, "object") {
+            if allows(schema, "object") && !takes_any(schema) {
                 return Some(Json::Object(Map::new()));
             }
             let expected =
@@ -176,6 +179,28 @@ fn fits(choice: &Json, node: &Node) -> bool {
             node.child(key)
                 .is_some_and(|entry| wanted.is_none_or(|wanted| entry.node.as_text() == Some(wanted)))
         })
+}
+
+fn takes_any(schema: &Json) -> bool {
+    allows(schema, "object") && allows(schema, "array")
+}
+
+/// The value as it is written, where anything may stand; `None` when it is empty.
+fn any(node: &Node) -> Option<Json> {
+    Some(match &node.value {
+        Value::Null => return None,
+        Value::List(items) => items.iter().filter_map(any).collect(),
+        Value::Map(entries) => {
+            let members = entries.iter().filter_map(|entry| Some((entry.key.clone(), any(&entry.node)?)));
+            Json::Object(members.collect())
+        }
+        Value::Scalar(scalar) if scalar.quoted => scalar.text.as_str().into(),
+        // A bare word is text, unless it is a number or a truth value of JSON.
+        Value::Scalar(scalar) => match serde_json::from_str(&scalar.text) {
+            Ok(plain @ (Json::Number(_) | Json::Bool(_))) => plain,
+            _ => scalar.text.as_str().into(),
+        },
+    })
 }
 
 fn allows(schema: &Json, kind: &str) -> bool {

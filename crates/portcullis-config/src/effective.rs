@@ -1,6 +1,7 @@
 //! What a configuration came to, in the shape of the file: `portcullis config show --effective`.
 
 mod guard;
+mod toolset;
 
 use std::collections::BTreeMap;
 
@@ -9,9 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::units::show_duration;
 use crate::{
     Anonymous, Apps, Audit, AuditLog, AuditMode, CallLimit, CredentialKind, Credentials, DefinitionsMode,
-    Discovery, Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity,
-    Issuer, Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers,
-    Region, Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
+    Dpop, Each, EraPin, Facade, FactKind, Flow, FlowMode, HttpTransport, HttpUpstream, Identity, Issuer,
+    Limits, LogFormat, OauthClient, OauthClientAuth, Otlp, OtlpProtocol, Policy, PolicyMode, Readers, Region,
+    Sandbox, SandboxNetwork, Secret, SecretVault, Server, Settings, Sharing, Stdio, Store, Transport,
     VaultAuth,
 };
 
@@ -37,11 +38,8 @@ pub fn effective(settings: &Settings) -> Value {
         "witness": settings.witness.as_ref().map(|witness| json!({
             "key": secret(&witness.key), "logs": witness.logs,
         })),
-        "discovery": { "tools": match settings.discovery {
-            Discovery::Off => "off",
-            Discovery::Beside => "beside",
-            Discovery::Instead => "instead",
-        } },
+        "toolsets": settings.toolsets.iter().map(|(id, it)| (id.to_string(), toolset::toolset(it))).collect::<Map<_, _>>(),
+        "discovery": toolset::finding(settings),
         "definitions": { "mode": match settings.definitions {
             DefinitionsMode::TrustFirstUse => "trust-first-use",
             DefinitionsMode::Approve => "approve",
@@ -240,6 +238,7 @@ fn server(server: &Server) -> Value {
     shown["enabled"] = json!(server.enabled);
     shown["call_timeout"] = json!(show_duration(server.call_timeout));
     shown["list_ttl"] = json!(show_duration(server.list_ttl));
+    shown["probe"] = json!(server.probe.map(show_duration));
     shown["max_concurrent"] = json!(server.max_concurrent);
     shown["apps"] = apps(&server.apps);
     shown["description"] = json!(server.description);

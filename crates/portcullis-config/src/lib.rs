@@ -36,6 +36,7 @@ mod schema;
 mod secret;
 mod settings;
 mod slug;
+mod toolset;
 mod units;
 
 pub use audit::{AskedWitness, Audit, AuditLog, AuditMode, System, TimeStamps, Witness};
@@ -57,7 +58,8 @@ pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, VaultSecret};
 pub use settings::{
-    Anonymous, Apps, Discovery, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits, Log, LogFormat,
-    Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store, Telemetry, Tls,
-    Transport, UpstreamTls, UpstreamUrl, VaultAuth,
+    Anonymous, Apps, Discovery, DiscoveryRule, EraPin, Http, HttpTransport, HttpUpstream, Identity, Limits,
+    Log, LogFormat, Login, Otlp, OtlpProtocol, Readers, SecretVault, Server, Settings, Sharing, Stdio, Store,
+    Telemetry, Tls, Transport, UpstreamTls, UpstreamUrl, VaultAuth,
 };
+pub use toolset::{Pick, Source, Toolset};

@@ -16,6 +16,7 @@ mod sandbox;
 pub(crate) mod secrets;
 mod server;
 mod text;
+mod toolset;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -40,6 +41,7 @@ pub(crate) use policy::{FactKind, Policy, PolicyMode};
 pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
+pub(crate) use toolset::{PromptPick, ToolPick, Toolset};
 
 /// One file in YAML, JSON or TOML. Every key has a default; an empty file is a valid configuration.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -86,6 +88,9 @@ pub(crate) struct File {
     pub(crate) audit: Option<Audit>,
     /// Whose evidence logs are witnessed here.
     pub(crate) witness: Option<Witness>,
+    /// Virtual servers by name, each at `/mcp/v/<name>`. A name is lower-case letters and digits in groups joined by `-`, at
+    /// most 40 characters.
+    pub(crate) toolsets: BTreeMap<String, Toolset>,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.
@@ -114,6 +119,23 @@ pub(crate) struct File {
 pub(crate) struct Discovery {
     /// Whether `/mcp` offers `hub__search`, `hub__describe` and `hub__call`: not (`off`), before all other tools (`beside`), or in
     /// their place (`instead`), which spares a model thousands of descriptions. Tools that are not listed can be called all the same.
+    pub(crate) tools: Offered,
+    /// Clients that are offered something else, on `/mcp` and in toolsets. The first rule that fits counts.
+    pub(crate) clients: Vec<DiscoveryRule>,
+}
+
+/// What clients are offered. A rule fits who is all that it names; each list names alternatives, and an empty one anybody.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DiscoveryRule {
+    /// What clients call themselves (`clientInfo.name`); `*` stands for any characters. That is a client's own word: it
+    /// decides how things are shown, never what is there.
+    pub(crate) names: Vec<String>,
+    /// Groups of the caller, from its token or key and from `policy.groups`.
+    pub(crate) groups: Vec<String>,
+    /// Callers by id, as in `policy.groups`.
+    pub(crate) principals: Vec<String>,
+    /// What they are offered, as in `discovery.tools`.
     pub(crate) tools: Offered,
 }
 

@@ -41,7 +41,11 @@ pub fn reference() -> String {
         ("`audit.timestamps`", "TimeStamps"),
         ("`audit.systems.<name>`", "System"),
         ("`witness`", "Witness"),
+        ("`toolsets.<name>`", "Toolset"),
+        ("`toolsets.<name>.tools`", "ToolPick"),
+        ("`toolsets.<name>.prompts`", "PromptPick"),
         ("`discovery`", "Discovery"),
+        ("`discovery.clients`", "DiscoveryRule"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),
         ("`flow.regions.<name>`", "Region"),
@@ -105,6 +109,7 @@ fn kind(property: &Value, root: &Value) -> String {
             "Size" => "size".to_owned(),
             "PerTime" => "number per time".to_owned(),
             "Listen" => "address".to_owned(),
+            "Any" => "any value".to_owned(),
             _ => match root["$defs"][name]["enum"].as_array() {
                 Some(words) => words
                     .iter()

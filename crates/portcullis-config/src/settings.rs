@@ -12,11 +12,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_model::ServerId;
+use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Witness,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -54,8 +54,12 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// Virtual servers, each made of what others have.
+    pub toolsets: BTreeMap<ToolsetId, Toolset>,
     /// Whether the aggregate offers tools that find tools.
     pub discovery: Discovery,
+    /// To whom something else is offered, there and in toolsets; the first that fits counts.
+    pub discovery_rules: Vec<DiscoveryRule>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.
@@ -76,6 +80,19 @@ pub enum Discovery {
     Beside,
     /// It lists those that find tools only.
     Instead,
+}
+
+/// What some clients are offered: those that are all of it, where an empty list is anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscoveryRule {
+    /// What they call themselves: patterns.
+    pub names: Vec<String>,
+    /// Groups of the caller.
+    pub groups: Vec<String>,
+    /// Callers by id.
+    pub principals: Vec<String>,
+    /// What is offered.
+    pub tools: Discovery,
 }
 
 /// The certificate of the listener, as PEM files that existed when the settings were checked.
@@ -214,6 +231,8 @@ pub struct Server {
     pub call_timeout: Duration,
     /// How long its lists are kept when it gives no hint of its own.
     pub list_ttl: Duration,
+    /// How often it is asked whether it still answers; `None` means never.
+    pub probe: Option<Duration>,
     /// Calls in flight to it at once; more wait.
     pub max_concurrent: usize,
     /// What views of its MCP Apps may ask for.

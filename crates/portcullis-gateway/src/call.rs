@@ -4,6 +4,7 @@
 //! one [`Outcome`]. Both are the modern protocol's shape; a legacy peer is an adapter at its own edge. There is no
 //! session here, and nothing here knows a transport.
 
+mod endpoint;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod question;
@@ -23,22 +24,14 @@ use portcullis_mcp::message::{Notification, RpcError};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::Payload;
-use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_model::{ErrorKind, Principal};
 use portcullis_telemetry::trace::TraceContext;
 
+pub use endpoint::Endpoint;
 pub(crate) use question::{OpenQuestions, Question};
 
 use crate::admit::Recognised;
 use crate::record::Entry;
-
-/// What the client connected to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// `/mcp`: all servers as one.
-    Aggregate,
-    /// `/mcp/s/{server}`: one server, unprefixed.
-    Server(ServerId),
-}
 
 /// Who calls, and what that side of the conversation can carry.
 #[derive(Clone, Debug)]
@@ -53,6 +46,8 @@ pub struct Caller {
     pub revision: Revision,
     /// What the client can be asked.
     pub caps: ClientCaps,
+    /// What the client says that it is: an `Implementation`, and its own word.
+    pub client: Option<Raw>,
     /// Names the conversation where servers are not shared: a legacy session, or the principal.
     pub conversation: Arc<str>,
     /// How many calls this client has under way: per session, or per connection where there are none.

@@ -52,7 +52,7 @@ impl Crossing {
             to: caller.revision,
             gateway: gateway.clone(),
             server: server.clone(),
-            aggregate: *endpoint == Endpoint::Aggregate,
+            aggregate: endpoint.is_merged(),
         }
     }
 
@@ -192,10 +192,7 @@ fn missing_capability(caller: &Caller, error: &RpcError) -> Outcome {
 /// A page's id as a client of `endpoint` knows it. Ids are chosen by servers, and on the aggregate one must not speak of
 /// another's.
 pub(crate) fn page_id(endpoint: &Endpoint, server: &ServerId, id: &str) -> String {
-    match endpoint {
-        Endpoint::Aggregate => format!("{server}/{id}"),
-        Endpoint::Server(_) => id.to_owned(),
-    }
+    if endpoint.is_merged() { format!("{server}/{id}") } else { id.to_owned() }
 }
 
 /// An elicitation of `server` with the id that the aggregate gives it; `None` when it has none.

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_audit::witness::Witness;
-use portcullis_config::{Anonymous, Discovery, Settings, Store, Transport};
+use portcullis_config::{Anonymous, Settings, Store, Transport};
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::{Login, Office};
 use portcullis_identity::{Facade, Identity};
-use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::json::{Change as Edit, Raw, write_string};
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Records, ServerId};
 use portcullis_telemetry::metrics::Counter;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admit::{Gate, Quotas, Shares};
 use crate::budget::Budget;
 use crate::call::Endpoint;
+use crate::discovery;
 use crate::identity;
 use crate::inspect::Guard;
 use crate::listen::{self, Connections, Sessions};
@@ -230,6 +231,9 @@ impl Gateway {
         let guard = self.put_guard(&old);
         match self.put_in_service() {
             Ok(()) => {
+                if discovery::differs(&self.settings.load(), &old) {
+                    self.subscribers.tools_changed();
+                }
                 if other {
                     tracing::info!("took up the policies");
                     self.subscribers.policies_changed();
@@ -308,7 +312,7 @@ impl Gateway {
 
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
-        let update = self.servers.load().update(&settings.servers, &self.env);
+        let update = self.servers.load().update(&settings.servers, &settings.toolsets, &self.env);
         let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
         let who = self.who_calls(&settings)?;
         let login = identity::login(&settings.identity, &self.env.office);
@@ -323,7 +327,7 @@ impl Gateway {
             && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
         self.env.supervisor.quote_stderr(at_home);
         self.env.set_limits(settings.limits.clone());
-        self.env.searched.store(settings.discovery != Discovery::Off, Ordering::Relaxed);
+        self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
@@ -342,6 +346,7 @@ impl Gateway {
                 "accounts that users connect are gone with this process: to keep them takes a `store` and a `vault.key`"
             );
         }
+        self.subscribers.put_toolsets(update.servers.toolsets().clone());
         self.servers.store(Arc::new(update.servers));
         if anew {
             for catalogue in self.servers.load().iter() {
@@ -351,7 +356,7 @@ impl Gateway {
         for server in switched {
             self.env.tell_of_lists(&server, Known::Seen);
         }
-        self.subscribers.servers_changed(self, &update.changed);
+        self.subscribers.endpoints_changed(self, &update.changed, &update.changed_toolsets);
         for server in update.changed {
             self.env.tell_of_lists(&server, Known::Announced);
         }
@@ -438,10 +443,16 @@ impl Gateway {
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
     pub(crate) fn server_info(&self, endpoint: &Endpoint) -> Raw {
         let servers = self.servers.load();
-        self.info_of(match endpoint {
-            Endpoint::Aggregate => None,
-            Endpoint::Server(id) => servers.find(id.as_str()).map(|catalogue| &catalogue.server),
-        })
+        match endpoint {
+            Endpoint::Aggregate => self.info_of(None),
+            Endpoint::Server(id) => {
+                self.info_of(servers.find(id.as_str()).map(|catalogue| &catalogue.server))
+            }
+            Endpoint::Toolset(id) => match servers.toolsets().get(id).and_then(|toolset| toolset.title()) {
+                Some(title) => self.info.with(&[("title", Edit::Set(Raw::from_text(title).as_bytes()))]),
+                None => self.info_of(None),
+            },
+        }
     }
 
     /// Who a server is, or the gateway, where that is not known.

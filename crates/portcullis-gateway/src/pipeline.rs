@@ -2,6 +2,7 @@
 
 mod held;
 mod patience;
+mod sending;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::inspect::{Content, Inspection, Subject};
 use crate::oversight::{self, Recalled};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
-use crate::route::{self, ListKind, Route, Variant, resolve};
+use crate::route::{self, ListKind, Route, resolve};
 use crate::tasks::{self, Plan};
 use crate::upstream::{Asker, Outgoing, Server};
 
@@ -86,7 +87,7 @@ pub(crate) fn record_own(gateway: &Gateway, call: &Call) -> Recorder {
 fn record_for(gateway: &Gateway, call: &Call, named: Option<&ServerId>) -> Recorder {
     let server = match (named, &call.endpoint) {
         (Some(id), _) | (None, Endpoint::Server(id)) => id.as_str(),
-        (None, Endpoint::Aggregate) => ALL_SERVERS,
+        (None, Endpoint::Aggregate | Endpoint::Toolset(_)) => ALL_SERVERS,
     };
     if let Some(id) = named {
         call.record.is_about(id);
@@ -154,6 +155,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         }
     };
     admitted.record.goes_to(&route.catalogue.server, route.listed());
+    let (admitted, meddled) = route.fix(admitted);
     let target = (route.catalogue.server.id().as_str(), route.tool(&admitted));
     let permitted = match admitted.permit(pass.as_ref(), |call| route.act(call), &gateway.quotas, target) {
         Ok(permitted) => permitted,
@@ -166,7 +168,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
             return refuse(gateway, &call, route::not_there(&call));
         }
     };
-    if let Some(refusal) = barred(gateway, &permitted, &route) {
+    if let Some(refusal) = barred(gateway, &permitted, &route).or(meddled) {
         return refuse(gateway, &permitted, refusal);
     }
     let inspection = inspection(gateway, &permitted, &route, permitted.ruled());
@@ -246,7 +248,7 @@ async fn carry_out(call: &Call, route: &Route, out: &mut Outgoing, mut way_back:
         let sending = pin!(async {
             way_back.permit = Some(server.admit().await?);
             call.record.intent(call).await?;
-            Ok(send(call, route, out).await)
+            Ok(sending::send(call, route, out).await)
         });
         tokio::select! {
             biased;
@@ -342,7 +344,7 @@ fn nothing_to_complete(call: &Call, route: &Route) -> Option<Outcome> {
 /// 2026-07-28: a mirrored header that is missing or says something else than the body is refused. Held against the
 /// schema that the client was shown.
 fn check_mirrored(call: &Call, route: &Route) -> Result<(), Refusal> {
-    let (Some(headers), Some(mirror)) = (&call.mirrored, route.mirror()) else { return Ok(()) };
+    let (Some(headers), Some(mirror)) = (&call.mirrored, route.mirror_shown()) else { return Ok(()) };
     let arguments = call.params.as_ref().and_then(|params| params.find("arguments"));
     mirror
         .check(headers, arguments.as_ref())
@@ -407,59 +409,6 @@ fn mirrored_headers(route: &Route, content: &Content) -> http::HeaderMap {
     let Some(mirror) = route.mirror() else { return http::HeaderMap::new() };
     let arguments = content.params().and_then(|params| params.find("arguments"));
     mirror.headers(arguments.as_ref()).into_iter().collect()
-}
-
-/// Sends the call; when the server finds that the mirrored headers do not fit its schema, the schema is fetched again
-/// and the call sent once more (the first was refused before it was carried out).
-async fn send(call: &Call, route: &Route, out: &mut Outgoing) -> Exchange {
-    let server = &route.catalogue.server;
-    let era = call.caller.revision.era();
-    if route.connects {
-        Box::pin(server.until_connected(CONNECTING.min(server.settings().call_timeout / 2))).await;
-    }
-    if route.connecting {
-        return Exchange::done(Box::pin(connect(server, era)).await);
-    }
-    let refused = match server.call(era, &call.caller.conversation, out).await {
-        Ok(exchange) => return exchange,
-        Err(outcome) => outcome,
-    };
-    tracing::info!(server.id = %server.id(), "the server refused mirrored headers; fetching its tools again");
-    let variant = Variant::of(&call.caller);
-    let fetched = route.catalogue.refetch(ListKind::Tools, variant).await;
-    let (Ok(listing), Some(name)) = (fetched, &route.subject) else { return Exchange::done(refused) };
-    // What the new schema says may not be what was approved.
-    if let Some(refusal) = route::held(&route.catalogue, variant, ListKind::Tools, name) {
-        return Exchange::done(refusal);
-    }
-    if let Some(mirror) = listing.find(name).and_then(|item| item.mirror.as_ref()) {
-        let arguments = out.content.params().and_then(|params| params.find("arguments"));
-        out.mirrored = mirror.headers(arguments.as_ref()).into_iter().collect();
-    } else {
-        out.mirrored.clear();
-    }
-    server.call(era, &call.caller.conversation, out).await.unwrap_or_else(Exchange::done)
-}
-
-/// A user who comes back from a page may still be at it for so long.
-const CONNECTING: Duration = Duration::from_mins(1);
-
-/// Answers the call of the tool that leads to an account.
-async fn connect(server: &Server, era: Era) -> Outcome {
-    match server.is_connected().await {
-        Ok(()) => {
-            let result = Raw::from_static(match era {
-                Era::Modern => {
-                    r#"{"content":[{"type":"text","text":"An account is connected. List the tools again."}],"resultType":"complete"}"#
-                }
-                Era::Legacy => {
-                    r#"{"content":[{"type":"text","text":"An account is connected. List the tools again."}]}"#
-                }
-            });
-            Outcome::Complete(Payload { result: result.into(), era })
-        }
-        Err(refusal) => refusal.into(),
-    }
 }
 
 fn timed_out(server: &ServerId, after: Duration) -> Refusal {

@@ -10,6 +10,7 @@ mod pattern;
 mod principal;
 mod records;
 mod server_id;
+mod toolset_id;
 
 pub use error_kind::{ErrorKind, Fault};
 pub use journal::{Entry, Extent, Journal, Marks, Search, bounded};
@@ -18,3 +19,4 @@ pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};
 pub use records::{Expected, Keeping, Put, Record, Records, Unavailable};
 pub use server_id::{InvalidServerId, ServerId};
+pub use toolset_id::{InvalidToolsetId, ToolsetId};

@@ -1,4 +1,5 @@
-//! The actions that policies speak of: the methods of MCP, by their names on the wire, and groups of them.
+//! The actions that policies speak of: the methods of MCP, by their names on the wire, one of the gateway's own, and groups of
+//! them.
 
 /// What somebody wants to do. Named like the method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,16 +24,18 @@ pub enum Action {
     TasksUpdate,
     TasksCancel,
     TasksList,
+    ToolsetsUse,
 }
 
 const SERVER: &[&str] = &["Server"];
 const TOOL: &[&str] = &["Tool"];
 const PROMPT: &[&str] = &["Prompt"];
 const RESOURCE: &[&str] = &["Resource"];
+const TOOLSET: &[&str] = &["Toolset"];
 
 impl Action {
     /// All of them, with the name, the group that each is in, and what it is done to.
-    const TABLE: [(Self, &'static str, &'static str, &'static [&'static str]); 18] = [
+    const TABLE: [(Self, &'static str, &'static str, &'static [&'static str]); 19] = [
         (Self::Discover, "server/discover", "list", SERVER),
         (Self::ToolsList, "tools/list", "list", &["Server", "Tool"]),
         (Self::PromptsList, "prompts/list", "list", &["Server", "Prompt"]),
@@ -51,6 +54,8 @@ impl Action {
         (Self::TasksUpdate, "tasks/update", "use", TOOL),
         (Self::TasksCancel, "tasks/cancel", "use", TOOL),
         (Self::TasksList, "tasks/list", "use", TOOL),
+        // No method of MCP: whoever may open a toolset is shown what is in it and there for them.
+        (Self::ToolsetsUse, "toolsets/use", "list", TOOLSET),
     ];
 
     /// Every action.
@@ -117,6 +122,11 @@ impl Actions {
 
     pub(crate) fn has(self, action: Action) -> bool {
         self.0 & 1 << action as u8 != 0
+    }
+
+    /// Whether one of them is done to a server or to something that it has.
+    pub(crate) fn any_at_servers(self) -> bool {
+        Action::all().any(|action| action.resources() != TOOLSET && self.has(action))
     }
 }
 

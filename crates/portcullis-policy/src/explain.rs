@@ -91,8 +91,8 @@ impl Policies {
             return Verdict { allowed: false, because, reasons: Vec::new(), asked: Vec::new() };
         }
         let ruling = self.judge(&subject, action, &self.place(thing), circumstances, arguments);
-        if action != Action::Discover && ruling.allows() {
-            let server = self.place(Thing::server(thing.server));
+        if let Some(server) = thing.its_server().filter(|_| action != Action::Discover && ruling.allows()) {
+            let server = self.place(server);
             let door = self.judge(&subject, Action::Discover, &server, circumstances, None);
             if !door.allows() {
                 return Verdict { because: Because::ServerHidden, ..self.verdict(&door) };

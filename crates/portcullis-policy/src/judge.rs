@@ -7,6 +7,8 @@
 //!   is permitted that, unless it is forbidden; a policy may also permit it by itself, as the auditor's does.
 //! - *The door*: a server is there for whoever could be permitted anything that it has, unless it is forbidden.
 //!
+//! A toolset is of no server: whether somebody may open it is decided by the policies as they are written.
+//!
 //! A policy that cannot be evaluated denies, whichever it is.
 
 use cedar_policy::{
@@ -72,7 +74,7 @@ pub(crate) struct Placed<'a> {
 /// The use that is behind what goes along with it.
 fn use_of(kind: ThingKind) -> Option<Action> {
     match kind {
-        ThingKind::Server => None,
+        ThingKind::Server | ThingKind::Toolset => None,
         ThingKind::Tool(_) => Some(Action::ToolsCall),
         ThingKind::Prompt => Some(Action::PromptsGet),
         ThingKind::Resource | ThingKind::Template => Some(Action::ResourcesRead),
@@ -82,6 +84,7 @@ fn use_of(kind: ThingKind) -> Option<Action> {
 fn form_of(action: Action, kind: ThingKind) -> Form {
     match kind {
         ThingKind::Template => Form::Pattern,
+        ThingKind::Toolset => Form::Whole,
         _ if use_of(kind) == Some(action) => Form::Whole,
         _ => Form::Sketch,
     }
@@ -89,12 +92,15 @@ fn form_of(action: Action, kind: ThingKind) -> Form {
 
 impl Policies {
     pub(crate) fn place<'a>(&self, thing: Thing<'a>) -> Placed<'a> {
-        let (uid, mut around) = (thing.uid(), self.labels.of_server(thing.server));
-        let mut labels = Vec::new();
-        if thing.kind != ThingKind::Server {
-            labels = self.labels.of_thing(&thing);
-            around.extend(labels.iter().cloned());
-            around.push(Thing::server(thing.server).uid());
+        let uid = thing.uid();
+        let (mut around, mut labels) = (Vec::new(), Vec::new());
+        if let Some(server) = thing.its_server() {
+            around = self.labels.of_server(thing.server);
+            if thing.kind != ThingKind::Server {
+                labels = self.labels.of_thing(&thing);
+                around.extend(labels.iter().cloned());
+                around.push(server.uid());
+            }
         }
         around.push(uid.clone());
         Placed { thing, uid, labels, around }
@@ -127,7 +133,7 @@ impl Policies {
                 }
                 ruling.and(ask(action, form, &own))
             }
-            None if action == Action::Discover || action.lists() => {
+            None if kind == ThingKind::Server && action.lists() => {
                 let door = self.door(subject, placed);
                 let opened =
                     self.ask(subject, (Action::Discover, Form::Door), placed, &door, circumstances, None);
@@ -267,9 +273,12 @@ impl Policies {
         Entities::from_entities(all, None).map_err(|error| error.to_string())
     }
 
-    /// A thing with its server and their labels.
+    /// A thing with its server and their labels; a toolset has neither.
     fn place_in(&self, all: &mut Vec<Entity>, placed: &Placed<'_>, reads: Reads) {
-        let server = Thing::server(placed.thing.server);
+        let Some(server) = placed.thing.its_server() else {
+            all.push(placed.thing.entity(placed.uid.clone(), [], reads.any(Reads::HINTS.or(Reads::NAMED))));
+            return;
+        };
         let of_server = self.labels.of_server(placed.thing.server);
         let mut labels: Vec<_> = of_server.iter().chain(&placed.labels).cloned().collect();
         labels.sort_unstable();

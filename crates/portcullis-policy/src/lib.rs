@@ -39,3 +39,4 @@ pub use remember::Subject;
 pub use schema::Kind;
 pub use source::{Problem, Source};
 pub use thing::{Annotations, Thing, ThingKind};
+pub use uri::is_plain as is_plain_uri;

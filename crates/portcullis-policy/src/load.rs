@@ -21,6 +21,8 @@ pub struct Options {
     pub labels: BTreeMap<String, Vec<String>>,
     /// The servers there are.
     pub servers: BTreeSet<String>,
+    /// The toolsets there are.
+    pub toolsets: BTreeSet<String>,
     /// The claims of tokens that policies may read.
     pub claims: BTreeMap<String, Kind>,
     /// The arguments of tools that policies may read.
@@ -134,18 +136,22 @@ impl Load<'_> {
         }
     }
 
-    /// A policy about a server that is not there is one with a misspelt name.
+    /// A policy about a server or a toolset that is not there is one with a misspelt name.
     fn look_up_servers(&mut self, source: &Source, piece: &Piece<'_>, policy: &Policy) {
         for entity in policy.entity_literals() {
             let id = entity.id().unescaped();
-            let server = match entity.type_name().to_string().as_str() {
-                "Server" => id,
-                "Tool" | "Prompt" | "Resource" => id.split('/').next().unwrap_or_default(),
+            let (names, name, message) = match entity.type_name().to_string().as_str() {
+                "Server" => (&self.options.servers, id, "is of no configured server"),
+                "Tool" | "Prompt" | "Resource" => {
+                    let server = id.split('/').next().unwrap_or_default();
+                    (&self.options.servers, server, "is of no configured server")
+                }
+                "Toolset" => (&self.options.toolsets, id, "is no configured toolset"),
                 _ => continue,
             };
-            if !self.options.servers.contains(server) {
+            if !names.contains(name) {
                 let at = piece.text.find(&format!("\"{id}\"")).unwrap_or(0);
-                let message = format!("`{entity}` is of no configured server");
+                let message = format!("`{entity}` {message}");
                 let problem = source.problem(piece.start + at, message);
                 self.problems.push(Problem { is_error: false, ..problem });
             }

@@ -168,9 +168,8 @@ impl Policies {
         if subject.caller.unreadable.is_some() || thing.is_ambiguous() {
             return Decision::deny();
         }
-        if action != Action::Discover {
-            let door =
-                self.decide(subject, Action::Discover, Thing::server(thing.server), circumstances, None);
+        if let Some(server) = thing.its_server().filter(|_| action != Action::Discover) {
+            let door = self.decide(subject, Action::Discover, server, circumstances, None);
             if !door.allowed {
                 return door;
             }

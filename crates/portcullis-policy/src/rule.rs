@@ -53,6 +53,15 @@ impl Scope {
         self.takes(kind) && self.at().is_none_or(|at| around.contains(at))
     }
 
+    /// Whether it holds things of this type alone.
+    fn is_of_type(&self, kind: &str) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Is(of) | Self::IsAt(of, _) => of == kind,
+            Self::At(at) => at.type_name().to_string() == kind,
+        }
+    }
+
     /// The entity that narrows it.
     pub(crate) fn at(&self) -> Option<&EntityUid> {
         match self {
@@ -112,7 +121,10 @@ impl Rule {
             Ok::<_, String>(Formed { policy, reads, resource })
         };
         let permits = policy.effect() == Effect::Permit;
-        let door = if permits {
+        let actions = actions(policy);
+        // What is permitted with toolsets opens no server.
+        let opens = permits && actions.any_at_servers() && !resource.is_of_type("Toolset");
+        let door = if opens {
             let est = in_favour(&est, Reads::ARGUMENTS.or(Reads::RESOURCE).or(Reads::ACTION));
             Some(form("d", est, door_scope(&resource))?)
         } else {
@@ -125,7 +137,7 @@ impl Rule {
             text,
             permits,
             principal: principal_scope(policy),
-            actions: actions(policy),
+            actions,
             sketch: form("s", in_favour(&est, Reads::ARGUMENTS), resource.clone())?,
             pattern: form("p", in_favour(&est, Reads::ARGUMENTS.or(Reads::URI)), resource.clone())?,
             whole: form("w", est, resource)?,

@@ -60,6 +60,7 @@ pub(crate) fn text(claims: &BTreeMap<String, Kind>, arguments: &BTreeMap<String,
          readOnlyHint: Bool,\n    destructiveHint: Bool,\n    idempotentHint: Bool,\n    openWorldHint: Bool,\n  },\n};\n\
          entity Prompt in [Server, Label] { server: String, name: String };\n\
          entity Resource in [Server, Label] { server: String, uri: String, scheme: String };\n\
+         entity Toolset { name: String };\n\
          action \"use\";\naction \"read\" in [\"use\"];\naction \"list\" in [\"read\"];\n",
     );
     for action in Action::all() {

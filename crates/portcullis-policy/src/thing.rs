@@ -35,6 +35,8 @@ impl Default for Annotations {
 pub enum ThingKind {
     /// The server itself; it has no name beside.
     Server,
+    /// A toolset, which is of no server.
+    Toolset,
     /// A tool.
     Tool(Annotations),
     /// A prompt.
@@ -53,6 +55,7 @@ impl ThingKind {
             Self::Prompt => 1,
             Self::Resource => 2,
             Self::Template => 3,
+            Self::Toolset => 4,
             Self::Tool(said) => {
                 let said = [said.read_only, said.destructive, said.idempotent, said.open_world];
                 said.iter().fold(1, |number, said| number << 1 | u8::from(*said))
@@ -61,10 +64,10 @@ impl ThingKind {
     }
 }
 
-/// A server, or a thing that it has, under the server's own name for it.
+/// A server, a thing that it has, under the server's own name for it, or a toolset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Thing<'a> {
-    /// The server's slug.
+    /// The server's slug; empty for a toolset.
     pub server: &'a str,
     /// Which kind.
     pub kind: ThingKind,
@@ -78,6 +81,16 @@ impl<'a> Thing<'a> {
         Self { server, kind: ThingKind::Server, name: "" }
     }
 
+    /// A toolset.
+    pub fn toolset(name: &'a str) -> Self {
+        Self { server: "", kind: ThingKind::Toolset, name }
+    }
+
+    /// The server that it is, or is of.
+    pub(crate) fn its_server(&self) -> Option<Thing<'a>> {
+        (self.kind != ThingKind::Toolset).then(|| Thing::server(self.server))
+    }
+
     /// Whether it could be taken for another: then nobody may do anything with it.
     pub(crate) fn is_ambiguous(&self) -> bool {
         matches!(self.kind, ThingKind::Resource | ThingKind::Template) && !crate::uri::is_plain(self.name)
@@ -86,6 +99,7 @@ impl<'a> Thing<'a> {
     pub(crate) fn type_name(&self) -> &'static str {
         match self.kind {
             ThingKind::Server => "Server",
+            ThingKind::Toolset => "Toolset",
             ThingKind::Tool(_) => "Tool",
             ThingKind::Prompt => "Prompt",
             ThingKind::Resource | ThingKind::Template => "Resource",
@@ -95,6 +109,7 @@ impl<'a> Thing<'a> {
     pub(crate) fn uid(&self) -> EntityUid {
         match self.kind {
             ThingKind::Server => uid("Server", self.server),
+            ThingKind::Toolset => uid("Toolset", self.name),
             _ => uid(self.type_name(), &format!("{}/{}", self.server, self.name)),
         }
     }
@@ -110,6 +125,7 @@ impl<'a> Thing<'a> {
         let mut attributes = vec![("server".to_owned(), text(self.server))];
         match self.kind {
             ThingKind::Server => attributes = vec![("name".to_owned(), text(self.server))],
+            ThingKind::Toolset => attributes = vec![("name".to_owned(), text(self.name))],
             ThingKind::Prompt => attributes.push(("name".to_owned(), text(self.name))),
             ThingKind::Tool(said) => {
                 attributes.push(("name".to_owned(), text(self.name)));
@@ -154,7 +170,7 @@ pub(crate) fn entity(
 
 /// The types of the schema. Cedar reads a type name with its whole grammar, which costs more than a decision.
 static TYPES: LazyLock<HashMap<&'static str, EntityTypeName>> = LazyLock::new(|| {
-    let others = ["Action", "Role", "Group", "Label", "Server", "Tool", "Prompt", "Resource"];
+    let others = ["Action", "Role", "Group", "Label", "Server", "Tool", "Prompt", "Resource", "Toolset"];
     let names = others.into_iter().chain(CALLERS);
     names.map(|name| (name, name.parse().expect("the types are ours"))).collect()
 });

@@ -9,7 +9,7 @@ const LAYERS: usize = 4;
 
 /// Whether it says what it means: no segment of dots, however they are encoded, nothing encoded that need not be, and a scheme
 /// in lower case.
-pub(crate) fn is_plain(uri: &str) -> bool {
+pub fn is_plain(uri: &str) -> bool {
     let scheme = uri.split_once(':').map_or("", |(scheme, _)| scheme);
     if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) || uri.chars().any(char::is_control) {
         return false;

@@ -325,6 +325,9 @@ pub(crate) struct ThingArgs {
     /// A server
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
+    /// A toolset
+    #[arg(long, value_name = "TOOLSET")]
+    pub toolset: Option<String>,
 }
 
 #[derive(ClapArgs, Debug)]

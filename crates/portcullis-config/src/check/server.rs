@@ -107,6 +107,7 @@ fn server(
         enabled: raw.enabled.unwrap_or(true),
         call_timeout,
         list_ttl: check.duration_or_zero(&path.key("list_ttl"), raw.list_ttl.as_ref(), LIST_TTL),
+        probe: raw.probe.as_ref().map(|raw| check.duration(&path.key("probe"), Some(raw), LIST_TTL)),
         max_concurrent: raw.max_concurrent.unwrap_or(MAX_CONCURRENT),
         apps: match &raw.apps {
             Some(own) => super::apps::apps(check, &path.key("apps"), own, apps),

@@ -66,6 +66,10 @@ pub(crate) struct Server {
     /// every time.
     #[schemars(extend("default" = "5m"))]
     pub(crate) list_ttl: Option<Duration>,
+    /// How often it is asked whether it still answers, while a conversation with it is open: by `ping`, or by
+    /// `server/discover` in the modern era. One that gives no answer twice, each time for so long and at most ten seconds, is
+    /// taken for down: a child is ended, and the next call starts another. Not asked when not given.
+    pub(crate) probe: Option<Duration>,
     /// Calls in flight to it at once; more wait.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(crate) max_concurrent: Option<usize>,

@@ -14,6 +14,7 @@ mod problems;
 mod property;
 mod schema;
 mod secrets;
+mod toolsets;
 mod values;
 
 use std::collections::BTreeMap;

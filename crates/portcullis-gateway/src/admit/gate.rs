@@ -12,14 +12,14 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use portcullis_config::{self as config, FactKind, PolicyMode, Settings};
 use portcullis_mcp::json::Raw;
-use portcullis_model::{Principal, ServerId};
+use portcullis_model::Principal;
 use portcullis_policy::{
     Action, Circumstances, Kind, Options, Policies, Problem, Source, Subject, Thing, ThingKind,
 };
 
 use super::recognised::Recognised;
 use super::ruling::{Ruled, policy_revision};
-use crate::call::Caller;
+use crate::call::{Caller, Endpoint};
 
 /// The policies in force, if there are any.
 #[derive(Default)]
@@ -105,6 +105,7 @@ fn options(policy: &config::Policy, settings: &Settings) -> Options {
         groups: policy.groups.clone(),
         labels: policy.labels.clone(),
         servers: settings.servers.keys().map(ToString::to_string).collect(),
+        toolsets: settings.toolsets.keys().map(ToString::to_string).collect(),
         claims: facts(&policy.claims),
         arguments: facts(&policy.arguments),
         strict: policy.mode == PolicyMode::Enforce,
@@ -138,15 +139,15 @@ impl Gate {
         self.pass_of(&caller.principal, caller.peer, &caller.recognised)
     }
 
-    /// Whether a server's endpoint is there for somebody.
+    /// Whether an endpoint is there for somebody.
     pub(crate) fn shows(
         &self,
         (principal, recognised): (&Principal, &Recognised),
         peer: Option<IpAddr>,
-        server: &ServerId,
+        endpoint: &Endpoint,
     ) -> bool {
         let pass = self.pass_of(principal, peer, recognised);
-        pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.sees(server.as_str()))
+        pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.reaches(endpoint))
     }
 
     fn pass_of(&self, principal: &Principal, peer: Option<IpAddr>, recognised: &Recognised) -> Option<Pass> {
@@ -185,6 +186,15 @@ impl Pass {
     /// Whether the server is there for the caller.
     pub(crate) fn sees(&self, server: &str) -> bool {
         self.shows_it(self.in_force.policies.sees(&self.subject, server, &self.circumstances))
+    }
+
+    /// Whether the caller may open the endpoint. What it then finds there is decided thing by thing.
+    pub(crate) fn reaches(&self, endpoint: &Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Aggregate => true,
+            Endpoint::Server(id) => self.sees(id.as_str()),
+            Endpoint::Toolset(id) => self.may(Action::ToolsetsUse, Thing::toolset(id.as_str())),
+        }
     }
 
     fn shows_it(&self, shown: bool) -> bool {
@@ -266,7 +276,7 @@ impl Pass {
         let policies = policies.join(", ");
         let name = match thing.kind {
             ThingKind::Tool(_) | ThingKind::Prompt => thing.name,
-            ThingKind::Server | ThingKind::Resource | ThingKind::Template => "",
+            _ => "",
         };
         let principal = caller.principal.to_string();
         let (action, server, because) = (action.name(), thing.server, verdict.because.to_string());

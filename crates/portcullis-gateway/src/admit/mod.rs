@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis_config::Limits;
+use portcullis_mcp::json::Object;
 use portcullis_model::ErrorKind;
 
 use crate::call::{Call, Refusal};
@@ -87,6 +88,14 @@ impl Admitted {
     /// The call and its place, for what is sent on by a handle that has been held against the policies itself.
     pub(crate) fn into_parts(self) -> (Arc<Call>, Places) {
         (self.call, self.places)
+    }
+
+    /// The call with other params.
+    #[must_use]
+    pub(crate) fn with_params(mut self, change: impl FnOnce(&Object) -> Object) -> Self {
+        let call = Arc::make_mut(&mut self.call);
+        call.params = call.params.as_ref().map(change);
+        self
     }
 
     /// Holds the call against the policies and the limits, if there are any. What is denied comes back without a reason, to

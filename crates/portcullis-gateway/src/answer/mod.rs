@@ -92,9 +92,10 @@ pub const fn is_passing(kind: ErrorKind) -> bool {
     )
 }
 
-/// In how many seconds it may: what the refusal says, else one.
+/// In how many seconds it may: what the refusal says, else one where it passes by itself.
 pub fn retry_after(refusal: &Refusal) -> Option<u64> {
-    is_passing(refusal.kind).then(|| refusal.retry_after.map_or(1, |after| after.as_secs().max(1)))
+    let said = refusal.retry_after.map(|after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
+    said.map(|seconds| seconds.max(1)).or(is_passing(refusal.kind).then_some(1))
 }
 
 /// The JSON-RPC error of a refusal. Where the code alone says little, `data.reason` names the kind.

@@ -21,6 +21,7 @@ pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
         peer: None,
         revision,
         caps,
+        client: None,
         conversation: "test".into(),
         under_way: Arc::default(),
         recognised: Arc::default(),

@@ -1,7 +1,8 @@
 //! Tools that find tools, for models that cannot be shown thousands.
 //!
 //! `hub__search` finds by words (`portcullis-hub`, `search`), `hub__describe` gives definitions, `hub__call` calls. They are
-//! offered on the aggregate, beside the servers' tools or in their place, and know only what is there for the caller.
+//! offered on the aggregate and in toolsets, beside the tools there or in their place, and know only what is there for the
+//! caller.
 //!
 //! `hub__call` is no second way to a server: before anything else looks at it, it becomes the call that it stands for
 //! ([`meant`]), and what holds for that holds: limits, policies, questions, tasks, the record.
@@ -11,16 +12,16 @@ mod words;
 
 use std::sync::Arc;
 
-use portcullis_config::Discovery;
+use portcullis_config::{Discovery, DiscoveryRule, Settings};
 use portcullis_hub::search::{Searched, search};
 use portcullis_mcp::json::{Change, Kind, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::Payload;
-use portcullis_model::ErrorKind;
+use portcullis_model::{ErrorKind, matches_pattern};
 use serde_json::{Value, json};
 
-use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
+use crate::call::{Call, Caller, Endpoint, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::route::Tools;
 
@@ -33,12 +34,53 @@ const FOUND: usize = 8;
 /// How much of a description a search shows, in characters.
 const SHOWN: usize = 240;
 
-/// Whether an endpoint offers the tools.
-pub(crate) fn offered(gateway: &Gateway, endpoint: &Endpoint) -> Discovery {
-    match endpoint {
-        Endpoint::Aggregate => gateway.settings.load().discovery,
-        Endpoint::Server(_) => Discovery::Off,
+/// Whether any endpoint offers the tools.
+pub(crate) fn is_configured(settings: &Settings) -> bool {
+    let toolsets = settings.toolsets.values().map(|toolset| toolset.discovery);
+    let rules = settings.discovery_rules.iter().map(|rule| rule.tools);
+    toolsets.chain(rules).chain([settings.discovery]).any(|offered| offered != Discovery::Off)
+}
+
+/// Whether somebody may be offered something else than before.
+pub(crate) fn differs(settings: &Settings, old: &Settings) -> bool {
+    (settings.discovery, &settings.discovery_rules) != (old.discovery, &old.discovery_rules)
+}
+
+/// Whether an endpoint offers the tools to a caller.
+pub(crate) fn offered(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Discovery {
+    if let Endpoint::Server(_) = endpoint {
+        return Discovery::Off;
     }
+    let settings = gateway.settings.load();
+    if let Some(rule) = settings.discovery_rules.iter().find(|rule| fits(rule, caller, &settings)) {
+        return rule.tools;
+    }
+    match endpoint {
+        Endpoint::Aggregate => settings.discovery,
+        Endpoint::Server(_) => Discovery::Off,
+        Endpoint::Toolset(id) => {
+            gateway.servers.load().toolsets().get(id).map_or(Discovery::Off, |toolset| toolset.discovery())
+        }
+    }
+}
+
+/// Whether a caller is all that a rule names.
+fn fits(rule: &DiscoveryRule, caller: &Caller, settings: &Settings) -> bool {
+    let called = || caller.client.as_ref().and_then(|client| client.find_string("name"));
+    let by_name = rule.names.is_empty()
+        || called().is_some_and(|name| rule.names.iter().any(|pattern| matches_pattern(pattern, &name)));
+    if !by_name {
+        return false;
+    }
+    let id = caller.principal.id();
+    let given = |group: &String| {
+        let groups = settings.policy.as_ref().and_then(|policy| policy.groups.get(group));
+        groups.is_some_and(|members| members.contains(&id))
+    };
+    let mut groups = rule.groups.iter();
+    let in_group = rule.groups.is_empty()
+        || groups.any(|group| caller.principal.groups().contains(group) || given(group));
+    in_group && (rule.principals.is_empty() || rule.principals.contains(&id))
 }
 
 /// What the gateway is asked itself.
@@ -63,7 +105,7 @@ pub(crate) fn asked(gateway: &Gateway, call: &Call) -> Option<Asked> {
 fn own<'a>(gateway: &Gateway, call: &'a Call) -> Option<&'a str> {
     let name = call.subject.as_deref().filter(|name| name.starts_with("hub__"))?;
     let is_tool = call.method == Method::ToolsCall;
-    (is_tool && offered(gateway, &call.endpoint) != Discovery::Off).then_some(name)
+    (is_tool && offered(gateway, &call.endpoint, &call.caller) != Discovery::Off).then_some(name)
 }
 
 /// The call that `hub__call` stands for; every other call as it is.

@@ -14,7 +14,7 @@ const MOST: usize = 16 * 1024;
 pub(crate) fn words(listing: &Listing) -> Part {
     let texts: Vec<Texts> = listing.items.iter().map(|item| Texts::of(&item.raw)).collect();
     let entries = listing.items.iter().zip(&texts).map(|(item, texts)| Entry {
-        name: &item.key,
+        name: item.known_as(),
         title: &texts.title,
         description: &texts.description,
         arguments: &texts.arguments,

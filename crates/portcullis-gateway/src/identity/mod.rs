@@ -198,11 +198,10 @@ pub(crate) fn base(settings: &Settings, address: Option<SocketAddr>) -> String {
 
 /// The identifier of an endpoint as a protected resource (RFC 8707, RFC 9728): its URL.
 pub(crate) fn identifier(base: &str, endpoint: &Endpoint, form: Form) -> String {
-    match (endpoint, form) {
-        (Endpoint::Aggregate, Form::Streamable) => format!("{base}/mcp"),
-        (Endpoint::Aggregate, Form::Sse) => format!("{base}/sse"),
-        (Endpoint::Server(id), Form::Streamable) => format!("{base}/mcp/s/{id}"),
-        (Endpoint::Server(id), Form::Sse) => format!("{base}/s/{id}/sse"),
+    let place = endpoint.place();
+    match form {
+        Form::Streamable => format!("{base}/mcp{place}"),
+        Form::Sse => format!("{base}{place}/sse"),
     }
 }
 
@@ -214,18 +213,21 @@ pub(crate) fn path_of(url: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_model::ServerId;
+    use portcullis_model::{ServerId, ToolsetId};
 
     use super::*;
 
     #[test]
     fn every_endpoint_is_a_resource_of_its_own_on_either_transport() {
         let server = Endpoint::Server(ServerId::parse("crm").unwrap());
+        let toolset = Endpoint::Toolset(ToolsetId::parse("crm").unwrap());
         let all = [
             (&Endpoint::Aggregate, Form::Streamable, "https://h/mcp"),
             (&Endpoint::Aggregate, Form::Sse, "https://h/sse"),
             (&server, Form::Streamable, "https://h/mcp/s/crm"),
             (&server, Form::Sse, "https://h/s/crm/sse"),
+            (&toolset, Form::Streamable, "https://h/mcp/v/crm"),
+            (&toolset, Form::Sse, "https://h/v/crm/sse"),
         ];
         for (endpoint, form, expected) in all {
             assert_eq!(identifier("https://h", endpoint, form), expected);

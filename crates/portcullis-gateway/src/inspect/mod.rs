@@ -27,6 +27,7 @@ pub(crate) use definitions::{Definitions, Suspect, Unread};
 pub(crate) use findings::Findings;
 pub(crate) use guard::Guard;
 pub(crate) use holding::{HeldCall, HeldResult};
+pub(crate) use schema::fits;
 
 #[cfg(test)]
 mod tests;

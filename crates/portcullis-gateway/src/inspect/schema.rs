@@ -64,6 +64,11 @@ impl Schema {
     }
 }
 
+/// Whether data fits a schema. One that cannot be understood is no schema, and everything fits.
+pub(crate) fn fits(schema: &Raw, data: &Raw) -> bool {
+    Schema::read(schema).is_none_or(|schema| schema.misfits(data).is_none())
+}
+
 /// Drops what a JSON pointer (RFC 6901) points at; `None` for what no path can say.
 fn drop_at(pointer: &str) -> Option<FieldRule> {
     let mut path = "$".to_owned();

@@ -186,7 +186,11 @@ fn of_owner(context: &Context, id: &str, server: &str) -> Option<(Arc<Catalogue>
 /// A server as a user knows it, where users connect accounts to it.
 fn own(context: &Context, principal: &Principal, server: &str) -> Option<(Arc<Catalogue>, Arc<Source>)> {
     let id = ServerId::parse(server).ok()?;
-    if !context.gateway.gate.shows((principal, &context.recognised), context.peer, &id) {
+    if !context.gateway.gate.shows(
+        (principal, &context.recognised),
+        context.peer,
+        &Endpoint::Server(id.clone()),
+    ) {
         return None;
     }
     let catalogue = context.gateway.servers.load().find(server)?.of_user(principal)?;

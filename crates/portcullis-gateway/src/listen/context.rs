@@ -209,6 +209,7 @@ impl Context {
             peer: self.peer,
             revision: Revision::NEWEST_LEGACY,
             caps: ClientCaps::NONE,
+            client: None,
             conversation: self.conversation.clone(),
             under_way: self.share.calls.clone(),
             recognised: self.recognised.clone(),

@@ -123,6 +123,7 @@ pub(super) async fn open_session(
         revision: asked.unwrap_or(Revision::NEWEST_LEGACY),
         // Under an older revision the extension counts as not declared (SEP-2663).
         caps: ClientCaps::read(&capabilities).without(ClientCaps::TASKS),
+        client: params.find("clientInfo"),
         conversation: id.clone(),
         under_way: if known { context.share.calls.clone() } else { Arc::default() },
         recognised: context.recognised.clone(),

@@ -61,9 +61,10 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
     let meta = meta.filter(|meta| meta.kind() == Kind::Object);
     let meta =
         meta.ok_or_else(|| Refusal::new(ErrorKind::MissingMetadata, "`params._meta` must be an object"))?;
-    let [version, capabilities, level, progress_token, traceparent, tracestate] = meta.pick([
+    let [version, capabilities, client, level, progress_token, traceparent, tracestate] = meta.pick([
         key::PROTOCOL_VERSION,
         key::CLIENT_CAPABILITIES,
+        key::CLIENT_INFO,
         key::LOG_LEVEL,
         key::PROGRESS_TOKEN,
         key::TRACEPARENT,
@@ -96,6 +97,7 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         peer: context.peer,
         revision: Revision::NEWEST,
         caps: ClientCaps::read(&capabilities),
+        client,
         conversation: context.conversation.clone(),
         under_way: context.share.calls.clone(),
         recognised: context.recognised.clone(),

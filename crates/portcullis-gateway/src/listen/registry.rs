@@ -188,7 +188,7 @@ fn shown(context: &Context, settings: &Settings) -> Vec<Entry> {
     let sees = |slug: &str| {
         let id = ServerId::parse(slug);
         let caller = (&context.principal, &*context.recognised);
-        id.is_ok_and(|id| context.gateway.gate.shows(caller, context.peer, &id))
+        id.is_ok_and(|id| context.gateway.gate.shows(caller, context.peer, &Endpoint::Server(id)))
     };
     let is_there = |entry: &Entry| match entry.stage() {
         Stage::Approved | Stage::Deprecated => servers.find(&entry.slug).is_some(),

@@ -19,7 +19,7 @@ use portcullis_mcp::message::{Malformed, Message};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::{Era, claims_modern};
 use portcullis_mcp::translate::key;
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::ErrorKind;
 
 use super::authentication::authenticate;
 use super::body::Body;
@@ -34,8 +34,9 @@ use super::{
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 use crate::record::Where;
+use crate::route::unknown_endpoint;
 
-/// Every path that is served, with its methods: `{server}` is a server's slug, and what ends in `…` goes on. Tests walk this
+/// Every path that is served, with its methods: `{server}` is a server's slug, `{toolset}` a toolset's, and what ends in `…` goes on. Tests walk this
 /// list, and another holds it against the code.
 pub const PATHS: &[(&str, &[&str])] = &[
     ("/healthz", &["GET"]),
@@ -44,10 +45,13 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/api/openapi.json", &["GET"]),
     ("/mcp", &["POST", "GET", "DELETE"]),
     ("/mcp/s/{server}", &["POST", "GET", "DELETE"]),
+    ("/mcp/v/{toolset}", &["POST", "GET", "DELETE"]),
     ("/sse", &["GET"]),
     ("/messages", &["POST"]),
     ("/s/{server}/sse", &["GET"]),
     ("/s/{server}/messages", &["POST"]),
+    ("/v/{toolset}/sse", &["GET"]),
+    ("/v/{toolset}/messages", &["POST"]),
     ("/.well-known/oauth-protected-resource…", &["GET"]),
     ("/.well-known/oauth-authorization-server…", &["GET"]),
     ("/as/…", &["GET", "POST"]),
@@ -241,7 +245,7 @@ async fn others(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
 }
 
 fn nothing_here() -> Response<Body> {
-    let message = "no such path; the endpoint is /mcp, or /mcp/s/{server}";
+    let message = "no such path; the endpoint is /mcp, /mcp/s/{server} or /mcp/v/{toolset}";
     response::refusal(Era::Modern, None, &Refusal::new(ErrorKind::UnknownPath, message))
 }
 
@@ -260,10 +264,7 @@ fn about(context: &Context, head: &Head) -> Option<Response<Body>> {
 }
 
 fn endpoint(path: &str) -> Option<Endpoint> {
-    match path.trim_end_matches('/') {
-        "/mcp" => Some(Endpoint::Aggregate),
-        path => Some(Endpoint::Server(ServerId::parse(path.strip_prefix("/mcp/s/")?).ok()?)),
-    }
+    Endpoint::at(path.trim_end_matches('/').strip_prefix("/mcp")?)
 }
 
 /// The two addresses of HTTP+SSE.
@@ -280,11 +281,7 @@ fn sse_endpoint(path: &str) -> Option<(Endpoint, Leg)> {
         "messages" => Leg::Messages,
         _ => return None,
     };
-    let endpoint = match before {
-        "" => Endpoint::Aggregate,
-        before => Endpoint::Server(ServerId::parse(before.strip_prefix("/s/")?).ok()?),
-    };
-    Some((endpoint, leg))
+    Some((Endpoint::at(before)?, leg))
 }
 
 /// One request to an address of HTTP+SSE.
@@ -360,13 +357,9 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 
 /// Whether there is such an endpoint, which only those are told who may call.
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
-    if let Endpoint::Server(id) = endpoint
-        && (context.gateway.servers.load().find(id.as_str()).is_none()
-            || !context.gateway.gate.shows((&context.principal, &context.recognised), context.peer, id))
-    {
-        return Err(Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here")));
-    }
-    Ok(())
+    let (gateway, who) = (&context.gateway, (&context.principal, &*context.recognised));
+    let there = gateway.servers.load().have(endpoint) && gateway.gate.shows(who, context.peer, endpoint);
+    if there { Ok(()) } else { Err(unknown_endpoint(endpoint)) }
 }
 
 const NOT_HERE: &str =

@@ -50,6 +50,12 @@ impl Pins {
         Self { pins: Some(pins), shown: ArcSwapOption::empty() }
     }
 
+    /// Those of some of the items, by their places.
+    pub(crate) fn of_some(&self, places: &[usize]) -> Self {
+        let pins = self.pins.as_ref().map(|pins| places.iter().map(|place| pins[*place]).collect());
+        Self { pins, shown: ArcSwapOption::empty() }
+    }
+
     /// Which items are shown; `None` for all.
     pub(crate) fn shown<'a>(
         &self,

@@ -286,15 +286,12 @@ fn network(peer: IpAddr) -> &'static str {
 }
 
 pub(super) fn endpoint(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Aggregate => "/mcp".to_owned(),
-        Endpoint::Server(id) => format!("/mcp/s/{id}"),
-    }
+    format!("/mcp{}", endpoint.place())
 }
 
 /// A path that somebody asked for. Links and what follows them are secrets, and what is not served is nobody's word.
 pub(super) fn path(path: &str) -> String {
-    let known = ["/mcp", "/sse", "/messages", "/metrics", "/readyz", "/s/", "/api/"];
+    let known = ["/mcp", "/sse", "/messages", "/metrics", "/readyz", "/s/", "/v/", "/api/"];
     if known.iter().any(|known| path.starts_with(known)) {
         return shortened(path);
     }

@@ -48,14 +48,11 @@ impl Identity {
     }
 
     fn digest(&self) -> [u8; DIGEST] {
-        let endpoint = match &self.0.endpoint {
-            Endpoint::Aggregate => "",
-            Endpoint::Server(id) => id.as_str(),
-        };
+        let endpoint = self.0.endpoint.place();
         let member = self.0.method.name_member().unwrap_or_default();
         let find = |key: &str| self.0.params.as_ref().and_then(|params| params.find(key));
         let mut text = Vec::new();
-        for part in [endpoint, self.0.method.as_str()] {
+        for part in [&*endpoint, self.0.method.as_str()] {
             write_string(&mut text, part);
         }
         for part in [find(member), find("arguments")] {

@@ -17,6 +17,7 @@ use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Variant, conversation};
+use super::listing::ListKind;
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::discovery;
@@ -97,8 +98,11 @@ fn write_instructions(out: &mut Vec<u8>, instructions: Option<&str>) {
 
 async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Result<Hello, Refusal> {
     let pass = gateway.gate.pass(caller);
-    let catalogues =
-        gateway.servers.load().behind(endpoint, pass.as_ref().and_then(Pass::enforced), caller)?;
+    let pass = pass.as_ref().and_then(Pass::enforced);
+    let (catalogues, toolset) = {
+        let servers = gateway.servers.load();
+        (servers.behind(endpoint, pass, caller)?, servers.toolset(endpoint, pass)?.cloned())
+    };
     let Variant { era, caps } = Variant::of(caller);
     if let (Endpoint::Server(_), [only]) = (endpoint, catalogues.as_slice()) {
         only.server.expect(era, caps);
@@ -125,7 +129,19 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
             None => capabilities.absorb(&everything()),
         }
     }
-    capabilities.tools |= discovery::offered(gateway, endpoint) != Discovery::Off;
+    if let Some(toolset) = &toolset {
+        capabilities.tools = toolset.has(ListKind::Tools);
+        capabilities.prompts &= toolset.has(ListKind::Prompts);
+        // Views are read as resources.
+        let resources = toolset.has(ListKind::Resources);
+        capabilities.resources &= resources || capabilities.ui.is_some();
+        capabilities.subscribe &= resources;
+        capabilities.completions &= resources || toolset.has(ListKind::Prompts);
+    }
+    capabilities.tools |= discovery::offered(gateway, endpoint, caller) != Discovery::Off;
+    if let Some(toolset) = &toolset {
+        return Ok(Hello { capabilities, instructions: toolset.instructions().map(str::to_owned) });
+    }
     let instructions = merge_instructions(instructions.iter().map(|(name, text)| (*name, text.as_str())));
     Ok(Hello { capabilities, instructions })
 }

@@ -1,7 +1,7 @@
 //! One list of one server, complete, as the server wrote it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,11 +17,14 @@ use portcullis_model::ServerId;
 use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::{CallSeries, Metrics};
 
+use super::select::{self, Fixed};
+use super::toolset::Toolset;
 use crate::admit::Pass;
 use crate::call::Caller;
 use crate::discovery;
 use crate::oversight::{Oversight, Pins};
 use crate::record::hex;
+use crate::upstream::Server;
 
 /// Which list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,12 +138,35 @@ pub(crate) struct Item {
     definition: OnceLock<String>,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
+    /// In a toolset's list: what is decided for its callers.
+    pub(crate) fixed: Option<Arc<Fixed>>,
+    /// In a toolset's list: `exposed` is a name that the operator gave it.
+    pub(super) renamed: bool,
 }
 
 impl Item {
     /// Whether it is a template that may have made a URI.
     pub(crate) fn makes(&self, uri: &str) -> bool {
         template::any_makes(std::iter::once(self.key.as_str()), uri)
+    }
+
+    /// What it is searched by.
+    pub(crate) fn known_as(&self) -> &str {
+        if self.renamed { &self.exposed } else { &self.key }
+    }
+
+    /// The same, for another list.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            raw: self.raw.clone(),
+            key: self.key.clone(),
+            exposed: self.exposed.clone(),
+            mirror: self.mirror.clone(),
+            definition: OnceLock::new(),
+            series: self.series.clone(),
+            fixed: self.fixed.clone(),
+            ..*self
+        }
     }
 
     /// Whether it is a tool that names this view.
@@ -232,6 +258,10 @@ pub(crate) struct Listing {
     views: HashSet<String>,
     /// The words of its tools, once somebody has searched among them.
     words: OnceLock<Part>,
+    /// In a toolset's list: where each item stands in its server's.
+    origins: Option<Vec<usize>>,
+    /// What toolsets take of it, for as long as they are there.
+    selections: Mutex<Vec<(Weak<Toolset>, Arc<Listing>)>>,
 }
 
 /// Where a tool with a broken `x-mcp-header` came from decides what becomes of it (2026-07-28, tools).
@@ -276,6 +306,8 @@ impl Listing {
             by_exposed: HashMap::with_capacity(keyed.len()),
             views: HashSet::new(),
             words: OnceLock::new(),
+            origins: None,
+            selections: Mutex::default(),
         };
         for (key, raw) in keyed {
             let exposed = exposed.get(&key).cloned().unwrap_or_else(|| uris::map_out(server, &key));
@@ -308,7 +340,18 @@ impl Listing {
         };
         let thing = self.kind.thing(&raw);
         let definition = OnceLock::new();
-        self.items.push(Item { raw, key, exposed, mirror, task_support, thing, definition, series });
+        self.items.push(Item {
+            raw,
+            key,
+            exposed,
+            mirror,
+            task_support,
+            thing,
+            definition,
+            series,
+            fixed: None,
+            renamed: false,
+        });
     }
 
     fn mirror(&self, origin: Origin, key: &str, raw: Raw) -> Option<(Raw, Option<Mirror>)> {
@@ -328,6 +371,52 @@ impl Listing {
                 None
             }
         }
+    }
+
+    /// What a toolset takes of it.
+    pub(super) fn selected(&self, toolset: &Arc<Toolset>, server: &Server) -> Arc<Self> {
+        let mut kept = self.selections.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.iter().find(|(of, _)| std::ptr::eq(of.as_ptr(), Arc::as_ptr(toolset)));
+        if let Some((_, known)) = known {
+            return known.clone();
+        }
+        kept.retain(|(of, _)| of.strong_count() > 0);
+        let selected = Arc::new(select::select(self, toolset, server));
+        kept.push((Arc::downgrade(toolset), selected.clone()));
+        selected
+    }
+
+    /// A list of some of its items, each with its place here.
+    pub(super) fn subset(&self, number: u64, items: Vec<(usize, Item)>) -> Self {
+        let (origins, items): (Vec<_>, Vec<_>) = items.into_iter().unzip();
+        let (mut by_key, mut by_exposed) = (HashMap::new(), HashMap::new());
+        for (index, item) in items.iter().enumerate() {
+            by_key.entry(item.key.clone()).or_insert(index);
+            by_exposed.entry(item.exposed.clone()).or_insert(index);
+        }
+        let views = items.iter().filter(|_| self.kind == ListKind::Tools);
+        Self {
+            number,
+            kind: self.kind,
+            server: self.server.clone(),
+            views: views.flat_map(|item| apps::views_of(&item.raw)).collect(),
+            items,
+            extra: self.extra.clone(),
+            freshness: self.freshness,
+            streamed: self.streamed,
+            pins: self.pins.of_some(&origins),
+            tasks: self.tasks,
+            by_key,
+            by_exposed,
+            words: OnceLock::new(),
+            origins: Some(origins),
+            selections: Mutex::default(),
+        }
+    }
+
+    /// Where an item stands in its server's own list.
+    pub(super) fn origin(&self, index: usize) -> usize {
+        self.origins.as_ref().map_or(index, |origins| origins[index])
     }
 
     /// The item with the server's own name or URI.

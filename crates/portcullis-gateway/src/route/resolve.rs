@@ -3,22 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use portcullis_mcp::apps;
 use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
 use portcullis_mcp::translate::task::TaskSupport;
-use portcullis_mcp::uris;
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::CallSeries;
 
-use super::catalogue::{Catalogue, Found, Need, Variant};
+use super::catalogue::{Catalogue, Need, Variant};
 use super::connecting;
 use super::listing::{Item, ListKind, Listed, Listing};
-use super::servers::unknown_server;
-use crate::admit::{Act, Pass};
+use super::owner::{server_of_uri, unknown_resource};
+use super::servers::{Servers, unknown_endpoint};
+use super::toolset::Toolset;
+use crate::admit::{Act, Admitted, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::oversight::Standing;
@@ -32,6 +32,8 @@ pub(crate) struct Route {
     pub(crate) subject: Option<String>,
     /// The list in which the tool or prompt stands, and where.
     listed: Option<Listed>,
+    /// The same in the toolset's list, which is what the client was shown.
+    shown: Option<Listed>,
     /// Counts the call.
     pub(crate) series: Arc<CallSeries>,
     /// Whether names and URIs in the answer have to be mapped.
@@ -166,15 +168,36 @@ impl Route {
         held(&self.catalogue, Variant::of(&call.caller), kind, name)
     }
 
-    /// Which arguments are mirrored into headers.
+    /// Which arguments are mirrored into headers at the server.
     pub(crate) fn mirror(&self) -> Option<&Mirror> {
         self.item()?.mirror.as_ref()
+    }
+
+    /// The same by the schema that the client was shown.
+    pub(crate) fn mirror_shown(&self) -> Option<&Mirror> {
+        self.shown.as_ref().or(self.listed.as_ref())?.item().mirror.as_ref()
+    }
+
+    /// Puts what the toolset decides into the call. What a client gives that is not its to give does not count, and the call
+    /// is refused once it is known that it is there for the caller.
+    pub(crate) fn fix(&mut self, admitted: Admitted) -> (Admitted, Option<Refusal>) {
+        let fixed = self.shown.as_ref().and_then(|shown| shown.item().fixed.clone());
+        let Some(fixed) = fixed else { return (admitted, None) };
+        let mut meddled = None;
+        let apply = |params: &Object, meddled: &mut Option<Refusal>| {
+            let (arguments, refusal) = fixed.apply(params.find("arguments"));
+            *meddled = refusal;
+            Object::from(params.with(&[("arguments", Change::Set(arguments.as_bytes()))]))
+        };
+        self.params = self.params.take().map(|params| apply(&params, &mut meddled));
+        (admitted.with_params(|params| apply(params, &mut meddled)), meddled)
     }
 }
 
 /// A list whose time is over is asked for again when a name is not in it, but not one that was fetched a moment ago:
 /// unknown names must not make a server list without end.
-const UNKNOWN: Need = Need::Recent { age: Duration::from_secs(1), patience: Duration::from_secs(5) };
+pub(super) const UNKNOWN: Need =
+    Need::Recent { age: Duration::from_secs(1), patience: Duration::from_secs(5) };
 
 /// Where a list only lends labels and mirrored headers, any will do, and the call does not wait long for the first: a
 /// server that wants headers it was not sent says so (-32020).
@@ -219,12 +242,6 @@ pub(crate) fn not_there(call: &Call) -> Refusal {
 fn unknown(kind: ListKind, name: &str) -> Refusal {
     let noun = if kind == ListKind::Tools { "tool" } else { "prompt" };
     Refusal::new(ErrorKind::InvalidParams, format!("there is no {noun} `{name:.128}` here"))
-}
-
-/// A resource that nobody has, or that is not there for the caller.
-pub(crate) fn unknown_resource(uri: &str) -> Refusal {
-    let data = Raw::from_static("{}").with(&[("uri", Change::Set(Raw::from_text(uri).as_bytes()))]);
-    Refusal::new(ErrorKind::UnknownResource, "no server here has that resource").with_data(data)
 }
 
 /// Why something of a server is not reached: its definition is held back.
@@ -316,13 +333,16 @@ async fn by_exposed_name(
 ) -> Result<Route, Refusal> {
     let variant = Variant::of(&call.caller);
     let unknown = || unknown(kind, name);
+    let servers = gateway.servers.load_full();
+    let toolset = servers.toolset(&call.endpoint, pass)?;
     // The slug has no underscore, so it ends at the first one. It only says in whose table to look.
-    let slug = name.split_once("__").map(|(slug, _)| slug);
-    let Some(catalogue) =
-        slug.and_then(|slug| gateway.servers.load().find(slug).map(|it| it.of(&call.caller)))
-    else {
-        let (catalogue, listing, index) = by_view(gateway, call, kind, name, pass).ok_or_else(unknown)?;
-        return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
+    let slug = match toolset {
+        Some(toolset) => toolset.server_of(kind, name),
+        None => name.split_once("__").map(|(slug, _)| slug),
+    };
+    let Some(catalogue) = slug.and_then(|slug| servers.find(slug).map(|it| it.of(&call.caller))) else {
+        let (catalogue, listing, index) = by_view(&servers, call, kind, name, pass).ok_or_else(unknown)?;
+        return Ok(route_as_shown(&catalogue, call, toolset, &listing, index));
     };
     // Before it is asked anything: how it is, is nothing that others may know.
     if pass.is_some_and(|pass| !pass.sees(catalogue.server.id().as_str())) {
@@ -334,23 +354,46 @@ async fn by_exposed_name(
     // What a server has taken back is nothing that policies decide by.
     let need = if pass.is_some() { LABELS } else { Need::Known };
     let known = catalogue.list(kind, variant, need).await?.listing;
-    let listing = match known.position_exposed(name) {
-        Some(_) => known,
-        None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
+    let place = |listing: &Arc<Listing>| as_shown(&catalogue, toolset, listing).position_exposed(name);
+    let (listing, index) = match place(&known) {
+        Some(index) => (known, index),
+        None => {
+            let listing = catalogue.list(kind, variant, UNKNOWN).await?.listing;
+            let index = place(&listing).ok_or_else(unknown)?;
+            (listing, index)
+        }
     };
-    let index = listing.position_exposed(name).ok_or_else(unknown)?;
+    Ok(route_as_shown(&catalogue, call, toolset, &listing, index))
+}
+
+/// A server's list as the endpoint shows it.
+fn as_shown(catalogue: &Catalogue, toolset: Option<&Arc<Toolset>>, listing: &Arc<Listing>) -> Arc<Listing> {
+    toolset.map_or_else(|| listing.clone(), |toolset| listing.selected(toolset, &catalogue.server))
+}
+
+/// The way to what stands at a place of a server's list as the endpoint shows it.
+fn route_as_shown(
+    catalogue: &Arc<Catalogue>,
+    call: &Call,
+    toolset: Option<&Arc<Toolset>>,
+    listing: &Arc<Listing>,
+    index: usize,
+) -> Route {
+    let shown = Listed { listing: as_shown(catalogue, toolset, listing), index };
+    let index = shown.listing.origin(index);
     let original = listing.items[index].key.clone();
     let own = Raw::from_text(&original);
-    let mut route = route(&catalogue, call, original, Some((listing, index)));
+    let mut route = route(catalogue, call, original, Some((listing.clone(), index)));
     route.params = route.params.map(|params| params.map_member("name", |_| own).into());
-    Ok(route)
+    route.shown = Some(shown);
+    route
 }
 
 /// A tool by its server's own name: views hard-code the names that they were written with, and the aggregate cannot see
 /// which view calls. So a name goes through when only one server has it among the tools that views may call. Only what
 /// is known already is looked at: a made-up name costs no listing.
 fn by_view(
-    gateway: &Gateway,
+    servers: &Servers,
     call: &Call,
     kind: ListKind,
     name: &str,
@@ -360,12 +403,13 @@ fn by_view(
         return None;
     }
     let variant = Variant::of(&call.caller);
-    let servers = gateway.servers.load();
+    let toolset = servers.toolset(&call.endpoint, pass).ok()?;
     let mut found = servers.iter().filter_map(|catalogue| {
         let catalogue = catalogue.of(&call.caller);
         let listing = catalogue.last(kind, variant)?;
-        let index = listing.position(name)?;
-        let item = &listing.items[index];
+        let shown = as_shown(&catalogue, toolset, &listing);
+        let index = shown.position(name)?;
+        let item = &shown.items[index];
         let thing = Thing { server: listing.server.as_str(), kind: item.thing, name };
         let is_there = pass.is_none_or(|pass| pass.may(Action::ToolsList, thing));
         (is_there && apps::is_linked(&item.raw)).then(|| (catalogue.clone(), listing, index))
@@ -391,7 +435,8 @@ fn route(
         subject: Some(subject),
         listed,
         series,
-        aggregate: call.endpoint == Endpoint::Aggregate,
+        shown: None,
+        aggregate: call.endpoint.is_merged(),
         reference: None,
         connecting: false,
         connects: false,
@@ -486,6 +531,7 @@ fn of_one_server(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Result<
         subject: None,
         listed: None,
         series: unlisted(&catalogue, call),
+        shown: None,
         aggregate: false,
         reference: call.params.as_ref().and_then(|params| params.find_string("uri")).map(Reference::Resource),
         connecting: false,
@@ -505,78 +551,15 @@ fn reference_route(
         subject: None,
         listed: None,
         series: unlisted(catalogue, call),
-        aggregate: call.endpoint == Endpoint::Aggregate,
+        shown: None,
+        aggregate: call.endpoint.is_merged(),
         reference,
         connecting: false,
         connects: false,
     }
 }
 
-/// The server that has a URI, and its own form of it: one where the caller may do that with it.
-pub(crate) async fn server_of_uri(
-    gateway: &Gateway,
-    endpoint: &Endpoint,
-    caller: &Caller,
-    uri: &str,
-    (pass, action): (Option<&Pass>, Action),
-) -> Result<(Arc<Catalogue>, String), Refusal> {
-    // What looks like a template may be one of the server's; which of the two it is, is asked when its list is there.
-    let template = action == Action::Complete && uri.contains('{');
-    let kind = if template { ThingKind::Template } else { ThingKind::Resource };
-    let may = |id: &ServerId, own: &str| {
-        pass.is_none_or(|pass| pass.may(action, Thing { server: id.as_str(), kind, name: own }))
-    };
-    if let Endpoint::Server(id) = endpoint {
-        let catalogue = find_server(gateway, id, pass, caller)?;
-        return if may(id, uri) { Ok((catalogue, uri.to_owned())) } else { Err(unknown_resource(uri)) };
-    }
-    let servers = gateway.servers.load_full();
-    if let Some((id, own)) = uris::map_in(uri)
-        && let Some(catalogue) = servers.find(id.as_str())
-    {
-        return if may(&id, &own) { Ok((catalogue.of(caller), own)) } else { Err(unknown_resource(uri)) };
-    }
-    let variant = Variant::of(caller);
-    let all: Vec<_> = servers
-        .iter()
-        .filter(|catalogue| may(catalogue.server.id(), uri))
-        .map(|catalogue| catalogue.of(caller))
-        .collect();
-    // A view that loads another by the name that it was written with.
-    let mut with_view = all.iter().filter(|catalogue| {
-        catalogue.last(ListKind::Tools, variant).is_some_and(|listing| listing.has_view(uri))
-    });
-    if let (Some(only), None) = (with_view.next(), with_view.next()) {
-        return Ok((only.clone(), uri.to_owned()));
-    }
-    // Web addresses keep their form, and texts may hold unmapped ones: whoever lists it has it, else whose template makes
-    // it, the first by slug.
-    let kinds = [ListKind::Resources, ListKind::Templates];
-    let knows = |catalogue: &Arc<Catalogue>, kind| {
-        catalogue.peek(kind, variant, Need::Known).is_some_and(|listing| listing.find(uri).is_some())
-    };
-    if let Some(owner) = all.iter().find(|catalogue| kinds.iter().any(|kind| knows(catalogue, *kind))) {
-        return Ok((owner.clone(), uri.to_owned()));
-    }
-    let makes = |catalogue: &&Arc<Catalogue>| {
-        let templates = catalogue.peek(ListKind::Templates, variant, Need::Known);
-        templates.is_some_and(|listing| listing.makes(uri))
-    };
-    if let Some(owner) = all.iter().find(makes) {
-        return Ok((owner.clone(), uri.to_owned()));
-    }
-    let asked = all.iter().flat_map(|catalogue| kinds.map(|kind| catalogue.list(kind, variant, UNKNOWN)));
-    let listed = join_all(asked).await;
-    let has = |found: &Found| found.listing.find(uri).is_some();
-    let makes = |found: &Found| found.listing.makes(uri);
-    let place = |is: &dyn Fn(&Found) -> bool| listed.iter().position(|found| found.as_ref().is_ok_and(is));
-    if let Some(place) = place(&has).or_else(|| place(&makes)) {
-        return Ok((all[place / kinds.len()].clone(), uri.to_owned()));
-    }
-    Err(unknown_resource(uri))
-}
-
-fn find_server(
+pub(super) fn find_server(
     gateway: &Gateway,
     id: &ServerId,
     pass: Option<&Pass>,
@@ -584,7 +567,7 @@ fn find_server(
 ) -> Result<Arc<Catalogue>, Refusal> {
     let servers = gateway.servers.load();
     let found = servers.find(id.as_str()).filter(|_| pass.is_none_or(|pass| pass.sees(id.as_str())));
-    found.map(|catalogue| catalogue.of(caller)).ok_or_else(|| unknown_server(id))
+    found.map(|catalogue| catalogue.of(caller)).ok_or_else(|| unknown_endpoint(&Endpoint::Server(id.clone())))
 }
 
 fn subject<'a>(call: &'a Call, member: &str) -> Result<&'a str, Refusal> {

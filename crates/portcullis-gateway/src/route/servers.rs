@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use portcullis_config as config;
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::{ErrorKind, ServerId, ToolsetId};
 
 use super::catalogue::Catalogue;
+use super::toolset::{self, Toolset, Toolsets};
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::upstream::{Server, Surroundings, TlsError};
@@ -15,6 +16,7 @@ use crate::upstream::{Server, Surroundings, TlsError};
 #[derive(Default)]
 pub(crate) struct Servers {
     all: BTreeMap<ServerId, Arc<Catalogue>>,
+    toolsets: Arc<Toolsets>,
 }
 
 /// What a new configuration did.
@@ -24,6 +26,8 @@ pub(crate) struct Update {
     pub(crate) retired: Vec<Arc<Server>>,
     /// Added, removed or replaced.
     pub(crate) changed: BTreeSet<ServerId>,
+    /// The same of toolsets.
+    pub(crate) changed_toolsets: BTreeSet<ToolsetId>,
 }
 
 impl Servers {
@@ -35,6 +39,7 @@ impl Servers {
     pub(crate) fn update(
         &self,
         settings: &BTreeMap<ServerId, config::Server>,
+        toolsets: &BTreeMap<ToolsetId, config::Toolset>,
         env: &Arc<Surroundings>,
     ) -> Result<Update, (ServerId, TlsError)> {
         let mut servers = Self::default();
@@ -58,7 +63,37 @@ impl Servers {
                 retired.extend(old.take_users());
             }
         }
-        Ok(Update { servers, retired, changed })
+        servers.toolsets = Arc::new(toolset::update(&self.toolsets, toolsets));
+        let changed_toolsets = toolset::changed(&self.toolsets, &servers.toolsets);
+        Ok(Update { servers, retired, changed, changed_toolsets })
+    }
+
+    /// Whether an endpoint is in service.
+    pub(crate) fn have(&self, endpoint: &Endpoint) -> bool {
+        match endpoint {
+            Endpoint::Aggregate => true,
+            Endpoint::Server(id) => self.all.contains_key(id),
+            Endpoint::Toolset(id) => self.toolsets.contains_key(id),
+        }
+    }
+
+    /// The toolsets in service.
+    pub(crate) fn toolsets(&self) -> &Arc<Toolsets> {
+        &self.toolsets
+    }
+
+    /// The toolset behind an endpoint, if it is one's.
+    ///
+    /// # Errors
+    /// It is not in service, or not there for the caller.
+    pub(super) fn toolset(
+        &self,
+        endpoint: &Endpoint,
+        pass: Option<&Pass>,
+    ) -> Result<Option<&Arc<Toolset>>, Refusal> {
+        let Endpoint::Toolset(id) = endpoint else { return Ok(None) };
+        let found = self.toolsets.get(id).filter(|_| pass.is_none_or(|pass| pass.reaches(endpoint)));
+        found.map(Some).ok_or_else(|| unknown_endpoint(endpoint))
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<&Arc<Catalogue>> {
@@ -72,7 +107,7 @@ impl Servers {
     /// The servers behind an endpoint, as far as they are there for the caller.
     ///
     /// # Errors
-    /// When the endpoint names a server that is not in service, or not there for the caller.
+    /// When the endpoint names a server or toolset that is not in service, or not there for the caller.
     pub(crate) fn behind(
         &self,
         endpoint: &Endpoint,
@@ -86,12 +121,24 @@ impl Servers {
             }
             Endpoint::Server(id) => match self.find(id.as_str()).filter(|_| seen(id)) {
                 Some(catalogue) => Ok(vec![catalogue.of(caller)]),
-                None => Err(unknown_server(id)),
+                None => Err(unknown_endpoint(endpoint)),
             },
+            Endpoint::Toolset(_) => {
+                let toolset = self.toolset(endpoint, pass)?;
+                let drawn = |id: &ServerId| toolset.is_some_and(|toolset| toolset.draws_on(id.as_str()));
+                let there = self.all.iter().filter(|(id, _)| drawn(id) && seen(id));
+                Ok(there.map(|(_, one)| one.of(caller)).collect())
+            }
         }
     }
 }
 
-pub(crate) fn unknown_server(id: &ServerId) -> Refusal {
-    Refusal::new(ErrorKind::UnknownPath, format!("there is no server `{id}` here"))
+/// Nothing is there, or nothing for the caller.
+pub(crate) fn unknown_endpoint(endpoint: &Endpoint) -> Refusal {
+    let message = match endpoint {
+        Endpoint::Aggregate => "there is nothing here".to_owned(),
+        Endpoint::Server(id) => format!("there is no server `{id}` here"),
+        Endpoint::Toolset(id) => format!("there is no toolset `{id}` here"),
+    };
+    Refusal::new(ErrorKind::UnknownPath, message)
 }

@@ -84,7 +84,7 @@ impl Views {
             return view.clone();
         }
         // Where users have lists of their own, they alternate.
-        let aggregate = *endpoint == Endpoint::Aggregate;
+        let aggregate = endpoint.is_merged();
         let same = |view: &&Arc<View>| (view.kind, view.aggregate) == (kind, aggregate) && view.is_of(&parts);
         if let Some(view) = kept.recent.iter().find(same).cloned() {
             kept.current.insert(place, view.clone());
@@ -110,7 +110,7 @@ impl Views {
         guarded: bool,
     ) -> Arc<View> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let aggregate = *endpoint == Endpoint::Aggregate;
+        let aggregate = endpoint.is_merged();
         let same = |view: &&Arc<View>| {
             (view.kind, view.aggregate, view.guarded) == (kind, aggregate, guarded)
                 && view.is_of(&parts)
@@ -138,7 +138,7 @@ impl Views {
         Arc::new(View {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             kind,
-            aggregate: *endpoint == Endpoint::Aggregate,
+            aggregate: endpoint.is_merged(),
             parts,
             shown,
             guarded,
@@ -257,7 +257,9 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
     let era = call.caller.revision.era();
     let cursor = call.params.as_ref().and_then(|params| params.find("cursor"));
     let pass = gateway.gate.pass(&call.caller);
-    if kind == ListKind::Tools && discovery::offered(gateway, &call.endpoint) == Discovery::Instead {
+    if kind == ListKind::Tools
+        && discovery::offered(gateway, &call.endpoint, &call.caller) == Discovery::Instead
+    {
         let view = gateway.views.of(&call.endpoint, kind, Variant::of(&call.caller), Vec::new());
         let result = write(gateway, call, &view, 0, true);
         return Ok(Exchange::done(Outcome::Complete(Payload { result: result.into(), era })));
@@ -297,34 +299,46 @@ fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&P
     parts.iter().map(|listing| Shown::of(gateway, listing, call, pass)).collect()
 }
 
-/// The lists of all servers behind the endpoint. On the aggregate a server that fails is left out, on its own endpoint
-/// its failure is the answer.
+/// The lists of all servers behind the endpoint, of a toolset what it takes of them. On the aggregate a server that fails is
+/// left out, on its own endpoint its failure is the answer.
 async fn gather(
     gateway: &Gateway,
     call: &Call,
     kind: ListKind,
     pass: Option<&Pass>,
 ) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
-    let catalogues =
-        gateway.servers.load().behind(&call.endpoint, pass.and_then(Pass::enforced), &call.caller)?;
+    let pass = pass.and_then(Pass::enforced);
+    let (mut catalogues, toolset) = {
+        let servers = gateway.servers.load();
+        let behind = servers.behind(&call.endpoint, pass, &call.caller)?;
+        (behind, servers.toolset(&call.endpoint, pass)?.cloned())
+    };
+    // Who has nothing of this list in the toolset is not asked for it.
+    if let Some(toolset) = &toolset {
+        catalogues.retain(|catalogue| toolset.draws(kind, catalogue.server.id().as_str()));
+    }
+    let own = |catalogue: &Catalogue, listing: Arc<Listing>| match &toolset {
+        Some(toolset) => listing.selected(toolset, &catalogue.server),
+        None => listing,
+    };
     let variant = Variant::of(&call.caller);
-    let aggregate = call.endpoint == Endpoint::Aggregate;
-    let ready: Option<Vec<_>> = catalogues
-        .iter()
-        .map(|catalogue| catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO)))
-        .collect();
-    if let Some(parts) = ready {
+    let merged = call.endpoint.is_merged();
+    let peek = |catalogue: &Arc<Catalogue>| {
+        let listing = catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO))?;
+        Some(own(catalogue, listing))
+    };
+    if let Some(parts) = catalogues.iter().map(peek).collect() {
         return Ok((parts, false));
     }
-    let found = join_all(catalogues.iter().map(|catalogue| find(catalogue, kind, variant, aggregate))).await;
+    let found = join_all(catalogues.iter().map(|catalogue| find(catalogue, kind, variant, merged))).await;
     let (mut parts, mut stale) = (Vec::with_capacity(found.len()), false);
-    for found in found {
+    for (catalogue, found) in catalogues.iter().zip(found) {
         match found {
             Ok(found) => {
                 stale |= found.stale;
-                parts.push(found.listing);
+                parts.push(own(catalogue, found.listing));
             }
-            Err(refusal) if aggregate => {
+            Err(refusal) if merged => {
                 tracing::warn!(why = refusal.message, "a server is missing from {}", kind.method());
                 stale = true;
             }
@@ -358,7 +372,7 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     out.extend_from_slice(b"\":[");
     let own = view.kind == ListKind::Tools
         && page == 0
-        && discovery::offered(gateway, &call.endpoint) != Discovery::Off;
+        && discovery::offered(gateway, &call.endpoint, &call.caller) != Discovery::Off;
     if own {
         out.extend_from_slice(discovery::tools());
         if !items.is_empty() {
@@ -405,10 +419,7 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
 
 /// What a cursor says: snapshot, page, whether servers were missing, list, endpoint.
 fn place(view: &View, page: usize, stale: bool, endpoint: &Endpoint) -> Vec<u8> {
-    let endpoint = match endpoint {
-        Endpoint::Aggregate => "",
-        Endpoint::Server(id) => id.as_str(),
-    };
+    let endpoint = endpoint.place();
     format!("{} {page} {} {} {endpoint}", view.id, u8::from(stale), view.kind.member()).into_bytes()
 }
 

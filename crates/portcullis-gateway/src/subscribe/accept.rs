@@ -14,7 +14,7 @@ use portcullis_policy::{Action, Thing, ThingKind};
 
 use super::{Subscriber, too_many};
 use crate::admit::{Act, Gate, Pass};
-use crate::call::{Caller, Endpoint, Refusal};
+use crate::call::{Caller, Refusal};
 use crate::gateway::Gateway;
 use crate::oversight::{self, Oversight};
 use crate::route::{self, ListKind, Variant};
@@ -130,7 +130,7 @@ fn watcher(
     own: usize,
 ) -> Watcher {
     let (mailbox, whole) = (subscriber.mailbox.clone(), Arc::<str>::from(uri));
-    let same = subscriber.endpoint != Endpoint::Aggregate;
+    let same = !subscriber.endpoint.is_merged();
     let (gate, caller, server) =
         (subscriber.registry.gate.clone(), subscriber.caller.clone(), server.clone());
     let oversight = oversight.clone();

@@ -13,7 +13,6 @@ use tokio::runtime::Handle;
 
 use super::Subscribers;
 use crate::admit::Pass;
-use crate::call::Endpoint;
 
 /// From the first change to the telling.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -40,14 +39,8 @@ impl Announced {
         first
     }
 
-    /// What each endpoint is told, and of which server.
-    fn take(&mut self) -> Vec<(Endpoint, ServerId, Owners)> {
-        let changed = std::mem::take(&mut self.changed).into_iter();
-        let told = changed.flat_map(|(server, owners)| {
-            [Endpoint::Aggregate, Endpoint::Server(server.clone())]
-                .map(|endpoint| (endpoint, server.clone(), owners.clone()))
-        });
-        told.collect()
+    fn take(&mut self) -> BTreeMap<ServerId, Owners> {
+        std::mem::take(&mut self.changed)
     }
 }
 
@@ -76,14 +69,12 @@ impl Subscribers {
 
     fn tell(&self) {
         let told = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for (endpoint, server, owners) in told {
-            let there: Vec<_> = self
-                .lock()
-                .get(&endpoint)
-                .into_iter()
-                .flatten()
-                .filter_map(|(_, one)| Weak::upgrade(one))
-                .collect();
+        for (server, owners) in told {
+            let there: Vec<_> = {
+                let all = self.lock();
+                let at = all.iter().filter(|(endpoint, _)| self.shows(endpoint, &server));
+                at.flat_map(|(_, there)| there.values().filter_map(Weak::upgrade)).collect()
+            };
             for subscriber in there {
                 let caller = subscriber.caller();
                 let theirs =
@@ -116,13 +107,7 @@ mod tests {
         assert!(!announced.note(server("a"), None, Lists::PROMPTS));
         let prompts = vec![(None, Lists::PROMPTS)];
         let both = vec![(None, Lists::TOOLS), (user, Lists::TOOLS | Lists::PROMPTS)];
-        let expected = [
-            (Endpoint::Aggregate, server("a"), prompts.clone()),
-            (Endpoint::Server(server("a")), server("a"), prompts),
-            (Endpoint::Aggregate, server("b"), both.clone()),
-            (Endpoint::Server(server("b")), server("b"), both),
-        ];
-        assert_eq!(announced.take(), expected);
+        assert_eq!(announced.take(), BTreeMap::from([(server("a"), prompts), (server("b"), both)]));
         assert!(announced.note(server("b"), None, Lists::TOOLS), "the next moment begins anew");
     }
 }

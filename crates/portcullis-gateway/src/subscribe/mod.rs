@@ -19,13 +19,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::subscription::Lists;
-use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_model::{ErrorKind, Principal, ServerId, ToolsetId};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Gate, Pass};
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
+use crate::route::Toolsets;
 use crate::upstream::Subscription;
 use announce::Announced;
 
@@ -45,6 +46,8 @@ pub(crate) struct Subscribers {
     gate: Arc<Gate>,
     next: AtomicU64,
     all: Mutex<HashMap<Endpoint, HashMap<u64, Weak<Subscriber>>>>,
+    /// What says whose changes a toolset's are.
+    toolsets: ArcSwap<Toolsets>,
     announced: Mutex<Announced>,
     streams: Mutex<HashMap<Principal, usize>>,
 }
@@ -83,6 +86,7 @@ impl Subscribers {
             gate,
             next: AtomicU64::default(),
             all: Mutex::default(),
+            toolsets: ArcSwap::default(),
             announced: Mutex::default(),
             streams: Mutex::default(),
         })
@@ -128,10 +132,23 @@ impl Subscribers {
 
     /// Whether anybody is told of changes of a server's lists.
     pub(crate) fn listen_to(&self, server: &ServerId) -> bool {
-        let all = self.lock();
-        [Endpoint::Aggregate, Endpoint::Server(server.clone())]
-            .iter()
-            .any(|endpoint| all.get(endpoint).is_some_and(|there| !there.is_empty()))
+        self.lock().iter().any(|(endpoint, there)| !there.is_empty() && self.shows(endpoint, server))
+    }
+
+    /// Whether an endpoint may show something of a server.
+    fn shows(&self, endpoint: &Endpoint, server: &ServerId) -> bool {
+        match endpoint {
+            Endpoint::Aggregate => true,
+            Endpoint::Server(id) => id == server,
+            Endpoint::Toolset(id) => {
+                self.toolsets.load().get(id).is_some_and(|toolset| toolset.draws_on(server.as_str()))
+            }
+        }
+    }
+
+    /// Puts other toolsets in service.
+    pub(crate) fn put_toolsets(&self, toolsets: Arc<Toolsets>) {
+        self.toolsets.store(toolsets);
     }
 
     /// Who is told of anything.
@@ -144,16 +161,26 @@ impl Subscribers {
         there.iter().map(|subscriber| subscriber.caller().principal.clone()).collect()
     }
 
-    /// Servers were added, replaced or removed. Streams that were told about resources of one of them end, so that their
-    /// clients open others; sessions, which have no such way, are subscribed again.
-    pub(crate) fn servers_changed(&self, gateway: &Arc<Gateway>, changed: &BTreeSet<ServerId>) {
+    /// Servers and toolsets were added, replaced or removed. Streams that were told about resources of one of them end, so that
+    /// their clients open others; sessions, which have no such way, are subscribed again. Whoever is at a toolset is told that
+    /// its lists have changed.
+    pub(crate) fn endpoints_changed(
+        &self,
+        gateway: &Arc<Gateway>,
+        changed: &BTreeSet<ServerId>,
+        toolsets: &BTreeSet<ToolsetId>,
+    ) {
         let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
         let servers = gateway.servers.load();
         for subscriber in all {
-            let lost = subscriber.release(changed);
+            let other = matches!(&subscriber.endpoint, Endpoint::Toolset(id) if toolsets.contains(id));
+            let lost = subscriber.release_where(|held| other || changed.contains(&held.server));
             let modern = subscriber.caller().revision.era() == Era::Modern;
-            let gone =
-                matches!(&subscriber.endpoint, Endpoint::Server(id) if servers.find(id.as_str()).is_none());
+            let gone = !servers.have(&subscriber.endpoint);
+            if other && !gone {
+                accept::follow(gateway, &subscriber);
+                subscriber.mailbox.put_lists(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
+            }
             if modern && (gone || !lost.is_empty()) {
                 subscriber.ended.cancel();
             } else if !lost.is_empty() {
@@ -169,6 +196,14 @@ impl Subscribers {
         }
     }
 
+    /// Everybody's list of tools may be another.
+    pub(crate) fn tools_changed(&self) {
+        let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
+        for subscriber in all {
+            subscriber.mailbox.put_lists(Lists::TOOLS);
+        }
+    }
+
     /// Other policies are in force. Whoever is told of what is not there for them any more is told no more: a stream ends, so
     /// that its client opens another, and a session just loses it. What everybody is shown may have changed.
     pub(crate) fn policies_changed(&self) {
@@ -179,10 +214,7 @@ impl Subscribers {
                 .release_where(|held| !accept::may_hear(&self.gate, &caller, &held.server, &held.own));
             let pass = self.gate.pass(&caller);
             let pass = pass.as_ref().and_then(Pass::enforced);
-            let gone = match &subscriber.endpoint {
-                Endpoint::Server(id) => pass.is_some_and(|pass| !pass.sees(id.as_str())),
-                Endpoint::Aggregate => false,
-            };
+            let gone = pass.is_some_and(|pass| !pass.reaches(&subscriber.endpoint));
             if subscriber.caller().revision.era() == Era::Modern && (gone || !lost.is_empty()) {
                 subscriber.ended.cancel();
             }
@@ -247,11 +279,6 @@ impl Subscriber {
         let gone = self.held().remove(uri);
         // Not under the lock: it takes the feed's.
         drop(gone);
-    }
-
-    /// Ends the subscriptions at these servers; says which URIs they were.
-    fn release(&self, servers: &BTreeSet<ServerId>) -> Vec<String> {
-        self.release_where(|held| servers.contains(&held.server))
     }
 
     /// Ends some subscriptions; says which URIs they were.

@@ -6,7 +6,7 @@ use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::task;
-use portcullis_model::{ErrorKind, Principal, ServerId};
+use portcullis_model::{ErrorKind, Principal, ServerId, ToolsetId};
 use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 
 use crate::admit::Act;
@@ -85,9 +85,17 @@ impl Handle {
         let handle = Self::read(&opened).ok_or_else(unknown)?;
         match &call.endpoint {
             Endpoint::Server(server) if *server != handle.server => Err(unknown()),
+            Endpoint::Toolset(id) if !handle.is_in(gateway, id) => Err(unknown()),
             _ if !handle.is_there(gateway, call) => Err(unknown()),
             _ => Ok(handle),
         }
+    }
+
+    /// Whether its tool is in a toolset.
+    fn is_in(&self, gateway: &Gateway, toolset: &ToolsetId) -> bool {
+        let servers = gateway.servers.load();
+        let toolset = servers.toolsets().get(toolset);
+        toolset.is_some_and(|toolset| toolset.has_tool(self.server.as_str(), &self.tool))
     }
 
     /// Whether policies let the caller know of it: whoever may not call its tool any more has no task of it either.

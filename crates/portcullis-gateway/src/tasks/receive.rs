@@ -149,7 +149,8 @@ impl Reception {
     fn adopt(&self, made: &Raw) -> Outcome {
         let Some((era, id, task)) = Self::read(made) else { return no_task() };
         let to = self.crossing.to.era();
-        let ttl = task.find(if era == Era::Legacy { "ttl" } else { "ttlMs" }).and_then(|ttl| ttl.u64());
+        let ttl = kept(era, &task);
+        self.server.made_task(ttl);
         let place = Place::There { era, caps: self.caps, id };
         let handle = Handle::new(self.server.id().clone(), &self.tool, place, ttl);
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
@@ -170,6 +171,7 @@ impl Reception {
     /// Waits for what comes of a task, for a client that is to know of no task.
     fn drive(self, made: &Raw) -> Exchange {
         let Some((era, id, task)) = Self::read(made) else { return Exchange::done(no_task()) };
+        self.server.made_task(kept(era, &task));
         let schema = output_schema(&self.gateway, &self.call.caller, self.server.id(), &self.tool);
         let hop = Hop::new(self.server, era, id, &self.tool, &self.call).with_schema(schema);
         drive(hop, Way { era, crossing: self.crossing, related: None, ours: true }, Some(&task))
@@ -254,6 +256,11 @@ impl Reception {
         };
         self.gateway.tasks.add(new).is_some()
     }
+}
+
+/// How long its server keeps a task, in milliseconds; `None` is without end.
+fn kept(era: Era, task: &Raw) -> Option<u64> {
+    task.find(if era == Era::Legacy { "ttl" } else { "ttlMs" })?.u64()
 }
 
 fn no_task() -> Outcome {

@@ -22,6 +22,7 @@ mod over_channel;
 mod over_http;
 mod pages;
 mod pool;
+mod probing;
 mod questions;
 mod reply;
 mod server;

@@ -9,6 +9,7 @@ mod account;
 mod calling;
 mod establish;
 mod idle;
+mod probe;
 mod spare;
 
 use std::collections::HashMap;
@@ -79,6 +80,8 @@ pub(crate) struct Server {
     /// The same to clients with capabilities, where the server is modern.
     about_to: Mutex<HashMap<ClientCaps, Arc<Peer>>>,
     health: Mutex<Health>,
+    /// Until when it keeps tasks that it has made.
+    tasks_until: Mutex<Option<Instant>>,
     calls: Arc<Semaphore>,
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
@@ -197,6 +200,7 @@ impl Server {
             about: ArcSwapOption::empty(),
             about_to: Mutex::default(),
             health: Mutex::new(health),
+            tasks_until: Mutex::default(),
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
@@ -448,6 +452,9 @@ impl Server {
 
     /// What has to be looked after while a conversation is open.
     fn watch(self: &Arc<Self>, slot: &Arc<Slot>, connection: &Arc<Connection>, caps: ClientCaps) {
+        if let Some(every) = self.settings.probe {
+            tokio::spawn(probe::probe(self.clone(), slot.clone(), connection.clone(), every));
+        }
         let is_http = matches!(connection.link, Link::Http { .. });
         if is_http && connection.era() == Era::Legacy && caps != ClientCaps::NONE {
             feed::follow_sibling(connection);
@@ -498,15 +505,20 @@ impl Server {
             let message = format!("server `{}` has been taken out of service", self.id);
             return Err(Refusal::new(ErrorKind::UpstreamUnavailable, message));
         }
-        let down = self.health().down.clone();
+        let (down, failures) = {
+            let health = self.health();
+            (health.down.clone(), health.backoff.failures())
+        };
         let Some((why, retry)) = down else { return Ok(()) };
         let wait = retry.saturating_duration_since(Instant::now());
         if wait <= SHORT_WAIT {
             tokio::time::sleep(wait).await;
             return Ok(());
         }
-        let message = format!("{why} (next attempt in {:.1} s)", wait.as_secs_f32());
-        Err(Refusal::new(ErrorKind::UpstreamUnavailable, message))
+        let message =
+            format!("{why} ({failures} failures in a row; next attempt in {:.1} s)", wait.as_secs_f32());
+        let refusal = Refusal::new(ErrorKind::UpstreamUnavailable, message);
+        Err(Refusal { retry_after: Some(wait), ..refusal })
     }
 
     fn note_up(&self, connection: &Connection) {

@@ -55,7 +55,9 @@ impl Walk<'_> {
             }
             status => {
                 let advice = match status {
-                    404 => "there is no endpoint at this path; of this gateway it is /mcp or /mcp/s/{server}",
+                    404 => {
+                        "there is no endpoint at this path; of this gateway it is /mcp, /mcp/s/{server} or /mcp/v/{toolset}"
+                    }
                     403 => "the host or origin is refused: set `public_url` or `http.allowed_hosts`",
                     _ => "a request without a token has to be answered with 401",
                 };

@@ -46,7 +46,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis_model::{Records, ServerId};
+use portcullis_model::{Records, ServerId, ToolsetId};
 use tokio::runtime::Handle;
 
 use crate::dpop::Nonces;
@@ -223,14 +223,10 @@ impl Facade {
         let Some(named) = named else { return Ok(format!("{}/mcp", self.settings.base)) };
         let refuse = Refusal::new(400, "invalid_target", "the resource is no endpoint of this gateway");
         let path = named.strip_prefix(&self.settings.base).ok_or(refuse)?;
-        let server = match path {
-            "/mcp" | "/sse" => return Ok(named.to_owned()),
-            path => path
-                .strip_prefix("/mcp/s/")
-                .or_else(|| path.strip_prefix("/s/").and_then(|rest| rest.strip_suffix("/sse"))),
-        };
-        let fits = server.is_some_and(|server| ServerId::parse(server).is_ok());
-        if fits { Ok(named.to_owned()) } else { Err(refuse) }
+        let place = path.strip_prefix("/mcp").or_else(|| path.strip_suffix("/sse")).ok_or(refuse)?;
+        let server = || place.strip_prefix("/s/").is_some_and(|name| ServerId::parse(name).is_ok());
+        let toolset = || place.strip_prefix("/v/").is_some_and(|name| ToolsetId::parse(name).is_ok());
+        if place.is_empty() || server() || toolset() { Ok(named.to_owned()) } else { Err(refuse) }
     }
 
     /// The scopes that somebody gets who asks for these: all when they ask for none.

@@ -29,6 +29,7 @@ pub(super) fn options() -> Options {
             ("finance", &["led*"]),
         ]),
         servers: ["files", "crm", "ledger"].map(str::to_owned).into(),
+        toolsets: ["desk", "files"].map(str::to_owned).into(),
         claims: BTreeMap::from([("department".to_owned(), Kind::Text), ("level".to_owned(), Kind::Integer)]),
         arguments: BTreeMap::from([("path".to_owned(), Kind::Text), ("amount".to_owned(), Kind::Integer)]),
         strict: true,
@@ -75,9 +76,12 @@ pub(super) fn at(second: u64) -> Circumstances {
     Circumstances { now: UNIX_EPOCH + std::time::Duration::from_secs(second), ip: Some([10, 1, 2, 3].into()) }
 }
 
-/// `tool files/read_x`, `tool! …` for one that says it only reads, `prompt …`, `resource …`, `template …`, `server …`.
+/// `tool files/read_x`, `tool! …` for one that says it only reads, `prompt …`, `resource …`, `template …`, `server …`, `toolset …`.
 pub(super) fn what(text: &str) -> Thing<'_> {
     let (kind, name) = text.split_once(' ').unwrap();
+    if kind == "toolset" {
+        return Thing::toolset(name);
+    }
     let (server, name) = name.split_once('/').unwrap_or((name, ""));
     let read_only = Annotations { read_only: true, destructive: false, ..Annotations::default() };
     let kind = match kind {

@@ -25,8 +25,12 @@ pub(super) struct Question {
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.principal, self.action.name(), self.server)?;
-        if self.kind == ThingKind::Server { Ok(()) } else { write!(f, "/{}", self.name) }
+        write!(f, "{} {} ", self.principal, self.action.name())?;
+        match self.kind {
+            ThingKind::Server => f.write_str(&self.server),
+            ThingKind::Toolset => f.write_str(&self.name),
+            _ => write!(f, "{}/{}", self.server, self.name),
+        }
     }
 }
 
@@ -36,9 +40,11 @@ impl Question {
     /// # Errors
     /// What cannot be understood.
     pub(super) fn of_case(case: &Case, settings: &Settings) -> Result<Self, String> {
-        let things = [&case.tool, &case.prompt, &case.resource, &case.template, &case.server];
+        let things = [&case.tool, &case.prompt, &case.resource, &case.template, &case.server, &case.toolset];
         if things.iter().filter(|thing| thing.is_some()).count() != 1 {
-            return Err("name one of `tool`, `prompt`, `resource`, `template` and `server`".to_owned());
+            return Err(
+                "name one of `tool`, `prompt`, `resource`, `template`, `server` and `toolset`".to_owned()
+            );
         }
         let thing = ThingArgs {
             tool: case.tool.clone(),
@@ -46,6 +52,7 @@ impl Question {
             resource: case.resource.clone(),
             template: case.template.clone(),
             server: case.server.clone(),
+            toolset: case.toolset.clone(),
         };
         Self {
             principal: principal(&case.who)?,
@@ -85,18 +92,25 @@ impl Question {
             ThingArgs { resource: Some(text), .. } => (ThingKind::Resource, Action::ResourcesRead, text),
             ThingArgs { template: Some(text), .. } => (ThingKind::Template, Action::TemplatesList, text),
             ThingArgs { server: Some(text), .. } => (ThingKind::Server, Action::Discover, text),
+            ThingArgs { toolset: Some(text), .. } => (ThingKind::Toolset, Action::ToolsetsUse, text),
             _ => return Err("name a thing".to_owned()),
         };
         let (server, name) = match kind {
             ThingKind::Server => (text.as_str(), ""),
+            ThingKind::Toolset => ("", text.as_str()),
             // A slug has no underscore, so the aggregate's names part at the first two.
             _ => text.split_once('/').or_else(|| text.split_once("__")).ok_or_else(|| {
                 format!("`{text}` names no server; write SERVER/NAME, or the name that the aggregate lists")
             })?,
         };
-        if !settings.servers.keys().any(|id| id.as_str() == server) {
-            let known: Vec<_> = settings.servers.keys().map(ToString::to_string).collect();
-            return Err(format!("there is no server `{server}`; there are {}", known.join(", ")));
+        let (noun, sought, known): (_, _, Vec<_>) = match kind {
+            ThingKind::Toolset => {
+                ("toolset", name, settings.toolsets.keys().map(ToString::to_string).collect())
+            }
+            _ => ("server", server, settings.servers.keys().map(ToString::to_string).collect()),
+        };
+        if !known.iter().any(|id| id == sought) {
+            return Err(format!("there is no {noun} `{sought}`; there are {}", known.join(", ")));
         }
         Ok(Self {
             principal: Principal::Anonymous,

@@ -2,9 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::client::initialize;
 use crate::harness::fake::tool;
+use crate::harness::gateway::JSON;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream};
 use crate::interactive::{ASKING_CHILD, accepted, everything, form, got};
+use crate::reload::{reload, tools_changed};
+use crate::subscriptions::listen;
 
 const FIND: &str = "hub__search";
 const TELL: &str = "hub__describe";
@@ -184,6 +188,52 @@ async fn a_tool_that_asks_is_answered_through_them() {
     assert!(refused["error"]["message"].as_str().unwrap().contains("requestState"), "{refused}");
     let result = client.result(&gateway, "tools/call", answer(arguments)).await;
     assert_eq!(got(&result), json!([accepted("me")]));
+}
+
+/// A client is shown what a rule says by its name, its group or its id; what is there for it is the same.
+#[tokio::test]
+async fn clients_are_offered_what_their_rules_say() {
+    let servers = servers().await;
+    let mut config = config(&servers, "off");
+    config["policy"] = json!({"roles": {"operator": ["all"]}, "groups": {"all": ["anonymous"]}});
+    config["discovery"]["clients"] = json!([
+        {"names": ["small-*"], "groups": ["nobody"], "tools": "off"},
+        {"names": ["small-*", "tiny"], "tools": "instead"},
+        {"names": ["both"], "groups": ["all"], "principals": ["anonymous"], "tools": "beside"},
+    ]);
+    config["toolsets"] = json!({"all": {"tools": [{"from": "*/*"}]}});
+    let gateway = Gateway::start(&config);
+    let both = [&THREE[..], &FOUR].concat();
+    for (name, expected) in [("small-model", &THREE[..]), ("tiny", &THREE), ("both", &both), ("other", &FOUR)]
+    {
+        for path in ["/mcp", "/mcp/v/all"] {
+            let info = json!({"name": name, "version": "1"});
+            let modern = Modern::at(path).with_meta("io.modelcontextprotocol/clientInfo", info.clone());
+            let list = modern.result(&gateway, "tools/list", json!({})).await;
+            assert_eq!(listed(&list), expected, "{name} at {path}");
+            let found =
+                modern.request(&gateway, "tools/call", json!({"name": FIND, "arguments": {"query": "bug"}}));
+            assert_eq!(
+                found.await.json().get("result").is_some(),
+                expected.contains(&FIND),
+                "{name} at {path}"
+            );
+            let mut hello = initialize("2025-11-25");
+            hello["params"]["clientInfo"] = info;
+            let session =
+                gateway.post(path, hello.to_string()).await.header("mcp-session-id").unwrap().to_owned();
+            let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
+            let headers = [&JSON[..], &[("mcp-session-id", &*session)]].concat();
+            let list = gateway.send("POST", path, &headers, message.as_bytes()).await.json();
+            assert_eq!(listed(&list["result"]), expected, "{name} at {path}, in a session");
+        }
+    }
+    // Whoever listens is told that it is offered something else.
+    let (_, mut stream) = listen(&Modern::new(), &gateway, json!({"toolsListChanged": true})).await;
+    config["discovery"]["clients"] = json!([{"names": ["test"], "tools": "instead"}]);
+    reload(&gateway, &config).await;
+    tools_changed(&mut stream).await;
+    assert_eq!(listed(&Modern::new().result(&gateway, "tools/list", json!({})).await), THREE);
 }
 
 #[tokio::test]

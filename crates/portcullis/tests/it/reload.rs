@@ -14,7 +14,7 @@ use crate::harness::pki::Authority;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream, signal, until};
 
 const TAKEN_UP: &str = "took up the configuration";
-const KEPT: &str = "the old one stays in force";
+pub(crate) const KEPT: &str = "the old one stays in force";
 
 /// Writes another configuration and waits until it is in force.
 pub(crate) async fn reload(gateway: &Gateway, config: &Value) {
@@ -42,7 +42,7 @@ async fn waiting(go_on: &Arc<Notify>) -> Upstream {
 }
 
 /// Reads list changes until there was one of the tools.
-async fn tools_changed(stream: &mut Events) {
+pub(crate) async fn tools_changed(stream: &mut Events) {
     loop {
         let message = stream.message().await.expect("the stream is open");
         if message["method"] == "notifications/tools/list_changed" {

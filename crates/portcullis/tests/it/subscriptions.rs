@@ -20,7 +20,7 @@ const TOOLS: &str = "notifications/tools/list_changed";
 const UPDATED: &str = "notifications/resources/updated";
 
 /// Opens a stream of a modern client; also what was acknowledged.
-async fn listen(client: &Modern, gateway: &Gateway, filter: Value) -> (Value, Events) {
+pub(crate) async fn listen(client: &Modern, gateway: &Gateway, filter: Value) -> (Value, Events) {
     let (head, mut events) = client.stream(gateway, LISTEN, json!({"notifications": filter})).await;
     assert_eq!(head.header("x-accel-buffering"), Some("no"));
     let first = events.message().await.expect("an acknowledgement");

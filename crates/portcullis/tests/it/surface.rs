@@ -42,6 +42,7 @@ fn rows() -> Vec<Row> {
     let says = |row: Row, body: &Value| Row { body: Some(body.clone()), ..row };
     let in_session = |row: Row| Row { session: true, ..row };
     let server = "/mcp/s/{server}";
+    let toolset = "/mcp/v/{toolset}";
     let about = "/.well-known/oauth-protected-resource…";
     let server_of = "/.well-known/oauth-authorization-server…";
     let versions = "/registry/v0.1/servers/{name}/versions";
@@ -65,13 +66,25 @@ fn rows() -> Vec<Row> {
             row("/s/{server}/messages", "POST", "/s/open/messages?sessionId=made-up", [401, 404, 404]),
             &hello,
         ),
+        says(row(toolset, "POST", "/mcp/v/set", [401, 404, 200]), &hello),
+        says(row(toolset, "POST", "/mcp/v/none", [401, 404, 404]), &hello),
+        in_session(row(toolset, "GET", "/mcp/v/set", [401, 404, 404])),
+        in_session(row(toolset, "DELETE", "/mcp/v/set", [401, 404, 404])),
+        row("/v/{toolset}/sse", "GET", "/v/set/sse", [401, 404, 200]),
+        says(
+            row("/v/{toolset}/messages", "POST", "/v/set/messages?sessionId=made-up", [401, 404, 404]),
+            &hello,
+        ),
         // Where to log in is said to everybody, and does not say which servers there are.
         row(about, "GET", "/.well-known/oauth-protected-resource", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/open", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp/s/none", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/mcp/v/set", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/mcp/v/none", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/sse", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/s/open/sse", [200; 3]),
+        row(about, "GET", "/.well-known/oauth-protected-resource/v/set/sse", [200; 3]),
         row(server_of, "GET", "/.well-known/oauth-authorization-server", [200; 3]),
         row(server_of, "GET", "/.well-known/oauth-authorization-server/as", [200; 3]),
         // Whoever logs in is nobody yet, and a request that asks for nothing gets nothing.
@@ -154,10 +167,14 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
 
     let (idp, upstream) = (Idp::start().await, Fake::modern().start().await);
     let folder = tempfile::tempdir().unwrap();
-    let policies = r#"permit (principal in Group::"right", action, resource in Server::"open");"#;
+    let policies = r#"
+        permit (principal in Group::"right", action, resource in Server::"open");
+        permit (principal in Group::"right", action == Action::"toolsets/use", resource == Toolset::"set");
+    "#;
     std::fs::write(folder.path().join("all.cedar"), policies).unwrap();
     let mut config = idp.config(&upstream.config());
     config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
+    config["toolsets"] = json!({"set": {"tools": [{"from": "open/*"}]}});
     config["policy"] = json!({"files": ["all.cedar"]});
     config["audit"] = json!({"allow": {"groups": ["ops"]}, "admins": {"groups": ["ops"]}});
     config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
@@ -201,9 +218,18 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     }
     assert_eq!(walked.len(), operations(&document).count(), "an operation of openapi.json without a row");
     // What is not there, and what is not served, is the same for everybody who is let in, and no more for anybody.
-    for path in
-        ["/", "/mcp/v/none", "/api/v1/servers", "/api/", "/ui/", "/ws", "/s/open", "/metrics/", "//mcp"]
-    {
+    for path in [
+        "/",
+        "/mcp/x/none",
+        "/api/v1/servers",
+        "/api/",
+        "/ui/",
+        "/ws",
+        "/s/open",
+        "/v/set",
+        "/metrics/",
+        "//mcp",
+    ] {
         for who in EVERYBODY {
             let authorization = token(who).map(|token| format!("Bearer {token}")).unwrap_or_default();
             let answer = gateway.send("GET", path, &[("authorization", &authorization)], b"").await;

@@ -22,6 +22,7 @@ fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
         caps: ClientCaps::NONE,
         conversation: id.into(),
         under_way: Arc::default(),
+        client: None,
         recognised: Arc::default(),
     };
     Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller), replay))

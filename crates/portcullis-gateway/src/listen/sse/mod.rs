@@ -104,10 +104,7 @@ async fn over(gateway: Arc<Gateway>, connection: Arc<Connection>, shown: Option<
 
 /// Where the client is to post.
 fn address(connection: &Connection) -> String {
-    match &connection.endpoint {
-        Endpoint::Aggregate => format!("/messages?sessionId={}", connection.id),
-        Endpoint::Server(id) => format!("/s/{id}/messages?sessionId={}", connection.id),
-    }
+    format!("{}/messages?sessionId={}", connection.endpoint.place(), connection.id)
 }
 
 /// What the client reads.

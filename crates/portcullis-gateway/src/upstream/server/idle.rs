@@ -1,11 +1,30 @@
 //! The end of conversations that nobody uses any more.
+//!
+//! A call, a question, a subscription is a use, and so is a task for as long as its server has said that it keeps it.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::upstream::connection::Connection;
 use crate::upstream::slots::Slot;
+
+/// A task without an end is kept for so long at the most.
+const LONGEST: Duration = Duration::from_hours(24);
+
+impl Server {
+    /// It has made a task, which it keeps for so many milliseconds; `None` is without end.
+    pub(crate) fn made_task(&self, ttl: Option<u64>) {
+        let kept = ttl.map_or(LONGEST, Duration::from_millis).min(LONGEST);
+        let mut until = self.tasks_until.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = (*until).max(Some(Instant::now() + kept));
+    }
+
+    fn keeps_tasks(&self) -> bool {
+        let until = self.tasks_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| until > Instant::now())
+    }
+}
 
 /// Ends a conversation that nobody has used for `idle`, and notices one that has gone by itself.
 pub(super) async fn stop_when_idle(
@@ -16,7 +35,7 @@ pub(super) async fn stop_when_idle(
 ) {
     loop {
         let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
-        let unused = if shared { Duration::ZERO } else { connection.idle() };
+        let unused = if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() };
         if unused >= idle || !connection.is_open() {
             break;
         }

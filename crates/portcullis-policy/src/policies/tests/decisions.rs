@@ -15,9 +15,14 @@ fn check(policies: &Policies, rows: &[Row<'_>]) {
 fn nothing_is_permitted_without_a_policy() {
     let policies = loaded("");
     for action in Action::all() {
-        for thing in
-            ["server files", "tool files/x", "prompt files/x", "resource files/a:b", "template files/a:{b}"]
-        {
+        for thing in [
+            "server files",
+            "tool files/x",
+            "prompt files/x",
+            "resource files/a:b",
+            "template files/a:{b}",
+            "toolset desk",
+        ] {
             assert!(!may(&policies, "ada", action.name(), thing, None), "{} {thing}", action.name());
         }
     }
@@ -343,4 +348,41 @@ fn the_default_roles_are_what_they_say() {
             .collect();
         assert_eq!(found, expected, "{action} {thing}");
     }
+}
+
+#[test]
+fn a_toolset_is_opened_by_whom_policies_let_and_opens_no_server() {
+    for permit in [
+        r#"permit (principal in Group::"staff", action == Action::"toolsets/use", resource == Toolset::"files");"#,
+        r#"permit (principal in Group::"staff", action, resource == Toolset::"files");"#,
+        r#"permit (principal in Group::"staff", action, resource is Toolset) when { resource.name == "files" };"#,
+        r#"permit (principal in Group::"staff", action == Action::"toolsets/use", resource)
+           when { resource.name == "files" };"#,
+    ] {
+        check(
+            &loaded(permit),
+            &[
+                ("ada", "toolsets/use", "toolset files", None, true),
+                ("ada", "toolsets/use", "toolset desk", None, false),
+                ("bob", "toolsets/use", "toolset files", None, false),
+                ("ada", "server/discover", "server files", None, false),
+                ("ada", "tools/list", "tool files/read", None, false),
+                ("ada", "tools/call", "tool files/read", None, false),
+            ],
+        );
+    }
+    check(
+        &loaded(
+            r#"permit (principal in Group::"staff", action in Action::"list", resource);
+               forbid (principal, action == Action::"toolsets/use", resource == Toolset::"desk")
+               unless { principal in Group::"finance" };
+               permit (principal, action, resource == Tool::"files/read");"#,
+        ),
+        &[
+            ("ada", "toolsets/use", "toolset desk", None, true),
+            ("mallory", "toolsets/use", "toolset files", None, false),
+            ("bob", "toolsets/use", "toolset files", None, false),
+            ("bob", "tools/call", "tool files/read", None, true),
+        ],
+    );
 }

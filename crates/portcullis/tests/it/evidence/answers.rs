@@ -316,3 +316,20 @@ async fn what_the_guard_found_is_in_the_event_of_the_call() {
         assert!(!call.to_string().contains(KEY));
     }
 }
+
+#[tokio::test]
+async fn a_call_in_a_toolset_is_told_with_the_toolset_and_with_what_is_behind_it() {
+    let upstream = Fake::modern().start().await;
+    let toolset = json!({"tools": [{"from": "x/echo", "name": "say", "description": "Says it."}]});
+    let gateway =
+        start("normal", &json!({"servers": {"x": upstream.config()}, "toolsets": {"desk": toolset}}));
+    Modern::at("/mcp/v/desk").call(&gateway, "say", json!({"n": 1})).await;
+    let in_toolset = of(&gateway, "tools/call").await;
+    assert_eq!(in_toolset["request"]["endpoint"], "/mcp/v/desk");
+    assert_eq!((&in_toolset["server"]["id"], &in_toolset["tool"]["name"]), (&json!("x"), &json!("echo")));
+    Modern::new().call(&gateway, "x__echo", json!({"n": 1})).await;
+    until(&gateway, "both", 2, |event| event["request"]["method"] == "tools/call").await;
+    let all = events(&gateway);
+    let direct = all.iter().find(|event| event["request"]["endpoint"] == "/mcp").unwrap();
+    assert_eq!(in_toolset["tool"], direct["tool"], "the definition is the server's");
+}
