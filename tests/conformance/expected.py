@@ -63,7 +63,8 @@ LIMITS = (
         "would do for any other that is put in the same form. The gateway takes no consent for what was not yet asked: "
         "it asks, as the specification has it where answers are missing. What the client sent reaches the server byte for "
         "byte; the TypeScript SDK, which reads answers in legacy requests too, needs no question then.",
-        # Of mcp-wire §4.3 as well; §1.7: "If answers are missing, ask again rather than fail; ignore surplus keys."
+        # Not of the list in mcp-wire §4.6 either, but of §4.3 as well: without keys there is nothing to hold what was sent
+        # ahead against. §1.7: "If answers are missing, ask again rather than fail; ignore surplus keys."
         ("sep-2322-ignore-unexpected-params",),
         ("python",),
     ),

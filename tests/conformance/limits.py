@@ -22,8 +22,9 @@ HEAD = """# What is lost between the eras
 `make conformance` runs the official conformance suite against reference servers of two SDKs and against the gateway
 before them, over HTTP and as a child, and with the server held to the era that the client is not of. No check that
 succeeds directly may be lost through the gateway, apart from those listed here: they are about something that one side
-has no way to say. With a server of both eras behind a URL nothing is lost, since it is spoken to in the era of the
-client.
+has no way to say. No question and no answer is lost by them. They come of the keys of questions, which 2026-07-28 has and the
+revisions before it have not: there a question is a request, and its id is of one connection, which the other side does not
+see. With a server of both eras behind a URL nothing is lost, since it is spoken to in the era of the client.
 
 | between | scenario | checks | why |
 |---|---|---|---|

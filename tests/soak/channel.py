@@ -105,16 +105,24 @@ class Connection:
 
 async def messages(connection, headers):
     """The JSON-RPC messages of a response, plain or as an event stream."""
+    async for _, message in events(connection, headers):
+        if message is not None:
+            yield message
+
+
+async def events(connection, headers):
+    """The events of a response as (id, message), either of which may be None; a plain answer is one without an id."""
     if not headers.get("content-type", "").startswith("text/event-stream"):
         body = b"".join([piece async for piece in connection.body(headers)])
         if body:
-            yield json.loads(body)
+            yield None, json.loads(body)
         return
     rest = b""
     async for piece in connection.body(headers):
         rest += piece
         while b"\n\n" in rest:
             event, rest = rest.split(b"\n\n", 1)
-            data = b"\n".join(line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:"))
-            if data:
-                yield json.loads(data)
+            lines = event.split(b"\n")
+            data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+            numbers = [line[3:].strip().decode() for line in lines if line.startswith(b"id:")]
+            yield numbers[-1] if numbers else None, json.loads(data) if data else None

@@ -2,11 +2,14 @@
 """Soak test of calls: 200 clients of both eras, with servers that are killed under them.
 
 Four servers echo tokens: a child and an HTTP server of each era. They are killed (`kill -9`) and come back, in turn,
-for as long as the run lasts. Most clients call and check; some read a large answer slowly or not at all; some connect
-and send nothing, half a head or half a body, or vanish in the middle of a call. Then:
+for as long as the run lasts. Most clients call and check, and those of 2025-11-25 poll for their answers (`limits.poll_after`);
+some are asked in the middle of a call and answer; some lose their connection in every call and come back with `Last-Event-ID`;
+some read a large answer slowly or not at all; some connect and send nothing, half a head or half a body, or vanish in the
+middle of a call. Then:
 
 - no call is answered twice, and none is carried out twice (the servers keep a ledger of tokens);
-- none is answered with another's result, and nothing that answers a call shows on a standalone stream;
+- none is answered with another's result, none asks another's question, and nothing that answers a call shows on a
+  standalone stream;
 - none is lost: each gets its result, or an error that says why, within a time;
 - memory is flat: after a warm-up, the resident size rises by no more than a bound, and stays below another;
 - at the end, no connection and no process is left that was not there before.
@@ -26,7 +29,7 @@ import time
 from pathlib import Path
 
 import processes
-from callers import HalfOpen, LegacyCaller, ModernCaller, SlowReader
+from callers import HalfOpen, LegacyAsked, LegacyCaller, ModernAsked, ModernCaller, Resumer, SlowReader
 from gateway import Gateway
 from kills import Servers
 
@@ -69,8 +72,11 @@ class World:
 
 
 def crowd(world, count):
-    """The clients: of each eight, three of either era, a slow reader and a half-open one."""
-    kinds = (LegacyCaller, ModernCaller, LegacyCaller, ModernCaller, SlowReader, LegacyCaller, ModernCaller, HalfOpen)
+    """The clients: of each ten, five of sessions, three of none, a slow reader and a half-open one."""
+    kinds = (
+        LegacyCaller, ModernCaller, LegacyAsked, Resumer, SlowReader,
+        LegacyCaller, ModernCaller, ModernAsked, LegacyCaller, HalfOpen,
+    )
     return [kinds[number % len(kinds)](world, number) for number in range(count)]
 
 
@@ -111,7 +117,8 @@ def judge(world, samples, ledger, tally):
     executed = collections.Counter(ledger.read_text().split())
     doubled = [token for token, times in executed.items() if times > 1]
     tally("no call is carried out twice", f"{len(doubled)}: {doubled[:5]}" if doubled else "")
-    for what in ("answered, legacy", "answered, modern", "read slowly", "half-open", "killed"):
+    kinds = ("answered, legacy", "answered, modern", "asked, legacy", "asked, modern", "polled", "resumed", "read slowly")
+    for what in (*kinds, "half-open", "killed"):
         tally(f"there was something of: {what}", "" if counts[what] else "none")
     settled = samples[int(len(samples) * WARM_UP):]
     span = settled[-1][0] - settled[0][0]
@@ -150,7 +157,7 @@ def main():
         ledger.touch()
         chance = random.Random(options.seed)
         with Servers(ledger, chance) as servers:
-            limits = {"session_idle": "5s", "header_read": "2s", "body_read": "3s", "call_timeout": "10s"}
+            limits = {"session_idle": "5s", "header_read": "2s", "body_read": "3s", "call_timeout": "10s", "poll_after": "300ms"}
             with Gateway(options.gateway, folder, servers.configured(), servers.marker, limits=limits) as gateway:
                 servers.gateway = gateway
                 files = processes.open_files(gateway.pid)

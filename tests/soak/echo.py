@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""An MCP server of one era with one tool, `echo`, which says back the token that it is called with.
+"""An MCP server of one era with two tools: `echo` says back the token that it is called with, `ask` has the user say it.
 
     echo.py legacy|modern [PORT]        over HTTP on loopback when there is a port, else over stdio
 
 `echo {token, delay_ms, pad}` waits, then answers `{"token": …, "pad": "xxx…"}`; with a progress token it reports progress
-in between. Each token that it carries out is appended to the file SOAK_LEDGER, so that a call that was carried out twice
-shows. A legacy server over HTTP has sessions, and forgets them when it is killed. Standard library only.
+in between. `ask {token}` asks the user, in the words of its era, and answers `{"token": …, "pad": ""}` with what it was told. Each
+token that it carries out is appended to the file SOAK_LEDGER, so that a call that was carried out twice shows. A legacy server over HTTP has sessions, and forgets them when it is killed. Standard library only.
 """
 
 import asyncio
@@ -14,13 +14,16 @@ import os
 import sys
 import uuid
 
+ASKS = 20
+"""Seconds within which a user has to answer."""
+
 META = "io.modelcontextprotocol/"
 INFO = {"name": "soak-echo", "version": "1"}
-TOOL = {
-    "name": "echo",
-    "description": "Says the token back.",
-    "inputSchema": {"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"]},
-}
+TAKES = {"type": "object", "properties": {"token": {"type": "string"}}, "required": ["token"]}
+TOOLS = [
+    {"name": "echo", "description": "Says the token back.", "inputSchema": TAKES},
+    {"name": "ask", "description": "Has the user say the token.", "inputSchema": TAKES},
+]
 
 
 class Server:
@@ -28,6 +31,7 @@ class Server:
 
     def __init__(self, era):
         self.era = era
+        self._asked = {}
         self._ledger = os.open(os.environ["SOAK_LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     async def answer(self, message, notify):
@@ -35,7 +39,8 @@ class Server:
         method, params = message.get("method"), message.get("params") or {}
         reply = {"jsonrpc": "2.0", "id": message["id"]}
         if method == "tools/call":
-            return {**reply, "result": await self._call(params, notify)}
+            work = self._ask if params.get("name") == "ask" else self._call
+            return {**reply, "result": self._complete(await work(params, notify))}
         result = self._about(method, params)
         if result is None:
             return {**reply, "error": {"code": -32601, "message": "no such method"}}
@@ -46,11 +51,11 @@ class Server:
             if method == "initialize":
                 version = params.get("protocolVersion", "2025-11-25")
                 return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": INFO}
-            return {"ping": {}, "tools/list": {"tools": [TOOL]}}.get(method)
+            return {"ping": {}, "tools/list": {"tools": TOOLS}}.get(method)
         if method == "server/discover":
             found = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
         elif method == "tools/list":
-            found = {"tools": [TOOL]}
+            found = {"tools": TOOLS}
         else:
             return None
         return self._complete({**found, "ttlMs": 60000, "cacheScope": "public"})
@@ -58,7 +63,43 @@ class Server:
     def _complete(self, result):
         if self.era == "legacy":
             return result
-        return {**result, "resultType": "complete", "_meta": {META + "serverInfo": INFO}}
+        return {"resultType": "complete", **result, "_meta": {META + "serverInfo": INFO}}
+
+    def told(self, message):
+        """Takes an answer of the client."""
+        asked = self._asked.pop(message.get("id"), None)
+        if asked is not None and not asked.done():
+            asked.set_result(message.get("result") or {})
+
+    async def _ask(self, params, notify):
+        token = params["arguments"]["token"]
+        schema = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+        question = {"message": token, "requestedSchema": schema}
+        if self.era == "modern":
+            if "inputResponses" not in params:
+                request = {"method": "elicitation/create", "params": {"mode": "form", **question}}
+                return {"resultType": "input_required", "requestState": token, "inputRequests": {"word": request}}
+            said = params["inputResponses"]["word"] if params.get("requestState") == token else {}
+        else:
+            said = await self._asking(question, notify)
+        os.write(self._ledger, f"{token}\n".encode())
+        if said.get("action") != "accept":
+            return {"content": [{"type": "text", "text": "nobody said it"}], "isError": True}
+        text = json.dumps({"token": said["content"]["word"], "pad": ""})
+        return {"content": [{"type": "text", "text": text}]}
+
+    async def _asking(self, question, notify):
+        """Asks on the way of a call; without an answer in time there is none."""
+        number, asked = uuid.uuid4().hex, asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        await notify({"jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": question})
+        try:
+            async with asyncio.timeout(ASKS):
+                return await asked
+        except TimeoutError:
+            return {}
+        finally:
+            self._asked.pop(number, None)
 
     async def _call(self, params, notify):
         arguments = params.get("arguments") or {}
@@ -69,7 +110,7 @@ class Server:
             await notify({"jsonrpc": "2.0", "method": "notifications/progress", "params": told})
         await asyncio.sleep(arguments.get("delay_ms", 0) / 1000)
         text = json.dumps({"token": arguments["token"], "pad": "x" * arguments.get("pad", 0)})
-        return self._complete({"content": [{"type": "text", "text": text}]})
+        return {"content": [{"type": "text", "text": text}]}
 
 
 async def serve_stdio(server):
@@ -91,6 +132,8 @@ async def serve_stdio(server):
             task = asyncio.create_task(work(message))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+        elif "id" in message:
+            server.told(message)
 
 
 async def serve_http(server, port):
@@ -126,9 +169,13 @@ async def exchange(server, sessions, reader, writer):
             new = [f"Mcp-Session-Id: {session}"]
         elif headers.get("mcp-session-id") not in sessions:
             return await plain(writer, "404 Not Found", b"")
-    if "id" not in message:
+    if "method" not in message:
+        server.told(message)
+    if "id" not in message or "method" not in message:
         return await plain(writer, "202 Accepted", b"")
-    if "progressToken" not in ((message.get("params") or {}).get("_meta") or {}):
+    params = message.get("params") or {}
+    asks = server.era == "legacy" and params.get("name") == "ask"
+    if not asks and "progressToken" not in (params.get("_meta") or {}):
 
         async def ignore(_):
             pass

@@ -47,8 +47,9 @@ class Servers:
         return servers
 
     def most_files(self):
-        """Open files that the gateway may keep for these servers: pooled connections and the pipes of children."""
-        return 80
+        """Open files that the gateway may keep for these servers: pooled connections, and the pipes of children, of which those
+        that ask have some for calls that were under way at once."""
+        return 160
 
     def _start(self, name):
         era = name.partition("-")[2]
