@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod oversight;
 mod policy;
+mod registry;
 mod sandbox;
 mod secret;
 mod server;
@@ -59,6 +60,7 @@ pub(crate) fn check(
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
+        registry: registry::registry(&mut check, &file.registry),
         discovery: discovery(&mut check, file),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),

@@ -37,6 +37,12 @@ pub fn effective(settings: &Settings) -> Value {
         "witness": settings.witness.as_ref().map(|witness| json!({
             "key": secret(&witness.key), "logs": witness.logs,
         })),
+        "registry": {
+            "import": settings.registry.import.as_ref().map(|import| json!({
+                "namespaces": import.namespaces, "packages": import.packages, "remotes": import.remotes,
+            })),
+            "advisories": settings.registry.advisories.as_ref().map(|path| path.display().to_string()),
+        },
         "discovery": { "tools": match settings.discovery {
             Discovery::Off => "off",
             Discovery::Beside => "beside",

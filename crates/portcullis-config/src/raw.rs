@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod oversight;
 mod policy;
+mod registry;
 mod sandbox;
 pub(crate) mod secrets;
 mod server;
@@ -36,6 +37,7 @@ pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
+pub(crate) use registry::{Import, Registry};
 pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
@@ -85,6 +87,8 @@ pub(crate) struct File {
     pub(crate) audit: Option<Audit>,
     /// Whose evidence logs are witnessed here.
     pub(crate) witness: Option<Witness>,
+    /// What comes into the registry of servers.
+    pub(crate) registry: Registry,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.

@@ -41,6 +41,8 @@ pub fn reference() -> String {
         ("`audit.timestamps`", "TimeStamps"),
         ("`audit.systems.<name>`", "System"),
         ("`witness`", "Witness"),
+        ("`registry`", "Registry"),
+        ("`registry.import`", "RegistryImport"),
         ("`discovery`", "Discovery"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),

@@ -16,7 +16,7 @@ use portcullis_model::ServerId;
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Witness,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, ServerRegistry, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -54,6 +54,8 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// What comes into the registry of servers.
+    pub registry: ServerRegistry,
     /// Whether the aggregate offers tools that find tools.
     pub discovery: Discovery,
     /// What browsers and proxies may send in `Origin` and `Host`.
