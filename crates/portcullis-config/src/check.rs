@@ -15,6 +15,7 @@ mod limits;
 mod listener;
 mod oversight;
 mod policy;
+mod registry;
 mod sandbox;
 mod secret;
 mod server;
@@ -62,6 +63,7 @@ pub(crate) fn check(
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
+        registry: registry::registry(&mut check, &file.registry),
         discovery: discovery(&mut check, file),
         discovery_rules: discovery_rules(&mut check, &file.discovery.clients),
         definitions: oversight::definitions(&file.definitions),

@@ -40,6 +40,12 @@ pub fn effective(settings: &Settings) -> Value {
         })),
         "toolsets": settings.toolsets.iter().map(|(id, it)| (id.to_string(), toolset::toolset(it))).collect::<Map<_, _>>(),
         "discovery": toolset::finding(settings),
+        "registry": {
+            "import": settings.registry.import.as_ref().map(|import| json!({
+                "namespaces": import.namespaces, "packages": import.packages, "remotes": import.remotes,
+            })),
+            "advisories": settings.registry.advisories.as_ref().map(|path| path.display().to_string()),
+        },
         "definitions": { "mode": match settings.definitions {
             DefinitionsMode::TrustFirstUse => "trust-first-use",
             DefinitionsMode::Approve => "approve",

@@ -125,6 +125,28 @@ pub fn import(
     settle(name, root, env, overrides, report)
 }
 
+/// The servers in the file of an MCP client, each as an entry of `servers` would be written: with our own keys and no others,
+/// and with references to the environment as they stand there. With them comes what should be looked at. Nothing is checked
+/// but the shape of it; the format follows from the extension of `name`, and is JSON without one.
+///
+/// # Errors
+/// Every problem of the text in one run, and that no servers were found in it.
+pub fn entries(
+    name: &str,
+    text: &str,
+) -> Result<(serde_json::Map<String, serde_json::Value>, Vec<Problem>), Problems> {
+    let mut report = Report::new(name);
+    let format = Format::of(Path::new(name)).unwrap_or(Format::Json);
+    let Some(root) = read::read(text, format, &mut report) else { return report.refused() };
+    let root = clients::adopt(root, &mut report);
+    let mut conformed = conform::conform(&schema::schema(), &root, &mut report);
+    let servers = match conformed["servers"].take() {
+        serde_json::Value::Object(servers) => servers,
+        _ => serde_json::Map::new(),
+    };
+    report.finish().map(|warnings| (servers, warnings))
+}
+
 /// The settings without any file.
 ///
 /// # Errors

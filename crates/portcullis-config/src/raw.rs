@@ -12,6 +12,7 @@ mod guard;
 mod identity;
 mod oversight;
 mod policy;
+mod registry;
 mod sandbox;
 pub(crate) mod secrets;
 mod server;
@@ -38,6 +39,7 @@ pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
+pub(crate) use registry::{Import, Registry};
 pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};
@@ -91,6 +93,8 @@ pub(crate) struct File {
     /// Virtual servers by name, each at `/mcp/v/<name>`. A name is lower-case letters and digits in groups joined by `-`, at
     /// most 40 characters.
     pub(crate) toolsets: BTreeMap<String, Toolset>,
+    /// What comes into the registry of servers.
+    pub(crate) registry: Registry,
     /// How clients find tools on `/mcp`.
     pub(crate) discovery: Discovery,
     /// Which definitions of tools, prompts, resources and templates reach clients.

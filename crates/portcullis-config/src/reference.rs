@@ -44,6 +44,8 @@ pub fn reference() -> String {
         ("`toolsets.<name>`", "Toolset"),
         ("`toolsets.<name>.tools`", "ToolPick"),
         ("`toolsets.<name>.prompts`", "PromptPick"),
+        ("`registry`", "Registry"),
+        ("`registry.import`", "RegistryImport"),
         ("`discovery`", "Discovery"),
         ("`discovery.clients`", "DiscoveryRule"),
         ("`definitions`", "Definitions"),

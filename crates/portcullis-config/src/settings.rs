@@ -16,7 +16,7 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, Toolset, Witness,
+    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -56,6 +56,8 @@ pub struct Settings {
     pub servers: BTreeMap<ServerId, Server>,
     /// Virtual servers, each made of what others have.
     pub toolsets: BTreeMap<ToolsetId, Toolset>,
+    /// What comes into the registry of servers.
+    pub registry: ServerRegistry,
     /// Whether the aggregate offers tools that find tools.
     pub discovery: Discovery,
     /// To whom something else is offered, there and in toolsets; the first that fits counts.

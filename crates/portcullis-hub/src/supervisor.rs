@@ -47,7 +47,7 @@ use child::{Entry, Walls};
 use folder::Folders;
 use keeper::Keeper;
 use marker::Instance;
-use sandbox::Errand;
+use sandbox::{Errand, Places};
 
 /// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -170,9 +170,16 @@ impl Supervisor {
             Some(name) => Some(folder::user(name).map_err(failed)?),
             None => None,
         };
-        let folder = self.state.folders.make(number, user).map_err(|error| failed(error.to_string()))?;
-        let errand =
-            Errand { sandbox: sandbox.clone(), private: folder.path().to_owned(), user, host: host.clone() };
+        let in_temporary = |error: io::Error| {
+            failed(format!("a folder of its own in {}: {error}", self.state.folders.path().display()))
+        };
+        let folder = self.state.folders.make(number, user).await.map_err(in_temporary)?;
+        // It stays the same when the child has gone there.
+        let cwd = command.cwd.as_deref().map(std::path::absolute).transpose();
+        let cwd = cwd.map_err(|error| failed(format!("`cwd`: {error}")))?;
+        let places = Places { private: folder.path().to_owned(), cwd };
+        let (sandbox, host) = (sandbox.clone(), host.clone());
+        let errand = Errand { sandbox, places, loader: command.for_the_loader(), user, host };
         Ok(Walls { through: self.state.program.clone(), errand, folder })
     }
 

@@ -15,7 +15,8 @@ pub(crate) struct Sandbox {
     pub(crate) read: Vec<String>,
     /// Files and folders that it may read, run and change.
     pub(crate) write: Vec<String>,
-    /// `any` lets it connect anywhere and listen; `none` to the TCP ports in `ports` only.
+    /// `any` lets it connect anywhere and listen; `none` to the TCP ports in `ports` only, and then to no socket that is a file
+    /// either.
     #[schemars(extend("default" = "none"))]
     pub(crate) network: Option<Network>,
     /// TCP ports that it may connect to, on any host. 53 opens UDP as well, to any port, since names are looked up over it.

@@ -19,7 +19,7 @@ pub(crate) struct Server {
     /// Environment variables set for it. It gets no others but PATH, HOME and a few harmless ones. Only with
     /// `command`.
     pub(crate) env: BTreeMap<String, Secret>,
-    /// Its working directory, that of the gateway when not given. Only with `command`.
+    /// Its working directory; when not given, that of the gateway, or, with a `sandbox`, a folder of its own. Only with `command`.
     pub(crate) cwd: Option<String>,
     /// Names of variables handed on to it from the gateway's own environment. Only with `command`.
     pub(crate) inherit_env: Vec<String>,

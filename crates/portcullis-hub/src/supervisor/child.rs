@@ -232,18 +232,27 @@ fn start_process(
     let failed =
         |source| SpawnError::Start { server: command.server.clone(), path: ready.program.clone(), source };
     let mut process = match walls {
-        None => process::Command::new(&ready.program),
+        None => {
+            let mut process = process::Command::new(&ready.program);
+            if let Some(cwd) = &command.cwd {
+                process.current_dir(cwd);
+            }
+            process
+        }
         Some(walls) => {
             // Its home as well: what programs keep there, they would keep in ours.
             for name in ["HOME", "TMPDIR"] {
                 if !command.sets(name.as_ref()) {
-                    ready.env.insert(name.into(), walls.errand.private.clone().into());
+                    ready.env.insert(name.into(), walls.errand.places.private.clone().into());
                 }
             }
             ready.env.retain(|name, _| !name.to_string_lossy().starts_with("XDG_") || command.sets(name));
+            ready.env.retain(|name, _| !walls.errand.loader.keys().any(|its| name == its.as_str()));
             let errand = serde_json::to_string(&walls.errand).map_err(io::Error::other).map_err(failed)?;
             let mut process = process::Command::new(&walls.through);
             process.args([VERB, &errand]).arg(&ready.program);
+            // Where the gateway works is nobody else's business.
+            process.current_dir(walls.errand.places.work());
             process
         }
     };
@@ -257,9 +266,6 @@ fn start_process(
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    if let Some(cwd) = &command.cwd {
-        process.current_dir(cwd);
-    }
     let process = process.spawn().map_err(failed)?;
     let pid = process.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let pid = pid.ok_or_else(|| failed(io::Error::other("it has no process id")))?;
@@ -299,7 +305,9 @@ impl Watcher {
         self.progress.send_replace(Progress::Exited(exit.clone()));
         sweep(&self.server, &self.marker).await;
         reader.abort();
-        drop(self.folder);
+        if let Some(folder) = self.folder {
+            folder.remove().await;
+        }
         self.progress.send_replace(Progress::Gone(exit));
     }
 

@@ -51,7 +51,7 @@ pub struct Command {
     /// Variables on top of the base (`HOME`, `LANG`, `LC_*`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER` and the
     /// XDG base directories, where we have them): what the operator set, and what he listed to inherit.
     pub env: Vec<(String, String)>,
-    /// The working directory; ours if `None`.
+    /// The working directory; if `None` ours, or, in a sandbox, the child's own folder.
     pub cwd: Option<PathBuf>,
     /// What it may reach of the machine; `None` is all that we may ourselves.
     pub sandbox: Option<Box<Sandbox>>,
@@ -184,6 +184,12 @@ impl Command {
     /// Whether the operator gave this variable a value.
     pub(super) fn sets(&self, name: &OsStr) -> bool {
         self.env.iter().any(|(given, _)| OsStr::new(given) == name)
+    }
+
+    /// What the operator set for the dynamic loader, which heeds it before a program's first line.
+    pub(super) fn for_the_loader(&self) -> BTreeMap<String, String> {
+        let is = |name: &str| name.starts_with("LD_") || name == "GLIBC_TUNABLES";
+        self.env.iter().filter(|(name, _)| is(name)).cloned().collect()
     }
 
     fn environment(

@@ -5,39 +5,52 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::{DirBuilderExt as _, chown},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, lchown},
     path::{Path, PathBuf},
 };
 
 use nix::unistd::User;
+use tokio::{sync::OnceCell, task};
 use tracing::warn;
 
 use super::marker::Instance;
 
 /// Where all of them are.
 #[derive(Debug)]
-pub(super) struct Folders(PathBuf);
+pub(super) struct Folders {
+    path: PathBuf,
+    /// Ours, and there.
+    made: OnceCell<()>,
+}
 
 impl Folders {
     pub(super) fn of(instance: &Instance) -> Self {
-        Self(env::temp_dir().join(name(instance)))
+        Self { path: env::temp_dir().join(name(instance)), made: OnceCell::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Makes one for the `number`-th child, which runs as `user` (its id and its group's) where it is not ours.
-    pub(super) fn make(&self, number: u64, user: Option<(u32, u32)>) -> io::Result<Folder> {
-        // Others may go through it to what is theirs, and see nothing.
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.0)?;
-        let path = self.0.join(number.to_string());
+    ///
+    /// # Errors
+    /// What the system says; also when there is a folder of this name already, for whoever made it could change what is in it.
+    pub(super) async fn make(&self, number: u64, user: Option<(u32, u32)>) -> io::Result<Folder> {
+        self.made.get_or_try_init(async || self.make_all()).await?;
+        let path = self.path.join(number.to_string());
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let folder = Folder(path);
         if let Some((user, group)) = user {
-            chown(&folder.0, Some(user), Some(group))?;
+            lchown(&folder.0, Some(user), Some(group))?;
         }
         Ok(folder)
+    }
+
+    fn make_all(&self) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(&self.path)?;
+        // Others may go through it to what is theirs, and see nothing; whatever the mask for new files is.
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(0o711))
     }
 }
 
@@ -48,6 +61,12 @@ pub(super) struct Folder(PathBuf);
 impl Folder {
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Removes it, where that may take its time: a child can have left any number of files.
+    pub(super) async fn remove(self) {
+        // An error means that the runtime is being shut down; the keeper removes them all.
+        let _ = task::spawn_blocking(move || drop(self)).await;
     }
 }
 
@@ -86,3 +105,6 @@ pub(super) fn user(name: &str) -> Result<(u32, u32), String> {
         Err(error) => Err(format!("cannot look up the user `{name}`: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,10 @@ mod enter;
 mod files;
 mod host;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +44,22 @@ pub struct Sandbox {
     pub limits: Limits,
     /// It is started even where the kernel lacks what this takes.
     pub best_effort: bool,
+}
+
+/// Where a child is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Places {
+    /// The folder that is its own, and that it works in unless it is told another.
+    pub(super) private: PathBuf,
+    /// The one that it is told; it may read there.
+    pub(super) cwd: Option<PathBuf>,
+}
+
+impl Places {
+    /// Where it works.
+    pub(super) fn work(&self) -> &Path {
+        self.cwd.as_deref().unwrap_or(&self.private)
+    }
 }
 
 /// Where a child may connect to.

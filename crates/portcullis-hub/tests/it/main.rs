@@ -1,5 +1,6 @@
 //! The supervisor with real processes: that they start as told, and that nothing is left of them, whoever dies.
 
+mod calls;
 mod life;
 mod processes;
 mod sandbox;

@@ -130,6 +130,38 @@ async fn a_folder_of_its_own_is_its_home_until_it_is_gone() {
 }
 
 #[tokio::test]
+async fn where_the_gateway_works_is_nothing_that_a_sandbox_shows() {
+    let hostile = Hostile::new();
+    let here = env::current_dir().expect("we are somewhere");
+    let sandbox = Sandbox { best_effort: true, ..Sandbox::default() };
+    let home = hostile.attempts(Some(sandbox.clone()), &["home"]).await;
+    let within = |home: &str| Path::new(home.strip_prefix("done ").expect(home)).parent().map(Path::to_owned);
+    let works = hostile.attempts(Some(sandbox.clone()), &["where"]).await;
+    assert_eq!(within(&works), within(&home), "it works in a folder of its own");
+    // Where it is told to work, it does.
+    let told = Command { cwd: Some(here.clone()), ..hostile.command(Some(sandbox), &["where"]) };
+    let child = spawn(&hostile.supervisor, &told).await;
+    assert_eq!(Lines::of(child.stdout).next().await, Some(format!("done {}", here.display())));
+    if hostile.is_held().await {
+        hostile.contained(Sandbox::default(), &["read", words(&here)]).await;
+    }
+}
+
+/// The loader of each program says so when it is told of a file that is not there.
+#[tokio::test]
+async fn what_the_loader_is_told_is_for_the_server_and_not_for_what_walls_it_in() {
+    let hostile = Hostile::new();
+    let sandbox = Sandbox { best_effort: true, ..Sandbox::default() };
+    let env = vec![("LD_PRELOAD".to_owned(), "/no/such/file.so".to_owned())];
+    let told = Command { env, ..hostile.command(Some(sandbox), &["where"]) };
+    let child = spawn(&hostile.supervisor, &told).await;
+    drop((child.stdin, child.stdout));
+    let exit = within(child.handle.exited()).await;
+    let said = exit.stderr.iter().filter(|line| line.contains("/no/such/file.so")).count();
+    assert_eq!(said, 1, "{:?}", exit.stderr);
+}
+
+#[tokio::test]
 async fn no_network_is_none_over_whatever_socket() {
     let hostile = Hostile::new();
     if !hostile.is_held().await {

@@ -1,17 +1,20 @@
-//! System calls that a child cannot make: those that look into other processes, change the machine, or make a namespace in
-//! which the walls would be others; and sockets, where the network is closed. They fail with `EPERM`, as if for lack of a
-//! right, which programs know how to take.
+//! System calls that a child cannot make: those that look into other processes or rule over them, change the machine, or make
+//! a namespace in which the walls would be others; and sockets, where the network is closed. They fail with `EPERM`, as if for
+//! lack of a right, which programs know how to take.
 //!
 //! It is a list of what is refused and not of what is let through: runtimes differ and grow, and the walls for files and
 //! ports are Landlock's. `clone3` does not exist for a child (`ENOSYS`), since its flags cannot be seen from here; every C
-//! library then takes `clone`, whose can.
+//! library then takes `clone`, whose can. Nor do calls by the second numbers that x86-64 has for them (x32), which no list
+//! would be complete for.
+//!
+//! A filter sees numbers and not what pointers lead to, and of a `sendmsg` not the address.
 
 use std::{collections::BTreeMap, env};
 
 use nix::libc;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen::Dword, SeccompCmpOp as Is, SeccompCondition, SeccompFilter,
-    SeccompRule, apply_filter,
+    SeccompRule, apply_filter, sock_filter,
 };
 
 use super::{Network, Sandbox};
@@ -27,6 +30,20 @@ const REFUSED: &[i64] = &[
     libc::SYS_pidfd_getfd,
     libc::SYS_kcmp,
     libc::SYS_perf_event_open,
+    // What has a name and no file, so that no rule for files holds for it.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // Other trees of files and other namespaces.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -79,11 +96,23 @@ const REFUSED_HERE: &[i64] =
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_HERE: &[i64] = &[];
 
-/// On x86-64 most calls can be made by a second number, with this bit set, and some by one of their own.
-#[cfg(target_arch = "x86_64")]
-const X32: i64 = 0x4000_0000;
-#[cfg(target_arch = "x86_64")]
-const X32_OWN: &[i64] = &[X32 + 521, X32 + 528, X32 + 539, X32 + 540];
+/// Refused when their first argument is the id of a process: 0 is whoever makes the call.
+const OF_OTHERS: &[i64] = &[
+    libc::SYS_prlimit64,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+];
+
+/// With whom `setpriority` and `ioprio_set` mean all processes of a user (linux/resource.h, linux/ioprio.h).
+const PRIO_USER: u64 = 2;
+const IOPRIO_WHO_USER: u64 = 3;
+
+/// No system call has a number from here on but those of x32.
+const X32: u32 = 0x4000_0000;
 
 /// Namespaces that `clone` could make.
 const NAMESPACES: &[libc::c_int] = &[
@@ -99,6 +128,10 @@ const NAMESPACES: &[libc::c_int] = &[
 /// The bits of a socket's type that say what it is; above them are flags.
 const SOCKET_TYPE: u64 = 0xf;
 
+/// Types of sockets that are neither TCP nor UDP. The last is `SOCK_PACKET`, which is too old for a name.
+const OTHER_TYPES: &[libc::c_int] =
+    &[libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET, libc::SOCK_DCCP, 10];
+
 /// From here on this process, and all that it becomes and starts, cannot make the calls.
 pub(super) fn restrict(sandbox: &Sandbox) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
@@ -113,82 +146,109 @@ pub(super) fn restrict(sandbox: &Sandbox) -> Result<(), String> {
             filter.try_into().map_err(|error: seccompiler::BackendError| said(&error))?;
         apply_filter(&program).map_err(|error| said(&error))?;
     }
-    Ok(())
+    apply_filter(&no_second_numbers()).map_err(|error| said(&error))
+}
+
+/// Calls from [`X32`] on do not exist. Written by hand, since rules are for one call each.
+fn no_second_numbers() -> [sock_filter; 4] {
+    let instruction = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    // The codes are of linux/bpf_common.h, and small.
+    let code = |of: u32| u16::try_from(of).expect("a code has 16 bits");
+    [
+        // The call's number comes first in what the filter sees.
+        instruction(code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), 0, 0, 0),
+        instruction(code(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K), 0, 1, X32),
+        instruction(code(libc::BPF_RET), 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+        instruction(code(libc::BPF_RET), 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
 }
 
 fn refused(sandbox: &Sandbox) -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = REFUSED.iter().chain(REFUSED_HERE).map(|&call| (call, Vec::new())).collect();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let second: Vec<_> = rules.keys().map(|call| call | X32).collect();
-        rules.extend(second.iter().chain(X32_OWN).map(|&call| (call, Vec::new())));
+    for &call in OF_OTHERS {
+        rules.insert(call, vec![rule(&[(0, Is::Ne, 0)])?]);
     }
-    let namespaces: Result<_, _> = NAMESPACES
-        .iter()
-        .map(|flag| {
-            let flag = u64::from(flag.unsigned_abs());
-            rule(&[(0, Is::MaskedEq(flag), flag)])
-        })
-        .collect();
+    for (call, user) in [(libc::SYS_setpriority, PRIO_USER), (libc::SYS_ioprio_set, IOPRIO_WHO_USER)] {
+        rules.insert(call, vec![rule(&[(0, Is::Eq, user)])?, rule(&[(1, Is::Ne, 0)])?]);
+    }
+    let namespaces: Result<_, _> = NAMESPACES.iter().map(|&flag| rule(&[has(0, flag)])).collect();
     rules.insert(libc::SYS_clone, namespaces?);
     // Writes into somebody else's terminal.
     let terminals: Result<_, _> =
         [libc::TIOCSTI, libc::TIOCLINUX].iter().map(|&request| rule(&[(1, Is::Eq, request)])).collect();
     rules.insert(libc::SYS_ioctl, terminals?);
     rules.insert(libc::SYS_socket, sockets(&sandbox.network)?);
-    if sandbox.limits.memory.is_some() {
-        // It counts what is private; what is shared would be without a limit.
-        let shared = shared(libc::MAP_SHARED | libc::MAP_ANONYMOUS);
-        rules.insert(libc::SYS_mmap, vec![rule(&[(3, Is::MaskedEq(shared), shared)])?]);
-        for call in [libc::SYS_memfd_create, libc::SYS_memfd_secret, libc::SYS_shmget] {
-            rules.insert(call, Vec::new());
+    if sandbox.network != Network::Any {
+        // One of datagrams can be turned to anybody's socket, whatever it was made for; with AF_UNIX, RAW is another word for it.
+        let turned: Result<_, _> =
+            [libc::SOCK_DGRAM, libc::SOCK_RAW].iter().map(|&it| rule(&[is_of_type(it)])).collect();
+        rules.insert(libc::SYS_socketpair, turned?);
+        // A connection to somewhere that was never asked for by `connect`.
+        for (call, flags) in [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)] {
+            rules.insert(call, vec![rule(&[has(flags, libc::MSG_FASTOPEN)])?]);
         }
     }
-    #[cfg(target_arch = "x86_64")]
-    for call in [libc::SYS_clone, libc::SYS_socket, libc::SYS_mmap, libc::SYS_memfd_create] {
-        if let Some(same) = rules.get(&call).cloned() {
-            rules.insert(call | X32, same);
+    if sandbox.limits.memory.is_some() {
+        // It counts what is private; what is shared would be without a limit.
+        rules.insert(libc::SYS_mmap, vec![rule(&[has(3, libc::MAP_SHARED | libc::MAP_ANONYMOUS)])?]);
+        for call in [libc::SYS_memfd_create, libc::SYS_memfd_secret] {
+            rules.insert(call, Vec::new());
         }
     }
     Ok(rules)
 }
 
-fn shared(flags: libc::c_int) -> u64 {
-    u64::from(flags.unsigned_abs())
-}
-
-/// Which sockets cannot be made.
+/// Which sockets cannot be made. Pairs that are connected to each other are another call's.
 fn sockets(network: &Network) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
-    let families = |some: &[libc::c_int]| {
-        let others: Vec<_> =
-            some.iter().map(|family| (0, Is::Ne, u64::from(family.unsigned_abs()))).collect();
-        rule(&others)
-    };
-    let of_type = |family: libc::c_int, kind: libc::c_int| {
-        let (family, kind) = (u64::from(family.unsigned_abs()), u64::from(kind.unsigned_abs()));
-        rule(&[(0, Is::Eq, family), (1, Is::MaskedEq(SOCKET_TYPE), kind)])
-    };
-    let mut refused = match network {
-        Network::None => vec![families(&[libc::AF_UNIX])?],
-        // A program asks the kernel for its addresses over netlink.
-        Network::Ports(_) | Network::Any => {
-            vec![families(&[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK])?]
+    // A program asks the kernel for its addresses over netlink.
+    let mut families = vec![libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let mut types = OTHER_TYPES.to_vec();
+    let mut refused = Vec::new();
+    match network {
+        Network::None => return Ok(Vec::new()),
+        Network::Ports(ports) => {
+            if !ports.contains(&53) {
+                types.push(libc::SOCK_DGRAM);
+            }
+            // MPTCP, SCTP and their like, which are not held to the ports.
+            let others = [(2, Is::Ne, number(libc::IPPROTO_IP)), (2, Is::Ne, number(libc::IPPROTO_TCP))];
+            for family in [libc::AF_INET, libc::AF_INET6] {
+                let mut conditions = vec![(0, Is::Eq, number(family)), is_of_type(libc::SOCK_STREAM)];
+                conditions.extend(others.iter().cloned());
+                refused.push(rule(&conditions)?);
+            }
         }
-    };
-    let mut kinds = vec![libc::SOCK_RAW];
-    if matches!(network, Network::Ports(ports) if !ports.contains(&53)) {
-        kinds.push(libc::SOCK_DGRAM);
+        Network::Any => families.push(libc::AF_UNIX),
     }
+    let others: Vec<_> = families.iter().map(|&family| (0, Is::Ne, number(family))).collect();
+    refused.push(rule(&others)?);
     for family in [libc::AF_INET, libc::AF_INET6] {
-        for &kind in &kinds {
-            refused.push(of_type(family, kind)?);
+        for &it in &types {
+            refused.push(rule(&[(0, Is::Eq, number(family)), is_of_type(it)])?);
         }
     }
     Ok(refused)
 }
 
-/// Refuses a call whose arguments (by their index) are all so.
-fn rule(conditions: &[(u8, Is, u64)]) -> Result<SeccompRule, seccompiler::BackendError> {
+/// A condition: an argument by its index, how it is compared, and with what.
+type Condition = (u8, Is, u64);
+
+fn number(constant: libc::c_int) -> u64 {
+    u64::from(constant.unsigned_abs())
+}
+
+/// The argument has all of these bits.
+fn has(index: u8, flags: libc::c_int) -> Condition {
+    (index, Is::MaskedEq(number(flags)), number(flags))
+}
+
+/// A socket, or a pair of them, is of this type.
+fn is_of_type(it: libc::c_int) -> Condition {
+    (1, Is::MaskedEq(SOCKET_TYPE), number(it))
+}
+
+/// Refuses a call whose arguments are all so.
+fn rule(conditions: &[Condition]) -> Result<SeccompRule, seccompiler::BackendError> {
     let conditions: Result<_, _> = conditions
         .iter()
         .map(|(index, is, value)| SeccompCondition::new(*index, Dword, is.clone(), *value))

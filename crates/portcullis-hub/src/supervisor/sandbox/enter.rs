@@ -6,12 +6,13 @@
 //! files while they can still be opened, and the filter for calls last, since all the others make some.
 
 use std::{
+    collections::BTreeMap,
     env,
     ffi::OsString,
     fmt::Display,
     fs, io,
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
 };
 
@@ -23,7 +24,7 @@ use rustix::thread::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Host, Limits, Network, Sandbox, calls, files};
+use super::{Host, Limits, Network, Places, Sandbox, calls, files};
 
 /// The hidden verb of our executable.
 pub(in crate::supervisor) const VERB: &str = "__sandbox";
@@ -38,8 +39,11 @@ const FIRST_TO_GO: &str = "500";
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::supervisor) struct Errand {
     pub(in crate::supervisor) sandbox: Sandbox,
-    /// The folder that is the child's own.
-    pub(in crate::supervisor) private: PathBuf,
+    /// Where the child works and what is its own.
+    pub(in crate::supervisor) places: Places,
+    /// Variables that the dynamic loader heeds. They are for the child alone: what they say would otherwise be done in this
+    /// process, before it is walled in.
+    pub(in crate::supervisor) loader: BTreeMap<String, String>,
     /// User and group to become.
     pub(in crate::supervisor) user: Option<(u32, u32)>,
     /// What the machine has.
@@ -64,20 +68,24 @@ pub fn sandbox_main() -> ExitCode {
         return ExitCode::from(2);
     };
     let error = match enter(&errand, Path::new(&program)) {
-        Ok(()) => become_program(&program, words),
+        Ok(()) => become_program(&program, words, &errand.loader),
         Err(error) => error,
     };
     eprintln!("sandbox: {error}");
     ExitCode::from(FAILED)
 }
 
-fn become_program(program: &OsString, args: impl Iterator<Item = OsString>) -> String {
-    let error = Command::new(program).args(args).exec();
+fn become_program(
+    program: &OsString,
+    args: impl Iterator<Item = OsString>,
+    loader: &BTreeMap<String, String>,
+) -> String {
+    let error = Command::new(program).args(args).envs(loader).exec();
     format!("cannot start {}: {error}", Path::new(program).display())
 }
 
 fn enter(errand: &Errand, program: &Path) -> Result<(), String> {
-    let Errand { sandbox, private, user, host } = errand;
+    let Errand { sandbox, places, user, host, loader: _ } = errand;
     // Where it may not be said, the machine has its own order.
     let _ = fs::write("/proc/self/oom_score_adj", FIRST_TO_GO);
     if let Some(user) = *user {
@@ -88,8 +96,10 @@ fn enter(errand: &Errand, program: &Path) -> Result<(), String> {
     }
     limit(&sandbox.limits).map_err(told("cannot set limits"))?;
     set_no_new_privs(true).and_then(|()| powerless_root()).map_err(told("cannot give up privileges"))?;
+    // A folder that this user cannot reach would be no home.
+    fs::read_dir(&places.private).map_err(told("cannot open its own folder"))?;
     if host.files {
-        files::restrict(sandbox, program, private).map_err(told("cannot set rules for files"))?;
+        files::restrict(sandbox, program, places).map_err(told("cannot set rules for files"))?;
     }
     if host.calls {
         calls::restrict(sandbox).map_err(told("cannot set the filter for calls"))?;
@@ -110,7 +120,7 @@ fn change_user((user, group): (u32, u32)) -> rustix::io::Result<()> {
 }
 
 /// A namespace in which only our own processes are counted, and, where there is no network, one that has none.
-fn own_namespace(network: &Network) -> io::Result<()> {
+pub(super) fn own_namespace(network: &Network) -> io::Result<()> {
     let (user, group) = (geteuid(), getegid());
     let mut kinds = CloneFlags::CLONE_NEWUSER;
     if *network == Network::None {

@@ -5,7 +5,6 @@
 //! sees itself and the figures that runtimes ask the machine for.
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -16,7 +15,7 @@ use landlock::{
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use super::{Network, Sandbox};
+use super::{Network, Places, Sandbox};
 
 /// The newest rights that we ask for; the kernel's own come first, and `Sandbox::lacks` says what we cannot do without.
 const NEWEST: ABI = ABI::V9;
@@ -45,7 +44,10 @@ const SYSTEM: &[&str] = &[
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
-    "/etc/pki",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/protocols",
     "/etc/resolv.conf",
     "/etc/services",
@@ -54,6 +56,8 @@ const SYSTEM: &[&str] = &[
     "/etc/timezone",
     "/dev/random",
     "/dev/urandom",
+    // What is mapped of it for writing would be memory that nobody counts.
+    "/dev/zero",
     "/proc/cpuinfo",
     "/proc/filesystems",
     "/proc/loadavg",
@@ -73,11 +77,11 @@ const SYSTEM: &[&str] = &[
 ];
 
 /// May be read and written by everybody.
-const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full"];
+const DEVICES: &[&str] = &["/dev/null", "/dev/full"];
 
 /// Takes every right to files, ports, signals and sockets away that `sandbox` does not give. `program` is what is started,
-/// `private` the folder that is the child's own.
-pub(super) fn restrict(sandbox: &Sandbox, program: &Path, private: &Path) -> Result<(), RulesetError> {
+/// `places` where it works and what is its own.
+pub(super) fn restrict(sandbox: &Sandbox, program: &Path, places: &Places) -> Result<(), RulesetError> {
     let every = AccessFs::from_all(NEWEST);
     let (reads, writes) = (AccessFs::from_read(NEWEST), AccessFs::WriteFile | AccessFs::ReadFile);
     let mut rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(every)?;
@@ -85,15 +89,14 @@ pub(super) fn restrict(sandbox: &Sandbox, program: &Path, private: &Path) -> Res
         rules = rules.handle_access(AccessNet::from_all(NEWEST))?;
     }
     let mut rules = rules.scope(Scope::from_all(NEWEST))?.create()?;
-    let cwd = env::current_dir().ok();
-    let read = SYSTEM.iter().map(PathBuf::from).chain(of_program(program)).chain(cwd);
+    let read = SYSTEM.iter().map(PathBuf::from).chain(of_program(program)).chain(places.cwd.clone());
     for path in read.chain(sandbox.read.iter().cloned()) {
         rules = allow(rules, &path, reads)?;
     }
     for device in DEVICES {
         rules = allow(rules, Path::new(device), writes)?;
     }
-    for path in sandbox.write.iter().map(PathBuf::as_path).chain([private]) {
+    for path in sandbox.write.iter().map(PathBuf::as_path).chain([&*places.private]) {
         rules = allow(rules, path, every)?;
     }
     if let Network::Ports(ports) = &sandbox.network {

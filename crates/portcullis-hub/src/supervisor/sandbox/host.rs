@@ -5,10 +5,9 @@ use std::{fmt, fs, os::unix::process::CommandExt as _, path::Path, process::Stdi
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetError, Scope,
 };
-use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-use super::VERB;
+use super::{Network, VERB, enter::own_namespace};
 
 /// What the kernel has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +52,9 @@ impl Host {
             calls: fs::read_to_string("/proc/self/status")
                 .is_ok_and(|status| status.lines().any(|line| line.starts_with("Seccomp:"))),
             root: rustix::process::geteuid().is_root(),
-            // The last, since nobody is who they were after it.
-            namespaces: unshare(CloneFlags::CLONE_NEWUSER).is_ok(),
+            // As a child's is made: some systems let a namespace be made and nothing be done with it. The last, since nobody is
+            // who they were after it.
+            namespaces: own_namespace(&Network::None).is_ok(),
         }
     }
 }
