@@ -260,7 +260,7 @@ impl Inner {
                    WHERE log = $1 AND kind = $2 AND name >= $3 AND ($4 IS NULL OR name < $4) ORDER BY name";
         let parameters: [Parameter<'_>; 4] =
             [(&self.log, Type::INT4), (&kind, Type::TEXT), (&from, Type::BYTEA), (&end, Type::BYTEA)];
-        self.short().query(READING, sql, &parameters).await
+        self.read.query(READING, sql, &parameters).await
     }
 }
 

@@ -339,7 +339,7 @@ impl Journal for SqliteJournal {
     }
 
     fn list(&self, kind: &'static str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, Unavailable> {
-        let connection = self.short();
+        let connection = lock(&self.read);
         let list = || {
             let mut asked = connection.prepare(
                 "SELECT name, value FROM portcullis_beside
@@ -364,5 +364,27 @@ impl Journal for SqliteJournal {
             emptied.map_err(self.failed())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn who_lists_waits_for_nobody_who_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(&folder.path().join("log.db"), Access::Serve).unwrap();
+        journal.put("hold", "case-1", b"x").unwrap();
+        let (send, listed) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let writing = journal.writer().unwrap();
+            scope.spawn(|| send.send(journal.list("hold", "")).unwrap());
+            let listed = listed.recv_timeout(PATIENCE);
+            drop(writing);
+            assert_eq!(listed.unwrap().unwrap(), [("case-1".to_owned(), b"x".to_vec())]);
+        });
     }
 }

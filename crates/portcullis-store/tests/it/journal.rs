@@ -50,15 +50,39 @@ fn a_database_keeps_logs_apart() {
     drop(one);
     let one = opened("one", Access::Serve).unwrap();
 
+    who_lists_waits_for_nobody_who_writes(&server, &one, &entries(3, 4));
+
     server.stop();
-    assert!(one.append(&entries(3, 4)).is_err());
+    assert!(one.append(&entries(4, 5)).is_err());
     assert!(one.extent().is_err());
     server.start_again();
     // The first may still meet the old connection.
     while one.extent().is_err() {}
-    assert_eq!(one.extent().unwrap().next, 3);
-    one.append(&entries(3, 5)).unwrap();
+    assert_eq!(one.extent().unwrap().next, 4);
+    one.append(&entries(4, 5)).unwrap();
     assert_eq!(one.read(0, 9).unwrap().len(), 5);
+}
+
+/// Somebody else keeps the table, so that an entry that is being added waits for them.
+fn who_lists_waits_for_nobody_who_writes(server: &Server, log: &PostgresJournal, entries: &[Entry]) {
+    let is_so = |condition: &str| {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE {condition}");
+        server.psql("postgres", &sql).unwrap().trim() != "0"
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let keep = "BEGIN; LOCK TABLE portcullis_events IN EXCLUSIVE MODE; SELECT pg_sleep(60) AS kept";
+            server.psql("portcullis", keep).unwrap_err()
+        });
+        while !is_so("wait_event = 'PgSleep'") {}
+        let adding = scope.spawn(|| log.append(entries));
+        while !is_so("wait_event_type = 'Lock'") {}
+        assert_eq!(log.list("state", "").unwrap().len(), 1);
+        assert!(!adding.is_finished(), "it had to wait for what is added");
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        server.psql("postgres", sql).unwrap();
+        adding.join().unwrap().unwrap();
+    });
 }
 
 fn suite(open: &dyn Fn(&str, Access) -> Log) {
