@@ -119,6 +119,7 @@ fn size(outcome: &Outcome) -> usize {
 impl Inner {
     /// What the other recogniser finds in an outcome.
     async fn told_of(&self, outcome: &Outcome) -> Option<Told> {
+        self.guard.recogniser.as_ref()?;
         let (to, message) = (Direction::ToClient, Form::Message);
         match outcome {
             Outcome::Complete(payload) => self.ask(to, self.form_of_result(), &[payload.result.raw()]).await,
