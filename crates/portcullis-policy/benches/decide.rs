@@ -122,7 +122,7 @@ fn reference(bencher: Bencher<'_, '_>) {
         EntityUid::from_type_name_and_id(kind, EntityId::new(id))
     };
     let (user, server, tool) = (uid("User", "user-3"), uid("Server", "s3"), uid("Tool", "s3/tool_7"));
-    let (action, uses) = (uid("Action", "tools/call"), uid("Action", "use"));
+    let (action, any_use) = (uid("Action", "tools/call"), uid("Action", "use"));
     let groups = groups.map(|group| uid("Group", group));
     let entity = |uid: &EntityUid, attributes: Vec<(&str, RestrictedExpression)>, parents: &[EntityUid]| {
         let attributes: HashMap<_, _> =
@@ -138,7 +138,7 @@ fn reference(bencher: Bencher<'_, '_>) {
         entities.push(entity(&server, vec![("name", text("s3"))], &[]));
         let named = vec![("server", text("s3")), ("name", text("tool_7"))];
         entities.push(entity(&tool, named, std::slice::from_ref(&server)));
-        entities.push(entity(&action, Vec::new(), std::slice::from_ref(&uses)));
+        entities.push(entity(&action, Vec::new(), std::slice::from_ref(&any_use)));
         let entities = Entities::from_entities(entities, None).unwrap();
         let request = Request::new(user.clone(), action.clone(), tool.clone(), Context::empty(), None);
         let response = authorizer.is_authorized(&request.unwrap(), &set, &entities);

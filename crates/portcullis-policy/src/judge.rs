@@ -151,8 +151,8 @@ impl Policies {
         placed: &Placed<'_>,
     ) -> std::sync::Arc<Slice> {
         let rules = &self.rules;
-        let shelf = subject.shelves.shelf(rules, subject.place(), action, form);
-        shelf.slice(rules, placed.thing.type_name(), &placed.around)
+        let of_action = subject.shelves.shelf(rules, subject.place(), action, form);
+        of_action.slice(rules, placed.thing.type_name(), &placed.around)
     }
 
     /// The policies that a thing's being shown depends on; `None` when one of them can tell it from others of the same labels
