@@ -61,7 +61,7 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/witness/add-checkpoint", &["POST"]),
     ("/registry/v0.1/servers", &["GET"]),
     ("/registry/v0.1/servers/{name}/versions", &["GET"]),
-    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET", "DELETE"]),
     ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),

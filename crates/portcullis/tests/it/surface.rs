@@ -102,6 +102,12 @@ fn rows() -> Vec<Row> {
         row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fshut/versions", [401, 404, 404]),
         row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/latest", [401, 404, 200]),
         row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/9.9.9", [401, 404, 404]),
+        row(
+            version,
+            "DELETE",
+            "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/0.0.0",
+            [401, 501, 501],
+        ),
         row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
