@@ -7,6 +7,7 @@ mod advisories;
 pub(crate) mod args;
 mod configure;
 mod import;
+mod running;
 mod scan;
 mod what;
 
@@ -29,6 +30,8 @@ pub(crate) fn run(verb: &ServerVerb) -> anyhow::Result<ExitCode> {
         ServerVerb::Add(add) => add::run(add),
         ServerVerb::Import(import) => import::run(import),
         ServerVerb::Configure(configure) => configure::run(configure),
+        ServerVerb::Restart(it) => running::restart(it),
+        ServerVerb::Logs(it) => running::logs(it),
         ServerVerb::Scan(scan) => scan::run(scan),
         ServerVerb::Review(step) => take(step, Move::Review, "reviewed"),
         ServerVerb::Approve(step) => take(step, Move::Approve, "approved"),

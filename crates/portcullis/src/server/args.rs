@@ -29,6 +29,29 @@ pub(crate) enum ServerVerb {
     Deprecate(Step),
     /// Take a version away, for good
     Retire(Step),
+    /// Start a server of a running gateway anew
+    Restart(Running),
+    /// Print what the processes of a server wrote to stderr lately
+    Logs(Running),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Running {
+    /// The server's name
+    #[arg(value_name = "NAME")]
+    pub server: portcullis_model::ServerId,
+    /// The gateway
+    #[arg(long, value_name = "URL", env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// Send the bearer token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Print what the gateway says as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(ClapArgs, Debug)]

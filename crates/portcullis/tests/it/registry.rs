@@ -325,3 +325,38 @@ async fn what_takes_something_is_configured_and_scanned_with_what_it_got() {
     let late = run(folder, &["server", "configure", "sums", "--set", "x-team=red"]);
     assert_eq!(late.status.code(), Some(1), "what is in use does not change");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
+    let script = "import os, sys\nprint('key', os.environ['KEY'], file=sys.stderr, flush=True)\n\
+                  tools = [{'name': 'echo', 'inputSchema': {'type': 'object'}}]";
+    let server = child::Child::new(script).await;
+    let mut config = server.config();
+    config["env"]["KEY"] = json!({"file": "key"});
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "do-not-tell-this").unwrap();
+    let gateway = Gateway::start_in(folder, &json!({"servers": {"odd": config}}), &[]);
+    let url = format!("http://{}", gateway.address);
+    let ask = |verb: &str, server: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["server", verb, server, "--url", &url]);
+        tokio::task::block_in_place(|| command.output().unwrap())
+    };
+    assert_eq!(names(&gateway).await, ["odd__echo"]);
+    let first = server.started().await;
+    until("its lines", async || said(&ask("logs", "odd")).contains("key ***")).await;
+    assert!(!said(&ask("logs", "odd")).contains("do-not-tell-this"));
+    assert!(ask("restart", "odd").status.success());
+    drop(first);
+    assert_eq!(names(&gateway).await, ["odd__echo"]);
+    let _second = server.started().await;
+    until("both processes", async || {
+        let told = said(&ask("logs", "odd"));
+        told.matches("-- process").count() == 2 && told.contains(", ended") && told.contains(", runs")
+    })
+    .await;
+    assert_eq!(ask("logs", "none").status.code(), Some(1));
+    let behind = [("x-forwarded-for", "192.0.2.1")];
+    let refused = gateway.send("GET", "/api/v1/servers/odd/logs", &behind, b"").await;
+    assert_eq!(refused.status(), 403, "who is behind a proxy does not run it");
+}

@@ -109,6 +109,9 @@ fn rows() -> Vec<Row> {
             [401, 501, 501],
         ),
         row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
+        // Who runs servers sees all of them, which nobody here does.
+        row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/open/logs", [401, 403, 403]),
+        row("/api/v1/servers/{server}/restart", "POST", "/api/v1/servers/open/restart", [401, 403, 403]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),
