@@ -327,6 +327,29 @@ async fn what_takes_something_is_configured_and_scanned_with_what_it_got() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_is_tried_from_a_terminal() {
+    let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
+    let gateway = start(json!({"servers": {"sums": upstream.config()}}));
+    let url = format!("http://{}/mcp", gateway.address);
+    let try_out = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg("tool").args(args).args(["--url", &url]);
+        tokio::task::block_in_place(|| command.output().unwrap())
+    };
+    let listed = try_out(&["list"]);
+    assert!(listed.status.success() && said(&listed).contains("sums__add"), "{}", said(&listed));
+    let called = try_out(&["call", "sums__add", "{\"a\": 1}", "--json"]);
+    let result: Value = serde_json::from_slice(&called.stdout).unwrap();
+    assert!(called.status.success() && result["content"].is_array(), "{}", said(&called));
+    assert_eq!(try_out(&["call", "sums__none"]).status.code(), Some(1));
+    assert_eq!(try_out(&["call", "sums__add", "[1]"]).status.code(), Some(2), "arguments are an object");
+    let away = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["tool", "list", "--url", "http://127.0.0.1:9/mcp"])
+        .output();
+    assert_eq!(away.unwrap().status.code(), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
     let script = "import os, sys\nprint('key', os.environ['KEY'], file=sys.stderr, flush=True)\n\
                   tools = [{'name': 'echo', 'inputSchema': {'type': 'object'}}]";
