@@ -28,7 +28,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The parts of `make test`: what fails fast comes first.
 PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps discovery-short guard-short evidence
+  bench-quick steps discovery-short guard-short registry-short evidence
 
 ##@ Use
 
@@ -128,6 +128,11 @@ bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 discovery-short: release ## Search among 5,000 tools of 300 servers, with loose bounds
 	@tests/system-packages python3
 	@tests/discovery/run.py --bin $(BIN)
+
+.PHONY: registry-short
+registry-short: release ## Hold the registry's API to its published document, and read it with a client that others wrote
+	@tests/system-packages python3 venv
+	@tests/registry/run.py --bin $(BIN)
 
 .PHONY: evidence
 evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs

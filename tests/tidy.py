@@ -19,7 +19,8 @@ EDGES = {
     "portcullis-model": set(),
     "portcullis-mcp": {"portcullis-model"},
     "portcullis-config": {"portcullis-guard", "portcullis-model"},
-    "portcullis-hub": {"portcullis-model"},
+    # The store is for its tests.
+    "portcullis-hub": {"portcullis-model", "portcullis-store"},
     # The store is for its tests.
     "portcullis-identity": {"portcullis-model", "portcullis-store"},
     "portcullis-store": {"portcullis-model"},

@@ -257,6 +257,21 @@ impl Gateway {
         }
     }
 
+    /// Starts a server anew, as if it were configured differently: calls under way end at the old one, and whoever calls next
+    /// gets the new one.
+    ///
+    /// # Errors
+    /// When no server can be made of its settings any more; the old one goes on then.
+    pub(crate) async fn restart(self: &Arc<Self>, server: &ServerId) -> Result<(), UpdateError> {
+        let Some(catalogue) = self.servers.load().find(server.as_str()).cloned() else { return Ok(()) };
+        catalogue.server.wear_out();
+        let gateway = self.clone();
+        // Where reloads are made, one after the other.
+        let restarted = self.env.control.spawn(async move { gateway.put_in_service() }).await;
+        // It is not waited for where everything stops.
+        restarted.unwrap_or(Ok(()))
+    }
+
     /// Puts the guard of the settings in force, if it is another one; returns the one that was. Groups that policies give
     /// to callers and what servers are called with belong to it.
     fn put_guard(&self, old: &Settings) -> Option<Arc<Guard>> {

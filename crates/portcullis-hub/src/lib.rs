@@ -10,6 +10,6 @@ pub mod search;
 pub mod supervisor;
 
 pub use supervisor::{
-    Backoff, Child, ChildHandle, Command, Ended, Exit, Host, Lack, Limits, Network, Next, Sandbox,
+    Backoff, Child, ChildHandle, Command, Ended, Exit, Host, Lack, Limits, Log, Network, Next, Sandbox,
     SpawnError, Supervisor, keeper_main, sandbox_main,
 };

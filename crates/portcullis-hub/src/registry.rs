@@ -7,16 +7,23 @@
 //!
 //! It starts nothing and asks nobody; what a scan found is handed in.
 
+mod admission;
+mod advisory;
 mod document;
 mod entry;
 mod launch;
+mod package;
+mod python;
 mod shelf;
 mod version;
 
+pub use admission::Admission;
+pub use advisory::{Advisory, affecting};
 pub use document::{Document, Flaw};
 pub use entry::{Change, Entry, Finding, Move, Offer, Refused, Scan, Stage, running};
 pub use launch::{Inputs, launch};
-pub use shelf::{Page, Question, REGISTRY, Registry, Shelved};
+pub use package::Package;
+pub use shelf::{Listed, Page, Question, REGISTRY, Registry, Shelved, listed};
 pub use version::newest;
 
 #[cfg(test)]

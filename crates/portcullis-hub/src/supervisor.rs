@@ -21,6 +21,7 @@ mod child;
 mod command;
 mod folder;
 mod keeper;
+mod logs;
 mod marker;
 mod sandbox;
 mod stderr;
@@ -41,12 +42,15 @@ pub use backoff::{Backoff, Next};
 pub use child::{Child, ChildHandle, Ended, Exit};
 pub use command::{Command, SpawnError};
 pub use keeper::keeper_main;
+pub use logs::Log;
 pub use sandbox::{Host, Lack, Limits, Network, Sandbox, sandbox_main};
 
 use child::{Entry, Walls};
 use folder::Folders;
 use keeper::Keeper;
+use logs::Logs;
 use marker::Instance;
+use portcullis_model::ServerId;
 use sandbox::{Errand, Places};
 
 /// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
@@ -67,6 +71,8 @@ struct State {
     /// The living children by their number; `None` once [`Supervisor::shutdown`] has begun.
     children: Mutex<Option<HashMap<u64, Entry>>>,
     keeper: Keeper,
+    /// What children wrote to stderr.
+    logs: Logs,
     /// Our own executable.
     program: PathBuf,
     /// What this machine has for sandboxes, once somebody wanted to know.
@@ -95,6 +101,7 @@ impl Supervisor {
             quotes: Arc::default(),
             children: Mutex::new(Some(HashMap::new())),
             keeper,
+            logs: Logs::default(),
             program: keeper_program.to_owned(),
             host: tokio::sync::OnceCell::new(),
             folders,
@@ -131,7 +138,8 @@ impl Supervisor {
             Some(sandbox) => Some(self.walls(command, sandbox, number).await?),
             None => None,
         };
-        let (child, entry, watcher) = child::start(command, marker, self.state.quotes.clone(), walls)?;
+        let (child, entry, watcher) =
+            child::start(command, marker, self.state.quotes.clone(), walls, &self.state.logs)?;
         // Into the table before anything can take it out, and watched in any case.
         let taken = self.state.children().as_mut().map(|children| children.insert(number, entry)).is_some();
         let slot = ChildSlot { state: self.state.clone(), number };
@@ -141,6 +149,11 @@ impl Supervisor {
         });
         // Not taken: the only handle is dropped here, which kills what was just started.
         if taken { Ok(child) } else { Err(refused()) }
+    }
+
+    /// What the children of a server wrote to stderr lately, the newest child first: for whoever runs it, and nobody else.
+    pub fn logs(&self, server: &ServerId) -> Vec<Log> {
+        self.state.logs.of(server)
     }
 
     /// What this machine has for sandboxes.

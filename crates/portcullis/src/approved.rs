@@ -1,105 +1,151 @@
 //! The servers that were approved in the registry, beside those of the configuration.
 //!
-//! The registry is in the store, where other gateways and the command line change it; what it comes to is looked up once a
-//! second. A server of the configuration stays what it is when one of the registry has its name.
+//! The registry is in the store, where other gateways and the command line change it; whether it has changed is looked up
+//! once a second, and what it comes to once a minute in any case. A server of the configuration stays what it is when one of
+//! the registry has its name, and one that no gateway could be made with is left out, so that it takes nothing else with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use portcullis_config::{Environment, Format, Overrides, ProcessEnvironment, Server, Settings};
+use portcullis_config::{Environment, Format, Loaded, Overrides, ProcessEnvironment, Server, Settings};
+use portcullis_gateway::Gateway;
 use portcullis_hub::registry::{Entry, Registry, running};
 use portcullis_model::{Records, ServerId, Unavailable};
 use serde_json::json;
 
-/// What is in use of the registry.
-pub(crate) struct Approved {
-    registry: Registry,
-    /// As it was last looked up.
-    epoch: Option<u64>,
-    /// The store did not answer, and that was said.
-    away: bool,
-    entries: Vec<Entry>,
+/// After so long all is looked at, whether something has changed or not: whoever changed it may have ended before saying so.
+const WHOLE_LOOK: Duration = Duration::from_mins(1);
+
+/// What of the registry is in use, or was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct InUse {
+    /// Each version that was ever approved, in the order of names and with the newest of each first.
+    pub entries: Arc<Vec<Entry>>,
     servers: BTreeMap<ServerId, Server>,
 }
 
-impl Approved {
-    pub(crate) fn new(records: Arc<dyn Records>) -> Self {
-        let (entries, servers) = (Vec::new(), BTreeMap::new());
-        Self { registry: Registry::new(records), epoch: None, away: false, entries, servers }
-    }
-
-    /// Looks whether something has changed. While the store is away, what was approved stays so.
-    pub(crate) async fn look(&mut self) -> bool {
-        match self.look_up().await {
-            Ok(changed) => {
-                self.away = false;
-                changed
-            }
-            Err(error) => {
-                if !self.away {
-                    tracing::warn!(%error, "the registry of servers cannot be looked up; what was approved stays so");
-                }
-                self.away = true;
-                false
-            }
-        }
-    }
-
-    async fn look_up(&mut self) -> Result<bool, Unavailable> {
-        let epoch = self.registry.epoch().await?;
-        if self.epoch == Some(epoch) {
-            return Ok(false);
-        }
-        let mut entries = Vec::new();
-        // Of each name the newest first, as they are shown.
-        let mut all: Vec<_> = self.registry.all().await?.into_iter().map(|shelved| shelved.entry).collect();
-        all.dedup_by(|one, other| one.name() == other.name());
-        for name in all.iter().map(Entry::name) {
-            entries.extend(self.registry.versions(name).await?.into_iter().map(|shelved| shelved.entry));
-        }
-        let servers = running(&entries).into_iter().filter_map(settings_of).collect();
-        let changed = self.servers != servers || self.entries != entries;
-        (self.entries, self.servers, self.epoch) = (entries, servers, Some(epoch));
-        Ok(changed)
-    }
-
-    /// All versions, in the order in which they are shown.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
-        self.entries.clone()
-    }
-
+impl InUse {
     /// The settings with the servers that were approved.
     pub(crate) fn with(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
         for (id, server) in &self.servers {
-            if settings.servers.contains_key(id) {
-                tracing::warn!(server.id = %id, "the registry has a server of this name, too; that of the configuration counts");
-                continue;
-            }
-            settings.servers.insert(id.clone(), server.clone());
+            settings.servers.entry(id.clone()).or_insert_with(|| server.clone());
         }
         settings
     }
+
+    /// The servers that the configuration has, too.
+    fn outdone_by<'a>(&'a self, settings: &'a Settings) -> impl Iterator<Item = &'a ServerId> {
+        self.servers.keys().filter(|id| settings.servers.contains_key(*id))
+    }
 }
 
-/// What a version comes to as a server.
-fn settings_of(entry: &Entry) -> Option<(ServerId, Server)> {
-    match server_of(&entry.slug, &entry.launch) {
-        Ok(server) => Some(server),
-        Err(problems) => {
-            tracing::error!(
-                server.id = entry.slug,
-                problems,
-                "an approved version cannot be reached as it says"
-            );
-            None
+/// Looks after what is in use.
+pub(crate) struct Approved {
+    registry: Registry,
+    /// As it was last looked up, and when all was.
+    epoch: Option<u64>,
+    looked: Option<Instant>,
+    /// What is in force.
+    kept: InUse,
+    /// What was said already, so that it is said once: the store did not answer; what is wrong with which version; which
+    /// servers count for nothing.
+    away: bool,
+    unfit: BTreeSet<String>,
+    outdone: BTreeSet<ServerId>,
+}
+
+impl Approved {
+    pub(crate) fn new(records: Arc<dyn Records>) -> Self {
+        Self {
+            registry: Registry::new(records),
+            epoch: None,
+            looked: None,
+            kept: InUse::default(),
+            away: false,
+            unfit: BTreeSet::new(),
+            outdone: BTreeSet::new(),
         }
     }
+
+    /// What is in force.
+    pub(crate) fn in_use(&self) -> &InUse {
+        &self.kept
+    }
+
+    /// What is in use now, if that is not what is in force. While the store is away, what was approved stays so.
+    pub(crate) async fn look(&mut self) -> Option<InUse> {
+        let looked = self.look_up().await;
+        match &looked {
+            Err(error) if !self.away => {
+                tracing::warn!(%error, "the registry of servers cannot be looked up; what was approved stays so");
+            }
+            _ => {}
+        }
+        self.away = looked.is_err();
+        looked.ok().flatten().filter(|now| *now != self.kept)
+    }
+
+    /// It was put in force beside `settings`.
+    pub(crate) fn keep(&mut self, now: InUse, settings: &Settings) {
+        self.kept = now;
+        self.compare(settings);
+    }
+
+    /// Says which servers count for nothing beside `settings`, where that is news.
+    pub(crate) fn compare(&mut self, settings: &Settings) {
+        let outdone: BTreeSet<_> = self.kept.outdone_by(settings).cloned().collect();
+        for id in outdone.difference(&self.outdone) {
+            tracing::warn!(server.id = %id, "the registry has a server of this name, too; that of the configuration counts");
+        }
+        self.outdone = outdone;
+    }
+
+    /// All that is in use, where it has to be looked at.
+    async fn look_up(&mut self) -> Result<Option<InUse>, Unavailable> {
+        let epoch = self.registry.epoch().await?;
+        let lately = self.looked.is_some_and(|looked| looked.elapsed() < WHOLE_LOOK);
+        if lately && self.epoch == Some(epoch) {
+            return Ok(None);
+        }
+        let all = self.registry.all().await?.into_iter().map(|shelved| shelved.entry);
+        let entries: Vec<_> = all.filter(|entry| entry.approved().is_some()).collect();
+        (self.epoch, self.looked) = (Some(epoch), Some(Instant::now()));
+        let (mut servers, mut unfit) = (BTreeMap::new(), BTreeSet::new());
+        for entry in running(&entries) {
+            match fit(entry) {
+                Ok((id, server)) => {
+                    servers.insert(id, server);
+                }
+                Err(problems) => {
+                    let problem = format!("{} {}: {problems}", entry.slug, entry.version());
+                    if !self.unfit.contains(&problem) {
+                        tracing::error!(
+                            server.id = entry.slug,
+                            problems,
+                            "an approved version cannot be reached as it says"
+                        );
+                    }
+                    unfit.insert(problem);
+                }
+            }
+        }
+        self.unfit = unfit;
+        Ok(Some(InUse { entries: Arc::new(entries), servers }))
+    }
+}
+
+/// What a version comes to as a server that a gateway can be made with.
+fn fit(entry: &Entry) -> Result<(ServerId, Server), String> {
+    let settings = server_in(&entry.slug, &entry.launch, &Ours)?;
+    Gateway::check(&settings).map_err(|error| error.to_string())?;
+    only_server(settings)
 }
 
 /// A server under its name, checked as if it stood in the configuration.
 pub(crate) fn server_of(slug: &str, launch: &serde_json::Value) -> Result<(ServerId, Server), String> {
-    server_in(slug, launch, &ProcessEnvironment)
+    only_server(server_in(slug, launch, &Ours)?)
 }
 
 /// Whether it would be one for a gateway in whose environment nothing is missing.
@@ -107,25 +153,39 @@ pub(crate) fn would_be_one(slug: &str, launch: &serde_json::Value) -> Result<(),
     server_in(slug, launch, &Elsewhere).map(|_| ())
 }
 
-/// The environment of a gateway that runs elsewhere: whatever is asked for is there, and nobody knows what it is.
-pub(crate) struct Elsewhere;
+/// Our own environment without what configures the program itself: that is nobody else's, and another gateway's listener
+/// would be held against the servers of this one.
+pub(crate) struct Ours;
 
-impl Environment for Elsewhere {
+impl Environment for Ours {
     fn var(&self, name: &str) -> Option<String> {
-        // What configures the program itself is nobody else's.
-        (!name.starts_with("PORTCULLIS_")).then(|| "unknown".to_owned())
+        (!is_the_programs(name)).then(|| ProcessEnvironment.var(name)).flatten()
     }
 }
 
+/// The environment of a gateway that runs elsewhere: whatever is asked for is there, and nobody knows what it is.
+struct Elsewhere;
+
+impl Environment for Elsewhere {
+    fn var(&self, name: &str) -> Option<String> {
+        (!is_the_programs(name)).then(|| "unknown".to_owned())
+    }
+}
+
+fn is_the_programs(name: &str) -> bool {
+    name.starts_with("PORTCULLIS_")
+}
+
+/// The settings of a gateway that has this server and no other.
 fn server_in(
     slug: &str,
     launch: &serde_json::Value,
     environment: &dyn Environment,
-) -> Result<(ServerId, Server), String> {
+) -> Result<Settings, String> {
     let text = json!({ "servers": { slug: launch } }).to_string();
     let (name, overrides) = (format!("registry: {slug}"), Overrides::default());
     let loaded = portcullis_config::parse(&name, &text, Format::Json, environment, &overrides);
-    let loaded = loaded.map_err(|problems| {
+    let Loaded { settings, .. } = loaded.map_err(|problems| {
         problems
             .0
             .iter()
@@ -133,5 +193,12 @@ fn server_in(
             .collect::<Vec<_>>()
             .join("; ")
     })?;
-    loaded.settings.servers.into_iter().next().ok_or_else(|| "it is no server".to_owned())
+    Ok(settings)
 }
+
+fn only_server(settings: Settings) -> Result<(ServerId, Server), String> {
+    settings.servers.into_iter().next().ok_or_else(|| "it is no server".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,9 @@ pub(crate) enum Verb {
     /// Add servers to the registry, and let them be used
     #[command(subcommand)]
     Server(ServerVerb),
+    /// List the tools of an endpoint as a caller sees them, and call one
+    #[command(subcommand)]
+    Tool(ToolVerb),
     /// Look at what servers say of their tools, and approve it
     #[command(subcommand)]
     Definitions(DefinitionsVerb),
@@ -384,6 +387,13 @@ pub(crate) struct Connect {
     /// The endpoint, for example http://127.0.0.1:8080/mcp
     #[arg(value_name = "URL")]
     pub url: String,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// As whom an endpoint is asked, and how it is trusted.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Access {
     /// Send the bearer token that this environment variable holds
     #[arg(long, value_name = "NAME")]
     pub token_env: Option<String>,
@@ -396,6 +406,39 @@ pub(crate) struct Connect {
     /// The key of the client certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ToolVerb {
+    /// List them
+    List {
+        #[command(flatten)]
+        at: At,
+    },
+    /// Call one: exit 1 when it fails, or is refused
+    Call {
+        /// Its name, as it is listed
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its arguments, a JSON object
+        #[arg(value_name = "JSON", default_value = "{}")]
+        arguments: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// The endpoint that is asked, and as whom.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct At {
+    /// The endpoint
+    #[arg(long, value_name = "URL", env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:8080/mcp")]
+    pub url: String,
+    #[command(flatten)]
+    pub access: Access,
+    /// Print what there is as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand, Debug)]

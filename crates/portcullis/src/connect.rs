@@ -8,13 +8,13 @@ use portcullis_telemetry::{LogFormat, init_logs};
 use serde_json::json;
 
 use crate::Usage;
-use crate::args::Connect;
+use crate::args::{Access, Connect};
 use crate::config::settle;
 
 /// Bridges standard input and output to the endpoint.
 pub(crate) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
     init_logs(LogFormat::Auto, "warn").map_err(|error| Usage(error.to_string()))?;
-    let endpoint = endpoint(connect)?;
+    let endpoint = endpoint(&connect.url, &connect.access)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(bridge::run(&endpoint, tokio::io::stdin(), tokio::io::stdout()));
     // Standard input is read by a thread that nothing can interrupt.
@@ -24,12 +24,12 @@ pub(crate) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
 }
 
 /// The endpoint as a server's settings, checked like any other.
-fn endpoint(connect: &Connect) -> anyhow::Result<HttpUpstream> {
-    let headers = match &connect.token_env {
+pub(crate) fn endpoint(url: &str, access: &Access) -> anyhow::Result<HttpUpstream> {
+    let headers = match &access.token_env {
         Some(name) => json!({"authorization": format!("Bearer {}", token(name)?)}),
         None => json!({}),
     };
-    let text = json!({"mcpServers": {"endpoint": {"url": connect.url, "headers": headers}}}).to_string();
+    let text = json!({"mcpServers": {"endpoint": {"url": url, "headers": headers}}}).to_string();
     let mut loaded =
         portcullis_config::import("command line", &text, &ProcessEnvironment, &Overrides::default());
     if let Ok(loaded) = &mut loaded {
@@ -39,12 +39,12 @@ fn endpoint(connect: &Connect) -> anyhow::Result<HttpUpstream> {
     let servers = settle(loaded)?.settings.servers;
     match servers.into_values().next().map(|server| server.transport) {
         Some(Transport::Http(mut http)) => {
-            http.tls.ca.clone_from(&connect.ca);
-            http.tls.cert.clone_from(&connect.cert);
-            http.tls.key.clone_from(&connect.key);
+            http.tls.ca.clone_from(&access.ca);
+            http.tls.cert.clone_from(&access.cert);
+            http.tls.key.clone_from(&access.key);
             Ok(http)
         }
-        _ => Err(Usage(format!("`{}` is not the URL of an MCP endpoint", connect.url)).into()),
+        _ => Err(Usage(format!("`{url}` is not the URL of an MCP endpoint")).into()),
     }
 }
 

@@ -20,6 +20,7 @@ mod server;
 mod servers;
 mod stdout;
 mod store;
+mod tool;
 mod vault_key;
 
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Config(verb) => config::run(&verb),
         Verb::Policy(verb) => policy::run(&verb),
         Verb::Server(verb) => server::run(&verb),
+        Verb::Tool(verb) => tool::run(&verb),
         Verb::Guard(verb) => guard::run(&verb),
         Verb::Explain(explain) => policy::explain(&explain),
         Verb::Definitions(verb) => oversight::definitions(&verb),

@@ -105,19 +105,18 @@ impl Reloader {
 
     /// Other versions were approved, or taken away.
     async fn take_up_approved(&mut self) {
-        let before = self.approved.with(&self.settings);
-        if !self.approved.look().await {
-            return;
-        }
-        let now = self.approved.with(&self.settings);
-        match self.put_in_force(&self.settings) {
+        let Some(now) = self.approved.look().await else { return };
+        let settings = now.with(&self.settings);
+        match self.gateway.reload(settings.clone()) {
             Ok(()) => {
-                self.gateway.publish(self.approved.entries());
-                self.chronicle.took_up(&before, &now, "registry").await;
+                let before = self.approved.in_use().with(&self.settings);
+                self.gateway.publish(now.entries.clone());
+                self.approved.keep(now, &self.settings);
+                self.chronicle.took_up(&before, &settings, "registry").await;
             }
             Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(error, "what was approved in the registry was not taken up");
+                tracing::error!(%error, "what was approved in the registry was not taken up");
+                self.chronicle.did_not_take_up("registry").await;
             }
         }
     }
@@ -177,6 +176,7 @@ impl Reloader {
                     workers: self.settings.workers,
                     ..settings
                 };
+                self.approved.compare(&self.settings);
                 Ok(true)
             }
             Err(error) => {
@@ -193,7 +193,7 @@ impl Reloader {
         let tracer =
             if new.otlp == old.otlp { None } else { Some(serve::tracer(settings, self.gateway.metrics())?) };
         self.logs.set_filter(&new.log.filter)?;
-        if let Err(error) = self.gateway.reload(self.approved.with(settings)) {
+        if let Err(error) = self.gateway.reload(self.approved.in_use().with(settings)) {
             self.logs.set_filter(&old.log.filter).expect("it was in force until now");
             return Err(error.into());
         }

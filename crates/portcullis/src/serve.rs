@@ -91,11 +91,14 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let witness = evidence::witness(settings.witness.as_ref())?;
     let kept = Kept { records: records.clone(), evidence: evidence.clone(), witness };
     let mut approved = Approved::new(records.clone());
-    approved.look().await;
-    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..approved.with(&settings) };
+    if let Some(now) = approved.look().await {
+        approved.keep(now, &settings);
+    }
+    let in_use = approved.in_use();
+    let sealed = config::Settings { vault_key: vault_key::find(&settings)?, ..in_use.with(&settings) };
     let gateway = Gateway::new(sealed, count, Handle::current(), supervisor, metrics, tracer, kept)
         .map_err(|error| Usage(error.to_string()))?;
-    gateway.publish(approved.entries());
+    gateway.publish(in_use.entries.clone());
     gateway.recall_decisions().await;
     tokio::spawn(gateway.clone().look_after_decisions());
     let chronicle =

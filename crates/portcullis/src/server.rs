@@ -3,7 +3,11 @@
 //! It works on the store that the gateway has, whether it runs or not; one that runs looks there once a second.
 
 mod add;
+mod advisories;
 pub(crate) mod args;
+mod configure;
+mod import;
+mod running;
 mod scan;
 mod what;
 
@@ -24,6 +28,10 @@ pub(crate) fn run(verb: &ServerVerb) -> anyhow::Result<ExitCode> {
         ServerVerb::List(list) => self::list(list),
         ServerVerb::Inspect(inspect) => self::inspect(inspect),
         ServerVerb::Add(add) => add::run(add),
+        ServerVerb::Import(import) => import::run(import),
+        ServerVerb::Configure(configure) => configure::run(configure),
+        ServerVerb::Restart(it) => running::restart(it),
+        ServerVerb::Logs(it) => running::logs(it),
         ServerVerb::Scan(scan) => scan::run(scan),
         ServerVerb::Review(step) => take(step, Move::Review, "reviewed"),
         ServerVerb::Approve(step) => take(step, Move::Approve, "approved"),

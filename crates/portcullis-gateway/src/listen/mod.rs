@@ -33,6 +33,7 @@ mod registry;
 mod request;
 mod response;
 mod router;
+mod servers;
 mod session;
 mod shown;
 mod sse;

@@ -74,7 +74,7 @@ pub(super) fn has_role(policy: &Policy, principal: &Principal, roles: &[&str]) -
 
 /// Whether a request was made on this machine, as far as anybody can tell: it comes from there, was sent to there, and
 /// nobody says that it was forwarded.
-fn is_local(context: &Context, head: &Head) -> bool {
+pub(super) fn is_local(context: &Context, head: &Head) -> bool {
     let from_here = context.peer.is_some_and(|peer| peer.to_canonical().is_loopback());
     let host =
         head.authority.as_deref().map(str::as_bytes).or_else(|| head.fields.get(&HOST)).unwrap_or_default();

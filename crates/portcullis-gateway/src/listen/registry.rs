@@ -2,8 +2,9 @@
 //!
 //! Only servers that are in use are here, and of these what the caller may see; each is reached through this gateway, and
 //! neither its packages nor where it comes from are told. What stands in the configuration is here like what was approved in
-//! the registry. Reading is all: versions are added and approved by `portcullis server`, and what a client publishes is
-//! answered with 501, as the API allows.
+//! the registry. Reading is all: versions are added and approved by `portcullis server`, and whoever publishes or deletes is
+//! answered with 501, as the API allows. Its document lets a registry say nothing more of a version's status than it names
+//! itself, so what else there is to say is under a key of our own.
 //!
 //! Names have a slash in them. Clients send it encoded; proxies decode it on the way; both are understood.
 
@@ -17,7 +18,7 @@ use http::header::{ALLOW, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::{HeaderValue, Method, Response, StatusCode};
 use portcullis_audit::parse_time;
 use portcullis_config::Settings;
-use portcullis_hub::registry::{Document, Entry, Question, Stage};
+use portcullis_hub::registry::{Document, Entry, Listed, Question, Stage, listed};
 use portcullis_model::{ServerId, date_time};
 use serde_json::{Map, Value, json};
 
@@ -45,13 +46,15 @@ const NO_NAMESPACE: &str = "localhost";
 /// What is in use of the registry, as it was last looked up.
 #[derive(Default)]
 pub(crate) struct Published {
+    /// In the order of names, and the newest version of each first.
     entries: ArcSwap<Vec<Entry>>,
 }
 
 impl Gateway {
     /// Shows these versions to clients that browse; they are also in the settings by now, if they are reached.
-    pub fn publish(&self, entries: Vec<Entry>) {
-        self.published.entries.store(Arc::new(entries));
+    /// `entries` are in the order of names, with the newest version of each first.
+    pub fn publish(&self, entries: Arc<Vec<Entry>>) {
+        self.published.entries.store(entries);
     }
 }
 
@@ -73,7 +76,8 @@ impl Asked {
         if rest.is_empty() || rest == "/" {
             return Some(Self::List);
         }
-        let (name, version) = rest.strip_prefix('/')?.split_once("/versions")?;
+        // A server may be called that, too.
+        let (name, version) = rest.strip_prefix('/')?.rsplit_once("/versions")?;
         let name = decoded(name)?;
         match version {
             "" | "/" => Some(Self::Versions(name)),
@@ -89,24 +93,33 @@ fn decoded(text: &str) -> Option<String> {
 /// Answers what is asked here; `None` when it is something else.
 pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
     let asked = Asked::of(&head.path)?;
-    let reads = asked != Asked::Publish;
     let context = match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
         Ok(context) => context,
         Err(answer) => return Some(*answer),
     };
-    let mut answer = match (reads, &head.method) {
-        (true, &Method::GET | &Method::HEAD) => match read(&context, &asked, head.query.as_deref()) {
-            Ok(body) => tagged(head, &body),
-            Err((status, message)) => error(status, &message),
-        },
-        (false, &Method::POST) => {
+    let mut answer = match (&asked, &head.method) {
+        (Asked::Publish, &Method::POST) => {
             let message =
                 "nothing is published over HTTP here; the operator adds servers with `portcullis server add`";
             error(StatusCode::NOT_IMPLEMENTED, message)
         }
-        (reads, _) => {
+        (Asked::Version(..), &Method::DELETE) => {
+            let message = "nothing is deleted over HTTP here; the operator takes versions away with `portcullis server retire`";
+            error(StatusCode::NOT_IMPLEMENTED, message)
+        }
+        (Asked::List | Asked::Versions(_) | Asked::Version(..), &Method::GET | &Method::HEAD) => {
+            match read(&context, &asked, head.query.as_deref()) {
+                Ok(body) => tagged(head, &body),
+                Err((status, message)) => error(status, &message),
+            }
+        }
+        (asked, _) => {
             let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, "this is not done here");
-            let allowed = if reads { "GET, HEAD, OPTIONS" } else { "POST, OPTIONS" };
+            let allowed = match asked {
+                Asked::Publish => "POST, OPTIONS",
+                Asked::Version(..) => "GET, HEAD, DELETE, OPTIONS",
+                Asked::List | Asked::Versions(_) => "GET, HEAD, OPTIONS",
+            };
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             answer
         }
@@ -150,7 +163,7 @@ fn read(context: &Context, asked: &Asked, query: Option<&str>) -> Result<Value, 
         Asked::List => {
             let question = question(query.unwrap_or_default())?;
             let page = question.of(&shown);
-            let servers: Vec<_> = page.entries.iter().filter_map(|entry| told(entry, &shown, &at)).collect();
+            let servers: Vec<_> = page.entries.into_iter().filter_map(|it| told(it, &at)).collect();
             let mut metadata = Map::from_iter([("count".to_owned(), servers.len().into())]);
             if let Some(next) = page.next {
                 metadata.insert("nextCursor".to_owned(), next.into());
@@ -158,8 +171,7 @@ fn read(context: &Context, asked: &Asked, query: Option<&str>) -> Result<Value, 
             Ok(json!({ "servers": servers, "metadata": metadata }))
         }
         Asked::Versions(name) => {
-            let of_name = shown.iter().filter(|entry| entry.name() == name && entry.stage().is_in_use());
-            let servers: Vec<_> = of_name.filter_map(|entry| told(entry, &shown, &at)).collect();
+            let servers: Vec<_> = of_name(&shown, name).filter_map(|it| told(it, &at)).collect();
             if servers.is_empty() {
                 return Err(not_found());
             }
@@ -167,16 +179,20 @@ fn read(context: &Context, asked: &Asked, query: Option<&str>) -> Result<Value, 
             Ok(json!({ "servers": servers, "metadata": metadata }))
         }
         Asked::Version(name, version) => {
-            let of_name = || shown.iter().filter(|entry| entry.name() == name && entry.stage().is_in_use());
-            // The newest comes first.
+            let mut of_name = of_name(&shown, name);
             let found = match version.as_str() {
-                "latest" => of_name().next(),
-                version => of_name().find(|entry| entry.version() == version),
+                "latest" => of_name.find(|it| it.latest),
+                version => of_name.find(|it| it.entry.version() == version),
             };
-            found.and_then(|entry| told(entry, &shown, &at)).ok_or_else(not_found)
+            found.and_then(|it| told(it, &at)).ok_or_else(not_found)
         }
         Asked::Publish => Err(not_found()),
     }
+}
+
+/// The versions of a name that may be used, the newest first.
+fn of_name<'a>(shown: &'a [Entry], name: &'a str) -> impl Iterator<Item = Listed<'a>> {
+    listed(shown).filter(move |it| it.entry.name() == name && it.entry.stage().is_in_use())
 }
 
 /// The versions that are there for the caller: by name, and the newest of each first. What was in use once and is no more is
@@ -250,7 +266,7 @@ fn namespace(public_url: Option<&str>) -> String {
 }
 
 /// A version as clients are told of it.
-fn told(entry: &Entry, all: &[Entry], at: &str) -> Option<Value> {
+fn told(Listed { entry, latest }: Listed<'_>, at: &str) -> Option<Value> {
     let document = entry.document()?;
     let id = ServerId::parse(&entry.slug).ok()?;
     let server = document.at(&identifier(at, &Endpoint::Server(id), Form::Streamable));
@@ -259,32 +275,54 @@ fn told(entry: &Entry, all: &[Entry], at: &str) -> Option<Value> {
         Stage::Deprecated => "deprecated",
         Stage::Submitted | Stage::Scanned | Stage::Reviewed | Stage::Retired => "deleted",
     };
-    let latest = all.iter().find(|it| it.name() == entry.name() && it.stage().is_in_use());
-    let mut official = json!({
+    let turn = entry.turn();
+    let official = json!({
         "status": status,
-        "statusChangedAt": moment(entry.changed()),
         "publishedAt": moment(entry.published()),
         "updatedAt": moment(entry.changed()),
-        "isLatest": latest.is_some_and(|latest| latest.version() == entry.version()),
+        "isLatest": latest,
     });
-    if let (Some(note), Some(members)) = (
-        entry.history().last().filter(|last| last.to == Stage::Deprecated).and_then(|last| last.note.clone()),
-        official.as_object_mut(),
-    ) {
-        members.insert("statusMessage".to_owned(), note.into());
-    }
-    let ours = json!({
+    let mut ours = json!({
+        "statusChangedAt": moment(turn.map_or(entry.changed(), |turn| turn.at)),
         "server": entry.slug,
         "stage": entry.stage().as_str(),
         "owners": entry.owners,
         "labels": entry.labels,
         "data": entry.data,
     });
+    // Why somebody should go on to another is theirs to know.
+    if let Some(note) = turn.filter(|turn| turn.to == Stage::Deprecated).and_then(|turn| turn.note.clone()) {
+        ours["statusMessage"] = note.into();
+    }
     Some(json!({ "server": server, "_meta": { OFFICIAL: official, OURS: ours } }))
 }
 
 fn moment(at: u64) -> String {
     format!("{}Z", date_time(Duration::from_millis(at)))
+}
+
+/// A time as RFC 3339 has it, in any zone, in milliseconds since 1970.
+fn millis(text: &str) -> Option<i64> {
+    let text = text.to_ascii_uppercase();
+    let (local, ahead) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let number = |text: &str| text.parse::<u8>().ok().map(i64::from).filter(|_| text.len() == 2);
+            let minutes = number(hours)? * 60 + number(minutes)?;
+            match zone.get(..1)? {
+                "+" => (local, minutes),
+                "-" => (local, -minutes),
+                _ => return None,
+            }
+        }
+    };
+    // What is finer than a microsecond makes no difference.
+    let (whole, fraction) = local.split_once('.').unwrap_or((local, "0"));
+    let fraction = fraction.get(..6).unwrap_or(fraction);
+    let micros = parse_time(&format!("{whole}.{fraction}Z")).filter(|_| whole.contains('T'))?;
+    Some(micros / 1000 - ahead * 60_000)
 }
 
 fn question(query: &str) -> Result<Question, Wrong> {
@@ -295,17 +333,25 @@ fn question(query: &str) -> Result<Question, Wrong> {
         let value = value.into_owned();
         match &*name {
             "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=MOST).contains(limit));
-                question.limit =
-                    limit.ok_or_else(|| wrong(format!("`limit` must be a number from 1 to {MOST}")))?;
+                // The API's document lets it be any whole number.
+                let digits = value.strip_prefix('-').unwrap_or(&value);
+                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(wrong(format!(
+                        "`limit` must be a whole number; {MOST} is the most that comes"
+                    )));
+                }
+                let most = if digits == value { value.parse().unwrap_or(MOST) } else { 1 };
+                question.limit = most.clamp(1, MOST);
             }
             "cursor" => question.cursor = Some(value).filter(|cursor| !cursor.is_empty()),
             "search" => question.search = Some(value).filter(|words| !words.is_empty()),
             "version" => question.version = Some(value),
             "updated_since" => {
-                let micros = parse_time(&value).and_then(|micros| u64::try_from(micros).ok());
+                // Before 1970 there was nothing.
                 let expected = "`updated_since` must be a time as RFC 3339 has it: 2026-01-31T12:00:00Z";
-                question.updated_since = Some(micros.ok_or_else(|| wrong(expected.to_owned()))? / 1000);
+                let since = millis(&value).ok_or_else(|| wrong(expected.to_owned()))?;
+                // Before 1970 there was nothing.
+                question.updated_since = Some(u64::try_from(since).unwrap_or(0));
             }
             "include_deleted" => {
                 deleted = Some(match value.as_str() {
@@ -335,6 +381,9 @@ mod tests {
             let one = format!("{versions}/1.0.0%2Bbuild");
             assert_eq!(Asked::of(&one), Some(Asked::Version(name, "1.0.0+build".to_owned())), "{path}");
         }
+        let called_so = Asked::of("/registry/v0.1/servers/com.example%2Fversions/versions/1.0.0");
+        let of_it = Asked::Version("com.example/versions".to_owned(), "1.0.0".to_owned());
+        assert_eq!(called_so, Some(of_it));
         assert_eq!(Asked::of("/registry/v0.1/servers"), Some(Asked::List));
         assert_eq!(Asked::of("/registry/v0.1/servers/com.example%2Ffiles"), None);
         assert_eq!(Asked::of("/registry/v0.1/servers-of-others"), None);
@@ -342,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_question_that_cannot_be_is_refused_with_what_would_be_right() {
-        for query in ["limit=0", "limit=101", "limit=x", "updated_since=yesterday", "include_deleted=maybe"] {
+        for query in ["limit=", "limit=-", "limit=x", "updated_since=yesterday", "include_deleted=maybe"] {
             let (status, message) = question(query).expect_err(query);
             assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
             assert!(message.contains("must be"), "{query}: {message}");
@@ -351,6 +400,28 @@ mod tests {
             question("search=git%20hub&limit=5&updated_since=2026-01-01T00%3A00%3A00Z").expect("well-formed");
         assert_eq!((asked.search.as_deref(), asked.limit), (Some("git hub"), 5));
         assert_eq!((asked.updated_since, asked.deleted), (Some(1_767_225_600_000), true));
+        for (limit, most) in [("0", 1), ("-7", 1), ("7", 7), ("101", MOST), ("99999999999999999999999", MOST)]
+        {
+            assert_eq!(question(&format!("limit={limit}")).expect(limit).limit, most, "{limit}");
+        }
+        for same in
+            ["2026-01-01T02:30:00%2B02:30", "2025-12-31t19:00:00.000000000-05:00", "2026-01-01T00:00:00.0z"]
+        {
+            let asked = question(&format!("updated_since={same}")).expect(same);
+            assert_eq!(asked.updated_since, Some(1_767_225_600_000), "{same}");
+        }
+        for wrong in [
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00+2:30",
+            "2026-01-01T00:00:00.xZ",
+            "Z",
+            "é",
+        ] {
+            question(&format!("updated_since={wrong}")).expect_err(wrong);
+        }
+        let early = question("updated_since=0001-01-01T00%3A00%3A00Z").expect("a time");
+        assert_eq!(early.updated_since, Some(0));
     }
 
     #[test]

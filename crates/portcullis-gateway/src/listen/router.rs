@@ -29,7 +29,7 @@ use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
     audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
-    sse, standalone, witness,
+    servers, sse, standalone, witness,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
@@ -65,8 +65,10 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/witness/add-checkpoint", &["POST"]),
     ("/registry/v0.1/servers", &["GET"]),
     ("/registry/v0.1/servers/{name}/versions", &["GET"]),
-    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET"]),
+    ("/registry/v0.1/servers/{name}/versions/{version}", &["GET", "DELETE"]),
     ("/registry/v0.1/publish", &["POST"]),
+    ("/api/v1/servers/{server}/logs", &["GET"]),
+    ("/api/v1/servers/{server}/restart", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
     ("/api/v1/audit/export", &["GET"]),
@@ -236,6 +238,9 @@ async fn others(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
         return Some(answer);
     }
     if let Some(answer) = Box::pin(registry::answer(context, head)).await {
+        return Some(answer);
+    }
+    if let Some(answer) = Box::pin(servers::answer(context, head)).await {
         return Some(answer);
     }
     if let Some(answer) = Box::pin(audit::answer(context, head)).await {

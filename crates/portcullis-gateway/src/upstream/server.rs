@@ -86,6 +86,8 @@ pub(crate) struct Server {
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
+    /// Another is to take its place, though nothing is configured differently.
+    worn: AtomicBool,
 }
 
 /// A place among those who wait; given back when dropped.
@@ -204,6 +206,7 @@ impl Server {
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
+            worn: AtomicBool::new(false),
         })
     }
 
@@ -224,7 +227,14 @@ impl Server {
 
     /// Whether a server made of `settings` would be no other than this one.
     pub(crate) fn is_as(&self, settings: &config::Server) -> bool {
-        self.settings == *settings && self.certificates == certificates(settings)
+        !self.worn.load(Ordering::Relaxed)
+            && self.settings == *settings
+            && self.certificates == certificates(settings)
+    }
+
+    /// Another is to take its place with the next update.
+    pub(crate) fn wear_out(&self) {
+        self.worn.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn asks(&self) -> &Asks {

@@ -125,15 +125,31 @@ impl Document {
         self.0.get("remotes").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
+    /// Only with those packages and remotes that are wanted.
+    pub(super) fn with(&self, package: impl Fn(&Value) -> bool, remote: impl Fn(&Value) -> bool) -> Self {
+        let mut members = self.0.clone();
+        let mut keep = |key: &str, wanted: &dyn Fn(&Value) -> bool| {
+            if let Some(items) = members.get_mut(key).and_then(Value::as_array_mut) {
+                items.retain(wanted);
+            }
+        };
+        keep("packages", &package);
+        keep("remotes", &remote);
+        Self(members)
+    }
+
     /// As it came.
     pub fn value(&self) -> Value {
         Value::Object(self.0.clone())
     }
 
-    /// For clients of this gateway: they find the server at `url`, and neither its packages nor where it comes from.
+    /// For clients of this gateway: they find the server at `url`, and neither its packages nor where it comes from, nor what
+    /// its publisher says to other registries.
     pub fn at(&self, url: &str) -> Value {
         let mut members = self.0.clone();
-        members.remove("packages");
+        for origin in ["packages", "repository", "_meta"] {
+            members.remove(origin);
+        }
         members.insert("remotes".to_owned(), json!([{ "type": "streamable-http", "url": url }]));
         Value::Object(members)
     }

@@ -12,7 +12,7 @@ use portcullis_model::ServerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Document;
+use super::{Document, Package};
 
 /// How far a version has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ pub struct Change {
     pub at: u64,
     /// Who.
     pub by: String,
-    /// What it became.
+    /// What it became; a scan of a version that may be used changes nothing in that, and is on record as `Scanned`.
     pub to: Stage,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,6 +142,9 @@ pub struct Scan {
     pub findings: Vec<Finding>,
     /// The walls that it was started in, or why there were none.
     pub walls: String,
+    /// The package that it was started from, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Package>,
 }
 
 /// Something that a server offers.
@@ -171,12 +174,13 @@ pub struct Entry {
     document: Value,
     /// What it is called here.
     pub slug: String,
-    /// How it is reached: an entry as clients write them (`command` and `args`, or `url`).
+    /// How it is reached: an entry as clients write them (`command` and `args`, or `url`); `null` as long as that takes what
+    /// nobody has given.
     pub launch: Value,
     /// Who answers for it.
     #[serde(default)]
     pub owners: Vec<String>,
-    /// Labels for policies and flows.
+    /// Words that it is found and sorted by. Policies and flows have labels of their own, in the configuration.
     #[serde(default)]
     pub labels: Vec<String>,
     /// Which kinds of data it handles.
@@ -231,6 +235,11 @@ impl Entry {
         self.document.get("version").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// What it is for, as the publisher says.
+    pub fn description(&self) -> &str {
+        self.document.get("description").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// How far it has come.
     pub fn stage(&self) -> Stage {
         self.stage
@@ -256,13 +265,18 @@ impl Entry {
         self.history.last().map_or(0, |change| change.at)
     }
 
+    /// The step with which it came to its stage.
+    pub fn turn(&self) -> Option<&Change> {
+        self.history.iter().rev().find(|change| change.to == self.stage)
+    }
+
     /// When it was last approved.
     pub fn approved(&self) -> Option<u64> {
         self.history.iter().rev().find(|change| change.to == Stage::Approved).map(|change| change.at)
     }
 
-    /// Notes what a scan found. A version that is in use stays so: what is there now is what was approved, or its pins
-    /// hold it back.
+    /// Notes what a scan found. A version that is in use stays so, and is not approved by it: what is there now is what was
+    /// approved, or its pins hold it back.
     ///
     /// # Errors
     /// When it is retired.
@@ -270,14 +284,30 @@ impl Entry {
         if self.stage == Stage::Retired {
             return Err(self.no_way("scanned"));
         }
-        let to = if self.stage.is_in_use() { self.stage } else { Stage::Scanned };
         let note = match scan.findings.len() {
             0 => "scanned: nothing found".to_owned(),
             1 => "scanned: one thing found".to_owned(),
             found => format!("scanned: {found} things found"),
         };
-        self.step(scan.at, by, to, Some(note));
+        if !self.stage.is_in_use() {
+            self.stage = Stage::Scanned;
+        }
+        self.history.push(Change { at: scan.at, by: by.to_owned(), to: Stage::Scanned, note: Some(note) });
         self.scan = Some(scan);
+        Ok(())
+    }
+
+    /// Says how it is reached, before it is used. It begins anew with that: what was scanned was something else.
+    ///
+    /// # Errors
+    /// When it may be used already, or no more.
+    pub fn reach(&mut self, launch: Value, by: &str, at: u64) -> Result<(), Refused> {
+        if self.stage >= Stage::Approved {
+            return Err(self.no_way("configured"));
+        }
+        self.launch = launch;
+        self.scan = None;
+        self.step(at, by, Stage::Submitted, Some("configured".to_owned()));
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::admission::other_than_public;
 use super::{Document, Flaw};
 
 /// What the operator gives for the inputs of a document, by their names: a text, or a reference to a secret.
@@ -77,9 +78,14 @@ impl<'a> Launch<'a> {
             self.flaw("version", "it is missing; a package without one could be another tomorrow".to_owned());
             return self.done(Value::Null);
         };
+        // A package is not that of another registry with the same name.
+        let from = other_than_public(package);
         let (command, mut args) = match text(package, "registryType") {
-            Some("npm") => ("npx", vec!["-y".to_owned()]),
-            _ => ("uvx", Vec::new()),
+            Some("npm") => {
+                let from = from.map(|from| format!("--registry={from}"));
+                ("npx", ["-y".to_owned()].into_iter().chain(from).collect::<Vec<_>>())
+            }
+            _ => ("uvx", from.map(|from| format!("--default-index={from}/simple")).into_iter().collect()),
         };
         args.extend(self.arguments("runtimeArguments", package));
         args.push(format!("{identifier}@{version}"));

@@ -34,7 +34,7 @@ impl Registry {
         Self { records }
     }
 
-    /// All of them, by name and then as they were added.
+    /// All of them, in the order of names and with the newest version of each first.
     ///
     /// # Errors
     /// The store cannot be asked.
@@ -47,20 +47,14 @@ impl Registry {
     /// # Errors
     /// The store cannot be asked.
     pub async fn versions(&self, name: &str) -> Result<Vec<Shelved>, Unavailable> {
-        let mut found = self.under(&key(name, "")).await?;
-        found.sort_by(|one, other| {
-            let place = |it: &Shelved| (it.entry.version().to_owned(), it.entry.published());
-            let (one, other) = (place(one), place(other));
-            compare((&other.0, other.1), (&one.0, one.1))
-        });
-        Ok(found)
+        self.under(&key(name, "")).await
     }
 
     async fn under(&self, prefix: &str) -> Result<Vec<Shelved>, Unavailable> {
         let (mut found, mut after) = (Vec::new(), String::new());
         loop {
             let page = self.records.list(REGISTRY, prefix, &after, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(found) };
+            let Some((last, _)) = page.last() else { break };
             after.clone_from(last);
             for (key, record) in page {
                 match serde_json::from_slice(&record.value) {
@@ -70,6 +64,13 @@ impl Registry {
                 }
             }
         }
+        found.sort_by(|one: &Shelved, other: &Shelved| {
+            let (one, other) = (&one.entry, &other.entry);
+            let newest_first =
+                || compare((other.version(), other.published()), (one.version(), one.published()));
+            one.name().cmp(other.name()).then_with(newest_first)
+        });
+        Ok(found)
     }
 
     /// One version.
@@ -99,15 +100,35 @@ impl Registry {
         self.put(&shelved.entry, Expected::Version(shelved.revision)).await
     }
 
+    /// Adds versions as [`add`](Self::add) does, and says how many were not there; whoever watches is told once.
+    ///
+    /// # Errors
+    /// The store cannot be asked; some of them may be there by then.
+    pub async fn add_all(&self, entries: &[Entry]) -> Result<usize, Unavailable> {
+        let mut added = 0;
+        for entry in entries {
+            added += usize::from(self.put_quietly(entry, Expected::Absent).await?);
+        }
+        self.tell().await?;
+        Ok(added)
+    }
+
     async fn put(&self, entry: &Entry, expected: Expected) -> Result<bool, Unavailable> {
+        let put = self.put_quietly(entry, expected).await?;
+        if put {
+            self.tell().await?;
+        }
+        Ok(put)
+    }
+
+    async fn tell(&self) -> Result<(), Unavailable> {
+        self.records.put(EPOCH, EPOCH, Vec::new(), None, Expected::Any).await.map(drop)
+    }
+
+    async fn put_quietly(&self, entry: &Entry, expected: Expected) -> Result<bool, Unavailable> {
         let value = serde_json::to_vec(entry).map_err(|error| Unavailable(error.to_string()))?;
         let key = key(entry.name(), entry.version());
-        let put = self.records.put(REGISTRY, &key, value, None, expected).await?;
-        if put == Put::Conflict {
-            return Ok(false);
-        }
-        self.records.put(EPOCH, EPOCH, Vec::new(), None, Expected::Any).await?;
-        Ok(true)
+        Ok(self.records.put(REGISTRY, &key, value, None, expected).await? != Put::Conflict)
     }
 
     /// Grows with every change of any version.
@@ -141,11 +162,28 @@ pub struct Question {
     pub limit: usize,
 }
 
+/// A version among those that somebody may see.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Listed<'a> {
+    /// The version.
+    pub entry: &'a Entry,
+    /// Of its name it is the newest that may be used; or the newest of all, where none may be.
+    pub latest: bool,
+}
+
+/// All of `entries`, which are in the order of names with the newest version of each first.
+pub fn listed(entries: &[Entry]) -> impl Iterator<Item = Listed<'_>> {
+    entries.chunk_by(|one, other| one.name() == other.name()).flat_map(|versions| {
+        let latest = versions.iter().position(|entry| entry.stage().is_in_use()).unwrap_or(0);
+        versions.iter().enumerate().map(move |(index, entry)| Listed { entry, latest: index == latest })
+    })
+}
+
 /// Some of what was looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<'a> {
     /// In the order of names, and the newest version of each first.
-    pub entries: Vec<&'a Entry>,
+    pub entries: Vec<Listed<'a>>,
     /// Where the next begins; `None` at the end.
     pub next: Option<String>,
 }
@@ -165,45 +203,31 @@ impl Question {
                 }
             },
         };
-        let mut found: Vec<&Entry> = Vec::new();
+        let mut found: Vec<Listed<'_>> = Vec::new();
         let mut more = false;
-        for (index, entry) in entries.iter().enumerate().skip(start) {
-            if !self.is_looked_for(entries, index) {
-                continue;
-            }
+        for it in listed(entries).skip(start).filter(|it| self.is_for(*it)) {
             if found.len() == self.limit {
                 more = true;
                 break;
             }
-            found.push(entry);
+            found.push(it);
         }
-        let next = if more { found.last().map(|entry| place(entry)) } else { None };
+        let next = if more { found.last().map(|it| place(it.entry)) } else { None };
         Page { entries: found, next }
     }
 
-    fn is_looked_for(&self, entries: &[Entry], index: usize) -> bool {
-        let entry = &entries[index];
-        let deleted = !entry.stage().is_in_use();
+    fn is_for(&self, Listed { entry, latest }: Listed<'_>) -> bool {
         let holds = |text: &str, words: &str| text.to_lowercase().contains(&words.to_lowercase());
-        let description =
-            || entry.document().map(|document| document.description().to_owned()).unwrap_or_default();
-        (self.deleted || !deleted)
+        (self.deleted || entry.stage().is_in_use())
             && self.updated_since.is_none_or(|since| entry.changed() >= since)
             && self
                 .search
                 .as_ref()
-                .is_none_or(|words| holds(entry.name(), words) || holds(&description(), words))
+                .is_none_or(|words| holds(entry.name(), words) || holds(entry.description(), words))
             && match self.version.as_deref() {
                 None => true,
-                Some("latest") => is_latest(entries, index),
+                Some("latest") => latest,
                 Some(version) => entry.version() == version,
             }
     }
-}
-
-/// Whether no other version of the same name that may be used is newer. `entries` have the newest first.
-pub(crate) fn is_latest(entries: &[Entry], index: usize) -> bool {
-    let entry = &entries[index];
-    let first = entries.iter().position(|it| it.name() == entry.name() && it.stage().is_in_use());
-    first.is_none_or(|first| first == index)
 }

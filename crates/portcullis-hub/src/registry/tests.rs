@@ -1,15 +1,14 @@
 //! Documents, the life of a version, and how versions are looked through.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::sync::Arc;
 
-use portcullis_model::{Expected, Keeping, Put, Record, Records, ServerId};
+use portcullis_model::ServerId;
+use portcullis_store::Memory;
 use serde_json::{Value, json};
 
-use super::shelf::is_latest;
 use super::{
-    Document, Entry, Finding, Inputs, Move, Question, Refused, Registry, Scan, Stage, launch, newest, running,
+    Document, Entry, Finding, Inputs, Move, Package, Question, Refused, Registry, Scan, Stage, launch,
+    listed, newest, running,
 };
 
 fn document(name: &str, version: &str) -> Document {
@@ -47,6 +46,7 @@ fn a_document_of_the_published_registry_is_one() {
             "environmentVariables": [{ "name": "KEY", "isRequired": true, "isSecret": true }],
         }],
         "remotes": [{ "type": "streamable-http", "url": "https://weather.example.com/mcp" }],
+        "_meta": { "io.modelcontextprotocol.registry/publisher-provided": { "commit": "abc" } },
         "somethingNew": 1,
     });
     let document = Document::new(value.clone()).expect("well-formed");
@@ -57,7 +57,9 @@ fn a_document_of_the_published_registry_is_one() {
         told["remotes"],
         json!([{ "type": "streamable-http", "url": "https://gw.example.com/mcp/s/weather" }])
     );
-    assert_eq!(told.get("packages"), None, "where it comes from is nobody's business");
+    for origin in ["packages", "repository", "_meta"] {
+        assert_eq!(told.get(origin), None, "where it comes from is nobody's business");
+    }
     assert_eq!(told["somethingNew"], 1);
 }
 
@@ -147,6 +149,22 @@ fn what_a_scan_found_is_answered_for() {
 }
 
 #[test]
+fn a_scan_of_a_version_that_is_in_use_approves_nothing() {
+    let mut old = approved("com.example/files", "1.0.0", 10);
+    let new = approved("com.example/files", "2.0.0", 20);
+    old.scanned(Scan { at: 30, ..Scan::default() }, "ann").expect("scanned");
+    assert_eq!((old.stage(), old.approved()), (Stage::Approved, Some(10)));
+    assert_eq!(old.scan().map(|scan| scan.at), Some(30));
+    let all = [new, old.clone()];
+    assert_eq!(running(&all).iter().map(|entry| entry.version()).collect::<Vec<_>>(), ["2.0.0"]);
+    old.take(Move::Deprecate, "ben", 40, Some("use 2".to_owned())).expect("deprecated");
+    old.scanned(Scan { at: 50, ..Scan::default() }, "ann").expect("scanned");
+    assert_eq!(old.stage(), Stage::Deprecated);
+    let turn = old.turn().expect("it has come to that");
+    assert_eq!((turn.at, turn.note.as_deref()), (40, Some("use 2")), "what was said of it stays said");
+}
+
+#[test]
 fn what_runs_is_what_was_approved_last() {
     let (mut old, new) =
         (approved("com.example/files", "1.0.0", 10), approved("com.example/files", "2.0.0", 20));
@@ -177,7 +195,7 @@ fn questions_are_answered_page_by_page_and_without_what_is_not_in_use() {
     let ask = |question: Question| {
         let page = question.of(&all);
         let found: Vec<_> =
-            page.entries.iter().map(|entry| format!("{}:{}", entry.name(), entry.version())).collect();
+            page.entries.iter().map(|it| format!("{}:{}", it.entry.name(), it.entry.version())).collect();
         (found, page.next)
     };
     let of = |limit, cursor: Option<&str>| Question {
@@ -196,7 +214,8 @@ fn questions_are_answered_page_by_page_and_without_what_is_not_in_use() {
     assert_eq!(ask(since).0, ["com.example/b:1.0.0", "com.example/b:0.9.0", "com.example/c:1.0.0"]);
     let search = Question { search: Some("EXAMPLE/B".to_owned()), ..of(9, None) };
     assert_eq!(ask(search).0, ["com.example/b:1.0.0"]);
-    assert!(is_latest(&all, 0) && !is_latest(&all, 1));
+    let latest: Vec<_> = listed(&all).map(|it| it.latest).collect();
+    assert_eq!(latest, [true, false, true, false, true]);
 }
 
 #[test]
@@ -252,6 +271,27 @@ fn a_package_is_started_in_its_version_with_what_the_operator_gives() {
 }
 
 #[test]
+fn a_package_comes_from_the_registry_that_it_is_of() {
+    let started = |kind: &str, from: &str| {
+        let document = Document::new(json!({
+            "name": "com.example/files", "description": "Files.", "version": "1.0.0",
+            "packages": [{
+                "registryType": kind, "registryBaseUrl": from, "identifier": "files", "version": "1.0.0",
+                "transport": { "type": "stdio" },
+            }],
+        }));
+        launch(&document.expect("well-formed"), &Inputs::new()).expect("it takes nothing")["args"].clone()
+    };
+    assert_eq!(started("npm", "https://registry.npmjs.org/"), json!(["-y", "files@1.0.0"]));
+    let mirror = "https://packages.example.com/";
+    let registry = "--registry=https://packages.example.com";
+    assert_eq!(started("npm", mirror), json!(["-y", registry, "files@1.0.0"]));
+    assert_eq!(started("pypi", "https://pypi.org"), json!(["files@1.0.0"]));
+    let index = "--default-index=https://packages.example.com/simple";
+    assert_eq!(started("pypi", mirror), json!([index, "files@1.0.0"]));
+}
+
+#[test]
 fn a_remote_is_reached_where_the_document_says() {
     let document = Document::new(json!({
         "name": "com.example/crm",
@@ -281,68 +321,6 @@ fn a_remote_is_reached_where_the_document_says() {
     );
 }
 
-/// A store in memory with what the registry needs of one.
-#[derive(Default)]
-struct Memory(Mutex<BTreeMap<(&'static str, String), Record>>);
-
-impl Records for Memory {
-    fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
-        let found = self.0.lock().expect("no panic").get(&(kind, key.to_owned())).cloned();
-        Box::pin(async move { Ok(found) })
-    }
-
-    fn put<'a>(
-        &'a self,
-        kind: &'static str,
-        key: &'a str,
-        value: Vec<u8>,
-        expires: Option<SystemTime>,
-        expected: Expected,
-    ) -> Keeping<'a, Put> {
-        let mut records = self.0.lock().expect("no panic");
-        let there = records.get(&(kind, key.to_owned())).map(|record| record.version);
-        let right = match expected {
-            Expected::Any => true,
-            Expected::Absent => there.is_none(),
-            Expected::Version(version) => there == Some(version),
-        };
-        let put = if right {
-            let version = there.unwrap_or(0) + 1;
-            records.insert((kind, key.to_owned()), Record { value, version, expires });
-            Put::Kept(version)
-        } else {
-            Put::Conflict
-        };
-        Box::pin(async move { Ok(put) })
-    }
-
-    fn take<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
-        let taken = self.0.lock().expect("no panic").remove(&(kind, key.to_owned()));
-        Box::pin(async move { Ok(taken) })
-    }
-
-    fn list<'a>(
-        &'a self,
-        kind: &'static str,
-        prefix: &'a str,
-        after: &'a str,
-        most: usize,
-    ) -> Keeping<'a, Vec<(String, Record)>> {
-        let records = self.0.lock().expect("no panic");
-        let found = records
-            .iter()
-            .filter(|((of, key), _)| *of == kind && key.starts_with(prefix) && key.as_str() > after)
-            .take(most)
-            .map(|((_, key), record)| (key.clone(), record.clone()))
-            .collect();
-        Box::pin(async move { Ok(found) })
-    }
-
-    fn sweep(&self) -> Keeping<'_, usize> {
-        Box::pin(async { Ok(0) })
-    }
-}
-
 #[tokio::test]
 async fn a_version_is_added_once_and_changed_by_one_at_a_time() {
     let registry = Registry::new(Arc::new(Memory::default()));
@@ -362,7 +340,50 @@ async fn a_version_is_added_once_and_changed_by_one_at_a_time() {
     theirs.entry.scanned(Scan::default(), "ben").expect("scanned");
     assert!(!registry.change(&theirs).await.expect("asked"), "somebody else was there before");
     assert_ne!(registry.epoch().await.expect("asked"), epoch, "whoever watches is told");
-    assert_eq!(registry.all().await.expect("asked").len(), 3);
+    let all = registry.all().await.expect("asked");
+    let names: Vec<_> = all.iter().map(|it| format!("{} {}", it.entry.name(), it.entry.version())).collect();
+    assert_eq!(
+        names,
+        ["com.example/files 1.10.0", "com.example/files 1.9.0", "com.example/files-of-others 1.0.0"],
+        "in the order of names, the newest first"
+    );
     let Value::Object(launch) = &mine.entry.launch else { panic!("an object") };
     assert_eq!(launch["command"], "files");
+}
+
+#[test]
+fn the_package_is_what_the_command_line_names() {
+    let document = Document::new(json!({
+        "name": "com.example/files", "description": "Files.", "version": "1.0.0",
+        "packages": [{
+            "registryType": "npm", "identifier": "@acme/files", "version": "1.2.3", "fileSha256": "a".repeat(64),
+            "transport": { "type": "stdio" },
+        }],
+    }))
+    .expect("well-formed");
+    for (command, args, package) in [
+        ("npx", json!(["-y", "@acme/files@1.2.3", "/srv"]), Some(("npm", "@acme/files", Some("1.2.3")))),
+        ("/usr/bin/npx", json!(["@acme/files"]), Some(("npm", "@acme/files", None))),
+        ("npx", json!(["-y", "files@latest"]), Some(("npm", "files", None))),
+        ("npx", json!(["--package=files@1.0.0", "serve"]), Some(("npm", "files", Some("1.0.0")))),
+        ("uvx", json!(["mcp-server-time@2025.1.1"]), Some(("pypi", "mcp-server-time", Some("2025.1.1")))),
+        (
+            "uvx",
+            json!(["--python", "3.12", "--from", "time[all]==1.0", "serve"]),
+            Some(("pypi", "time", Some("1.0"))),
+        ),
+        ("uvx", json!(["time>=1"]), Some(("pypi", "time", None))),
+        ("python3", json!(["-m", "time"]), None),
+    ] {
+        let found = Package::of(&json!({ "command": command, "args": args }), &document);
+        let told = found.as_ref().map(|it| (it.registry.as_str(), it.name.as_str(), it.version.as_deref()));
+        assert_eq!(told, package, "{command} {args}");
+        let digest = found.and_then(|it| it.digest);
+        assert_eq!(
+            digest.is_some(),
+            package == Some(("npm", "@acme/files", Some("1.2.3"))),
+            "of that version alone"
+        );
+    }
+    assert_eq!(Package::of(&json!({ "url": "https://example.com" }), &document), None);
 }

@@ -28,9 +28,10 @@ use tracing::{debug, info, warn};
 use super::{
     command::{Command, SpawnError},
     folder::Folder,
+    logs::{Logs, Written},
     marker::{self, Mark, Marker},
     sandbox::{Errand, VERB},
-    stderr::{self, Tail},
+    stderr::{self, Secrets, Tail},
     sweep::{self, Quiet},
 };
 
@@ -184,6 +185,7 @@ pub(super) fn start(
     marker: Marker,
     quotes: Arc<AtomicBool>,
     walls: Option<Walls>,
+    logs: &Logs,
 ) -> Result<(Child, Entry, Watcher), SpawnError> {
     let (mut process, pid) = start_process(command, &marker, walls.as_ref())?;
     let asked_for = "all three pipes were asked for just now";
@@ -194,7 +196,9 @@ pub(super) fn start(
     debug!(server.id = %command.server, pid = id, "started");
 
     let tail = Tail::default();
-    let reader = tokio::spawn(stderr::read(stderr, command.server.clone(), id, tail.clone()));
+    let written = logs.begin(&command.server, id, tail.clone());
+    let secrets = Secrets::of(&command.secrets);
+    let reader = tokio::spawn(stderr::read(stderr, command.server.clone(), id, tail.clone(), secrets));
     let (requests, asked) = mpsc::unbounded_channel();
     let (progress, state) = watch::channel(Progress::Running);
     let entry = Entry { requests: requests.downgrade(), state: state.clone() };
@@ -205,6 +209,7 @@ pub(super) fn start(
         asked,
         reader,
         tail,
+        written,
         quotes,
         progress,
         marker,
@@ -280,6 +285,7 @@ pub(super) struct Watcher {
     asked: mpsc::UnboundedReceiver<Duration>,
     reader: JoinHandle<()>,
     tail: Tail,
+    written: Arc<Written>,
     quotes: Arc<AtomicBool>,
     progress: watch::Sender<Progress>,
     marker: Marker,
@@ -296,7 +302,9 @@ impl Watcher {
         let mut reader = self.reader;
         let _ = time::timeout(LAST_WORDS, &mut reader).await;
         let quotes = self.quotes.load(Ordering::Relaxed);
-        let exit = Arc::new(Exit { ended: ended(status), stderr: self.tail.lines(), quotes });
+        let ended = ended(status);
+        self.written.end(ended);
+        let exit = Arc::new(Exit { ended, stderr: self.tail.lines(), quotes });
         match exit.stderr.last() {
             // The reader may have left it out, and nobody else will tell it.
             Some(last) if !quotes => info!(server.id = %self.server, ended = %exit.ended, last, "exited"),

@@ -51,6 +51,8 @@ pub struct Command {
     /// Variables on top of the base (`HOME`, `LANG`, `LC_*`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER` and the
     /// XDG base directories, where we have them): what the operator set, and what he listed to inherit.
     pub env: Vec<(String, String)>,
+    /// What of their values is secret: the child's lines on stderr are told without.
+    pub secrets: Vec<String>,
     /// The working directory; if `None` ours, or, in a sandbox, the child's own folder.
     pub cwd: Option<PathBuf>,
     /// What it may reach of the machine; `None` is all that we may ourselves.

@@ -2,7 +2,8 @@
 //!
 //! It reads as fast as the child writes, whatever the log does with it, for a child whose stderr is full hangs.
 //! What it keeps is bounded on every side: bytes per line, lines in memory, lines per second in the log.
-//! Characters with which a line could pass itself off as several, or rewrite a terminal, are escaped.
+//! Characters with which a line could pass itself off as several, or rewrite a terminal, are escaped, and secrets that the child
+//! was given are blotted out.
 //!
 //! By the protocol stderr is free text and proves nothing, so no line is judged by its words: all are `INFO`.
 
@@ -10,8 +11,8 @@ use std::{
     collections::VecDeque,
     fmt::Write,
     mem,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 use portcullis_model::ServerId;
@@ -20,35 +21,86 @@ use tracing::{info, warn};
 
 /// Bytes of a line that are kept and logged, before and again after escaping.
 const LINE: usize = 8 * 1024;
-/// Lines kept for error messages.
-const KEPT: usize = 40;
+/// Lines of a child that are kept, and bytes of them.
+const KEPT: usize = 200;
+const KEPT_BYTES: usize = 32 * 1024;
+/// Of these, so many are for error messages.
+const LAST: usize = 40;
+/// A secret that is shorter would blot out words.
+const LEAST: usize = 8;
 /// Lines that may be logged at once, and how long it takes to earn the next one.
 const BURST: u32 = 200;
 const PER_LINE: Duration = Duration::from_millis(50);
 
 /// The last lines that a child wrote.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tail(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct Tail(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<(SystemTime, String)>,
+    bytes: usize,
+}
 
 impl Tail {
+    /// Those for error messages, oldest first.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        let kept = self.lock();
+        let first = kept.lines.len().saturating_sub(LAST);
+        kept.lines.iter().skip(first).map(|(_, line)| line.clone()).collect()
+    }
+
+    /// All of them, oldest first, each with the time when it came.
+    pub(super) fn timed(&self) -> Vec<(SystemTime, String)> {
+        self.lock().lines.iter().cloned().collect()
     }
 
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == KEPT {
-            lines.pop_front();
+        let mut kept = self.lock();
+        kept.bytes += line.len();
+        kept.lines.push_back((SystemTime::now(), line));
+        while kept.lines.len() > KEPT || (kept.bytes > KEPT_BYTES && kept.lines.len() > 1) {
+            let (_, oldest) = kept.lines.pop_front().unwrap_or((SystemTime::UNIX_EPOCH, String::new()));
+            kept.bytes -= oldest.len();
         }
-        lines.push_back(line);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The secrets that a child was given, which its lines are not to say.
+#[derive(Debug)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub(super) fn of(values: &[String]) -> Self {
+        let mut long: Vec<_> = values.iter().filter(|value| value.len() >= LEAST).cloned().collect();
+        // One can be the beginning of another.
+        long.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        Self(long)
+    }
+
+    fn blot(&self, line: String) -> String {
+        self.0.iter().fold(line, |line, secret| {
+            if line.contains(secret.as_str()) { line.replace(secret.as_str(), "***") } else { line }
+        })
     }
 }
 
 /// Reads until the end of `stderr`.
-pub(super) async fn read(mut stderr: impl AsyncRead + Unpin, server: ServerId, pid: u32, tail: Tail) {
+pub(super) async fn read(
+    mut stderr: impl AsyncRead + Unpin,
+    server: ServerId,
+    pid: u32,
+    tail: Tail,
+    secrets: Secrets,
+) {
     let mut lines = Lines::default();
     let mut allowance = Allowance::full(Instant::now());
     let mut take = |line: String| {
+        let line = secrets.blot(line);
         match allowance.take(Instant::now()) {
             Some(0) => info!(server.id = %server, pid, line, "stderr"),
             Some(left_out) => {

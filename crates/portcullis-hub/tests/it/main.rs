@@ -37,6 +37,7 @@ fn command(program: &str, args: &[&str]) -> Command {
         program: program.to_owned(),
         args: args.iter().map(|&arg| arg.to_owned()).collect(),
         env: Vec::new(),
+        secrets: Vec::new(),
         cwd: None,
         sandbox: None,
     }

@@ -9,6 +9,7 @@ use portcullis_model::ServerId;
 use serde_json::{Value, json};
 
 use super::args::Add;
+use super::configure::{give, inputs, walled_in};
 use super::what::{Named, What, reached_by, recognize};
 use super::{brief, by, now};
 use crate::Usage;
@@ -19,13 +20,15 @@ use crate::stdout::print;
 /// For servers that nobody published.
 const NAMESPACE: &str = "local";
 const FIRST_VERSION: &str = "0.0.1";
+/// What is said of a server of which nobody says what it is for. How it is reached is nobody's business.
+const NO_DESCRIPTION: &str = "A server of this gateway.";
 
 pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
     let entries = entries(add)?;
     for entry in &entries {
         preview(entry);
     }
-    if !add.yes && !confirmed()? {
+    if !add.yes && !confirmed("Add it?")? {
         eprintln!("nothing was added");
         return Ok(ExitCode::FAILURE);
     }
@@ -67,7 +70,7 @@ pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
 
 /// All that is added, checked as far as it can be without reaching it.
 fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
-    let inputs = inputs(add)?;
+    let inputs = inputs(&add.way)?;
     let mut entries = match recognize(&add.what)? {
         What::Document(value) => vec![of_document(add, value, &inputs)?],
         What::Entries(named) if named.len() > 1 && (add.name.is_some() || add.registered_as.is_some()) => {
@@ -79,7 +82,7 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
             .collect::<anyhow::Result<Vec<_>>>()?,
     };
     for entry in &mut entries {
-        walled_in(add, &mut entry.launch);
+        walled_in(&add.way, &mut entry.launch);
         would_be_one(&entry.slug, &entry.launch).map_err(Usage)?;
         if !add.owners.is_empty() {
             entry.owners.clone_from(&add.owners);
@@ -90,24 +93,7 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn inputs(add: &Add) -> anyhow::Result<Inputs> {
-    let mut inputs = Inputs::new();
-    let pair = |text: &str, flag: &str| match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Usage(format!("{flag} takes NAME=…, not `{text}`"))),
-    };
-    for text in &add.inputs {
-        let (name, value) = pair(text, "--set")?;
-        inputs.insert(name, Value::String(value));
-    }
-    for text in &add.secrets {
-        let (name, variable) = pair(text, "--secret")?;
-        inputs.insert(name, json!({ "env": variable }));
-    }
-    Ok(inputs)
-}
-
-fn flawed(flaws: &[Flaw]) -> anyhow::Error {
+pub(super) fn flawed(flaws: &[Flaw]) -> anyhow::Error {
     let lines: Vec<_> = flaws.iter().map(ToString::to_string).collect();
     Usage(lines.join("\n")).into()
 }
@@ -117,7 +103,7 @@ fn slug(name: &str) -> anyhow::Result<ServerId> {
 }
 
 /// As much of a name as a server can be called.
-fn slug_of(name: &str) -> String {
+pub(super) fn slug_of(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let words = last.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = String::new();
@@ -149,43 +135,14 @@ fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
     let description = add.description.clone().or_else(|| {
         launch.get("description").and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     });
-    let description = description.unwrap_or_else(|| format!("Reached by {}", reached_by(&launch)));
+    let description = description.unwrap_or_else(|| NO_DESCRIPTION.to_owned());
     let document =
         Document::made(&registered, None, &description, &version).map_err(|flaws| flawed(&flaws))?;
-    let key = if launch.get("url").is_some() { "headers" } else { "env" };
-    if let (false, Some(members)) = (inputs.is_empty(), launch.as_object_mut()) {
-        let given = members.entry(key).or_insert_with(|| json!({}));
-        if let Some(given) = given.as_object_mut() {
-            given.extend(inputs.iter().map(|(name, value)| (name.clone(), value.clone())));
-        }
-    }
+    give(&mut launch, inputs);
     Ok(Entry::submitted(&document, &id, launch, &by(&add.decider.by), now()))
 }
 
-/// A program that nobody here wrote runs in a sandbox, unless that was said otherwise.
-fn walled_in(add: &Add, launch: &mut Value) {
-    let Some(members) = launch.as_object_mut().filter(|it| it.contains_key("command") && !add.no_sandbox)
-    else {
-        return;
-    };
-    let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
-        paths
-            .iter()
-            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
-            .collect()
-    };
-    let mut sandbox = json!({ "read": paths(&add.read), "write": paths(&add.write) });
-    if let Some(sandbox) = sandbox.as_object_mut() {
-        if add.ports.is_empty() {
-            sandbox.insert("network".to_owned(), "any".into());
-        } else {
-            sandbox.insert("ports".to_owned(), json!(add.ports));
-        }
-    }
-    members.entry("sandbox").or_insert(sandbox);
-}
-
-fn preview(entry: &Entry) {
+pub(super) fn preview(entry: &Entry) {
     eprintln!("{} {}, called `{}` here", entry.name(), entry.version(), entry.slug);
     eprintln!("  reached by  {}", reached_by(&entry.launch));
     for key in ["env", "headers"] {
@@ -200,12 +157,12 @@ fn preview(entry: &Entry) {
     eprintln!("  it is not reached before it was scanned, reviewed and approved");
 }
 
-fn confirmed() -> anyhow::Result<bool> {
+pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Usage("nobody is there to be asked; say --yes to do it".to_owned()).into());
     }
-    eprint!("Add it? [y/N] ");
+    eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
     let mut line = String::new();
     stdin.read_line(&mut line)?;

@@ -15,6 +15,10 @@ pub(crate) enum ServerVerb {
     /// Propose a server; it is not reached before somebody has approved it
     #[command(disable_version_flag = true)]
     Add(Box<Add>),
+    /// Propose what another registry has, or a dump of one, as far as the configuration lets it in
+    Import(Import),
+    /// Say how a version is reached: what it is given, and its sandbox; it is scanned again then
+    Configure(Configure),
     /// Start a version once, walled in, and note what it offers and what somebody should look at
     Scan(Scan),
     /// Say that somebody looked at what the scan found
@@ -25,6 +29,29 @@ pub(crate) enum ServerVerb {
     Deprecate(Step),
     /// Take a version away, for good
     Retire(Step),
+    /// Start a server of a running gateway anew
+    Restart(Running),
+    /// Print what the processes of a server wrote to stderr lately
+    Logs(Running),
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Running {
+    /// The server's name
+    #[arg(value_name = "NAME")]
+    pub server: portcullis_model::ServerId,
+    /// The gateway
+    #[arg(long, value_name = "URL", env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// Send the bearer token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Print what the gateway says as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -70,24 +97,9 @@ pub(crate) struct Step {
     pub decider: Decider,
 }
 
-#[derive(ClapArgs, Debug)]
-pub(crate) struct Add {
-    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json` or the
-    /// configuration of a client; `-` reads one from standard input
-    #[arg(value_name = "WHAT")]
-    pub what: String,
-    /// What it is called here; made of what is added, if it is not given
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// What it is called in the registry, where no `server.json` says it, as com.example/files
-    #[arg(long, value_name = "NAME")]
-    pub registered_as: Option<String>,
-    /// Which version it is, where neither a `server.json` nor a package says it
-    #[arg(long, value_name = "VERSION")]
-    pub version: Option<String>,
-    /// What it is for
-    #[arg(long, value_name = "TEXT")]
-    pub description: Option<String>,
+/// How a version is reached, beside what it says itself.
+#[derive(ClapArgs, Debug, Default)]
+pub(crate) struct Way {
     /// An input of a `server.json`, or a variable of its environment; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub inputs: Vec<String>,
@@ -106,6 +118,67 @@ pub(crate) struct Add {
     /// Start it with all rights of the gateway's user
     #[arg(long, conflicts_with_all = ["read", "write", "ports"])]
     pub no_sandbox: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Configure {
+    /// `NAME` or `NAME@VERSION`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    #[command(flatten)]
+    pub way: Way,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Import {
+    /// The URL of a registry, or a file: a dump of one, or `server.json` documents; `-` reads standard input
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Only what has changed there since then, as 2026-01-31T12:00:00Z; only from a URL
+    #[arg(long, value_name = "TIME")]
+    pub updated_since: Option<String>,
+    /// Send the bearer token that this environment variable holds
+    #[arg(long, value_name = "NAME")]
+    pub token_env: Option<String>,
+    /// Trust the certificates of this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Most versions that are looked at
+    #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
+    pub most: usize,
+    /// Do it without asking
+    #[arg(long, short)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Add {
+    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json` or the
+    /// configuration of a client; `-` reads one from standard input
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// What it is called here; made of what is added, if it is not given
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it is called in the registry, where no `server.json` says it, as com.example/files
+    #[arg(long, value_name = "NAME")]
+    pub registered_as: Option<String>,
+    /// Which version it is, where neither a `server.json` nor a package says it
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
+    /// What it is for
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+    #[command(flatten)]
+    pub way: Way,
     /// Who answers for it; whoever adds it, if nobody is named
     #[arg(long = "owner", value_name = "NAME")]
     pub owners: Vec<String>,

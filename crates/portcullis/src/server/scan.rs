@@ -6,36 +6,51 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use portcullis_config::{DefinitionsMode, Overrides, ProcessEnvironment, Settings};
+use portcullis_config::{DefinitionsMode, Overrides, Settings};
 use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport};
 use portcullis_hub::Supervisor;
-use portcullis_hub::registry::{Entry, Finding, Offer, Registry, Scan, Stage};
+use portcullis_hub::registry::{Entry, Finding, Offer, Package, Registry, Scan, Stage};
 use portcullis_oversight::{DefinitionKind, Reason, Register, visible};
 use portcullis_store::Memory;
 use portcullis_telemetry::{Metrics, Tracer};
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use super::args;
+use super::{advisories, args};
 use super::{by, meant, now};
-use crate::approved::server_of;
+use crate::approved::{Ours, server_of};
 use crate::oversight::{ask, change};
 use crate::serve::own_program;
 use crate::stdout::print;
+
+/// What can be scanned before anybody uses it, and scanned again.
+pub(super) const STAGES: [Stage; 3] = [Stage::Submitted, Stage::Scanned, Stage::Reviewed];
 
 /// A package may have to be fetched first.
 const AT_MOST: Duration = Duration::from_mins(3);
 
 pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
-    let stages = [Stage::Submitted, Stage::Scanned, Stage::Reviewed];
-    let entry = ask(&scan.kept.config, async |records, _| {
-        Ok(meant(&Registry::new(records), &scan.what, &stages).await?.entry)
+    let (entry, advisories) = ask(&scan.kept.config, async |records, settings| {
+        let entry = meant(&Registry::new(records), &scan.what, &STAGES).await?.entry;
+        Ok((entry, settings.registry.advisories.clone()))
     })?;
+    if entry.launch.is_null() {
+        let named = format!("{}@{}", entry.slug, entry.version());
+        eprintln!(
+            "{named} cannot be scanned: it takes what nobody has given it yet; portcullis server configure {named}"
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    let package = entry.document().and_then(|document| Package::of(&entry.launch, &document));
+    let known = advisories::findings(package.as_ref(), advisories.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(look(&entry));
     runtime.shutdown_timeout(Duration::from_millis(200));
     let found = match found? {
-        Ok(found) => found,
+        Ok(mut found) => {
+            found.findings.splice(0..0, known);
+            Scan { package, ..found }
+        }
         Err(reason) => {
             eprintln!("{} {} cannot be scanned: {reason}", entry.slug, entry.version());
             return Ok(ExitCode::FAILURE);
@@ -71,8 +86,7 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
         portcullis_config::Transport::Stdio(_) => "none: it was added without",
     };
     let overrides = Overrides::default();
-    let settings =
-        crate::config::settle(portcullis_config::defaults(&ProcessEnvironment, &overrides))?.settings;
+    let settings = crate::config::settle(portcullis_config::defaults(&Ours, &overrides))?.settings;
     let settings =
         Settings { servers: [(id, server)].into(), definitions: DefinitionsMode::TrustFirstUse, ..settings };
     let records = Arc::new(Memory::default());
@@ -112,7 +126,7 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
     });
     let findings = findings.collect();
     let (at, revision, walls) = (now(), revision.to_owned(), walls.to_owned());
-    Ok(Ok(Scan { at, revision, offers, findings, walls }))
+    Ok(Ok(Scan { at, revision, offers, findings, walls, package: None }))
 }
 
 /// What a scan found, for people.
@@ -131,6 +145,11 @@ pub(super) fn show(scan: Option<&Scan>) {
         offered("template"),
         scan.walls
     ));
+    if let Some(Package { registry, name, version, digest }) = &scan.package {
+        let version = version.as_deref().unwrap_or("whatever is newest");
+        let digest = digest.as_deref().map(|digest| format!(", sha256:{digest}")).unwrap_or_default();
+        print(format_args!("    package {registry} {name} {version}{digest}"));
+    }
     for finding in &scan.findings {
         print(format_args!("    LOOK AT {}: {}", finding.at, finding.what));
     }

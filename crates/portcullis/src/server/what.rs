@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::Usage;
 use crate::servers::{guess, words};
@@ -97,32 +97,21 @@ fn file(name: &str, text: &str) -> anyhow::Result<What> {
 }
 
 fn imported(name: &str, text: &str) -> anyhow::Result<What> {
-    let overrides = portcullis_config::Overrides::default();
-    let loaded = portcullis_config::import(name, text, &crate::approved::Elsewhere, &overrides);
-    let loaded = crate::config::settle(loaded)?;
-    // Checked by the importer, and kept as it was written: secrets stay references.
-    let written = raw_entries(text)?;
-    let mut entries = Vec::new();
-    for (id, _) in loaded.settings.servers {
-        let launch = written.get(id.as_str()).cloned().ok_or_else(|| {
-            Usage(format!("`{id}` is written under another name in {name}; rename it there to `{id}`"))
-        })?;
-        entries.push(Named { name: id.to_string(), launch, version: None });
+    let entries = portcullis_config::entries(name, text);
+    let (servers, warnings) = entries.map_err(|problems| Usage(problems.to_string()))?;
+    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    if servers.is_empty() {
+        let message = format!("{name} is neither a server.json nor a client's configuration with servers");
+        return Err(Usage(message).into());
     }
-    if entries.is_empty() {
-        return Err(Usage(format!(
-            "{name} is neither a server.json nor a client's configuration with servers"
-        ))
-        .into());
-    }
-    Ok(What::Entries(entries))
-}
-
-fn raw_entries(text: &str) -> anyhow::Result<Map<String, Value>> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Usage(format!("only JSON without comments can be added: {error}")))?;
-    let servers = ["mcpServers", "servers"].iter().find_map(|key| value.get(key)?.as_object());
-    Ok(servers.cloned().unwrap_or_default())
+    let entry = |(name, mut launch): (String, Value)| {
+        // Whether a client had it switched on says nothing here: what is approved is reached.
+        if let Some(members) = launch.as_object_mut() {
+            members.remove("enabled");
+        }
+        Named { name, launch, version: None }
+    };
+    Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
 
 /// How something is reached, in a line for people.
@@ -174,6 +163,18 @@ mod tests {
             panic!("entries")
         };
         assert_eq!(entries[0].launch, json!({ "command": "files", "args": ["/srv"] }));
+        // What steers a client is not what is started.
+        let client = json!({ "mcpServers": { "My Files": {
+            "type": "stdio", "command": "files", "env": { "TOKEN": "${FILES_TOKEN}" }, "disabled": true,
+            "autoApprove": ["read"], "sandbox": { "enabled": false },
+        }, "far": { "type": "sse", "serverUrl": "https://example.com/sse" } } });
+        let What::Entries(entries) = file("mcp.json", &client.to_string()).expect("one") else {
+            panic!("entries")
+        };
+        let env = json!({ "TOKEN": "${FILES_TOKEN}" });
+        assert_eq!(entries[0].launch, json!({ "command": "files", "env": env }));
+        assert_eq!(entries[0].name, "my-files");
+        assert_eq!(entries[1].launch, json!({ "url": "https://example.com/sse", "transport": "sse" }));
         for wrong in ["{\"openapi\":\"3.1.0\"}", "{}", "nothing"] {
             file("file", wrong).expect_err(wrong);
         }

@@ -116,8 +116,8 @@ async fn a_new_version_takes_the_place_of_the_old_one_and_gives_it_back() {
     done(folder, &["server", "deprecate", "x@2.0.0", "--note", "use 1.0.0"]);
     until("the word", async || {
         let one = gateway.get("/registry/v0.1/servers/local/x/versions/2.0.0").await.json();
-        let official = &one["_meta"]["io.modelcontextprotocol.registry/official"];
-        official["status"] == "deprecated" && official["statusMessage"] == "use 1.0.0"
+        let (official, ours) = ("io.modelcontextprotocol.registry/official", "io.portcullis/registry");
+        one["_meta"][official]["status"] == "deprecated" && one["_meta"][ours]["statusMessage"] == "use 1.0.0"
     })
     .await;
 }
@@ -151,7 +151,7 @@ async fn clients_find_servers_through_the_gateway_and_not_where_they_come_from()
     ] {
         assert_eq!(found(&listed(&gateway, query).await).len(), count, "{query}");
     }
-    for query in ["?limit=0", "?limit=many", "?updated_since=lately"] {
+    for query in ["?limit=many", "?updated_since=lately"] {
         let wrong = gateway.get(&format!("/registry/v0.1/servers{query}")).await;
         assert_eq!(wrong.status(), 400, "{query}");
         assert!(wrong.json()["error"].as_str().unwrap().contains("must be"), "{query}");
@@ -159,6 +159,15 @@ async fn clients_find_servers_through_the_gateway_and_not_where_they_come_from()
     let none = gateway.get("/registry/v0.1/servers/com.example.mcp%2Fnone/versions/latest").await;
     assert_eq!((none.status(), none.json()), (404, json!({"error": "Server not found"})));
     assert_eq!(gateway.post("/registry/v0.1/publish", "{}").await.status(), 501);
+}
+
+/// What this machine lacks for a sandbox, as the program finds it out.
+fn lacking() -> Option<String> {
+    let found =
+        std::process::Command::new(env!("CARGO_BIN_EXE_portcullis")).args(["__sandbox", "probe"]).output();
+    let host: Value = serde_json::from_slice(&found.unwrap().stdout).unwrap();
+    let needs = ["files", "ports", "scopes", "calls"];
+    needs.iter().any(|need| host[need] != true).then(|| host.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,6 +192,12 @@ async fn a_scan_starts_the_server_in_a_sandbox_and_says_what_somebody_should_loo
     let python = String::from_utf8(asked.stdout).unwrap();
     let program = format!("'{}' '{}' {}", python.trim(), args[0], args[1]);
     done(folder, &["server", "add", &program, "--name", "odd", "--read", args[0], "--yes"]);
+    if let Some(lacking) = lacking() {
+        let refused = run(folder, &["server", "scan", "odd"]);
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains("what this machine lacks"), "{lacking}: {}", said(&refused));
+        return;
+    }
     let (scanned, (said_of_it, _process)) = tokio::join!(
         tokio::task::spawn_blocking({
             let folder = folder.to_owned();
@@ -246,4 +261,125 @@ async fn a_pasted_configuration_and_a_server_json_are_understood() {
     assert!(shown["launch"]["sandbox"].is_object(), "a program that nobody here wrote is walled in");
     let taken = run(folder, &["server", "add", "http://127.0.0.1:9/mcp", "--name", "taken", "--yes"]);
     assert!(String::from_utf8_lossy(&taken.stderr).contains("--name another"), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_registry_has_is_proposed_as_far_as_it_may_come_in() {
+    let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
+    let there = start(json!({"servers": {"sums": upstream.config(), "other": upstream.config()}}));
+    let import = json!({"namespaces": ["localhost"], "packages": ["npm"], "remotes": ["127.0.0.1"]});
+    let here = start(json!({"servers": {}, "registry": {"import": import}}));
+    let folder = here.folder();
+    let source = format!("http://{}/registry", there.address);
+    let told = done(folder, &["server", "import", &source, "--yes"]);
+    assert!(told.contains("added 2"), "{told}");
+    let again = done(folder, &["server", "import", &format!("{source}/v0.1/servers"), "--yes"]);
+    assert!(again.contains("added 0; 0 new, 2 known"), "{again}");
+    let list = done(folder, &["server", "list"]);
+    assert!(list.contains("sums") && list.contains("submitted"), "{list}");
+    assert_eq!(names(&here).await, [""; 0], "it is proposed and nothing more");
+    for step in ["scan", "review", "approve"] {
+        done(folder, &["server", step, "sums"]);
+    }
+    until("the server behind the other gateway", async || names(&here).await == ["sums__add"]).await;
+    let closed = start(json!({"servers": {}}));
+    let refused = run(closed.folder(), &["server", "import", &source, "--yes"]);
+    assert_eq!(refused.status.code(), Some(2), "nothing comes in where nobody said what may");
+    let away = run(folder, &["server", "import", "http://127.0.0.1:9/registry", "--yes"]);
+    assert_eq!(away.status.code(), Some(3), "{}", said(&away));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_something_is_configured_and_scanned_with_what_it_got() {
+    let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
+    let url = upstream.config()["url"].as_str().unwrap().to_owned();
+    let gateway = start(json!({"servers": {}}));
+    let folder = gateway.folder();
+    done(folder, &["server", "add", &url, "--name", "sums", "--version", "1.0.0", "--yes"]);
+    // Where a gateway listens is nothing that a server is held against.
+    let keys = json!({"keys": {"ann": {"hashes": [{"sha256": "0".repeat(64)}]}}});
+    std::fs::write(folder.join("keys.json"), keys.to_string()).unwrap();
+    let identity = json!({"keys": {"file": "keys.json"}});
+    let open =
+        json!({"store": {"kind": "sqlite"}, "identity": identity, "public_url": "https://mcp.example.com"});
+    std::fs::write(folder.join("open.json"), open.to_string()).unwrap();
+    let mut scan = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    scan.args(["server", "scan", "sums", "--config", "open.json"]).current_dir(folder);
+    scan.env("PORTCULLIS_LISTEN", "0.0.0.0:8080").env("USER", "ops");
+    let scanned = tokio::task::block_in_place(|| scan.output().unwrap());
+    assert!(scanned.status.success(), "{}", said(&scanned));
+    done(folder, &["server", "configure", "sums", "--set", "x-team=blue"]);
+    assert_eq!(
+        run(folder, &["server", "review", "sums"]).status.code(),
+        Some(1),
+        "it is scanned again first"
+    );
+    let shown: Value = serde_json::from_str(&done(folder, &["server", "inspect", "sums", "--json"])).unwrap();
+    assert_eq!(
+        (&shown["stage"], &shown["launch"]["headers"]["x-team"]),
+        (&json!("submitted"), &json!("blue"))
+    );
+    for step in ["scan", "review", "approve"] {
+        done(folder, &["server", step, "sums"]);
+    }
+    let late = run(folder, &["server", "configure", "sums", "--set", "x-team=red"]);
+    assert_eq!(late.status.code(), Some(1), "what is in use does not change");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tool_is_tried_from_a_terminal() {
+    let upstream = Fake::modern().tools(vec![tool("add")]).start().await;
+    let gateway = start(json!({"servers": {"sums": upstream.config()}}));
+    let url = format!("http://{}/mcp", gateway.address);
+    let try_out = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg("tool").args(args).args(["--url", &url]);
+        tokio::task::block_in_place(|| command.output().unwrap())
+    };
+    let listed = try_out(&["list"]);
+    assert!(listed.status.success() && said(&listed).contains("sums__add"), "{}", said(&listed));
+    let called = try_out(&["call", "sums__add", "{\"a\": 1}", "--json"]);
+    let result: Value = serde_json::from_slice(&called.stdout).unwrap();
+    assert!(called.status.success() && result["content"].is_array(), "{}", said(&called));
+    assert_eq!(try_out(&["call", "sums__none"]).status.code(), Some(1));
+    assert_eq!(try_out(&["call", "sums__add", "[1]"]).status.code(), Some(2), "arguments are an object");
+    let away = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(["tool", "list", "--url", "http://127.0.0.1:9/mcp"])
+        .output();
+    assert_eq!(away.unwrap().status.code(), Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
+    let script = "import os, sys\nprint('key', os.environ['KEY'], file=sys.stderr, flush=True)\n\
+                  tools = [{'name': 'echo', 'inputSchema': {'type': 'object'}}]";
+    let server = child::Child::new(script).await;
+    let mut config = server.config();
+    config["env"]["KEY"] = json!({"file": "key"});
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "do-not-tell-this").unwrap();
+    let gateway = Gateway::start_in(folder, &json!({"servers": {"odd": config}}), &[]);
+    let url = format!("http://{}", gateway.address);
+    let ask = |verb: &str, server: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["server", verb, server, "--url", &url]);
+        tokio::task::block_in_place(|| command.output().unwrap())
+    };
+    assert_eq!(names(&gateway).await, ["odd__echo"]);
+    let first = server.started().await;
+    until("its lines", async || said(&ask("logs", "odd")).contains("key ***")).await;
+    assert!(!said(&ask("logs", "odd")).contains("do-not-tell-this"));
+    assert!(ask("restart", "odd").status.success());
+    drop(first);
+    assert_eq!(names(&gateway).await, ["odd__echo"]);
+    let _second = server.started().await;
+    until("both processes", async || {
+        let told = said(&ask("logs", "odd"));
+        told.matches("-- process").count() == 2 && told.contains(", ended") && told.contains(", runs")
+    })
+    .await;
+    assert_eq!(ask("logs", "none").status.code(), Some(1));
+    let behind = [("x-forwarded-for", "192.0.2.1")];
+    let refused = gateway.send("GET", "/api/v1/servers/odd/logs", &behind, b"").await;
+    assert_eq!(refused.status(), 403, "who is behind a proxy does not run it");
 }

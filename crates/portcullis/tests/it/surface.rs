@@ -115,7 +115,16 @@ fn rows() -> Vec<Row> {
         row(versions, "GET", "/registry/v0.1/servers/com.example.mcp%2Fshut/versions", [401, 404, 404]),
         row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/latest", [401, 404, 200]),
         row(version, "GET", "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/9.9.9", [401, 404, 404]),
+        row(
+            version,
+            "DELETE",
+            "/registry/v0.1/servers/com.example.mcp%2Fopen/versions/0.0.0",
+            [401, 501, 501],
+        ),
         row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
+        // Who runs servers sees all of them, which nobody here does.
+        row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/open/logs", [401, 403, 403]),
+        row("/api/v1/servers/{server}/restart", "POST", "/api/v1/servers/open/restart", [401, 403, 403]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),

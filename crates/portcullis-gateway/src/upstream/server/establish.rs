@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, Transport};
+use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, SecretSource, Transport};
 use portcullis_hub::{Child, Command, Limits, Network, Sandbox};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
@@ -209,11 +209,17 @@ impl Server {
             .iter()
             .filter(|name| !stdio.env.contains_key(*name))
             .filter_map(|name| Some((name.clone(), inherited_variable(name)?)));
+        let inherited: Vec<_> = inherited.collect();
+        // What stands in the configuration in plain text is no secret to whoever reads the log.
+        let secret = stdio.env.values().filter(|value| *value.source() != SecretSource::Literal);
+        let secrets = secret.map(|value| value.expose().to_owned());
+        let secrets = secrets.chain(inherited.iter().map(|(_, value)| value.clone())).collect();
         let command = Command {
             server: self.id.clone(),
             program: stdio.command.clone(),
             args: stdio.args.clone(),
             env: configured.chain(inherited).collect(),
+            secrets,
             cwd: stdio.cwd.clone(),
             sandbox: stdio.sandbox.as_deref().map(|configured| Box::new(sandbox(configured))),
         };

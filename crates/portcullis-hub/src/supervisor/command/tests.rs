@@ -10,6 +10,7 @@ fn command(program: &str) -> Command {
         program: program.to_owned(),
         args: Vec::new(),
         env: Vec::new(),
+        secrets: Vec::new(),
         cwd: None,
         sandbox: None,
     }

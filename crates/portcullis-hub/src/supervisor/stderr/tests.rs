@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Allowance, BURST, KEPT, LINE, Lines, PER_LINE, Tail, escape, read};
+use super::{Allowance, BURST, KEPT, KEPT_BYTES, LAST, LINE, Lines, PER_LINE, Secrets, Tail, escape, read};
 
 fn cut(text: &[u8], chunk: usize) -> Vec<String> {
     let (mut lines, mut found) = (Lines::default(), Vec::new());
@@ -62,10 +62,30 @@ fn the_log_gets_a_burst_and_then_what_time_allows() {
 #[tokio::test]
 async fn the_tail_keeps_the_last_lines() {
     let tail = Tail::default();
-    let text = (1..=KEPT + 7).fold(String::new(), |text, number| text + &format!("line {number}\n"));
-    read(text.as_bytes(), "files".parse().expect("a slug"), 1, tail.clone()).await;
+    let text = (1..=LAST + 7).fold(String::new(), |text, number| text + &format!("line {number}\n"));
+    read(text.as_bytes(), "files".parse().expect("a slug"), 1, tail.clone(), Secrets::of(&[])).await;
     let lines = tail.lines();
-    assert_eq!(lines.len(), KEPT);
+    assert_eq!(lines.len(), LAST);
     assert_eq!(lines.first().map(String::as_str), Some("line 8"));
-    assert_eq!(lines.last(), Some(&format!("line {}", KEPT + 7)));
+    assert_eq!(lines.last(), Some(&format!("line {}", LAST + 7)));
+}
+
+#[tokio::test]
+async fn what_a_child_was_given_in_confidence_is_not_in_its_lines() {
+    let secrets = Secrets::of(&["s3cret-value".to_owned(), "s3cret-value-2".to_owned(), "short".to_owned()]);
+    let tail = Tail::default();
+    let text = "key=s3cret-value-2, s3cret-value; short\n";
+    read(text.as_bytes(), "files".parse().expect("a slug"), 1, tail.clone(), secrets).await;
+    assert_eq!(tail.lines(), ["key=***, ***; short"]);
+}
+
+#[test]
+fn what_is_kept_is_bounded_in_lines_and_in_bytes() {
+    let tail = Tail::default();
+    for number in 0..1000 {
+        tail.push(format!("line {number}"));
+    }
+    assert_eq!((tail.timed().len(), tail.timed()[0].1.as_str()), (KEPT, "line 800"));
+    tail.push("x".repeat(KEPT_BYTES * 2));
+    assert_eq!(tail.timed().len(), 1, "the newest is kept whatever its length");
 }

@@ -1,0 +1,113 @@
+//! What may come into the registry from elsewhere: whose servers, from which registries of packages, and running where.
+//!
+//! It decides who is listened to, and nothing more: what comes in is proposed, and goes the way of everything that is.
+
+use serde_json::Value;
+
+use super::Document;
+
+/// Where packages of a kind come from when nothing else is said, as the format of `server.json` has it.
+const PUBLIC: &[(&str, &str)] = &[
+    ("npm", "https://registry.npmjs.org"),
+    ("pypi", "https://pypi.org"),
+    ("oci", "https://docker.io"),
+    ("nuget", "https://api.nuget.org/v3/index.json"),
+    ("cargo", "https://crates.io"),
+];
+
+/// Who is listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Namespaces, which is what names have before the slash: `com.example`, `com.example.*` for all below it as well, `*`.
+    pub namespaces: Vec<String>,
+    /// Registries of packages: a kind (`npm`), for its public one, or a URL.
+    pub packages: Vec<String>,
+    /// Hosts of remotes: `mcp.example.com`, `*.example.com` for all below it, `*`.
+    pub remotes: Vec<String>,
+}
+
+impl Admission {
+    /// The document with those of its packages and remotes that may be used; it is what a server may be reached by, and no
+    /// longer what its publisher said.
+    ///
+    /// # Errors
+    /// Why it does not come in.
+    pub fn admit(&self, document: &Document) -> Result<Document, String> {
+        let namespace = document.name().split('/').next().unwrap_or_default();
+        if !self.namespaces.iter().any(|pattern| has_namespace(pattern, namespace)) {
+            return Err(format!("its namespace {namespace} is not among `registry.import.namespaces`"));
+        }
+        let admitted = document.with(|package| self.has_package(package), |remote| self.has_remote(remote));
+        if admitted.packages().is_empty() && admitted.remotes().is_empty() {
+            let message =
+                "none of its packages and remotes are among `registry.import.packages` and `remotes`";
+            return Err(message.to_owned());
+        }
+        Ok(admitted)
+    }
+
+    fn has_package(&self, package: &Value) -> bool {
+        let kind = text(package, "registryType").unwrap_or_default();
+        let other = other_than_public(package);
+        let from = other.or_else(|| public(kind));
+        let is = |allowed: &String| {
+            if allowed == kind { other.is_none() && from.is_some() } else { from == Some(bare(allowed)) }
+        };
+        self.packages.iter().any(is)
+    }
+
+    fn has_remote(&self, remote: &Value) -> bool {
+        let url = remote.get("url").and_then(Value::as_str).unwrap_or_default();
+        let host = host_of(url);
+        self.remotes.iter().any(|pattern| {
+            pattern == "*"
+                || host.as_deref().is_some_and(|host| match pattern.strip_prefix('*') {
+                    Some(below) => host.ends_with(below),
+                    None => host.eq_ignore_ascii_case(pattern),
+                })
+        })
+    }
+}
+
+/// The registry that a package comes from, where it is not the public one of its kind.
+pub(super) fn other_than_public(package: &Value) -> Option<&str> {
+    let from = text(package, "registryBaseUrl").map(bare)?;
+    (public(text(package, "registryType").unwrap_or_default()) != Some(from)).then_some(from)
+}
+
+fn public(kind: &str) -> Option<&'static str> {
+    PUBLIC.iter().find(|(known, _)| *known == kind).map(|(_, url)| *url)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+fn has_namespace(pattern: &str, namespace: &str) -> bool {
+    match pattern.strip_suffix(".*") {
+        _ if pattern == "*" => true,
+        None => namespace == pattern,
+        Some(above) => {
+            namespace.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        }
+    }
+}
+
+fn bare(url: &str) -> &str {
+    url.trim_end_matches('/')
+}
+
+/// The host of a URL, in lower case; `None` where it is no certain one, for a variable stands in it, or names come before it.
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    (!host.is_empty() && host.bytes().all(plain)).then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! Known vulnerabilities of a package: advisories in the format of OSV (<https://ossf.github.io/osv-schema/>), as its dumps
+//! have them. Text is handed in; which versions are affected follows from the advisory alone.
+//!
+//! What a package depends on is not known here: an advisory counts for the package that is started.
+
+use std::cmp::Ordering;
+
+use semver::Version;
+use serde::Deserialize;
+
+use super::package::Package;
+use super::python::Python;
+
+/// What is known against a version of a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory {
+    /// `GHSA-…`, `PYSEC-…`, `MAL-…`.
+    pub id: String,
+    /// What it is about, as its author says.
+    pub summary: String,
+    /// Versions in which it is mended, in the advisory's order.
+    pub fixed: Vec<String>,
+}
+
+/// What of an advisory is read.
+#[derive(Deserialize)]
+struct Record {
+    id: String,
+    #[serde(default)]
+    summary: String,
+    #[serde(default)]
+    details: String,
+    withdrawn: Option<String>,
+    #[serde(default)]
+    affected: Vec<Affected>,
+}
+
+#[derive(Deserialize)]
+struct Affected {
+    package: Option<Subject>,
+    #[serde(default)]
+    versions: Vec<String>,
+    #[serde(default)]
+    ranges: Vec<Range>,
+}
+
+#[derive(Deserialize)]
+struct Subject {
+    ecosystem: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    #[serde(rename = "type")]
+    kind: String,
+    events: Vec<Event>,
+}
+
+/// One of these is there.
+#[derive(Deserialize)]
+struct Event {
+    introduced: Option<String>,
+    fixed: Option<String>,
+    last_affected: Option<String>,
+}
+
+/// Those of `text` that are about this version of the package; `text` is one advisory, an array, or one to a line. What is no
+/// advisory is passed over, and so is what was withdrawn.
+///
+/// A package without a version has none that could be affected; a version that cannot be ordered is taken to be.
+pub fn affecting(text: &[u8], package: &Package) -> Vec<Advisory> {
+    // A dump is large, and nearly all of it is about others.
+    if memchr::memmem::find(text, package.name.as_bytes()).is_none() && package.registry == "npm" {
+        return Vec::new();
+    }
+    let Some(version) = &package.version else { return Vec::new() };
+    let records: Vec<Record> = match serde_json::from_slice(text) {
+        Ok(records) => records,
+        Err(_) => match serde_json::from_slice(text) {
+            Ok(record) => vec![record],
+            Err(_) => text
+                .split(|&byte| byte == b'\n')
+                .filter_map(|line| serde_json::from_slice(line).ok())
+                .collect(),
+        },
+    };
+    let live = records.into_iter().filter(|record| record.withdrawn.is_none());
+    live.filter_map(|record| {
+        let about = record.affected.iter().filter(|it| it.package.as_ref().is_some_and(|it| it.is(package)));
+        let affected: Vec<_> = about.filter(|it| it.has(package, version)).collect();
+        let fixed = affected.iter().flat_map(|it| &it.ranges).flat_map(|range| &range.events);
+        let fixed = fixed.filter_map(|event| event.fixed.clone()).collect();
+        let first_line = record.details.lines().next().unwrap_or_default();
+        let summary = if record.summary.is_empty() { first_line } else { &record.summary };
+        (!affected.is_empty()).then(|| Advisory { id: record.id.clone(), summary: summary.to_owned(), fixed })
+    })
+    .collect()
+}
+
+impl Subject {
+    fn is(&self, package: &Package) -> bool {
+        // What is behind a colon is a distribution of the ecosystem.
+        let ecosystem = self.ecosystem.split(':').next().unwrap_or_default();
+        ecosystem.eq_ignore_ascii_case(&package.registry)
+            && match package.registry.as_str() {
+                "pypi" => normal(&self.name) == normal(&package.name),
+                _ => self.name == package.name,
+            }
+    }
+}
+
+/// A name as PyPI compares them (PEP 503).
+fn normal(name: &str) -> String {
+    let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+impl Affected {
+    fn has(&self, package: &Package, version: &str) -> bool {
+        self.versions.iter().any(|it| it == version)
+            || self.ranges.iter().filter(|range| range.kind != "GIT").any(|range| range.has(package, version))
+    }
+}
+
+impl Range {
+    /// From where it begins before the version, nothing ended it up to there.
+    fn has(&self, package: &Package, version: &str) -> bool {
+        let before = |one: &str, other: &str, or_same: bool| match compare(&package.registry, one, other) {
+            Some(Ordering::Less) => true,
+            Some(Ordering::Equal) => or_same,
+            Some(Ordering::Greater) => false,
+            // Nobody knows: better one finding too many.
+            None => or_same,
+        };
+        let fixed = || self.events.iter().filter_map(|event| event.fixed.as_deref());
+        let last = || self.events.iter().filter_map(|event| event.last_affected.as_deref());
+        self.events.iter().filter_map(|event| event.introduced.as_deref()).any(|begun| {
+            (begun == "0" || before(begun, version, true))
+                && !fixed()
+                    .any(|end| (begun == "0" || before(begun, end, false)) && is_from(package, version, end))
+                && !last()
+                    .any(|end| (begun == "0" || before(begun, end, true)) && before(end, version, false))
+        })
+    }
+}
+
+/// Whether a version is this one or a later one, for certain.
+fn is_from(package: &Package, version: &str, from: &str) -> bool {
+    matches!(compare(&package.registry, version, from), Some(Ordering::Greater | Ordering::Equal))
+}
+
+fn compare(registry: &str, one: &str, other: &str) -> Option<Ordering> {
+    match registry {
+        "pypi" => Some(Python::parse(one)?.cmp(&Python::parse(other)?)),
+        _ => Some(Version::parse(one).ok()?.cmp_precedence(&Version::parse(other).ok()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
