@@ -194,8 +194,8 @@ pub enum Event {
     /// A server with sessions asks the client something before it goes on (sampling, elicitation, roots). Whoever drops
     /// the question has cancelled it.
     Asked(Question),
-    /// The server closed its stream and will have the rest later (2025-11-25, SSE polling). The exchange fetches it
-    /// when the time has come.
+    /// The server closed its stream and says on it that it will have the rest later (2025-11-25, SSE polling). The exchange
+    /// fetches it when the time has come.
     Paused {
         /// So much later.
         retry: Duration,

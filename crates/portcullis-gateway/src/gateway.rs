@@ -342,7 +342,9 @@ impl Gateway {
         self.login.store(login.map(Arc::new));
         self.env.office.set_secrets(secrets);
         self.quotas.reload(&settings);
-        self.sessions.replay().set_limit(settings.limits.replay_bytes);
+        // A client has as many answers to read at most as it may have calls under way.
+        let limits = &settings.limits;
+        self.sessions.replay().set_limits(limits.replay_bytes, limits.concurrent_per_client);
         let takes_subjects = settings.servers.values().any(|server| match &server.transport {
             Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
             Transport::Stdio(_) => false,

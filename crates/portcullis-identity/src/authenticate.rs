@@ -242,7 +242,12 @@ impl Identity {
             if !self.stands(&self.state.load(), verified) {
                 return;
             }
-            let left = Duration::from_secs(verified.expires.saturating_sub(now()));
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let left = Duration::from_secs(verified.expires).saturating_sub(since_epoch);
+            // A sleep for no time would let through what is there already.
+            if left.is_zero() {
+                return;
+            }
             tokio::select! {
                 () = tokio::time::sleep(left) => return,
                 reload = changes.changed() => if reload.is_err() { return },

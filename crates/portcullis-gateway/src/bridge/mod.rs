@@ -6,6 +6,7 @@
 //! Answers pass through as they come.
 
 mod relay;
+mod rest;
 mod session;
 
 use std::collections::HashMap;
@@ -149,24 +150,41 @@ impl Mark {
 }
 
 impl Bridge {
-    /// Takes one line of the host.
+    /// Takes one line of the host: a message, or several in one where its revision has that (2025-03-26, batching). Those are
+    /// carried one by one, and answered so, which it allows.
     fn take(self: &Arc<Self>, line: Bytes, tasks: &mut JoinSet<()>) {
-        match Message::parse(line.clone(), DEPTH) {
-            Ok(Message::Request(request)) => self.begin(request, Raw::trusted(line), tasks),
-            Ok(Message::Notification(notification)) if self.cancels_modern(&notification) => {}
-            Ok(Message::Notification(notification)) => {
-                let (bridge, raw) = (self.clone(), Raw::trusted(line));
-                tasks.spawn(async move { bridge.notify(&notification.method, &raw).await });
-            }
-            Ok(Message::Response(_)) => {
-                let (bridge, raw) = (self.clone(), Raw::trusted(line));
-                tasks.spawn(async move { bridge.post_in_session(&raw).await });
-            }
-            Err(error) => {
-                let bridge = self.clone();
-                tasks.spawn(async move { bridge.refuse_line(error).await });
+        let is_batch = line.trim_ascii_start().first() == Some(&b'[') && self.session.has_batches();
+        let messages = match Raw::parse(line, DEPTH) {
+            Ok(batch) if is_batch && batch.elements().next().is_some() => batch.elements().collect(),
+            Ok(message) => vec![message],
+            Err(error) => return self.refuse(Malformed::Json(error), tasks),
+        };
+        for raw in messages {
+            match Message::from_raw(&raw) {
+                Ok(message) => self.take_message(message, raw, tasks),
+                Err(error) => self.refuse(error, tasks),
             }
         }
+    }
+
+    fn take_message(self: &Arc<Self>, message: Message, raw: Raw, tasks: &mut JoinSet<()>) {
+        match message {
+            Message::Request(request) => self.begin(request, raw, tasks),
+            Message::Notification(notification) if self.cancels_modern(&notification) => {}
+            Message::Notification(notification) => {
+                let bridge = self.clone();
+                tasks.spawn(async move { bridge.notify(&notification.method, &raw).await });
+            }
+            Message::Response(_) => {
+                let bridge = self.clone();
+                tasks.spawn(async move { bridge.post_in_session(&raw).await });
+            }
+        }
+    }
+
+    fn refuse(self: &Arc<Self>, error: Malformed, tasks: &mut JoinSet<()>) {
+        let bridge = self.clone();
+        tasks.spawn(async move { bridge.refuse_line(error).await });
     }
 
     /// Begins a request. A host may use an id again as soon as it has cancelled what had it; the endpoint knows the

@@ -1,7 +1,6 @@
 //! Posting a message, and handing its answer to the host.
 
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -12,6 +11,7 @@ use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::Mirror;
 use portcullis_mcp::translate::key;
 
+use super::rest::Rest;
 use super::{Bridge, DEPTH, MESSAGE};
 use crate::call::Worker;
 use crate::upstream::{Answer, EventStream, Head, HttpReply, Media, StreamEnd, read_body};
@@ -25,28 +25,6 @@ pub(super) enum Ended {
     Answered,
     /// Without.
     Broken(Rest),
-}
-
-/// When the rest of a stream is asked for, and the least and the most of what an endpoint says instead.
-const PAUSE: Duration = Duration::from_secs(1);
-const SOONEST: Duration = Duration::from_millis(100);
-const LATEST: Duration = Duration::from_mins(1);
-
-/// Where and when the rest of a stream is to be had.
-#[derive(Default)]
-pub(super) struct Rest {
-    /// After the event with this id; without one nowhere.
-    pub(super) last: Option<String>,
-    /// After so long, if the endpoint says it.
-    pub(super) retry: Option<Duration>,
-    /// The endpoint closed the stream in order, and wants to be asked again.
-    pub(super) polled: bool,
-}
-
-impl Rest {
-    pub(super) fn pause(&self) -> Duration {
-        self.retry.unwrap_or(PAUSE).clamp(SOONEST, LATEST)
-    }
 }
 
 impl Bridge {
@@ -202,12 +180,14 @@ impl Bridge {
     /// Hands over a stream, message by message, up to the answer.
     pub(super) async fn stream(&self, body: Answer, request: &Request, before: Rest) -> Ended {
         let mut events = EventStream::new(body, MESSAGE);
+        let mut brought = false;
         let end = loop {
             let event = match events.next().await {
                 Ok(event) => event,
                 Err(end) => break end,
             };
             let Some(message) = parse(event.data) else { continue };
+            brought = true;
             let answered = answers(&message, &request.id);
             if answered {
                 self.note(request, &message);
@@ -217,11 +197,13 @@ impl Bridge {
                 return Ended::Answered;
             }
         };
+        let in_order = matches!(end, StreamEnd::Closed);
         let retry = events.retry().or(before.retry);
         Ended::Broken(Rest {
             last: events.last_event_id().map(str::to_owned).or(before.last),
             retry,
-            polled: matches!(end, StreamEnd::Closed) && retry.is_some(),
+            polls: in_order && retry.is_some(),
+            alive: brought || in_order && events.is_told_when(),
         })
     }
 }

@@ -10,12 +10,11 @@ use portcullis_mcp::message::{Id, Request, write_notification, write_request};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 
-use super::relay::{Ended, HERE, Rest, read_answer};
+use super::relay::{Ended, HERE, read_answer};
+use super::rest::{Patience, Rest};
 use super::{Bridge, DEPTH, MESSAGE, Mark};
 use crate::upstream::{Answer, EventStream, Head, Media};
 
-/// A stream that breaks is resumed so often; one that the endpoint closes, as long as it says when to come back.
-const RESUMES: u32 = 5;
 /// Most subscriptions that are made again in a new session.
 const MOST_SUBSCRIBED: usize = 1024;
 
@@ -46,6 +45,11 @@ impl Session {
     /// Whether the host has said `initialize`.
     pub(super) fn is_open(&self) -> bool {
         self.state().initialize.is_some()
+    }
+
+    /// Whether the host may say several messages in one.
+    pub(super) fn has_batches(&self) -> bool {
+        self.state().revision == Some(Revision::V2025_03_26)
     }
 
     /// Takes the revision from the result of `initialize`.
@@ -128,15 +132,14 @@ impl Bridge {
 
     async fn stream_with_resumes(&self, body: Answer, request: &Request, mark: &Mark) -> Result<(), String> {
         let mut ended = self.stream(body, request, Rest::default()).await;
-        let mut broke = 0;
+        let mut patience = Patience::default();
         loop {
             let rest = match ended {
                 Ended::Answered => return Ok(()),
                 Ended::Broken(_) if mark.is_cancelled() => return Ok(()),
                 Ended::Broken(rest) => rest,
             };
-            broke += u32::from(!rest.polled);
-            let last = rest.last.as_deref().filter(|_| broke <= RESUMES);
+            let last = rest.last.as_deref().filter(|_| patience.lasts(&rest));
             let last = last.ok_or_else(|| "the connection broke before the answer".to_owned())?;
             tokio::time::sleep(rest.pause()).await;
             let state = self.session.state().clone();
@@ -148,7 +151,7 @@ impl Bridge {
                 Ok(reply) => {
                     return Err(format!("the answer broke off and cannot be resumed ({})", reply.status()));
                 }
-                Err(_) => Ended::Broken(Rest { polled: false, ..rest }),
+                Err(_) => Ended::Broken(Rest { polls: false, alive: false, ..rest }),
             };
         }
     }

@@ -3,7 +3,6 @@
 //! A client that goes away has not cancelled anything: its call goes on, and its answer waits in a stream for a while.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -27,7 +26,7 @@ use super::asking;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
-use super::reading::{Pace, RETRY, read};
+use super::reading::{Pace, read};
 use super::response::{self, Accepts};
 use super::session::{Reader, Running, Session, Stream, Wire};
 use super::until_done::UntilDone;
@@ -191,6 +190,7 @@ pub(super) fn delete(gateway: &Gateway, session: &Session) {
 
 /// What else ends with a session.
 pub(crate) fn ended(gateway: &Gateway, session: &Session) {
+    let listened = session.ends_listening();
     for catalogue in gateway.servers.load().iter() {
         catalogue.server.end_conversation(&session.id);
         for own in catalogue.users() {
@@ -199,6 +199,9 @@ pub(crate) fn ended(gateway: &Gateway, session: &Session) {
     }
     gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
     if let Some(evidence) = &gateway.evidence {
+        if listened {
+            evidence.session(&session.caller, &session.id, "stream closed");
+        }
         evidence.session(&session.caller, &session.id, "session ended");
     }
 }
@@ -224,7 +227,7 @@ pub(super) async fn request(
         return response::one(&UntilDone::new(work.outcome()).await, &id, accepts);
     }
     let pace = Pace::of(context, session);
-    work.open(pace).await.answer(accepts, pace)
+    work.open(&pace).await.answer(accepts, pace)
 }
 
 /// Answers one request of a client that has one stream for everything.
@@ -269,7 +272,7 @@ struct Work {
     first: Option<Event>,
     /// Once the client has been asked anything.
     asking: Option<Asking>,
-    patience: Duration,
+    gateway: Arc<Gateway>,
 }
 
 /// What the client is asked on the way of a call.
@@ -331,7 +334,6 @@ impl Work {
             return Ok(Err(Local { open, outcome }));
         };
         let gateway = context.gateway.clone();
-        let patience = gateway.env.limits().ask_timeout;
         let source = match (&call.method, session.subscriber().cloned()) {
             (Method::ResourcesSubscribe | Method::ResourcesUnsubscribe, Some(subscriber)) => {
                 async move { session_request(&gateway, &subscriber, call).await }.boxed()
@@ -353,7 +355,7 @@ impl Work {
             open,
             first: None,
             asking: None,
-            patience,
+            gateway: context.gateway.clone(),
         }))
     }
 
@@ -395,10 +397,10 @@ impl Work {
 
     /// Waits for the first event, or as long as a connection may be silent. When the client leaves meanwhile, the call
     /// goes on by itself.
-    async fn open(self, pace: Pace) -> Opened {
-        let mut waiting = Waiting { work: Some(self), pace };
+    async fn open(self, pace: &Pace) -> Opened {
+        let mut waiting = Waiting { work: Some(self), pace: pace.clone() };
         let first = tokio::time::timeout_at(pace.first(), waiting.work().event()).await;
-        let is_streamed = pace.is_polled() || waiting.work().is_streamed();
+        let is_streamed = pace.polls() || waiting.work().is_streamed();
         waiting.stayed().opened(first, is_streamed).await
     }
 
@@ -412,7 +414,7 @@ impl Work {
                 self.first = first.unwrap_or(None);
                 let stream = self.session.open_stream();
                 if self.session.caller.revision >= Revision::V2025_11_25 {
-                    stream.prime(RETRY);
+                    stream.prime();
                 }
                 let reader = stream.reader(None);
                 tokio::spawn(self.pump(stream));
@@ -452,7 +454,8 @@ impl Work {
                 let asking = self.asking.get_or_insert_default();
                 let (session, stream, over) = (self.session.clone(), stream.clone(), asking.over.clone());
                 let question = Questioning::new(question, self.open.call());
-                asking.open.push(asking::ask(session, stream, question, over, self.patience).boxed());
+                let patience = self.gateway.env.limits().ask_timeout;
+                asking.open.push(asking::ask(session, stream, question, over, patience).boxed());
             }
             Event::Notification(notification) => {
                 let mut message = Vec::new();
@@ -468,10 +471,10 @@ impl Work {
                 stream.finish();
             }
             Event::Paused { retry } => {
-                // The server wants to be polled, and so is the client, if its revision knows that.
-                if self.session.caller.revision >= Revision::V2025_11_25 && stream.is_resumable() {
+                // The gateway is to poll, and so is its client, if its revision knows that and there is time for it.
+                let knows = self.session.caller.revision >= Revision::V2025_11_25;
+                if knows && stream.is_resumable() && !self.gateway.draining.is_cancelled() {
                     stream.pause(retry);
-                    let _ = tokio::time::timeout(retry, stream.resumed()).await;
                 }
             }
         }
@@ -504,8 +507,8 @@ impl Drop for Waiting {
         if let Some(work) = self.work.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            let pace = self.pace;
-            runtime.spawn(async move { drop(work.open(pace).await) });
+            let pace = self.pace.clone();
+            runtime.spawn(async move { drop(work.open(&pace).await) });
         }
     }
 }

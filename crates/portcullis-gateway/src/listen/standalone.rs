@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{Stream as FutureStream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream as FutureStream, StreamExt as _};
 use http::{Response, StatusCode};
 use portcullis_mcp::header;
 use portcullis_mcp::revision::Era;
@@ -19,7 +19,7 @@ use portcullis_telemetry::metrics::Held;
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
-use super::reading::{Pace, RETRY, Reading, read};
+use super::reading::{Pace, Reading, read};
 use super::response::{self, Accepts};
 use super::session::{Place, Session, Stream};
 use crate::call::Refusal;
@@ -71,9 +71,9 @@ fn standalone(
         follow(&gateway, subscriber);
     }
     let reader = stream.reader_on(after);
-    if pace.is_polled() && after.is_none() {
+    if pace.polls() && after.is_none() {
         // Something to come back with.
-        stream.prime(RETRY);
+        stream.prime();
     }
     let standalone = Standalone {
         reading: Reading::new(reader, pace),
@@ -108,17 +108,26 @@ impl Standalone {
             return Some(out.into());
         }
         loop {
+            // Before the client may be sent away: what there is to be told is not to wait for its return.
+            if let Some(batch) = next(self.subscriber.as_deref()).now_or_never() {
+                self.write(&batch);
+            }
             tokio::select! {
                 biased;
                 () = self.open.session.ended.cancelled() => return None,
-                read = self.reading.next() => return read,
+                read = self.reading.next() => {
+                    self.open.comes_back = self.reading.has_left();
+                    return read;
+                }
                 () = self.gateway.draining.cancelled() => return None,
                 // Written into the stream before it is read: whoever reads next finds it there.
-                batch = next(self.subscriber.as_deref()) => {
-                    batch.messages(None).for_each(|message| self.stream.push(&message));
-                }
+                batch = next(self.subscriber.as_deref()) => self.write(&batch),
             }
         }
+    }
+
+    fn write(&self, batch: &Batch) {
+        batch.messages(None).for_each(|message| self.stream.push(&message));
     }
 }
 
@@ -129,17 +138,21 @@ async fn next(subscriber: Option<&Subscriber>) -> Batch {
     }
 }
 
-/// Keeps its session from being idle, and is on record.
+/// Keeps its session from being idle, and is on record: a client that leaves in order and comes back listens all the time.
 struct Open {
     session: Arc<Session>,
     evidence: Option<Arc<Evidence>>,
+    /// Its client has been told to come back.
+    comes_back: bool,
 }
 
 impl Open {
     fn new(session: &Arc<Session>, evidence: Option<Arc<Evidence>>) -> Self {
-        session.listener_came();
-        let open = Self { session: session.clone(), evidence };
-        open.tell("stream opened");
+        let begins = session.listener_came();
+        let open = Self { session: session.clone(), evidence, comes_back: false };
+        if begins {
+            open.tell("stream opened");
+        }
         open
     }
 
@@ -152,8 +165,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.session.listener_left();
-        self.tell("stream closed");
+        if self.session.listener_left(self.comes_back) {
+            self.tell("stream closed");
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use portcullis_model::Principal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::http1::{self, Ended};
@@ -27,7 +26,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct Workers {
     lanes: Vec<Lane>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    draining: CancellationToken,
+    gateway: Arc<Gateway>,
 }
 
 struct Lane {
@@ -79,7 +78,7 @@ impl Workers {
             })?);
             lanes.push(Lane { connections, open });
         }
-        Ok(Arc::new(Self { lanes, threads: Mutex::new(threads), draining: gateway.draining.clone() }))
+        Ok(Arc::new(Self { lanes, threads: Mutex::new(threads), gateway: gateway.clone() }))
     }
 
     /// How many connections are open.
@@ -90,15 +89,16 @@ impl Workers {
     pub(super) fn give(&self, stream: StdStream) {
         if let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.open.load(Ordering::Relaxed)) {
             // Nobody waits for those who come while the gateway drains.
-            let open = (!self.draining.is_cancelled()).then(|| Open::count(&lane.open));
+            let open = (!self.gateway.draining.is_cancelled()).then(|| Open::count(&lane.open));
             // An error says that the worker has ended; the connection closes with the message.
             let _ = lane.connections.send((stream, open));
         }
     }
 
     /// Waits until all connections from before are closed; they close when the gateway drains and their calls have ended.
+    /// Clients that have left a stream and come back for the rest have no connection meanwhile, and are waited for as well.
     pub async fn drained(&self) {
-        while self.connections() > 0 {
+        while self.connections() > 0 || self.gateway.sessions.are_awaited() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -14,6 +14,8 @@ pub(crate) struct EventStream {
     /// `None` once it has ended.
     body: Option<Answer>,
     decoder: Decoder,
+    /// The delay that the server asked for on earlier connections.
+    asked_before: Option<Duration>,
 }
 
 /// Why there are no more events.
@@ -33,7 +35,7 @@ pub(crate) enum StreamEnd {
 impl EventStream {
     /// Reads `body`; no event may be larger than `limit` bytes.
     pub(crate) fn new(body: Answer, limit: usize) -> Self {
-        Self { body: Some(body), decoder: Decoder::new(limit) }
+        Self { body: Some(body), decoder: Decoder::new(limit), asked_before: None }
     }
 
     /// The next event.
@@ -69,6 +71,7 @@ impl EventStream {
 
     /// Goes on with `body`, which begins after [`last_event_id`](Self::last_event_id).
     pub(crate) fn resume(&mut self, body: Answer) {
+        self.asked_before = self.retry();
         self.decoder = self.decoder.resumed();
         self.body = Some(body);
     }
@@ -80,6 +83,11 @@ impl EventStream {
 
     /// The delay that the server asks for before a stream is resumed.
     pub(crate) fn retry(&self) -> Option<Duration> {
-        self.decoder.retry()
+        self.decoder.retry().or(self.asked_before)
+    }
+
+    /// Whether the server has asked for one on this very connection.
+    pub(crate) fn is_told_when(&self) -> bool {
+        self.decoder.retry().is_some()
     }
 }

@@ -1,8 +1,9 @@
 //! An answer that comes as an event stream.
 //!
 //! A stream of a 2025 server may break off and be resumed by event id; one of 2026 may not. A server that closes it and
-//! says when to come back is polled for as long as the call may last; one whose stream just ends is asked a few times. The
-//! decoder's limits bound what a server can make the gateway hold.
+//! says when to come back is polled for as long as the call may last; one whose stream just ends is asked a few times. To say
+//! when to come back is a sign of life, as a message is; polls that bring neither are no more than silence, and end when the
+//! server has been silent for too long. The decoder's limits bound what a server can make the gateway hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,8 +102,8 @@ impl HttpStream {
                     Err(StreamEnd::Unreadable(error)) => {
                         Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string()))
                     }
-                    Err(StreamEnd::Closed) => Some(self.break_off(self.events.retry().is_some())),
-                    Err(StreamEnd::Broken(_)) => Some(self.break_off(false)),
+                    Err(StreamEnd::Closed) => self.break_off(true),
+                    Err(StreamEnd::Broken(_)) => self.break_off(false),
                 }
             };
             if event.is_some() {
@@ -114,15 +115,16 @@ impl HttpStream {
 
     /// The stream has ended before the answer: it is resumed after a pause, where that can be. A server that wants to be
     /// polled (2025-11-25, SSE polling) closes it in order, and has said when to come back.
-    fn break_off(&mut self, polled: bool) -> Event {
+    fn break_off(&mut self, in_order: bool) -> Option<Event> {
         let resumable = self.connection.era() == Era::Legacy && self.events.last_event_id().is_some();
-        if resumable && (polled || self.empty_resumes < MAX_EMPTY_RESUMES) {
-            self.empty_resumes += u32::from(!polled);
+        let polls = in_order && self.events.retry().is_some();
+        if resumable && (polls || self.empty_resumes < MAX_EMPTY_RESUMES) {
+            self.empty_resumes += u32::from(!polls);
             let retry = self.events.retry().unwrap_or(RETRY).clamp(SOONEST, LATEST);
             self.stage = Stage::Broken(Instant::now() + retry);
-            return Event::Paused { retry };
+            return (in_order && self.events.is_told_when()).then_some(Event::Paused { retry });
         }
-        self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer")
+        Some(self.end(ErrorKind::UpstreamClosed, "the stream ended before the answer"))
     }
 
     /// 2025-11-25, "Resumability and redelivery": GET with the last event id replays that stream.

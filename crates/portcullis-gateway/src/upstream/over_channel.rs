@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_mcp::json::Raw;
-use portcullis_mcp::message::Notification;
+use portcullis_mcp::message::{Notification, code};
+use portcullis_mcp::revision::Era;
 use tokio::sync::mpsc;
 
 use super::channel::{Channel, Lost, Ticket, Wants};
@@ -30,7 +31,7 @@ impl Connection {
             return match ticket.answer().await {
                 Ok(response) => {
                     self.touch();
-                    Sent::Answered(Exchange::done(outcome(self.era(), response)))
+                    answered(outcome(self.era(), response))
                 }
                 Err(lost) => self.lost(lost),
             };
@@ -46,6 +47,7 @@ impl Connection {
         };
         // That the request could not be delivered shows first of all, and then it may be sent elsewhere.
         let first = match stream.next().await {
+            Some(Ok(Event::Done(outcome))) => return answered(outcome),
             Some(Ok(first)) => first,
             Some(Err(lost)) => return self.lost(lost),
             None => Event::Done(self.refusal(Lost::Broke("the server broke off".to_owned()))),
@@ -73,6 +75,17 @@ impl Connection {
 
     fn refusal(&self, lost: Lost) -> Outcome {
         lost.into_refusal(&self.server).into()
+    }
+}
+
+/// The answer to a call, unless a modern server says with it that it no longer speaks this revision: then it has done
+/// nothing, and is asked anew what it speaks.
+fn answered(outcome: Outcome) -> Sent {
+    match outcome {
+        Outcome::Failed { error, era: Era::Modern } if error.code() == code::UNSUPPORTED_VERSION => {
+            Sent::Stale(Stale::Era(error.message()))
+        }
+        outcome => Sent::Answered(Exchange::done(outcome)),
     }
 }
 

@@ -108,13 +108,15 @@ impl Connection {
 
     /// An answer to this very request, whatever its status.
     fn take_response(&self, status: StatusCode, response: Response) -> Sent {
-        if self.era() == Era::Modern
-            && status.is_client_error()
+        if status.is_client_error()
             && let Err(error) = &response.answer
         {
-            match error.code() {
-                code::UNSUPPORTED_VERSION => return Sent::Stale(Stale::Era(error.message())),
-                code::HEADER_MISMATCH => {
+            match (error.code(), self.era()) {
+                // A server that is modern by now misses the headers of a legacy request before it looks at anything else.
+                (code::UNSUPPORTED_VERSION, _) | (code::HEADER_MISMATCH, Era::Legacy) => {
+                    return Sent::Stale(Stale::Era(error.message()));
+                }
+                (code::HEADER_MISMATCH, Era::Modern) => {
                     return Sent::Stale(Stale::Headers(Outcome::Failed {
                         error: error.clone(),
                         era: Era::Modern,

@@ -509,6 +509,16 @@ impl Server {
         self.env.control.spawn(async move { connection.close().await });
     }
 
+    /// The server speaks another era than that of a connection. Modern conversations over HTTP have no state, so the others are
+    /// opened anew with it rather than refused one by one; a child, and a session of the server's, are left to themselves.
+    pub(super) fn forget_era(&self, connection: &Arc<Connection>) {
+        if self.http.is_some() && connection.era() == Era::Modern {
+            let open = self.conversations.open();
+            open.iter().filter(|other| other.era() == Era::Modern).for_each(|other| self.forget(other));
+        }
+        self.forget(connection);
+    }
+
     /// Lets the backoff pass when it is short, else says how long it is.
     async fn wait_or_refuse(&self) -> Result<(), Refusal> {
         if self.retired.load(Ordering::Relaxed) {

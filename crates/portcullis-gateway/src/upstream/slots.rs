@@ -117,6 +117,12 @@ impl Slots {
         others.into_values().chain(self.shared.iter().cloned()).collect()
     }
 
+    /// The connections that are open.
+    pub(super) fn open(&self) -> Vec<Arc<Connection>> {
+        let others: Vec<_> = self.lock().values().cloned().collect();
+        others.iter().chain(&self.shared).filter_map(|slot| slot.usable()).collect()
+    }
+
     /// A connection is of no use any more.
     pub(super) fn forget(&self, connection: &Arc<Connection>) {
         let others: Vec<_> = self.lock().values().cloned().collect();

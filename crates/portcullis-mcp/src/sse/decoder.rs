@@ -127,16 +127,16 @@ impl Decoder {
         Some(self.last_event_id.as_str()).filter(|id| !id.is_empty())
     }
 
-    /// The latest delay that the server asks for before a reconnection, in any block, complete or not.
+    /// The latest delay that the server asks for before a reconnection, in any block of this connection, complete or not.
     pub fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
     /// A decoder for the stream that goes on where this one broke off: what was half read is gone, the id to resume
-    /// after and the delay stay.
+    /// after stays. The delay is not taken along, so that it can be told whether the server asks for one again.
     #[must_use]
     pub fn resumed(&self) -> Self {
-        Self { last_event_id: self.last_event_id.clone(), retry: self.retry, ..Self::new(self.limit) }
+        Self { last_event_id: self.last_event_id.clone(), ..Self::new(self.limit) }
     }
 
     fn fail(&mut self) -> SseError {

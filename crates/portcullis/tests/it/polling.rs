@@ -1,10 +1,11 @@
-//! Polling of 2025-11-25: a stream whose connection is closed before its end, in order, and the rest of which is fetched. The
-//! gateway polls its clients where `limits.poll_after` says so, and is polled by servers.
+//! Polling of 2025-11-25: a stream whose connection is closed before its end, in order, and the rest of which is fetched.
+//! Clients poll the gateway where `limits.poll_after` says so, and the gateway polls servers that want it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
@@ -13,7 +14,7 @@ use crate::harness::client::text_of;
 use crate::harness::fake::text;
 use crate::harness::http::{Event, Events};
 use crate::harness::teller::Kind;
-use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Teller, Upstream, until};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Teller, Upstream, signal, until};
 
 const CALL: &str = "tools/call";
 
@@ -30,8 +31,13 @@ async fn slow(permits: &Arc<Semaphore>) -> Upstream {
     Fake::legacy().on(CALL, handle).start().await
 }
 
+/// A gateway that sends its clients away at once, whatever there is to tell them.
 fn polling(server: &Value) -> Gateway {
-    Gateway::start(&json!({"servers": {"x": server}, "limits": {"poll_after": "100ms"}}))
+    polling_after("1ms", server)
+}
+
+fn polling_after(time: &str, server: &Value) -> Gateway {
+    Gateway::start(&json!({"servers": {"x": server}, "limits": {"poll_after": time}}))
 }
 
 fn call(id: u64, arguments: &Value) -> Value {
@@ -86,7 +92,7 @@ async fn a_client_is_sent_away_and_comes_back_for_its_answer() {
 }
 
 #[tokio::test]
-async fn only_who_knows_polling_is_polled() {
+async fn only_who_knows_polling_has_to_poll() {
     let permits = Arc::new(Semaphore::new(0));
     let server = slow(&permits).await;
     let gateway = polling(&server.config());
@@ -122,7 +128,7 @@ async fn only_who_knows_polling_is_polled() {
 #[tokio::test]
 async fn every_answer_can_be_read_again_where_clients_are_polled() {
     let server = Fake::legacy().start().await;
-    let gateway = polling(&server.config());
+    let gateway = polling_after("10m", &server.config());
     let session = Legacy::open(&gateway).await;
     for message in [call(1, &json!({"n": 1})), json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})] {
         let (_, events) = session.stream(&gateway, &message).await;
@@ -229,9 +235,13 @@ async fn the_bridge_for_hosts_on_stdio_comes_back_as_often_as_it_takes() {
     assert_eq!(bridge.hear()["id"], 1);
     bridge.say(&call(2, &json!({"n": 2})));
     server.nth(CALL, 1).await;
-    let before = metric(&gateway, "portcullis_http_responses_total{status=\"200\"}").await;
+    let answered = "portcullis_http_responses_total{status=\"200\"}";
+    let before = metric(&gateway, answered).await;
+    // One of these is of the question itself. More polls than attempts after a connection that broke.
+    let mut asked = 0;
     until("eight polls", async || {
-        metric(&gateway, "portcullis_http_responses_total{status=\"200\"}").await >= before + 8
+        asked += 1;
+        metric(&gateway, answered).await >= before + asked + 8
     })
     .await;
     permits.add_permits(1);
@@ -248,9 +258,9 @@ async fn metric(gateway: &Gateway, name: &str) -> u64 {
 
 // ---- servers that poll ----
 
-/// A server that sends its client away `times` before it answers, with this line besides the id, and notes when it was
-/// asked.
-async fn busy(times: usize, line: &'static str) -> (Upstream, Arc<Mutex<Vec<Instant>>>) {
+/// A server that sends its client away `times` before it answers, and notes when it was asked. It says these lines, first
+/// besides an id, then alone.
+async fn busy(times: usize, first: &'static str, then: &'static str) -> (Upstream, Arc<Mutex<Vec<Instant>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (noted, again) = (asked.clone(), asked.clone());
     let polls = Arc::new(AtomicUsize::new(0));
@@ -262,7 +272,7 @@ async fn busy(times: usize, line: &'static str) -> (Upstream, Arc<Mutex<Vec<Inst
             noted.lock().unwrap().push(Instant::now());
             async move {
                 answer.open_stream().await;
-                let _ = answer.write(format!("id: 1-0\n{line}data:\n\n").as_bytes()).await;
+                let _ = answer.write(format!("id: 1-0\n{first}data:\n\n").as_bytes()).await;
             }
         })
         .on("GET", move |seen, mut answer| {
@@ -274,6 +284,7 @@ async fn busy(times: usize, line: &'static str) -> (Upstream, Arc<Mutex<Vec<Inst
                 }
                 again.lock().unwrap().push(Instant::now());
                 answer.open_stream().await;
+                let _ = answer.write(format!("{then}\n").as_bytes()).await;
                 if polls.fetch_add(1, Ordering::Relaxed) + 1 >= times {
                     answer.id = call_id.lock().unwrap().clone();
                     answer.result_event(text("done")).await;
@@ -288,7 +299,7 @@ async fn busy(times: usize, line: &'static str) -> (Upstream, Arc<Mutex<Vec<Inst
 #[tokio::test]
 async fn a_server_that_says_when_is_asked_as_often_as_it_takes_and_not_sooner() {
     for (line, least) in [("retry: 150\n", 150), ("retry: 0\n", 100)] {
-        let (server, asked) = busy(8, line).await;
+        let (server, asked) = busy(8, line, "").await;
         let gateway = Gateway::before(&server.config());
         let session = Legacy::open(&gateway).await;
         assert_eq!(text_of(&without_streams(&session, &gateway).await), "done");
@@ -302,7 +313,7 @@ async fn a_server_that_says_when_is_asked_as_often_as_it_takes_and_not_sooner() 
 
 #[tokio::test]
 async fn the_time_of_a_call_does_not_run_while_its_server_wants_no_question() {
-    let (server, asked) = busy(1, "retry: 1500\n").await;
+    let (server, asked) = busy(1, "retry: 1500\n", "").await;
     let mut config = server.config();
     config["call_timeout"] = json!("1s");
     let gateway = Gateway::before(&config);
@@ -313,9 +324,68 @@ async fn the_time_of_a_call_does_not_run_while_its_server_wants_no_question() {
 
 #[tokio::test]
 async fn a_server_whose_stream_just_ends_is_asked_a_few_times() {
-    let (server, asked) = busy(100, "").await;
+    let (server, asked) = busy(100, "", "").await;
     let gateway = Gateway::before(&server.config());
     let session = Legacy::open(&gateway).await;
     assert_eq!(without_streams(&session, &gateway).await["isError"], true);
     assert_eq!(asked.lock().unwrap().len(), 6, "one call and five attempts");
+}
+
+#[tokio::test]
+async fn polls_that_bring_nothing_are_silence_unless_the_server_says_when_to_come_back() {
+    for (then, result) in [("", "gave no answer in time"), ("retry: 200\n", "done")] {
+        let (server, asked) = busy(15, "retry: 200\n", then).await;
+        let mut config = server.config();
+        config["call_timeout"] = json!("2s");
+        let gateway = Gateway::before(&config);
+        let session = Legacy::open(&gateway).await;
+        let answer = without_streams(&session, &gateway).await;
+        assert!(text_of(&answer).contains(result), "{answer}");
+        // Fifteen take three seconds at least.
+        assert_eq!(asked.lock().unwrap().len() == 16, result == "done", "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_server_wants_to_be_polled_later_can_be_cancelled_at_once() {
+    let (server, _) = busy(1, "retry: 60000\n", "").await;
+    let gateway = Gateway::before(&server.config());
+    let session = Legacy::open(&gateway).await;
+    let (_, events) = session.stream(&gateway, &call(7, &json!({}))).await;
+    let first = whole(events).await;
+    assert!(is_primer(&first[0]) && first[1].retry == Some(60_000), "{first:?}");
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}});
+    assert_eq!(session.send(&gateway, &cancel).await.status(), 202);
+    server.nth("notifications/cancelled", 1).await;
+    // The stream ends without an answer, for that is what a cancelled request gets.
+    assert_eq!(whole(session.listen(&gateway, first[0].id.as_deref()).await).await, []);
+}
+
+// ---- the end of the gateway ----
+
+#[tokio::test]
+async fn clients_that_poll_get_their_answers_before_the_gateway_ends() {
+    let permits = Arc::new(Semaphore::new(0));
+    let server = slow(&permits).await;
+    let limits = json!({"poll_after": "1ms", "keep_alive_interval": "50ms"});
+    let mut gateway = Gateway::start(&json!({"servers": {"x": server.config()}, "limits": limits}));
+    let session = Legacy::open(&gateway).await;
+    let (_, events) = session.stream(&gateway, &call(7, &json!({"n": 1}))).await;
+    let last = whole(events).await[0].id.clone();
+    // Nobody is connected now.
+    signal(gateway.pid(), Signal::TERM);
+    gateway.logged("stopping: running calls may end").await;
+    let mut staying = session.listen(&gateway, last.as_deref()).await;
+    for _ in 0..3 {
+        // Nobody is sent away any more.
+        assert_eq!(staying.next().await.unwrap().comment.as_deref(), Some("keep-alive"));
+    }
+    drop(staying);
+    permits.add_permits(1);
+    until("the answer", async || metric(&gateway, "portcullis_calls_in_flight{server_id=\"x\"}").await == 0)
+        .await;
+    let rest = whole(session.listen(&gateway, last.as_deref()).await).await;
+    assert_eq!(text_of(&rest.last().unwrap().json()["result"]), r#"{"n":1}"#);
+    assert!(gateway.process().wait().unwrap().success());
+    assert!(!gateway.log().contains("did not end in time"), "{}", gateway.log());
 }

@@ -7,6 +7,8 @@ use tokio::sync::Notify;
 
 use crate::harness::child::Process;
 use crate::harness::client::text_of;
+use crate::harness::gateway::JSON;
+use crate::harness::idp::Idp;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, until, within};
 
 const REVISIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
@@ -51,6 +53,45 @@ async fn answers_an_unknown_revision_with_the_newest_that_has_sessions() {
     let gateway = Gateway::before(&upstream.config());
     let session = Legacy::open_at(&gateway, "/mcp", "2023-01-01").await;
     assert_eq!(session.welcome["protocolVersion"], "2025-11-25");
+}
+
+#[tokio::test]
+async fn a_session_id_finds_nothing_changed_over_elsewhere_or_for_anybody_else() {
+    let (idp, server) = (Idp::start().await, Fake::legacy().start().await);
+    let mut config = idp.config(&server.config());
+    config["limits"] = json!({"session_idle": "200ms"});
+    config["telemetry"] = json!({"allow": {"principals": ["anonymous"]}});
+    let gateway = Gateway::start(&config);
+    let of = |user: &str| format!("Bearer {}", idp.token(user));
+    let (ann, bob) = (of("ann"), of("bob"));
+    let open = async || Legacy::open_as(&gateway, "/mcp", "2025-11-25", json!({}), Some(&ann)).await;
+    let ping = async |path: &str, session: &str, shown: &str| {
+        let headers = [JSON[0], JSON[1], ("mcp-session-id", session), ("authorization", shown)];
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
+        gateway.send("POST", path, &headers, ping.as_bytes()).await.status()
+    };
+    let client = open().await;
+    let session = client.session.as_str();
+    // Whoever listens is there, however long the test takes.
+    let listening = client.listen(&gateway, None).await;
+    assert_eq!(ping("/mcp", session, &ann).await, 200);
+    assert_eq!(ping("/mcp", session, &bob).await, 404, "another user's");
+    for at in [0, session.len() / 2, session.len() - 1] {
+        let mut other = session.to_owned();
+        other.replace_range(at..=at, if &session[at..=at] == "A" { "B" } else { "A" });
+        assert_eq!(ping("/mcp", &other, &ann).await, 404, "{other} for {session}");
+    }
+    assert_eq!(ping("/mcp", &session[1..], &ann).await, 404);
+    let elsewhere = idp.token_with("ann", &json!({"aud": "https://mcp.example.com/mcp/s/x"}));
+    assert_eq!(ping("/mcp/s/x", session, &format!("Bearer {elsewhere}")).await, 404, "of another endpoint");
+    assert_eq!(ping("/mcp", session, &ann).await, 200, "none of it has cost its owner anything");
+
+    let deleted = open().await;
+    assert_eq!(deleted.delete(&gateway).await.status(), 204);
+    assert_eq!(ping("/mcp", &deleted.session, &ann).await, 404);
+    drop(listening);
+    until("its end", async || gateway.get("/metrics").await.text().contains("portcullis_sessions 0\n")).await;
+    assert_eq!(ping("/mcp", session, &ann).await, 404, "nobody has used it for too long");
 }
 
 // ---- whose child ----

@@ -3,6 +3,7 @@
 mod answers;
 mod cancelling;
 mod errors;
+mod moving_on;
 mod notes;
 
 use std::sync::Arc;

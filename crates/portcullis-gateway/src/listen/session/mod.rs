@@ -29,13 +29,12 @@ use crate::subscribe::Subscriber;
 
 pub(crate) use replay::Replay;
 pub(crate) use store::Sessions;
-pub(crate) use stream::{Place, Read, Reader, Stream};
+pub(crate) use stream::{Place, RETRY, Read, Reader, Stream};
 pub(crate) use wire::Wire;
 
-/// Streams that a session keeps for clients that come back, once all of a stream was read; those of which something was
-/// not, as long as there are not more than calls at once; and for how long. [`Replay`] bounds their size.
+/// Streams that a session keeps at least for clients that come back, once all of a stream was read, and for how long.
+/// [`Replay`] bounds their size, and how many there are of which something was not read.
 const KEPT_STREAMS: usize = 8;
-const MOST_UNREAD: usize = 128;
 const KEPT_FOR: Duration = Duration::from_mins(2);
 /// The number of the standalone stream; the others count from 1.
 const STANDALONE: u64 = 0;
@@ -64,6 +63,8 @@ pub(crate) struct Session {
 struct State {
     calls: HashMap<Id, AbortHandle>,
     streams: VecDeque<Arc<Stream>>,
+    /// They are tidied beyond so many, so that no call has to look at all of them.
+    tidy_at: usize,
     next_stream: u64,
     /// What the client has been asked.
     asked: HashMap<u64, oneshot::Sender<Result<Raw, RpcError>>>,
@@ -72,6 +73,8 @@ struct State {
     standalone: Option<Arc<Stream>>,
     /// Connections that read it now.
     listeners: usize,
+    /// It is on record that a client listens there; between two connections it still does.
+    is_open: bool,
     /// Its place among those of its principal.
     counted: Option<Counted>,
     /// What is to be said on it once somebody listens.
@@ -211,18 +214,16 @@ impl Session {
         let mut state = self.state();
         state.next_stream += 1;
         let stream = Stream::new(state.next_stream, &self.replay);
+        if state.streams.len() >= state.tidy_at.max(2 * KEPT_STREAMS) {
+            state.tidy(self.replay.unread());
+        }
         state.streams.push_back(stream.clone());
-        while state.streams.len() > KEPT_STREAMS
-            && let Some(read) = state.streams.iter().position(|stream| stream.was_read())
-        {
-            state.streams.remove(read);
-        }
-        while state.streams.iter().filter(|stream| stream.is_over()).count() > MOST_UNREAD
-            && let Some(over) = state.streams.iter().position(|stream| stream.is_over())
-        {
-            state.streams.remove(over);
-        }
         stream
+    }
+
+    /// Whether a client is getting the answer of a call, or is expected back for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.state().streams.iter().any(|stream| stream.is_awaited())
     }
 
     /// The stream that an event id belongs to.
@@ -236,6 +237,7 @@ impl Session {
     fn forget_old_streams(&self) {
         let mut state = self.state();
         state.streams.retain(|stream| stream.over_for().is_none_or(|age| age < KEPT_FOR));
+        state.tidy_at = 0;
         if state.streams.is_empty() {
             state.streams = VecDeque::new();
         }
@@ -252,10 +254,12 @@ impl Session {
         number == STANDALONE && self.state().standalone.is_some()
     }
 
-    /// A connection reads the standalone stream from now on: it is told what nobody has heard yet.
-    pub(crate) fn listener_came(&self) {
+    /// A connection reads the standalone stream from now on: it is told what nobody has heard yet. Says whether the client
+    /// begins to listen with it, rather than comes back.
+    pub(crate) fn listener_came(&self) -> bool {
         let mut state = self.state();
         state.listeners += 1;
+        let begins = !std::mem::replace(&mut state.is_open, true);
         let (stream, unheard) = (state.standalone.clone(), std::mem::take(&mut state.unheard));
         drop(state);
         if let Some(stream) = stream {
@@ -263,6 +267,7 @@ impl Session {
                 stream.push(message);
             }
         }
+        begins
     }
 
     /// A client came back to the stream of a call that is under way: it is told what nobody has heard yet, unless it
@@ -304,14 +309,47 @@ impl Session {
         self.wire.is_some() || self.state().listeners > 0
     }
 
-    /// It reads no more.
-    pub(crate) fn listener_left(&self) {
-        self.state().listeners -= 1;
+    /// It reads no more; its client may have been told to come back. Says whether that is the end of listening.
+    pub(crate) fn listener_left(&self, comes_back: bool) -> bool {
+        let mut state = self.state();
+        state.listeners -= 1;
+        let ends = !comes_back && state.listeners == 0 && std::mem::take(&mut state.is_open);
+        drop(state);
         self.touch();
+        ends
+    }
+
+    /// Nobody comes back to the standalone stream. Says whether that is the end of listening.
+    pub(crate) fn ends_listening(&self) -> bool {
+        std::mem::take(&mut self.state().is_open)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Of the finished streams, the oldest go: those that were read to the end, beyond some, and those that were not, beyond
+    /// `unread`.
+    fn tidy(&mut self, unread: usize) {
+        let read = self.streams.iter().filter(|stream| stream.was_read()).count();
+        let over = self.streams.iter().filter(|stream| stream.is_over()).count();
+        let mut spare_read = read.saturating_sub(KEPT_STREAMS);
+        let mut spare_unread = over.saturating_sub(read).saturating_sub(unread);
+        self.streams.retain(|stream| {
+            let spare = if stream.was_read() {
+                &mut spare_read
+            } else if stream.is_over() {
+                &mut spare_unread
+            } else {
+                return true;
+            };
+            let stays = *spare == 0;
+            *spare = spare.saturating_sub(1);
+            stays
+        });
+        self.tidy_at = 2 * self.streams.len();
     }
 }
 

@@ -1,8 +1,9 @@
 //! Finished streams of all sessions, kept within one budget for clients that come back.
 //!
-//! A session bounds how many it keeps, and there may be many sessions. Beyond the budget the stream that was finished
-//! first goes first, but not while a connection still reads it, as long as others can go. The newest always stays: it may
-//! be larger than the budget, and its client has had no time to read it.
+//! A session bounds how many it keeps, and there may be many sessions. Beyond the budget goes what a connection has had
+//! already, for that is kept only in case it was lost on the way; then what nobody has had, but not while a connection reads
+//! it, as long as others can go; of each the stream that was finished first. The newest always stays: it may be larger than
+//! the budget, and its client has had no time to read it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +15,21 @@ use crate::budget::{Budget, Share};
 /// The list is tidied when it has grown to this, or to twice of what was left the last time.
 const TIDY: usize = 64;
 
+/// What is not let go yet, from the first step to the last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// What no connection has had, and streams that one reads.
+    Unread,
+    /// Streams that a connection reads.
+    Readers,
+    Nothing,
+}
+
 /// All finished streams.
 pub(crate) struct Replay {
     limit: AtomicUsize,
+    /// Streams that a session keeps although nobody has read them to the end.
+    unread: AtomicUsize,
     held: Arc<Budget>,
     finished: Mutex<Finished>,
 }
@@ -28,17 +41,28 @@ struct Finished {
 }
 
 impl Default for Replay {
-    /// Without a limit yet.
+    /// Without limits yet.
     fn default() -> Self {
         let finished = Finished { streams: VecDeque::new(), tidy_at: TIDY };
-        Self { limit: AtomicUsize::new(usize::MAX), held: Arc::default(), finished: Mutex::new(finished) }
+        Self {
+            limit: AtomicUsize::new(usize::MAX),
+            unread: AtomicUsize::new(usize::MAX),
+            held: Arc::default(),
+            finished: Mutex::new(finished),
+        }
     }
 }
 
 impl Replay {
-    /// How many bytes may be held, from the next stream on.
-    pub(crate) fn set_limit(&self, bytes: usize) {
+    /// How many bytes may be held in all, and how many unread streams of one session, from the next stream on.
+    pub(crate) fn set_limits(&self, bytes: usize, unread: usize) {
         self.limit.store(bytes, Ordering::Relaxed);
+        self.unread.store(unread, Ordering::Relaxed);
+    }
+
+    /// How many finished streams a session keeps although nobody has read them to the end.
+    pub(super) fn unread(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// How many are held.
@@ -62,21 +86,18 @@ impl Replay {
             finished.tidy_at = TIDY.max(finished.streams.len() * 2);
         }
         finished.streams.push_back(stream);
-        for spare_readers in [true, false] {
-            self.forget_oldest(&mut finished.streams, spare_readers);
+        for spare in [Spare::Unread, Spare::Readers, Spare::Nothing] {
+            self.forget_oldest(&mut finished.streams, spare);
         }
     }
 
-    fn forget_oldest(&self, streams: &mut VecDeque<Weak<Stream>>, spare_readers: bool) {
+    fn forget_oldest(&self, streams: &mut VecDeque<Weak<Stream>>, spare: Spare) {
         let mut at = 0;
         while self.held.used() > self.limit.load(Ordering::Relaxed) && at + 1 < streams.len() {
-            match streams[at].upgrade() {
-                Some(stream) if spare_readers && stream.is_read() => at += 1,
-                Some(stream) => {
-                    stream.forget();
-                    streams.remove(at);
-                }
-                None => drop(streams.remove(at)),
+            if streams[at].upgrade().is_none_or(|stream| stream.forget(spare)) {
+                streams.remove(at);
+            } else {
+                at += 1;
             }
         }
     }

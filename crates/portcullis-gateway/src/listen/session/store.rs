@@ -74,6 +74,14 @@ impl Sessions {
         session.end();
     }
 
+    /// Whether a client is getting an answer, or is expected back for one.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.shards.iter().any(|shard| {
+            let sessions = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            sessions.values().any(|session| session.is_awaited())
+        })
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

@@ -2,23 +2,29 @@
 //!
 //! The call writes, at most one connection reads; a second reader sends the first away. Events keep their ids, so that
 //! a client that comes back reads on where it left. What is kept is bounded: the oldest events go first, the answer
-//! itself stays. Finished streams of all sessions share a budget: see `replay.rs`.
+//! itself stays. Finished streams of all sessions share a budget: see `replay.rs`. Whoever has not had all of a stream is
+//! expected back for a while, and a gateway that is about to stop waits for them: see `is_awaited`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_mcp::sse;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use super::replay::Replay;
+use super::replay::{Replay, Spare};
 use super::wire::Wire;
 use crate::budget::Share;
 
 /// Bytes of events that an answer's stream keeps besides the last one, and a standalone stream.
 const KEPT_BYTES: usize = 1 << 20;
 const STANDALONE_BYTES: usize = 64 << 10;
+/// How soon a client whose stream broke, or was closed for it, may come back, unless it is told something else.
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
+/// How much later than that a client is still expected.
+const LATE: Duration = Duration::from_secs(5);
 
 /// A place in a stream, as event ids name it: `<stream>-<event>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +56,6 @@ pub(crate) struct Stream {
     state: Mutex<State>,
     /// Something was written, or the reader has to go.
     written: Notify,
-    /// A reader has come.
-    read: Notify,
 }
 
 #[derive(Default)]
@@ -61,12 +65,16 @@ struct State {
     /// The next event's number; the first is 0, so that a reader after 0 has seen one.
     next: u64,
     over: Option<Instant>,
-    /// The connection was closed on purpose: the client is to come back.
-    paused: bool,
+    /// The connection that reads is to be closed, and its client to come back after so long.
+    leave: Option<Duration>,
     /// Which reader may read.
     reader: u64,
     /// That one is still there.
     is_read: bool,
+    /// From this event on, no connection has had any.
+    taken: u64,
+    /// Until when its client is expected, once it has left.
+    expected: Option<Instant>,
     /// Of the budget for finished streams.
     share: Option<Share>,
     /// Whether its events are needed still.
@@ -89,6 +97,8 @@ enum Kept {
 pub(crate) enum Read {
     /// Events, encoded.
     Events(Bytes),
+    /// There is no more for now: the client is to leave, and to come back after so long.
+    Pause(Duration),
     /// There is no more, or not on this connection.
     End,
 }
@@ -117,7 +127,6 @@ impl Stream {
             room: KEPT_BYTES,
             state: Mutex::default(),
             written: Notify::new(),
-            read: Notify::new(),
         }
     }
 
@@ -131,8 +140,8 @@ impl Stream {
     }
 
     /// Writes the first event: an id and nothing else, which tells the client that it may come back (2025-11-25).
-    pub(crate) fn prime(&self, retry: Duration) {
-        self.write(|out, id| sse::event(out, Some(id), None, Some(retry), b""));
+    pub(crate) fn prime(&self) {
+        self.write(|out, id| sse::event(out, Some(id), None, Some(RETRY), b""));
     }
 
     /// Writes a message, and waits for room where the stream has a bound that is the client's to keep.
@@ -151,29 +160,12 @@ impl Stream {
         }
     }
 
-    /// Asks the client to come back after `retry`, and lets its connection go.
+    /// Sends the connection that reads away, if there is one: its client is to come back after `retry`.
     pub(crate) fn pause(&self, retry: Duration) {
         let mut state = self.state();
-        let mut text = Vec::new();
-        sse::retry(&mut text, retry);
-        // No event, so it has no number of its own: it stands behind the last one.
-        let after = state.next;
-        state.bytes += text.len();
-        state.events.push_back((after, text.into()));
-        state.paused = true;
+        state.leave = state.is_read.then_some(retry);
         drop(state);
         self.written.notify_waiters();
-    }
-
-    /// Waits until a client has come back after [`Stream::pause`].
-    pub(crate) async fn resumed(&self) {
-        loop {
-            let read = self.read.notified();
-            if !self.state().paused {
-                return;
-            }
-            read.await;
-        }
     }
 
     /// The last event was written.
@@ -190,11 +182,22 @@ impl Stream {
         }
     }
 
-    /// Lets all events go.
-    pub(super) fn forget(&self) {
+    /// Lets events of a finished stream go, all but what is to be spared. Says whether that is the end of it.
+    pub(super) fn forget(&self, spare: Spare) -> bool {
         let mut state = self.state();
+        if state.is_read && spare != Spare::Nothing {
+            return false;
+        }
+        if spare == Spare::Unread && state.kept == Kept::Unread {
+            let taken = state.taken;
+            state.events.retain(|(event, _)| *event >= taken);
+            state.bytes = state.events.iter().map(|(_, text)| text.len()).sum();
+            state.share = self.kept.as_ref().map(|(replay, _)| replay.share(state.bytes));
+            return false;
+        }
         state.events = VecDeque::new();
         (state.bytes, state.share, state.kept) = (0, None, Kept::Forgotten);
+        true
     }
 
     pub(super) fn is_forgotten(&self) -> bool {
@@ -219,26 +222,27 @@ impl Stream {
         self.state().over.map(|over| over.elapsed())
     }
 
+    /// Whether a connection is getting what it holds, or its client is expected back for what it has not had.
+    pub(super) fn is_awaited(&self) -> bool {
+        let state = self.state();
+        let is_expected = state.expected.is_some_and(|until| Instant::now() < until);
+        state.is_read || (state.kept == Kept::Unread && is_expected)
+    }
+
     /// Reads from the beginning, or on from a place.
     pub(crate) fn reader(self: &Arc<Self>, after: Option<u64>) -> Reader {
         let mut state = self.state();
         state.reader += 1;
         state.is_read = true;
-        if after.is_some() {
-            state.paused = false;
-            // A hint that has been heeded.
-            let next = state.next;
-            state.events.retain(|(event, _)| *event < next);
-            state.bytes = state.events.iter().map(|(_, text)| text.len()).sum();
-        }
+        state.leave = None;
         let reader = Reader {
             stream: self.clone(),
             ticket: state.reader,
             next: after.map_or(0, |after| after.saturating_add(1)),
+            retry: RETRY,
         };
         drop(state);
         self.written.notify_waiters();
-        self.read.notify_waiters();
         reader
     }
 
@@ -278,6 +282,8 @@ pub(crate) struct Reader {
     stream: Arc<Stream>,
     ticket: u64,
     next: u64,
+    /// When its client has been told to come back.
+    retry: Duration,
 }
 
 impl Reader {
@@ -314,13 +320,19 @@ impl Reader {
         }
         if let Some((last, _)) = found.last() {
             self.next = last + 1;
+            state.taken = state.taken.max(self.next);
             let events = match found.as_slice() {
                 [(_, only)] => only.clone(),
                 many => many.iter().flat_map(|(_, text)| text.iter().copied()).collect(),
             };
             return Some(Read::Events(events));
         }
-        (state.over.is_some() || state.paused).then_some(Read::End)
+        if state.over.is_some() {
+            return Some(Read::End);
+        }
+        let retry = state.leave.take()?;
+        self.retry = retry;
+        Some(Read::Pause(retry))
     }
 }
 
@@ -329,6 +341,7 @@ impl Drop for Reader {
         let mut state = self.stream.state();
         if state.reader == self.ticket {
             state.is_read = false;
+            state.expected = Some(Instant::now() + self.retry + LATE);
         }
     }
 }

@@ -7,7 +7,7 @@ use portcullis_model::Principal;
 use tokio::time::Instant;
 
 use super::*;
-use crate::listen::reading::{Pace, Reading};
+use crate::listen::reading::{Leave, Pace, Reading};
 
 fn session(id: &str) -> Arc<Session> {
     session_in(id, Arc::default())
@@ -31,6 +31,7 @@ fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
 async fn text(reader: &mut Reader) -> Option<String> {
     match reader.read().await {
         Read::Events(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+        Read::Pause(_) => panic!("sent away"),
         Read::End => None,
     }
 }
@@ -92,7 +93,7 @@ fn only_idle_sessions_are_swept() {
 #[tokio::test]
 async fn a_stream_is_read_on_from_where_it_was_left() {
     let stream = session("abc").open_stream();
-    stream.prime(Duration::from_millis(500));
+    stream.prime();
     stream.push(b"{\"a\":1}");
     let mut first = stream.reader(None);
     assert_eq!(
@@ -111,35 +112,90 @@ async fn a_stream_is_read_on_from_where_it_was_left() {
 }
 
 #[tokio::test]
-async fn a_paused_stream_lets_its_reader_go_and_waits_for_the_next() {
+async fn a_pause_sends_the_connection_away_that_reads_and_no_other() {
     let stream = session("abc").open_stream();
-    stream.prime(Duration::from_millis(500));
-    stream.pause(Duration::from_secs(5));
+    stream.prime();
     let mut first = stream.reader(None);
-    assert_eq!(text(&mut first).await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\nretry: 5000\n\n");
-    assert_eq!(text(&mut first).await, None);
-    let waiting = tokio::spawn({
-        let stream = stream.clone();
-        async move { stream.resumed().await }
-    });
-    let mut second = stream.reader(Some(0));
-    waiting.await.unwrap();
+    stream.pause(Duration::from_secs(5));
+    assert_eq!(text(&mut first).await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\n");
+    assert!(matches!(first.read().await, Read::Pause(retry) if retry == Duration::from_secs(5)));
+    drop(first);
+    // What comes meanwhile waits, and whoever is away is not sent away again.
     stream.push(b"1");
-    stream.finish();
+    stream.pause(Duration::from_secs(5));
+    let mut second = stream.reader(Some(0));
     assert_eq!(text(&mut second).await.unwrap(), "id: 1-1\ndata: 1\n\n");
-    assert_eq!(text(&mut second).await, None);
+    stream.pause(Duration::from_secs(5));
+    stream.finish();
+    assert_eq!(text(&mut second).await, None, "with the answer there is no reason to come back");
 }
 
-/// What a connection gets that its client leaves after so long.
-fn polled(stream: &Arc<Stream>, after: Option<u64>, leave: Duration) -> Reading {
-    let leave = Some(Instant::now() + leave);
+/// A connection whose client leaves after so long, unless the gateway drains.
+fn leaving(
+    stream: &Arc<Stream>,
+    after: Option<u64>,
+    leave: Duration,
+    draining: &CancellationToken,
+) -> Reading {
+    let leave = Some(Leave { at: Instant::now() + leave, draining: draining.clone() });
     Reading::new(stream.reader(after), Pace { pause: Duration::from_mins(1), leave })
 }
 
-#[tokio::test]
-async fn who_is_polled_leaves_in_time_with_what_is_there() {
+/// The same before the gateway drains.
+fn polled(stream: &Arc<Stream>, after: Option<u64>, leave: Duration) -> Reading {
+    leaving(stream, after, leave, &CancellationToken::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_sent_away_once_the_gateway_drains() {
     let stream = session("abc").open_stream();
-    stream.prime(Duration::from_millis(500));
+    let draining = CancellationToken::new();
+    let mut soon = leaving(&stream, None, Duration::from_secs(5), &draining);
+    draining.cancel();
+    for _ in 0..2 {
+        assert_eq!(soon.next().await.unwrap(), ": keep-alive\n\n");
+    }
+    stream.push(b"1");
+    stream.finish();
+    assert_eq!(soon.next().await.unwrap(), "id: 1-0\ndata: 1\n\n");
+    assert_eq!(soon.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_away_is_expected_for_a_while_and_for_what_it_has_not_had() {
+    let sessions = Sessions::default();
+    let session = session("abc");
+    assert!(sessions.add(session.clone(), 1).is_ok());
+    let stream = session.open_stream();
+    stream.prime();
+    let mut reader = stream.reader(None);
+    assert!(text(&mut reader).await.is_some() && sessions.are_awaited(), "it reads");
+    drop(reader);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert!(sessions.are_awaited(), "it may be a little late");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(!sessions.are_awaited());
+
+    // For as long as it was told to stay away, it is not late.
+    let mut reader = stream.reader(Some(0));
+    stream.pause(Duration::from_mins(1));
+    assert!(matches!(reader.read().await, Read::Pause(_)));
+    drop(reader);
+    stream.push(b"1");
+    stream.finish();
+    tokio::time::advance(Duration::from_secs(64)).await;
+    assert!(sessions.are_awaited());
+
+    let mut reader = stream.reader(Some(0));
+    assert!(text(&mut reader).await.is_some() && sessions.are_awaited(), "it may still be on its way");
+    drop(reader);
+    assert!(!sessions.are_awaited(), "it has everything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_polls_leaves_in_time_with_what_is_there() {
+    let stream = session("abc").open_stream();
+    stream.prime();
     let mut first = polled(&stream, None, Duration::from_millis(50));
     assert_eq!(first.next().await.unwrap(), "id: 1-0\nretry: 500\ndata: \n\n");
     assert_eq!(first.next().await.unwrap(), "retry: 500\n\n");
@@ -163,7 +219,7 @@ async fn who_is_polled_leaves_in_time_with_what_is_there() {
 async fn who_comes_back_to_a_call_is_told_what_nobody_heard() {
     let session = session("abc");
     let stream = session.open_stream();
-    stream.prime(Duration::from_millis(500));
+    stream.prime();
     session.say(b"1".to_vec());
     for _ in 0..2 {
         let mut reader = stream.reader(Some(0));
@@ -174,7 +230,9 @@ async fn who_comes_back_to_a_call_is_told_what_nobody_heard() {
 
 #[tokio::test]
 async fn an_answer_waits_for_its_client_while_others_come_and_go() {
-    let session = session("abc");
+    let replay = Arc::new(Replay::default());
+    replay.set_limits(usize::MAX, 20);
+    let session = session_in("abc", replay);
     let finished = || {
         let stream = session.open_stream();
         stream.push(b"1");
@@ -183,7 +241,7 @@ async fn an_answer_waits_for_its_client_while_others_come_and_go() {
     };
     let away = finished().number();
     let mut read = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..100 {
         let stream = finished();
         assert!(text(&mut stream.reader(None)).await.is_some());
         read.push(stream.number());
@@ -191,9 +249,11 @@ async fn an_answer_waits_for_its_client_while_others_come_and_go() {
     assert!(session.find_stream(away).is_some(), "nobody has read it yet");
     let kept =
         |numbers: &[u64]| numbers.iter().filter(|number| session.find_stream(**number).is_some()).count();
-    assert!(kept(&read) <= KEPT_STREAMS, "of the others the newest are kept");
-    let unread: Vec<_> = (0..2 * MOST_UNREAD).map(|_| finished().number()).collect();
-    assert!(session.find_stream(away).is_none() && kept(&unread) <= MOST_UNREAD + 1);
+    assert_eq!(kept(&read[read.len() - KEPT_STREAMS..]), KEPT_STREAMS, "of the others the newest are kept");
+    assert!(kept(&read) <= 3 * KEPT_STREAMS, "and not many more");
+    let unread: Vec<_> = (0..200).map(|_| finished().number()).collect();
+    assert_eq!((session.find_stream(away).is_some(), kept(&unread[180..])), (false, 20));
+    assert!(kept(&unread) <= 3 * 20);
 }
 
 #[tokio::test]
@@ -211,17 +271,48 @@ async fn what_a_stream_keeps_is_bounded_but_the_last_event_stays() {
     assert!(read.starts_with("id: 1-5\ndata: 2") && read.len() > 3_000_000 && read.len() < 3_000_100);
 }
 
+/// A stream with an answer of a thousand bytes.
+fn finished(session: &Arc<Session>) -> u64 {
+    let stream = session.open_stream();
+    stream.push(&[b'1'; 1000]);
+    stream.finish();
+    stream.number()
+}
+
+#[tokio::test]
+async fn what_was_had_goes_before_what_nobody_had() {
+    let replay = Arc::new(Replay::default());
+    replay.set_limits(2500, usize::MAX);
+    let (ann, bob) = (session_in("ann", replay.clone()), session_in("bob", replay.clone()));
+    let unread = finished(&ann);
+    let read = finished(&bob);
+    let mut reader = bob.find_stream(read).unwrap().reader(None);
+    assert!(text(&mut reader).await.is_some() && text(&mut reader).await.is_none());
+    drop(reader);
+    let third = finished(&bob);
+    assert!(ann.find_stream(unread).is_some(), "although it is the oldest");
+    assert!(bob.find_stream(read).is_none() && bob.find_stream(third).is_some());
+
+    // Of a stream that was left in the middle, only the rest is kept.
+    let replay = Arc::new(Replay::default());
+    replay.set_limits(2500, usize::MAX);
+    let (ann, bob) = (session_in("ann", replay.clone()), session_in("bob", replay.clone()));
+    let half = ann.open_stream();
+    half.push(&[b'1'; 1000]);
+    assert!(text(&mut half.reader(None)).await.is_some());
+    half.push(b"2");
+    half.finish();
+    let unread = [finished(&bob), finished(&bob)];
+    assert!(unread.iter().all(|number| bob.find_stream(*number).is_some()) && replay.held() <= 2500);
+    let mut rest = ann.find_stream(half.number()).unwrap().reader(Some(0));
+    assert_eq!(text(&mut rest).await.unwrap(), "id: 1-1\ndata: 2\n\n");
+}
+
 #[tokio::test]
 async fn finished_streams_share_a_budget_and_the_oldest_goes_first() {
     let replay = Arc::new(Replay::default());
-    replay.set_limit(2500);
+    replay.set_limits(2500, usize::MAX);
     let (ann, bob) = (session_in("ann", replay.clone()), session_in("bob", replay.clone()));
-    let finished = |session: &Arc<Session>| {
-        let stream = session.open_stream();
-        stream.push(&[b'1'; 1000]);
-        stream.finish();
-        stream.number()
-    };
     let (one, two) = (finished(&ann), finished(&bob));
     assert!(ann.find_stream(one).is_some() && bob.find_stream(two).is_some());
     let three = finished(&bob);
@@ -270,7 +361,7 @@ async fn on_one_stream_everything_comes_in_order_and_nothing_is_kept() {
     let session = session.on(wire.clone());
     assert_eq!(session.idle(), None, "whoever reads is there");
     let call = session.open_stream();
-    call.prime(Duration::from_millis(500));
+    call.prime();
     call.send(b"1").await;
     session.tell(b"2");
     call.send(b"3").await;

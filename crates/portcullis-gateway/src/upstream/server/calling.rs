@@ -53,7 +53,7 @@ impl Server {
                 }
                 Sent::Stale(Stale::Era(why)) => {
                     self.verdict.store(None);
-                    self.forget(&connection);
+                    self.forget_era(&connection);
                     last = why;
                 }
             }

@@ -142,3 +142,25 @@ async fn sessions_and_streams_are_told_when_they_open_and_when_they_end() {
     assert_eq!(ended["request"]["session"], hello["request"]["session"]);
     assert!(!ended["request"]["session"].to_string().contains(&session.session));
 }
+
+#[tokio::test]
+async fn a_client_that_comes_back_to_its_stream_has_listened_all_the_time() {
+    let upstream = Fake::modern().start().await;
+    let config = json!({"servers": {"x": upstream.config()}, "limits": {"poll_after": "1ms"}});
+    let gateway = start("normal", &config);
+    let session = Legacy::open(&gateway).await;
+    let mut last = None;
+    for _ in 0..3 {
+        let mut events = session.listen(&gateway, last.as_deref()).await;
+        while let Some(event) = events.next().await {
+            last = event.id.or(last);
+        }
+        assert!(events.is_complete() && last.is_some());
+    }
+    session.delete(&gateway).await;
+    until(&gateway, "the session's end", 1, |event| event["detail"]["what"] == "session ended").await;
+    let all = events(&gateway);
+    let told: Vec<_> = all.iter().filter_map(|event| event["detail"]["what"].as_str()).collect();
+    let told: Vec<_> = told.into_iter().filter(|what| what.starts_with("s")).collect();
+    assert_eq!(told, ["started", "stream opened", "stream closed", "session ended"]);
+}

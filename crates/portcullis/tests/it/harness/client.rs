@@ -129,6 +129,8 @@ pub(crate) struct Legacy {
     path: String,
     pub(crate) session: String,
     version: String,
+    /// How it shows who it is.
+    authorization: Option<String>,
     /// What `initialize` answered.
     pub(crate) welcome: Value,
 }
@@ -146,13 +148,28 @@ impl Legacy {
 
     /// Opens a session of a client with these capabilities.
     pub(crate) async fn open_with(gateway: &Gateway, path: &str, version: &str, capabilities: Value) -> Self {
+        Self::open_as(gateway, path, version, capabilities, None).await
+    }
+
+    /// The same of a user, who shows who it is.
+    pub(crate) async fn open_as(
+        gateway: &Gateway,
+        path: &str,
+        version: &str,
+        capabilities: Value,
+        authorization: Option<&str>,
+    ) -> Self {
         let mut hello = initialize(version);
         hello["params"]["capabilities"] = capabilities;
-        let response = gateway.post(path, hello.to_string()).await;
+        let mut headers = JSON.to_vec();
+        headers.extend(authorization.map(|shown| ("authorization", shown)));
+        let response = gateway.send("POST", path, &headers, hello.to_string().as_bytes()).await;
         assert_eq!(response.status(), 200, "{response:?}");
         let session = response.header("mcp-session-id").expect("a session id").to_owned();
         let welcome = result_of(&response);
-        let opened = Self { path: path.to_owned(), session, version: version.to_owned(), welcome };
+        let (path, version) = (path.to_owned(), version.to_owned());
+        let authorization = authorization.map(str::to_owned);
+        let opened = Self { path, session, version, authorization, welcome };
         let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
         assert_eq!(opened.send(gateway, &ready).await.status(), 202);
         opened
@@ -165,6 +182,7 @@ impl Legacy {
         if self.version.as_str() >= "2025-06-18" {
             headers.push(("mcp-protocol-version", &self.version));
         }
+        headers.extend(self.authorization.as_deref().map(|shown| ("authorization", shown)));
         headers
     }
 

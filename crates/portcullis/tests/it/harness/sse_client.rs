@@ -11,6 +11,8 @@ pub(crate) struct SseClient {
     pub(crate) events: Events,
     /// What the first event said.
     pub(crate) address: String,
+    /// How it shows who it is.
+    authorization: Option<String>,
     /// What `initialize` answered.
     pub(crate) welcome: Value,
     /// Answers and notifications that came while something else was waited for.
@@ -20,15 +22,22 @@ pub(crate) struct SseClient {
 impl SseClient {
     /// Opens a stream and nothing else.
     pub(crate) async fn connect(gateway: &Gateway, path: &str) -> Self {
+        Self::connect_as(gateway, path, None).await
+    }
+
+    async fn connect_as(gateway: &Gateway, path: &str, authorization: Option<&str>) -> Self {
         let mut connection = gateway.connect().await;
-        connection.request("GET", path, &[("accept", "text/event-stream")], b"").await;
+        let mut headers = vec![("accept", "text/event-stream")];
+        headers.extend(authorization.map(|shown| ("authorization", shown)));
+        connection.request("GET", path, &headers, b"").await;
         let head = connection.head().await.expect("an answer");
         assert_eq!(head.status, 200, "{head:?}");
         assert_eq!(head.header("cache-control"), Some("no-store"));
         let mut events = connection.into_events(&head);
         let first = events.next().await.expect("a first event");
         assert_eq!(first.name.as_deref(), Some("endpoint"), "{first:?}");
-        Self { events, address: first.data.unwrap(), welcome: Value::Null, early: Vec::new() }
+        let (address, authorization) = (first.data.unwrap(), authorization.map(str::to_owned));
+        Self { events, address, authorization, welcome: Value::Null, early: Vec::new() }
     }
 
     /// Opens a session on the aggregate.
@@ -48,7 +57,18 @@ impl SseClient {
         version: &str,
         capabilities: &Value,
     ) -> Self {
-        let mut client = Self::connect(gateway, path).await;
+        Self::open_as(gateway, path, version, capabilities, None).await
+    }
+
+    /// The same of a user, who shows who it is.
+    pub(crate) async fn open_as(
+        gateway: &Gateway,
+        path: &str,
+        version: &str,
+        capabilities: &Value,
+        authorization: Option<&str>,
+    ) -> Self {
+        let mut client = Self::connect_as(gateway, path, authorization).await;
         let mut hello = initialize(version);
         hello["params"]["capabilities"] = capabilities.clone();
         assert_eq!(client.post(gateway, &hello).await.status(), 202);
@@ -61,7 +81,9 @@ impl SseClient {
 
     /// Says something.
     pub(crate) async fn post(&self, gateway: &Gateway, message: &Value) -> Response {
-        gateway.send("POST", &self.address, &JSON, message.to_string().as_bytes()).await
+        let mut headers = JSON.to_vec();
+        headers.extend(self.authorization.as_deref().map(|shown| ("authorization", shown)));
+        gateway.send("POST", &self.address, &headers, message.to_string().as_bytes()).await
     }
 
     /// The next message, whatever it is; `None` at the end of the stream.

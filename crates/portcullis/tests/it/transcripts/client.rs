@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::ends::{End, Transport};
+use super::setting::Pass;
 use super::wire::{Heard, Where, Wire};
 use crate::harness::client::initialize;
 use crate::harness::gateway::JSON;
@@ -21,6 +22,8 @@ pub(super) struct Client {
     end: End,
     address: SocketAddr,
     path: String,
+    /// How it shows its token.
+    authorization: Option<String>,
     kind: Kind,
     inbox: mpsc::UnboundedReceiver<Heard>,
     heard: mpsc::UnboundedSender<Heard>,
@@ -35,34 +38,49 @@ enum Kind {
 }
 
 impl Client {
+    /// The path of a server's own endpoint for such a client.
+    pub(super) fn path(end: End, server: &str) -> String {
+        match end.transport {
+            Transport::Sse => format!("/s/{server}/sse"),
+            Transport::Http | Transport::Stdio => format!("/mcp/s/{server}"),
+        }
+    }
+
     /// Connects to a server's own endpoint.
-    pub(super) async fn open(gateway: &Gateway, end: End, server: &str, declares: &Value) -> Self {
+    pub(super) async fn open(
+        gateway: &Gateway,
+        end: End,
+        server: &str,
+        declares: &Value,
+        pass: Option<&Pass>,
+    ) -> Self {
         let (heard, inbox) = mpsc::unbounded_channel();
-        let mut path = format!("/mcp/s/{server}");
+        let mut path = Self::path(end, server);
+        let authorization = pass.map(|pass| format!("Bearer {}", pass.token));
+        let shown = authorization.as_deref();
         let mut tasks = Vec::new();
         let kind = match end.transport {
             Transport::Http if end.is_modern() => Kind::Http(None),
             Transport::Http => {
-                let session = Legacy::open_with(gateway, &path, end.revision, declares.clone()).await;
+                let session = Legacy::open_as(gateway, &path, end.revision, declares.clone(), shown).await;
                 let events = session.listen(gateway, None).await;
                 tasks.push((Value::Null, tokio::spawn(stream(events, None, heard.clone()))));
                 Kind::Http(Some(session))
             }
             Transport::Sse => {
-                let at = format!("/s/{server}/sse");
-                let client = SseClient::open_with(gateway, &at, end.revision, declares).await;
+                let client = SseClient::open_as(gateway, &path, end.revision, declares, shown).await;
                 path.clone_from(&client.address);
                 tasks.push((Value::Null, tokio::spawn(stream(client.events, None, heard.clone()))));
                 Kind::Sse
             }
             Transport::Stdio => {
-                let mut process = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-                    .args(["connect", &format!("http://{}{path}", gateway.address)])
-                    .stdin(Stdio::piped())
-                    .stdout(Stdio::piped())
-                    .kill_on_drop(true)
-                    .spawn()
-                    .unwrap();
+                let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+                command.args(["connect", &format!("http://{}{path}", gateway.address)]);
+                if let Some(pass) = pass {
+                    command.args(["--token-env", "TOKEN"]).env("TOKEN", &pass.token);
+                }
+                let mut process =
+                    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
                 let (input, output) = (process.stdin.take(), process.stdout.take().unwrap());
                 let sink = heard.clone();
                 let reading = tokio::spawn(async move {
@@ -76,7 +94,8 @@ impl Client {
                 Kind::Stdio { _process: process, input }
             }
         };
-        let mut client = Self { end, address: gateway.address, path, kind, inbox, heard, tasks };
+        let address = gateway.address;
+        let mut client = Self { end, address, path, authorization, kind, inbox, heard, tasks };
         client.greet(declares).await;
         client
     }
@@ -101,6 +120,10 @@ impl Client {
             Kind::Http(Some(session)) => owned(&session.headers()),
             _ => owned(&JSON),
         };
+        if let Some(authorization) = &self.authorization {
+            headers.retain(|(known, _)| known != "authorization");
+            headers.push(("authorization".to_owned(), authorization.clone()));
+        }
         for (name, value) in notes.iter().filter(|(name, _)| name != "id") {
             headers.retain(|(known, _)| known != name);
             match value.strip_prefix('*').and_then(|times| times.parse().ok()) {
@@ -211,6 +234,9 @@ impl Drop for Client {
 async fn stream(mut events: Events, status: Option<u16>, heard: mpsc::UnboundedSender<Heard>) {
     while let Some(message) = events.message().await {
         tell(&heard, message, status);
+    }
+    if status.is_none() {
+        let _ = heard.send(Heard::Ended);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Who stands on either side of the gateway: transports and revisions.
 //!
-//! Not every product of the two is here: each transport has its oldest, its newest and, where that is another, its
-//! modern form, and Streamable HTTP has every revision on the client's side, for there they differ most.
+//! Each transport has its oldest, its newest and, where that is another, its modern form, and Streamable HTTP has every
+//! revision on the client's side, for there they differ most: between these, every pair is played. The revisions that are
+//! left, on every transport that can carry them, are played with one end of each transport on the other side.
 
 use std::fmt;
 
@@ -32,8 +33,8 @@ const fn end(transport: Transport, revision: &'static str) -> End {
     End { transport, revision, sessions: true }
 }
 
-/// The clients of the table, in its order.
-pub(super) const CLIENTS: [End; 8] = [
+/// Clients of which every one is played before every server of [`SERVERS`].
+const CLIENTS: [End; 8] = [
     end(Transport::Http, "2025-03-26"),
     end(Transport::Http, "2025-06-18"),
     end(Transport::Http, "2025-11-25"),
@@ -44,8 +45,8 @@ pub(super) const CLIENTS: [End; 8] = [
     end(Transport::Stdio, MODERN),
 ];
 
-/// The servers of the table, in its order.
-pub(super) const SERVERS: [End; 7] = [
+/// Servers of which every one is played behind every client of [`CLIENTS`].
+const SERVERS: [End; 7] = [
     end(Transport::Http, "2025-11-25"),
     End { transport: Transport::Http, revision: "2025-06-18", sessions: false },
     end(Transport::Http, MODERN),
@@ -54,6 +55,53 @@ pub(super) const SERVERS: [End; 7] = [
     end(Transport::Stdio, "2025-11-25"),
     end(Transport::Stdio, MODERN),
 ];
+
+/// The other clients, and the servers that they are played before.
+const OTHER_CLIENTS: [End; 5] = [
+    end(Transport::Sse, "2025-03-26"),
+    end(Transport::Sse, "2025-06-18"),
+    end(Transport::Stdio, "2024-11-05"),
+    end(Transport::Stdio, "2025-03-26"),
+    end(Transport::Stdio, "2025-06-18"),
+];
+const BEFORE: [End; 3] =
+    [end(Transport::Http, MODERN), end(Transport::Sse, "2025-11-25"), end(Transport::Stdio, "2025-11-25")];
+
+/// The other servers, and the clients that they are played behind.
+const OTHER_SERVERS: [End; 8] = [
+    end(Transport::Http, "2025-03-26"),
+    end(Transport::Http, "2025-06-18"),
+    End { transport: Transport::Http, revision: "2025-11-25", sessions: false },
+    end(Transport::Sse, "2025-03-26"),
+    end(Transport::Sse, "2025-06-18"),
+    end(Transport::Stdio, "2024-11-05"),
+    end(Transport::Stdio, "2025-03-26"),
+    end(Transport::Stdio, "2025-06-18"),
+];
+const BEHIND: [End; 3] =
+    [end(Transport::Http, "2025-11-25"), end(Transport::Sse, "2025-11-25"), end(Transport::Stdio, MODERN)];
+
+/// All clients of the table, in its order.
+pub(super) fn clients() -> impl Iterator<Item = End> {
+    CLIENTS.into_iter().chain(OTHER_CLIENTS)
+}
+
+/// All servers of the table, in its order.
+pub(super) fn servers() -> impl Iterator<Item = End> {
+    SERVERS.into_iter().chain(OTHER_SERVERS)
+}
+
+/// All pairs.
+pub(super) fn pairs() -> impl Iterator<Item = (End, End)> {
+    let both = |clients: Vec<End>, servers: Vec<End>| {
+        clients
+            .into_iter()
+            .flat_map(move |client| servers.clone().into_iter().map(move |server| (client, server)))
+    };
+    both(CLIENTS.to_vec(), SERVERS.to_vec())
+        .chain(both(OTHER_CLIENTS.to_vec(), BEFORE.to_vec()))
+        .chain(both(BEHIND.to_vec(), OTHER_SERVERS.to_vec()))
+}
 
 impl End {
     pub(super) fn is_modern(&self) -> bool {
@@ -76,13 +124,14 @@ impl End {
     /// Words that selectors may have.
     pub(super) fn knows(word: &str) -> bool {
         ["modern", "legacy", "http", "sse", "stdio", "sessionless"].contains(&word)
-            || CLIENTS.iter().chain(&SERVERS).any(|end| end.revision == word)
+            || clients().chain(servers()).any(|end| end.revision == word)
     }
 
     /// As a part of a server's name in the configuration, where names are short.
     pub(super) fn slug(&self) -> String {
         let (transport, date) = (self.transport(), self.revision);
-        format!("{transport}{}{}", &date[2..4], &date[5..7])
+        let none = if self.sessions { "" } else { "n" };
+        format!("{transport}{}{}{none}", &date[2..4], &date[5..7])
     }
 
     fn transport(&self) -> &'static str {

@@ -22,6 +22,12 @@ pub(super) enum Step {
     /// From now on a method is answered with this, however often it is asked.
     Always(String, Value),
     Leave,
+    /// Waits until the client's token is over.
+    Expire,
+    /// Nothing comes for a while.
+    Silence,
+    /// From now on the policies hide this tool, once all pairs of the row have come to here.
+    Hide(String),
 }
 
 /// What is said or heard.
@@ -48,6 +54,8 @@ pub(super) enum What {
     Cancel(Option<String>),
     /// Several messages in one, of 2025-03-26.
     Batch,
+    /// The end of the stream for what belongs to no request.
+    End,
 }
 
 /// Stands for a member that must not be there.
@@ -96,6 +104,9 @@ fn step(text: &str) -> Step {
             Step::Always(method.to_owned(), json(result))
         }
         "leave" => Step::Leave,
+        "expire" => Step::Expire,
+        "silence" => Step::Silence,
+        "hide" => Step::Hide(rest.to_owned()),
         _ => panic!("what is `{text}`?"),
     }
 }
@@ -127,6 +138,7 @@ fn line(text: &str, mut rest: &str) -> Line {
         "error" => What::Error(of(&mut rest)),
         "cancel" => What::Cancel(Some(next(&mut rest)).filter(|label| !label.is_empty())),
         "batch" => What::Batch,
+        "end" => What::End,
         _ => What::Method(word),
     };
     let body = if rest.is_empty() { Value::Null } else { json(rest) };

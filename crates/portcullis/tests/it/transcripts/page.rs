@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::ends::{CLIENTS, End, SERVERS};
+use super::ends::{End, clients, servers};
 use super::table::{LOSSES, count};
 use super::text::{Need, Side, Transcript};
-use super::{ITEMS, ROWS, Shown, read};
+use super::{ITEMS, ROWS, read};
 
 /// Where it is, seen from the crate.
 pub(super) const PLACE: &str = "../../docs/reference/matrix.md";
@@ -15,15 +15,13 @@ pub(super) const PLACE: &str = "../../docs/reference/matrix.md";
 pub(super) fn page() -> String {
     let rows: Vec<(&str, Transcript)> = ROWS.iter().map(|name| (*name, read(name))).collect();
     let mut page = String::from(HEAD);
-    let named = |ends: &[End]| ends.iter().map(|end| format!("{end}")).collect::<Vec<_>>().join(", ");
-    let _ = writeln!(page, "**Clients**: {}.\n\n**Servers**: {}.\n", named(&CLIENTS), named(&SERVERS));
+    let named = |ends: Vec<End>| ends.iter().map(|end| format!("{end}")).collect::<Vec<_>>().join(", ");
+    let (clients, servers) = (named(clients().collect()), named(servers().collect()));
+    let _ = writeln!(page, "**Clients**: {clients}.\n\n**Servers**: {servers}.\n");
     let pairs: usize = rows.iter().map(|(_, row)| count(row).0).sum();
     let _ = writeln!(page, "{} rows, {pairs} pairs that carry them.\n", rows.len());
     page.push_str("| of the matrix | row | what it shows | between | pairs |\n|---|---|---|---|---|\n");
-    for (item, shown) in ITEMS {
-        if let Shown::Elsewhere(why) = shown {
-            let _ = writeln!(page, "| {item} | | {why} | | |");
-        }
+    for item in ITEMS {
         for (name, row) in rows.iter().filter(|(_, row)| row.item == *item) {
             let (carried, lost) = count(row);
             let lost = if lost == 0 { String::new() } else { format!(", {lost} cannot") };

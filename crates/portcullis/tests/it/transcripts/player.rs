@@ -9,12 +9,16 @@ use serde_json::{Value, json};
 use super::ends::End;
 use super::lines::{ANY, Line, Step, What};
 use super::matching::{Names, compare, fill};
+use super::setting::Pass;
 use super::text::Side;
 use super::wire::{Failure, Heard, Scene, Way, Where, Wire};
 use crate::harness::DEADLINE;
 
 /// The capabilities that a modern client declares.
 pub(super) const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+
+/// How long nothing has to come, where nothing may.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// A request of either side.
 struct Request {
@@ -40,6 +44,8 @@ pub(super) struct Player<W> {
     pub(super) scene: Arc<Scene>,
     /// How long it waits for what is not expected to come; elsewhere it waits as long as any test.
     pub(super) lost: Option<Duration>,
+    /// What it shows, of a client.
+    pub(super) pass: Option<Pass>,
     patience: Duration,
     pub(super) names: Names,
     requests: Vec<Request>,
@@ -57,7 +63,7 @@ impl<W: Wire> Player<W> {
     ) -> Self {
         let (declares, scene) = (declares.clone(), scene.clone());
         let (names, requests, kept, patience) = (Names::new(), Vec::new(), VecDeque::new(), DEADLINE);
-        Self { side, end, declares, wire, scene, lost, patience, names, requests, kept }
+        Self { side, end, declares, wire, scene, lost, pass: None, patience, names, requests, kept }
     }
 
     /// Plays a script to its end.
@@ -94,6 +100,19 @@ impl<W: Wire> Player<W> {
                 self.wire.leave().await;
                 Ok(())
             }
+            Step::Expire => {
+                self.pass.as_ref().expect("`tokens` in the row").expire().await;
+                Ok(())
+            }
+            Step::Silence => {
+                tokio::time::sleep(SILENCE).await;
+                self.surplus().map_err(|failure| failure.why)
+            }
+            Step::Hide(tool) => {
+                let policies = self.scene.policies.clone().expect("`hides` in the row");
+                let hiding = tokio::time::timeout(2 * DEADLINE, policies.hide(tool)).await;
+                hiding.map_err(|_| "not all pairs have come to here".to_owned())
+            }
         }
     }
 
@@ -124,7 +143,7 @@ impl<W: Wire> Player<W> {
                 }
                 if !method.starts_with("notifications/") {
                     let id = notes.iter().find(|(name, _)| name == "id");
-                    let own = if self.side == Side::Client {
+                    let own = if self.side != Side::Server {
                         json!(self.requests.len() + 100)
                     } else {
                         json!(format!("asks-{}", self.requests.len()))
@@ -168,6 +187,7 @@ impl<W: Wire> Player<W> {
                 }
                 message = body;
             }
+            What::End => return Err("the end of a stream is only heard".to_owned()),
         }
         self.scene.note(self.side, &format!("> {message}"));
         self.wire.say(message, place, notes).await;
@@ -176,7 +196,7 @@ impl<W: Wire> Player<W> {
 
     /// What every request of a modern client says.
     fn declare(&self, message: &mut Value) {
-        if self.side == Side::Client && self.end.is_modern() {
+        if self.side != Side::Server && self.end.is_modern() {
             let meta = &mut message["params"]["_meta"];
             for (key, value) in [
                 ("io.modelcontextprotocol/protocolVersion", json!(self.end.revision)),
@@ -226,7 +246,7 @@ impl<W: Wire> Player<W> {
             let request = self.request(label.as_deref(), true)?;
             request.answered = true;
             let method = request.method.clone();
-            if self.side == Side::Client && self.end.is_modern() && expected.is_object() {
+            if self.side != Side::Server && self.end.is_modern() && expected.is_object() {
                 expected = modern(expected, &method, &json!(ANY), &json!(ANY));
             }
         } else if let What::Error(label) = &line.what {
@@ -258,6 +278,7 @@ impl<W: Wire> Player<W> {
                 Wanted::Answer(self.request(label.as_deref(), true)?.id.clone())
             }
             What::Batch => return Err("a batch is only said".to_owned()),
+            What::End => Wanted::End,
         };
         let deadline = tokio::time::Instant::now() + self.patience;
         loop {
@@ -329,6 +350,7 @@ enum Wanted {
     Method(String),
     Answer(Value),
     Cancel(Value),
+    End,
 }
 
 impl Wanted {
@@ -342,7 +364,8 @@ impl Wanted {
                 message["method"] == "notifications/cancelled" && message["params"]["requestId"] == *id
             }
             (Self::Cancel(id), Heard::Left { id: left }) => left == id,
-            (_, Heard::Left { .. }) => false,
+            (Self::End, heard) => matches!(heard, Heard::Ended),
+            (_, Heard::Left { .. } | Heard::Ended) => false,
         }
     }
 }
@@ -384,5 +407,6 @@ fn show(heard: &Heard) -> String {
         Heard::Message { message, status: Some(status), .. } => format!("{status} {message}"),
         Heard::Message { message, .. } => message.to_string(),
         Heard::Left { id } => format!("the end of {id}"),
+        Heard::Ended => "the end of the stream".to_owned(),
     }
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
 use super::client::Client;
-use super::ends::{CLIENTS, End, SERVERS};
+use super::ends::{self, End};
 use super::player::Player;
 use super::server::Server;
+use super::setting::{Policies, Tokens};
 use super::text::{Side, Transcript};
 use super::wire::{Failure, Scene};
 use crate::harness::Gateway;
@@ -44,8 +45,7 @@ struct Outcome {
 
 /// The pairs that a row concerns.
 pub(super) fn pairs(row: &Transcript) -> Vec<(End, End)> {
-    let all = CLIENTS.into_iter().flat_map(|client| SERVERS.into_iter().map(move |server| (client, server)));
-    all.filter(|(client, server)| row.concerns(*client, *server)).collect()
+    ends::pairs().filter(|(client, server)| row.concerns(*client, *server)).collect()
 }
 
 /// Plays a row; panics with what was different, pair by pair.
@@ -67,24 +67,60 @@ pub(super) async fn play(row: Transcript) {
         let steps = row.script(Side::Server, server, client);
         let started = Server::start(server, &row, &steps).await;
         config["servers"][&slug] = started.config.clone();
-        merge(&mut config["servers"][&slug], &row.entry);
+        merge(&mut config["servers"][&slug], &row.entry(server));
         servers.push((client, server, slug, started, steps));
     }
-    let gateway = Arc::new(Gateway::start(&config));
+    let tokens = match row.tokens {
+        Some(seconds) => Some(Arc::new(Tokens::lasting(seconds).await)),
+        None => None,
+    };
+    if let Some(tokens) = &tokens {
+        tokens.configure(&mut config);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(hidden) = &row.hidden {
+        let slugs = servers.iter().map(|(_, _, slug, ..)| slug);
+        Policies::write(folder.path(), slugs, hidden);
+        config["policy"] = json!({"files": ["policies"]});
+        config["telemetry"]["log"]["filter"] = json!("info");
+    }
+    let gateway = Arc::new(Gateway::start_in(folder, &config, &[]));
+    let policies = row.hidden.as_ref().map(|_| {
+        let slugs = servers.iter().map(|(_, _, slug, ..)| slug.clone());
+        Arc::new(Policies::new(&gateway, slugs.collect()))
+    });
     let stage = LocalSet::new();
     let playing: Vec<_> = servers
         .into_iter()
         .map(|(client, server, slug, started, steps)| {
-            let (row, gateway) = (row.clone(), gateway.clone());
+            let (row, gateway, tokens) = (row.clone(), gateway.clone(), tokens.clone());
+            let policies = policies.clone();
             stage.spawn_local(async move {
                 let lost = row.loss(client, server).is_some();
                 let give_up = lost.then_some(LOST);
-                let wire = Client::open(&gateway, client, &slug, &row.declares).await;
-                let scene = Arc::new(Scene::default());
-                let mut here = Player::new(Side::Client, client, &row.declares, wire, &scene, give_up);
+                let scene = Arc::new(Scene::new(policies));
+                let open = async |side, user| {
+                    let pass = tokens.as_ref().map(|tokens| tokens.of(user, client, &slug));
+                    let wire = Client::open(&gateway, client, &slug, &row.declares, pass.as_ref()).await;
+                    let mut player = Player::new(side, client, &row.declares, wire, &scene, give_up);
+                    player.pass = pass;
+                    player
+                };
+                let mut here = open(Side::Client, "ann").await;
+                let mut other = if row.has_other() { Some(open(Side::Other, "bob").await) } else { None };
                 let mut there = Player::new(Side::Server, server, &Value::Null, started, &scene, give_up);
                 let script = row.script(Side::Client, client, server);
-                let played = async { tokio::try_join!(here.play(&script), there.play(&steps)) };
+                let other_script = row.script(Side::Other, client, server);
+                let beside = async {
+                    match &mut other {
+                        Some(other) => {
+                            other.play(&other_script).await?;
+                            other.surplus()
+                        }
+                        None => Ok(()),
+                    }
+                };
+                let played = async { tokio::try_join!(here.play(&script), there.play(&steps), beside) };
                 let played = played.await.and_then(|_| here.surplus().and(there.surplus()));
                 let failed = played.err();
                 let failed = failed

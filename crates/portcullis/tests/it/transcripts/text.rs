@@ -11,6 +11,9 @@
 //!   < 400 error {"code": -1, ...} it hears the answer, whatever else the error has
 //! ```
 //!
+//! `other` is a second client of the same kind, of another user; `tokens 15` gives the users tokens that last so many seconds,
+//! and `hides t7` has policies that hide a tool.
+//!
 //! Where a row cannot be carried, `<!` instead of `<` says which line it is that cannot be heard.
 //!
 //! In JSON `...` matches anything, or further members; `$name` is what stood there first; `absent` is no such member.
@@ -40,8 +43,12 @@ pub(super) struct Transcript {
     lists: Vec<(Vec<String>, Value)>,
     /// The configuration of the gateway, but for its servers.
     pub(super) config: Value,
-    /// What the entry of each server says besides how it is reached.
-    pub(super) entry: Value,
+    /// What the entries of the servers that some words are said of say besides how they are reached.
+    entries: Vec<(Vec<String>, Value)>,
+    /// Clients show a token that lasts for so many seconds.
+    pub(super) tokens: Option<u64>,
+    /// A tool that the policies hide at first.
+    pub(super) hidden: Option<String>,
     scripts: Vec<Script>,
 }
 
@@ -65,6 +72,8 @@ pub(super) struct Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Client,
+    /// Another client of the same kind, of another user.
+    Other,
     Server,
 }
 
@@ -91,7 +100,9 @@ impl Transcript {
                 serde_json::json!({"tools": [{"name": "echo", "inputSchema": {"type": "object"}}]}),
             )],
             config: serde_json::json!({}),
-            entry: serde_json::json!({}),
+            entries: Vec::new(),
+            tokens: None,
+            hidden: None,
             scripts: Vec::new(),
         };
         let (about, rest) = text.split_once("\n\n").expect("a first paragraph");
@@ -114,8 +125,11 @@ impl Transcript {
             "offers" => self.offers.push(of_servers(&all())),
             "lists" => self.lists.push(of_servers(&all())),
             "config" => self.config = json(&all()),
-            "entry" => self.entry = json(&all()),
-            "client" | "server" => self.scripts.push(script(word, rest, &block[1..])),
+            "entry" => self.entries.push(of_servers(&all())),
+            "tokens" => self.tokens = Some(rest.trim().parse().expect("seconds")),
+            "tools" => self.lists.push((Vec::new(), numbered(rest.trim().parse().expect("a number")))),
+            "hides" => self.hidden = Some(rest.trim().to_owned()),
+            "client" | "other" | "server" => self.scripts.push(script(word, rest, &block[1..])),
             _ => panic!("what is `{}`?", block[0]),
         }
     }
@@ -127,6 +141,18 @@ impl Transcript {
             fits.next().expect("the first is everybody's").1.clone()
         };
         (of(&self.offers), of(&self.lists))
+    }
+
+    /// What the entry of a server says besides how it is reached.
+    pub(super) fn entry(&self, server: End) -> Value {
+        let fitting = self.entries.iter().filter(|(words, _)| words.iter().all(|word| server.is(word)));
+        let members = fitting.flat_map(|(_, entry)| entry.as_object().expect("an object").clone());
+        Value::Object(members.collect())
+    }
+
+    /// Whether another user takes part.
+    pub(super) fn has_other(&self) -> bool {
+        self.scripts.iter().any(|script| script.side == Side::Other)
     }
 
     /// What one end says and hears before the other: the script that says most about the two.
@@ -181,6 +207,12 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// So many tools, `t0` first.
+fn numbered(count: usize) -> Value {
+    let tool = |number| serde_json::json!({"name": format!("t{number}"), "inputSchema": {"type": "object"}});
+    serde_json::json!({"tools": (0..count).map(tool).collect::<Vec<_>>()})
+}
+
 /// `modern {…}`, or without a word.
 fn of_servers(text: &str) -> (Vec<String>, Value) {
     let (head, body) = text.split_at(text.find('{').expect("an object"));
@@ -190,6 +222,7 @@ fn of_servers(text: &str) -> (Vec<String>, Value) {
 fn side(word: &str) -> Side {
     match word {
         "client" => Side::Client,
+        "other" => Side::Other,
         "server" => Side::Server,
         _ => panic!("`{word}` is no side"),
     }

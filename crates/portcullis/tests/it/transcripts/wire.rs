@@ -1,11 +1,12 @@
 //! What a player stands on: a transport, and what both sides of a pair share.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use super::setting::Policies;
 use super::text::Side;
 
 /// What came in.
@@ -22,6 +23,8 @@ pub(super) enum Heard {
     },
     /// A request was ended by closing its connection.
     Left { id: Value },
+    /// The stream for what belongs to no request has ended.
+    Ended,
 }
 
 /// The stream of a request, or the channel that all share.
@@ -63,17 +66,27 @@ pub(super) trait Wire {
     async fn leave(&mut self);
 }
 
-/// What both sides of a pair share: who has signalled what, and what was said and heard so far.
+/// What the sides of a pair share: who has signalled what, and what was said and heard so far.
 #[derive(Default)]
 pub(super) struct Scene {
+    /// Where policies can be changed.
+    pub(super) policies: Option<Arc<Policies>>,
     signals: Mutex<HashSet<String>>,
     signalled: Notify,
     trail: Mutex<Vec<String>>,
 }
 
 impl Scene {
+    pub(super) fn new(policies: Option<Arc<Policies>>) -> Self {
+        Self { policies, ..Self::default() }
+    }
+
     pub(super) fn note(&self, side: Side, line: &str) {
-        let side = if side == Side::Client { "client" } else { "server" };
+        let side = match side {
+            Side::Client => "client",
+            Side::Other => "other",
+            Side::Server => "server",
+        };
         self.trail.lock().unwrap().push(format!("    {side} {line}"));
     }
 
