@@ -66,9 +66,9 @@ pub(crate) fn offered(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -
 
 /// Whether a caller is all that a rule names.
 fn fits(rule: &DiscoveryRule, caller: &Caller, settings: &Settings) -> bool {
-    let called = || caller.client.as_ref().and_then(|client| client.find_string("name"));
+    let own_name = || caller.client.as_ref().and_then(|client| client.find_string("name"));
     let by_name = rule.names.is_empty()
-        || called().is_some_and(|name| rule.names.iter().any(|pattern| matches_pattern(pattern, &name)));
+        || own_name().is_some_and(|name| rule.names.iter().any(|pattern| matches_pattern(pattern, &name)));
     if !by_name {
         return false;
     }

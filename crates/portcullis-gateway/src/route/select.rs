@@ -77,8 +77,8 @@ pub(super) fn select(base: &Listing, toolset: &Toolset, server: &Server) -> List
                 taken.extend(picked.map(|item| (index, item)));
             }
             ListKind::Resources | ListKind::Templates => {
-                let takes = toolset.takes_uri(base.server.as_str(), &item.key);
-                taken.extend(takes.then(|| (index, item.again())));
+                let is_picked = toolset.takes_uri(base.server.as_str(), &item.key);
+                taken.extend(is_picked.then(|| (index, item.again())));
             }
         }
     }

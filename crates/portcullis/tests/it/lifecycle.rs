@@ -91,7 +91,7 @@ async fn a_server_that_does_not_answer_is_refused_at_once_until_it_is_tried_agai
     assert_eq!(upstream.count("tools/call"), 1);
     alive.store(true, Ordering::Relaxed);
     until("another attempt", async || !refused().await.contains("isError")).await;
-    assert_eq!(gateway.log().matches("server is up").count(), 2);
+    until("its return", async || gateway.log().matches("server is up").count() == 2).await;
 }
 
 /// Makes a task of every call that may become one.
