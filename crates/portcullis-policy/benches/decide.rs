@@ -110,6 +110,17 @@ fn now() -> Circumstances {
 /// it takes longer (`tests/steps`).
 #[divan::bench]
 fn reference(bencher: Bencher<'_, '_>) {
+    bencher.bench(cedar());
+}
+
+/// A hundred of them, for what takes as long as that: whoever runs for milliseconds is held up by what else a machine does.
+#[divan::bench]
+fn reference_hundred(bencher: Bencher<'_, '_>) {
+    let decide = cedar();
+    bencher.bench(|| (0..100).for_each(|_| decide()));
+}
+
+fn cedar() -> impl Fn() {
     let [Source { text, .. }] = sources();
     let groups = ["g3", "g8", "g14"];
     let concerns = |line: &&str| {
@@ -131,7 +142,7 @@ fn reference(bencher: Bencher<'_, '_>) {
     };
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
     let authorizer = Authorizer::new();
-    bencher.bench(|| {
+    move || {
         let mut entities: Vec<_> =
             groups.iter().map(|group| Entity::new_no_attrs(group.clone(), HashSet::new())).collect();
         entities.push(entity(&user, vec![("id", text("user-3"))], &groups));
@@ -143,7 +154,7 @@ fn reference(bencher: Bencher<'_, '_>) {
         let request = Request::new(user.clone(), action.clone(), tool.clone(), Context::empty(), None);
         let response = authorizer.is_authorized(&request.unwrap(), &set, &entities);
         assert_eq!(response.decision(), Decision::Allow);
-    });
+    }
 }
 
 /// A call of a tool that somebody has called before.
