@@ -304,18 +304,17 @@ fn moment(at: u64) -> String {
 /// A time as RFC 3339 has it, in any zone, in milliseconds since 1970.
 fn millis(text: &str) -> Option<i64> {
     let text = text.to_ascii_uppercase();
-    let (local, ahead) = match text.strip_suffix('Z') {
-        Some(local) => (local, 0),
-        None => {
-            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
-            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let number = |text: &str| text.parse::<u8>().ok().map(i64::from).filter(|_| text.len() == 2);
-            let minutes = number(hours)? * 60 + number(minutes)?;
-            match zone.get(..1)? {
-                "+" => (local, minutes),
-                "-" => (local, -minutes),
-                _ => return None,
-            }
+    let (local, ahead) = if let Some(local) = text.strip_suffix('Z') {
+        (local, 0)
+    } else {
+        let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+        let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+        let number = |text: &str| text.parse::<u8>().ok().map(i64::from).filter(|_| text.len() == 2);
+        let minutes = number(hours)? * 60 + number(minutes)?;
+        match zone.get(..1)? {
+            "+" => (local, minutes),
+            "-" => (local, -minutes),
+            _ => return None,
         }
     };
     // What is finer than a microsecond makes no difference.

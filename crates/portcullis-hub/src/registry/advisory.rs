@@ -128,10 +128,9 @@ impl Range {
     fn has(&self, package: &Package, version: &str) -> bool {
         let before = |one: &str, other: &str, or_same: bool| match compare(&package.registry, one, other) {
             Some(Ordering::Less) => true,
-            Some(Ordering::Equal) => or_same,
             Some(Ordering::Greater) => false,
-            // Nobody knows: better one finding too many.
-            None => or_same,
+            // Where nobody knows, better one finding too many.
+            Some(Ordering::Equal) | None => or_same,
         };
         let fixed = || self.events.iter().filter_map(|event| event.fixed.as_deref());
         let last = || self.events.iter().filter_map(|event| event.last_affected.as_deref());

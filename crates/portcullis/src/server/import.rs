@@ -248,15 +248,14 @@ fn free_slug(name: &str, taken: &BTreeSet<String>) -> Option<String> {
 }
 
 fn summary(sorted: &Sorted) -> String {
-    let unready = sorted.new.iter().filter(|entry| entry.launch.is_null()).count();
-    let mut text =
+    let text =
         format!("{} new, {} known, {} left out", sorted.new.len(), sorted.known, sorted.left_out.len());
-    if unready > 0 {
-        text.push_str(&format!(
-            "; {unready} of the new take what is to be given with `portcullis server configure`"
-        ));
+    match sorted.new.iter().filter(|entry| entry.launch.is_null()).count() {
+        0 => text,
+        unready => format!(
+            "{text}; {unready} of the new take what is to be given with `portcullis server configure`"
+        ),
     }
-    text
 }
 
 fn tell(import: &Import, sorted: &Sorted, added: usize) {
