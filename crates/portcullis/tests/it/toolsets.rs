@@ -73,7 +73,7 @@ fn desk() -> Value {
     })
 }
 
-fn config(servers: &[Upstream; 2], toolsets: Value) -> Value {
+fn config(servers: &[Upstream; 2], toolsets: &Value) -> Value {
     json!({"servers": {"crm": servers[0].config(), "files": servers[1].config()}, "toolsets": toolsets})
 }
 
@@ -89,7 +89,7 @@ fn sent(upstream: &Upstream) -> Vec<Value> {
 #[tokio::test]
 async fn shows_what_was_picked_under_its_names_and_calls_it_with_what_was_decided() {
     let servers = servers().await;
-    let gateway = Gateway::start(&config(&servers, json!({"desk": desk()})));
+    let gateway = Gateway::start(&config(&servers, &json!({"desk": desk()})));
     let (modern, legacy) = (Modern::at(DESK), Legacy::open_at(&gateway, DESK, "2025-11-25").await);
     let expected = ["find_customer", "crm__list_orders", "crm__list_people", "read"];
     let shown = json!({
@@ -143,7 +143,7 @@ async fn shows_what_was_picked_under_its_names_and_calls_it_with_what_was_decide
 #[tokio::test]
 async fn what_is_decided_is_not_the_clients_to_give_and_what_was_not_picked_is_not_there() {
     let servers = servers().await;
-    let gateway = Gateway::start(&config(&servers, json!({"desk": desk()})));
+    let gateway = Gateway::start(&config(&servers, &json!({"desk": desk()})));
     let (modern, legacy) = (Modern::at(DESK), Legacy::open_at(&gateway, DESK, "2025-06-18").await);
     for arguments in [
         json!({"q": "x", "region": "us"}),
@@ -177,7 +177,7 @@ async fn what_is_decided_is_not_the_clients_to_give_and_what_was_not_picked_is_n
 #[tokio::test]
 async fn prompts_and_resources_are_picked_too() {
     let servers = servers().await;
-    let gateway = Gateway::start(&config(&servers, json!({"desk": desk()})));
+    let gateway = Gateway::start(&config(&servers, &json!({"desk": desk()})));
     let client = Modern::at(DESK);
     let prompts = client.result(&gateway, "prompts/list", json!({})).await;
     assert_eq!(prompts["prompts"], json!([{"name": "greet", "title": "Greet"}]));
@@ -210,7 +210,7 @@ async fn prompts_and_resources_are_picked_too() {
 #[tokio::test]
 async fn policies_say_who_opens_one_and_what_is_there_in_it() {
     let servers = servers().await;
-    let mut config = config(&servers, json!({"desk": desk(), "shut": desk()}));
+    let mut config = config(&servers, &json!({"desk": desk(), "shut": desk()}));
     config["policy"] = json!({"files": ["p.cedar"], "arguments": {"region": "string", "q": "string"}});
     let folder = tempfile::tempdir().unwrap();
     let policies = r#"
@@ -256,7 +256,7 @@ async fn pins_and_labels_are_those_of_what_was_picked() {
             {"from": "files/write", "name": "note"},
         ],
     });
-    let mut config = config(&servers, json!({"desk": desk}));
+    let mut config = config(&servers, &json!({"desk": desk}));
     config["definitions"] = json!({"mode": "approve"});
     config["flow"] = json!({"private": ["crm/find"], "untrusted": ["crm/find"], "external": ["files/write"], "mode": "deny"});
     let gateway = oversight::start(config);
@@ -304,7 +304,7 @@ tools = [{"name": "echo", "inputSchema": {"type": "object", "properties": {"ask"
 async fn a_session_and_a_cursor_are_of_their_toolset() {
     let servers = servers().await;
     let all = json!({"desk": desk(), "other": desk()});
-    let gateway = Gateway::start(&config(&servers, all));
+    let gateway = Gateway::start(&config(&servers, &all));
     let session = Legacy::open_at(&gateway, DESK, "2025-11-25").await;
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     for (path, expected) in [(DESK, 200), ("/mcp/v/other", 404), ("/mcp", 404), ("/mcp/s/crm", 404)] {
@@ -332,7 +332,7 @@ async fn a_session_and_a_cursor_are_of_their_toolset() {
 async fn whoever_listens_is_told_when_it_changes_and_what_cannot_be_changes_nothing() {
     let servers = servers().await;
     let mut desk = desk();
-    let gateway = Gateway::start(&config(&servers, json!({"desk": desk})));
+    let gateway = Gateway::start(&config(&servers, &json!({"desk": desk})));
     let session = Legacy::open_at(&gateway, DESK, "2025-11-25").await;
     let mut told = session.listen(&gateway, None).await;
     let client = Modern::at(DESK);
@@ -340,7 +340,7 @@ async fn whoever_listens_is_told_when_it_changes_and_what_cannot_be_changes_noth
     let listed = async || names(&client.result(&gateway, "tools/list", json!({})).await, "tools", "name");
     assert_eq!(listed().await.len(), 4);
     desk["tools"] = json!([{"from": "crm/find", "name": "search"}]);
-    reload(&gateway, &config(&servers, json!({"desk": desk}))).await;
+    reload(&gateway, &config(&servers, &json!({"desk": desk}))).await;
     tools_changed(&mut told).await;
     tools_changed(&mut stream).await;
     assert_eq!(listed().await, ["search"]);
@@ -352,7 +352,7 @@ async fn whoever_listens_is_told_when_it_changes_and_what_cannot_be_changes_noth
             "another entry is called `A`",
         ),
     ] {
-        gateway.rewrite_config(&config(&servers, json!({"desk": {"tools": tools}})));
+        gateway.rewrite_config(&config(&servers, &json!({"desk": {"tools": tools}})));
         signal(gateway.pid(), Signal::HUP);
         gateway.logged(why).await;
         gateway.logged(KEPT).await;
@@ -361,12 +361,12 @@ async fn whoever_listens_is_told_when_it_changes_and_what_cannot_be_changes_noth
     // A tool whose arguments cannot be decided is left out, and somebody is told.
     desk["tools"] =
         json!([{"from": "crm/find", "preset": {"none": 1}}, {"from": "crm/delete"}, {"from": "crm/gone"}]);
-    reload(&gateway, &config(&servers, json!({"desk": desk}))).await;
+    reload(&gateway, &config(&servers, &json!({"desk": desk}))).await;
     tools_changed(&mut stream).await;
     assert_eq!(listed().await, ["crm__delete"]);
     gateway.logged("its schema has no argument `none`").await;
     gateway.logged("a toolset names what its server does not list").await;
-    reload(&gateway, &config(&servers, json!({}))).await;
+    reload(&gateway, &config(&servers, &json!({}))).await;
     crate::harness::until("the end of the stream", async || stream.message().await.is_none()).await;
     assert_eq!(client.request(&gateway, "tools/list", json!({})).await.status(), 404);
     assert_eq!(session.request(&gateway, "tools/list", json!({})).await.status(), 404);
@@ -378,7 +378,7 @@ async fn a_search_in_one_finds_its_own_tools_by_its_own_words() {
     let mut desk = desk();
     desk["discovery"] = json!("instead");
     desk["tools"][1]["description"] = json!("Looks somebody up in the address book.");
-    let gateway = Gateway::start(&config(&servers, json!({"desk": desk})));
+    let gateway = Gateway::start(&config(&servers, &json!({"desk": desk})));
     let client = Modern::at(DESK);
     let list = client.result(&gateway, "tools/list", json!({})).await;
     assert_eq!(names(&list, "tools", "name"), ["hub__search", "hub__describe", "hub__call"]);
