@@ -99,7 +99,9 @@ fn file(name: &str, text: &str) -> anyhow::Result<What> {
 fn imported(name: &str, text: &str) -> anyhow::Result<What> {
     let entries = portcullis_config::entries(name, text);
     let (servers, warnings) = entries.map_err(|problems| Usage(problems.to_string()))?;
-    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    for warning in warnings {
+        eprintln!("{warning}");
+    }
     if servers.is_empty() {
         let message = format!("{name} is neither a server.json nor a client's configuration with servers");
         return Err(Usage(message).into());
