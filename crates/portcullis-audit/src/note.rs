@@ -250,7 +250,7 @@ pub(crate) struct Checked<'a> {
 /// A signature as it stands under a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Line<'a> {
-    line: &'a str,
+    text: &'a str,
     name: &'a str,
     /// Of the key that it says it is by.
     id: [u8; 4],
@@ -263,7 +263,12 @@ impl<'a> Line<'a> {
         let mut signature = BASE64.decode(signature).ok()?;
         let id = *signature.first_chunk()?;
         signature.drain(..id.len());
-        (check_name(name).is_ok() && !signature.is_empty()).then_some(Self { line, name, id, signature })
+        (check_name(name).is_ok() && !signature.is_empty()).then_some(Self {
+            text: line,
+            name,
+            id,
+            signature,
+        })
     }
 }
 
@@ -300,14 +305,14 @@ impl<'a> Note<'a> {
     /// One bears the name and the id of a known key, and is not by it.
     pub(crate) fn check(&self, keys: &[VerifierKey]) -> Result<Vec<Checked<'a>>, InvalidNote> {
         let mut checked: Vec<Checked<'_>> = Vec::new();
-        for Line { line, name, id, signature } in &self.lines {
+        for Line { text, name, id, signature } in &self.lines {
             let Some(key) = keys.iter().position(|key| key.name == *name && key.id() == *id) else {
                 continue;
             };
             let time = keys[key].check(self.text, signature);
             let time = time.ok_or_else(|| InvalidNote::BadSignature((*name).to_owned()))?;
             if checked.iter().all(|known| known.key != key) {
-                checked.push(Checked { key, time, line });
+                checked.push(Checked { key, time, line: text });
             }
         }
         Ok(checked)
@@ -324,7 +329,7 @@ pub(crate) fn merged(note: &str, other: &str) -> Option<String> {
     let (mut lines, mut whole) = (kept.lines, note.to_owned());
     for new in other.lines {
         if lines.iter().all(|known| (known.name, known.id) != (new.name, new.id)) {
-            whole.extend([new.line, "\n"]);
+            whole.extend([new.text, "\n"]);
             lines.push(new);
         }
     }
