@@ -263,7 +263,12 @@ impl<'a> Line<'a> {
         let mut signature = BASE64.decode(signature).ok()?;
         let id = *signature.first_chunk()?;
         signature.drain(..id.len());
-        (check_name(name).is_ok() && !signature.is_empty()).then_some(Self { text: line, name, id, signature })
+        (check_name(name).is_ok() && !signature.is_empty()).then_some(Self {
+            text: line,
+            name,
+            id,
+            signature,
+        })
     }
 }
 
@@ -300,14 +305,14 @@ impl<'a> Note<'a> {
     /// One bears the name and the id of a known key, and is not by it.
     pub(crate) fn check(&self, keys: &[VerifierKey]) -> Result<Vec<Checked<'a>>, InvalidNote> {
         let mut checked: Vec<Checked<'_>> = Vec::new();
-        for Line { text: line, name, id, signature } in &self.lines {
+        for Line { text, name, id, signature } in &self.lines {
             let Some(key) = keys.iter().position(|key| key.name == *name && key.id() == *id) else {
                 continue;
             };
             let time = keys[key].check(self.text, signature);
             let time = time.ok_or_else(|| InvalidNote::BadSignature((*name).to_owned()))?;
             if checked.iter().all(|known| known.key != key) {
-                checked.push(Checked { key, time, line });
+                checked.push(Checked { key, time, line: text });
             }
         }
         Ok(checked)

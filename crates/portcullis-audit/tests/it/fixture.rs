@@ -76,7 +76,7 @@ pub(crate) struct Between {
 }
 
 impl Between {
-    pub(crate) fn new(
+    pub(crate) fn them(
         inner: Arc<dyn Journal>,
         before: impl Fn(&'static str) -> Result<(), Unavailable> + Send + Sync + 'static,
     ) -> Arc<dyn Journal> {

@@ -81,7 +81,7 @@ async fn a_removal_that_was_not_completed_is_completed_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let fails = Arc::new(AtomicBool::new(true));
     let failing = fails.clone();
-    let journal = Between::new(segments(folder.path()), move |asked| {
+    let journal = Between::them(segments(folder.path()), move |asked| {
         let fails = asked == "remove_before" && failing.load(Ordering::SeqCst);
         if fails { Err(Unavailable("not now".to_owned())) } else { Ok(()) }
     });
@@ -101,12 +101,12 @@ async fn who_erases_and_who_holds_take_turns() {
     let log = open(segments(folder.path()), folder.path());
     fill(&log, 10, &[]).await;
     let person = event(1).who.person.unwrap();
-    let hold = Hold { person: Some(person.clone()), reason: "case 4".to_owned(), ..Hold::default() };
-    let (erased, held) = tokio::join!(
+    let kept = Hold { person: Some(person.clone()), reason: "case 4".to_owned(), ..Hold::default() };
+    tokio::try_join!(
         retention::erase(&log, &person, "asked", Event::new(Kind::Erasure)),
-        retention::hold(&log, "case-4", &hold, Event::new(Kind::Hold)),
-    );
-    (erased.unwrap(), held.unwrap());
+        retention::hold(&log, "case-4", &kept, Event::new(Kind::Hold)),
+    )
+    .unwrap();
     log.close();
     let records = Copy::of(&*log.journal()).entries;
     let kinds = records.iter().map(|entry| Record::parse(&entry.record).unwrap().event.kind);
@@ -119,7 +119,7 @@ async fn waiting_for_the_journal_holds_up_no_other_task() {
     let folder = tempfile::tempdir().unwrap();
     let (runtime, running): (ThreadId, _) = (std::thread::current().id(), Arc::new(AtomicBool::new(false)));
     let asking = running.clone();
-    let journal = Between::new(segments(folder.path()), move |asked| {
+    let journal = Between::them(segments(folder.path()), move |asked| {
         let here = std::thread::current().id() == runtime && asking.load(Ordering::SeqCst);
         assert!(!here, "{asked} is asked on the thread of the tasks");
         Ok(())

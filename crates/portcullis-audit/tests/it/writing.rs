@@ -121,7 +121,7 @@ pub(crate) async fn is_not_written_on(make: Make<'_>) {
 /// A journal that takes nothing while it is told so.
 fn failing(folder: &Path, fails: &Arc<AtomicBool>) -> Arc<dyn Journal> {
     let fails = fails.clone();
-    Between::new(segments(folder), move |asked| {
+    Between::them(segments(folder), move |asked| {
         let full = asked == "append" && fails.load(Ordering::SeqCst);
         if full { Err(Unavailable("no space left on device".to_owned())) } else { Ok(()) }
     })
@@ -196,7 +196,7 @@ async fn when_the_thread_that_writes_fails_nobody_is_left_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let failing = fails.clone();
-        let journal = Between::new(segments(folder.path()), move |asked| {
+        let journal = Between::them(segments(folder.path()), move |asked| {
             assert!(asked != "append" || !failing.load(Ordering::SeqCst), "nothing was prepared for this");
             Ok(())
         });
