@@ -161,6 +161,6 @@ async fn a_client_that_comes_back_to_its_stream_has_listened_all_the_time() {
     until(&gateway, "the session's end", 1, |event| event["detail"]["what"] == "session ended").await;
     let all = events(&gateway);
     let told: Vec<_> = all.iter().filter_map(|event| event["detail"]["what"].as_str()).collect();
-    let told: Vec<_> = told.into_iter().filter(|what| what.starts_with("s")).collect();
+    let told: Vec<_> = told.into_iter().filter(|what| what.starts_with('s')).collect();
     assert_eq!(told, ["started", "stream opened", "stream closed", "session ended"]);
 }

@@ -143,10 +143,10 @@ impl<W: Wire> Player<W> {
                 }
                 if !method.starts_with("notifications/") {
                     let id = notes.iter().find(|(name, _)| name == "id");
-                    let own = if self.side != Side::Server {
-                        json!(self.requests.len() + 100)
-                    } else {
+                    let own = if self.side == Side::Server {
                         json!(format!("asks-{}", self.requests.len()))
+                    } else {
+                        json!(self.requests.len() + 100)
                     };
                     let id = id.map_or(own, |(_, id)| serde_json::from_str(id).expect("an id"));
                     message["id"] = id.clone();
