@@ -24,6 +24,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::batch;
 use super::feed::{Ear, Feed};
 use super::incoming::undeclared;
 use super::questions::{AFTERMATH, Questions, Respond};
@@ -422,8 +423,14 @@ impl Inbox {
         self.shared.break_with(why);
     }
 
-    /// Takes one message.
-    pub(super) fn take(&self, message: Bytes) {
+    /// Takes what the server said: a message, or a batch of them.
+    pub(super) fn take(&self, said: Bytes) {
+        for message in batch::messages(self.told.questions.revision(), said, self.depth) {
+            self.take_one(message);
+        }
+    }
+
+    fn take_one(&self, message: Bytes) {
         let size = message.len();
         match Message::parse(message, JsonLimits { depth: self.depth }) {
             Ok(Message::Response(response)) => self.take_response(response),

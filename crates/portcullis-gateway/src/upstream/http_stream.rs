@@ -17,6 +17,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 use tokio::time::Instant;
 
+use super::batch::{self, Messages};
 use super::connection::{Connection, Link};
 use super::event_stream::{EventStream, StreamEnd};
 use super::http::Answer;
@@ -37,6 +38,8 @@ const LATEST: Duration = Duration::from_mins(1);
 pub(super) struct HttpStream {
     connection: Arc<Connection>,
     events: EventStream,
+    /// What the server said at once, and was not read yet.
+    said: Messages,
     stage: Stage,
     cancel: Option<CancelOnDrop>,
     id: u64,
@@ -71,6 +74,7 @@ impl HttpStream {
         let limits = connection.env.limits();
         Self {
             events: EventStream::new(body, limits.response_bytes),
+            said: batch::none(),
             stage: Stage::Open,
             depth: limits.json_depth,
             connection,
@@ -93,12 +97,17 @@ impl HttpStream {
 
     async fn next(&mut self) -> Option<Event> {
         while self.stage != Stage::Over {
-            let event = if let Stage::Broken(then) = self.stage {
+            let event = if let Some(message) = self.said.next() {
+                self.read(message)
+            } else if let Stage::Broken(then) = self.stage {
                 tokio::time::sleep_until(then).await;
                 self.resume().await
             } else {
                 match self.events.next().await {
-                    Ok(event) => self.read(event.data),
+                    Ok(event) => {
+                        self.said = batch::messages(self.connection.peer.revision, event.data, self.depth);
+                        None
+                    }
                     Err(StreamEnd::Unreadable(error)) => {
                         Some(self.end(ErrorKind::UpstreamProtocol, &error.to_string()))
                     }

@@ -6,6 +6,7 @@
 //! themselves. Nothing here knows who called or what an aggregate is.
 
 mod asked;
+mod batch;
 mod channel;
 mod connection;
 pub(crate) mod credentials;

@@ -13,8 +13,10 @@ use portcullis_mcp::revision::{Era, Revision};
 use portcullis_model::ErrorKind;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::batch;
 use super::connection::{Connection, Link, Sent, Stale, encode};
 use super::credentials;
+use super::feed::take;
 use super::http::{Answer, Head, HttpError, HttpLink, read_body};
 use super::http_stream::HttpStream;
 use super::incoming::outcome;
@@ -88,7 +90,7 @@ impl Connection {
         (self.peer.revision >= Revision::V2025_06_18).then_some(self.peer.revision)
     }
 
-    async fn read_plain(&self, reply: HttpReply<Answer>, id: u64) -> Sent {
+    async fn read_plain(self: &Arc<Self>, reply: HttpReply<Answer>, id: u64) -> Sent {
         let status = reply.status();
         let (most, depth) = {
             let limits = self.env.limits();
@@ -98,7 +100,16 @@ impl Connection {
             Ok(body) => body,
             Err(error) => return Sent::Answered(Exchange::done(self.unreachable(&error))),
         };
-        let response = parse_response(body, depth);
+        let (mut response, has_batches) = (None, self.peer.revision == Revision::V2025_03_26);
+        for message in batch::messages(self.peer.revision, body, depth) {
+            match Message::parse(message.clone(), JsonLimits { depth }) {
+                Ok(Message::Response(said)) if said.is_to(id) || response.is_none() => response = Some(said),
+                Ok(Message::Request(_) | Message::Notification(_)) if has_batches => {
+                    take(self, message, depth);
+                }
+                _ => {}
+            }
+        }
         let is_ours = response.as_ref().is_some_and(|response| response.is_to(id));
         match response {
             Some(response) if is_ours => self.take_response(status, response),

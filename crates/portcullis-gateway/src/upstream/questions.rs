@@ -146,7 +146,8 @@ impl Questions {
         let _ = self.revision.set(revision);
     }
 
-    fn revision(&self) -> Revision {
+    /// The revision in use; before the handshake, the newest that has one.
+    pub(super) fn revision(&self) -> Revision {
         self.revision.get().copied().unwrap_or(Revision::NEWEST_LEGACY)
     }
 

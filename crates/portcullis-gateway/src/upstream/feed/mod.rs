@@ -43,6 +43,7 @@ use crate::call::Refusal;
 use crate::seal::random_unit;
 use interests::{Interests, Status};
 use siblings::Siblings;
+pub(super) use standalone::take;
 
 pub(super) use feeds::Feeds;
 pub(super) use listening::Ear;

@@ -8,6 +8,7 @@ use portcullis_mcp::json::Limits as JsonLimits;
 use portcullis_mcp::message::Message;
 use portcullis_mcp::method::Method;
 
+use crate::upstream::batch;
 use crate::upstream::connection::{Connection, Link};
 use crate::upstream::event_stream::EventStream;
 
@@ -41,9 +42,17 @@ pub(super) async fn open(
     }
 }
 
-/// Takes one message of the stream.
-pub(super) fn hear(connection: &Arc<Connection>, message: Bytes) {
-    match Message::parse(message, JsonLimits { depth: connection.env.limits().json_depth }) {
+/// Takes what the server says on the stream.
+pub(super) fn hear(connection: &Arc<Connection>, said: Bytes) {
+    let depth = connection.env.limits().json_depth;
+    for message in batch::messages(connection.peer.revision, said, depth) {
+        take(connection, message, depth);
+    }
+}
+
+/// Takes one message that is part of no call.
+pub(in crate::upstream) fn take(connection: &Arc<Connection>, message: Bytes, depth: usize) {
+    match Message::parse(message, JsonLimits { depth }) {
         Ok(Message::Request(request)) => {
             connection.questions.take(request, &connection.respond());
         }

@@ -178,3 +178,47 @@ async fn a_batch_that_takes_long_shows_signs_of_life() {
     assert_eq!(answer.json()[0]["id"], 6, "{answer:?}");
     assert!(answer.head.is_stream());
 }
+
+/// Whoever speaks 2025-03-26 takes batches (basic protocol, "Batching"), and nobody else has them.
+#[tokio::test]
+async fn what_a_server_says_in_a_batch_is_heard_where_there_are_batches() {
+    for (revision, are_there) in [("2025-03-26", true), ("2025-06-18", false)] {
+        let upstream = Fake::legacy()
+            .on("initialize", move |_, answer| async move {
+                let server = json!({"name": "old", "version": "1"});
+                let result =
+                    json!({"protocolVersion": revision, "capabilities": {"tools": {}}, "serverInfo": server});
+                answer.result(result).await;
+            })
+            .on(CALL, |seen, mut answer| async move {
+                let params = &seen.rpc["params"];
+                let progress = json!({"progressToken": params["_meta"]["progressToken"], "progress": 1});
+                let said = json!([
+                    {"jsonrpc": "2.0", "id": seen.rpc["id"], "result": text("batched")},
+                    {"jsonrpc": "2.0", "method": "notifications/progress", "params": progress},
+                ]);
+                if params["arguments"]["stream"] == false {
+                    return answer.json(200, &said).await;
+                }
+                answer.open_stream().await;
+                answer.event(&said).await;
+            })
+            .start()
+            .await;
+        let gateway = Gateway::before(&upstream.config());
+        let session = Legacy::open(&gateway).await;
+        for stream in [false, true] {
+            let params =
+                json!({"name": "x__echo", "arguments": {"stream": stream}, "_meta": {"progressToken": "t"}});
+            let answer = session.request(&gateway, CALL, params).await;
+            if !are_there {
+                assert_eq!(answer.json()["result"]["isError"], true, "{}", answer.text());
+                continue;
+            }
+            assert_eq!(text_of(&answer.json()["result"]), "batched");
+            if stream {
+                assert_eq!(answer.messages()[0]["params"]["progressToken"], "t");
+            }
+        }
+    }
+}
