@@ -319,6 +319,16 @@ impl Gateway {
         }
     }
 
+    /// Whether who calls from the same machine without a word is who runs the gateway. To others, a server's stderr says too much.
+    pub(crate) fn is_at_home(&self) -> bool {
+        let settings = self.settings.load();
+        let listener = self.address.get().copied().unwrap_or(settings.listen);
+        listener.ip().is_loopback()
+            && settings.identity.anonymous == Anonymous::Allow
+            && !settings.identity.takes_tokens()
+            && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none())
+    }
+
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
         let update = self.servers.load().update(&settings.servers, &settings.toolsets, &self.env);
@@ -328,13 +338,7 @@ impl Gateway {
         let login = login.map_err(|cause| UpdateError::Issuer("identity.login".to_owned(), cause))?;
         let secrets = identity::secrets(&settings, &self.env.office, &self.env.control);
         let secrets = secrets.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
-        // Who calls from the same machine without a word is who runs it; to others, a server's stderr says too much.
-        let listener = self.address.get().copied().unwrap_or(settings.listen);
-        let at_home = listener.ip().is_loopback()
-            && settings.identity.anonymous == Anonymous::Allow
-            && !settings.identity.takes_tokens()
-            && settings.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none());
-        self.env.supervisor.quote_stderr(at_home);
+        self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         let (anew, switched) = self.env.oversight.set(&settings);

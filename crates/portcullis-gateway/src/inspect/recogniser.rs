@@ -1,15 +1,16 @@
 //! Another recogniser, with the interface of Presidio's analyzer, which is asked about the texts of a message before the guard
 //! reads it.
 //!
-//! Short texts go together in one request, each at its own place, and what was found in a text is known for a while by
-//! the text's digest. Time, size and the number of requests are bounded. What could not be asked about either passes with
+//! Short texts go together in one request, each at its own place, and what was found in a request is known for a while by
+//! the digest of all its text: what is found in a text may hang on those around it, and nobody's message is to decide about
+//! another's. Time, size and the number of requests are bounded, and one message has a part of the places only. What could not be asked about either passes with
 //! what the guard finds by itself, or is handed to the engine as not read, which blocks it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use portcullis_config::{self as config, Direction};
 use portcullis_guard::{Entity, EntitySet, Span, Told};
 use portcullis_identity::{Fetch, Form as Posted, Trust, Wanted};
@@ -26,7 +27,9 @@ const TOGETHER: usize = 32 << 10;
 const BETWEEN: &str = "\n\n";
 /// Largest answer that is read, in bytes.
 const LARGEST: usize = 1 << 20;
-/// Texts, and places in them, after which the older ones of those that are known are forgotten.
+/// Of so many places a message has one.
+const SHARES: usize = 4;
+/// Requests, and places in their texts, after which the older ones of those that are known are forgotten.
 const MOST_KNOWN: usize = 8192;
 const MOST_PLACES: usize = 65_536;
 
@@ -40,7 +43,7 @@ pub(super) struct Recogniser {
     known: Mutex<Known>,
 }
 
-/// What was found in texts, by their digests: the newer ones, and those before them.
+/// What was found in the texts of requests, by their digests: the newer ones, and those before them.
 #[derive(Default)]
 struct Known {
     newer: HashMap<[u8; 32], Arc<[Span]>>,
@@ -101,29 +104,45 @@ impl Recogniser {
         if length > self.settings.max_bytes {
             return Err(format!("its texts have {length} bytes, more than `max_bytes`"));
         }
-        let mut told = Vec::with_capacity(texts.len());
-        let mut unknown = Vec::new();
-        for text in texts {
-            match self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key(&text)) {
-                Some(spans) => told.push((text, spans)),
-                None => unknown.push(text),
-            }
-        }
-        let asked = try_join_all(batches(unknown).into_iter().map(|batch| self.ask(batch)));
-        let found = tokio::time::timeout(self.settings.timeout, asked).await;
-        for (text, spans) in found.map_err(|_| "no answer in time".to_owned())??.into_iter().flatten() {
-            self.known.lock().unwrap_or_else(PoisonError::into_inner).add(key(&text), spans.clone());
-            told.push((text, spans));
-        }
-        Ok(told.into_iter().collect())
+        let at_once = (self.settings.concurrency / SHARES).max(1);
+        let found = stream::iter(batches(texts)).map(|batch| self.spans(batch)).buffered(at_once);
+        let found = tokio::time::timeout(self.settings.timeout, found.try_collect::<Vec<_>>()).await;
+        Ok(found.map_err(|_| "no answer in time".to_owned())??.into_iter().flatten().collect())
     }
 
-    async fn ask(&self, batch: Batch) -> Result<Vec<(String, Arc<[Span]>)>, String> {
+    /// What is found in each text of a batch.
+    async fn spans(&self, batch: Batch) -> Result<Vec<(String, Arc<[Span]>)>, String> {
+        let key = key(&batch.text);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        let found = match known {
+            Some(found) => found,
+            None => {
+                let found: Arc<[Span]> = self.ask(&batch.text).await?.into();
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).add(key, found.clone());
+                found
+            }
+        };
+        let mut spans: Vec<Vec<Span>> = batch.texts.iter().map(|_| Vec::new()).collect();
+        for span in &*found {
+            let first = batch.texts.partition_point(|(start, text)| start + text.len() <= span.start);
+            for ((start, text), spans) in batch.texts.iter().zip(&mut spans).skip(first) {
+                if *start >= span.end {
+                    break;
+                }
+                let (from, to) = (span.start.max(*start) - start, span.end.min(start + text.len()) - start);
+                spans.push(Span { start: from, end: to, ..*span });
+            }
+        }
+        Ok(batch.texts.into_iter().map(|(_, text)| text).zip(spans.into_iter().map(Arc::from)).collect())
+    }
+
+    /// What is found in a request's text.
+    async fn ask(&self, text: &str) -> Result<Vec<Span>, String> {
         let settings = &self.settings;
         let _place = self.places.acquire().await.map_err(|error| error.to_string())?;
         let names: Vec<_> = settings.entities.iter().map(|(theirs, _)| theirs).collect();
         let body = json!({
-            "text": batch.text,
+            "text": text,
             "language": settings.language,
             "entities": names,
             "score_threshold": settings.threshold,
@@ -135,20 +154,8 @@ impl Recogniser {
         let fetched = outside.fetch(wanted).await.map_err(|error| error.to_string())?;
         let answer: Vec<Value> =
             serde_json::from_slice(&fetched.body).map_err(|error| format!("not its answer: {error}"))?;
-        let place = bytes_of(&batch.text);
-        let mut spans: Vec<Vec<Span>> = batch.texts.iter().map(|_| Vec::new()).collect();
-        for found in &answer {
-            let Some(span) = self.span(found, &place)? else { continue };
-            let first = batch.texts.partition_point(|(start, text)| start + text.len() <= span.start);
-            for ((start, text), spans) in batch.texts.iter().zip(&mut spans).skip(first) {
-                if *start >= span.end {
-                    break;
-                }
-                let (from, to) = (span.start.max(*start) - start, span.end.min(start + text.len()) - start);
-                spans.push(Span { start: from, end: to, ..span });
-            }
-        }
-        Ok(batch.texts.into_iter().map(|(_, text)| text).zip(spans.into_iter().map(Arc::from)).collect())
+        let place = bytes_of(text);
+        answer.iter().filter_map(|found| self.span(found, &place).transpose()).collect()
     }
 
     /// A finding, in bytes of the request's text; `None` when it is nothing that was asked for.
@@ -317,16 +324,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_text_that_is_known_is_not_asked_about_again() {
+    async fn what_is_known_is_not_asked_about_again_and_tells_nothing_of_the_same_text_beside_others() {
         let analyzer = Analyzer::default();
         let recogniser = asking(&analyzer, settings());
-        for texts in [&["Frau Müller"][..], &["Frau Müller", "Herr Müller"], &["Herr Müller", "Frau Müller"]]
-        {
-            assert_eq!(found(&recogniser, texts).await.unwrap(), vec![vec!["Müller"]; texts.len()]);
+        for texts in [&["Frau Müller"][..], &["Frau Müller", "Herr Müller"], &["Frau Müller"]] {
+            for _ in 0..2 {
+                assert_eq!(found(&recogniser, texts).await.unwrap(), vec![vec!["Müller"]; texts.len()]);
+            }
         }
         let asked = analyzer.asked.lock().unwrap().clone();
         let texts: Vec<_> = asked.iter().map(|asked| asked["text"].as_str().unwrap()).collect();
-        assert_eq!(texts, ["Frau Müller", "Herr Müller"]);
+        assert_eq!(texts, ["Frau Müller", "Frau Müller\n\nHerr Müller"]);
     }
 
     #[tokio::test]

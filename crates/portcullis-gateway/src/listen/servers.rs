@@ -1,7 +1,8 @@
 //! Servers as those who run the gateway see them over HTTP: what their children wrote to stderr, and starting them anew.
 //!
-//! Who may has the role `operator` or `admin`; where no policies say who that is, whoever asks on this machine, with no proxy
-//! in between. What a child writes is for nobody else: it has paths, addresses, and sometimes what it was called with.
+//! Who may has the role `operator` or `admin`; where neither policies say who that is nor callers have to show who they are,
+//! whoever asks on this machine, with no proxy in between. What a child writes is for nobody else: it has paths, addresses, and
+//! sometimes what it was called with.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -73,10 +74,10 @@ fn may(context: &Context, local: bool) -> Result<(), Refusal> {
     let settings = context.gateway.settings.load();
     let may = match &settings.policy {
         Some(policy) => has_role(policy, &context.principal, &ROLES),
-        None => local,
+        None => local && context.gateway.is_at_home(),
     };
-    let message = "this is for those who run servers; the role `operator` says who they are, and where no policies do, it is \
-                   whoever asks on the gateway's own machine";
+    let message = "this is for those who run servers: with `policy`, for the role `operator`; without, where nobody has to show who \
+                   they are, for whoever asks on the gateway's own machine";
     if may { Ok(()) } else { Err(Refusal::new(ErrorKind::Forbidden, message)) }
 }
 

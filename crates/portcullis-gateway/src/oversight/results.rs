@@ -109,7 +109,10 @@ impl About<'_> {
                 Claimed::Settled(Leave::Given, approval) => {
                     return self.settled(oversight, Leave::Given, &approval).await.map(Ok);
                 }
-                Claimed::Settled(_, denied) => denied.forget(records).await?,
+                Claimed::Settled(_, denied) => {
+                    oversight.shelf.take(records, &denied).await?;
+                    denied.forget(records).await?;
+                }
                 Claimed::Waiting(_) | Claimed::Unknown => {}
             }
             (approval, new) = ask().await?;

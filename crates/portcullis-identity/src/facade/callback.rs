@@ -15,6 +15,7 @@ use super::provider::Person;
 use super::refusal::Refusal;
 use super::wire::{FacadeAnswer, FacadeRequest, Params, cookie, with_params};
 use super::{Facade, now};
+use crate::ended::LONGEST_TOKEN;
 
 /// Codes by their SHA-256.
 pub(super) const CODES: &str = "facade-code";
@@ -87,7 +88,7 @@ impl Facade {
         let (code, family) = (secret(), secret());
         let key = digest(&code);
         let (tokens, ends) = (Tokens::Family(digest(&family)), now() + self.settings.session_ttl.as_secs());
-        if !self.remember_login(&person, tokens, ends + CODE).await? {
+        if !self.remember_login(&person, tokens, ends + CODE + LONGEST_TOKEN).await? {
             return Err(Refusal::forbidden(OVER_BY_NOW));
         }
         let used = (&family, &person.subject);

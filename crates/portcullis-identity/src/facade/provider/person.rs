@@ -43,7 +43,8 @@ pub(in crate::facade) struct Login {
     pub(in crate::facade) subject: Option<String>,
     /// Which, where the provider tells them apart.
     pub(in crate::facade) session: Option<String>,
-    /// When the provider said so (`iat`), in seconds since 1970.
+    /// Since when it is, in seconds since 1970: `auth_time`, where the provider tells it, for a code may be redeemed long after; else
+    /// `iat`.
     pub(in crate::facade) said: u64,
 }
 
@@ -54,7 +55,9 @@ impl Login {
             let text = claims.get(name)?.as_str().filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
             Some(text.to_owned())
         };
-        let said = claims.get("iat").and_then(Value::as_u64).unwrap_or_default();
+        let time = |name| claims.get(name).and_then(Value::as_u64);
+        let issued = time("iat").unwrap_or_default();
+        let said = time("auth_time").map_or(issued, |began| began.min(issued));
         Self { subject: text("sub"), session: text("sid"), said }
     }
 }
