@@ -61,6 +61,27 @@ async fn keys_are_rotated_without_a_break_and_without_a_restart() {
     assert_eq!(bots.len(), 1, "whatever key it has, it is the same machine: {bots:?}");
 }
 
+/// Where callers have to show who they are, being on this machine is no right, and a key that may call is none either.
+#[tokio::test]
+async fn a_key_that_may_call_runs_no_servers() {
+    let upstream = Fake::modern().start().await;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("keys.json"),
+        json!({"keys": {"bot": {"hashes": [hash(NEW)]}}}).to_string(),
+    )
+    .unwrap();
+    let config = json!({"servers": {"x": upstream.config()}, "identity": {"keys": {"file": "keys.json"}}});
+    let gateway = Gateway::start_in(folder, &config, &[]);
+    assert_eq!(call(&gateway, NEW).await, 200);
+    let key = bearer(NEW);
+    for (method, path) in [("GET", "/api/v1/servers/x/logs"), ("POST", "/api/v1/servers/x/restart")] {
+        for (headers, status) in [(vec![], 401), (vec![("authorization", key.as_str())], 403)] {
+            assert_eq!(gateway.send(method, path, &headers, b"").await.status(), status, "{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_broken_file_of_keys_changes_nothing_and_its_lines_are_logged() {
     let scene = Scene::new().await;
