@@ -129,7 +129,7 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
     }
     print(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));
     if let Some(document) = entry.document() {
-        print(format_args!("  {}", document.description()));
+        print(format_args!("  {}", what::shown(document.description())));
     }
     print(format_args!("  reached by  {}", what::reached_by(&entry.launch)));
     for line in what::given(&entry) {

@@ -118,17 +118,22 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
     Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
 
+/// A text of somebody else in a line for people, which stays one.
+pub(super) fn shown(text: &str) -> String {
+    visible(text).replace(['\r', '\n'], " ")
+}
+
 /// How something is reached, in a line for people.
 pub(super) fn reached_by(launch: &Value) -> String {
     if let Some(url) = launch.get("url").and_then(Value::as_str) {
-        return visible(url);
+        return shown(url);
     }
     let mut line = vec![launch.get("command").and_then(Value::as_str).unwrap_or("?").to_owned()];
     for arg in launch.get("args").and_then(Value::as_array).into_iter().flatten() {
         line.push(arg.as_str().unwrap_or("?").to_owned());
     }
     let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
-    visible(&line.join(" ")) + sandbox
+    shown(&line.join(" ")) + sandbox
 }
 
 /// What it is given, in lines for people. What its publisher says is shown word for word; what somebody here gave may be a
@@ -141,7 +146,7 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
             (None, Some(text)) if document.as_ref().is_some_and(|it| it.gives(name)) => format!("= {text}"),
             _ => "as given".to_owned(),
         };
-        visible(&format!("  {key:<10}  {name} {from}"))
+        shown(&format!("  {key:<10}  {name} {from}"))
     };
     let members = |key: &'static str| {
         let members = entry.launch.get(key).and_then(Value::as_object);
@@ -183,16 +188,16 @@ mod tests {
             "packages": [{
                 "registryType": "npm", "identifier": "files", "version": "1.0.0", "transport": { "type": "stdio" },
                 "environmentVariables": [
-                    { "name": "WHERE", "value": "a\u{1b}[2Jb" }, { "name": "KEY", "isSecret": true }, { "name": "TEAM" },
+                    { "name": "WHERE", "value": "a\u{1b}[2J\nb" }, { "name": "KEY", "isSecret": true }, { "name": "TEAM" },
                 ],
             }],
         }));
-        let env = json!({ "WHERE": "a\u{1b}[2Jb", "KEY": { "env": "FILES_KEY" }, "TEAM": "blue" });
+        let env = json!({ "WHERE": "a\u{1b}[2J\nb", "KEY": { "env": "FILES_KEY" }, "TEAM": "blue" });
         let launch = json!({ "command": "npx", "args": ["-y", "files@1.0.0"], "env": env });
         let slug = ServerId::parse("files").expect("a slug");
         let entry = Entry::submitted(&document.expect("well-formed"), &slug, launch, "ann", 1);
         let lines = given(&entry).join("\n");
-        for line in ["WHERE = a<U+001B>[2Jb", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
+        for line in ["WHERE = a<U+001B>[2J b", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
             assert!(lines.contains(line), "{line}: {lines}");
         }
     }
