@@ -17,6 +17,9 @@ use serde_json::json;
 /// After so long all is looked at, whether something has changed or not: whoever changed it may have ended before saying so.
 const WHOLE_LOOK: Duration = Duration::from_mins(1);
 
+/// What the gateway's own tools are called by, as if a server had them.
+pub(crate) const HUB: &str = "hub";
+
 /// What of the registry is in use, or was.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct InUse {
@@ -182,6 +185,9 @@ fn server_in(
     launch: &serde_json::Value,
     environment: &dyn Environment,
 ) -> Result<Settings, String> {
+    if slug == HUB {
+        return Err(format!("`{HUB}` is the gateway itself; give the server another name"));
+    }
     let text = json!({ "servers": { slug: launch } }).to_string();
     let (name, overrides) = (format!("registry: {slug}"), Overrides::default());
     let loaded = portcullis_config::parse(&name, &text, Format::Json, environment, &overrides);

@@ -129,9 +129,12 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
     }
     print(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));
     if let Some(document) = entry.document() {
-        print(format_args!("  {}", document.description()));
+        print(format_args!("  {}", what::shown(document.description())));
     }
     print(format_args!("  reached by  {}", what::reached_by(&entry.launch)));
+    for line in what::given(&entry) {
+        print(line);
+    }
     for (what, values) in [("owners", &entry.owners), ("labels", &entry.labels), ("data", &entry.data)] {
         if !values.is_empty() {
             print(format_args!("  {what:<10}  {}", values.join(", ")));
@@ -157,13 +160,16 @@ fn stages(step: Move) -> &'static [Stage] {
 }
 
 fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
-    let entry = change(&step.kept.config, async |records, _| {
+    let entry = change(&step.kept.config, async |records, settings| {
         let registry = Registry::new(records);
         let mut shelved = meant(&registry, &step.what, stages(to)).await?;
         if to == Move::Retire && !step.what.contains('@') {
             let named = format!("{}@{}", shelved.entry.slug, shelved.entry.version());
             let message = format!("retiring is for good: say which version, for example `{named}`");
             return Err(Usage(message).into());
+        }
+        if to == Move::Approve {
+            import::hold(&shelved.entry, settings)?;
         }
         let taken = shelved.entry.take(to, &by(&step.decider.by), now(), step.note.clone());
         if let Err(refused) = taken {

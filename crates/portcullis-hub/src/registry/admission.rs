@@ -4,7 +4,23 @@
 
 use serde_json::Value;
 
-use super::Document;
+use super::launch::starts;
+use super::{Document, Entry};
+
+/// Variables that say where a package comes from, or what is run in its place; `*` stands for any ending.
+const STEERING: &[&str] = &[
+    "PATH",
+    "HOME",
+    "XDG_*",
+    "LD_*",
+    "DYLD_*",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "NPM_CONFIG_*",
+    "PYTHON*",
+    "PIP_*",
+    "UV_*",
+];
 
 /// Where packages of a kind come from when nothing else is said, as the format of `server.json` has it.
 const PUBLIC: &[(&str, &str)] = &[
@@ -39,14 +55,31 @@ impl Admission {
         }
         let admitted = document.with(|package| self.has_package(package), |remote| self.has_remote(remote));
         if admitted.packages().is_empty() && admitted.remotes().is_empty() {
-            let message =
-                "none of its packages and remotes are among `registry.import.packages` and `remotes`";
+            let message = "none of its packages and remotes are among `registry.import.packages` and `remotes`, or its \
+                           packages say more of how they are started than that (`runtimeArguments`, variables as PATH)";
             return Err(message.to_owned());
         }
         Ok(admitted)
     }
 
+    /// Whether a version that came in is reached by what may be used now.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn holds(&self, entry: &Entry) -> Result<(), String> {
+        let document = entry.document().ok_or("what is kept of it is no server.json any more")?;
+        let admitted = self.admit(&document)?;
+        let by_remote = entry.launch.get("url").is_some() && self.has_remote(&entry.launch);
+        if by_remote || admitted.packages().iter().any(|package| starts(package, &entry.launch)) {
+            return Ok(());
+        }
+        Err("what it is reached by is not among `registry.import.packages` and `remotes` any more".to_owned())
+    }
+
     fn has_package(&self, package: &Value) -> bool {
+        if is_steered(package) {
+            return false;
+        }
         let kind = text(package, "registryType").unwrap_or_default();
         let other = other_than_public(package);
         let from = other.or_else(|| public(kind));
@@ -67,6 +100,21 @@ impl Admission {
                 })
         })
     }
+}
+
+/// Whether a package says more of how it is started than which it is and what it takes.
+fn is_steered(package: &Value) -> bool {
+    let items = |key: &str| package.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let steers = |variable: &Value| {
+        // Whatever is behind a `=` in a name is a value to whoever reads it.
+        let name = text(variable, "name").and_then(|name| name.split('=').next()).unwrap_or_default();
+        let name = name.to_ascii_uppercase();
+        STEERING.iter().any(|steering| match steering.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == *steering,
+        })
+    };
+    !items("runtimeArguments").is_empty() || items("environmentVariables").iter().any(steers)
 }
 
 /// The registry that a package comes from, where it is not the public one of its kind.

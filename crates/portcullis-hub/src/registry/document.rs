@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::python::Python;
 use super::version::is_range;
 
 /// The schema that documents are written by.
@@ -125,6 +126,19 @@ impl Document {
         self.0.get("remotes").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether it says itself what a header or variable of this name has.
+    pub fn gives(&self, name: &str) -> bool {
+        let inputs = |way: &Value| {
+            ["environmentVariables", "headers"].iter().any(|key| {
+                way.get(key).and_then(Value::as_array).into_iter().flatten().any(|input| {
+                    let said = ["value", "default"].iter().any(|key| input.get(key).is_some());
+                    said && input.get("name").and_then(Value::as_str) == Some(name)
+                })
+            })
+        };
+        self.packages().iter().chain(self.remotes()).any(inputs)
+    }
+
     /// Only with those packages and remotes that are wanted.
     pub(super) fn with(&self, package: impl Fn(&Value) -> bool, remote: impl Fn(&Value) -> bool) -> Self {
         let mut members = self.0.clone();
@@ -153,6 +167,37 @@ impl Document {
         members.insert("remotes".to_owned(), json!([{ "type": "streamable-http", "url": url }]));
         Value::Object(members)
     }
+}
+
+/// `files`, `@acme/files`: nothing that `npx` takes for an option, an address or a path.
+fn is_npm_name(name: &str) -> bool {
+    let well_formed = |part: &str| {
+        let allowed = |byte: u8, also: &[u8]| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || also.contains(&byte)
+        };
+        part.bytes().next().is_some_and(|first| allowed(first, b"~"))
+            && part.bytes().all(|byte| allowed(byte, b"-._~"))
+    };
+    match name.strip_prefix('@') {
+        Some(scoped) => {
+            scoped.split_once('/').is_some_and(|(scope, own)| well_formed(scope) && well_formed(own))
+        }
+        None => well_formed(name),
+    }
+}
+
+/// A name of PEP 508, without extras.
+fn is_python_name(name: &str) -> bool {
+    let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    edge(name.bytes().next())
+        && edge(name.bytes().last())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// A version of PEP 440.
+fn is_python_version(version: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+' | b'!');
+    version.bytes().all(allowed) && Python::parse(version).is_some()
 }
 
 /// Collects what is wrong.
@@ -256,11 +301,30 @@ impl Check {
                 format!("there is no such kind; there are {}", PACKAGES.join(", ")),
             );
         }
-        self.required(package, path, "identifier");
+        if let Some(identifier) = self.required(package, path, "identifier") {
+            let right = match kind.as_deref() {
+                Some("npm") => is_npm_name(identifier),
+                Some("pypi") => is_python_name(identifier),
+                _ => true,
+            };
+            if !right {
+                self.flaw(
+                    &format!("{path}identifier"),
+                    format!("`{identifier}` is no name of a package there"),
+                );
+            }
+        }
         if let Some(version) = self.optional(package, path, "version") {
             let at = format!("{path}version");
             self.length(&at, version, 255);
-            self.exact(&at, version);
+            let right = match kind.as_deref() {
+                Some("npm") => semver::Version::parse(version).is_ok(),
+                Some("pypi") => is_python_version(version),
+                _ => !is_range(version),
+            };
+            if !right {
+                self.flaw(&at, format!("`{version}` is no single version; name the one that is meant"));
+            }
         }
         let digest = self.optional(package, path, "fileSha256");
         let well_formed = |digest: &str| {

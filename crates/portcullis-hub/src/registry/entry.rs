@@ -186,6 +186,9 @@ pub struct Entry {
     /// Which kinds of data it handles.
     #[serde(default)]
     pub data: Vec<String>,
+    /// Whether it came from elsewhere, as far as the configuration let it in; it is held to that for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// How far it has come.
     stage: Stage,
     /// What its last scan found.
@@ -205,6 +208,7 @@ impl Entry {
             owners: vec![by.to_owned()],
             labels: Vec::new(),
             data: Vec::new(),
+            imported: false,
             stage: Stage::Submitted,
             scan: None,
             history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None }],

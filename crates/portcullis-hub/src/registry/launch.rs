@@ -1,5 +1,8 @@
 //! How a server is reached, from what its `server.json` says: a remote's URL, or the program of a package, with the inputs
 //! that the operator gives. Nothing is looked up and nothing is run; versions are those of the document.
+//!
+//! An entry is read as the configuration is, where `${NAME}` is a variable of the gateway's environment. What comes from a
+//! document is never one: only the operator says what a server is told of that, with a reference to a secret.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +44,29 @@ fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+/// Whether an entry starts this package and no other, in its version and from its registry, with no option before it.
+pub(super) fn starts(package: &Value, entry: &Value) -> bool {
+    let bare = json!({
+        "registryType": package.get("registryType"),
+        "registryBaseUrl": package.get("registryBaseUrl"),
+        "identifier": package.get("identifier"),
+        "version": package.get("version"),
+    });
+    let Ok(started) = Launch::new("", &Inputs::new()).package(&bare) else { return false };
+    let begins = items(entry, "args").starts_with(items(&started, "args"));
+    begins && entry.get("command") == started.get("command")
+}
+
+/// A value of the configuration in which all texts stand for themselves.
+fn literal(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace("${", "$${")),
+        Value::Array(items) => items.into_iter().map(literal).collect(),
+        Value::Object(members) => members.into_iter().map(|(key, value)| (key, literal(value))).collect(),
+        other => other,
+    }
+}
+
 struct Launch<'a> {
     path: &'a str,
     inputs: &'a Inputs,
@@ -57,7 +83,7 @@ impl<'a> Launch<'a> {
     }
 
     fn done(self, entry: Value) -> Result<Value, Vec<Flaw>> {
-        if self.flaws.is_empty() { Ok(entry) } else { Err(self.flaws) }
+        if self.flaws.is_empty() { Ok(literal(entry)) } else { Err(self.flaws) }
     }
 
     fn remote(mut self, remote: &Value) -> Result<Value, Vec<Flaw>> {
@@ -78,16 +104,16 @@ impl<'a> Launch<'a> {
             self.flaw("version", "it is missing; a package without one could be another tomorrow".to_owned());
             return self.done(Value::Null);
         };
-        // A package is not that of another registry with the same name.
-        let from = other_than_public(package);
         let (command, mut args) = match text(package, "registryType") {
-            Some("npm") => {
-                let from = from.map(|from| format!("--registry={from}"));
-                ("npx", ["-y".to_owned()].into_iter().chain(from).collect::<Vec<_>>())
-            }
-            _ => ("uvx", from.map(|from| format!("--default-index={from}/simple")).into_iter().collect()),
+            Some("npm") => ("npx", vec!["-y".to_owned()]),
+            _ => ("uvx", Vec::new()),
         };
         args.extend(self.arguments("runtimeArguments", package));
+        // A package is not that of another registry with the same name. Of an option that is there twice, the last one counts.
+        args.extend(other_than_public(package).map(|from| match command {
+            "npx" => format!("--registry={from}"),
+            _ => format!("--default-index={from}/simple"),
+        }));
         args.push(format!("{identifier}@{version}"));
         args.extend(self.arguments("packageArguments", package));
         let env = self.named("environmentVariables", package);

@@ -278,17 +278,128 @@ fn a_package_comes_from_the_registry_that_it_is_of() {
             "packages": [{
                 "registryType": kind, "registryBaseUrl": from, "identifier": "files", "version": "1.0.0",
                 "transport": { "type": "stdio" },
+                "runtimeArguments": [{ "type": "named", "name": "--quiet" }],
             }],
         }));
         launch(&document.expect("well-formed"), &Inputs::new()).expect("it takes nothing")["args"].clone()
     };
-    assert_eq!(started("npm", "https://registry.npmjs.org/"), json!(["-y", "files@1.0.0"]));
+    assert_eq!(started("npm", "https://registry.npmjs.org/"), json!(["-y", "--quiet", "files@1.0.0"]));
     let mirror = "https://packages.example.com/";
     let registry = "--registry=https://packages.example.com";
-    assert_eq!(started("npm", mirror), json!(["-y", registry, "files@1.0.0"]));
-    assert_eq!(started("pypi", "https://pypi.org"), json!(["files@1.0.0"]));
+    assert_eq!(started("npm", mirror), json!(["-y", "--quiet", registry, "files@1.0.0"]));
+    assert_eq!(started("pypi", "https://pypi.org"), json!(["--quiet", "files@1.0.0"]));
     let index = "--default-index=https://packages.example.com/simple";
-    assert_eq!(started("pypi", mirror), json!([index, "files@1.0.0"]));
+    assert_eq!(started("pypi", mirror), json!(["--quiet", index, "files@1.0.0"]));
+}
+
+#[test]
+fn nothing_that_a_document_says_stands_for_a_variable_of_the_gateway() {
+    let of = |way: &str, said: Value| {
+        let whole =
+            json!({ "name": "com.example/files", "description": "Files.", "version": "1.0.0", way: [said] });
+        launch(&Document::new(whole).expect("well-formed"), &Inputs::new()).expect("it takes nothing")
+    };
+    let package = of(
+        "packages",
+        json!({
+            "registryType": "npm", "identifier": "files", "version": "1.0.0", "transport": { "type": "stdio" },
+            "registryBaseUrl": "https://npm.example.com/${TOKEN}",
+            "packageArguments": [
+                { "type": "positional", "value": "{a}", "variables": { "a": { "default": "${TOKEN}" } } },
+                { "type": "named", "name": "--${TOKEN}", "value": "{a}", "variables": { "a": { "value": "$${TOKEN}" } } },
+                // Only what is put together makes one.
+                { "type": "positional", "value": "${a}", "variables": { "a": { "default": "{TOKEN}" } } },
+            ],
+            "environmentVariables": [
+                { "name": "A", "value": "{a}", "variables": { "a": { "default": "x${env:TOKEN}" } } },
+            ],
+        }),
+    );
+    let args = [
+        "-y",
+        "--registry=https://npm.example.com/$${TOKEN}",
+        "files@1.0.0",
+        "$${TOKEN}",
+        "--$${TOKEN}",
+        "$$${TOKEN}",
+        "$${TOKEN}",
+    ];
+    assert_eq!(package["args"], json!(args));
+    assert_eq!(package["env"], json!({ "A": "x$${env:TOKEN}" }));
+    let remote = of(
+        "remotes",
+        json!({
+            "type": "streamable-http", "url": "https://mcp.example.com/{a}",
+            "variables": { "a": { "value": "${TOKEN}" } },
+            "headers": [{ "name": "X-A", "value": "{a}", "variables": { "a": { "default": "${TOKEN}" } } }],
+        }),
+    );
+    assert_eq!(remote["url"], "https://mcp.example.com/$${TOKEN}");
+    assert_eq!(remote["headers"], json!({ "X-A": "$${TOKEN}" }));
+}
+
+#[test]
+fn a_package_is_named_and_versioned_as_its_registry_does() {
+    let flaws = |kind: &str, identifier: &str, version: &str| {
+        let document = Document::new(json!({
+            "name": "com.example/files", "description": "Files.", "version": "1.0.0",
+            "packages": [{
+                "registryType": kind, "identifier": identifier, "version": version, "transport": { "type": "stdio" },
+            }],
+        }));
+        let flaws = document.err().unwrap_or_default();
+        flaws.into_iter().map(|flaw| flaw.path).collect::<Vec<_>>()
+    };
+    for (kind, identifier, version) in [
+        ("npm", "@acme/files", "1.2.3-rc.1+build"),
+        ("npm", "files.js_2~x", "0.1.0"),
+        ("pypi", "Acme.Files_2", "1!2026.1.post1"),
+        ("oci", "ghcr.io/acme/files:1.0.0", "1.0.0"),
+        ("nuget", "Acme.Files", "1.0.0.0"),
+    ] {
+        assert_eq!(flaws(kind, identifier, version), [""; 0], "{kind} {identifier} {version}");
+    }
+    for identifier in [
+        "--registry=https://evil.example",
+        "-y",
+        "https://evil.example/a.tgz",
+        "git+ssh://evil.example/a",
+        "acme/files",
+        "../files",
+        "files@npm:other",
+        "files other",
+        "@acme/",
+        "@/files",
+        "Files",
+        "${TOKEN}",
+    ] {
+        assert_eq!(flaws("npm", identifier, "1.0.0"), ["packages[0].identifier"], "{identifier}");
+    }
+    for identifier in [
+        "--with=other",
+        "files @ https://evil.example",
+        "git+https://evil.example",
+        "files[all]",
+        "files-",
+        ".",
+    ] {
+        assert_eq!(flaws("pypi", identifier, "1.0.0"), ["packages[0].identifier"], "{identifier}");
+    }
+    for (kind, version) in [
+        ("npm", "https://evil.example/a.tgz"),
+        ("npm", "npm:other@1.0.0"),
+        ("npm", "1"),
+        ("npm", "beta"),
+        ("npm", "^1.0.0"),
+        ("npm", "1.0.0 || 2.0.0"),
+        ("pypi", "1.*"),
+        ("pypi", ">=1"),
+        ("pypi", "1.0 @ https://evil.example"),
+        ("pypi", "1.0+a @ https://evil.example"),
+        ("pypi", "main"),
+    ] {
+        assert_eq!(flaws(kind, "files", version), ["packages[0].version"], "{kind} {version}");
+    }
 }
 
 #[test]

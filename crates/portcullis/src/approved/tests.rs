@@ -37,6 +37,7 @@ async fn what_no_gateway_can_be_made_with_takes_nothing_else_with_it() {
     let registry = Registry::new(records.clone());
     let bad = json!({ "url": "https://127.0.0.1:9/mcp", "tls": { "ca": "/no/such/file.pem" } });
     registry.add(&entry("bad", "1.0.0", 1, bad)).await.expect("added");
+    registry.add(&entry("hub", "1.0.0", 2, far())).await.expect("added");
     registry.add(&entry("good", "1.0.0", 2, far())).await.expect("added");
     let mut approved = Approved::new(records);
     let now = approved.look().await.expect("something is in use");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::args::Add;
 use super::configure::{give, inputs, walled_in};
-use super::what::{Named, What, reached_by, recognize};
+use super::what::{Named, What, given, reached_by, recognize};
 use super::{brief, by, now};
 use crate::Usage;
 use crate::approved::would_be_one;
@@ -145,14 +145,8 @@ fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
 pub(super) fn preview(entry: &Entry) {
     eprintln!("{} {}, called `{}` here", entry.name(), entry.version(), entry.slug);
     eprintln!("  reached by  {}", reached_by(&entry.launch));
-    for key in ["env", "headers"] {
-        for (name, value) in entry.launch.get(key).and_then(Value::as_object).into_iter().flatten() {
-            let from = match value.get("env").and_then(Value::as_str) {
-                Some(variable) => format!("from the gateway's {variable}"),
-                None => "as given".to_owned(),
-            };
-            eprintln!("  {key:<10}  {name} {from}");
-        }
+    for line in given(entry) {
+        eprintln!("{line}");
     }
     eprintln!("  it is not reached before it was scanned, reviewed and approved");
 }

@@ -21,7 +21,7 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
         let registry = Registry::new(records);
         let mut shelved = meant(&registry, &configure.what, &super::scan::STAGES).await?;
         let entry = &mut shelved.entry;
-        let document = entry.document().context("what is kept of it is no server.json any more")?;
+        let document = super::import::admitted(entry, settings)?;
         let offers_nothing = document.packages().is_empty() && document.remotes().is_empty();
         let mut reached = if offers_nothing {
             // Nobody published it: it is reached as whoever added it said.
@@ -30,9 +30,6 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
             give(&mut reached, &inputs);
             reached
         } else {
-            let admission = super::import::admission(settings);
-            let admitted = admission.and_then(|admission| admission.admit(&document).ok());
-            let document = admitted.filter(|_| entry.launch.is_null()).unwrap_or(document);
             launch(&document, &inputs).map_err(|flaws| flawed(&flaws))?
         };
         walled_in(&configure.way, &mut reached);

@@ -19,7 +19,7 @@ use super::args::{Import, Way};
 use super::configure::walled_in;
 use super::{by, now};
 use crate::Usage;
-use crate::approved::would_be_one;
+use crate::approved::{HUB, would_be_one};
 use crate::connect::token;
 use crate::oversight::{ask, change};
 use crate::stdout::print;
@@ -34,6 +34,8 @@ const LARGEST: u64 = 256 << 20;
 const OFFICIAL: &str = "io.modelcontextprotocol.registry/official";
 /// Of the reasons why something stays out, so many are shown.
 const SHOWN: usize = 20;
+
+const NOTHING: &str = "nothing may come in: `registry.import` of the configuration says whose servers may";
 
 /// A version as its source has it.
 struct Offered {
@@ -56,12 +58,7 @@ struct Sorted {
 
 pub(super) fn run(import: &Import) -> anyhow::Result<ExitCode> {
     let (admission, here) = ask(&import.kept.config, async |records, settings| {
-        let admission = admission(settings).ok_or_else(|| {
-            Usage(
-                "nothing may come in: `registry.import` of the configuration says whose servers may"
-                    .to_owned(),
-            )
-        })?;
+        let admission = admission(settings).ok_or_else(|| Usage(NOTHING.to_owned()))?;
         let all = Registry::new(records).all().await.context("`store`")?;
         let taken: Vec<_> = settings.servers.keys().map(ToString::to_string).collect();
         Ok((admission, (all.into_iter().map(|it| it.entry).collect::<Vec<_>>(), taken)))
@@ -106,6 +103,30 @@ pub(super) fn run(import: &Import) -> anyhow::Result<ExitCode> {
 pub(super) fn admission(settings: &Settings) -> Option<Admission> {
     let import = settings.registry.import.clone()?;
     Some(Admission { namespaces: import.namespaces, packages: import.packages, remotes: import.remotes })
+}
+
+/// The document of a version with what it may be reached by: for one that came in, what the configuration lets in now.
+pub(super) fn admitted(entry: &Entry, settings: &Settings) -> anyhow::Result<Document> {
+    let document = entry.document().context("what is kept of it is no server.json any more")?;
+    if !entry.imported {
+        return Ok(document);
+    }
+    let admission = admission(settings).ok_or_else(|| NOTHING.to_owned());
+    admission.and_then(|admission| admission.admit(&document)).map_err(|why| kept_out(entry, &why))
+}
+
+/// Refuses a version that came in and is reached by what the configuration does not let in now.
+pub(super) fn hold(entry: &Entry, settings: &Settings) -> anyhow::Result<()> {
+    if !entry.imported || entry.launch.is_null() {
+        return Ok(());
+    }
+    let admission = admission(settings).ok_or_else(|| NOTHING.to_owned());
+    admission.and_then(|admission| admission.holds(entry)).map_err(|why| kept_out(entry, &why))
+}
+
+fn kept_out(entry: &Entry, why: &str) -> anyhow::Error {
+    let (name, version) = (entry.name(), entry.version());
+    Usage(format!("version {version} of {name} came from elsewhere and may not come in now: {why}")).into()
 }
 
 fn text(source: &str) -> anyhow::Result<Vec<u8>> {
@@ -230,7 +251,9 @@ fn entry(document: Value, admission: &Admission, slug: Option<&str>, by: &str) -
     if would_be_one(slug.as_str(), &reached).is_err() {
         reached = Value::Null;
     }
-    Ok(Entry::submitted(&document, &slug, reached, by, now()))
+    let mut entry = Entry::submitted(&document, &slug, reached, by, now());
+    entry.imported = true;
+    Ok(entry)
 }
 
 /// What it can be called here: the last part of its name, with a number where another server is called so.
@@ -244,7 +267,7 @@ fn free_slug(name: &str, taken: &BTreeSet<String>) -> Option<String> {
         let most = short.len().min(19 - number.len());
         format!("{}-{number}", short[..most].trim_end_matches('-'))
     });
-    std::iter::once(short.clone()).chain(numbered).find(|slug| !taken.contains(slug))
+    std::iter::once(short.clone()).chain(numbered).find(|slug| slug != HUB && !taken.contains(slug))
 }
 
 fn summary(sorted: &Sorted) -> String {

@@ -32,6 +32,7 @@ const AT_MOST: Duration = Duration::from_mins(3);
 pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
     let (entry, advisories) = ask(&scan.kept.config, async |records, settings| {
         let entry = meant(&Registry::new(records), &scan.what, &STAGES).await?.entry;
+        super::import::hold(&entry, settings)?;
         Ok((entry, settings.registry.advisories.clone()))
     })?;
     if entry.launch.is_null() {

@@ -4,6 +4,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use portcullis_hub::registry::Entry;
+use portcullis_oversight::visible;
 use serde_json::{Value, json};
 
 use crate::Usage;
@@ -116,21 +118,49 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
     Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
 
+/// A text of somebody else in a line for people, which stays one.
+pub(super) fn shown(text: &str) -> String {
+    visible(text).replace(['\r', '\n'], " ")
+}
+
 /// How something is reached, in a line for people.
 pub(super) fn reached_by(launch: &Value) -> String {
     if let Some(url) = launch.get("url").and_then(Value::as_str) {
-        return url.to_owned();
+        return shown(url);
     }
     let mut line = vec![launch.get("command").and_then(Value::as_str).unwrap_or("?").to_owned()];
     for arg in launch.get("args").and_then(Value::as_array).into_iter().flatten() {
         line.push(arg.as_str().unwrap_or("?").to_owned());
     }
     let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
-    line.join(" ") + sandbox
+    shown(&line.join(" ")) + sandbox
+}
+
+/// What it is given, in lines for people. What its publisher says is shown word for word; what somebody here gave may be a
+/// secret.
+pub(super) fn given(entry: &Entry) -> Vec<String> {
+    let document = entry.document();
+    let line = |key: &str, name: &str, value: &Value| {
+        let from = match (value.get("env").and_then(Value::as_str), value.as_str()) {
+            (Some(variable), _) => format!("from the gateway's {variable}"),
+            (None, Some(text)) if document.as_ref().is_some_and(|it| it.gives(name)) => format!("= {text}"),
+            _ => "as given".to_owned(),
+        };
+        shown(&format!("  {key:<10}  {name} {from}"))
+    };
+    let members = |key: &'static str| {
+        let members = entry.launch.get(key).and_then(Value::as_object);
+        members.into_iter().flatten().map(move |(name, value)| (key, name, value))
+    };
+    let all = ["env", "headers"].into_iter().flat_map(members);
+    all.map(|(key, name, value)| line(key, name, value)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use portcullis_hub::registry::Document;
+    use portcullis_model::ServerId;
+
     use super::*;
 
     #[test]
@@ -148,6 +178,27 @@ mod tests {
         for what in ["npm:@acme/files", "npm:files@latest", "npm:files@^1", "pypi:time", "npm:files@1.x"] {
             let error = recognize(what).expect_err("no version");
             assert!(error.to_string().contains("say which version"), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_publisher_says_is_shown_and_what_somebody_gave_is_not() {
+        let document = Document::new(json!({
+            "name": "com.example/files", "description": "Files.", "version": "1.0.0",
+            "packages": [{
+                "registryType": "npm", "identifier": "files", "version": "1.0.0", "transport": { "type": "stdio" },
+                "environmentVariables": [
+                    { "name": "WHERE", "value": "a\u{1b}[2J\nb" }, { "name": "KEY", "isSecret": true }, { "name": "TEAM" },
+                ],
+            }],
+        }));
+        let env = json!({ "WHERE": "a\u{1b}[2J\nb", "KEY": { "env": "FILES_KEY" }, "TEAM": "blue" });
+        let launch = json!({ "command": "npx", "args": ["-y", "files@1.0.0"], "env": env });
+        let slug = ServerId::parse("files").expect("a slug");
+        let entry = Entry::submitted(&document.expect("well-formed"), &slug, launch, "ann", 1);
+        let lines = given(&entry).join("\n");
+        for line in ["WHERE = a<U+001B>[2J b", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
+            assert!(lines.contains(line), "{line}: {lines}");
         }
     }
 

@@ -281,6 +281,14 @@ async fn what_another_registry_has_is_proposed_as_far_as_it_may_come_in() {
     for step in ["scan", "review", "approve"] {
         done(folder, &["server", step, "sums"]);
     }
+    done(folder, &["server", "scan", "other"]);
+    done(folder, &["server", "review", "other"]);
+    let narrowed = json!({"store": {"kind": "sqlite"}, "servers": {}});
+    std::fs::write(folder.join("narrowed.json"), narrowed.to_string()).unwrap();
+    let mut approve = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    approve.args(["server", "approve", "other", "--config", "narrowed.json"]).current_dir(folder);
+    let refused = approve.env("USER", "ops").output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     until("the server behind the other gateway", async || names(&here).await == ["sums__add"]).await;
     let closed = start(json!({"servers": {}}));
     let refused = run(closed.folder(), &["server", "import", &source, "--yes"]);
@@ -324,6 +332,64 @@ async fn what_takes_something_is_configured_and_scanned_with_what_it_got() {
     }
     let late = run(folder, &["server", "configure", "sums", "--set", "x-team=red"]);
     assert_eq!(late.status.code(), Some(1), "what is in use does not change");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_in_stays_held_to_what_may_come_in() {
+    let mirror = "https://npm.example.com";
+    let import =
+        |packages: &[&str]| json!({"import": {"namespaces": ["*"], "packages": packages, "remotes": []}});
+    let gateway = start(json!({"servers": {}, "registry": import(&["npm"])}));
+    let folder = gateway.folder();
+    let allow = |registry: Value| {
+        let config = json!({"store": {"kind": "sqlite"}, "servers": {}, "registry": registry});
+        std::fs::write(folder.join("portcullis.json"), config.to_string()).unwrap();
+    };
+    let variables = json!([{"name": "KEY", "isRequired": true}, {"name": "WHERE", "value": "{a}", "variables": {"a": {"default": "${HOME}"}}}]);
+    let package = |from: &str| {
+        json!({
+            "registryType": "npm", "registryBaseUrl": from, "identifier": "files", "version": "1.0.0",
+            "transport": {"type": "stdio"}, "environmentVariables": variables,
+        })
+    };
+    let document = json!({
+        "name": "com.example/files", "description": "Files.", "version": "1.0.0",
+        "packages": [package(mirror), package("https://registry.npmjs.org")],
+        "remotes": [{"type": "streamable-http", "url": "https://mcp.example.com/mcp"}],
+    });
+    std::fs::write(folder.join("server.json"), document.to_string()).unwrap();
+    done(folder, &["server", "import", "server.json", "--yes"]);
+    let shown = || -> Value {
+        serde_json::from_str(&done(folder, &["server", "inspect", "files", "--json"])).unwrap()
+    };
+    assert_eq!(shown()["launch"], Value::Null, "it takes what nobody has given");
+    for key in ["one", "two"] {
+        done(folder, &["server", "configure", "files", "--set", &format!("KEY={key}")]);
+        let launch = shown()["launch"].clone();
+        assert_eq!(launch["args"], json!(["-y", "files@1.0.0"]), "by what may be used, and nothing else");
+        assert_eq!(
+            launch["env"],
+            json!({"KEY": key, "WHERE": "$${HOME}"}),
+            "which is no variable of the gateway"
+        );
+    }
+    assert!(done(folder, &["server", "inspect", "files"]).contains("WHERE = $${HOME}"));
+    for narrower in [import(&[mirror]), import(&["pypi"]), json!({})] {
+        allow(narrower.clone());
+        let refused = run(folder, &["server", "scan", "files"]);
+        assert_eq!(refused.status.code(), Some(2), "{narrower}");
+        assert!(said(&refused).contains("may not come in now"), "{}", said(&refused));
+    }
+    let refused = run(folder, &["server", "configure", "files", "--set", "KEY=three"]);
+    assert_eq!(refused.status.code(), Some(2), "nothing comes in where nobody says what may");
+    assert_eq!(shown()["launch"]["env"]["KEY"], "two");
+    allow(import(&[mirror]));
+    done(folder, &["server", "configure", "files", "--set", "KEY=three"]);
+    let other = json!(["-y", "--registry=https://npm.example.com", "files@1.0.0"]);
+    assert_eq!(shown()["launch"]["args"], other, "what may be used now");
+    let named = run(folder, &["server", "add", "http://127.0.0.1:9/mcp", "--name", "hub", "--yes"]);
+    assert_eq!(named.status.code(), Some(2));
+    assert!(said(&named).contains("is the gateway itself"), "{}", said(&named));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,10 @@
 //! Who is listened to.
 
+use portcullis_model::ServerId;
 use serde_json::{Value, json};
 
 use super::{Admission, host_of};
-use crate::registry::Document;
+use crate::registry::{Document, Entry, Inputs, launch};
 
 fn admission(namespaces: &[&str], packages: &[&str], remotes: &[&str]) -> Admission {
     let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
@@ -77,6 +78,67 @@ fn what_may_not_be_used_is_no_way_to_the_server() {
     assert_eq!(admitted.packages(), [package("pypi", None)]);
     assert_eq!(admitted.remotes(), [remotes[0].clone()]);
     assert!(admission(&["*"], &["npm"], &["example.com"]).admit(&both).is_err());
+}
+
+#[test]
+fn a_package_that_says_how_it_is_started_is_no_way_to_the_server() {
+    let admission = admission(&["*"], &["npm"], &[]);
+    let comes_in = |key: &str, said: Value| {
+        let mut package = package("npm", None);
+        package[key] = json!([said]);
+        admission.admit(&document("com.example/files", &json!([package]), &json!([]))).is_ok()
+    };
+    let other = "--registry=https://evil.example";
+    assert!(!comes_in("runtimeArguments", json!({ "type": "positional", "value": other })));
+    assert!(comes_in("packageArguments", json!({ "type": "positional", "value": other })));
+    for name in [
+        "npm_config_registry",
+        "NPM_CONFIG_REGISTRY",
+        "UV_DEFAULT_INDEX",
+        "Pip_Index_Url",
+        "NODE_OPTIONS",
+        "PYTHONPATH",
+        "LD_PRELOAD",
+        "PATH",
+        "HOME",
+        "PATH=/tmp:",
+    ] {
+        assert!(!comes_in("environmentVariables", json!({ "name": name, "value": "x" })), "{name}");
+        assert!(
+            !comes_in("environmentVariables", json!({ "name": name })),
+            "{name}, which somebody may give"
+        );
+    }
+    for name in ["API_KEY", "NODE_ENV", "MY_PATH", "HOMEPAGE"] {
+        assert!(comes_in("environmentVariables", json!({ "name": name, "value": "x" })), "{name}");
+    }
+}
+
+#[test]
+fn what_came_in_is_held_to_what_may_come_in_now() {
+    let mirror = "https://npm.example.com";
+    let both = json!([package("npm", Some(mirror)), package("npm", None)]);
+    let remotes = json!([{ "type": "streamable-http", "url": "https://mcp.example.com/mcp" }]);
+    let by = |packages: &Value, remotes: &Value, allowed: &Admission| {
+        let document = document("com.example/files", packages, remotes);
+        let launch = launch(&allowed.admit(&document).expect("it comes in"), &Inputs::new())
+            .expect("it takes nothing");
+        Entry::submitted(&document, &ServerId::parse("files").expect("a slug"), launch, "ann", 1)
+    };
+    let (from_both, from_npm) = (admission(&["*"], &["npm", mirror], &[]), admission(&["*"], &["npm"], &[]));
+    let mirrored = by(&both, &json!([]), &from_both);
+    assert_eq!(from_both.holds(&mirrored), Ok(()));
+    assert!(from_npm.holds(&mirrored).is_err(), "the other package comes in, and is not what is started");
+    assert_eq!(from_npm.holds(&by(&both, &json!([]), &from_npm)), Ok(()));
+    let (anywhere, here) =
+        (admission(&["*"], &["npm"], &["*"]), admission(&["*"], &["npm"], &["mcp.example.com"]));
+    let far = by(&both, &remotes, &anywhere);
+    assert_eq!(here.holds(&far), Ok(()));
+    assert!(from_npm.holds(&far).is_err(), "where it runs is allowed no more");
+    assert!(admission(&["org.other"], &["npm"], &["*"]).holds(&far).is_err());
+    let mut changed = by(&both, &json!([]), &from_npm);
+    changed.launch["args"] = json!(["-y", "--registry=https://evil.example", "files@1.0.0"]);
+    assert!(from_npm.holds(&changed).is_err());
 }
 
 #[test]

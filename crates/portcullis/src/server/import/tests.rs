@@ -71,7 +71,7 @@ fn what_is_let_in_is_proposed_once_and_what_is_not_says_why() {
             "weather com.example/weather 1.0.0",
         ]
     );
-    assert!(first.new.iter().all(|it| it.stage() == Stage::Submitted));
+    assert!(first.new.iter().all(|it| it.stage() == Stage::Submitted && it.imported));
     assert_eq!(first.new[0].launch["args"], json!(["-y", "files@1.0.0"]));
     assert!(first.new[0].launch["sandbox"].is_object(), "a program that nobody here wrote is walled in");
     assert!(first.new[4].launch.is_null(), "it takes what nobody has given");
@@ -103,4 +103,5 @@ fn a_short_name_is_no_other_servers() {
         Some("a-name-of-twenty-l-2")
     );
     assert_eq!(free_slug("com.example/___", &taken), None);
+    assert_eq!(free_slug("com.example/hub", &taken).as_deref(), Some("hub-2"), "the gateway itself is `hub`");
 }
