@@ -18,11 +18,11 @@ mod shelf;
 mod version;
 
 pub use admission::Admission;
-pub use advisory::{Advisory, affecting};
+pub use advisory::{Advisory, Unread, affecting};
 pub use document::{Document, Flaw};
 pub use entry::{Change, Entry, Finding, Move, Offer, Refused, Scan, Stage, running};
 pub use launch::{Inputs, launch};
-pub use package::Package;
+pub use package::{Package, Untold, is_exact};
 pub use shelf::{Listed, Page, Question, REGISTRY, Registry, Shelved, listed};
 pub use version::newest;
 

@@ -28,8 +28,10 @@ pub fn has_hidden(text: &str) -> bool {
 pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = '\0';
-    for this in text.chars() {
-        if is_hidden(this) || joins(this) && (before.is_ascii() || joins(before)) {
+    let mut chars = text.chars().peekable();
+    while let Some(this) = chars.next() {
+        let overwrites = this == '\r' && chars.peek() != Some(&'\n');
+        if overwrites || is_hidden(this) || joins(this) && (before.is_ascii() || joins(before)) {
             let _ = write!(out, "<U+{:04X}>", u32::from(this));
         } else {
             out.push(this);
@@ -37,6 +39,11 @@ pub fn visible(text: &str) -> String {
         before = this;
     }
     out
+}
+
+/// The same for a text that is shown in one line: what would begin another, or this one anew, is written out as well.
+pub fn visible_line(text: &str) -> String {
+    visible(text).replace('\r', "<U+000D>").replace('\n', "<U+000A>")
 }
 
 /// Ranges of what is never seen, or changes how the rest is.
@@ -101,6 +108,13 @@ mod tests {
             assert!(has_hidden(text), "{text:?}");
             assert_eq!(visible(text), shown);
         }
+    }
+
+    #[test]
+    fn what_is_shown_in_one_line_stays_there() {
+        assert_eq!(visible_line("a\tb\r\nc\u{1b}[1A"), "a\tb<U+000D><U+000A>c<U+001B>[1A");
+        // One that is alone takes its line from what stands there.
+        assert_eq!(visible("a\rb\r\nc\r"), "a<U+000D>b\r\nc<U+000D>");
     }
 
     #[test]

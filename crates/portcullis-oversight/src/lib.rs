@@ -32,7 +32,7 @@ pub use canonical::canonical;
 pub use definition::{Definition, DefinitionKind, Pin};
 pub use entry::{Entry, Held, Reason, Trusted};
 pub use halt::{HALT, Halt, Halts, Target};
-pub use hidden::{has_hidden, visible};
+pub use hidden::{has_hidden, visible, visible_line};
 pub use register::{DEFINITION, Decided, Mode, Register, Ruled, Screened};
 pub use review::Suspicion;
 pub use shelf::{Found, Shelf, Shelved};

@@ -16,11 +16,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use portcullis_hub::registry::{Entry, Move, Registry, Shelved, Stage, running};
+use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
 use crate::Usage;
 use crate::oversight::{ask, change, moment};
-use crate::stdout::print;
+use crate::stdout::{line, print};
 use args::{ServerVerb, Step};
 
 pub(crate) fn run(verb: &ServerVerb) -> anyhow::Result<ExitCode> {
@@ -69,16 +70,16 @@ fn list(list: &args::List) -> anyhow::Result<ExitCode> {
     for entry in &shown {
         let runs = if is_run(entry) { "in use" } else { "" };
         let (slug, stage) = (&entry.slug, entry.stage().as_str());
-        print(format_args!("{slug:<20}  {:<12}  {stage:<10}  {runs:<6}  {}", entry.version(), entry.name()));
+        line(format_args!("{slug:<20}  {:<12}  {stage:<10}  {runs:<6}  {}", entry.version(), entry.name()));
     }
     for slug in &configured {
-        print(format_args!(
+        line(format_args!(
             "{slug:<20}  {:<12}  {:<10}  {:<6}  the configuration",
             "", "configured", "in use"
         ));
     }
     if shown.is_empty() && configured.is_empty() {
-        print("no servers yet; `portcullis server add` adds one");
+        line("no servers yet; `portcullis server add` adds one");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,8 +111,11 @@ async fn meant(registry: &Registry, what: &str, stages: &[Stage]) -> anyhow::Res
         // So that what is said is why it cannot be, and not that it is not there.
         found.iter().copied().max_by_key(|it| it.entry.published())
     });
-    let known =
-        || all.iter().map(|it| format!("{}@{}", it.entry.slug, it.entry.version())).collect::<Vec<_>>();
+    let known = || {
+        all.iter()
+            .map(|it| format!("{}@{}", it.entry.slug, visible_line(it.entry.version())))
+            .collect::<Vec<_>>()
+    };
     newest.cloned().ok_or_else(|| {
         let known = known().join(", ");
         let known = if known.is_empty() { "nothing yet".to_owned() } else { known };
@@ -127,24 +131,24 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
         print(format_args!("{:#}", json!(entry)));
         return Ok(ExitCode::SUCCESS);
     }
-    print(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));
+    line(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));
     if let Some(document) = entry.document() {
-        print(format_args!("  {}", what::shown(document.description())));
+        line(format_args!("  {}", document.description()));
     }
-    print(format_args!("  reached by  {}", what::reached_by(&entry.launch)));
-    for line in what::given(&entry) {
-        print(line);
+    line(format_args!("  reached by  {}", what::reached_by(&entry.launch)));
+    for given in what::given(&entry) {
+        line(given);
     }
     for (what, values) in [("owners", &entry.owners), ("labels", &entry.labels), ("data", &entry.data)] {
         if !values.is_empty() {
-            print(format_args!("  {what:<10}  {}", values.join(", ")));
+            line(format_args!("  {what:<10}  {}", values.join(", ")));
         }
     }
     scan::show(entry.scan());
-    print("  history");
+    line("  history");
     for change in entry.history() {
         let note = change.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
-        print(format_args!("    {} {} by {}{note}", moment(change.at), change.to.as_str(), change.by));
+        line(format_args!("    {} {} by {}{note}", moment(change.at), change.to.as_str(), change.by));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -185,7 +189,7 @@ fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
     if step.kept.json {
         print(format_args!("{:#}", brief(&entry, entry.stage().is_in_use())));
     } else {
-        print(format_args!("{word}: {} {}", entry.slug, entry.version()));
+        line(format_args!("{word}: {} {}", entry.slug, entry.version()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use semver::Version;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::package::Package;
 use super::python::Python;
@@ -65,48 +66,67 @@ struct Event {
     last_affected: Option<String>,
 }
 
-/// Those of `text` that are about this version of the package; `text` is one advisory, an array, or one to a line. What is no
-/// advisory is passed over, and so is what was withdrawn.
+/// An advisory that names the package and is not what it should be: what it says is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an advisory about this package cannot be read")]
+pub struct Unread;
+
+/// Those of `text` that are about this version of the package; `text` is one advisory, an array, or one to a line. What was
+/// withdrawn is passed over, and so is what is no advisory and does not name the package.
 ///
 /// A package without a version has none that could be affected; a version that cannot be ordered is taken to be.
-pub fn affecting(text: &[u8], package: &Package) -> Vec<Advisory> {
+pub fn affecting(text: &[u8], package: &Package) -> Vec<Result<Advisory, Unread>> {
     // A dump is large, and nearly all of it is about others.
-    if memchr::memmem::find(text, package.name.as_bytes()).is_none() && package.registry == "npm" {
+    let has = |name: &str| memchr::memmem::find(text, name.as_bytes()).is_some();
+    if package.registry == "npm" && !has(&package.name) && !has(&package.name.replace('/', "\\/")) {
         return Vec::new();
     }
     let Some(version) = &package.version else { return Vec::new() };
-    let records: Vec<Record> = match serde_json::from_slice(text) {
-        Ok(records) => records,
-        Err(_) => match serde_json::from_slice(text) {
-            Ok(record) => vec![record],
-            Err(_) => text
-                .split(|&byte| byte == b'\n')
-                .filter_map(|line| serde_json::from_slice(line).ok())
-                .collect(),
-        },
+    let text = String::from_utf8_lossy(text);
+    let records: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(&text) {
+        Ok(records) => records.into_iter().map(RawValue::get).collect(),
+        Err(_) if serde_json::from_str::<&RawValue>(&text).is_ok() => vec![&text],
+        Err(_) => text.lines().collect(),
     };
-    let live = records.into_iter().filter(|record| record.withdrawn.is_none());
-    live.filter_map(|record| {
-        let about = record.affected.iter().filter(|it| it.package.as_ref().is_some_and(|it| it.is(package)));
+    let told = |record: &str| match serde_json::from_str::<Record>(record) {
+        Ok(record) => record.against(package, version).map(Ok),
+        Err(_) => names(record, package).then_some(Err(Unread)),
+    };
+    records.into_iter().filter_map(told).collect()
+}
+
+/// Whether one of the strings in what may be JSON is the package's name.
+fn names(text: &str, package: &Package) -> bool {
+    text.split('"').skip(1).any(|piece| is_name(&piece.replace("\\/", "/"), package))
+}
+
+fn is_name(name: &str, package: &Package) -> bool {
+    match package.registry.as_str() {
+        "pypi" => normal(name) == normal(&package.name),
+        _ => name == package.name,
+    }
+}
+
+impl Record {
+    fn against(self, package: &Package, version: &str) -> Option<Advisory> {
+        let about = self.affected.iter().filter(|it| it.package.as_ref().is_some_and(|it| it.is(package)));
         let affected: Vec<_> = about.filter(|it| it.has(package, version)).collect();
+        if self.withdrawn.is_some() || affected.is_empty() {
+            return None;
+        }
         let fixed = affected.iter().flat_map(|it| &it.ranges).flat_map(|range| &range.events);
         let fixed = fixed.filter_map(|event| event.fixed.clone()).collect();
-        let first_line = record.details.lines().next().unwrap_or_default();
-        let summary = if record.summary.is_empty() { first_line } else { &record.summary };
-        (!affected.is_empty()).then(|| Advisory { id: record.id.clone(), summary: summary.to_owned(), fixed })
-    })
-    .collect()
+        let first_line = self.details.lines().next().unwrap_or_default();
+        let summary = if self.summary.is_empty() { first_line } else { &self.summary };
+        Some(Advisory { summary: summary.to_owned(), id: self.id, fixed })
+    }
 }
 
 impl Subject {
     fn is(&self, package: &Package) -> bool {
         // What is behind a colon is a distribution of the ecosystem.
         let ecosystem = self.ecosystem.split(':').next().unwrap_or_default();
-        ecosystem.eq_ignore_ascii_case(&package.registry)
-            && match package.registry.as_str() {
-                "pypi" => normal(&self.name) == normal(&package.name),
-                _ => self.name == package.name,
-            }
+        ecosystem.eq_ignore_ascii_case(&package.registry) && is_name(&self.name, package)
     }
 }
 

@@ -7,8 +7,8 @@ use portcullis_store::Memory;
 use serde_json::{Value, json};
 
 use super::{
-    Document, Entry, Finding, Inputs, Move, Package, Question, Refused, Registry, Scan, Stage, launch,
-    listed, newest, running,
+    Document, Entry, Finding, Inputs, Move, Package, Question, Refused, Registry, Scan, Stage, Untold,
+    launch, listed, newest, running,
 };
 
 fn document(name: &str, version: &str) -> Document {
@@ -484,9 +484,15 @@ fn the_package_is_what_the_command_line_names() {
             Some(("pypi", "time", Some("1.0"))),
         ),
         ("uvx", json!(["time>=1"]), Some(("pypi", "time", None))),
+        ("npx", json!(["files@1"]), Some(("npm", "files", None))),
+        ("npx", json!(["files@1.2"]), Some(("npm", "files", None))),
+        ("npx", json!(["files@npm:evil@1.0.0"]), Some(("npm", "files", None))),
+        ("uvx", json!(["-p", "3.12", "time@1.0"]), Some(("pypi", "time", Some("1.0")))),
+        ("uvx", json!(["time[all] @ git+https://example.com/x==1.0"]), Some(("pypi", "time", None))),
         ("python3", json!(["-m", "time"]), None),
     ] {
-        let found = Package::of(&json!({ "command": command, "args": args }), &document);
+        let found = Package::of(&json!({ "command": command, "args": args }), &document).expect("told");
+        let found = found.into_iter().next();
         let told = found.as_ref().map(|it| (it.registry.as_str(), it.name.as_str(), it.version.as_deref()));
         assert_eq!(told, package, "{command} {args}");
         let digest = found.and_then(|it| it.digest);
@@ -496,5 +502,27 @@ fn the_package_is_what_the_command_line_names() {
             "of that version alone"
         );
     }
-    assert_eq!(Package::of(&json!({ "url": "https://example.com" }), &document), None);
+    assert_eq!(Package::of(&json!({ "url": "https://example.com" }), &document), Ok(Vec::new()));
+    let args = json!(["--with", "a==1.0,b", "--from=time==2.0", "-w", "c", "serve", "--with", "d"]);
+    let all = Package::of(&json!({ "command": "uvx", "args": args }), &document).expect("told");
+    assert_eq!(all.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["time", "a", "b", "c"]);
+    for (command, args, untold) in [
+        ("npx", json!(["--userconfig", "files@1.0.0", "evil"]), "--userconfig"),
+        ("npx", json!(["-p", "files@1.0.0", "-c", "evil"]), "-c"),
+        ("npx", json!(["--yes=false", "files@1.0.0"]), "--yes=false"),
+        ("npx", json!([{ "env": "WHAT" }, "files@1.0.0"]), r#"{"env":"WHAT"}"#),
+        ("npx", json!(["evil/files"]), "evil/files"),
+        ("npx", json!(["./files"]), "./files"),
+        ("npx", json!(["-y"]), ""),
+        ("uvx", json!(["--with-editable", "time==1.0", "evil"]), "--with-editable"),
+        (
+            "uvx",
+            json!(["--from", "git+https://example.com/time@1.0", "time"]),
+            "git+https://example.com/time@1.0",
+        ),
+        ("uvx", json!(["--from"]), "--from"),
+    ] {
+        let found = Package::of(&json!({ "command": command, "args": args }), &document);
+        assert_eq!(found, Err(Untold(untold.to_owned())), "{command} {args}");
+    }
 }

@@ -19,7 +19,7 @@ use portcullis_model::ServerId;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tracing::{info, warn};
 
-/// Bytes of a line that are kept and logged, before and again after escaping.
+/// Bytes of a line that are kept and logged, before and again after escaping. Of a secret that begins there, all is read.
 const LINE: usize = 8 * 1024;
 /// Lines of a child that are kept, and bytes of them.
 const KEPT: usize = 200;
@@ -70,22 +70,39 @@ impl Tail {
     }
 }
 
-/// The secrets that a child was given, which its lines are not to say.
-#[derive(Debug)]
+/// The secrets that a child was given, which its lines are not to say: each line of them, for what is written comes line by line.
+#[derive(Debug, Default)]
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
     pub(super) fn of(values: &[String]) -> Self {
-        let mut long: Vec<_> = values.iter().filter(|value| value.len() >= LEAST).cloned().collect();
+        let lines = values.iter().flat_map(|value| value.lines()).map(str::trim);
+        let mut long: Vec<_> = lines.filter(|line| line.len() >= LEAST).map(str::to_owned).collect();
         // One can be the beginning of another.
         long.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Self(long)
     }
 
-    fn blot(&self, line: String) -> String {
-        self.0.iter().fold(line, |line, secret| {
-            if line.contains(secret.as_str()) { line.replace(secret.as_str(), "***") } else { line }
-        })
+    /// The longest, in bytes.
+    fn longest(&self) -> usize {
+        self.0.first().map_or(0, String::len)
+    }
+
+    /// The first [`LINE`] bytes of a line without the secrets that begin in them, and how many bytes are behind these.
+    fn blot(&self, line: &[u8]) -> (Vec<u8>, usize) {
+        let (mut text, mut blotted) = (Vec::with_capacity(line.len().min(LINE)), 0);
+        for (at, &byte) in line.iter().enumerate().take(LINE) {
+            if let Some(secret) = self.0.iter().find(|secret| line[at..].starts_with(secret.as_bytes())) {
+                if at >= blotted {
+                    text.extend(b"***");
+                }
+                blotted = blotted.max(at + secret.len());
+            }
+            if at >= blotted {
+                text.push(byte);
+            }
+        }
+        (text, line.len().saturating_sub(blotted.max(LINE)))
     }
 }
 
@@ -97,10 +114,9 @@ pub(super) async fn read(
     tail: Tail,
     secrets: Secrets,
 ) {
-    let mut lines = Lines::default();
+    let mut lines = Lines { secrets, ..Lines::default() };
     let mut allowance = Allowance::full(Instant::now());
     let mut take = |line: String| {
-        let line = secrets.blot(line);
         match allowance.take(Instant::now()) {
             Some(0) => info!(server.id = %server, pid, line, "stderr"),
             Some(left_out) => {
@@ -122,9 +138,10 @@ pub(super) async fn read(
     }
 }
 
-/// Cuts chunks into lines of bounded length.
+/// Cuts chunks into lines of bounded length, without secrets.
 #[derive(Debug, Default)]
 struct Lines {
+    secrets: Secrets,
     begun: Vec<u8>,
     cut: usize,
 }
@@ -136,7 +153,7 @@ impl Lines {
                 Some((b'\n', text)) => (text, true),
                 _ => (piece, false),
             };
-            let fits = text.len().min(LINE - self.begun.len());
+            let fits = text.len().min(LINE + self.secrets.longest() - self.begun.len());
             self.begun.extend_from_slice(&text[..fits]);
             self.cut += text.len() - fits;
             if ends {
@@ -149,7 +166,8 @@ impl Lines {
     fn end(&mut self, take: &mut impl FnMut(String)) {
         let text = self.begun.strip_suffix(b"\r").unwrap_or(&self.begun);
         if !text.is_empty() {
-            take(escape(text, mem::take(&mut self.cut)));
+            let (text, behind) = self.secrets.blot(text);
+            take(escape(&text, behind + mem::take(&mut self.cut)));
         }
         self.begun.clear();
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use portcullis_hub::registry::{Document, Entry, Flaw, Inputs, Registry, launch};
 use portcullis_model::ServerId;
+use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
 use super::args::Add;
@@ -94,7 +95,7 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
 }
 
 pub(super) fn flawed(flaws: &[Flaw]) -> anyhow::Error {
-    let lines: Vec<_> = flaws.iter().map(ToString::to_string).collect();
+    let lines: Vec<_> = flaws.iter().map(|flaw| visible_line(&flaw.to_string())).collect();
     Usage(lines.join("\n")).into()
 }
 
@@ -143,7 +144,8 @@ fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
 }
 
 pub(super) fn preview(entry: &Entry) {
-    eprintln!("{} {}, called `{}` here", entry.name(), entry.version(), entry.slug);
+    let (name, version) = (visible_line(entry.name()), visible_line(entry.version()));
+    eprintln!("{name} {version}, called `{}` here", entry.slug);
     eprintln!("  reached by  {}", reached_by(&entry.launch));
     for line in given(entry) {
         eprintln!("{line}");

@@ -22,7 +22,7 @@ use crate::Usage;
 use crate::approved::{HUB, would_be_one};
 use crate::connect::token;
 use crate::oversight::{ask, change};
-use crate::stdout::print;
+use crate::stdout::{line, print};
 
 /// How a page of another registry is asked for, and how many at the most: one that never ends is none.
 const SERVERS: &str = "/v0.1/servers";
@@ -291,17 +291,17 @@ fn tell(import: &Import, sorted: &Sorted, added: usize) {
         return;
     }
     for (named, why) in sorted.left_out.iter().take(SHOWN) {
-        print(format_args!("left out {named}: {why}"));
+        line(format_args!("left out {named}: {why}"));
     }
     if let more @ 1.. = sorted.left_out.len().saturating_sub(SHOWN) {
-        print(format_args!("left out {more} more; --json has them all"));
+        line(format_args!("left out {more} more; --json has them all"));
     }
     for named in &sorted.gone {
-        print(format_args!(
+        line(format_args!(
             "LOOK AT {named}: it was taken away where it comes from; it stays here until it is retired"
         ));
     }
-    print(format_args!("added {added}; {}", summary(sorted)));
+    line(format_args!("added {added}; {}", summary(sorted)));
 }
 
 #[cfg(test)]

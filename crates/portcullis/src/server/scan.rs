@@ -10,7 +10,7 @@ use portcullis_config::{DefinitionsMode, Overrides, Settings};
 use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport};
 use portcullis_hub::Supervisor;
 use portcullis_hub::registry::{Entry, Finding, Offer, Package, Registry, Scan, Stage};
-use portcullis_oversight::{DefinitionKind, Reason, Register, visible};
+use portcullis_oversight::{DefinitionKind, Reason, Register, visible, visible_line};
 use portcullis_store::Memory;
 use portcullis_telemetry::{Metrics, Tracer};
 use serde_json::json;
@@ -21,7 +21,7 @@ use super::{by, meant, now};
 use crate::approved::{Ours, server_of};
 use crate::oversight::{ask, change};
 use crate::serve::own_program;
-use crate::stdout::print;
+use crate::stdout::{line, print};
 
 /// What can be scanned before anybody uses it, and scanned again.
 pub(super) const STAGES: [Stage; 3] = [Stage::Submitted, Stage::Scanned, Stage::Reviewed];
@@ -42,8 +42,10 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::FAILURE);
     }
-    let package = entry.document().and_then(|document| Package::of(&entry.launch, &document));
-    let known = advisories::findings(package.as_ref(), advisories.as_deref())?;
+    let document = entry.document().context("what is kept of it is no server.json any more")?;
+    let started = Package::of(&entry.launch, &document);
+    let known = advisories::findings(&started, advisories.as_deref())?;
+    let package = started.ok().and_then(|packages| packages.into_iter().next());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(look(&entry));
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -53,7 +55,8 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
             Scan { package, ..found }
         }
         Err(reason) => {
-            eprintln!("{} {} cannot be scanned: {reason}", entry.slug, entry.version());
+            let (slug, version) = (&entry.slug, visible_line(entry.version()));
+            eprintln!("{slug} {version} cannot be scanned: {}", visible(&reason));
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -72,7 +75,7 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
         print(format_args!("{:#}", json!(found)));
     } else {
         show(Some(&found));
-        print(format_args!("next: portcullis server review {slug}@{version}"));
+        line(format_args!("next: portcullis server review {slug}@{version}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -133,11 +136,11 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
 /// What a scan found, for people.
 pub(super) fn show(scan: Option<&Scan>) {
     let Some(scan) = scan else {
-        print("  scan        not yet");
+        line("  scan        not yet");
         return;
     };
     let offered = |kind: &str| scan.offers.iter().filter(|offer| offer.kind == kind).count();
-    print(format_args!(
+    line(format_args!(
         "  scan        MCP {}, {} tools, {} prompts, {} resources, {} templates; walls: {}",
         scan.revision,
         offered("tool"),
@@ -149,12 +152,12 @@ pub(super) fn show(scan: Option<&Scan>) {
     if let Some(Package { registry, name, version, digest }) = &scan.package {
         let version = version.as_deref().unwrap_or("whatever is newest");
         let digest = digest.as_deref().map(|digest| format!(", sha256:{digest}")).unwrap_or_default();
-        print(format_args!("    package {registry} {name} {version}{digest}"));
+        line(format_args!("    package {registry} {name} {version}{digest}"));
     }
     for finding in &scan.findings {
-        print(format_args!("    LOOK AT {}: {}", finding.at, finding.what));
+        line(format_args!("    LOOK AT {}: {}", finding.at, finding.what));
     }
     if scan.findings.is_empty() {
-        print("    nothing to look at was found");
+        line("    nothing to look at was found");
     }
 }

@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use portcullis_hub::registry::Entry;
-use portcullis_oversight::visible;
+use portcullis_hub::registry::{Entry, is_exact};
+use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
 use crate::Usage;
@@ -71,9 +71,7 @@ fn pinned<'a>(kind: &str, package: &'a str) -> anyhow::Result<(&'a str, &'a str)
         ))
     };
     let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
-    let exact = version.bytes().next().is_some_and(|byte| byte.is_ascii_digit())
-        && !version.split('.').any(|part| matches!(part, "x" | "X" | "*"));
-    if exact { Ok((name, version)) } else { Err(wrong().into()) }
+    if is_exact(kind, version) { Ok((name, version)) } else { Err(wrong().into()) }
 }
 
 fn file(name: &str, text: &str) -> anyhow::Result<What> {
@@ -102,7 +100,7 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
     let entries = portcullis_config::entries(name, text);
     let (servers, warnings) = entries.map_err(|problems| Usage(problems.to_string()))?;
     for warning in warnings {
-        eprintln!("{warning}");
+        eprintln!("{}", visible_line(&warning.to_string()));
     }
     if servers.is_empty() {
         let message = format!("{name} is neither a server.json nor a client's configuration with servers");
@@ -118,22 +116,16 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
     Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
 
-/// A text of somebody else in a line for people, which stays one.
-pub(super) fn shown(text: &str) -> String {
-    visible(text).replace(['\r', '\n'], " ")
-}
-
-/// How something is reached, in a line for people.
+/// How something is reached, in a line for people: arguments as a shell takes them, and nothing in them that acts.
 pub(super) fn reached_by(launch: &Value) -> String {
     if let Some(url) = launch.get("url").and_then(Value::as_str) {
-        return shown(url);
+        return visible_line(url);
     }
-    let mut line = vec![launch.get("command").and_then(Value::as_str).unwrap_or("?").to_owned()];
-    for arg in launch.get("args").and_then(Value::as_array).into_iter().flatten() {
-        line.push(arg.as_str().unwrap_or("?").to_owned());
-    }
+    let args = launch.get("args").and_then(Value::as_array).into_iter().flatten();
+    let words = launch.get("command").into_iter().chain(args);
+    let words: Vec<_> = words.map(|word| visible_line(&quoted(word.as_str().unwrap_or("?")))).collect();
     let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
-    shown(&line.join(" ")) + sandbox
+    words.join(" ") + sandbox
 }
 
 /// What it is given, in lines for people. What its publisher says is shown word for word; what somebody here gave may be a
@@ -146,7 +138,7 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
             (None, Some(text)) if document.as_ref().is_some_and(|it| it.gives(name)) => format!("= {text}"),
             _ => "as given".to_owned(),
         };
-        shown(&format!("  {key:<10}  {name} {from}"))
+        visible_line(&format!("  {key:<10}  {name} {from}"))
     };
     let members = |key: &'static str| {
         let members = entry.launch.get(key).and_then(Value::as_object);
@@ -154,6 +146,15 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
     };
     let all = ["env", "headers"].into_iter().flat_map(members);
     all.map(|(key, name, value)| line(key, name, value)).collect()
+}
+
+/// A word of a command line, in quotation marks unless it is plain.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./?-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -175,7 +176,7 @@ mod tests {
             assert_eq!(entries[0].launch, json!({ "command": "uvx", "args": ["mcp-server-time@2025.1.1"] }));
             assert_eq!(entries[0].name, "time");
         }
-        for what in ["npm:@acme/files", "npm:files@latest", "npm:files@^1", "pypi:time", "npm:files@1.x"] {
+        for what in ["npm:@acme/files", "npm:files@latest", "npm:files@^1", "pypi:time", "npm:files@1.2"] {
             let error = recognize(what).expect_err("no version");
             assert!(error.to_string().contains("say which version"), "{what}: {error}");
         }
@@ -231,5 +232,15 @@ mod tests {
         for wrong in ["{\"openapi\":\"3.1.0\"}", "{}", "nothing"] {
             file("file", wrong).expect_err(wrong);
         }
+    }
+
+    #[test]
+    fn how_it_is_reached_is_one_line_that_shows_where_each_argument_ends() {
+        let args = json!(["-y", "a b", "it's", "", "\u{1b}[2Kx\r\nsafe", "@acme/files@1.0.0"]);
+        let shown = reached_by(&json!({ "command": "npx", "args": args, "sandbox": {} }));
+        let expected =
+            r"npx -y 'a b' 'it'\''s' '' '<U+001B>[2Kx<U+000D><U+000A>safe' @acme/files@1.0.0, in a sandbox";
+        assert_eq!(shown, expected);
+        assert_eq!(reached_by(&json!({ "url": "https://a\r/b" })), "https://a<U+000D>/b");
     }
 }

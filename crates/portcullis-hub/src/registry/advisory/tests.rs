@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::affecting;
+use super::{Unread, affecting};
 use crate::registry::Package;
 use crate::registry::python::Python;
 
@@ -46,7 +46,8 @@ fn ranges_begin_and_end_where_the_advisory_says() {
     assert_eq!(ids(&advisory, &package("npm", "files", "1.0.0")), 0);
     assert_eq!(ids(&advisory, &package("pypi", "@acme/files", "1.0.0")), 0);
     let found = affecting(advisory.to_string().as_bytes(), &package("npm", "@acme/files", "1.0.0"));
-    assert_eq!((found[0].id.as_str(), found[0].fixed.as_slice()), ("GHSA-1", &["1.2.0".to_owned()][..]));
+    let found = found[0].as_ref().expect("read");
+    assert_eq!((found.id.as_str(), found.fixed.as_slice()), ("GHSA-1", &["1.2.0".to_owned()][..]));
 }
 
 #[test]
@@ -100,10 +101,39 @@ fn dumps_are_read_in_each_of_their_forms_and_without_what_was_withdrawn() {
         (json!([one, withdrawn]).to_string(), 1),
         (lines, 2),
         (withdrawn.to_string(), 0),
+        (serde_json::to_string_pretty(&one).expect("text"), 1),
         ("files".to_owned(), 0),
     ] {
         assert_eq!(affecting(text.as_bytes(), &files).len(), found, "{text}");
     }
     let unpinned = Package { version: None, ..files };
     assert_eq!(ids(&one, &unpinned), 0);
+}
+
+#[test]
+fn an_advisory_that_cannot_be_read_takes_no_other_with_it_and_is_told_of() {
+    let one = advisory("npm", "@acme/files", &json!({ "versions": ["1.0.0"] }));
+    let mut broken = one.clone();
+    broken["affected"][0]["ranges"] = json!([{ "type": "SEMVER" }]);
+    let mut others = broken.clone();
+    others["affected"][0]["package"]["name"] = "@acme/files-2".into();
+    let files = package("npm", "@acme/files", "1.0.0");
+    let pretty = serde_json::to_string_pretty(&json!([broken, others, one])).expect("text");
+    let lines = format!("{others}\n{broken}\n{one}\n");
+    let cut_off = format!("{one}\n{}", &one.to_string()[..one.to_string().len() - 5]);
+    for (text, unread, read) in [
+        (pretty, 1, 1),
+        (lines, 1, 1),
+        (broken.to_string(), 1, 0),
+        (others.to_string(), 0, 0),
+        (cut_off, 1, 1),
+    ] {
+        for text in [text.replace("@acme/", "@acme\\/"), text] {
+            let found = affecting(text.as_bytes(), &files);
+            let not_read = found.iter().filter(|it| **it == Err(Unread)).count();
+            assert_eq!((not_read, found.len() - not_read), (unread, read), "{text}");
+        }
+    }
+    let python = advisory("PyPI", "Acme_Files", &json!({ "versions": 1 })).to_string();
+    assert_eq!(affecting(python.as_bytes(), &package("pypi", "acme.files", "1")), [Err(Unread)]);
 }

@@ -79,6 +79,19 @@ async fn what_a_child_was_given_in_confidence_is_not_in_its_lines() {
     assert_eq!(tail.lines(), ["key=***, ***; short"]);
 }
 
+#[tokio::test]
+async fn a_secret_of_several_lines_is_blotted_line_by_line_and_before_lines_are_cut() {
+    let key = "-----BEGIN KEY-----\r\n  MIIEvQIBADANBg\u{7}é\nAgEA\n".to_owned();
+    let secrets = Secrets::of(&[key.clone(), "s3cret-value".to_owned(), "value-of-more".to_owned()]);
+    let tail = Tail::default();
+    let filler = "x".repeat(LINE - 4);
+    let text = format!("{key}a s3cret-value-of-more b\n{filler}s3cret-value and more\n{filler}s3cret-value");
+    read(text.as_bytes(), "files".parse().expect("a slug"), 1, tail.clone(), secrets).await;
+    let cut = format!("{filler}*** … (9 bytes more)");
+    let whole = format!("{filler}***");
+    assert_eq!(tail.lines(), ["***", "  ***", "AgEA", "a *** b", cut.as_str(), whole.as_str()]);
+}
+
 #[test]
 fn what_is_kept_is_bounded_in_lines_and_in_bytes() {
     let tail = Tail::default();
