@@ -198,7 +198,7 @@ mod tests {
         let slug = ServerId::parse("files").expect("a slug");
         let entry = Entry::submitted(&document.expect("well-formed"), &slug, launch, "ann", 1);
         let lines = given(&entry).join("\n");
-        for line in ["WHERE = a<U+001B>[2J b", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
+        for line in ["WHERE = a<U+001B>[2J<U+000A>b", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
             assert!(lines.contains(line), "{line}: {lines}");
         }
     }
