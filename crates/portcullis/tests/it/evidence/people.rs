@@ -130,7 +130,7 @@ async fn the_kill_switch_is_in_the_log_both_ways() {
     let gateway = with_store("normal", json!({"servers": {"mail": mail.config()}}));
     for (target, shown) in [("tool:mail/send", Some("tool:mail/send")), ("principal:key:ci", None)] {
         for (verb, what) in [("set", "halted"), ("lift", "no longer halted")] {
-            let mut args = vec!["halt", verb, target, "--by", "ada"];
+            let mut args = vec!["halt", verb, target, "--by", "ursula"];
             if verb == "set" {
                 args.extend(["--reason", "incident 17"]);
             }
@@ -145,7 +145,7 @@ async fn the_kill_switch_is_in_the_log_both_ways() {
             let event = until(&gateway, what, 1, is).await.remove(0);
             assert!(event["human"]["approver"].is_string(), "{event}");
             assert_eq!(event["input"].is_object(), verb == "set", "why is a digest: {event}");
-            for word in ["ada", "incident", "key:ci"] {
+            for word in ["ursula", "incident", "key:ci"] {
                 assert!(!event.to_string().contains(word), "{word}: {event}");
             }
         }
