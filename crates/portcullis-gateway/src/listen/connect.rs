@@ -126,7 +126,15 @@ async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
     let query = head.query.as_deref().unwrap_or_default();
     let done = match login.finish(query, brought(head, &name)).await {
         Ok(done) => done,
-        Err(why) => return page(StatusCode::BAD_REQUEST, "Not logged in", &why.to_string()),
+        Err(why) => {
+            tracing::warn!(why = why.reason(), "a browser was not logged in");
+            if let Some(evidence) = &gateway.evidence {
+                let detail =
+                    [("what", "a browser was not logged in".to_owned()), ("why", why.reason().to_owned())];
+                let _ = evidence.changed_by(Kind::Login, &context.principal, context.peer, &detail).await;
+            }
+            return page(StatusCode::BAD_REQUEST, "Not logged in", &why.to_string());
+        }
     };
     let base = base(&gateway.settings.load(), gateway.address.get().copied());
     let identifiers = [identifier(&base, &Endpoint::Aggregate, Form::Streamable)];
@@ -211,12 +219,17 @@ async fn begin(context: &Arc<Context>, head: &Head, id: &str) -> Response<Body> 
     };
     if link.owner != visitor {
         tracing::warn!(server.id = link.server, "a link to connect an account was opened by somebody else");
+        note(context, None, &link.server, NOT_CONNECTED, Some("somebody else opened the link")).await;
         return foreign();
     }
     let Some((_, source)) = of_owner(context, &visitor, &link.server) else { return over() };
     match source.begin(&link).await {
         Ok(begun) => send(context, begun, &format!("to-{}", link.server)),
-        Err(needed) => trouble(&needed),
+        Err(needed) => {
+            let why = "its authorization server cannot be used";
+            note(context, None, &link.server, NOT_CONNECTED, Some(why)).await;
+            trouble(&needed)
+        }
     }
 }
 
@@ -257,6 +270,7 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
     };
     if arrival.owner != visitor {
         tracing::warn!(server.id = arrival.server, "somebody else came back to connect an account");
+        note(context, None, &arrival.server, NOT_CONNECTED, Some("somebody else came back")).await;
         return foreign();
     }
     let Some((catalogue, source)) = of_owner(context, &visitor, &arrival.server) else { return over() };
@@ -266,12 +280,12 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
         Ok(()) => {
             tracing::info!(server.id = arrival.server, "an account was connected");
             changed(gateway, &catalogue);
-            note(context, catalogue.server.owner(), &arrival.server, "connected").await;
+            note(context, catalogue.server.owner(), &arrival.server, "connected", None).await;
             page(StatusCode::OK, "Connected", "Your account is connected. You can close this page.")
         }
         Err(why) => {
             tracing::warn!(server.id = arrival.server, %why, "no account was connected");
-            note(context, catalogue.server.owner(), &arrival.server, "not connected").await;
+            note(context, catalogue.server.owner(), &arrival.server, NOT_CONNECTED, Some(why.reason())).await;
             page(StatusCode::BAD_REQUEST, "Not connected", &why.to_string())
         }
     };
@@ -280,11 +294,20 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
     answer
 }
 
-/// Puts on record what became of somebody's account at a server.
-async fn note(context: &Context, owner: Option<&Principal>, server: &str, what: &str) {
+const NOT_CONNECTED: &str = "not connected";
+
+/// Puts on record what became of somebody's account at a server, and why nothing did.
+async fn note(
+    context: &Context,
+    owner: Option<&Principal>,
+    server: &str,
+    what: &str,
+    why: Option<&'static str>,
+) {
     let Some(evidence) = &context.gateway.evidence else { return };
     let owner = owner.unwrap_or(&context.principal);
-    let detail = [("server", server.to_owned()), ("what", what.to_owned())];
+    let mut detail = vec![("server", server.to_owned()), ("what", what.to_owned())];
+    detail.extend(why.map(|why| ("why", why.to_owned())));
     // The account is as it is; that it could not be put on record is an alarm of its own.
     let _ = evidence.changed_by(Kind::Credential, owner, context.peer, &detail).await;
 }
@@ -335,7 +358,7 @@ async fn disconnect(context: &Arc<Context>, head: &Head, server: &str) -> Respon
         Ok(true) => {
             tracing::info!(server.id = server, "an account was disconnected");
             changed(&context.gateway, &catalogue);
-            note(&context, Some(&context.principal), server, "disconnected").await;
+            note(&context, Some(&context.principal), server, "disconnected", None).await;
             response::empty(StatusCode::NO_CONTENT)
         }
         Ok(false) => response::empty(StatusCode::NOT_FOUND),

@@ -4,7 +4,7 @@
 //! number that nothing speaks for is nothing.
 
 use super::national::{KINDS, Kind, Proof};
-use super::{Subject, card, date, lettered, mrz, network, phone};
+use super::{Subject, card, date, lettered, mrz, network, parts, phone};
 use crate::Entity;
 use crate::context::Topics;
 use crate::text::class;
@@ -34,6 +34,9 @@ impl Number {
         let (mut at, mut digits) = (start, 0);
         while number.count < GROUPS {
             let from = at;
+            if number.count > 0 && begins_credential(bytes, from) {
+                break;
+            }
             while at < bytes.len() && bytes[at].is_ascii_digit() {
                 if digits < DIGITS {
                     number.digits[digits] = bytes[at] - b'0';
@@ -83,6 +86,12 @@ impl Number {
         }
         separators
     }
+}
+
+/// Whether the digits at `start` are the beginning of a credential rather than of a number's next group.
+fn begins_credential(bytes: &[u8], start: usize) -> bool {
+    let length = bytes[start..].iter().take(DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+    parts::is_numbered(bytes, start, start + length)
 }
 
 fn is_separator(byte: u8) -> bool {

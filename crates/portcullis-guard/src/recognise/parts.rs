@@ -97,48 +97,51 @@ fn rest(bytes: &[u8], mut at: usize, parts: &[Part]) -> Option<usize> {
 
 /// The same for a word of digits.
 pub(crate) fn numbered(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
-    match class::at(subject.bytes, end) {
-        b'|' => application(subject, start, end),
-        b'/' => asana(subject, start, end),
-        b'.' => zoho(subject, start, end),
+    let (stop, whose) = of_number(subject.bytes, start, end)?;
+    subject.hit(Entity::Secret, whose, start, stop, 0.95);
+    Some(stop)
+}
+
+/// Whether a credential begins with the digits from `start` to `end`: then they are no part of a number before them.
+pub(crate) fn is_numbered(bytes: &[u8], start: usize, end: usize) -> bool {
+    let google = &bytes[start..end] == b"1" && bytes[end..].starts_with(b"//0");
+    google || of_number(bytes, start, end).is_some()
+}
+
+/// Where a credential ends that begins with a number, and whose it is.
+fn of_number(bytes: &[u8], start: usize, end: usize) -> Option<(usize, &'static str)> {
+    match class::at(bytes, end) {
+        b'|' => Some((application(bytes, start, end)?, "facebook")),
+        b'/' => Some((asana(bytes, start, end)?, "asana")),
+        b'.' => Some((zoho(bytes, start, end)?, "zoho")),
         _ => None,
     }
 }
 
 /// Tokens of Facebook's applications: a number of 15 or 16 digits, a bar, 27 to 40 characters.
-fn application(subject: &mut Subject<'_>, start: usize, bar: usize) -> Option<usize> {
+fn application(bytes: &[u8], start: usize, bar: usize) -> Option<usize> {
     let is_part = |byte: &&u8| of::is(**byte, of::TOKEN);
-    let length = subject.bytes[bar + 1..].iter().take(41).take_while(is_part).count();
-    if !matches!(bar - start, 15 | 16) || !(27..=40).contains(&length) {
-        return None;
-    }
-    let end = bar + 1 + length;
-    subject.hit(Entity::Secret, "facebook", start, end, 0.95);
-    Some(end)
+    let length = bytes[bar + 1..].iter().take(41).take_while(is_part).count();
+    (matches!(bar - start, 15 | 16) && (27..=40).contains(&length)).then_some(bar + 1 + length)
 }
 
 /// Personal tokens: a version, the user's number, in some versions another, a colon, 32 characters.
-fn asana(subject: &mut Subject<'_>, start: usize, slash: usize) -> Option<usize> {
-    let number =
-        |at: usize| subject.bytes[at..].iter().take(20).take_while(|byte| byte.is_ascii_digit()).count();
-    if slash - start != 1 || class::before(subject.bytes, start) == b'/' {
+fn asana(bytes: &[u8], start: usize, slash: usize) -> Option<usize> {
+    let number = |at: usize| bytes[at..].iter().take(20).take_while(|byte| byte.is_ascii_digit()).count();
+    if slash - start != 1 || class::before(bytes, start) == b'/' {
         return None;
     }
     let mut at = slash + 1 + number(slash + 1);
-    if class::at(subject.bytes, at) == b'/' {
+    if class::at(bytes, at) == b'/' {
         at += 1 + number(at + 1);
     }
-    let stop = rest(subject.bytes, at, &[Part(":", of::HEX, 32, 32)]).filter(|_| at - slash > 10)?;
-    subject.hit(Entity::Secret, "asana", start, stop, 0.95);
-    Some(stop)
+    rest(bytes, at, &[Part(":", of::HEX, 32, 32)]).filter(|_| at - slash > 10)
 }
 
 /// Access and refresh tokens: `1000`, and twice 32 characters.
-fn zoho(subject: &mut Subject<'_>, start: usize, dot: usize) -> Option<usize> {
+fn zoho(bytes: &[u8], start: usize, dot: usize) -> Option<usize> {
     let parts = [Part(".", of::HEX, 32, 32), Part(".", of::HEX, 32, 32)];
-    let stop = rest(subject.bytes, dot, &parts).filter(|_| subject.bytes[start..dot] == *b"1000")?;
-    subject.hit(Entity::Secret, "zoho", start, stop, 0.95);
-    Some(stop)
+    rest(bytes, dot, &parts).filter(|_| bytes[start..dot] == *b"1000")
 }
 
 /// Bot tokens: a number, a colon, 35 characters of which the first is an A. The word from `start` to `end` stands behind the

@@ -188,3 +188,24 @@ fn finds_every_piece_wherever_it_stands() {
         }
     }
 }
+
+/// Digits that begin a credential belong to no number before them.
+#[test]
+fn finds_a_credential_behind_a_number() {
+    let words = Words::new();
+    let numbered = samples().filter(|(sample, _)| sample.starts_with(|c: char| c.is_ascii_digit()));
+    for (sample, whose) in
+        numbered.chain([("1//0gAb3dEf6hIj9lMn2pQr5tUv8xYz1bCd4fGh7jKl0nOp3".to_owned(), "google")])
+    {
+        for before in ["+49 30 901820 ", "030 901820 ", "4111 1111 1111 1111 "] {
+            let text = format!("{before}{sample}");
+            for (wanted, sweep) in SOME.iter().filter(|(wanted, _)| wanted.contains(Entity::Secret)) {
+                let (found, _) = wanting(*wanted, sweep, &words, &text);
+                assert!(
+                    found.iter().any(|hit| (hit.entity, hit.start) == (Entity::Secret, before.len())),
+                    "{text} of {whose} in {found:?}"
+                );
+            }
+        }
+    }
+}

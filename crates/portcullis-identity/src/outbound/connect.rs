@@ -81,6 +81,18 @@ pub enum NotConnected {
     Failed(String),
 }
 
+impl NotConnected {
+    /// The same in words of our own, for the record.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Browser => "another browser came back",
+            Self::Issuer => "another authorization server answered",
+            Self::Refused(_) => "the authorization server did not agree",
+            Self::Failed(_) => "something was not as it must be",
+        }
+    }
+}
+
 impl Link {
     pub(super) fn read(id: &str, kept: &Value) -> Option<Self> {
         let text = |name: &str| kept[name].as_str().map(str::to_owned);

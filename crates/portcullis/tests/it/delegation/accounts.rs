@@ -153,7 +153,9 @@ async fn a_client_that_can_show_pages_is_asked_to_and_its_call_goes_on() {
 #[tokio::test]
 async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
     let (idp, account) = (Idp::start().await, Account::start().await);
-    let gateway = Gateway::start(&idp.config(&account.entry()));
+    let mut config = idp.config(&account.entry());
+    config["audit"] = json!({"node": "gw"});
+    let gateway = Gateway::start(&config);
     let ada = format!("Bearer {}", idp.token("ada"));
     let call = async || {
         let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
@@ -182,6 +184,15 @@ async fn a_link_is_of_use_to_nobody_but_the_user_whose_call_it_came_from() {
     let back = agreed(&sent, &account.authority.issuer, "ada");
     assert_eq!(browser.open(&gateway, &back).await.status(), 200);
     assert!(result_of(&call().await)["content"].is_array());
+    let whys = ["somebody else opened the link", "somebody else came back", "another browser came back"];
+    assert_eq!(not_connected(&gateway, whys.len()).await, whys);
+}
+
+/// Why no account was connected, as it is on record.
+async fn not_connected(gateway: &Gateway, count: usize) -> Vec<String> {
+    let is = |event: &Value| event["kind"] == "credential" && event["detail"]["what"] == "not connected";
+    let told = evidence::until(gateway, "why nothing was connected", count, is).await;
+    told.iter().map(|event| event["detail"]["why"].as_str().unwrap().to_owned()).collect()
 }
 
 /// A gateway on loopback that lets in whoever shows nothing, knows users of `idp`, and logs browsers in there.
@@ -211,6 +222,11 @@ async fn where_anybody_may_call_a_browser_still_logs_in_for_what_is_a_users() {
     assert!(there.starts_with(&format!("{}/auth?", idp.issuer)), "to log in: {there}");
     let query = there.split_once('?').unwrap().1;
     let state = crate::harness::authority::field(query, "state").unwrap();
+    let strange =
+        Browser::default().open(&gateway, &format!("{base}/oauth/login?code=ada~&state=made-up")).await;
+    assert_eq!(strange.status(), 400, "{strange:?}");
+    let is = |event: &Value| event["detail"]["what"] == "a browser was not logged in";
+    assert_eq!(evidence::until(&gateway, "the strange login", 1, is).await[0]["kind"], "login");
     let back = browser.open(&gateway, &format!("{base}/oauth/login?code=ada~&state={state}")).await;
     assert_eq!(back.header("location"), Some(url.as_str()), "{back:?}");
     let sent = browser.open(&gateway, &url).await;
@@ -282,7 +298,7 @@ async fn an_account_outlives_a_restart_where_the_store_is_a_file() {
 #[tokio::test]
 async fn an_answer_of_another_issuer_connects_nobody_and_shows_nothing_of_what_came() {
     let account = Account::start().await;
-    let gateway = Gateway::before(&account.entry());
+    let gateway = Gateway::start(&json!({"servers": {"x": account.entry()}, "audit": {"node": "gw"}}));
     let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
     let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
     let mut browser = Browser::default();
@@ -293,6 +309,7 @@ async fn an_answer_of_another_issuer_connects_nobody_and_shows_nothing_of_what_c
     assert_eq!(refused.status(), 400);
     assert!(!refused.text().contains("script") && !refused.text().contains("evil"), "{}", refused.text());
     assert_eq!(account.authority.grants("authorization_code").len(), 0);
+    assert_eq!(not_connected(&gateway, 1).await, ["another authorization server answered"]);
 }
 
 #[tokio::test]
@@ -300,13 +317,14 @@ async fn no_document_sends_the_gateway_inside_unless_the_operator_lets_it() {
     let account = Account::start().await;
     let mut entry = account.entry();
     entry["credentials"] = json!({"kind": "oauth"});
-    let gateway = Gateway::before(&entry);
+    let gateway = Gateway::start(&json!({"servers": {"x": entry}, "audit": {"node": "gw"}}));
     let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
     let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
     let page = Browser::default().open(&gateway, &url).await;
     assert_eq!(page.status(), 502, "{page:?}");
     assert!(page.text().contains("private_network"), "{}", page.text());
     assert_eq!(account.authority.server.seen().len(), 0, "it was not asked");
+    assert_eq!(not_connected(&gateway, 1).await, ["its authorization server cannot be used"]);
 }
 
 #[tokio::test]

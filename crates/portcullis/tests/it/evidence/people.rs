@@ -79,7 +79,7 @@ async fn what_operators_decide_is_in_the_log_when_it_is_decided() {
     let (client, folder) = (Modern::new(), gateway.folder());
     let waits = client.request(&gateway, "tools/call", sending("a")).await.json();
     let id = waits["error"]["data"]["approval"].as_str().unwrap().to_owned();
-    for (by, count) in [("ada", 1), ("bob", 2)] {
+    for (by, count) in [("ursula", 1), ("bob", 2)] {
         done(folder, &["approval", "grant", &id, "--by", by]);
         let votes = until(&gateway, by, count, is_vote).await;
         let [vote] = &votes[count - 1..] else { panic!("{votes:?}") };
@@ -115,12 +115,12 @@ async fn definitions_that_are_held_back_and_approved_are_in_the_log() {
         until(&gateway, "trusted", 1, |event| event["detail"]["what"] == "trusted at first use").await;
     assert_eq!((&first[0]["detail"]["kind"], &first[0]["detail"]["count"]), (&json!("tool"), &json!("1")));
     for (verb, decision) in [("reject", "refused"), ("approve", "approved")] {
-        done(gateway.folder(), &["definitions", verb, "mail/send", "--by", "ada"]);
+        done(gateway.folder(), &["definitions", verb, "mail/send", "--by", "ursula"]);
         let is = |event: &Value| event["kind"] == "approval" && event["human"]["decision"] == decision;
         let said = until(&gateway, verb, 1, is).await.remove(0);
         assert_eq!(said["tool"]["definition"], held["tool"]["definition"], "{said}");
         assert_eq!(said["detail"]["what"], "definition");
-        assert!(said["human"]["approver"].is_string() && !said.to_string().contains("ada"), "{said}");
+        assert!(said["human"]["approver"].is_string() && !said.to_string().contains("ursula"), "{said}");
     }
 }
 
