@@ -7,6 +7,9 @@ use bytes::Bytes;
 use portcullis_mcp::json::{Kind, Limits as JsonLimits, Raw};
 use portcullis_mcp::revision::Revision;
 
+/// Most messages of a batch. More are no batch: each is held by itself, and a server could make much of a few bytes.
+const MOST: usize = 1024;
+
 /// Messages that were said at once.
 pub(super) type Messages = iter::Chain<option::IntoIter<Bytes>, vec::IntoIter<Bytes>>;
 
@@ -23,7 +26,10 @@ pub(super) fn messages(revision: Revision, data: Bytes, depth: usize) -> Message
     let limits = JsonLimits { depth: depth + 1 };
     match may_be.then(|| Raw::parse(data.clone(), limits)) {
         Some(Ok(batch)) if batch.kind() == Kind::Array => {
-            let mut messages: Vec<Raw> = batch.elements().collect();
+            let mut messages: Vec<Raw> = batch.elements().take(MOST + 1).collect();
+            if messages.len() > MOST {
+                return Some(data).into_iter().chain(Vec::new());
+            }
             messages.sort_by_key(|message| message.find("method").is_none());
             let messages: Vec<Bytes> = messages.into_iter().map(|message| message.bytes().clone()).collect();
             None.into_iter().chain(messages)
@@ -47,6 +53,14 @@ mod tests {
         let parts = [r#"{"method":"a"}"#, r#"{"method":"b","id":2}"#, r#"{"id":1,"result":{}}"#];
         assert_eq!(texts(Revision::V2025_03_26, batch), parts);
         assert!(texts(Revision::V2025_03_26, "[]").is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_of_so_many_messages_at_most() {
+        for (count, taken) in [(MOST, MOST), (MOST + 1, 1)] {
+            let batch = format!("[{}]", vec!["{}"; count].join(","));
+            assert_eq!(messages(Revision::V2025_03_26, batch.into(), 8).count(), taken);
+        }
     }
 
     #[test]
