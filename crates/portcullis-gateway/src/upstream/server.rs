@@ -549,6 +549,10 @@ impl Server {
         self.about.store(Some(Arc::new(connection.peer.clone())));
         self.about_to.lock().unwrap_or_else(PoisonError::into_inner).clear();
         let mut health = self.health();
+        if self.http.is_some() {
+            // It has answered, so it is there; nothing was started that could be started too often.
+            health.backoff.reset();
+        }
         health.backoff.started(Instant::now());
         health.down = None;
         health.up = true;
@@ -558,14 +562,18 @@ impl Server {
         tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
     }
 
+    /// It failed. What fails before it is tried again failed with it: an outage that several conversations meet is one.
     fn note_down(&self, why: &str) {
-        let mut health = self.health();
-        let wait = match health.backoff.failed(Instant::now(), why, random_unit()) {
+        let (mut health, now) = (self.health(), Instant::now());
+        if health.down.as_ref().is_some_and(|(_, retry)| now < *retry) {
+            return;
+        }
+        let wait = match health.backoff.failed(now, why, random_unit()) {
             Next::Wait(wait) => wait,
             Next::Open { .. } => Duration::from_secs(30),
         };
         tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
-        health.down = Some((why.to_owned(), Instant::now() + wait));
+        health.down = Some((why.to_owned(), now + wait));
         health.up = false;
         if self.owner.is_none() {
             self.env.metrics.set_server_up(self.id.as_str(), false);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::client::text_of;
+use crate::harness::fake::text;
 use crate::harness::{Child, Fake, Gateway, Legacy, Modern, until};
 
 /// Says which process it is, and answers nothing any more once it was told to hang.
@@ -92,6 +93,60 @@ async fn a_server_that_does_not_answer_is_refused_at_once_until_it_is_tried_agai
     alive.store(true, Ordering::Relaxed);
     until("another attempt", async || !refused().await.contains("isError")).await;
     until("its return", async || gateway.log().matches("server is up").count() == 2).await;
+}
+
+#[tokio::test]
+async fn an_outage_that_many_conversations_meet_is_one_failure() {
+    let alive = Arc::new(AtomicBool::new(true));
+    let (greets, calls) = (alive.clone(), alive.clone());
+    let upstream = Fake::legacy()
+        .on("initialize", move |_, answer| {
+            let alive = greets.load(Ordering::Relaxed);
+            async move {
+                if !alive {
+                    return answer.send(503, &[], b"").await;
+                }
+                let hello = json!({"jsonrpc": "2.0", "id": answer.id, "result": {
+                    "protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "one", "version": "1"},
+                }});
+                let headers = [("content-type", "application/json"), ("mcp-session-id", "session-1")];
+                answer.send(200, &headers, hello.to_string().as_bytes()).await;
+            }
+        })
+        .on("tools/call", move |_, answer| {
+            let alive = calls.load(Ordering::Relaxed);
+            async move {
+                if !alive {
+                    // Its sessions ended with it.
+                    return answer.send(404, &[], b"").await;
+                }
+                answer.result(text("ok")).await;
+            }
+        })
+        .start()
+        .await;
+    let mut config = upstream.config();
+    config["sharing"] = json!("session");
+    let gateway = Gateway::before(&config);
+    let open = || Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25");
+    let clients = [open().await, open().await, open().await, open().await, open().await];
+    let all_call = || async {
+        let [a, b, c, d, e] = clients.each_ref().map(|client| client.call(&gateway, "echo", json!({})));
+        <[_; 5]>::from(tokio::join!(a, b, c, d, e))
+    };
+    for outage in 1..=4 {
+        alive.store(true, Ordering::Relaxed);
+        let back = Instant::now();
+        until("all to be served", async || all_call().await.iter().all(|said| text_of(said) == "ok")).await;
+        // If each conversation's failure and those of earlier outages counted, this would be half a minute by now.
+        assert!(back.elapsed() < Duration::from_secs(5), "outage {outage}: {:?}", back.elapsed());
+        alive.store(false, Ordering::Relaxed);
+        // The first calls find that their sessions have ended, the others that no new ones are opened.
+        for said in [all_call().await, all_call().await].as_flattened() {
+            assert_eq!(said["isError"], json!(true), "outage {outage}: {said}");
+        }
+    }
 }
 
 /// Makes a task of every call that may become one.
