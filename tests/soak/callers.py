@@ -66,11 +66,14 @@ class Caller:
         delay = self.world.chance.choice((0, 0, 5, 50, 400)) if delay is None else delay
         arguments = {"token": token, "delay_ms": delay, "pad": pad}
         number, body = self.request("tools/call", {"name": tool, "arguments": arguments, **(more or {})}, streamed)
+        begun = time.monotonic()
         await connection.send("POST", path, self.headers("tools/call", tool), body)
         status, headers = await connection.head()
         answers = []
         await self.read(connection, path, headers, (number, token), answers)
         self._check(token, number, status, answers, pad)
+        if answers and _refusal(answers[0]) is not None:
+            self._refused(path, begun, answers[0])
         return token, answers[0] if answers else {}
 
     async def read(self, connection, path, headers, call, answers):
@@ -101,7 +104,7 @@ class Caller:
         message = answers[0]
         if message.get("id") != number:
             self.world.found(f"{token} asked as {number} and got the answer of {message.get('id')}")
-        elif "error" in message or message["result"].get("isError"):
+        elif _refusal(message) is not None:
             self.world.counts[f"refused with an error, {self.era}"] += 1
         elif message["result"].get("resultType") == "input_required":
             self.world.counts["asked, modern"] += 1
@@ -110,6 +113,20 @@ class Caller:
             if said["token"] != token or len(said["pad"]) != pad:
                 self.world.found(f"{token} got the result of {said['token']}, {len(said['pad'])} of {pad} bytes")
             self.world.counts[f"answered, {self.era}"] += 1
+
+    def _refused(self, path, begun, message):
+        """A call is refused because its server was away, and is told why."""
+        name, why = path.rpartition("/")[2], _refusal(message)
+        if not why or not self.world.outages.excuse(name, begun):
+            self.world.found(f"{name} was there, and a call to it was refused: {json.dumps(message)[:300]}")
+
+
+def _refusal(message):
+    """What an answer says of why the call failed; `None` when it did not."""
+    if "error" in message:
+        return message["error"].get("message", "")
+    result = message["result"]
+    return " ".join(part.get("text", "") for part in result["content"]) if result.get("isError") else None
 
 
 class ModernCaller(Caller):
@@ -195,6 +212,7 @@ class LegacyCaller(Caller):
         client = {"name": "soak", "version": "1"}
         params = {"protocolVersion": self._version, "capabilities": self.declares, "clientInfo": client}
         number, body = self.request("initialize", params)
+        begun = time.monotonic()
         await connection.send("POST", path, self.headers("initialize"), body)
         status, headers = await connection.head()
         answers = [message async for message in messages(connection, headers)]
@@ -203,6 +221,7 @@ class LegacyCaller(Caller):
             return False
         if "error" in answers[0]:
             self.world.counts["initialize refused"] += 1
+            self._refused(path, begun, answers[0])
             return False
         self._session = headers["mcp-session-id"]
         body = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()

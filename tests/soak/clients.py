@@ -10,7 +10,8 @@ middle of a call. Then:
 - no call is answered twice, and none is carried out twice (the servers keep a ledger of tokens);
 - none is answered with another's result, none asks another's question, and nothing that answers a call shows on a
   standalone stream;
-- none is lost: each gets its result, or an error that says why, within a time;
+- none is lost: each gets its result within a time, or an error that says why, and that only if its server was killed shortly
+  before or meanwhile;
 - memory is flat: after a warm-up, the resident size rises by no more than a bound, and stays below another;
 - at the end, no connection and no process is left that was not there before.
 
@@ -49,8 +50,8 @@ WARM_UP = 0.3
 class World:
     """What the clients share: where to call, when to stop, and what they found."""
 
-    def __init__(self, place, seconds, chance):
-        self.place, self.chance = place, chance
+    def __init__(self, place, seconds, chance, outages):
+        self.place, self.chance, self.outages = place, chance, outages
         self.until = time.monotonic() + seconds
         self.counts = collections.Counter()
         self.problems = []
@@ -100,7 +101,7 @@ def trend(samples):
 
 async def run(options, gateway, servers, chance):
     """The whole run; returns the world and the memory samples."""
-    world = World((gateway.host, gateway.port), options.seconds, chance)
+    world = World((gateway.host, gateway.port), options.seconds, chance, servers.outages)
     samples = []
     helpers = [sample_memory(world, gateway.pid, samples), servers.trouble(world)]
     clients = [client.run() for client in crowd(world, options.clients)]
@@ -130,7 +131,8 @@ def judge(world, samples, ledger, tally):
         print(f"{what}: {counts[what]}")
     print(
         f"memory: {samples[0][1]:.1f} MiB at the start, {settled[0][1]:.1f} after the warm-up, {samples[-1][1]:.1f} at "
-        f"the end, {peak:.1f} at most; the trend after the warm-up is {rise:+.1f} MiB in {span:.0f} s"
+        f"the end, {peak:.1f} at most (bound {MEMORY_PEAK:.0f}); the trend after the warm-up is {rise:+.1f} MiB in {span:.0f} s "
+        f"(bound {allowed:+.0f})"
     )
 
 

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -16,6 +17,29 @@ CHILD_PAUSE = 70.0
 """A child that fails more often than once a minute is started again ever later; that is not what this test is about."""
 
 
+RECOVERY = {"web": 2.0, "child": 8.0}
+"""Seconds for which calls may still be refused once a server is back: the gateway does not try anew at once, and a child has to
+start first."""
+
+
+class Outages:
+    """When which server was away, so that a call is refused for a reason or wrongly."""
+
+    def __init__(self):
+        self._spans = {}
+
+    def begin(self, name):
+        self._spans.setdefault(name, []).append([time.monotonic(), float("inf")])
+
+    def end(self, name):
+        self._spans[name][-1][1] = time.monotonic()
+
+    def excuse(self, name, begun):
+        """Whether a call to `name` that began then and has been refused now met an outage."""
+        recovery = RECOVERY[name.partition("-")[0]]
+        return any(back + recovery >= begun for _, back in self._spans.get(name, ()))
+
+
 class Servers:
     """Two HTTP servers, which this starts, and two children, which the gateway starts."""
 
@@ -23,6 +47,7 @@ class Servers:
         self._ledger, self._chance = ledger, chance
         self.marker = uuid.uuid4().hex
         self.gateway = None
+        self.outages = Outages()
         self._ports = {"web-legacy": _free_port(), "web-modern": _free_port()}
         self._running = {}
 
@@ -67,10 +92,12 @@ class Servers:
         while not world.over():
             await asyncio.sleep(self._chance.uniform(1.0, 4.0))
             name = self._chance.choice(list(self._ports))
+            self.outages.begin(name)
             self._running[name].kill()
             await asyncio.to_thread(self._running[name].wait)
             await asyncio.sleep(self._chance.uniform(0.0, 0.5))
             await asyncio.to_thread(self._start, name)
+            self.outages.end(name)
             world.counts["killed"] += 1
 
     async def _kill_children(self, world):
@@ -78,11 +105,18 @@ class Servers:
             await asyncio.sleep(min(CHILD_PAUSE, max(1.0, (world.until - asyncio.get_running_loop().time()) / 2)))
             for process in processes.marked(f"SOAK_ROUND={self.marker}"):
                 try:
+                    name = f"child-{_arguments(process.pid)[-1]}"
+                    self.outages.begin(name)
                     os.kill(process.pid, signal.SIGKILL)
-                    world.counts["killed"] += 1
-                except ProcessLookupError:
+                except (ProcessLookupError, FileNotFoundError):
                     continue
+                self.outages.end(name)
+                world.counts["killed"] += 1
                 await asyncio.sleep(self._chance.uniform(0.0, 2.0))
+
+
+def _arguments(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
 
 
 def _free_port():
