@@ -90,8 +90,8 @@ quickstart: release ## Start what `make run` starts, use it, end it, and see tha
 	@tests/quickstart/run.py --bin $(BIN)
 
 .PHONY: conformance
-conformance: release peers ## Run the official conformance suite, directly and through the gateway (ONLY=http,client …)
-	@tests/conformance/run.py --bin $(BIN) $(if $(ONLY),--only $(ONLY))
+conformance: release peers ## Run the official conformance suite, directly and through the gateway (ONLY=http,client …, OUT=docs/conformance.md)
+	@tests/conformance/run.py --bin $(BIN) $(if $(ONLY),--only $(ONLY)) $(if $(OUT),--out $(OUT))
 
 .PHONY: clients
 clients: release peers ## Point real MCP clients at the gateway

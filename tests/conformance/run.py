@@ -2,7 +2,7 @@
 """Compares what the official conformance suite says with and without the gateway in between.
 
     run.py --bin target/release/portcullis [--only direct,http,stdio,crossings,tasks,skills,client,authorization]
-           [--keep DIR]
+           [--keep DIR] [--out docs/conformance.md]
 
 As a client the suite is pointed at reference servers of two SDKs, each over HTTP and as a child; as a server it is
 reached by an SDK client. Nothing is excused for a gateway: each check id that succeeds directly has to succeed through
@@ -24,6 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "peers"))
 
 from compare import lost_scenarios, report_authorization, report_direct, report_second_attempts, report_through
+import page
 from stage import REFERENCE_SERVERS, Stage, StageError, install_peers
 from suite import AUTHORIZATION_SCENARIOS, listed_authorization, run_client_suite, run_suite
 from trials import PARTS, SERVERS, Trial, trials_of
@@ -54,7 +55,10 @@ def read_arguments():
     parts = ",".join(PARTS)
     parser.add_argument("--only", type=lambda text: text.split(","), default=PARTS, help=f"some of {parts}")
     parser.add_argument("--keep", type=Path, help="copy raw results and logs to this directory, which must not exist")
+    parser.add_argument("--out", type=Path, help="write what it came to as a page; takes all parts")
     options = parser.parse_args()
+    if options.out and tuple(options.only) != PARTS:
+        parser.error("--out takes all parts")
     if unknown := set(options.only) - set(PARTS):
         parser.error(f"--only takes {parts}, not {','.join(sorted(unknown))}")
     if options.only != ["direct"] and not options.bin.is_file():
@@ -67,7 +71,7 @@ def read_arguments():
 def compare(stage, options):
     """Runs what was asked for and prints it; says whether all is as it should be."""
     trials = [trial for part in options.only for trial in trials_of(part)]
-    compared = []
+    compared, authorized = [], []
     try:
         servers = [trial for trial in trials if trial.kind in REFERENCE_SERVERS]
         whole = compare_servers(stage, options.bin, servers, compared)
@@ -75,9 +79,11 @@ def compare(stage, options):
             if trial.kind == "client":
                 whole &= compare_client(stage, options.bin, trial, compared)
             elif trial.kind == "authorization":
-                whole &= run_authorization(stage, options.bin, trial)
+                whole &= run_authorization(stage, options.bin, trial, authorized)
         print()
         report_second_attempts(compared)
+        if options.out and whole:
+            page.write(options.out, options.bin, compared, authorized)
         return whole
     finally:
         if options.keep:
@@ -183,12 +189,13 @@ def compare_client(stage, binary, trial, compared):
     return report_direct(before, direct) & report_through(trial, direct, through)
 
 
-def run_authorization(stage, binary, trial):
+def run_authorization(stage, binary, trial, authorized):
     """The suite as a server that wants tokens, and as the authorization server that gives them to the gateway."""
     if unknown := listed_authorization(trial.version) ^ set(AUTHORIZATION_SCENARIOS[trial.version]):
         print(f"the suite lists other scenarios for {trial.version}: {', '.join(sorted(unknown))}")
         return False
     run = run_client_suite(trial.version, stage.path / trial.name, binary, AUTHORIZATION_SCENARIOS)
+    authorized.append((trial, run))
     return report_authorization(trial, run)
 
 
