@@ -484,6 +484,7 @@ fn limits(limits: &Limits) -> Value {
         "header_bytes": limits.header_bytes,
         "json_depth": limits.json_depth,
         "batch": limits.batch,
+        "list_page": limits.list_page,
         "connections": limits.connections,
         "connections_per_principal": limits.connections_per_principal,
         "concurrent_calls": limits.concurrent_calls,

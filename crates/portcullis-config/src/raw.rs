@@ -234,6 +234,9 @@ pub(crate) struct Limits {
     /// Most messages in one JSON-RPC batch of a legacy client.
     #[schemars(range(min = 1, max = 1000), extend("default" = 50))]
     pub(crate) batch: Option<usize>,
+    /// Items on one page of a list. Many clients ask for the first page only.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
+    pub(crate) list_page: Option<usize>,
     /// Open client connections.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
     pub(crate) connections: Option<usize>,
@@ -279,7 +282,7 @@ pub(crate) struct Limits {
     /// Calls that wait for a client of 2026-07-28 to come back with answers.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1024))]
     pub(crate) parked_calls: Option<usize>,
-    /// The same for one client.
+    /// The same for one principal; callers without a credential are not told apart.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(crate) parked_per_client: Option<usize>,
     /// Largest message accepted from a server.

@@ -410,6 +410,8 @@ pub struct Limits {
     pub json_depth: usize,
     /// Most messages in one legacy JSON-RPC batch.
     pub batch: usize,
+    /// Items on one page of a list.
+    pub list_page: usize,
     /// Open client connections.
     pub connections: usize,
     /// The same for one principal.
@@ -438,7 +440,7 @@ pub struct Limits {
     pub ask_timeout: Duration,
     /// Calls that wait for a client of 2026-07-28 to come back with answers.
     pub parked_calls: usize,
-    /// The same for one client.
+    /// The same for one principal.
     pub parked_per_client: usize,
     /// Largest message accepted from an upstream, in bytes.
     pub response_bytes: usize,
@@ -461,6 +463,7 @@ impl Default for Limits {
             header_bytes: 32 << 10,
             json_depth: 64,
             batch: 50,
+            list_page: 1000,
             connections: 10_000,
             connections_per_principal: 1000,
             concurrent_calls: 1024,

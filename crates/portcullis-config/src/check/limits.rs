@@ -29,6 +29,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         ),
         json_depth: raw.json_depth.unwrap_or(default.json_depth),
         batch: raw.batch.unwrap_or(default.batch),
+        list_page: raw.list_page.unwrap_or(default.list_page),
         connections: raw.connections.unwrap_or(default.connections),
         connections_per_principal: raw.connections_per_principal.unwrap_or(default.connections_per_principal),
         concurrent_calls: raw.concurrent_calls.unwrap_or(default.concurrent_calls),

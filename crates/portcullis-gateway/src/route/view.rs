@@ -30,8 +30,6 @@ use crate::discovery;
 use crate::gateway::Gateway;
 use crate::seal::Purpose;
 
-/// Items on one page. Large, because many clients ask for the first page only.
-const PAGE: usize = 1_000;
 /// Snapshots that cursors may still point into.
 const KEPT: usize = 64;
 /// How long one server may hold up the list of all: with nothing of it known yet, and with an older list at hand.
@@ -159,8 +157,8 @@ impl View {
         self.parts.len() == parts.len() && self.parts.iter().zip(parts).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
-    /// The pages as the clients of `era` read them: items, with commas between.
-    fn pages(&self, era: Era) -> &[Bytes] {
+    /// The pages as the clients of `era` read them: items, with commas between. How many are on each is settled once.
+    fn pages(&self, era: Era, size: usize) -> &[Bytes] {
         let (cell, revision) = match era {
             Era::Modern => (&self.modern, Revision::NEWEST),
             Era::Legacy => (&self.legacy, Revision::NEWEST_LEGACY),
@@ -172,7 +170,7 @@ impl View {
                     shown.among(listing).map(|(item, viewless)| (&**listing, item, viewless))
                 })
                 .collect();
-            items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
+            items.chunks(size).map(|chunk| self.render(chunk, revision)).collect()
         })
     }
 
@@ -364,7 +362,7 @@ async fn find(
 }
 
 fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) -> Raw {
-    let pages = view.pages(call.caller.revision.era());
+    let pages = view.pages(call.caller.revision.era(), gateway.env.limits().list_page);
     let items = pages.get(page).map_or(&[][..], |items| items);
     let mut out = Vec::with_capacity(items.len() + 256);
     out.extend_from_slice(b"{\"");

@@ -18,9 +18,11 @@ use crate::seal::{LONGEST_TASK, Purpose, ROTATION};
 /// The longest id that a server may give a task: with our seal around it it has to fit into a header.
 const LONGEST_ID: usize = 512;
 
-/// A task, and whose server has it.
+/// A task, where it was made, and whose server has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handle {
+    /// Nowhere else there is such a task.
+    pub(super) endpoint: Endpoint,
     pub(super) server: ServerId,
     /// The tool that was called, by the server's own name.
     pub(super) tool: String,
@@ -55,12 +57,18 @@ impl Handle {
     }
 
     /// For a task that is to be kept for so many milliseconds; `None` is without end.
-    pub(super) fn new(server: ServerId, tool: &str, place: Place, ttl: Option<u64>) -> Self {
+    pub(super) fn new(
+        endpoint: &Endpoint,
+        server: &ServerId,
+        tool: &str,
+        place: Place,
+        ttl: Option<u64>,
+    ) -> Self {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let longest = millis(LONGEST_TASK);
         // A server may find later that it keeps the task for longer.
-        let tool = tool.to_owned();
-        Self { server, tool, place, most: ttl.unwrap_or(longest).clamp(millis(ROTATION), longest) }
+        let most = ttl.unwrap_or(longest).clamp(millis(ROTATION), longest);
+        Self { endpoint: endpoint.clone(), server: server.clone(), tool: tool.to_owned(), place, most }
     }
 
     /// The id that the client gets.
@@ -74,7 +82,7 @@ impl Handle {
         task::kept_at_most(era, task, self.most)
     }
 
-    /// What the id in a request stands for, on an endpoint that shows its server.
+    /// What the id in a request stands for, on the endpoint where it was given.
     ///
     /// # Errors
     /// Whatever is wrong with it, to the client the task does not exist.
@@ -83,15 +91,15 @@ impl Handle {
         let opened =
             gateway.sealer.open_in_time(Purpose::Task, &call.caller.principal, id).map_err(|_| unknown())?;
         let handle = Self::read(&opened).ok_or_else(unknown)?;
-        match &call.endpoint {
-            Endpoint::Server(server) if *server != handle.server => Err(unknown()),
+        match &handle.endpoint {
+            endpoint if *endpoint != call.endpoint => Err(unknown()),
             Endpoint::Toolset(id) if !handle.is_in(gateway, id) => Err(unknown()),
             _ if !handle.is_there(gateway, call) => Err(unknown()),
             _ => Ok(handle),
         }
     }
 
-    /// Whether its tool is in a toolset.
+    /// Whether its tool is still in a toolset.
     fn is_in(&self, gateway: &Gateway, toolset: &ToolsetId) -> bool {
         let servers = gateway.servers.load();
         let toolset = servers.toolsets().get(toolset);
@@ -115,19 +123,21 @@ impl Handle {
     }
 
     fn write(&self) -> Vec<u8> {
-        let (server, tool, length) = (self.server.as_str(), &self.tool, self.tool.len());
+        let (endpoint, server) = (self.endpoint.place(), self.server.as_str());
+        let (most, tool, length) = (self.most, &self.tool, self.tool.len());
         match &self.place {
             Place::There { era, caps, id } => {
                 let era = if *era == Era::Legacy { 'l' } else { 'm' };
-                format!("{server} {era}{} {} {length} {tool}{id}", caps.bits(), self.most)
+                format!("{endpoint} {server} {era}{} {most} {length} {tool}{id}", caps.bits())
             }
-            Place::Here(number) => format!("{server} h {} {length} {tool}{number}", self.most),
+            Place::Here(number) => format!("{endpoint} {server} h {most} {length} {tool}{number}"),
         }
         .into_bytes()
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut words = std::str::from_utf8(bytes).ok()?.splitn(5, ' ');
+        let mut words = std::str::from_utf8(bytes).ok()?.splitn(6, ' ');
+        let endpoint = Endpoint::at(words.next()?)?;
         let server = ServerId::parse(words.next()?).ok()?;
         let (kind, most, length) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let (tool, rest) = words.next()?.split_at_checked(length)?;
@@ -141,7 +151,7 @@ impl Handle {
             ("h", "") => Place::Here(rest.parse().ok()?),
             _ => return None,
         };
-        Some(Self { server, tool: tool.to_owned(), place, most })
+        Some(Self { endpoint, server, tool: tool.to_owned(), place, most })
     }
 }
 
@@ -166,12 +176,27 @@ mod tests {
             },
             Place::Here(u64::MAX),
         ] {
-            let handle = Handle::new(server.clone(), "t 1ü", place, Some(90_000_000));
-            assert_eq!(Handle::read(&handle.write()), Some(handle));
+            for endpoint in ["", "/s/a-b", "/v/desk"] {
+                let endpoint = Endpoint::at(endpoint).unwrap();
+                let handle = Handle::new(&endpoint, &server, "t 1ü", place.clone(), Some(90_000_000));
+                assert_eq!(Handle::read(&handle.write()), Some(handle));
+            }
         }
-        for bad in
-            ["", "a", "a x 1 1 t1", "a h 1 1 tx", "A l 1 1 t1", "a l", "a h x 1 t1", "a h 1 9 t1", "a l1 1 1"]
-        {
+        assert!(Handle::read(b" a h 1 1 t1").is_some());
+        for bad in [
+            "",
+            " a",
+            " a x 1 1 t1",
+            " a h 1 1 tx",
+            " A l 1 1 t1",
+            " a l",
+            " a h x 1 t1",
+            " a h 1 9 t1",
+            " a l1 1 1",
+            "a h 1 1 t1",
+            "/x/a a h 1 1 t1",
+            "/s/ a h 1 1 t1",
+        ] {
             assert_eq!(Handle::read(bad.as_bytes()), None, "{bad}");
         }
     }

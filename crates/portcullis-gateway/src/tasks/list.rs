@@ -42,7 +42,7 @@ pub(super) async fn list(request: &Request<'_>) -> Result<Raw, Refusal> {
     let tasks: Vec<&str> = tasks.iter().flatten().map(Raw::as_str).collect();
     let mut out = format!("{{\"tasks\":[{}]", tasks.join(","));
     if let (true, Some(last)) = (more, records.last()) {
-        let place = format!("{CURSOR}{}", last.number);
+        let place = format!("{CURSOR}{} {}", last.number, call.endpoint.place());
         let cursor = sealer.seal(Purpose::Cursor, &call.caller.principal, place.as_bytes());
         let _ = write!(out, ",\"nextCursor\":\"{cursor}\"");
     }
@@ -55,7 +55,10 @@ fn read(request: &Request<'_>, cursor: &Raw) -> Result<u64, Refusal> {
         request.gateway.sealer.open(Purpose::Cursor, &request.call.caller.principal, &cursor).ok()
     });
     let place = opened.and_then(|opened| String::from_utf8(opened).ok());
-    let number = place.and_then(|place| place.strip_prefix(CURSOR)?.parse().ok());
+    let number = place.and_then(|place| {
+        let (number, endpoint) = place.strip_prefix(CURSOR)?.split_once(' ')?;
+        number.parse().ok().filter(|_| endpoint == request.call.endpoint.place())
+    });
     number.ok_or_else(|| {
         let message = "the cursor is not one of this list; ask for the list from its beginning";
         Refusal::new(ErrorKind::InvalidParams, message)

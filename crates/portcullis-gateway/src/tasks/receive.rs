@@ -152,7 +152,7 @@ impl Reception {
         let ttl = kept(era, &task);
         self.server.made_task(ttl);
         let place = Place::There { era, caps: self.caps, id };
-        let handle = Handle::new(self.server.id().clone(), &self.tool, place, ttl);
+        let handle = self.handle(place, ttl);
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let shown = |to| handle.promise(to, &task::reshape(era, to, &task, &ours));
         let result = match (era, to) {
@@ -226,7 +226,7 @@ impl Reception {
     fn create(&self, work: &Arc<Work>, ttl: Option<u64>) -> Outcome {
         let number = self.gateway.tasks.number();
         let ttl = kept_for(ttl);
-        let handle = Handle::new(self.server.id().clone(), &self.tool, Place::Here(number), Some(ttl));
+        let handle = self.handle(Place::Here(number), Some(ttl));
         let ours = handle.seal(&self.gateway, &self.call.caller.principal);
         let legacy = work.describe(&ours, ttl);
         if !self.record(&ours, handle, legacy.clone(), Some(ttl), Some(work)) {
@@ -235,6 +235,10 @@ impl Reception {
         }
         let result = task::create_result(Era::Legacy, &legacy, self.crossing.server_info().as_str());
         Outcome::Complete(Payload { result: result.into(), era: Era::Legacy })
+    }
+
+    fn handle(&self, place: Place, ttl: Option<u64>) -> Handle {
+        Handle::new(&self.call.endpoint, self.server.id(), &self.tool, place, ttl)
     }
 
     fn record(
@@ -248,7 +252,6 @@ impl Reception {
         let new = New {
             id: id.into(),
             owner: Owner::of(&self.call.caller),
-            endpoint: self.call.endpoint.clone(),
             handle,
             task,
             ttl,

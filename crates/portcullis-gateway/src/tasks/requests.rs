@@ -336,7 +336,6 @@ impl Request<'_> {
         self.gateway.tasks.add(New {
             id: id.into(),
             owner: Owner::of(&self.call.caller),
-            endpoint: self.call.endpoint.clone(),
             handle: handle.clone(),
             ttl: task.find("ttl").and_then(|ttl| ttl.u64()),
             task,

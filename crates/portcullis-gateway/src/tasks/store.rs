@@ -52,7 +52,6 @@ pub(super) struct Record {
     pub(super) id: Arc<str>,
     pub(super) handle: Handle,
     owner: Owner,
-    endpoint: Endpoint,
     /// When the task may be forgotten.
     expires: Instant,
     state: Mutex<State>,
@@ -69,7 +68,6 @@ struct State {
 pub(super) struct New {
     pub(super) id: Arc<str>,
     pub(super) owner: Owner,
-    pub(super) endpoint: Endpoint,
     pub(super) handle: Handle,
     pub(super) task: Raw,
     /// In milliseconds.
@@ -170,7 +168,6 @@ impl Tasks {
             id: new.id,
             handle: new.handle,
             owner: new.owner,
-            endpoint: new.endpoint,
             expires,
             state: Mutex::new(State { task: task::brief(&new.task), cancelled: false, work: new.work }),
         });
@@ -206,7 +203,8 @@ impl Tasks {
         let numbers = records.by_owner.get(owner).into_iter().flatten();
         let numbers = numbers.filter(|number| after.is_none_or(|after| **number > after));
         let all = numbers.filter_map(|number| records.all.get(number));
-        let live = all.filter(|record| record.endpoint == *endpoint && record.expires > Instant::now());
+        let live =
+            all.filter(|record| record.handle.endpoint == *endpoint && record.expires > Instant::now());
         live.take(most).cloned().collect()
     }
 

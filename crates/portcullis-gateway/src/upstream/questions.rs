@@ -277,13 +277,15 @@ impl Questions {
         let (revision, method) = (self.revision(), request.method.clone());
         let gone = withdrawn.clone();
         let answer = move |answer: Result<Raw, RpcError>| {
+            // What was withdrawn is not open any more; another question may be under its id.
+            if gone.is_cancelled() {
+                return;
+            }
             if let Some(questions) = questions.upgrade() {
                 questions.state().open.remove(&id);
             }
-            if !gone.is_cancelled() {
-                let answer = answer.map(|result| answer_for(revision, &method, &result));
-                respond(response(&id, answer), Some(place));
-            }
+            let answer = answer.map(|result| answer_for(revision, &method, &result));
+            respond(response(&id, answer), Some(place));
         };
         Taken::Question(Question::new(request.method, params, withdrawn, answer))
     }

@@ -34,6 +34,7 @@ macro_rules! rows {
     };
 }
 
+use ends::End;
 use text::Transcript;
 
 rows! {
@@ -45,6 +46,7 @@ rows! {
     call
     cancelled_while_asked
     cancelling
+    changes_that_nobody_tells
     choice_of_several
     client_dies_while_asked
     content_of_newer_revisions
@@ -138,6 +140,27 @@ fn every_row_is_played_and_every_item_has_one() {
     }
     for item in ITEMS {
         assert!(rows.iter().any(|row| row.item == *item), "{item}");
+    }
+}
+
+/// Each item is played over every pair of transports, in each pair of eras; batches, which one revision has, in some of them,
+/// and what is wrong with headers from those clients that send them.
+#[test]
+fn every_item_is_played_over_every_pair_of_transports() {
+    let rows: Vec<Transcript> = ROWS.iter().map(|name| read(name)).collect();
+    for item in ITEMS {
+        let kind = |end: End| (end.transport, end.is_modern() && *item != "batch");
+        let of_item = rows.iter().filter(|row| row.item == *item);
+        let played: Vec<_> = of_item.flat_map(table::pairs).map(|(a, b)| (kind(a), kind(b))).collect();
+        let can_be = |client: &End| match *item {
+            "batch" => client.is("2025-03-26"),
+            "oversized header" => !client.is("stdio"),
+            "bad Base64" => client.is_modern() && client.is("http"),
+            _ => true,
+        };
+        for (client, server) in ends::pairs().filter(|(client, _)| can_be(client)) {
+            assert!(played.contains(&(kind(client), kind(server))), "{item}: {client} before {server}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use portcullis_mcp::sse;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::replay::{Replay, Spare};
+use super::replay::{Replay, Turn};
 use super::wire::Wire;
 use crate::budget::Share;
 
@@ -77,6 +77,8 @@ struct State {
     expected: Option<Instant>,
     /// Of the budget for finished streams.
     share: Option<Share>,
+    /// Its number among them.
+    number: Option<u64>,
     /// Whether its events are needed still.
     kept: Kept,
 }
@@ -178,26 +180,41 @@ impl Stream {
         drop(state);
         self.written.notify_waiters();
         if let Some((replay, me)) = &self.kept {
-            replay.keep(me.clone());
+            let number = replay.add(me);
+            self.state().number = Some(number);
+            // Its reader may have come or gone meanwhile.
+            replay.moved(number, me);
         }
     }
 
-    /// Lets events of a finished stream go, all but what is to be spared. Says whether that is the end of it.
-    pub(super) fn forget(&self, spare: Spare) -> bool {
+    /// When it has to let something go, once it is finished; `None` when it has nothing.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        self.state().turn()
+    }
+
+    /// Lets go of a finished stream what it has to when it is its turn: what a connection has had, or everything.
+    pub(super) fn forget(&self, turn: Turn) {
         let mut state = self.state();
-        if state.is_read && spare != Spare::Nothing {
-            return false;
+        // Whose reader has just come or gone is not what it was.
+        if state.turn() != Some(turn) {
+            return;
         }
-        if spare == Spare::Unread && state.kept == Kept::Unread {
+        if turn == Turn::Had && state.kept == Kept::Unread {
             let taken = state.taken;
             state.events.retain(|(event, _)| *event >= taken);
             state.bytes = state.events.iter().map(|(_, text)| text.len()).sum();
             state.share = self.kept.as_ref().map(|(replay, _)| replay.share(state.bytes));
-            return false;
+            return;
         }
         state.events = VecDeque::new();
         (state.bytes, state.share, state.kept) = (0, None, Kept::Forgotten);
-        true
+    }
+
+    /// A reader came or left: that decides when a finished stream has to let something go.
+    fn moved(&self, number: Option<u64>) {
+        if let (Some(number), Some((replay, me))) = (number, &self.kept) {
+            replay.moved(number, me);
+        }
     }
 
     pub(super) fn is_forgotten(&self) -> bool {
@@ -241,8 +258,10 @@ impl Stream {
             next: after.map_or(0, |after| after.saturating_add(1)),
             retry: RETRY,
         };
+        let number = state.number;
         drop(state);
         self.written.notify_waiters();
+        self.moved(number);
         reader
     }
 
@@ -274,6 +293,19 @@ impl Stream {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn turn(&self) -> Option<Turn> {
+        let has_had = self.events.front().is_some_and(|(event, _)| *event < self.taken);
+        match self.kept {
+            Kept::Forgotten => None,
+            _ if self.is_read => Some(Turn::Reading),
+            Kept::Read => Some(Turn::Had),
+            Kept::Unread if has_had => Some(Turn::Had),
+            Kept::Unread => Some(Turn::Unread),
+        }
     }
 }
 
@@ -342,6 +374,9 @@ impl Drop for Reader {
         if state.reader == self.ticket {
             state.is_read = false;
             state.expected = Some(Instant::now() + self.retry + LATE);
+            let number = state.number;
+            drop(state);
+            self.stream.moved(number);
         }
     }
 }

@@ -343,6 +343,38 @@ async fn finished_streams_share_a_budget_and_the_oldest_goes_first() {
     assert_eq!(replay.held(), 0);
 }
 
+#[tokio::test]
+async fn what_has_to_stay_is_not_walked_for_what_can_go() {
+    let replay = Arc::new(Replay::default());
+    replay.set_limits(100_000, usize::MAX);
+    let session = session_in("abc", replay.clone());
+    // What was had of each goes first, and then each in its turn: no stream is asked more than twice.
+    let mut streams = Vec::new();
+    for _ in 0..1000 {
+        let stream = session.open_stream();
+        stream.push(b"1");
+        assert!(text(&mut stream.reader(None)).await.is_some());
+        stream.push(&[b'1'; 1000]);
+        stream.finish();
+        streams.push(stream.number());
+    }
+    assert!(replay.held() <= 100_000 && session.find_stream(streams[998]).is_some());
+    assert!((900..=2000).contains(&replay.asked()), "{}", replay.asked());
+
+    // Who is left alone although it is the oldest, is so however often others come and go.
+    let mut reader = session.find_stream(streams[950]).unwrap().reader(Some(0));
+    let before = replay.asked();
+    for _ in 0..200 {
+        finished(&session);
+    }
+    assert!(replay.asked() - before <= 400);
+    assert!(text(&mut reader).await.is_some() && session.find_stream(streams[951]).is_none());
+    // Once it was read, it is the first to go.
+    drop(reader);
+    finished(&session);
+    assert!(session.find_stream(streams[950]).is_none());
+}
+
 #[test]
 fn event_ids_are_read_strictly() {
     assert_eq!(Place::parse("7-12"), Some(Place { stream: 7, event: 12 }));

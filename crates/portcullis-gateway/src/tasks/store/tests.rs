@@ -12,9 +12,9 @@ fn new(owner: &Owner, id: &str, work: Option<Arc<Work>>) -> New {
     New {
         id: id.into(),
         owner: owner.clone(),
-        endpoint: Endpoint::Aggregate,
         handle: Handle::new(
-            ServerId::parse("x").unwrap(),
+            &Endpoint::Aggregate,
+            &ServerId::parse("x").unwrap(),
             "t",
             Place::There {
                 era: portcullis_mcp::revision::Era::Modern,

@@ -295,3 +295,23 @@ async fn a_server_that_does_not_say_which_task_it_means_gets_one_at_a_time() {
     drop((one, call));
     assert!(said.lock().unwrap().iter().any(|said| said.contains(CANCEL)));
 }
+
+#[tokio::test]
+async fn an_id_that_was_withdrawn_and_used_again_is_that_of_the_new_question() {
+    let (questions, respond, said) = questions(ClientCaps::ELICIT_FORM);
+    let mut call = floor(&questions, 7, "a");
+    let withdraw = || questions.withdraw(Some(&Raw::from_static(r#"{"requestId":1}"#)));
+    questions.take(request(1, ELICIT), &respond);
+    let first = call.asked().await;
+    withdraw();
+    questions.take(request(1, ELICIT), &respond);
+    let second = call.asked().await;
+    drop(first);
+    questions.take(request(1, ELICIT), &respond);
+    assert_eq!(said.lock().unwrap().len(), 1, "the id is taken still");
+    assert!(!second.withdrawn().is_cancelled());
+    withdraw();
+    assert!(second.withdrawn().is_cancelled());
+    drop(second);
+    assert_eq!(said.lock().unwrap().len(), 1, "nothing is said to what was withdrawn");
+}

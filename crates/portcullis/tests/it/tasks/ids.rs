@@ -25,11 +25,48 @@ async fn ids_that_are_none_are_unknown_to_everybody() {
             assert_eq!((answer.status(), answer.error_code()), (200, -32602), "{method} {bad}");
         }
     }
-    // A server's own endpoint knows that server's tasks alone.
-    let get = json!({"taskId": id});
-    assert_eq!(declaring("/mcp/s/new").result(&gateway, "tasks/get", get.clone()).await["status"], "working");
-    assert_eq!(declaring("/mcp/s/old").request(&gateway, "tasks/get", get).await.error_code(), -32602);
-    assert_eq!(old.count("tasks/get"), 0);
+}
+
+#[tokio::test]
+async fn a_task_is_of_the_endpoint_where_it_was_made() {
+    let (old, new) = (legacy_server(&Course::new()).await, modern_server(&Course::new()).await);
+    let servers = json!({"old": old.config(), "new": new.config()});
+    let all = json!({"tools": [{"from": "old/*"}, {"from": "new/*"}]});
+    let toolsets = json!({"desk": all, "other": all});
+    let gateway = Gateway::start(&json!({"servers": servers, "toolsets": toolsets}));
+    let places = [
+        ("/mcp", "new__slow"),
+        ("/mcp", "old__slow"),
+        ("/mcp/s/new", "slow"),
+        ("/mcp/s/old", "slow"),
+        ("/mcp/v/desk", "new__slow"),
+        ("/mcp/v/other", "old__slow"),
+    ];
+    let mut made = Vec::new();
+    for (path, tool) in places {
+        made.push((path, create(&declaring(path), &gateway, tool).await));
+    }
+    for (path, id) in made {
+        let get = json!({"taskId": id});
+        assert_eq!(
+            declaring(path).result(&gateway, "tasks/get", get.clone()).await["status"],
+            "working",
+            "{path}"
+        );
+        let asked = (old.count("tasks/get"), new.count("tasks/get"));
+        for (elsewhere, _) in places.iter().filter(|(elsewhere, _)| *elsewhere != path) {
+            for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+                let params = json!({"taskId": id, "inputResponses": {}});
+                let answer = declaring(elsewhere).request(&gateway, method, params).await;
+                assert_eq!(answer.error_code(), -32602, "{method} of {path} at {elsewhere}");
+            }
+            let session = Legacy::open_at(&gateway, elsewhere, "2025-11-25").await;
+            let answer = session.request(&gateway, "tasks/result", get.clone()).await;
+            assert_eq!(answer.error_code(), -32602, "tasks/result of {path} at {elsewhere}");
+        }
+        assert_eq!((old.count("tasks/get"), new.count("tasks/get")), asked, "no server heard of it");
+    }
+    assert_eq!((old.count("tasks/cancel"), new.count("tasks/cancel")), (0, 0));
 }
 
 #[tokio::test]

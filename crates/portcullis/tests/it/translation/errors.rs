@@ -156,3 +156,44 @@ async fn refused_headers_make_the_schema_be_fetched_again_once() {
         "the client's own headers were right"
     );
 }
+
+#[tokio::test]
+async fn a_call_before_the_tools_are_known_is_carried_out_once_and_with_its_headers() {
+    let (lists, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (listed, carried) = (lists.clone(), done.clone());
+    let upstream = Fake::modern()
+        .on("tools/list", move |_, answer| {
+            let first = listed.fetch_add(1, Ordering::SeqCst) == 0;
+            async move {
+                if first {
+                    return answer.error(200, json!({"code": -32603, "message": "not yet"})).await;
+                }
+                let mut echo = tool("echo");
+                echo["inputSchema"] = json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}});
+                answer.result(json!({"resultType": "complete", "tools": [echo], "ttlMs": 600_000, "cacheScope": "public"})).await;
+            }
+        })
+        .on(CALL, move |seen, answer| {
+            let fits = seen.header("mcp-param-region") == Some("eu");
+            carried.fetch_add(usize::from(fits), Ordering::SeqCst);
+            async move {
+                if !fits {
+                    let error = json!({"code": -32020, "message": "Mcp-Param-Region is missing"});
+                    return answer.error(400, error).await;
+                }
+                answer.result(text("ok")).await;
+            }
+        })
+        .start()
+        .await;
+    let gateway = Gateway::before(&upstream.config());
+    let client = Modern::at("/mcp/s/x");
+    // What the client mirrors itself says nothing that could be relied on before the schema is known.
+    let params = json!({"name": "echo", "arguments": {"region": "eu"}});
+    let answer = client.request_with(&gateway, CALL, params, &[("mcp-param-region", "us")]).await;
+    assert_eq!(text_of(&answer.json()["result"]), "ok", "{}", answer.text());
+    assert_eq!((upstream.count(CALL), lists.load(Ordering::SeqCst), done.load(Ordering::SeqCst)), (2, 2, 1));
+    let session = Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25").await;
+    assert_eq!(text_of(&session.call(&gateway, "echo", json!({"region": "eu"})).await), "ok");
+    assert_eq!((upstream.count(CALL), done.load(Ordering::SeqCst)), (3, 2), "with its headers at once");
+}
