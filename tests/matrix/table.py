@@ -25,7 +25,8 @@ def write(path, cells, clients, servers, expected, binary):
         f"{os.cpu_count()} cores, Portcullis {version}. Real clients against real servers over Streamable HTTP. Each lists, "
         "calls, sees progress, answers elicitation, sampling and `roots/list`, and subscribes to a resource, as far as the "
         "client and the server can: the Inspector's command line only lists and calls, fastmcp's client has no "
-        "subscriptions, and the push-style server has no resources.",
+        "subscriptions, and the push-style server has no resources. That server speaks both eras and can ask in its legacy one "
+        "only, which nothing on the wire tells; it is configured with `era: legacy`.",
     ]
     for way, title in (("directly", "### Directly"), ("through", "### Through the gateway")):
         if way in ways:
