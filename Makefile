@@ -21,14 +21,18 @@ NEXTEST_VERSION := 0.9.143
 CARGO_FUZZ_VERSION := 0.13.2
 
 BIN := target/release/portcullis
+# What is shipped: optimized further, and twice as long to build. What is published was measured with it.
+DIST := target/dist/portcullis
 BENCH := target/release/portcullis-bench
 FILL := target/release/examples/fill
 # Debian keeps nginx where only root looks.
 export PATH := $(PATH):/usr/sbin
 
-# The parts of `make test`: what fails fast comes first.
-PARTS := format tidy clippy unit doc release examples quickstart conformance clients identity matrix-short sweep-short soak-short soak-clients-short \
-  bench-quick steps discovery-short guard-short registry-short evidence
+# The parts of `make test`, in steps: what fails fast comes first, and what is joined by `+` runs side by side. The two profiles
+# are built beside each other, since the last crates of each keep one core busy; what mostly waits has company; what
+# measures time has the machine to itself.
+PARTS := format tidy clippy+programs unit doc examples+registry-short quickstart+soak-short conformance clients+sweep-short \
+  identity+matrix-short soak-clients-short bench-quick steps discovery-short guard-short evidence
 
 ##@ Use
 
@@ -45,15 +49,8 @@ run: release ## Start Portcullis with four real servers behind it (LISTEN=127.0.
 ##@ Check
 
 .PHONY: test
-test: ## Run everything that CI runs, one part after the other
-	@started=$$SECONDS; \
-	for part in $(PARTS); do \
-	  printf '\n==== %s ====\n' "$$part"; \
-	  begun=$$SECONDS; \
-	  $(MAKE) "$$part" || { code=$$?; printf '==== %s FAILED after %d s ====\n' "$$part" $$((SECONDS - begun)); exit $$code; }; \
-	  printf '==== %s: ok, %d s ====\n' "$$part" $$((SECONDS - begun)); \
-	done; \
-	printf '\nAll %d parts passed in %d s.\n' $(words $(PARTS)) $$((SECONDS - started))
+test: ## Run everything that CI runs, step by step
+	@tests/parts.py $(PARTS)
 
 .PHONY: format
 format: ## Check the formatting (cargo fmt mends it)
@@ -152,18 +149,18 @@ guard-short: release ## Score the content filter on generated texts, with floors
 ##@ Measure
 
 .PHONY: guard-eval
-guard-eval: release ## Score the content filter, next to its peers (CORPORA=DIR for public ones); writes docs/guard.md
+guard-eval: dist ## Score the content filter, next to its peers (CORPORA=DIR for public ones); writes docs/guard.md
 	@tests/system-packages python3 venv
-	@tests/guard/run.py --bin $(BIN) --out docs/guard.md $(if $(CORPORA),--corpora $(CORPORA))
+	@tests/guard/run.py --bin $(DIST) --out docs/guard.md $(if $(CORPORA),--corpora $(CORPORA))
 
 .PHONY: bench
-bench: release-bench ## Measure in full; writes docs/performance.md
+bench: dist release-bench ## Measure in full; writes docs/performance.md
 	@tests/system-packages nginx
-	@$(BENCH) run --gateway $(BIN) --nginx "$$(command -v nginx)" --out docs/performance.md
+	@$(BENCH) run --gateway $(DIST) --nginx "$$(command -v nginx)" --out docs/performance.md
 
 .PHONY: discovery
-discovery: release ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
-	@tests/discovery/run.py --bin $(BIN) $(if $(CORPUS),--corpus $(CORPUS)) --out docs/discovery.md
+discovery: dist ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
+	@tests/discovery/run.py --bin $(DIST) $(if $(CORPUS),--corpus $(CORPUS)) --out docs/discovery.md
 
 .PHONY: soak
 soak: release ## 1,000 starts and stops, 50 kill -9; writes docs/soak.md
@@ -220,12 +217,12 @@ fuzz: toolchain ## Fuzz every parser (SECONDS_EACH=60, TARGETS="json sse …")
 	done
 
 .PHONY: evidence-long
-evidence-long: release release-fill ## Verify 1,000,000 events, search 10,000,000 in PostgreSQL; writes docs/evidence.md
+evidence-long: dist release-fill ## Verify 1,000,000 events, search 10,000,000 in PostgreSQL; writes docs/evidence.md
 	@tests/system-packages postgres
 	@{ \
 	  printf '# Evidence: how long verifying and searching take\n\nMade by `make evidence-long` (`tests/evidence/run.py --speed 1000000`, and the search of 10,000,000 events in PostgreSQL with its usual settings) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
-	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
-	  tests/evidence/run.py --bin $(BIN) --fill $(FILL) --speed 1000000 && \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(DIST) --version | cut -d ' ' -f 2)"; \
+	  tests/evidence/run.py --bin $(DIST) --fill $(FILL) --speed 1000000 && \
 	  EVENTS=10000000 cargo test --locked --quiet --package portcullis-store --test it -- --nocapture --exact \
 	    search::a_person_is_found_among_many | grep '^searching: ' && printf '```\n'; \
 	} | tee target/evidence.md
@@ -247,7 +244,7 @@ clean-peers: ## Remove the npm and PyPI packages that the tests and the quicksta
 	done
 
 # What the others stand on.
-.PHONY: toolchain nextest peers release release-bench release-fill
+.PHONY: toolchain nextest peers release release-bench release-fill programs dist
 
 toolchain:
 	@command -v cargo >/dev/null || { echo 'Rust is missing; install it from https://rustup.rs' >&2; exit 3; }
@@ -263,9 +260,16 @@ peers:
 release: toolchain
 	@cargo build --release --locked --quiet -p portcullis
 
-# Apart: built together, crates would be built a second time, with the features that both want.
-release-bench: release
-	@cargo build --release --locked --quiet -p portcullis-bench
+dist: toolchain
+	@cargo build --profile dist --locked --quiet -p portcullis
 
-release-fill: toolchain
-	@cargo build --release --locked --quiet -p portcullis-audit --example fill
+# All that the parts of `make test` run, ready before the first of them.
+programs: release-bench release-fill
+	@cargo bench --no-run --locked --quiet -p portcullis -p portcullis-policy --bench authenticate --bench outbound --bench decide
+
+# What is built beside the program is built with it: alone, it would want its crates with other features, and so a second time.
+release-bench: release
+	@cargo build --release --locked --quiet -p portcullis -p portcullis-bench
+
+release-fill: release
+	@cargo build --release --locked --quiet -p portcullis -p portcullis-audit --bin portcullis --example fill

@@ -37,7 +37,9 @@ IDENTITY = [
 
 
 def bench(crate: str, name: str, *arguments: str) -> str:
-    command = ["cargo", "bench", "--locked", "--quiet", "-p", crate, "--bench", name, "--", *arguments]
+    """Runs a bench beside the program, with whose features its crates were built already."""
+    packages = ["-p", "portcullis", *(() if crate == "portcullis" else ("-p", crate))]
+    command = ["cargo", "bench", "--locked", "--quiet", *packages, "--bench", name, "--", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
@@ -74,8 +76,9 @@ def main() -> int:
         passed, failed = passed + good, failed + (not good)
         print(f"{'ok  ' if good else 'MISS'}  {what:55} {measured:>12}   {bound}")
 
-    for crate, name, bounds in (("policy", "decide", POLICY), ("identity", "outbound", OUTBOUND)):
-        text = bench(f"portcullis-{crate}", name, "--sample-count", "30", "--max-time", "2")
+    benches = (("policy", "portcullis-policy", "decide", POLICY), ("identity", "portcullis", "outbound", OUTBOUND))
+    for layer, crate, name, bounds in benches:
+        text = bench(crate, name, "--sample-count", "30", "--max-time", "2")
         medians = divan_medians(text)
         if not scale:
             scale = {name: max(1.0, medians[name] / there) for name, there in REFERENCE.items()}
@@ -85,8 +88,8 @@ def main() -> int:
             found, here = medians.get(step), bound * scale["reference_hundred" if bound >= LONG else "reference"]
             shown = "not measured" if found is None else f"{found:.3f} us"
             share = "" if found is None else f", {found / here:.2f} of it used"
-            check(f"{crate}: {step}", shown, f"under {here:.3g} us{share}", found is not None and found < here)
-    medians = identity_medians(bench("portcullis-identity", "authenticate"))
+            check(f"{layer}: {step}", shown, f"under {here:.3g} us{share}", found is not None and found < here)
+    medians = identity_medians(bench("portcullis", "authenticate"))
     for dear, cheap, factor in IDENTITY:
         both = medians.get(dear), medians.get(cheap)
         ratio = both[0] / both[1] if all(both) else 0.0

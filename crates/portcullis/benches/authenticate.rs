@@ -1,4 +1,4 @@
-//! What a credential costs a call: `cargo bench -p portcullis-identity`.
+//! What a credential costs a call: `cargo bench -p portcullis --bench authenticate`.
 //!
 //! Each line is the median of several rounds, on one thread, in nanoseconds. Signatures are those of a token that was not
 //! seen before; with remembered tokens they are not checked again.

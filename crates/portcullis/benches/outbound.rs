@@ -1,4 +1,4 @@
-//! What the credential of a server costs a call that finds it there: `cargo bench -p portcullis-identity --bench outbound`.
+//! What the credential of a server costs a call that finds it there: `cargo bench -p portcullis --bench outbound`.
 //!
 //! Everything up to the headers of the request, for a token that was got before and for the gateway's own word, which is signed
 //! anew for each call. Getting a token asks somebody else, which is not measured here.
