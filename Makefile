@@ -157,6 +157,8 @@ guard-eval: dist ## Score the content filter, next to its peers (CORPORA=DIR for
 bench: dist release-bench ## Measure in full; writes docs/performance.md
 	@tests/system-packages nginx
 	@$(BENCH) run --gateway $(DIST) --nginx "$$(command -v nginx)" --out docs/performance.md
+	@tests/system-packages python3
+	@tests/steps/run.py --into docs/performance.md
 
 .PHONY: discovery
 discovery: dist ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
