@@ -119,7 +119,7 @@ const PASSWORD: &str = "password passwd pwd pass passphrase passwort kennwort co
     passcode passw userpassword dbpassword mdp lösenord hasło heslo";
 const SECRET: &str = "secret secrets token tokens apikey api_key credential credentials auth authtoken accesskey \
     secretkey accesstoken clientsecret apitoken authkey privatekey bearer authorization apisecret passkey \
-    client_secret secret_key connectionstring signature creds";
+    client_secret secret_key connectionstring signature sig creds jwt pat";
 const KEY: &str = "key keys schlüssel clave clef chiave";
 const NAME: &str = "name fullname firstname lastname surname givenname familyname vorname nachname nom prénom prenom nombre \
     apellido apellidos nome cognome naam achternaam voornaam displayname middlename maidenname imię nazwisko namn efternamn \
@@ -171,23 +171,44 @@ const NATIONAL: &[(&str, &str)] = &[
     ("IS", "kennitala"),
 ];
 
-const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian authress beamer bitbucket bittrex \
-    cloudflare codecov cohere coinbase confluent contentful databricks datadog dronecidrone droneci dropbox easypost \
-    etsy facebook fastly finicity finnhub flickr freshbooks freemius gitter gocardless grafana heroku hubspot infracost \
-    intercom jfrog artifactory bintray jira kraken kucoin launchdarkly linear linkedin lob looker mailchimp mailgun mapbox mattermost \
-    messagebird netlify newrelic new_relic nytimes newyorktimes okta openai plaid privateai rapidapi sendbird sentry \
-    sidekiq snyk sonar sourcegraph squarespace square sumologic sumo travisci travis trello twitch twitter yandex zendesk \
-    nyt duffel discord doppler defined digitalocean cisco meraki clickhouse clojars octopus paypal shopify slack telegram tines vonage \
-    pagerduty firebase azure aws gcp google github gitlab stripe twilio anthropic braintree aiven auth0 bamboo circleci \
-    coveralls crowdin dynatrace fullstory hashicorp vault honeycomb mandrill mixpanel notion opsgenie pusher \
-    rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral \
-    adyen amplitude apify baidu bitly buildkite calendly clickup cloudinary codacy convertkit crowdstrike deepgram deepl \
-    docusign elevenlabs eventbrite figma firecrawl foursquare freshdesk giphy groq hetzner huawei ipinfo iterable jotform \
-    klaviyo langfuse langsmith linode livekit loggly mailjet netsuite newsapi ngrok nylas openrouter openweathermap patreon \
+const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian authress beamer bitbucket bittrex cloudflare codecov cohere \
+    coinbase confluent contentful databricks datadog dronecidrone droneci dropbox easypost etsy facebook fastly finicity \
+    finnhub flickr freshbooks freemius gitter gocardless grafana heroku hubspot infracost intercom jfrog artifactory \
+    bintray jira kraken kucoin launchdarkly linear linkedin lob looker mailchimp mailgun mapbox mattermost messagebird \
+    netlify newrelic new_relic nytimes newyorktimes okta openai plaid privateai rapidapi sendbird sentry sidekiq snyk \
+    sonar sourcegraph squarespace square sumologic sumo travisci travis trello twitch twitter yandex zendesk nyt duffel \
+    discord doppler defined digitalocean cisco meraki clickhouse clojars octopus paypal shopify slack telegram tines \
+    vonage pagerduty firebase azure aws gcp google github gitlab stripe twilio anthropic braintree aiven auth0 bamboo \
+    circleci coveralls crowdin dynatrace fullstory hashicorp vault honeycomb mandrill mixpanel notion opsgenie pusher \
+    rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral adyen amplitude \
+    apify baidu bitly buildkite calendly clickup cloudinary codacy convertkit crowdstrike deepgram deepl docusign \
+    elevenlabs eventbrite figma firecrawl foursquare freshdesk giphy groq hetzner huawei ipinfo iterable jotform klaviyo \
+    langfuse langsmith linode livekit loggly mailjet netsuite newsapi ngrok nylas openrouter openweathermap patreon \
     pinecone pinterest pipedrive plivo posthog postmark qdrant quickbooks razorpay recurly replicate salesforce scaleway \
     sendgrid servicenow shippo sinch smartsheet snowflake spotify statuspage storyblok strapi surveymonkey tavily tencent \
-    tiktok todoist toggl typeform unsplash uploadcare upstash vultr wakatime weaviate webflow wistia woocommerce workos wrike \
-    xero yelp zoho";
+    tiktok todoist toggl typeform unsplash uploadcare upstash vultr wakatime weaviate webflow wistia woocommerce workos \
+    wrike xero yelp zoho abuseipdb accuweather adzuna airbrake airvisual alienvault anypoint apideck apilayer appcues \
+    assemblyai autodesk aviationstack aylien azuredevops bannerbear betterstack bitfinex bitmex blazemeter braintrust \
+    browserstack bugsnag calendarific censys checkly clarifai clearbit clickhelp clockify cloudconvert cloudmersive \
+    cloudsmith codeclimate codemagic coinapi coinlib commercejs convertapi couchbase cryptocompare currencylayer deepai \
+    deepseek detectify diffbot disqus dockerhub dotdigital dwolla edamam elasticemail endorlabs etherscan ethplorer \
+    everhour exchangerate faceplusplus fibery fixerio fleetbase flexport flutterwave flyio frameio geckoboard geoapify \
+    geocodio getresponse glassnode gocanvas godaddy graphcms graphhopper gtmetrix gumroad gyazo hasura hellosign helpscout \
+    huggingface ibmcloud iexcloud imagekit imagga infura instamojo intrinio ipapi ipgeolocation ipstack jumpcloud kickbox \
+    larksuite leadfeeder lemlist lemonsqueezy livestorm logentries logzio lokalise mailerlite mapquest marketstack metaapi \
+    microsoftteams mixmax moosend moralis nasdaqdatalink newscatcher nexmo npmjs nuget nutritionix nvidia oanda \
+    octopusdeploy omnisend onelogin onesignal onfleet opencage openvpn openweather optimizely packagecloud pagarme \
+    pandadoc parsehub pastebin paymongo paystack pepipost photoroom pipedream pivotaltracker pixabay planetscale podio \
+    poloniex portainer postman prefect pubnub pulumi pushbullet pushover qualtrics rabbitmq rebrandly redislabs \
+    ringcentral rootly rubygems runpod samsara saucelabs scraperapi scrapingbee sendinblue brevo serpapi serpstack shodan \
+    shotstack shutterstock signalwire smartystreets snipcart sonarcloud sonarqube spoonacular sqreen statuscake stormglass \
+    strava streamlabs stytch surveysparrow swiftype tableau tailscale taxjar telnyx terraform thinkific ticketmaster \
+    tiingo tomtom tradier transferwise tripadvisor twelvedata tyntec ubidots uptimerobot urlscan valtown veriphone \
+    virustotal visualcrossing voiceflow walkscore weatherbit weatherstack webex wandb wepay xai youtube zenrows zenserp \
+    zeplin zerobounce zerotier zipcodeapi binance bitstamp bybit coinmarketcap gemfury gitea gitguardian grafbase inngest \
+    instagram whatsapp kaggle keycloak kinde mercadopago mollie nightfall nordigen onfido printful resend revolut scalingo \
+    sentinelone skyscanner truelayer turso uipath unkey uploadthing volcengine voyageai wolframalpha workato wordpress \
+    xendit zuora";
 
 /// What words stand for.
 pub(crate) struct Words {

@@ -57,6 +57,11 @@ struct Document<'d, 'w, 'e> {
     edits: Vec<Edit>,
 }
 
+/// What a string says; `None` for any other value.
+fn text_of(value: &str) -> Option<Cow<'_, str>> {
+    value.strip_prefix('"')?.strip_suffix('"').map(|inner| unescape(inner).0)
+}
+
 /// What holds for a value by where it stands.
 #[derive(Clone, Copy)]
 struct Place<'a> {
@@ -331,6 +336,8 @@ impl<'d> Document<'d, '_, '_> {
             return false;
         }
         let mut children = Children::new(self.walk.may_drop);
+        // `{"name": "API_TOKEN", "value": …}`: what the value is stands beside it.
+        let mut label = None;
         while self.peek() != b'}' {
             let start = self.at;
             let (key, offsets) = self.take_string().read();
@@ -338,7 +345,9 @@ impl<'d> Document<'d, '_, '_> {
             self.space();
             self.at += 1;
             self.space();
-            let Meant { topics, announced } = self.walk.engine.keys.of(&self.walk.engine.words, &key);
+            let said =
+                label.take().filter(|_| matches!(&*key, "value" | "Value")).unwrap_or(Cow::Borrowed(&*key));
+            let Meant { topics, announced } = self.walk.engine.keys.of(&self.walk.engine.words, &said);
             let own =
                 Topics::KINDS.or(Topics::NAME).or(Topics::ADDRESS).or(Topics::PASSWORD).or(Topics::SECRET);
             let topics = if topics.any(own) && !(topics.has(Topics::NAME)) {
@@ -348,8 +357,12 @@ impl<'d> Document<'d, '_, '_> {
             };
             let field = Field { key: &key, topics, announced };
             self.steps.push(Step::Name(key.clone()));
+            let from = self.at;
             dropped |= self.value(Place { field, ..place });
             self.steps.pop();
+            if matches!(&*key, "name" | "key" | "Name" | "Key") {
+                label = text_of(&self.text[from..self.at]);
+            }
             children.push(start, self.at, dropped);
             self.space();
             if self.peek() == b',' {

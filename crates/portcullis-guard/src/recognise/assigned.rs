@@ -4,7 +4,7 @@
 //! password is one word that is no placeholder. What it leaves out: passwords that are told in a sentence.
 
 use super::Subject;
-use super::secret::{entropy, is_placeholder, is_random, is_restless, is_scrambled, is_uuid};
+use super::secret::{entropy, is_jumbled, is_placeholder, is_random, is_uuid};
 use crate::Entity;
 use crate::context::{Topics, Words};
 use crate::text::class;
@@ -14,13 +14,17 @@ const NAME: usize = 60;
 const VALUE: usize = 1024;
 /// How long a value is that stands by itself, in a member of JSON.
 const LONGEST: usize = 8 << 10;
+/// How long a value is at least whose scheme is not known.
+const LEAST_OF_SCHEME: usize = 20;
 
 /// What a name announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Announced {
     Password,
     Secret,
-    /// A key or token of a vendor, by the vendor's name only.
+    /// A key or token of a vendor, by the vendor's name and what has a short value: a key, an access or client id.
+    Vendor,
+    /// By the vendor's name only, or a key of something.
     Vague,
     Nothing,
 }
@@ -34,12 +38,19 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     if own.strip_prefix("BUNDLE_").is_some_and(|host| host.contains("__")) {
         return Announced::Password;
     }
-    let topics = words.of(name);
-    let ending = by_ending(name);
+    // `refresh_token2`
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let mut topics = words.of(name);
+    if bare.len() < name.len() {
+        topics = topics.or(words.of(bare));
+    }
+    let ending = by_ending(bare);
     let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
         Announced::Password
     } else if topics.any(Topics::SECRET) || ending == Announced::Secret {
         Announced::Secret
+    } else if topics.has(Topics::VENDOR) && (topics.has(Topics::KEY) || is_of_client(name)) {
+        Announced::Vendor
     } else if topics.any(Topics::VENDOR.or(Topics::KEY)) {
         Announced::Vague
     } else {
@@ -74,6 +85,12 @@ fn by_ending(name: &str) -> Announced {
     }
 }
 
+/// Whether a part of a name says that it is half of a pair: `access_id`, `ClientId`, `consumerKey`.
+fn is_of_client(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    ["access", "client", "consumer"].iter().any(|word| lower.contains(word))
+}
+
 /// Whether what is named is about a value and not one: `password_length`, `token-type`.
 fn is_count(name: &str) -> bool {
     let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -98,6 +115,7 @@ pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
     let name = subject.text.get(from..to)?;
     // `<add key="Password" value="…" />`: the name is the value of the attribute before.
     let name = if name.eq_ignore_ascii_case("value") { attribute(subject.text, from)? } else { name };
+    let name = if is_type(name) { typed(subject.text, from).unwrap_or(name) } else { name };
     let what = announced(subject.words, name);
     if what == Announced::Nothing {
         return None;
@@ -106,13 +124,36 @@ pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
     judge(subject, what, start, end, quoted)
 }
 
-/// What stands in quotes before `from`, with nothing but space between.
+/// What stands before `from`, as far as a name may be long.
+fn head(text: &str, from: usize) -> &str {
+    &text[crate::context::ceil(text, from.saturating_sub(NAME + 16)).min(from)..from]
+}
+
+/// What stands in quotes before `from`, with nothing but space and a comma between; or `name: …` in the line before.
 fn attribute(text: &str, from: usize) -> Option<&str> {
-    let head = text[crate::context::ceil(text, from.saturating_sub(NAME + 8)).min(from)..from].trim_end();
+    let head = head(text, from);
+    let head = head.strip_suffix(['"', '\'']).unwrap_or(head).trim_end();
     let head = head.strip_suffix(',').unwrap_or(head);
-    let quote = head.chars().next_back().filter(|mark| matches!(mark, '"' | '\''))?;
-    let inner = head.strip_suffix(quote)?;
-    Some(&inner[inner.rfind(quote)? + 1..])
+    if let Some(quote) = head.chars().next_back().filter(|mark| matches!(mark, '"' | '\'')) {
+        let inner = head.strip_suffix(quote)?;
+        return Some(&inner[inner.rfind(quote)? + 1..]);
+    }
+    let line = head.rsplit('\n').next().filter(|line| line.len() < head.len())?;
+    let (label, name) = line.trim_start_matches([' ', '\t', '-']).split_once(": ")?;
+    matches!(label, "name" | "key").then(|| name.trim())
+}
+
+/// Whether this is how languages name the type of a text.
+fn is_type(name: &str) -> bool {
+    matches!(name, "string" | "String" | "str" | "text" | "any")
+}
+
+/// The name whose type stands at `from`: `apiToken: string`.
+fn typed(text: &str, from: usize) -> Option<&str> {
+    let head =
+        head(text, from).trim_end_matches(['&', ' ', '\'']).strip_suffix(':')?.trim_end_matches(['?', ' ']);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    Some(&head[head.trim_end_matches(is_name).len()..]).filter(|name| name.len() >= 2)
 }
 
 /// The name before a sign: up to the words of one line, without quotes around it.
@@ -122,7 +163,7 @@ fn name_before(bytes: &[u8], sign: usize) -> Option<(usize, usize)> {
         && sign - to < 6
         && matches!(
             bytes[to - 1],
-            b' ' | b'"' | b'\'' | b'`' | b'\\' | b':' | b'|' | b'?' | b'=' | b']' | b')'
+            b' ' | b'"' | b'\'' | b'`' | b'\\' | b':' | b'|' | b'?' | b'=' | b'+' | b']' | b')'
         )
     {
         to -= 1;
@@ -145,10 +186,11 @@ fn name_before(bytes: &[u8], sign: usize) -> Option<(usize, usize)> {
 
 /// The value after a sign: start, end, and whether it stands in quotes.
 fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
-    let mut at = sign + 1;
+    let block = block(bytes, sign);
+    let mut at = block.unwrap_or(sign + 1);
     let mut quote = None;
     // The text of an element may stand on a line of its own.
-    let (reach, lines) = if bytes[sign] == b'>' { (32, true) } else { (8, false) };
+    let (reach, lines) = if bytes[sign] == b'>' || block.is_some() { (32, true) } else { (8, false) };
     while at < bytes.len() && at - sign <= reach {
         match bytes[at] {
             b'\n' | b'\r' if lines && quote.is_none() => at += 1,
@@ -193,6 +235,14 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
     (length > 0 && length <= VALUE).then_some((at, at + length, quote.is_some()))
 }
 
+/// Where the line of a block scalar of YAML ends (1.2.2 § 8.1): `: |-`.
+fn block(bytes: &[u8], sign: usize) -> Option<usize> {
+    let rest = bytes[sign..].strip_prefix(b": ")?;
+    let style = rest.strip_prefix(b"|").or_else(|| rest.strip_prefix(b">"))?;
+    let style = style.strip_prefix(b"-").or_else(|| style.strip_prefix(b"+")).unwrap_or(style);
+    style.starts_with(b"\n").then(|| bytes.len() - style.len() + 1)
+}
+
 /// The length of the name of a scheme (RFC 9110 § 11.1) with which a value begins.
 fn scheme(value: &[u8]) -> usize {
     const SCHEMES: [&[u8]; 11] = [
@@ -210,7 +260,23 @@ fn scheme(value: &[u8]) -> usize {
     ];
     let is_it =
         |scheme: &&&[u8]| value.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme));
-    SCHEMES.iter().find(is_it).map_or(0, |scheme| scheme.len())
+    SCHEMES.iter().find(is_it).map_or_else(|| own_scheme(value), |scheme| scheme.len())
+}
+
+/// The same of one that nobody knows, by what follows: a long word with digits. `FlyV1 fm2_…`
+fn own_scheme(value: &[u8]) -> usize {
+    let is_name = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
+    let length = value.iter().take(13).take_while(is_name).count();
+    if !(2..=12).contains(&length) || value.get(length) != Some(&b' ') {
+        return 0;
+    }
+    let word = value[length + 1..]
+        .iter()
+        .take(LEAST_OF_SCHEME)
+        .take_while(|byte| class::is_word(**byte) || matches!(byte, b'-' | b'_' | b'.' | b'/' | b'+' | b'='));
+    let (count, digits) =
+        word.fold((0, 0), |(count, digits), byte| (count + 1, digits + usize::from(byte.is_ascii_digit())));
+    if count == LEAST_OF_SCHEME && digits >= 2 { length + 1 } else { 0 }
 }
 
 /// Looks at the value of a JSON member by its key.
@@ -225,7 +291,8 @@ pub(crate) fn member(subject: &mut Subject<'_>, what: Announced) {
 /// `password is …`, `the API key was …`, `--token …`. The word that says what it is ends at `end`.
 pub(crate) fn told(subject: &mut Subject<'_>, start: usize, end: usize, what: Announced) -> Option<usize> {
     let rest = &subject.text[end..];
-    if rest.starts_with(' ') && is_flag(&subject.bytes[..start]) {
+    let before = &subject.bytes[..start];
+    if rest.starts_with(' ') && (is_flag(before) || is_variable(before)) {
         let (from, to, quoted) = value_after(subject.bytes, end)?;
         return judge(subject, what, from, to, quoted);
     }
@@ -259,6 +326,15 @@ fn is_flag(before: &[u8]) -> bool {
         && matches!(class::before(before, from), b' ' | b'\t' | b'\n' | b'"' | b'\'')
 }
 
+/// Whether the name of a variable goes on here, as shells and manifests write it: `ENV API_`.
+fn is_variable(before: &[u8]) -> bool {
+    let is_name = |byte: &&u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || **byte == b'_';
+    let name = before.iter().rev().take(NAME).take_while(is_name).count();
+    name >= 3
+        && before.ends_with(b"_")
+        && matches!(class::before(before, before.len() - name), b' ' | b'\t' | b'\n' | b'"' | b'\'')
+}
+
 fn judge(
     subject: &mut Subject<'_>,
     what: Announced,
@@ -276,6 +352,7 @@ fn judge(
             0.85
         }
         Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
+        Announced::Vendor if is_secret(value.as_bytes(), quoted) && !value.contains('.') => 0.7,
         Announced::Vague if is_secret(value.as_bytes(), quoted) && is_long_random(value.as_bytes()) => 0.7,
         _ => return None,
     };
@@ -331,13 +408,23 @@ fn is_password(value: &str, quoted: bool) -> bool {
 }
 
 fn is_secret(value: &[u8], quoted: bool) -> bool {
-    let is_token =
-        value.iter().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'(' | b'{' | b'<' | b' '));
+    // What is called, built or put in stands in brackets; what is drawn of all that can be printed has other signs besides.
+    let is_bracket = |byte: &u8| matches!(byte, b'(' | b'{' | b'<');
+    let is_drawn = || {
+        quoted
+            && value
+                .iter()
+                .filter(|byte| matches!(byte, b'!' | b'#'..=b'&' | b'*' | b'^' | b'|' | b'~' | b'@' | b'?'))
+                .count()
+                >= 3
+    };
+    let is_token = value.iter().all(u8::is_ascii_graphic) && (!value.iter().any(is_bracket) || is_drawn());
     let slashes = memchr::memchr_iter(b'/', value).count();
     let is_path =
         value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
-    let is_chance = || is_random(value) || is_scrambled(value) || is_restless(value, quoted);
-    (10..=LONGEST).contains(&value.len()) && is_token && !is_path && entropy(value) >= 2.8 && is_chance()
+    let is_chance = || is_random(value) || is_jumbled(value, quoted);
+    let least = if value.len() < 20 { 2.2 } else { 2.8 };
+    (10..=LONGEST).contains(&value.len()) && is_token && !is_path && entropy(value) >= least && is_chance()
 }
 
 /// `Basic` and what is a name, a colon and a password when it is decoded (RFC 7617).

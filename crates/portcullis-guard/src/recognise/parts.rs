@@ -33,6 +33,8 @@ const ROWS: &[Row] = &[
     ),
     Row(&[Part("", of::ALNUM, 40, 40)], |word| word.ends_with("NRAL"), "newrelic"),
     Row(&[Part("", of::ALNUM, 84, 84)], is_annotated, "azure"),
+    Row(&[Part("", of::ALNUM, 52, 52)], |word| &word[42..46] == "AzSe", "azure"),
+    Row(&[Part("", of::ALNUM, 16, 16), Part("$", of::HEX, 32, 32)], any, "braintree"),
     Row(&[Part("", of::ALNUM, 50, 51)], |word| &word[10..13] == "msh" && word.contains("jsn"), "rapidapi"),
 ];
 
