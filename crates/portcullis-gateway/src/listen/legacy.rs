@@ -151,7 +151,7 @@ async fn establish(
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
     let lists = result.find("capabilities").map_or(Lists::NONE, |declared| Lists::declared(&declared));
-    let subscriber = gateway.subscribers.add(&endpoint, &caller, lists);
+    let subscriber = gateway.subscribers.add(gateway, &endpoint, &caller, lists);
     let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone());
     let session = session.told(subscriber).counted(place);
     let session = Arc::new(match wire {

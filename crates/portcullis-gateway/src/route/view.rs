@@ -296,7 +296,7 @@ fn view_of(
 
 /// What of each list a caller is shown.
 fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Vec<Shown> {
-    parts.iter().map(|listing| Shown::of(gateway, listing, call, pass)).collect()
+    parts.iter().map(|listing| Shown::of(gateway, listing, &call.caller, pass)).collect()
 }
 
 /// The lists of all servers behind the endpoint, of a toolset what it takes of them. On the aggregate a server that fails is
