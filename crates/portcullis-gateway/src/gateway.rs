@@ -341,6 +341,7 @@ impl Gateway {
         let secrets = secrets.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
+        self.sealer.rotate_every(settings.limits.key_rotation);
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
