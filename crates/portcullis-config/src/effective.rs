@@ -493,6 +493,7 @@ fn limits(limits: &Limits) -> Value {
         "sessions": limits.sessions,
         "sessions_per_principal": limits.sessions_per_principal,
         "session_idle": show_duration(limits.session_idle),
+        "key_rotation": show_duration(limits.key_rotation),
         "header_read": show_duration(limits.header_read),
         "body_read": show_duration(limits.body_read),
         "call_timeout": show_duration(limits.call_timeout),

@@ -263,6 +263,11 @@ pub(crate) struct Limits {
     /// A legacy session is dropped after so long without a request or an open stream.
     #[schemars(extend("default" = "30m"))]
     pub(crate) session_idle: Option<Duration>,
+    /// A key that seals what clients bring back (cursors, request states, ids of tasks) is replaced after so long; 24h at most.
+    /// What it sealed opens for as long again, so that no rotation takes anything away from a client, and nothing opens for
+    /// longer than that but ids of tasks: these open until their tasks are over, for 250 rotations at most.
+    #[schemars(extend("default" = "24h"))]
+    pub(crate) key_rotation: Option<Duration>,
     /// Time to receive a request head.
     #[schemars(extend("default" = "10s"))]
     pub(crate) header_read: Option<Duration>,

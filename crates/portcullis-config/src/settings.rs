@@ -428,6 +428,8 @@ pub struct Limits {
     pub sessions_per_principal: usize,
     /// A legacy session is dropped after so long without a request or an open stream.
     pub session_idle: Duration,
+    /// A key that seals what clients bring back is replaced after so long.
+    pub key_rotation: Duration,
     /// Time to receive a request head.
     pub header_read: Duration,
     /// Time to receive a request body.
@@ -472,6 +474,7 @@ impl Default for Limits {
             sessions: 20_000,
             sessions_per_principal: 1000,
             session_idle: Duration::from_mins(30),
+            key_rotation: Duration::from_hours(24),
             header_read: Duration::from_secs(10),
             body_read: Duration::from_secs(30),
             call_timeout: Duration::from_mins(1),

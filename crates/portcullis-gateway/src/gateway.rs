@@ -226,11 +226,11 @@ impl Gateway {
         match self.put_in_service() {
             Ok(()) => {
                 if discovery::differs(&self.settings.load(), &old) {
-                    self.subscribers.tools_changed();
+                    self.subscribers.tools_changed(self);
                 }
                 if other {
                     tracing::info!("took up the policies");
-                    self.subscribers.policies_changed();
+                    self.subscribers.policies_changed(self);
                 }
                 if guard.is_some() {
                     tracing::info!("took up the guard");
@@ -297,7 +297,7 @@ impl Gateway {
 
     /// A list has changed, or may have: what is kept of it is doubted first, so that whoever is told and asks again gets
     /// the new one.
-    fn take_change(&self, change: Change) {
+    fn take_change(self: &Arc<Self>, change: Change) {
         let Change { server, owner, method, known } = change;
         let servers = self.servers.load();
         // What one user hears is of that user's lists alone.
@@ -309,13 +309,14 @@ impl Gateway {
             match known {
                 Known::Assumed => catalogue.doubt(&method, self.subscribers.listen_to(&server)),
                 Known::Announced => catalogue.invalidate(&method),
-                Known::Seen => {}
+                Known::Seen | Known::First => {}
             }
         }
-        if known != Known::Assumed
-            && let Some(list) = Lists::of(&method)
-        {
-            self.subscribers.announce(&self.env.control, server, owner, list);
+        let Some(list) = Lists::of(&method) else { return };
+        match known {
+            Known::Announced | Known::Seen => self.subscribers.announce(self, server, owner, list),
+            Known::First => self.subscribers.first_seen(self, &server, list),
+            Known::Assumed => {}
         }
     }
 
@@ -340,6 +341,7 @@ impl Gateway {
         let secrets = secrets.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
+        self.sealer.rotate_every(settings.limits.key_rotation);
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();

@@ -4,10 +4,11 @@
 //! The client can neither read nor change it, nobody else can use it, and a cursor is no request state. What has an end
 //! carries it inside. Handles are never credentials: whoever presents one has been authenticated before it is opened.
 //!
-//! Keys are made in this process and die with it, and so do the handles. A key seals for a day and opens for another,
-//! so that a rotation takes nothing away from clients; the second byte of a handle says which key it was. The ids of tasks
-//! live as long as their tasks: a key that sealed such an id is kept for as long as it may come back, for ids of tasks
-//! alone. (Replicas will share keys through the store.)
+//! Keys are made in this process and die with it, and so do the handles. A key seals for a time (`limits.key_rotation`, a day)
+//! and opens for as long again, so that a rotation takes nothing away from clients; the second byte of a handle says which key
+//! it was. The ids of tasks live as long as their tasks: a key that sealed such an id is kept for as long as it may come back,
+//! for ids of tasks alone. The ids of sessions live as long as their sessions, which are found by the whole id: what is in it
+//! only says what is wrong with one that finds nothing. (Replicas will share keys through the store.)
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,20 +21,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_model::Principal;
 
-/// A key seals for so long, and opens for as long again. No handle lives longer than that, but for ids of tasks.
+/// A key seals for so long at most, and opens for as long again. No handle lives longer than that, but for ids of tasks and
+/// sessions.
 pub(crate) const ROTATION: Duration = Duration::from_hours(24);
 
 /// No id of a task lives longer than that.
 pub(crate) const LONGEST_TASK: Duration = Duration::from_hours(30 * 24);
 
-/// Keys that are kept: as many as are made in the longest life of a handle, and some.
-const MOST_KEYS: usize = 32;
+/// A cursor lives for so long: nobody reads a list for longer.
+pub(crate) const CURSOR: Duration = Duration::from_hours(1);
+
+/// Keys that are kept: as many as are made in the longest life of a handle where one seals for three hours. The number of a key
+/// is a byte.
+const MOST_KEYS: usize = 250;
 
 /// What a handle is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A page of a list.
     Cursor,
+    /// A session.
+    Session,
     /// Where a request stands that waits for input from the client.
     RequestState,
     /// A task.
@@ -60,6 +68,8 @@ pub(crate) struct Sealer {
     keys: ArcSwap<Keys>,
     /// Ends are counted from here.
     born: Instant,
+    /// How long a key seals, in milliseconds.
+    rotation: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -95,7 +105,20 @@ impl Sealer {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         let keys = Keys { current: Key::new(0), previous: Vec::new(), since: now };
-        Self { keys: ArcSwap::from_pointee(keys), born: now }
+        let sealer = Self { keys: ArcSwap::from_pointee(keys), born: now, rotation: AtomicU64::new(0) };
+        sealer.rotate_every(ROTATION);
+        sealer
+    }
+
+    /// From now on a key seals for so long.
+    pub(crate) fn rotate_every(&self, rotation: Duration) {
+        let rotation = u64::try_from(rotation.as_millis()).unwrap_or(u64::MAX);
+        self.rotation.store(rotation, Ordering::Relaxed);
+    }
+
+    /// How long a key seals.
+    pub(crate) fn rotation(&self) -> Duration {
+        Duration::from_millis(self.rotation.load(Ordering::Relaxed))
     }
 
     /// Makes a new key. What was sealed with the last one still opens; of what was sealed with older ones, the ids of
@@ -114,12 +137,13 @@ impl Sealer {
 
     /// Makes a new key when the last one has served its time.
     pub(crate) fn rotate_in_time(&self) {
-        if self.keys.load().since.elapsed() >= ROTATION {
+        if self.keys.load().since.elapsed() >= self.rotation() {
             self.rotate();
+            tracing::info!(key = self.keys.load().current.id, "seals with another key");
         }
     }
 
-    /// Makes a handle.
+    /// Makes a handle that opens for as long as its key.
     pub(crate) fn seal(&self, purpose: Purpose, principal: &Principal, content: &[u8]) -> String {
         Self::write(&self.keys.load().current, purpose, principal, content.to_vec())
     }
@@ -132,10 +156,11 @@ impl Sealer {
         principal: &Principal,
         content: &[u8],
     ) -> String {
-        let longest = if purpose == Purpose::Task { LONGEST_TASK } else { ROTATION };
+        let rotation = self.rotation();
+        let longest = if purpose == Purpose::Task { LONGEST_TASK } else { rotation };
         let end = self.after(lifetime.min(longest));
         let keys = self.keys.load();
-        if lifetime > ROTATION && purpose == Purpose::Task {
+        if lifetime > rotation && purpose == Purpose::Task {
             keys.current.needed.fetch_max(end, Ordering::Relaxed);
         }
         let mut dated = Vec::with_capacity(content.len() + 8);
@@ -218,6 +243,7 @@ impl Default for Sealer {
 fn binding(purpose: Purpose, principal: &Principal) -> Vec<u8> {
     let purpose = match purpose {
         Purpose::Cursor => "cursor",
+        Purpose::Session => "session",
         Purpose::RequestState => "request-state",
         Purpose::Task => "task",
         Purpose::Browser => "browser",
@@ -233,7 +259,7 @@ pub(crate) fn random_bytes() -> [u8; 16] {
     id
 }
 
-/// 128 random bits in base64url: a session id's entropy (2025-11-25, session security).
+/// 128 random bits in base64url.
 pub(crate) fn random_id() -> String {
     URL_SAFE_NO_PAD.encode(random_bytes())
 }

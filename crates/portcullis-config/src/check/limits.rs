@@ -43,6 +43,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         sessions: raw.sessions.unwrap_or(default.sessions),
         sessions_per_principal: raw.sessions_per_principal.unwrap_or(default.sessions_per_principal),
         session_idle: check.duration(&path("session_idle"), raw.session_idle.as_ref(), default.session_idle),
+        key_rotation: check.duration(&path("key_rotation"), raw.key_rotation.as_ref(), default.key_rotation),
         header_read: check.duration(&path("header_read"), raw.header_read.as_ref(), default.header_read),
         body_read: check.duration(&path("body_read"), raw.body_read.as_ref(), default.body_read),
         call_timeout: check.duration(&path("call_timeout"), raw.call_timeout.as_ref(), default.call_timeout),
@@ -68,6 +69,9 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
             &path(key),
             "`call_timeout` is longer than `call_max`; a call would end before it times out",
         );
+    }
+    if limits.key_rotation > default.key_rotation {
+        check.error(&path("key_rotation"), "is longer than 24h; a key is not to be used for longer");
     }
     if limits.body_bytes > limits.bodies_bytes {
         let key = if raw.body_bytes.is_some() { "body_bytes" } else { "bodies_bytes" };

@@ -223,6 +223,12 @@ p.yaml:3:55: error: servers.a.max_concurrent: expected a whole number from 1 to 
 }
 
 #[test]
+fn refuses_keys_that_seal_for_too_long() {
+    let why = "is longer than 24h; a key is not to be used for longer";
+    refuses("limits: { key_rotation: 25h }", &format!("\np.yaml:1:11: error: limits.key_rotation: {why}"));
+}
+
+#[test]
 fn refuses_a_body_that_is_larger_than_all_together() {
     let why = "`body_bytes` is more than `bodies_bytes`; such a body would always be refused";
     refuses("limits: { body_bytes: 1GiB }", &format!("\np.yaml:1:11: error: limits.body_bytes: {why}"));

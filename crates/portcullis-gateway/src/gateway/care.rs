@@ -20,8 +20,9 @@ impl Gateway {
     /// gateway serves.
     pub async fn look_after_sessions(self: Arc<Self>) {
         while !self.draining.is_cancelled() {
-            // A session that may idle for a moment only is not to stay for much longer.
-            let pause = SWEEP.min(self.env.limits().session_idle / 2).max(Duration::from_millis(50));
+            // A session that may idle for a moment only is not to stay for much longer, nor a key.
+            let pause = SWEEP.min(self.env.limits().session_idle / 2).min(self.sealer.rotation() / 8);
+            let pause = pause.max(Duration::from_millis(50));
             tokio::time::sleep(pause).await;
             self.sealer.rotate_in_time();
             self.tasks.sweep();

@@ -313,13 +313,13 @@ async fn note(
 }
 
 /// What a user is shown of a server has become something else.
-fn changed(gateway: &Gateway, catalogue: &Catalogue) {
+fn changed(gateway: &Arc<Gateway>, catalogue: &Catalogue) {
     for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged] {
         catalogue.invalidate(&method);
         if let Some(list) = Lists::of(&method) {
             let server = catalogue.server.id().clone();
             let owner = catalogue.server.owner().cloned();
-            gateway.subscribers.announce(&gateway.env.control, server, owner, list);
+            gateway.subscribers.announce(gateway, server, owner, list);
         }
     }
 }

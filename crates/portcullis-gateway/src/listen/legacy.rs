@@ -28,7 +28,7 @@ use super::context::Context;
 use super::fields::Fields;
 use super::reading::{Pace, read};
 use super::response::{self, Accepts};
-use super::session::{Reader, Running, Session, Stream, Wire};
+use super::session::{self, Reader, Running, Session, Stream, Wire};
 use super::until_done::UntilDone;
 use crate::admit::Place as Counted;
 use crate::answer::{self, Reply, reply};
@@ -37,7 +37,6 @@ use crate::gateway::Gateway;
 use crate::record::{Open, Questioning};
 use crate::rounds;
 use crate::route;
-use crate::seal::random_id;
 use crate::subscribe::session_request;
 use crate::tasks;
 
@@ -60,7 +59,13 @@ pub(super) fn find_session(
     let id = std::str::from_utf8(id).unwrap_or_default();
     let session = context.gateway.sessions.find(id, &context.principal, endpoint);
     let session = session.ok_or_else(|| {
-        Refusal::new(ErrorKind::UnknownSession, "no such session; it may have ended: send `initialize` again")
+        let ended = session::has_ended(&context.gateway.sealer, &context.principal, endpoint, id);
+        let message = if ended {
+            "the session has ended: send `initialize` again"
+        } else {
+            "no session of yours here has that id: send `initialize`, then the Mcp-Session-Id of its answer"
+        };
+        Refusal::new(ErrorKind::UnknownSession, message)
     })?;
     if let Some(version) = fields.get(&header::PROTOCOL_VERSION) {
         let known = std::str::from_utf8(version).ok().and_then(Revision::parse);
@@ -110,7 +115,7 @@ pub(super) async fn open_session(
     let asked = Revision::parse(&version).filter(|revision| revision.era() == Era::Legacy);
     let capabilities = params.find("capabilities").filter(|value| value.kind() == Kind::Object);
     let capabilities = capabilities.ok_or_else(|| wrong("capabilities` must be an object"))?;
-    let id: Arc<str> = random_id().into();
+    let id = session::new_id(&context.gateway.sealer, &context.principal, &endpoint);
     // Whoever is known is counted once, whatever sessions it has; of others, each session is somebody.
     let known = !context.principal.is_anonymous();
     // A client's one stream was counted when it was opened.
@@ -151,7 +156,7 @@ async fn establish(
     let gateway = &context.gateway;
     let result = route::initialize_result(gateway, &endpoint, &caller).await?;
     let lists = result.find("capabilities").map_or(Lists::NONE, |declared| Lists::declared(&declared));
-    let subscriber = gateway.subscribers.add(&endpoint, &caller, lists);
+    let subscriber = gateway.subscribers.add(gateway, &endpoint, &caller, lists);
     let session = Session::new(id, endpoint, caller, gateway.sessions.replay().clone());
     let session = session.told(subscriber).counted(place);
     let session = Arc::new(match wire {

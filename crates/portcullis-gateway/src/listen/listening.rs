@@ -67,7 +67,7 @@ async fn open(context: &Context, call: &Arc<Call>, id: &Id, accepts: Accepts) ->
     }
     let gateway = &context.gateway;
     let place = gateway.subscribers.take_place(&call.caller.principal)?;
-    let subscriber = gateway.subscribers.add(&call.endpoint, &call.caller, filter.lists);
+    let subscriber = gateway.subscribers.add(gateway, &call.endpoint, &call.caller, filter.lists);
     let tasks = watch::known(gateway, call, &filter.tasks)?;
     let accepted = Filter { tasks, ..accept(gateway, &subscriber, filter).await? };
     let tasks = accepted.tasks.iter().map(|id| watch::follow(gateway, call, id).boxed());

@@ -118,6 +118,11 @@ impl Oversight {
         self.switch.any.load(Ordering::Acquire) && self.switch.hides(server.as_str(), tool)
     }
 
+    /// Whether anything may be hidden from everybody: stopped, or held back.
+    pub(crate) fn may_hide(&self) -> bool {
+        self.pins() || self.switch.any.load(Ordering::Acquire)
+    }
+
     /// Which of these are not stopped for everybody; `None` for all.
     pub(crate) fn unstopped<'a>(
         &self,

@@ -218,15 +218,19 @@ impl Catalogue {
     }
 
     fn compare(self: &Arc<Self>, kind: ListKind, variant: Variant, old: Arc<Listing>, method: Method) {
-        let (catalogue, env) = (self.clone(), self.server.env().clone());
-        env.control.clone().spawn(async move {
+        let catalogue = self.clone();
+        self.server.env().control.spawn(async move {
             let need = Need::Fresh(catalogue.server.settings().call_timeout);
             let found = catalogue.list(kind, variant, need).await;
             if found.is_ok_and(|found| !found.stale && !found.listing.lists_as(&old)) {
-                let (server, owner) = (catalogue.server.id().clone(), catalogue.server.owner().cloned());
-                env.announce(Change { server, owner, method, known: Known::Seen });
+                catalogue.tell(method, Known::Seen);
             }
         });
+    }
+
+    fn tell(&self, method: Method, known: Known) {
+        let (server, owner) = (self.server.id().clone(), self.server.owner().cloned());
+        self.server.env().announce(Change { server, owner, method, known });
     }
 
     /// Somebody wants to be told of changes of the lists. A server that is not reached now has nothing to tell.
@@ -286,11 +290,15 @@ impl Catalogue {
     fn start_fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Fetch {
         let (catalogue, cell) = (self.clone(), cell.clone());
         let task = self.server.env().control.spawn(async move {
+            let is_first = cell.current.load().is_none();
             let before = cell.changes.load(Ordering::Acquire);
             let limit = catalogue.server.settings().call_timeout;
             let fetched = tokio::time::timeout(limit, catalogue.load(kind, variant)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind))).map(Arc::new);
             cell.take(before, &fetched);
+            if is_first && fetched.is_ok() {
+                kind.lists().methods().for_each(|method| catalogue.tell(method, Known::First));
+            }
             fetched
         });
         let stopping = || Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping"));

@@ -1,6 +1,8 @@
 //! One list of one server, complete, as the server wrote it.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use portcullis_mcp::json::{Change, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::mirror::{Mirror, strip_annotations};
 use portcullis_mcp::names;
+use portcullis_mcp::subscription::Lists;
 use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris::{self, template};
 use portcullis_model::ServerId;
@@ -27,7 +30,7 @@ use crate::record::hex;
 use crate::upstream::Server;
 
 /// Which list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the four lists of the protocol")]
 pub(crate) enum ListKind {
     Tools,
@@ -81,6 +84,15 @@ impl ListKind {
         }
     }
 
+    /// What its changes are told as.
+    pub(crate) fn lists(self) -> Lists {
+        match self {
+            Self::Tools => Lists::TOOLS,
+            Self::Resources | Self::Templates => Lists::RESOURCES,
+            Self::Prompts => Lists::PROMPTS,
+        }
+    }
+
     /// The call that its items are for; labels their metrics.
     fn call(self) -> Method {
         match self {
@@ -112,11 +124,7 @@ impl ListKind {
 
     /// Whether a list-changed notification is about this list.
     pub(crate) fn is_changed_by(self, method: &Method) -> bool {
-        match self {
-            Self::Tools => *method == Method::ToolsListChanged,
-            Self::Resources | Self::Templates => *method == Method::ResourcesListChanged,
-            Self::Prompts => *method == Method::PromptsListChanged,
-        }
+        Lists::of(method) == Some(self.lists())
     }
 }
 
@@ -136,6 +144,8 @@ pub(crate) struct Item {
     pub(crate) thing: ThingKind,
     /// The digest of `raw`, once somebody wants it.
     definition: OnceLock<String>,
+    /// The same in short, with the name on the aggregate.
+    print: OnceLock<u64>,
     /// Counts its calls; resources and templates of a server share one.
     pub(crate) series: Arc<CallSeries>,
     /// In a toolset's list: what is decided for its callers.
@@ -155,6 +165,15 @@ impl Item {
         if self.renamed { &self.exposed } else { &self.key }
     }
 
+    /// Differs where another one is read under this name. Not for what somebody may want to forge.
+    pub(super) fn print(&self) -> u64 {
+        *self.print.get_or_init(|| {
+            let mut hasher = DefaultHasher::new();
+            (self.raw.as_bytes(), &self.exposed).hash(&mut hasher);
+            hasher.finish()
+        })
+    }
+
     /// The same, for another list.
     pub(super) fn again(&self) -> Self {
         Self {
@@ -163,6 +182,7 @@ impl Item {
             exposed: self.exposed.clone(),
             mirror: self.mirror.clone(),
             definition: OnceLock::new(),
+            print: OnceLock::new(),
             series: self.series.clone(),
             fixed: self.fixed.clone(),
             ..*self
@@ -348,6 +368,7 @@ impl Listing {
             task_support,
             thing,
             definition,
+            print: OnceLock::new(),
             series,
             fixed: None,
             renamed: false,

@@ -14,6 +14,7 @@ mod resolve;
 mod select;
 mod servers;
 mod shown;
+mod sight;
 mod toolset;
 mod view;
 
@@ -23,5 +24,6 @@ pub(crate) use listing::{ListKind, Listed, Listing};
 pub(crate) use owner::{server_of_uri, unknown_resource};
 pub(crate) use resolve::{Route, held, not_there, resolve};
 pub(crate) use servers::{Servers, unknown_endpoint};
+pub(crate) use sight::{Sight, Sights, freshen, may_hide, sights};
 pub(crate) use toolset::Toolsets;
 pub(crate) use view::{Tools, Views, list};

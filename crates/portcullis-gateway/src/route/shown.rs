@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::listing::{Item, Listing};
 use crate::admit::Pass;
-use crate::call::Call;
+use crate::call::Caller;
 use crate::gateway::Gateway;
 
 /// What of one list is shown; the default is all of it.
@@ -21,10 +21,10 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// What of the list the caller of `call` is shown.
-    pub(super) fn of(gateway: &Gateway, listing: &Listing, call: &Call, pass: Option<&Pass>) -> Self {
+    /// What of the list a caller is shown.
+    pub(super) fn of(gateway: &Gateway, listing: &Listing, caller: &Caller, pass: Option<&Pass>) -> Self {
         // Where only shadows are cast, this logs them.
-        let permitted = pass.and_then(|pass| listing.shown(pass, &call.caller));
+        let permitted = pass.and_then(|pass| listing.shown(pass, caller));
         let oversight = &gateway.env.oversight;
         let masks = [permitted, listing.trusted(oversight), listing.unstopped(oversight)];
         let items = masks

@@ -28,7 +28,7 @@ use crate::admit::Pass;
 use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
 use crate::discovery;
 use crate::gateway::Gateway;
-use crate::seal::Purpose;
+use crate::seal::{CURSOR, Purpose, Unsealable};
 
 /// Snapshots that cursors may still point into.
 const KEPT: usize = 64;
@@ -294,7 +294,7 @@ fn view_of(
 
 /// What of each list a caller is shown.
 fn shown(gateway: &Gateway, parts: &[Arc<Listing>], call: &Call, pass: Option<&Pass>) -> Vec<Shown> {
-    parts.iter().map(|listing| Shown::of(gateway, listing, call, pass)).collect()
+    parts.iter().map(|listing| Shown::of(gateway, listing, &call.caller, pass)).collect()
 }
 
 /// The lists of all servers behind the endpoint, of a toolset what it takes of them. On the aggregate a server that fails is
@@ -380,7 +380,8 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     out.extend_from_slice(items);
     out.push(b']');
     if page + 1 < pages.len() {
-        let cursor = gateway.sealer.seal(
+        let cursor = gateway.sealer.seal_for(
+            CURSOR,
             Purpose::Cursor,
             &call.caller.principal,
             &place(view, page + 1, stale, &call.endpoint),
@@ -436,9 +437,12 @@ fn resume(
     };
     let foreign = "is not one of this gateway's";
     let cursor = cursor.string().ok_or_else(|| refuse("must be a string"))?;
-    let opened = gateway.sealer.open(Purpose::Cursor, &call.caller.principal, &cursor);
-    let text =
-        opened.ok().and_then(|opened| String::from_utf8(opened).ok()).ok_or_else(|| refuse(foreign))?;
+    let opened = gateway.sealer.open_in_time(Purpose::Cursor, &call.caller.principal, &cursor);
+    let opened = opened.map_err(|unsealable| match unsealable {
+        Unsealable::Foreign => refuse(foreign),
+        Unsealable::Expired => refuse("has expired"),
+    })?;
+    let text = String::from_utf8(opened).map_err(|_| refuse(foreign))?;
     let mut words = text.split(' ');
     let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).ok_or_else(|| refuse(foreign));
     let (id, page, stale) = (number()?, number()?, number()? == 1);

@@ -59,8 +59,45 @@ fn a_rotation_takes_nothing_away_and_the_next_one_does() {
         sealer.rotate();
     }
     assert_eq!(open(&second), Err(Unsealable::Foreign));
+}
+
+#[test]
+fn a_key_is_replaced_when_it_has_served_its_time_and_no_sooner() {
+    let sealer = Sealer::new();
+    let key = || sealer.keys.load().current.id;
+    let open = |handle: &str| sealer.open(Purpose::Session, &Principal::Anonymous, handle);
+    let handle = sealer.seal(Purpose::Session, &Principal::Anonymous, b"it");
+    let first = key();
     sealer.rotate_in_time();
-    assert_eq!(open(&seal()), Ok(b"state".to_vec()), "a young key is not replaced");
+    assert_eq!(key(), first, "a young key is not replaced");
+    sealer.rotate_every(Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(21));
+    sealer.rotate_in_time();
+    let second = key();
+    assert_ne!(second, first);
+    assert_eq!(open(&handle), Ok(b"it".to_vec()), "it opens for as long again");
+    sealer.rotate_every(ROTATION);
+    sealer.rotate_in_time();
+    assert_eq!(key(), second, "the new one is young");
+    sealer.rotate_every(Duration::ZERO);
+    sealer.rotate_in_time();
+    assert_eq!(open(&handle), Err(Unsealable::Foreign));
+}
+
+#[test]
+fn no_handle_but_the_id_of_a_task_outlives_its_key() {
+    let sealer = Sealer::new();
+    sealer.rotate_every(Duration::ZERO);
+    let handle = |purpose| sealer.seal_for(LONGEST_TASK, purpose, &Principal::Anonymous, b"it");
+    let (state, task) = (handle(Purpose::RequestState), handle(Purpose::Task));
+    std::thread::sleep(Duration::from_millis(5));
+    let open = |purpose, handle: &str| sealer.open_in_time(purpose, &Principal::Anonymous, handle);
+    assert_eq!(open(Purpose::RequestState, &state), Err(Unsealable::Expired));
+    for _ in 0..3 {
+        sealer.rotate_in_time();
+    }
+    assert_eq!(open(Purpose::RequestState, &state), Err(Unsealable::Foreign));
+    assert_eq!(open(Purpose::Task, &task), Ok(b"it".to_vec()));
 }
 
 #[test]

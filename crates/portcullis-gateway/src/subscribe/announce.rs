@@ -1,18 +1,20 @@
 //! Changes of lists, on their way to those who listen.
 //!
 //! Servers tend to announce several changes in a row, and one reload changes many servers: what comes within a moment is
-//! told as one. The catalogue forgets its lists at once, so whoever is told and asks again gets the new ones.
+//! told as one. The catalogue forgets its lists at once, so whoever is told and asks again gets the new ones. Where something
+//! may be hidden from somebody, the list is fetched first, and who sees no other than before is told nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use portcullis_mcp::subscription::Lists;
 use portcullis_model::{Principal, ServerId};
-use tokio::runtime::Handle;
 
-use super::Subscribers;
-use crate::admit::Pass;
+use super::{Subscriber, Subscribers};
+use crate::gateway::Gateway;
+use crate::route;
 
 /// From the first change to the telling.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -48,7 +50,7 @@ impl Subscribers {
     /// Tells whoever listens, in a moment; the one user alone, where it is that user's own list.
     pub(crate) fn announce(
         self: &Arc<Self>,
-        control: &Handle,
+        gateway: &Arc<Gateway>,
         server: ServerId,
         owner: Option<Principal>,
         lists: Lists,
@@ -59,35 +61,51 @@ impl Subscribers {
         }
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
         if announced.note(server, owner, lists) {
-            let subscribers = self.clone();
-            control.spawn(async move {
+            let gateway = gateway.clone();
+            gateway.env.control.clone().spawn(async move {
                 tokio::time::sleep(MOMENT).await;
-                subscribers.tell();
+                gateway.subscribers.tell(&gateway).await;
             });
         }
     }
 
-    fn tell(&self) {
+    async fn tell(&self, gateway: &Gateway) {
         let told = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for (server, owners) in told {
-            let there: Vec<_> = {
-                let all = self.lock();
-                let at = all.iter().filter(|(endpoint, _)| self.shows(endpoint, &server));
-                at.flat_map(|(_, there)| there.values().filter_map(Weak::upgrade)).collect()
-            };
-            for subscriber in there {
-                let caller = subscriber.caller();
-                let theirs =
-                    |owner: &Option<Principal>| owner.as_ref().is_none_or(|owner| *owner == caller.principal);
-                let lists = owners.iter().filter(|(owner, _)| theirs(owner)).map(|(_, lists)| *lists);
-                let Some(lists) = lists.reduce(|all, lists| all | lists) else { continue };
-                let pass = self.gate.pass(&caller);
-                let pass = pass.as_ref().and_then(Pass::enforced);
-                if pass.is_none_or(|pass| pass.sees(server.as_str())) {
-                    subscriber.mailbox.put_lists(lists);
-                }
+        join_all(told.iter().map(|(server, owners)| self.tell_of(gateway, server, owners))).await;
+    }
+
+    async fn tell_of(&self, gateway: &Gateway, server: &ServerId, owners: &Owners) {
+        let mut looking = Vec::new();
+        for subscriber in self.listeners_of(server) {
+            let caller = subscriber.caller();
+            let theirs =
+                |owner: &Option<Principal>| owner.as_ref().is_none_or(|owner| *owner == caller.principal);
+            let lists = owners.iter().filter(|(owner, _)| theirs(owner)).map(|(_, lists)| *lists);
+            let lists = lists.fold(Lists::NONE, |all, lists| all | lists);
+            let lists = subscriber.mailbox.wanted_of(lists);
+            if lists.is_empty() {
+                continue;
+            }
+            if route::may_hide(gateway, &subscriber.endpoint, &caller) {
+                let before = subscriber.seen(server);
+                looking.push((subscriber, lists, before));
+            } else {
+                subscriber.mailbox.put_lists(lists);
             }
         }
+        let all = looking.iter().fold(Lists::NONE, |all, (_, lists, _)| all | *lists);
+        let callers: Vec<_> = looking.iter().map(|(subscriber, ..)| subscriber.caller()).collect();
+        route::freshen(gateway, server, all, &callers).await;
+        for (subscriber, lists, before) in looking {
+            subscriber.mailbox.put_lists(subscriber.news(gateway, server, lists, &before));
+        }
+    }
+
+    /// Those at an endpoint that shows something of a server.
+    pub(super) fn listeners_of(&self, server: &ServerId) -> Vec<Arc<Subscriber>> {
+        let all = self.lock();
+        let at = all.iter().filter(|(endpoint, _)| self.shows(endpoint, server));
+        at.flat_map(|(_, there)| there.values().filter_map(Weak::upgrade)).collect()
     }
 }
 

@@ -124,9 +124,14 @@ impl Mailbox {
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = lists;
     }
 
+    /// Those of these lists whose changes it takes.
+    pub(super) fn wanted_of(&self, lists: Lists) -> Lists {
+        lists & *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lists have changed.
     pub(super) fn put_lists(&self, lists: Lists) {
-        let lists = lists & *self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let lists = self.wanted_of(lists);
         if !lists.is_empty() {
             self.lock().lists |= lists;
             self.filled.notify_waiters();

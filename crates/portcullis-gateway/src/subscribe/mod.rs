@@ -10,6 +10,7 @@
 mod accept;
 mod announce;
 mod mailbox;
+mod seen;
 mod session;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -32,6 +33,7 @@ use announce::Announced;
 
 pub(crate) use accept::{accept, follow};
 pub(crate) use mailbox::{Batch, Mailbox};
+use seen::{Seen, Shared};
 pub(crate) use session::session_request;
 
 /// Most URIs that one stream or session is subscribed to.
@@ -49,6 +51,7 @@ pub(crate) struct Subscribers {
     /// What says whose changes a toolset's are.
     toolsets: ArcSwap<Toolsets>,
     announced: Mutex<Announced>,
+    shared: Shared,
     streams: Mutex<HashMap<Principal, usize>>,
 }
 
@@ -61,6 +64,7 @@ pub(crate) struct Subscriber {
     pub(crate) mailbox: Arc<Mailbox>,
     /// By URI, as the endpoint names it.
     held: Mutex<BTreeMap<String, Held>>,
+    seen: Seen,
     /// Fires when the stream has to end, so that its client opens another.
     pub(crate) ended: CancellationToken,
     /// Places for tasks that it is told about.
@@ -88,6 +92,7 @@ impl Subscribers {
             all: Mutex::default(),
             toolsets: ArcSwap::default(),
             announced: Mutex::default(),
+            shared: Shared::default(),
             streams: Mutex::default(),
         })
     }
@@ -95,6 +100,7 @@ impl Subscribers {
     /// Adds somebody who is told of changes of `lists` behind `endpoint`.
     pub(crate) fn add(
         self: &Arc<Self>,
+        gateway: &Gateway,
         endpoint: &Endpoint,
         caller: &Arc<Caller>,
         lists: Lists,
@@ -106,12 +112,14 @@ impl Subscribers {
             caller: Arc::new(ArcSwap::new(caller.clone())),
             mailbox: Arc::new(Mailbox::new(lists)),
             held: Mutex::default(),
+            seen: Seen::default(),
             ended: CancellationToken::new(),
             tasks: Arc::new(Semaphore::new(MOST_TASKS)),
         });
         let mut all = self.lock();
         all.entry(endpoint.clone()).or_default().insert(subscriber.id, Arc::downgrade(&subscriber));
         drop(all);
+        subscriber.look(gateway);
         subscriber
     }
 
@@ -179,6 +187,7 @@ impl Subscribers {
             let gone = !servers.have(&subscriber.endpoint);
             if other && !gone {
                 accept::follow(gateway, &subscriber);
+                subscriber.look(gateway);
                 subscriber.mailbox.put_lists(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
             }
             if modern && (gone || !lost.is_empty()) {
@@ -197,16 +206,17 @@ impl Subscribers {
     }
 
     /// Everybody's list of tools may be another.
-    pub(crate) fn tools_changed(&self) {
+    pub(crate) fn tools_changed(&self, gateway: &Gateway) {
         let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
         for subscriber in all {
+            subscriber.look(gateway);
             subscriber.mailbox.put_lists(Lists::TOOLS);
         }
     }
 
     /// Other policies are in force. Whoever is told of what is not there for them any more is told no more: a stream ends, so
     /// that its client opens another, and a session just loses it. What everybody is shown may have changed.
-    pub(crate) fn policies_changed(&self) {
+    pub(crate) fn policies_changed(&self, gateway: &Gateway) {
         let all: Vec<_> = self.lock().values().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
         for subscriber in all {
             let caller = subscriber.caller();
@@ -218,6 +228,7 @@ impl Subscribers {
             if subscriber.caller().revision.era() == Era::Modern && (gone || !lost.is_empty()) {
                 subscriber.ended.cancel();
             }
+            subscriber.look(gateway);
             subscriber.mailbox.put_lists(Lists::TOOLS | Lists::PROMPTS | Lists::RESOURCES);
         }
     }

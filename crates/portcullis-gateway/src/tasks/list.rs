@@ -13,15 +13,15 @@ use portcullis_model::ErrorKind;
 use super::requests::Request;
 use super::store::{Owner, Record};
 use crate::call::{Outcome, Refusal};
-use crate::seal::Purpose;
+use crate::seal::{CURSOR, Purpose, Unsealable};
 
 /// Tasks on one page.
 const PAGE: usize = 50;
 /// How long a list waits for servers to say how their tasks go.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a cursor of this list begins with inside.
-const CURSOR: &str = "tasks ";
+/// What a cursor of this list begins with inside; the last task of the page follows, and the endpoint.
+const KIND: &str = "tasks ";
 
 /// Answers it. Those that have not ended, as far as is known, are asked for; what does not answer in time is listed as it
 /// stood last.
@@ -42,27 +42,36 @@ pub(super) async fn list(request: &Request<'_>) -> Result<Raw, Refusal> {
     let tasks: Vec<&str> = tasks.iter().flatten().map(Raw::as_str).collect();
     let mut out = format!("{{\"tasks\":[{}]", tasks.join(","));
     if let (true, Some(last)) = (more, records.last()) {
-        let place = format!("{CURSOR}{} {}", last.number, call.endpoint.place());
-        let cursor = sealer.seal(Purpose::Cursor, &call.caller.principal, place.as_bytes());
+        let place = format!("{KIND}{} {}", last.number, call.endpoint.place());
+        let cursor = sealer.seal_for(CURSOR, Purpose::Cursor, &call.caller.principal, place.as_bytes());
         let _ = write!(out, ",\"nextCursor\":\"{cursor}\"");
     }
     out.push('}');
     Ok(Raw::trusted(out))
 }
 
+/// The task that the page begins after.
+///
+/// # Errors
+/// The cursor is none of this list, at this endpoint, for this caller, or its time is over.
 fn read(request: &Request<'_>, cursor: &Raw) -> Result<u64, Refusal> {
-    let opened = cursor.string().and_then(|cursor| {
-        request.gateway.sealer.open(Purpose::Cursor, &request.call.caller.principal, &cursor).ok()
-    });
-    let place = opened.and_then(|opened| String::from_utf8(opened).ok());
-    let number = place.and_then(|place| {
-        let (number, endpoint) = place.strip_prefix(CURSOR)?.split_once(' ')?;
-        number.parse().ok().filter(|_| endpoint == request.call.endpoint.place())
-    });
-    number.ok_or_else(|| {
-        let message = "the cursor is not one of this list; ask for the list from its beginning";
+    let refuse = |why: &str| {
+        let message = format!("the cursor {why}; ask for the list from its beginning");
         Refusal::new(ErrorKind::InvalidParams, message)
-    })
+    };
+    let (foreign, call) = ("is not one of this list", request.call);
+    let cursor = cursor.string().ok_or_else(|| refuse("must be a string"))?;
+    let opened = request.gateway.sealer.open_in_time(Purpose::Cursor, &call.caller.principal, &cursor);
+    let opened = opened.map_err(|unsealable| match unsealable {
+        Unsealable::Foreign => refuse(foreign),
+        Unsealable::Expired => refuse("has expired"),
+    })?;
+    let place = std::str::from_utf8(&opened).ok().and_then(|place| place.strip_prefix(KIND)?.split_once(' '));
+    let (number, endpoint) = place.ok_or_else(|| refuse(foreign))?;
+    if endpoint != call.endpoint.place() {
+        return Err(refuse("belongs to another list"));
+    }
+    number.parse().map_err(|_| refuse(foreign))
 }
 
 /// A task as it stands; `None` when its server knows it no more.

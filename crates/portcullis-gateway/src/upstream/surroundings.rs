@@ -25,9 +25,11 @@ pub(crate) enum Known {
     Assumed,
     /// The new list is there already and differs from the old one.
     Seen,
+    /// It has not: the list is there for the first time.
+    First,
 }
 
-/// A server's list has changed, or may have.
+/// A server's list has changed, or may have, or is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// Whose list.

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::harness::child::Process;
-use crate::harness::client::text_of;
+use crate::harness::client::{result_of, text_of};
 use crate::harness::gateway::JSON;
-use crate::harness::idp::Idp;
-use crate::harness::{Child, Fake, Gateway, Legacy, Modern, until, within};
+use crate::harness::idp::{Idp, sha256};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, hex, until, within};
 
 const REVISIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
 
@@ -191,6 +191,32 @@ async fn clients_without_sessions_share_a_child_of_their_own() {
     let second = text_of(&Modern::new().call(&gateway, "x__echo", json!({})).await).to_owned();
     assert_eq!(first, second);
     assert_ne!(first, of_session);
+}
+
+#[tokio::test]
+async fn each_principal_without_sessions_has_a_child_of_its_own_where_servers_are_not_shared() {
+    let key = |user: &str| format!("pcl_{}", [user; 11].join("-"));
+    for sharing in ["session", "shared"] {
+        let child = Child::new(TELLS_ITS_PID).await;
+        let mut server = child.config();
+        server["sharing"] = json!(sharing);
+        let folder = tempfile::tempdir().unwrap();
+        let of = |user: &str| json!({"hashes": [{"sha256": hex(&sha256(key(user).as_bytes()))}]});
+        let keys = json!({"keys": {"ann": of("ann"), "ben": of("ben")}});
+        std::fs::write(folder.path().join("keys.json"), keys.to_string()).unwrap();
+        let config = json!({"servers": {"x": server}, "identity": {"keys": {"file": "keys.json"}}});
+        let gateway = Gateway::start_in(folder, &config, &[]);
+        let pid = async |user: &str| {
+            let authorization = format!("Bearer {}", key(user));
+            let shown = [("authorization", authorization.as_str())];
+            let params = json!({"name": "x__echo", "arguments": {}});
+            let answer = Modern::new().request_with(&gateway, "tools/call", params, &shown).await;
+            text_of(&result_of(&answer)).to_owned()
+        };
+        let (ann, ben) = (pid("ann").await, pid("ben").await);
+        assert_eq!((pid("ann").await, pid("ben").await), (ann.clone(), ben.clone()), "and keeps it");
+        assert_eq!(ann == ben, sharing == "shared", "{sharing}");
+    }
 }
 
 #[tokio::test]

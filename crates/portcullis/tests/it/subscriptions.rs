@@ -13,6 +13,7 @@ mod hostile;
 mod own_session;
 mod standalone;
 mod stdio;
+mod visible;
 
 const LISTEN: &str = "subscriptions/listen";
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";

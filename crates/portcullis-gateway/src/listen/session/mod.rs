@@ -4,6 +4,7 @@
 //! what the older protocol keeps between requests: the revision, the client's capabilities, the log level, the calls
 //! that can be cancelled, what the client has been asked, and the streams that can be resumed. An idle session is a few hundred bytes.
 
+mod id;
 mod questions;
 mod replay;
 mod store;
@@ -27,6 +28,7 @@ use crate::call::{Caller, Endpoint, LogLevel};
 use crate::moment::LastUse;
 use crate::subscribe::Subscriber;
 
+pub(crate) use id::{has_ended, new_id};
 pub(crate) use replay::Replay;
 pub(crate) use store::Sessions;
 pub(crate) use stream::{Place, RETRY, Read, Reader, Stream};

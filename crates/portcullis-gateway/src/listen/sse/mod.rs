@@ -31,13 +31,12 @@ use super::context::{Context, certificate_over};
 use super::fields::Fields;
 use super::legacy;
 use super::response::{self, Accepts};
-use super::session::{Session, Wire};
+use super::session::{self, Session, Wire};
 use super::shown::Shown;
 use crate::answer::Reply;
 use crate::call::{Endpoint, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::record::Open;
-use crate::seal::random_id;
 use crate::subscribe::follow;
 
 pub(crate) use self::connections::{Connection, Connections};
@@ -78,7 +77,8 @@ fn connect(context: &Context, endpoint: Endpoint, fields: &Fields) -> Result<Hel
     // A client that takes nothing while two signs of life are due is not there any more.
     let wire = Arc::new(Wire::new(limits.keep_alive_interval * 2));
     let place = if context.principal.is_anonymous() { None } else { Some(context.take_session()?) };
-    let connection = Connection::new(random_id().into(), context.principal.clone(), endpoint, wire);
+    let id = session::new_id(&gateway.sealer, &context.principal, &endpoint);
+    let connection = Connection::new(id, context.principal.clone(), endpoint, wire);
     connection.renew(context.verified.as_ref());
     let connection = Arc::new(connection);
     if !gateway.connections.add(connection.clone(), limits.sessions) {
@@ -161,7 +161,12 @@ pub(super) fn find(
     })?;
     let connection = context.gateway.connections.find(id, &context.principal, endpoint);
     connection.ok_or_else(|| {
-        let message = "no such session; it ended with its event stream: open another";
+        let ended = session::has_ended(&context.gateway.sealer, &context.principal, endpoint, id);
+        let message = if ended {
+            "the session ended with its event stream: open another"
+        } else {
+            "no session of yours here has that id: open the event stream, which says where to post"
+        };
         Refusal::new(ErrorKind::UnknownSession, message)
     })
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::child::Process;
+use super::fake::tool;
 use super::{Answer, Child, Fake, Upstream};
 
 /// How the server is reached, and what it speaks.
@@ -37,6 +38,7 @@ pub(crate) struct Http {
     pub(crate) upstream: Upstream,
     bell: broadcast::Sender<Value>,
     subscribed: Arc<Mutex<HashSet<String>>>,
+    tools: Arc<Mutex<Vec<Value>>>,
 }
 
 fn capabilities() -> Value {
@@ -63,6 +65,18 @@ impl Teller {
         let (bell, _) = broadcast::channel(1024);
         let subscribed = Arc::<Mutex<HashSet<String>>>::default();
         fake.capabilities = capabilities();
+        let tools = Arc::new(Mutex::new(vec![tool("echo")]));
+        let listed = tools.clone();
+        fake = fake.on("tools/list", move |_, answer| {
+            let tools = listed.lock().unwrap().clone();
+            let mut result = json!({"tools": tools});
+            if modern {
+                result["resultType"] = json!("complete");
+                result["ttlMs"] = json!(60_000);
+                result["cacheScope"] = json!("public");
+            }
+            answer.result(result)
+        });
         let fake = if modern {
             let bell = bell.clone();
             fake.on("subscriptions/listen", move |seen, answer| {
@@ -89,7 +103,7 @@ impl Teller {
                 answer.result(json!({}))
             })
         };
-        Self::Http(Http { upstream: fake.start().await, bell, subscribed })
+        Self::Http(Http { upstream: fake.start().await, bell, subscribed, tools })
     }
 
     /// Its entry in the configuration.
@@ -124,6 +138,13 @@ impl Teller {
     /// Makes it say that a resource has changed.
     pub(crate) async fn update(&mut self, uri: &str) {
         self.tell("notifications/resources/updated", json!({"uri": uri})).await;
+    }
+
+    /// Gives one behind a URL other tools, and makes it say so.
+    pub(crate) async fn give_tools(&mut self, tools: Vec<Value>) {
+        let Self::Http(http) = self else { panic!("a child has the tools that it has") };
+        *http.tools.lock().unwrap_or_else(PoisonError::into_inner) = tools;
+        self.change_tools().await;
     }
 
     /// Makes it say that its tools have changed.

@@ -105,6 +105,10 @@ async fn beside_servers_with_tasks_those_without_are_hosted() {
         (50, 1)
     );
     assert!(second.get("nextCursor").is_none());
+    let other = Legacy::open_at(&gateway, "/mcp/s/without", "2025-11-25").await;
+    let elsewhere = other.request(&gateway, "tasks/list", json!({"cursor": first["nextCursor"]})).await;
+    assert_eq!(elsewhere.error_code(), -32602);
+    assert!(elsewhere.text().contains("belongs to another list"), "{}", elsewhere.text());
     let bad = session.request(&gateway, "tasks/list", json!({"cursor": "x"})).await;
     assert_eq!(bad.error_code(), -32602);
 }
