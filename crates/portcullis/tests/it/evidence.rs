@@ -4,6 +4,7 @@
 mod answers;
 mod changes;
 mod databases;
+mod exports;
 mod keeping;
 mod kills;
 mod people;
