@@ -5,6 +5,7 @@ mod answers;
 mod changes;
 mod databases;
 mod exports;
+mod fields;
 mod keeping;
 mod kills;
 mod people;
