@@ -4,6 +4,7 @@
 mod answers;
 mod changes;
 mod databases;
+mod durable;
 mod exports;
 mod fields;
 mod keeping;
