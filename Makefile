@@ -133,7 +133,7 @@ registry-short: release ## Hold the registry's API to its published document, an
 
 .PHONY: evidence
 evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs
-	@tests/system-packages python3
+	@tests/system-packages python3 postgres
 	@tests/evidence/run.py --bin $(BIN) --fill $(FILL)
 
 .PHONY: steps
@@ -190,7 +190,7 @@ evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict, som
 	  evidence::databases::what_was_answered_is_in_sqlite_once_whatever_happens \
 	  evidence::databases::what_was_answered_is_in_postgresql_once_whatever_happens | tee target/evidence-kills.txt
 	@{ \
-	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) under the load of six clients of both eras, and started again on the same log. In every third life the disk takes nothing more for a while before the kill, from the middle of an event on; in half of those it does not come back. The same is done with the log in SQLite and in PostgreSQL, whose server is ended (`SIGQUIT`) and started again in place of the full disk. After each kill every call that a client saw answered is looked for in the log, where it has to be once; after the last the log is verified.\n\n```\n' \
+	  printf '# Killed under load, in strict mode\n\nMade by `make evidence-kills` on %s, %s, %s cores: a gateway with `audit: { mode: strict }` is killed (`kill -9`) at random moments under the load of six clients of both eras, and started again on the same log. In every third life the files of the gateway cannot grow for a while before the kill (a limit on their size, `RLIMIT_FSIZE`), from the middle of an event on; in half of those that lasts. The same is done with the log in SQLite, and in PostgreSQL, whose server is ended (`SIGQUIT`) and started again in place of that, with six clients of 2026-07-28. After each kill every call that a client saw answered is looked for in the log, where it has to be once; after the last the log is verified.\n\n```\n' \
 	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)"; \
 	  grep -o 'kills.*: .*' target/evidence-kills.txt && printf '```\n'; \
 	} > target/evidence-kills.md

@@ -3,15 +3,18 @@
 
     tests/evidence/run.py --bin PORTCULLIS --fill EXAMPLE [--events 3000] [--speed EVENTS]
 
-EXAMPLE is the built example `fill` of portcullis-audit, which writes a log. A log in files and one in SQLite are judged as they are
-and after each of many changes; both verifiers have to say the same, and what has to be said. With --speed, logs of so many
+EXAMPLE is the built example `fill` of portcullis-audit, which writes a log. Logs in files, in SQLite and in PostgreSQL are judged as they are
+and after each of many changes; both verifiers have to say the same, what has to be said, and of which event. How each checkpoint continues
+the one before is held against the RFC as well, and so is a log whose beginning was removed in order, and what can be done to it. With --speed, logs of so many
 events are verified and the times printed. Prints "N passed, N failed"; exit code 1 if anything failed.
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -22,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from verifier import derived
+from verifier import continues, derived
 
 HERE = Path(__file__).resolve().parent
 LONGEST = 10
@@ -156,6 +159,12 @@ def swap_payloads(found):
     return found
 
 
+def drop_payload(found):
+    assert found[100][1]
+    found[100] = (found[100][0], b"")
+    return found
+
+
 def last(found):
     found[-1] = (altered(found[-1][0]), found[-1][1])
     return found
@@ -170,11 +179,33 @@ def nothing(found):
     return found
 
 
-CHANGES = [flip, flip_and_link, drop, insert, swap, cut, swap_payloads, last, foreign]
+CHANGES = [flip, flip_and_link, drop, insert, swap, cut, swap_payloads, drop_payload, last, foreign]
+
+
+def named(change, events):
+    """The number that has to be among what is said of a change: of the event, or of the checkpoint up to which it shows."""
+    return {flip_and_link: events // 8, cut: events - 1, last: events}.get(change, 100)
+
+
+FILLED = "gw.example/audit/filled"
+"""What `fill` calls its log."""
+
+STATEMENTS = {
+    "UPDATE portcullis_events SET record = convert_to(replace(convert_from(record, 'UTF8'), '\"files\"', '\"other\"'), 'UTF8') WHERE seq = 100": 100,
+    "DELETE FROM portcullis_events WHERE seq = 100": 100,
+    "UPDATE portcullis_events SET seq = -1 WHERE seq = 100; UPDATE portcullis_events SET seq = 100 WHERE seq = 101; "
+    "UPDATE portcullis_events SET seq = 101 WHERE seq = -1": 100,
+    "UPDATE portcullis_events SET payload = NULL WHERE seq = 100": 100,
+    "UPDATE portcullis_events SET payload = (SELECT payload FROM portcullis_events WHERE seq = 105) WHERE seq = 100": 100,
+    "UPDATE portcullis_events SET person = NULL WHERE seq = 100": 100,
+    "UPDATE portcullis_events SET ended = ended + 1 WHERE seq = 100": 100,
+    "UPDATE portcullis_logs SET first = 256": 256,
+}
+"""What the owner of a database in PostgreSQL does, and the number that has to be named."""
 
 
 class InPostgres:
-    """A log in PostgreSQL; only its speed is measured here."""
+    """A log in PostgreSQL."""
 
     name = "postgres"
 
@@ -184,40 +215,76 @@ class Judges:
         self.binary, self.keys = binary, (key, witness)
         self.passed = self.failed = 0
 
-    def judge(self, name, path, good):
-        """Both have to say so."""
+    def say(self, name, good, what=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED {name}: {what}")
+
+    def judge(self, name, path, good, number=None):
+        """Both have to say so, and to name this number where something is wrong."""
         key, witness = self.keys
-        ours = [self.binary, "audit", "verify", path, "--trusted-key", key, "--trusted-key", witness, "--require-witness", "1"]
+        url = str(path).startswith("postgres://")
+        place = ["--url-env", "AUDIT_URL", "--log", FILLED] if url else [path]
+        environment = {**os.environ, "AUDIT_URL": str(path)}
+        ours = [self.binary, "audit", "verify", *place, "--trusted-key", key, "--trusted-key", witness, "--require-witness", "1"]
         theirs = [sys.executable, HERE / "verifier.py", path, "--key", key, "--witness", witness]
         for judge, command in (("portcullis", ours), ("verifier.py", theirs)):
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            if done.returncode == (0 if good else 1):
-                self.passed += 1
-            else:
-                self.failed += 1
-                print(f"FAILED {name}: {judge} ended with {done.returncode}\n{done.stdout[:2000]}")
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
+            )
+            wrong = "\n".join(line for line in done.stdout.splitlines() if line.startswith("WRONG"))
+            said = number is None or re.search(rf"\b{number}\b", wrong)
+            good_here = done.returncode == (0 if good else 1) and said
+            self.say(name, good_here, f"{judge} ended with {done.returncode}, {number} is to be named\n{done.stdout[:2000]}")
 
 
-def fill(example, folder, events):
-    done = subprocess.run([example, folder, str(events)], check=True, stdout=subprocess.PIPE, text=True)
-    key, witness = done.stdout.split()
-    return key, witness
+def fill(example, place, events, removed=0):
+    """The keys, and how each checkpoint continues the one before: both sizes, both roots, the proof."""
+    done = subprocess.run([example, place, str(events), str(removed)], check=True, stdout=subprocess.PIPE, text=True)
+    key, witness, *proofs = done.stdout.splitlines()
+    return (key, witness), proofs
+
+
+def consistency(judges, proofs):
+    """What the log proves to its witnesses holds by the RFC, and nothing that differs from it does."""
+    judges.say("there are proofs", len(proofs) == 7, proofs)
+    for line in proofs:
+        first, second, *hashes = line.split(" ")
+        first, second = int(first), int(second)
+        old, new, *proof = (base64.b64decode(text, validate=True) for text in hashes)
+        name = f"the proof from {first} to {second} events"
+        judges.say(name, continues(first, old, second, new, proof))
+        other = bytes([new[0] ^ 1]) + new[1:]
+        for changed in (
+            (first, old, second, other, proof),
+            (first, other, second, new, proof),
+            (first + 1, old, second, new, proof),
+            (first, old, second + 1, new, [*proof, other]),
+            (first, old, second, new, proof[:-1]),
+            (first, old, second, new, [other, *proof[1:]]),
+        ):
+            judges.say(f"{name}, altered", not continues(*changed), changed)
 
 
 def suite(kind, binary, example, events, scratch):
     log, copy = scratch / kind.name, scratch / f"copy-{kind.name}"
-    judges = Judges(binary, *fill(example, log, events))
+    keys, proofs = fill(example, log, events)
+    judges = Judges(binary, *keys)
+    consistency(judges, proofs)
     judges.judge(f"{kind.name} as it was written", log, True)
     for change in [*CHANGES, nothing]:
         kind.copy(log, copy)
         kind.write(copy, change(kind.read(copy)))
-        judges.judge(f"{kind.name}: {change.__name__}", copy, change is nothing)
+        number = None if change is nothing else named(change, events)
+        judges.judge(f"{kind.name}: {change.__name__}", copy, change is nothing, number)
         kind.remove(copy)
     for hiding in kind.hidings:
         kind.copy(log, copy)
         with sqlite3.connect(copy) as database:
             database.execute(f"UPDATE portcullis_events SET {hiding} WHERE seq = 100")
-        judges.judge(f"{kind.name}: {hiding}", copy, False)
+        judges.judge(f"{kind.name}: {hiding}", copy, False, 100)
         kind.remove(copy)
     packed = scratch / "packed.txt"
     command = [binary, "audit", "prove", log, "--decision", "deny", "--limit", "50", "--out", packed]
@@ -225,6 +292,56 @@ def suite(kind, binary, example, events, scratch):
     judges.judge(f"a slice of {kind.name}", packed, True)
     packed.write_text(packed.read_text().replace('\\"files\\"', '\\"other\\"', 1))
     judges.judge(f"an altered slice of {kind.name}", packed, False)
+    return judges
+
+
+def in_postgres(binary, example, events, scratch):
+    """The same where whoever owns the database has statements for it; each in a copy of the database."""
+    server = Postgres(scratch / InPostgres.name)
+    try:
+        keys, _ = fill(example, server.url, events)
+        judges = Judges(binary, *keys)
+        judges.judge("a log in PostgreSQL as it was written", server.url, True)
+        for statement, number in STATEMENTS.items():
+            server.psql("DROP DATABASE IF EXISTS copy")
+            server.psql("CREATE DATABASE copy TEMPLATE portcullis")
+            server.psql(statement, "copy")
+            judges.judge(f"PostgreSQL: {statement}", server.url.removesuffix("portcullis") + "copy", False, number)
+    finally:
+        server.end()
+    return judges
+
+
+def removed(binary, example, events, scratch):
+    """A log whose beginning was removed in order, and what somebody can do to that."""
+    log, copy = scratch / "removed", scratch / "copy-removed"
+    keys, _ = fill(example, log, events, 1024)
+    judges = Judges(binary, *keys)
+    judges.judge("a log whose beginning was removed", log, True)
+    base, checkpoint = Path("state/base"), Path(f"checkpoint/{1024:020}")
+
+    def fewer(text):
+        kept = json.loads(text)
+        return json.dumps({**kept, "size": 512}).encode()
+
+    def others(text):
+        kept = json.loads(text)
+        kept["roots"][0][0] ^= 1
+        return json.dumps(kept).encode()
+
+    for name, file, change in (
+        ("nothing is kept of what was removed", base, None),
+        ("less was removed", base, fewer),
+        ("something else was removed", base, others),
+        ("no checkpoint is over what was removed", checkpoint, None),
+    ):
+        shutil.copytree(log, copy)
+        if change:
+            (copy / file).write_bytes(change((copy / file).read_bytes()))
+        else:
+            (copy / file).unlink()
+        judges.judge(name, copy, False)
+        shutil.rmtree(copy)
     return judges
 
 
@@ -280,7 +397,7 @@ def speed(kind, binary, example, events, scratch):
     place = ["--url-env", "AUDIT_URL"] if server else [log]
     environment = {**os.environ, "AUDIT_URL": server.url if server else ""}
     began = time.monotonic()
-    key, witness = fill(example, server.url if server else log, events)
+    (key, witness), _ = fill(example, server.url if server else log, events)
     written = time.monotonic() - began
     command = [binary, "audit", "verify", *place, "--trusted-key", key, "--trusted-key", witness, "--require-witness", "1"]
     began = time.monotonic()
@@ -308,12 +425,13 @@ def main():
     arguments = parser.parse_args()
     passed = failed = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for kind in (Files, Sqlite, InPostgres) if arguments.speed else (Files, Sqlite):
-            if arguments.speed:
+        place = arguments.bin, arguments.fill, arguments.events, Path(scratch)
+        if arguments.speed:
+            for kind in (Files, Sqlite, InPostgres):
                 good = speed(kind, arguments.bin, arguments.fill, arguments.speed, Path(scratch))
                 passed, failed = passed + good, failed + (not good)
-            else:
-                judges = suite(kind, arguments.bin, arguments.fill, arguments.events, Path(scratch))
+        else:
+            for judges in (suite(Files, *place), suite(Sqlite, *place), in_postgres(*place), removed(*place)):
                 passed, failed = passed + judges.passed, failed + judges.failed
     print(f"evidence: {passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

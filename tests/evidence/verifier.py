@@ -5,7 +5,8 @@
 
 Written from the documents alone: RFC 9162 (the tree and its proofs), RFC 8032 (Ed25519), C2SP signed-note, tlog-checkpoint and
 tlog-cosignature, and docs/reference/audit.md (the files and the fields). It shares no line with the one in Rust, and is slow.
-PATH is the folder of a log in files, a file of a log in SQLite, or a file that `portcullis audit prove` wrote. Prints what is wrong; exit code 1 if anything is.
+PATH is the folder of a log in files, a file of a log in SQLite, the URL of a log in PostgreSQL (read with psql), or a file that
+`portcullis audit prove` wrote. Prints what is wrong; exit code 1 if anything is.
 Python 3.11, standard library only.
 """
 
@@ -15,6 +16,7 @@ import hashlib
 import json
 import sqlite3
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -126,6 +128,34 @@ def included(index, hashed, size, root, path):
     return sn == 0 and r == root
 
 
+def continues(first, first_root, second, second_root, proof):
+    """Section 2.1.4.2: whether the tree of `second` leaves continues that of `first`."""
+    if not 0 < first <= second:
+        return False
+    if first == second:
+        return not proof and first_root == second_root
+    path = list(proof)
+    if first & (first - 1) == 0:
+        path.insert(0, first_root)
+    if not path:
+        return False
+    fn, sn = first - 1, second - 1
+    while fn & 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = path[0]
+    for c in path[1:]:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            fr, sr = node(c, fr), node(c, sr)
+            while not fn & 1 and fn:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node(sr, c)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and fr == first_root and sr == second_root
+
+
 class Key:
     """C2SP signed-note: name+id+base64(kind || key)."""
 
@@ -226,6 +256,40 @@ class Sqlite:
         return [(name.decode(), value) for name, value in self.database.execute(sql, (kind,))]
 
 
+class Postgres:
+    """The same in PostgreSQL, of the log of this name."""
+
+    COLUMNS = Sqlite.COLUMNS
+    BYTES = ("record", "payload", *COLUMNS[1:])
+
+    def __init__(self, url, log):
+        self.url = url
+        # A name of ours has no quotes.
+        self.log = f"(SELECT log FROM portcullis_logs WHERE name = '{log}')"
+
+    def rows(self, sql):
+        """Each a list of texts; the empty one is NULL."""
+        command = ["psql", self.url, "-v", "ON_ERROR_STOP=1", "-qAtc", sql]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asked:
+            for line in asked.stdout:
+                yield line.rstrip("\n").split("|")
+        if asked.returncode:
+            raise SystemExit(f"psql ended with {asked.returncode}")
+
+    def entries(self):
+        # With a mark before what is there: what is empty is not what is NULL.
+        encoded = ", ".join(f"'x' || encode({name}, 'hex')" for name in self.BYTES)
+        first = f"(SELECT first FROM portcullis_logs WHERE log = {self.log})"
+        sql = f"SELECT ended, {encoded} FROM portcullis_events WHERE log = {self.log} AND seq >= {first} ORDER BY seq"
+        for ended, *encoded in self.rows(sql):
+            record, payload, *derived = (bytes.fromhex(text[1:]) if text else None for text in encoded)
+            yield record, payload or b"", dict(zip(self.COLUMNS, [int(ended), *derived], strict=True))
+
+    def beside(self, kind):
+        sql = f"SELECT encode(name, 'hex'), encode(value, 'hex') FROM portcullis_beside WHERE log = {self.log} AND kind = '{kind}' ORDER BY name"
+        return [(bytes.fromhex(name).decode(), bytes.fromhex(value)) for name, value in self.rows(sql)]
+
+
 def derived(record):
     """What the columns beside a record have to be."""
 
@@ -248,7 +312,7 @@ def derived(record):
 def check_payload(record, payload, wrong, seq):
     for side in ("input", "output"):
         content = record.get(side) or {}
-        if "sealed" in content and payload:
+        if "sealed" in content:
             start, length = content["place"]
             if "sha256:" + hashlib.sha256(payload[start : start + length]).hexdigest() != content["sealed"]:
                 wrong.append(f"the {side} beside event {seq} is not what was sealed")
@@ -265,6 +329,10 @@ def verify_log(log, keys, since, need_witness):
     if base:
         kept = json.loads(base)
         tree = Tree(kept["size"], [bytes(root) for root in kept["roots"]])
+        if tree.size % 256 or len(tree.roots) != tree.size.bit_count():
+            wrong.append("what is kept of the events that were removed is no tree")
+            return wrong, 0
+    removed, told = (tree.size, tree.root()), not tree.size
     roots, previous, expected = {tree.size: tree.root()}, None, tree.size
     sizes = {checkpoint.size for checkpoint in checkpoints}
     for raw, payload, columns in log.entries():
@@ -284,6 +352,9 @@ def verify_log(log, keys, since, need_witness):
         if (previous is not None and chain["prev"] != previous.hex()) or (expected == 0 and chain["prev"]):
             wrong.append(f"event {expected - 1} or {expected} was altered")
         check_payload(record, payload, wrong, expected)
+        if record["kind"] == "truncation":
+            detail = record.get("detail", {})
+            told = told or (detail.get("before"), detail.get("root")) == (str(removed[0]), removed[1].hex())
         if columns is not None and columns != derived(record):
             wrong.append(f"event {expected} is found by what it does not record")
         previous, expected = leaf(raw), expected + 1
@@ -295,6 +366,10 @@ def verify_log(log, keys, since, need_witness):
             wrong.append(f"events {tree.size} to {checkpoint.size - 1} were signed and are missing")
         elif checkpoint.size in roots and roots[checkpoint.size] != checkpoint.root:
             wrong.append(f"the events before {checkpoint.size} are not those that were signed")
+    if not told:
+        wrong.append(f"no event says that the events before {removed[0]} were removed")
+    if removed[0] and not any((checkpoint.size, checkpoint.root) == removed for checkpoint in checkpoints):
+        wrong.append(f"no checkpoint is over the events before {removed[0]}, which were removed")
     if not any(checkpoint.size in roots for checkpoint in checkpoints):
         wrong.append("no checkpoint is over these events")
     if need_witness and not any(kind == 4 for checkpoint in checkpoints for kind, _ in checkpoint.by):
@@ -327,21 +402,23 @@ def verify_bundle(path, keys):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("path", type=Path)
+    parser.add_argument("path")
     parser.add_argument("--key", required=True)
     parser.add_argument("--witness", action="append", default=[])
     parser.add_argument("--since", action="append", default=[], type=Path)
     arguments = parser.parse_args()
     keys = [Key(text) for text in [arguments.key, *arguments.witness]]
-    log = None
-    if arguments.path.is_dir():
-        log = Files(arguments.path)
-    elif Sqlite.is_one(arguments.path):
-        log = Sqlite(arguments.path)
+    log, path = None, Path(arguments.path)
+    if arguments.path.startswith("postgres://"):
+        log = Postgres(arguments.path, keys[0].name)
+    elif path.is_dir():
+        log = Files(path)
+    elif Sqlite.is_one(path):
+        log = Sqlite(path)
     if log:
         wrong, events = verify_log(log, keys, arguments.since, bool(arguments.witness))
     else:
-        wrong, events = verify_bundle(arguments.path, keys)
+        wrong, events = verify_bundle(path, keys)
     for line in wrong:
         print(f"WRONG {line}")
     print(f"{events} events: {'NOT ' if wrong else ''}whole and unaltered")

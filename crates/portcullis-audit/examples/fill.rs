@@ -1,5 +1,6 @@
-//! Writes a log for the verifiers to judge: `fill PLACE EVENTS`. PLACE is a folder, a file of SQLite that ends with `.db`, or the URL
-//! of a database. Prints the log's key and the key of the witness that signed.
+//! Writes a log for the verifiers to judge: `fill PLACE EVENTS [REMOVED]`. PLACE is a folder, a file of SQLite that ends with `.db`, or
+//! the URL of a database; the first REMOVED events are removed again, in order. Prints the log's key and the key of the witness that
+//! signed, then for each checkpoint how it continues the one before: both sizes, both roots and the proof, in base64.
 //!
 //! Calls of many persons, some denied, every tenth with a payload; a checkpoint now and then, each signed by a witness.
 
@@ -7,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use portcullis_audit::payloads::{Keep, Side};
 use portcullis_audit::witness::{Request, Witness, accept};
 use portcullis_audit::{Checkpoint, Event, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
@@ -40,9 +43,10 @@ fn event(log: &Log, number: u64) -> Event {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(place), Some(events)) = (arguments.next(), arguments.next()) else {
-        return Err("fill PLACE EVENTS".into());
+        return Err("fill PLACE EVENTS [REMOVED]".into());
     };
     let events: u64 = events.parse()?;
+    let removed: u64 = arguments.next().map_or(Ok(0), |removed| removed.parse())?;
     let signer = Signer::generate("gw.example/audit/filled")?;
     let key = signer.log_key();
     let witness = Witness::new(Signer::generate("witness.example")?, vec![key.clone()]);
@@ -55,6 +59,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let journal = journal(&place, signer.name())?;
     let log = Log::open(journal, signer, Keyring::derive(b"only for examples and tests"), settings)?;
+    println!("{key}\n{}", witness.key());
     let mut last: Option<Checkpoint> = None;
     for number in 0..events {
         let receipt = log.append(event(&log, number));
@@ -65,8 +70,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             receipt.durable().await?;
         }
     }
+    if removed > 0 {
+        log.truncate(removed, Event::new(Kind::Truncation)).await?;
+    }
     log.close();
-    println!("{key}\n{}", witness.key());
     Ok(())
 }
 
@@ -92,6 +99,11 @@ async fn sign(
     let note = log.checkpoints().borrow().clone().ok_or("there is no checkpoint")?;
     let old = last.map_or(0, |last| last.size);
     let proof = log.prove_consistency(old, checkpoint.size)?;
+    if let Some(last) = last {
+        let hashes = [last.root, checkpoint.root].into_iter().chain(proof.iter().copied());
+        let hashes: Vec<_> = hashes.map(|hash| BASE64.encode(hash)).collect();
+        println!("{old} {} {}", checkpoint.size, hashes.join(" "));
+    }
     let request = Request { old, proof, note: note.to_string(), checkpoint: checkpoint.clone() };
     let answer = witness.cosign(&request, last, 1_800_000_000)?;
     log.cosigned(checkpoint.size, accept(&note, &answer, &[witness.key()])?);

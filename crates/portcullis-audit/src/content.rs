@@ -27,9 +27,6 @@ pub struct Content {
     pub sealed: Option<String>,
     /// How many bytes it has.
     pub size: u64,
-    /// Of what types it is: `text`, `image`, `structured` …
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub types: Vec<String>,
     /// What was sealed, until it is written beside the record.
     #[serde(skip)]
     pub(crate) bytes: Option<Vec<u8>>,

@@ -320,7 +320,6 @@ impl Canonical for Content {
         members.known("place", &self.place);
         members.known("sealed", &self.sealed);
         members.always("size", &self.size);
-        members.known("types", &self.types);
         members.end();
     }
 }
@@ -360,8 +359,6 @@ group! {
         categories: Vec<String>,
         /// The legal basis that the deployer names.
         legal_basis: Option<String>,
-        /// The purpose that the deployer names.
-        purpose: Option<String>,
         /// How long the event is kept: a class of the settings.
         retention: Option<String>,
     }
@@ -390,8 +387,6 @@ group! {
     Guard {
         /// By rule and action; never a value.
         findings: Vec<Finding>,
-        /// The revision of the filter's profile: its digest.
-        profile: Option<String>,
     }
 }
 
@@ -430,8 +425,6 @@ group! {
     Node {
         /// The version of the program.
         build: String,
-        /// The digest of the configuration in force.
-        config: Option<String>,
         /// The node.
         name: String,
     }
@@ -518,8 +511,6 @@ group! {
 group! {
     /// What it can be brought together with.
     Trace {
-        /// What groups calls of one conversation.
-        context: Option<String>,
         /// The span (W3C Trace Context).
         span_id: Option<String>,
         /// The trace (W3C Trace Context).
@@ -532,9 +523,7 @@ group! {
     Who {
         /// On whose behalf, from the nearest: `act` claims, as pseudonyms.
         actors: Vec<String>,
-        /// The agent, if it has a name of its own.
-        agent: Option<String>,
-        /// How strongly they were authenticated (`acr`, `amr`).
+        /// How strongly they were authenticated, as the token says: `acr`, then `amr`.
         assurance: Vec<String>,
         /// The client that the token was issued to.
         client: Option<String>,
@@ -546,10 +535,6 @@ group! {
         person: Option<String>,
         /// `token`, `key`, `certificate`, `anonymous`.
         proof: Option<String>,
-        /// The tenant.
-        tenant: Option<String>,
-        /// The digest of the token's id.
-        token: Option<String>,
     }
 }
 

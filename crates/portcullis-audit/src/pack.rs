@@ -16,7 +16,7 @@ use std::time::Duration;
 use portcullis_model::{Entry, Journal, Unavailable};
 use serde::Serialize;
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Phase};
 use crate::record::Record;
 use crate::retention::{self, FLOOR, Hold};
 use crate::time::rfc3339;
@@ -53,6 +53,8 @@ pub struct Pack {
     pub incidents: Listed,
     /// What was stopped, and went on.
     pub halts: Listed,
+    /// The same, where it was stopped to see whether that works.
+    pub halt_tests: Listed,
     /// Definitions that were held back.
     pub held_back: Listed,
     /// Changes of configuration, policies, servers and keys, by kind.
@@ -171,13 +173,13 @@ pub struct Retention {
     pub held: BTreeMap<String, Hold>,
 }
 
-/// Whether people decided something in it.
-fn is_decision(event: &Event) -> bool {
-    event.kind == Kind::Approval || event.human.decision.is_some() && event.kind != Kind::Gateway
-}
-
+/// Whether something was stopped in it, or goes on.
 fn is_halt(event: &Event) -> bool {
     event.kind == Kind::Gateway && event.human.decision.is_some()
+}
+
+fn is_test(event: &Event) -> bool {
+    event.detail.get("test").is_some_and(|test| test == "true")
 }
 
 fn is_held_back(event: &Event) -> bool {
@@ -273,18 +275,20 @@ impl Pack {
             _ => {}
         }
         let line = Line::of(record);
-        if is_decision(event) {
+        // Calls say as well what was decided about them, and what a user answers a server is no oversight: each yes and no has
+        // an event of its own, and those alone are counted.
+        if event.kind == Kind::Approval {
             let decision = event.human.decision.clone().unwrap_or_else(|| "unknown".to_owned());
-            // That something was asked is no decision yet.
-            if decision != "asked" {
-                people.extend(line.by.clone().filter(|_| decision != "expired"));
+            // What nobody decided in time took nobody any.
+            if decision != "expired" {
+                people.extend(line.by.iter().flat_map(|by| by.split(' ')).map(str::to_owned));
                 waits.push(event.human.waited_ms);
             }
             *self.oversight.decisions.entry(decision).or_default() += 1;
             return self.oversight.each.add(line);
         }
         if is_halt(event) {
-            return self.halts.add(line);
+            return if is_test(event) { &mut self.halt_tests } else { &mut self.halts }.add(line);
         }
         if is_held_back(event) {
             return self.held_back.add(line);
@@ -295,6 +299,8 @@ impl Pack {
                 self.retention.removed.push(line);
                 true
             }
+            // What was about to be done is listed when it is done.
+            Kind::Erasure if event.phase == Some(Phase::Intent) => false,
             Kind::Erasure => {
                 self.retention.erased.push(line);
                 true
@@ -320,7 +326,7 @@ impl System {
         self.data.extend(event.data.categories.iter().cloned());
         self.legal_bases.extend(event.data.legal_basis.clone());
         // What is only about to be done is counted when it is done.
-        if event.phase == Some(crate::event::Phase::Intent) {
+        if event.phase == Some(Phase::Intent) {
             return;
         }
         self.exchanges += u64::from(matches!(event.kind, Kind::Exchange | Kind::Task | Kind::List));

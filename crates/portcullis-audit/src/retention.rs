@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_model::{Journal, Marks, Unavailable};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventId, Kind, Phase};
 use crate::keys;
 use crate::log::{Log, Refused, STATE};
 use crate::merkle::{Frontier, Hash, TILE};
@@ -149,7 +149,8 @@ pub async fn release(log: &Log, name: &str, mut by: Event) -> Result<(), Undone>
     Ok(())
 }
 
-/// Makes unreadable what was kept of a person's payloads, and records that. Returns how many keys were destroyed.
+/// Makes unreadable what was kept of a person's payloads, and records that: first that it is about to be done, then that it
+/// was, so that no key is gone of which the log says nothing. Returns how many keys were destroyed.
 ///
 /// # Errors
 /// A hold forbids it, or some of the keys may be left.
@@ -159,16 +160,16 @@ pub async fn erase(log: &Log, person: &str, basis: &str, mut by: Event) -> Resul
     if let Some((name, _)) = ask(log, holds).await?.into_iter().find(|(_, hold)| held(hold)) {
         return Err(Undone::Held(name));
     }
+    by.kind = Kind::Erasure;
+    by.detail.extend([("person".to_owned(), person.to_owned()), ("basis".to_owned(), basis.to_owned())]);
+    let intent = Event { id: EventId::new(), phase: Some(Phase::Intent), ..by.clone() };
+    (by.parent, by.phase) = (Some(intent.id.clone()), Some(Phase::Outcome));
+    log.append(intent).durable().await?;
     // What is under way with a key that is not on the disk yet is waited for.
     log.checkpoint().await?;
     let whose = person.to_owned();
     let destroyed = ask(log, move |journal| keys::destroy(journal, &whose)).await?;
-    by.kind = Kind::Erasure;
-    by.detail.extend([
-        ("person".to_owned(), person.to_owned()),
-        ("basis".to_owned(), basis.to_owned()),
-        ("keys".to_owned(), destroyed.to_string()),
-    ]);
+    by.detail.insert("keys".to_owned(), destroyed.to_string());
     log.append(by).durable().await?;
     log.checkpoint().await?;
     Ok(destroyed)
@@ -219,24 +220,22 @@ pub async fn apply(
             // What was to be removed before, and was not wholly.
             journal.remove_before(base.size())?;
         }
-        let expired = expired(journal, &policy, now)?;
-        let found = (due(journal, &policy, now)?, journal.extent()?.first, expired.len());
-        for key in &expired {
-            journal.remove(keys::KIND, key)?;
-        }
-        Ok(found)
+        Ok((due(journal, &policy, now)?, journal.extent()?.first, expired(journal, &policy, now)?))
     });
     let (before, first, expired) = found.await?;
-    if before > first || expired > 0 {
+    let keys = expired.len();
+    if before > first || keys > 0 {
         by.kind = Kind::Truncation;
-        by.detail.insert("expired_keys".to_owned(), expired.to_string());
+        by.detail.insert("expired_keys".to_owned(), keys.to_string());
         if before > first {
             log.truncate(before, by).await?;
         } else {
             log.append(by).durable().await?;
         }
+        // After it is on record: what a crash leaves of them is due again.
+        ask(log, move |journal| expired.iter().try_for_each(|key| journal.remove(keys::KIND, key))).await?;
     }
-    Ok((before.saturating_sub(first), expired))
+    Ok((before.saturating_sub(first), keys))
 }
 
 /// The data keys whose class has been kept long enough, and that nothing holds.

@@ -294,8 +294,13 @@ impl Journal for Segments {
     }
 
     fn find(&self, search: &Search, most: usize) -> Result<Vec<Entry>, Unavailable> {
-        let segments: Vec<(u64, PathBuf)> = self.state().segments.clone().into_iter().collect();
+        let mut segments: Vec<(u64, PathBuf)> = self.state().segments.clone().into_iter().collect();
         let mut found = Vec::new();
+        if let Some(from) = search.from.filter(|_| !search.newest_first) {
+            // What ends before it is not read.
+            let before = segments.partition_point(|(first, _)| *first <= from).saturating_sub(1);
+            segments.drain(..before);
+        }
         let ordered: Box<dyn Iterator<Item = (u64, PathBuf)>> = if search.newest_first {
             Box::new(segments.into_iter().rev())
         } else {
@@ -396,8 +401,8 @@ fn look(loaded: &Loaded, search: &Search, most: usize, found: &mut Vec<Entry>) {
         let Some(record) = loaded.record(seq).filter(|record| segment::may_have(record, search)) else {
             continue;
         };
-        // What is no record any more is for the verifier to tell of.
-        if record::marks_of(record).is_ok_and(|marks| search.matches(&marks)) {
+        // What is no record any more may be what is looked for: it is not left out unsaid.
+        if record::marks_of(record).map_or(true, |marks| search.matches(&marks)) {
             found.extend(loaded.entry(seq).map(|entry| Entry { payload: None, ..entry }));
         }
     }

@@ -391,6 +391,7 @@ fn open(
         progress_token: call.progress_token.clone(),
         trace,
         mirrored: mirrored_headers(route, &content),
+        record: call.record.clone(),
         content,
     };
     (recorder, out)

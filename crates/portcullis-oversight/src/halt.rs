@@ -96,6 +96,9 @@ pub struct Halt {
     pub by: String,
     /// When, in milliseconds since 1970.
     pub at: u64,
+    /// Whether it is stopped to see whether that works.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
 }
 
 /// All that is stopped.
@@ -147,7 +150,7 @@ impl Halts {
                 let read = serde_json::from_slice(&record.value).ok();
                 read.or_else(|| {
                     let target = key.parse().ok()?;
-                    Some(Halt { target, reason: None, by: String::new(), at: 0 })
+                    Some(Halt { target, reason: None, by: String::new(), at: 0, test: false })
                 })
             }));
         }
@@ -189,7 +192,13 @@ mod tests {
     use super::*;
 
     fn halts(targets: &[&str]) -> Halts {
-        let one = |text: &&str| Halt { target: text.parse().unwrap(), reason: None, by: "ops".into(), at: 0 };
+        let one = |text: &&str| Halt {
+            target: text.parse().unwrap(),
+            reason: None,
+            by: "ops".into(),
+            at: 0,
+            test: false,
+        };
         Halts(targets.iter().map(one).collect())
     }
 

@@ -125,6 +125,9 @@ pub(crate) enum HaltVerb {
         /// Why, for whoever meets it
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        /// It is stopped to see whether that works: on record as a test
+        #[arg(long)]
+        test: bool,
         #[command(flatten)]
         kept: Kept,
         #[command(flatten)]

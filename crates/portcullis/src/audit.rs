@@ -129,7 +129,6 @@ fn tell(report: &Report) {
         (report.open_intents, "intents have no outcome"),
         (report.lost, "events were lost, and the log says so"),
         (report.payloads, "payloads are there"),
-        (report.payloads_gone, "payloads are gone"),
     ];
     for (count, what) in noted.iter().filter(|(count, _)| *count > 0) {
         print(format_args!("note         {count} {what}"));

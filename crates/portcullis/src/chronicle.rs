@@ -1,8 +1,8 @@
 //! What happens to the gateway itself, for the evidence log: it starts and stops, and takes up other settings, policies, keys
 //! and servers. What is in settings and policies is not written down: digests name them, and sections and servers their names.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,9 +76,7 @@ impl Chronicle {
 
     /// Other settings are in force.
     pub(crate) async fn took_up(&self, before: &Settings, now: &Settings, trigger: &str) {
-        if self.0.is_none() || before == now {
-            return;
-        }
+        let Some(evidence) = self.0.as_ref().filter(|_| before != now) else { return };
         let detail = [
             ("what", "taken up".to_owned()),
             ("configuration", digest_of(now)),
@@ -88,7 +86,15 @@ impl Chronicle {
         ];
         self.tell(Kind::Configuration, &detail).await;
         if before.identity.keys != now.identity.keys || before.identity.revoked != now.identity.revoked {
-            self.tell(Kind::Key, &[("what", "API keys or revocations changed".to_owned())]).await;
+            // As their calls name them: `portcullis audit search --person key#NAME`.
+            let keyring = evidence.log().keyring();
+            let keys = |settings: &Settings| -> BTreeMap<_, _> {
+                let keys = settings.identity.keys.iter().flat_map(|keys| keys.keys.clone());
+                keys.map(|(name, key)| (keyring.pseudonym("key", &name), key)).collect()
+            };
+            let mut detail = vec![("what", "API keys or revocations changed".to_owned())];
+            detail.extend(differences(&keys(before), &keys(now)));
+            self.tell(Kind::Key, &detail).await;
         }
         self.listed(before, now).await;
         let key = |settings: &Settings| settings.identity.facade.as_ref().map(|facade| facade.key.clone());
@@ -96,7 +102,7 @@ impl Chronicle {
             self.tell(Kind::Key, &[("what", "the key that signs tokens changed".to_owned())]).await;
         }
         if before.servers != now.servers {
-            self.tell(Kind::Catalogue, &servers(before, now)).await;
+            self.tell(Kind::Catalogue, &differences(&before.servers, &now.servers)).await;
         }
     }
 
@@ -117,7 +123,8 @@ impl Chronicle {
         self.tell(Kind::Configuration, &detail).await;
     }
 
-    /// What has happened has happened: that it could not be put on record is the log's own alarm.
+    /// A change takes force at once: a revocation must not wait for a disk. Its event is before those of all calls that it was in force
+    /// for, for events are written in the order in which they are handed over; where answers wait for events, none leaves before.
     async fn tell(&self, kind: Kind, detail: &[(&str, String)]) {
         if let Some(evidence) = &self.0 {
             let _ = evidence.changed(kind, detail).await;
@@ -146,15 +153,18 @@ fn sections(before: &Settings, now: &Settings) -> String {
     changed.join(", ")
 }
 
-/// The servers that came, went, or are not what they were.
-fn servers(before: &Settings, now: &Settings) -> Vec<(&'static str, String)> {
-    let names = |keep: &dyn Fn(&portcullis_model::ServerId) -> bool, of: &Settings| {
-        of.servers.keys().filter(|id| keep(id)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// What came, went, or is not what it was, by its names.
+fn differences<N: Ord + Display, V: PartialEq>(
+    before: &BTreeMap<N, V>,
+    now: &BTreeMap<N, V>,
+) -> Vec<(&'static str, String)> {
+    let names = |of: &BTreeMap<N, V>, keep: &dyn Fn(&N) -> bool| {
+        of.keys().filter(|name| keep(name)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
-    let added = names(&|id| !before.servers.contains_key(id), now);
-    let removed = names(&|id| !now.servers.contains_key(id), before);
+    let added = names(now, &|name| !before.contains_key(name));
+    let removed = names(before, &|name| !now.contains_key(name));
     let changed =
-        names(&|id| before.servers.get(id).is_some_and(|server| now.servers.get(id) != Some(server)), now);
+        names(now, &|name| before.get(name).is_some_and(|was| now.get(name).is_some_and(|is| is != was)));
     [("added", added), ("removed", removed), ("changed", changed)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())

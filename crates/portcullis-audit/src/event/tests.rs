@@ -1,5 +1,7 @@
 //! The canonical form, seen by somebody who sorts.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Event, EventId, Finding, Kind};
@@ -24,7 +26,7 @@ fn canonical(value: &Value) -> String {
 fn full() -> Event {
     let mut event = Event::new(Kind::Exchange);
     let some = || Some("x\u{1}\"\\\u{e9}\u{1f600}".to_owned());
-    (event.data.purpose, event.data.legal_basis, event.data.retention) = (some(), some(), some());
+    (event.data.legal_basis, event.data.retention) = (some(), some());
     event.data.categories = vec!["health".to_owned()];
     (event.decision.verdict, event.decision.revision) = (some(), some());
     (event.decision.policies, event.decision.reasons) =
@@ -37,12 +39,14 @@ fn full() -> Event {
         count: 3,
         side: some(),
     });
-    event.guard.profile = some();
     (event.human.approval, event.human.approver, event.human.decision) = (some(), some(), some());
     (event.human.reason, event.human.waited_ms) = (some(), 5);
-    let content = || Some(crate::Keyring::derive(b"0123456789abcdef").digest(b"x"));
+    let content = || {
+        let content = crate::Keyring::derive(b"0123456789abcdef").digest(b"x");
+        Some(crate::Content { key: some(), place: Some((0, 9)), sealed: some(), ..content })
+    };
     (event.input, event.output) = (content(), content());
-    (event.node.name, event.node.build, event.node.config) = ("n".to_owned(), "b".to_owned(), some());
+    (event.node.name, event.node.build) = ("n".to_owned(), "b".to_owned());
     (event.parent, event.phase) = (Some(EventId::new()), Some(super::Phase::Outcome));
     let request = &mut event.request;
     (request.endpoint, request.era, request.id, request.method) = (some(), some(), some(), some());
@@ -55,13 +59,44 @@ fn full() -> Event {
     (system.deployer, system.id, system.model, system.purpose, system.risk) =
         (some(), some(), some(), some(), some());
     (event.tool.definition, event.tool.name, event.tool.read_only) = (some(), some(), Some(false));
-    (event.trace.context, event.trace.span_id, event.trace.trace_id) = (some(), some(), some());
+    (event.trace.span_id, event.trace.trace_id) = (some(), some());
     let who = &mut event.who;
     (who.actors, who.groups, who.assurance) =
         (vec!["p".to_owned()], vec!["g".to_owned()], vec!["mfa".to_owned()]);
-    (who.agent, who.client, who.network, who.person) = (some(), some(), some(), some());
-    (who.proof, who.tenant, who.token) = (some(), some(), some());
+    (who.client, who.network, who.person, who.proof) = (some(), some(), some(), some());
     event
+}
+
+/// The fields of a record, as the dictionary writes them: `who.person`, `guard.findings[].rule`.
+fn fields(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        // Words of ours that differ from event to event.
+        _ if path == "detail" => drop(into.insert(path.to_owned())),
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                fields(member, &path, into);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| fields(item, &format!("{path}[]"), into));
+        }
+        _ => drop(into.insert(path.to_owned())),
+    }
+}
+
+#[test]
+fn the_published_dictionary_has_every_field_and_no_other() {
+    let bytes = record::write("\"gw.example/audit\"", 3, Some(&[7; 32]), &full().to_canonical());
+    let mut written = BTreeSet::new();
+    fields(&serde_json::from_slice(&bytes).unwrap(), "", &mut written);
+    let document = include_str!("../../../../docs/reference/audit.md");
+    let (_, table) = document.split_once("| field |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let cells = table.lines().skip(2).filter_map(|row| row.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(documented, written);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Common Event Format, version 0: a header of seven fields, then `key=value`.
 
 use super::{severity, title};
+use crate::event::Event;
 use crate::record::Record;
 
 /// One event without its newline.
@@ -32,15 +33,38 @@ pub(super) fn write(record: &Record) -> String {
         ("out", event.output.as_ref().map(|output| output.size.to_string())),
         ("cn1Label", Some("seq".to_owned())),
         ("cn1", Some(record.chain.seq.to_string())),
-        ("cs1Label", Some("log".to_owned())),
-        ("cs1", Some(record.chain.log.clone())),
-        ("cs2Label", event.tool.name.as_ref().map(|_| "tool".to_owned())),
-        ("cs2", event.tool.name.clone()),
     ];
-    let fields =
-        fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?, '='))));
+    // The six that the format has for whoever needs more.
+    let own = [
+        ("cs1", "log", Some(record.chain.log.clone())),
+        ("cs2", "tool", event.tool.name.clone()),
+        ("cs3", "findings", findings(event)),
+        ("cs4", "approval", approval(event)),
+        ("cs5", "policies", (!event.decision.policies.is_empty()).then(|| event.decision.policies.join(","))),
+        ("cs6", "system", event.system.id.clone()),
+    ];
+    let own = own.into_iter().flat_map(|(name, label, value)| {
+        let labelled = value.is_some().then(|| (format!("{name}Label"), Some(label.to_owned())));
+        labelled.into_iter().chain([(name.to_owned(), value)])
+    });
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(own);
+    let fields = fields.filter_map(|(name, value)| Some(format!("{name}={}", escaped(&value?, '='))));
     line.push_str(&fields.collect::<Vec<_>>().join(" "));
     line
+}
+
+/// `IBAN:mask:2` for each.
+fn findings(event: &Event) -> Option<String> {
+    let each = event.guard.findings.iter().map(|it| format!("{}:{}:{}", it.rule, it.action, it.count));
+    Some(each.collect::<Vec<_>>().join(",")).filter(|all| !all.is_empty())
+}
+
+/// What people decided, which of them, and after how many milliseconds: `approved p-1 p-2 4000`.
+fn approval(event: &Event) -> Option<String> {
+    let human = &event.human;
+    let decision = human.decision.clone()?;
+    let by = human.approver.as_deref().unwrap_or("nobody");
+    Some(format!("{decision} {by} {}", human.waited_ms))
 }
 
 /// Backslashes, the separator of the place, and ends of lines.

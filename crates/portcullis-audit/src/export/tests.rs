@@ -1,5 +1,7 @@
 //! What other programs are given.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Format;
@@ -23,6 +25,11 @@ fn record() -> Vec<u8> {
         count: 1,
         side: None,
     });
+    event.decision.reasons = vec!["x".to_owned(), "y".to_owned()];
+    event.decision.policies = vec!["p1".to_owned()];
+    (event.human.approver, event.human.decision) = (Some("p-7 p-8".to_owned()), Some("approved".to_owned()));
+    event.human.waited_ms = 4000;
+    event.detail = [("what".to_owned(), "a\\b".to_owned())].into();
     record::write("\"log\"", 7, None, &event.to_canonical())
 }
 
@@ -36,14 +43,79 @@ fn json_lines_are_the_bytes_that_were_hashed() {
     assert_eq!(Format::Jsonl.write(&record).unwrap(), [&record[..], b"\n"].concat());
 }
 
+/// Reads a line as the format's document says ("ArcSight Common Event Format", version 25, "Character encoding"): in the header
+/// `\\|` and `\\\\`, in the extension `\\=`, `\\\\`, `\\n` and `\\r`; a value ends where a space and another key follow.
+fn read_cef(line: &str) -> (Vec<String>, BTreeMap<String, String>) {
+    let unescaped = |text: &str| {
+        let (mut out, mut rest) = (String::new(), text.chars());
+        while let Some(c) = rest.next() {
+            match c {
+                '\\' => out.push(match rest.next().unwrap() {
+                    'n' => '\n',
+                    'r' => '\r',
+                    other => other,
+                }),
+                c => out.push(c),
+            }
+        }
+        out
+    };
+    let (mut head, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (place, c) in line.char_indices() {
+        if c == '|' && !escaped {
+            head.push(unescaped(&line[start..place]));
+            start = place + 1;
+        }
+        escaped = c == '\\' && !escaped;
+        if head.len() == 7 {
+            break;
+        }
+    }
+    let mut fields = BTreeMap::<String, String>::new();
+    let mut last: Option<String> = None;
+    for word in line[start..].split(' ') {
+        let place = word.char_indices().find(|(place, c)| *c == '=' && !word[..*place].ends_with('\\'));
+        match place {
+            Some((place, _)) => {
+                let name = word[..place].to_owned();
+                assert!(fields.insert(name.clone(), unescaped(&word[place + 1..])).is_none(), "{name} twice");
+                last = Some(name);
+            }
+            None => {
+                let value = fields.get_mut(last.as_ref().expect("a key")).unwrap();
+                *value = format!("{value} {}", unescaped(word));
+            }
+        }
+    }
+    (head, fields)
+}
+
 #[test]
-fn a_line_of_cef_is_one_line_and_nothing_in_it_ends_a_field() {
+fn a_line_of_cef_reads_back_as_what_was_written() {
     let line = text(Format::Cef);
     assert_eq!(line.matches('\n').count(), 1);
-    let head: Vec<&str> = line.splitn(8, '|').collect();
-    assert_eq!(head[..3], ["CEF:0", "Portcullis", "portcullis"]);
-    assert!(line.contains("tools/call files/a\\|b=c\\n") && line.contains("cs2=a|b\\=c\\n\"d\",e"), "{line}");
-    assert!(line.contains(" cn1=7 ") && line.contains(" act=deny "), "{line}");
+    let (head, fields) = read_cef(line.trim_end_matches('\n'));
+    let tool = "a|b=c\n\"d\",e";
+    let title = format!("tools/call files/{tool}");
+    assert_eq!(head, ["CEF:0", "Portcullis", "portcullis", "", "denial", &title, "6"]);
+    for (name, value) in [
+        ("cn1", "7"),
+        ("act", "deny"),
+        ("suid", "p-1"),
+        ("sourceServiceName", "=cmd()"),
+        ("reason", "x,y"),
+        ("cs2Label", "tool"),
+        ("cs2", tool),
+        ("cs3Label", "findings"),
+        ("cs3", "IBAN:block:1"),
+        ("cs4Label", "approval"),
+        ("cs4", "approved p-7 p-8 4000"),
+        ("cs5", "p1"),
+        ("end", "1798761599250"),
+    ] {
+        assert_eq!(fields.get(name).map(String::as_str), Some(value), "{name}: {line}");
+    }
+    assert!(!fields.contains_key("cs6") && !fields.contains_key("cs6Label"), "there is no system");
 }
 
 #[test]
@@ -111,13 +183,71 @@ fn ocsf_has_what_its_class_demands() {
     );
 }
 
+/// `AnyValue` of `opentelemetry/proto/common/v1/common.proto` (1.9), in the JSON mapping of Protocol Buffers.
+fn read_any(value: &Value) -> Value {
+    let members = value.as_object().expect("an AnyValue");
+    assert_eq!(members.len(), 1, "one of them: {value}");
+    let (kind, value) = members.iter().next().unwrap();
+    match kind.as_str() {
+        "stringValue" => value.as_str().expect("text").into(),
+        "boolValue" => value.as_bool().expect("a flag").into(),
+        "intValue" => value.as_str().expect("text").parse::<i64>().expect("a number").into(),
+        "arrayValue" => value["values"].as_array().expect("values").iter().map(read_any).collect(),
+        "kvlistValue" => Value::Object(read_list(&value["values"])),
+        other => panic!("{other} is none"),
+    }
+}
+
+fn read_list(values: &Value) -> serde_json::Map<String, Value> {
+    let mut read = serde_json::Map::new();
+    for value in values.as_array().expect("a list") {
+        let key = value["key"].as_str().expect("a key").to_owned();
+        assert!(!read.contains_key(&key), "{key} is there twice");
+        read.insert(key, read_any(&value["value"]));
+    }
+    read
+}
+
+fn leaves(path: &str, value: &Value, into: &mut Vec<(String, Value)>) {
+    match value.as_object() {
+        Some(members) => {
+            for (name, member) in members {
+                leaves(&format!("{path}.{name}"), member, into);
+            }
+        }
+        None => into.push((path.to_owned(), value.clone())),
+    }
+}
+
 #[test]
-fn otlp_has_times_as_text_and_the_trace() {
-    let request: Value = serde_json::from_str(&text(Format::Otlp)).unwrap();
+fn otlp_has_every_field_in_its_own_type_and_the_trace() {
+    let record = record();
+    let request: Value = serde_json::from_slice(&Format::Otlp.write(&record).unwrap()).unwrap();
     let log = &request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0];
     assert_eq!(log["timeUnixNano"], "1798761599250000000");
     assert_eq!(log["traceId"], "0af7651916cd43dd8448eb211c80319c");
-    let names: Vec<&str> =
-        log["attributes"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
-    assert!(names.contains(&"mcp.method.name") && names.contains(&"gen_ai.tool.name"), "{names:?}");
+    assert_eq!(log["spanId"], "b7ad6b7169203331");
+    let attributes = read_list(&log["attributes"]);
+    for (name, value) in [
+        ("event.name", Value::from("portcullis.audit.denial")),
+        ("mcp.method.name", "tools/call".into()),
+        ("gen_ai.tool.name", "a|b=c\n\"d\",e".into()),
+        ("portcullis.chain.seq", 7.into()),
+        ("portcullis.human.approver", "p-7 p-8".into()),
+        ("portcullis.human.waited_ms", 4000.into()),
+        ("portcullis.decision.reasons", serde_json::json!(["x", "y"])),
+        ("portcullis.guard.findings", serde_json::json!([{"rule": "IBAN", "action": "block", "count": 1}])),
+    ] {
+        assert_eq!(attributes.get(name), Some(&value), "{name}: {attributes:?}");
+    }
+    // Nothing of the record is left out.
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    let mut all = Vec::new();
+    leaves("portcullis", &record, &mut all);
+    let mut said: Vec<_> = attributes.values().cloned().collect();
+    said.extend([&log["traceId"], &log["spanId"]].map(Clone::clone));
+    for (name, value) in all {
+        let elsewhere = ["portcullis.kind", "portcullis.v", "portcullis.time.end_us"].contains(&&*name);
+        assert!(elsewhere || said.contains(&value), "{name} is nowhere");
+    }
 }

@@ -60,6 +60,8 @@ pub(super) struct Writer {
     closing_since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
+    /// The number after the last of what was taken to be written.
+    reach: u64,
 }
 
 /// Events, numbered.
@@ -97,6 +99,7 @@ impl Writer {
             closing_since: None,
             kept: VecDeque::new(),
             ended: false,
+            reach: next,
             signer,
             prev,
             next,
@@ -113,7 +116,8 @@ impl Writer {
             queue.close();
             // Whoever waits for any of it, or for a place, waits no longer.
             let left = queue.take(Instant::now(), Duration::ZERO, Vec::new());
-            self.lost.fetch_add(left.items.len() as u64, Ordering::Relaxed);
+            let in_hand = self.reach.saturating_sub(self.next);
+            self.lost.fetch_add(in_hand + left.items.len() as u64, Ordering::Relaxed);
             self.places.close();
             self.trouble(&Unavailable("the thread that writes it has failed; start again".to_owned()));
         }
@@ -126,6 +130,7 @@ impl Writer {
         while !self.ended {
             let until = self.signed + self.settings.checkpoint_every;
             let taken = queue.take(until, gathering, room);
+            self.reach = self.next + taken.items.len() as u64;
             room = self.write_all(taken.items, taken.since);
             self.tell_losses();
             for ask in taken.asks {
@@ -136,6 +141,7 @@ impl Writer {
         queue.close();
         // What came while it ended.
         let Waiting { items, since, .. } = queue.take(Instant::now(), Duration::ZERO, room);
+        self.reach = self.next + items.len() as u64;
         self.write_all(items, since);
         self.close();
     }

@@ -38,10 +38,12 @@ impl Pack {
         self.integrity(&mut text);
         self.systems(&mut text);
         self.oversight(&mut text);
-        text.push_str(
-            "\n## Stops\n\nWhat was stopped, and when it went on again, tests of the stop among them.\n\n",
-        );
+        text.push_str("\n## Stops\n\nWhat was stopped, and when it went on again.\n\n");
         lines(&mut text, &self.halts.listed, self.halts.more);
+        text.push_str(
+            "\n### Tests of the stop\n\nStopped to see whether that works (`portcullis halt set --test`).\n\n",
+        );
+        lines(&mut text, &self.halt_tests.listed, self.halt_tests.more);
         text.push_str("\n## Incidents\n\nIncidents, events that were lost, and starts after a crash.\n\n");
         lines(&mut text, &self.incidents.listed, self.incidents.more);
         text.push_str("\n## Definitions held back\n\n");

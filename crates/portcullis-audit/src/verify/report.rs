@@ -30,7 +30,7 @@ pub enum Kind {
     TimeStamp,
     /// No time stamp by an authority that is trusted.
     Unstamped,
-    /// A payload is not what was sealed.
+    /// A payload is not what was sealed, or is gone.
     Payload,
     /// What a database finds an event by is not what it records.
     Index,
@@ -86,8 +86,6 @@ pub struct Report {
     pub open_intents: u64,
     /// Payloads that are there.
     pub payloads: u64,
-    /// Payloads that records speak of and that are not there any more.
-    pub payloads_gone: u64,
     /// Events that tell of others that were lost, and of how many.
     pub lost: u64,
     /// What the log says was removed in order: before which event, and the root over all before it.

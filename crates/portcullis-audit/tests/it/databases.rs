@@ -13,8 +13,8 @@ use crate::fixture::{
     Copy, Make, event, fill, keyring, open, postgres, settings, signer, sqlite, trusting, verified,
 };
 use crate::server::Server;
-use crate::tampering::genuine;
-use crate::{retention, tampering, writing};
+use crate::tampering::{assert_named, genuine};
+use crate::{payloads, retention, tampering, writing};
 
 async fn everything(make: Make<'_>) {
     tampering::suite(make).await;
@@ -22,6 +22,7 @@ async fn everything(make: Make<'_>) {
     writing::is_not_written_on(make).await;
     writing::finds(make).await;
     retention::is_removed(make).await;
+    payloads::suite(make).await;
 }
 
 #[tokio::test]
@@ -51,45 +52,51 @@ async fn every_change_is_found_in_postgresql() {
         server.psql("portcullis", &sql).unwrap();
     })
     .await;
+    waits_for_the_disk_where_it_is_not_usual(&make, &server).await;
     drop(make);
     a_database_that_goes_away_refuses_and_loses_nothing(&mut server).await;
 }
 
 /// What whoever owns the database writes there, and what is found of it.
-const CHANGES: &[(&str, Kind, (u64, u64))] = &[
-    ("UPDATE portcullis_events SET record = {changed} WHERE {log} AND seq = 13", Kind::Altered, (13, 14)),
-    ("DELETE FROM portcullis_events WHERE {log} AND seq = 17", Kind::Missing, (17, 18)),
-    ("DELETE FROM portcullis_events WHERE {log} AND seq < 3", Kind::Missing, (0, 3)),
-    ("DELETE FROM portcullis_events WHERE {log} AND seq >= 36", Kind::RolledBack, (36, 40)),
-    ("DELETE FROM portcullis_events WHERE {log}", Kind::RolledBack, (0, 40)),
-    ("DELETE FROM {logs} WHERE {log}", Kind::RolledBack, (0, 40)),
-    ("UPDATE {logs} SET first = 10 WHERE {log}", Kind::Missing, (0, 10)),
-    ("UPDATE {logs} SET first = 1000 WHERE {log}", Kind::Missing, (0, 1000)),
-    ("UPDATE portcullis_events SET seq = 1000 WHERE {log} AND seq = 12", Kind::Missing, (12, 13)),
+const CHANGES: &[(&str, (Kind, (u64, u64)))] = &[
+    ("UPDATE portcullis_events SET record = {changed} WHERE {log} AND seq = 13", (Kind::Altered, (13, 14))),
+    ("DELETE FROM portcullis_events WHERE {log} AND seq = 17", (Kind::Missing, (17, 18))),
+    ("DELETE FROM portcullis_events WHERE {log} AND seq < 3", (Kind::Missing, (0, 3))),
+    ("DELETE FROM portcullis_events WHERE {log} AND seq >= 36", (Kind::RolledBack, (36, 40))),
+    ("DELETE FROM portcullis_events WHERE {log}", (Kind::RolledBack, (0, 40))),
+    ("DELETE FROM {logs} WHERE {log}", (Kind::RolledBack, (0, 40))),
+    ("UPDATE {logs} SET first = 10 WHERE {log}", (Kind::Missing, (0, 10))),
+    ("UPDATE {logs} SET first = 1000 WHERE {log}", (Kind::Missing, (0, 1000))),
+    ("UPDATE portcullis_events SET seq = 1000 WHERE {log} AND seq = 12", (Kind::Missing, (12, 13))),
     (
         "UPDATE portcullis_events SET seq = -1 WHERE {log} AND seq = 5;
          UPDATE portcullis_events SET seq = 5 WHERE {log} AND seq = 6;
          UPDATE portcullis_events SET seq = 6 WHERE {log} AND seq = -1",
-        Kind::Misplaced,
-        (5, 6),
+        (Kind::Misplaced, (5, 6)),
     ),
-    ("UPDATE portcullis_events SET seq = -9 WHERE {log} AND seq = 21", Kind::Missing, (21, 22)),
-    ("UPDATE portcullis_events SET person = NULL WHERE {log} AND seq = 9", Kind::Index, (9, 10)),
-    ("UPDATE portcullis_events SET ended = 0 WHERE {log} AND seq = 9", Kind::Index, (9, 10)),
-    ("UPDATE portcullis_events SET findings = NULL WHERE {log} AND seq = 9", Kind::Index, (9, 10)),
-    ("UPDATE portcullis_events SET verdict = tool WHERE {log} AND seq = 10", Kind::Index, (10, 11)),
+    ("UPDATE portcullis_events SET seq = -9 WHERE {log} AND seq = 21", (Kind::Missing, (21, 22))),
+    ("UPDATE portcullis_events SET person = NULL WHERE {log} AND seq = 9", (Kind::Index, (9, 10))),
+    ("UPDATE portcullis_events SET ended = 0 WHERE {log} AND seq = 9", (Kind::Index, (9, 10))),
+    ("UPDATE portcullis_events SET findings = NULL WHERE {log} AND seq = 9", (Kind::Index, (9, 10))),
+    ("UPDATE portcullis_events SET verdict = tool WHERE {log} AND seq = 10", (Kind::Index, (10, 11))),
+    ("UPDATE portcullis_events SET payload = NULL WHERE {log} AND seq = 14", (Kind::Payload, (14, 15))),
+    (
+        "UPDATE portcullis_events SET payload =
+           (SELECT payload FROM portcullis_events WHERE {log} AND seq = 18) WHERE {log} AND seq = 14",
+        (Kind::Payload, (14, 15)),
+    ),
+    ("UPDATE portcullis_events SET payload = record WHERE {log} AND seq = 18", (Kind::Payload, (18, 19))),
 ];
 
 async fn sql(make: Make<'_>, change: &dyn Fn(&std::path::Path, &str)) {
     let genuine = genuine(make).await;
-    for (statements, kind, events) in CHANGES {
+    for (statements, finds) in CHANGES {
         let folder = tempfile::tempdir().unwrap();
         let journal = make(folder.path());
         genuine.copy.put_into(&*journal);
         change(folder.path(), statements);
         let report = verified(&*journal, &trusting(genuine.folder.path()));
-        let found = report.problems.iter().any(|it| it.kind == *kind && it.events == Some(*events));
-        assert!(found, "{statements}: {:#?}", report.problems);
+        assert_named(&report, *finds, statements);
     }
     // Hashes that are kept to spare reading are made again when they do not fit.
     let folder = tempfile::tempdir().unwrap();
@@ -136,6 +143,24 @@ async fn a_file_with_any_byte_changed_is_told_of_or_says_the_same() {
         }
     }
     assert!(told > 100, "{told}");
+}
+
+/// A database whose commits do not wait for its disk is told to wait for those of a log: seen by a trigger, in the writer's
+/// own session.
+async fn waits_for_the_disk_where_it_is_not_usual(make: Make<'_>, server: &Server) {
+    let sql = |sql: &str| server.psql("portcullis", sql);
+    sql("ALTER DATABASE portcullis SET synchronous_commit = off;
+         CREATE TABLE seen (setting text);
+         CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+         CREATE TRIGGER see AFTER INSERT ON portcullis_events FOR EACH STATEMENT EXECUTE FUNCTION see()")
+    .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(make(folder.path()), folder.path());
+    fill(&log, 3, &[]).await;
+    log.close();
+    assert_eq!(sql("SELECT DISTINCT setting FROM seen").unwrap().trim(), "on");
+    sql("DROP TRIGGER see ON portcullis_events; ALTER DATABASE portcullis RESET synchronous_commit").unwrap();
 }
 
 /// Its server is ended in the middle of writing, and started again.

@@ -5,6 +5,7 @@ mod bundles;
 mod databases;
 mod fixture;
 mod handovers;
+mod packs;
 mod payloads;
 mod retention;
 mod tampering;

@@ -1,10 +1,13 @@
 //! Payloads: sealed, read, swapped, erased.
 
+use std::path::Path;
+
 use portcullis_audit::payloads::{Keep, Side, Unreadable, open as open_payload};
 use portcullis_audit::verify::Kind;
-use portcullis_audit::{Event, Keyring, Log, Mode, Record, Settings, retention};
+use portcullis_audit::{Event, Keyring, Log, Mode, Record, Settings, bundle, retention};
 
-use crate::fixture::{Copy, event, keyring, segments, settings, signer, trusting, verified};
+use crate::fixture::{Copy, Make, event, keyring, segments, settings, signer, trusting, verified};
+use crate::tampering::found;
 
 fn with_payloads(log: &Log, number: u64) -> Event {
     let mut event = event(number);
@@ -20,9 +23,9 @@ fn read(log: &Log, keyring: &Keyring, seq: u64, side: Side) -> Result<Vec<u8>, U
     open_payload(&*journal, keyring, &event, side, entry.payload.as_deref())
 }
 
-async fn log(folder: &std::path::Path) -> Log {
+async fn log(make: Make<'_>, folder: &Path) -> Log {
     let settings = Settings { payloads: Keep::Encrypted, ..settings(Mode::Strict) };
-    let log = Log::open(segments(folder), signer(folder), keyring(), settings).unwrap();
+    let log = Log::open(make(folder), signer(folder), keyring(), settings).unwrap();
     for number in 0..10 {
         log.append(with_payloads(&log, number)).durable().await.unwrap();
     }
@@ -30,10 +33,21 @@ async fn log(folder: &std::path::Path) -> Log {
     log
 }
 
+/// What is so of payloads in journals of every kind.
+pub(crate) async fn suite(make: Make<'_>) {
+    are_read_with_the_secret_alone(make).await;
+    swapped_or_removed_are_found(make).await;
+    are_erased_with_their_person(make).await;
+}
+
 #[tokio::test]
-async fn payloads_are_read_with_the_secret_and_are_in_no_file_in_the_clear() {
+async fn payloads_in_files_are_read_with_the_secret_swapped_removed_and_erased() {
+    suite(&segments).await;
+}
+
+async fn are_read_with_the_secret_alone(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = log(folder.path()).await;
+    let log = log(make, folder.path()).await;
     assert_eq!(read(&log, &keyring(), 3, Side::Input).unwrap(), b"{\"name\":\"person 3\"}");
     assert_eq!(read(&log, &keyring(), 3, Side::Output).unwrap(), b"an answer");
     let stranger = Keyring::derive(b"another secret, of another gateway");
@@ -41,6 +55,12 @@ async fn payloads_are_read_with_the_secret_and_are_in_no_file_in_the_clear() {
     log.close();
     let report = verified(&*log.journal(), &trusting(folder.path()));
     assert!(report.is_good() && report.payloads == 20, "{report:?}");
+}
+
+#[tokio::test]
+async fn payloads_are_in_no_file_in_the_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    log(&segments, folder.path()).await.close();
     let mut folders = vec![folder.path().join("log")];
     while let Some(folder) = folders.pop() {
         for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
@@ -71,30 +91,29 @@ async fn digests_alone_are_kept_unless_payloads_are_wanted() {
     log.close();
 }
 
-#[tokio::test]
-async fn a_swapped_payload_is_found() {
+/// Both sides of the event are named.
+async fn swapped_or_removed_are_found(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = log(folder.path()).await;
+    let log = log(make, folder.path()).await;
     log.close();
     let mut copy = Copy::of(&*log.journal());
     let first = copy.entries[2].payload.clone();
     copy.entries[2].payload = copy.entries[7].payload.clone();
     copy.entries[7].payload = first;
+    copy.entries[4].payload = None;
     let other = tempfile::tempdir().unwrap();
-    let journal = segments(other.path());
+    let journal = make(other.path());
     copy.put_into(&*journal);
     let report = verified(&*journal, &trusting(folder.path()));
-    for seq in [2, 7] {
-        let found =
-            report.problems.iter().any(|it| it.kind == Kind::Payload && it.events == Some((seq, seq + 1)));
-        assert!(found, "{report:?}");
-    }
+    let named = [2, 2, 4, 4, 7, 7].map(|seq| (Kind::Payload, (seq, seq + 1)));
+    assert_eq!(found(&report), named, "{report:?}");
+    assert_eq!(report.payloads, 14);
 }
 
-#[tokio::test]
-async fn erasing_a_person_destroys_their_payloads_and_nothing_else_and_proofs_still_verify() {
+/// A person's payloads are destroyed and nothing else, and proofs still verify.
+async fn are_erased_with_their_person(make: Make<'_>) {
     let folder = tempfile::tempdir().unwrap();
-    let log = log(folder.path()).await;
+    let log = log(make, folder.path()).await;
     let person = event(3).who.person.unwrap();
     let erased = retention::erase(&log, &person, "request 17", Event::new(portcullis_audit::Kind::Erasure))
         .await
@@ -112,12 +131,16 @@ async fn erasing_a_person_destroys_their_payloads_and_nothing_else_and_proofs_st
     assert_eq!(read(&log, &keyring(), seq, Side::Input).unwrap(), b"{\"name\":\"person 13\"}");
     log.close();
     let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.payloads == 22, "{report:?}");
+    let slice: Vec<_> = [3, 8].map(|seq| log.journal().read(seq, 1).unwrap().remove(0)).into();
+    let packed = bundle::pack(&*log.journal(), &slice).unwrap();
+    let report = bundle::verify(&packed, &trusting(folder.path()));
     assert!(report.is_good(), "{report:?}");
     let tombstone = Copy::of(&*log.journal())
         .entries
         .into_iter()
         .map(|entry| Record::parse(&entry.record).unwrap().event);
     let tombstone =
-        tombstone.into_iter().find(|event| event.kind == portcullis_audit::Kind::Erasure).unwrap();
+        tombstone.into_iter().rfind(|event| event.kind == portcullis_audit::Kind::Erasure).unwrap();
     assert_eq!((&*tombstone.detail["person"], &*tombstone.detail["basis"]), (&*person, "request 17"));
 }

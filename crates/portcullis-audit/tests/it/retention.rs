@@ -1,16 +1,20 @@
 //! What is removed when it is due, what is not, and that the rest still proves.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 use std::time::{Duration, SystemTime};
 
+use portcullis_audit::payloads::{Keep, Side};
 use portcullis_audit::retention::{self, FLOOR, Hold, Policy, Undone};
 use portcullis_audit::verify::Kind as Wrong;
-use portcullis_audit::{Event, Kind, Record};
-use portcullis_model::Unavailable;
+use portcullis_audit::{Event, Kind, Log, Mode, Phase, Record, Settings};
+use portcullis_model::{Journal, Unavailable};
 
-use crate::fixture::{Between, Copy, Make, event, fill, open, segments, trusting, verified};
+use crate::fixture::{
+    Between, Copy, Make, event, fill, keyring, open, segments, settings, signer, trusting, verified,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -111,7 +115,75 @@ async fn who_erases_and_who_holds_take_turns() {
     let records = Copy::of(&*log.journal()).entries;
     let kinds = records.iter().map(|entry| Record::parse(&entry.record).unwrap().event.kind);
     let acts: Vec<Kind> = kinds.filter(|kind| matches!(kind, Kind::Hold | Kind::Erasure)).collect();
-    assert_eq!(acts, [Kind::Erasure, Kind::Hold], "nobody is erased who is held by then");
+    let erased_first = [Kind::Erasure, Kind::Erasure, Kind::Hold];
+    assert_eq!(acts, erased_first, "nobody is erased who is held by then");
+}
+
+/// Whether the last event of a journal is of this kind.
+fn ends_with(journal: &dyn Journal, kind: Kind) -> bool {
+    let last = journal.extent().unwrap().next - 1;
+    Record::parse(&journal.read(last, 1).unwrap()[0].record).unwrap().event.kind == kind
+}
+
+/// A log with payloads of five persons, whose keys are only destroyed after the last event was of this kind.
+async fn sealed(folder: &Path, before_keys_go: Kind) -> Log {
+    let inner = segments(folder);
+    let seen = inner.clone();
+    let journal = Between::them(inner, move |asked| {
+        assert!(asked != "remove" || ends_with(&*seen, before_keys_go), "a key goes that nothing tells of");
+        Ok(())
+    });
+    let settings = Settings { payloads: Keep::Encrypted, ..settings(Mode::Strict) };
+    let log = Log::open(journal, signer(folder), keyring(), settings).unwrap();
+    for number in 0..10 {
+        let mut event = event(number);
+        log.attach(&mut event, Side::Input, b"what was asked");
+        log.append(event).durable().await.unwrap();
+    }
+    log
+}
+
+fn keys(log: &Log) -> usize {
+    log.journal().list("data-key", "").unwrap().len()
+}
+
+#[tokio::test]
+async fn keys_of_payloads_expire_with_their_class_and_only_when_that_is_on_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = sealed(folder.path(), Kind::Truncation).await;
+    let hold = Hold { person: event(1).who.person, reason: "case 4".to_owned(), ..Hold::default() };
+    retention::hold(&log, "case-4", &hold, Event::new(Kind::Hold)).await.unwrap();
+    assert_eq!(retention::apply(&log, &Policy::default(), days(150), by()).await.unwrap(), (0, 0));
+    assert_eq!(keys(&log), 5);
+    // A class is kept from the end of the month on, and these are fewer than 256 events.
+    assert_eq!(retention::apply(&log, &Policy::default(), days(250), by()).await.unwrap(), (0, 4));
+    assert_eq!(keys(&log), 1, "the held person's");
+    assert_eq!(retention::apply(&log, &Policy::default(), days(250), by()).await.unwrap(), (0, 0));
+    let events = Copy::of(&*log.journal()).entries;
+    let events = events.iter().map(|entry| Record::parse(&entry.record).unwrap().event);
+    let told: Vec<_> = events.filter(|event| event.kind == Kind::Truncation).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].detail["expired_keys"], "4");
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.payloads == 10, "{report:?}");
+}
+
+#[tokio::test]
+async fn that_a_person_is_about_to_be_erased_is_on_record_before_a_key_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = sealed(folder.path(), Kind::Erasure).await;
+    let person = event(1).who.person.unwrap();
+    let erased = retention::erase(&log, &person, "asked", Event::new(Kind::Erasure)).await.unwrap();
+    assert_eq!((erased, keys(&log)), (1, 4));
+    let events = Copy::of(&*log.journal()).entries;
+    let events = events.iter().map(|entry| Record::parse(&entry.record).unwrap().event);
+    let told: Vec<_> = events.filter(|event| event.kind == Kind::Erasure).collect();
+    let [intent, outcome] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((intent.phase, outcome.phase), (Some(Phase::Intent), Some(Phase::Outcome)));
+    assert_eq!(outcome.parent.as_ref(), Some(&intent.id));
+    assert_eq!((intent.detail.get("keys"), &*outcome.detail["keys"]), (None, "1"));
+    log.close();
 }
 
 #[tokio::test]

@@ -209,6 +209,7 @@ async fn when_the_thread_that_writes_fails_nobody_is_left_waiting() {
         assert_eq!(signed, Err(Refused::Closed));
         log.watch().wait_for(|health| health.trouble.is_some()).await.unwrap();
         let lost = log.health().lost;
+        assert_eq!(lost, 2, "what was in its hands, and what waited");
         assert_eq!(log.record(event(3)).await.is_err(), mode == Mode::Strict);
         assert!(log.append(event(4)).durable().await.is_err());
         assert_eq!(log.checkpoint().await, Err(Refused::Closed));
@@ -237,6 +238,16 @@ pub(crate) async fn finds(make: Make<'_>) {
     assert_eq!(found(Search { tool: Some("tool-0".to_owned()), ..Search::default() }), 24);
     assert_eq!(found(Search { finding: Some("IBAN".to_owned()), ..Search::default() }), 18);
     assert_eq!(found(Search { kind: Some("denial".to_owned()), ..Search::default() }), 10);
+    assert_eq!(found(Search { server: Some("files".to_owned()), ..Search::default() }), 70);
+    assert_eq!(found(Search { server: Some("file".to_owned()), ..Search::default() }), 0);
     assert_eq!(found(Search { until: Some(0), ..Search::default() }), 0);
+    // From the time of the 41st on, and before it.
+    let records = log.journal().read(0, 100).unwrap();
+    let times: Vec<i64> =
+        records.iter().map(|entry| Record::parse(&entry.record).unwrap().event.time.end_us).collect();
+    let at = times[40];
+    let later = times.iter().filter(|time| **time >= at).count();
+    assert_eq!(found(Search { since: Some(at), ..Search::default() }), later);
+    assert_eq!(found(Search { until: Some(at), ..Search::default() }), 70 - later);
     log.close();
 }

@@ -5,6 +5,7 @@
 //! record before the first line leaves. Where no evidence is kept there is nothing here. Verifying and packing proofs need no
 //! gateway: that is `portcullis audit`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use portcullis_model::{Entry, ErrorKind, Journal, Principal, Search};
 use serde_json::json;
 
 use super::authentication::authenticate;
-use super::body::Body;
+use super::body::{Body, Broken};
 use super::context::Context;
 use super::readers::{has_role, names};
 use super::request::Head;
@@ -96,7 +97,10 @@ async fn read(
     asked: Asked,
     query: &str,
 ) -> Result<Response<Body>, Refusal> {
-    let Query { search, most, format } = parse(evidence, query)?;
+    let query = parse(evidence, query)?;
+    let wanted = words(&query);
+    let Query { search, most, format } = query;
+    let format = format.map_or(Format::Jsonl, |(_, format)| format);
     // Whoever takes a proof away does not see what was left out of it.
     let usual = if matches!(asked, Asked::Proof) { MOST } else { USUAL };
     let most = most.unwrap_or(usual);
@@ -107,7 +111,7 @@ async fn read(
         Asked::Proof => "packed",
         Asked::Holds => "looked at holds",
     };
-    let detail = [("what", what.to_owned()), ("for", words(&search))];
+    let detail = [("what", what.to_owned()), ("for", wanted)];
     evidence.changed_by(Kind::Audit, &context.principal, context.peer, &detail).await?;
     let journal = evidence.log().journal();
     let mut media = LINES;
@@ -119,13 +123,14 @@ async fn read(
         Asked::Export => {
             let reader = (context.gateway.clone(), context.principal.clone());
             let search = Search { newest_first: false, ..search };
-            let exported = export(reader, journal, search, format);
+            let over = Box::pin(context.until_over());
+            let exported = export(reader, journal, search, format, over);
             media = match format {
                 Format::Csv => HeaderValue::from_static("text/csv; charset=utf-8"),
                 Format::Cef => HeaderValue::from_static("text/plain; charset=utf-8"),
                 Format::Jsonl | Format::Ocsf | Format::Otlp => LINES,
             };
-            Body::stream(exported.take_until(Box::pin(context.until_over())))
+            Body::complete(exported)
         }
         Asked::Proof => {
             let packed = blocking(move || {
@@ -166,31 +171,40 @@ async fn read(
     Ok(answer)
 }
 
-/// All events that are looked for, bit by bit, until the client leaves or may not read them any more.
+/// All events that are looked for, bit by bit. Broken off where one of them cannot be read or written, and when the client may
+/// not read them any more, which is at `over` at the latest: what ends in order is all.
 fn export(
     (gateway, reader): (Arc<Gateway>, Principal),
     journal: Arc<dyn Journal>,
     search: Search,
     format: Format,
-) -> impl futures_util::Stream<Item = Bytes> + Send {
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+) -> impl futures_util::Stream<Item = Result<Bytes, Broken>> + Send {
     let header = Some(format.header()).filter(|header| !header.is_empty());
-    let rest = futures_util::stream::unfold(Some(search), move |search| {
+    let rest = futures_util::stream::try_unfold((search, over), move |(mut search, mut over)| {
         let (gateway, journal, reader) = (gateway.clone(), journal.clone(), reader.clone());
         async move {
-            let mut search = search?;
-            may_read(&gateway, &reader).ok()?;
+            may_read(&gateway, &reader).map_err(|_| Broken)?;
             let asked = search.clone();
-            let found = blocking(move || journal.find(&asked, AT_ONCE)).await.ok()?;
-            search.from = Some(found.last()?.seq + 1);
+            let found = tokio::select! {
+                biased;
+                () = &mut over => return Err(Broken),
+                found = blocking(move || journal.find(&asked, AT_ONCE)) => found.map_err(|_| Broken)?,
+            };
+            let Some(last) = found.last() else { return Ok(None) };
+            search.from = Some(last.seq + 1);
             let mut out = Vec::new();
             for entry in &found {
-                // What is no record any more is for the verifier to tell of.
-                out.extend(format.write(&entry.record).unwrap_or_default());
+                let written = format.write(&entry.record).map_err(|error| {
+                    tracing::error!(seq = entry.seq, %error, "an export is broken off at an event that is none");
+                    Broken
+                });
+                out.extend(written?);
             }
-            Some((Bytes::from(out), Some(search)))
+            Ok(Some((Bytes::from(out), (search, over))))
         }
     });
-    futures_util::stream::iter(header.map(Bytes::from)).chain(rest)
+    futures_util::stream::iter(header.map(|header| Ok(Bytes::from(header)))).chain(rest)
 }
 
 /// The events from a number on, as they become durable, until the client leaves or may not read them any more, or the gateway
@@ -243,7 +257,8 @@ fn lines(entries: &[Entry]) -> Vec<u8> {
 struct Query {
     search: Search,
     most: Option<usize>,
-    format: Format,
+    /// As it is called, where it was said.
+    format: Option<(&'static str, Format)>,
 }
 
 /// Reads `kind`, `person` (a pseudonym, or `ISSUER#SUBJECT`), `server`, `tool`, `decision`, `finding`, `since` and `until`
@@ -255,7 +270,7 @@ fn parse(evidence: &Evidence, query: &str) -> Result<Query, Refusal> {
             format!("the parameter `{name:.32}` is unknown or not as it must be"),
         )
     };
-    let mut parsed = Query { search: Search::default(), most: None, format: Format::Jsonl };
+    let mut parsed = Query { search: Search::default(), most: None, format: None };
     let search = &mut parsed.search;
     for (name, value) in query
         .split('&')
@@ -277,22 +292,14 @@ fn parse(evidence: &Evidence, query: &str) -> Result<Query, Refusal> {
             "from" => search.from = Some(number()?),
             "newest" => search.newest_first = value == "true",
             "limit" => parsed.most = Some(usize::try_from(number()?).unwrap_or(MOST).min(MOST)),
-            "format" => parsed.format = format(&value).ok_or_else(|| wrong(name))?,
+            "format" => {
+                let known = Format::ALL.into_iter().find(|(known, _)| *known == value);
+                parsed.format = Some(known.ok_or_else(|| wrong(name))?);
+            }
             _ => return Err(wrong(name)),
         }
     }
     Ok(parsed)
-}
-
-fn format(name: &str) -> Option<Format> {
-    Some(match name {
-        "jsonl" => Format::Jsonl,
-        "ocsf" => Format::Ocsf,
-        "cef" => Format::Cef,
-        "csv" => Format::Csv,
-        "otlp" => Format::Otlp,
-        _ => return None,
-    })
 }
 
 /// A value of a query without its escapes (RFC 3986 section 2.1); `None` where they are none, or no text comes out.
@@ -311,18 +318,26 @@ fn unescaped(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|text| !text.contains(char::is_control))
 }
 
-/// What was looked for, for the log itself: names of ours and pseudonyms.
-fn words(search: &Search) -> String {
-    let Search { kind, person, server, tool, decision, finding, .. } = search;
+/// What was looked for and what of it was to be given, for the log itself: names of ours, pseudonyms and numbers. Times are in
+/// microseconds since 1970.
+fn words(query: &Query) -> String {
+    let Search { kind, person, server, tool, decision, finding, since, until, from, newest_first } =
+        &query.search;
+    let number = |number: &Option<i64>| number.map(|number| number.to_string());
     let all = [
-        ("kind", kind),
-        ("person", person),
-        ("server", server),
-        ("tool", tool),
-        ("decision", decision),
-        ("finding", finding),
+        ("kind", kind.clone()),
+        ("person", person.clone()),
+        ("server", server.clone()),
+        ("tool", tool.clone()),
+        ("decision", decision.clone()),
+        ("finding", finding.clone()),
+        ("since", number(since)),
+        ("until", number(until)),
+        ("from", from.map(|from| from.to_string())),
+        ("newest", newest_first.then(|| "true".to_owned())),
+        ("limit", query.most.map(|most| most.to_string())),
+        ("format", query.format.map(|(name, _)| name.to_owned())),
     ];
-    let given: Vec<_> =
-        all.iter().filter_map(|(name, value)| Some(format!("{name}={:.128}", value.as_ref()?))).collect();
-    given.join(" ")
+    let given = all.iter().filter_map(|(name, value)| Some(format!("{name}={:.128}", value.as_ref()?)));
+    given.collect::<Vec<_>>().join(" ")
 }

@@ -17,6 +17,15 @@ use crate::call::Refusal;
 /// What comes bit by bit.
 pub(crate) type Stream = Pin<Box<dyn FutureStream<Item = Bytes> + Send>>;
 
+/// What comes bit by bit and has to be whole: where it cannot be, it is broken off, so that its reader is not left to believe
+/// that this was all.
+pub(crate) type Complete = Pin<Box<dyn FutureStream<Item = Result<Bytes, Broken>> + Send>>;
+
+/// An answer that has begun and cannot be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the answer cannot be completed")]
+pub(crate) struct Broken;
+
 /// The body of an answer.
 pub(crate) enum Body {
     /// All of it; `None` once it was sent.
@@ -26,6 +35,8 @@ pub(crate) enum Body {
     Json(Bytes),
     /// As it comes; ends when the stream does.
     Stream(Stream),
+    /// As it comes; ends when the stream does, or is broken off.
+    Complete(Complete),
 }
 
 impl Body {
@@ -40,11 +51,20 @@ impl Body {
     pub(crate) fn stream(stream: impl FutureStream<Item = Bytes> + Send + 'static) -> Self {
         Self::Stream(Box::pin(stream))
     }
+
+    pub(crate) fn complete(stream: impl FutureStream<Item = Result<Bytes, Broken>> + Send + 'static) -> Self {
+        Self::Complete(Box::pin(stream))
+    }
+
+    /// Whether how long it is shows at its end alone.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self, Self::Stream(_) | Self::Complete(_))
+    }
 }
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -60,6 +80,9 @@ impl http_body::Body for Body {
             Self::Stream(stream) => {
                 stream.as_mut().poll_next(context).map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
             }
+            Self::Complete(stream) => {
+                stream.as_mut().poll_next(context).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 
@@ -71,7 +94,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Self::Json(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Complete(_) => SizeHint::default(),
         }
     }
 }

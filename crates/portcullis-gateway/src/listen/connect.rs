@@ -27,7 +27,7 @@ use super::body::Body;
 use super::context::Context;
 use super::request::Head;
 use super::response;
-use crate::call::Endpoint;
+use crate::call::{Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::identity::{Form, base, identifier};
 use crate::route::Catalogue;
@@ -47,6 +47,13 @@ const CALLBACKS: &str = "/oauth/callback/";
 pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
     let gateway = &context.gateway;
     let is_get = head.method == HttpMethod::GET;
+    let acts =
+        ["/oauth/login", CALLBACKS, LINKS, "/connections/"].iter().any(|path| head.path.starts_with(path));
+    if let Some(evidence) = gateway.evidence.as_ref().filter(|_| acts)
+        && let Err(refusal) = evidence.may_begin()
+    {
+        return Some(unrecorded(&refusal));
+    }
     Some(match head.path.as_str() {
         "/.well-known/jwks.json" if is_get => keys(gateway),
         "/oauth/login" if is_get => logged_in(context, head).await,
@@ -128,10 +135,10 @@ async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
         Ok(done) => done,
         Err(why) => {
             tracing::warn!(why = why.reason(), "a browser was not logged in");
-            if let Some(evidence) = &gateway.evidence {
-                let detail =
-                    [("what", "a browser was not logged in".to_owned()), ("why", why.reason().to_owned())];
-                let _ = evidence.changed_by(Kind::Login, &context.principal, context.peer, &detail).await;
+            let detail =
+                [("what", "a browser was not logged in".to_owned()), ("why", why.reason().to_owned())];
+            if let Err(page) = on_record(context, Kind::Login, &context.principal, &detail).await {
+                return page;
             }
             return page(StatusCode::BAD_REQUEST, "Not logged in", &why.to_string());
         }
@@ -151,18 +158,17 @@ async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
         Ok(verified) => verified,
         Err(refused) => {
             tracing::warn!(reason = %refused, "a browser was logged in with a token that is not accepted");
-            if let Some(evidence) = &gateway.evidence {
-                let detail =
-                    [("what", "a browser was logged in with a token that is not accepted".to_owned())];
-                let _ = evidence.changed_by(Kind::Login, &context.principal, context.peer, &detail).await;
+            let detail = [("what", "a browser was logged in with a token that is not accepted".to_owned())];
+            if let Err(page) = on_record(context, Kind::Login, &context.principal, &detail).await {
+                return page;
             }
             let text = "The token that you logged in with is not accepted here.";
             return page(StatusCode::FORBIDDEN, "Not logged in", text);
         }
     };
-    if let Some(evidence) = &gateway.evidence {
-        let detail = [("what", "a browser was logged in".to_owned())];
-        let _ = evidence.changed_by(Kind::Login, &verified.principal, context.peer, &detail).await;
+    let detail = [("what", "a browser was logged in".to_owned())];
+    if let Err(page) = on_record(context, Kind::Login, &verified.principal, &detail).await {
+        return page;
     }
     let id = verified.id.as_bytes();
     let sealed = gateway.sealer.seal_for(SITTING, Purpose::Browser, &Principal::Anonymous, id);
@@ -219,16 +225,16 @@ async fn begin(context: &Arc<Context>, head: &Head, id: &str) -> Response<Body> 
     };
     if link.owner != visitor {
         tracing::warn!(server.id = link.server, "a link to connect an account was opened by somebody else");
-        note(context, None, &link.server, NOT_CONNECTED, Some("somebody else opened the link")).await;
-        return foreign();
+        let why = Some("somebody else opened the link");
+        return note(context, None, &link.server, NOT_CONNECTED, why).await.err().unwrap_or_else(foreign);
     }
     let Some((_, source)) = of_owner(context, &visitor, &link.server) else { return over() };
     match source.begin(&link).await {
         Ok(begun) => send(context, begun, &format!("to-{}", link.server)),
         Err(needed) => {
             let why = "its authorization server cannot be used";
-            note(context, None, &link.server, NOT_CONNECTED, Some(why)).await;
-            trouble(&needed)
+            let noted = note(context, None, &link.server, NOT_CONNECTED, Some(why)).await;
+            noted.err().unwrap_or_else(|| trouble(&needed))
         }
     }
 }
@@ -270,8 +276,8 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
     };
     if arrival.owner != visitor {
         tracing::warn!(server.id = arrival.server, "somebody else came back to connect an account");
-        note(context, None, &arrival.server, NOT_CONNECTED, Some("somebody else came back")).await;
-        return foreign();
+        let why = Some("somebody else came back");
+        return note(context, None, &arrival.server, NOT_CONNECTED, why).await.err().unwrap_or_else(foreign);
     }
     let Some((catalogue, source)) = of_owner(context, &visitor, &arrival.server) else { return over() };
     let (name, attributes) = cookie(context, &format!("to-{}", arrival.server));
@@ -280,13 +286,15 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
         Ok(()) => {
             tracing::info!(server.id = arrival.server, "an account was connected");
             changed(gateway, &catalogue);
-            note(context, catalogue.server.owner(), &arrival.server, "connected", None).await;
-            page(StatusCode::OK, "Connected", "Your account is connected. You can close this page.")
+            let noted = note(context, catalogue.server.owner(), &arrival.server, "connected", None).await;
+            let text = "Your account is connected. You can close this page.";
+            noted.err().unwrap_or_else(|| page(StatusCode::OK, "Connected", text))
         }
         Err(why) => {
             tracing::warn!(server.id = arrival.server, %why, "no account was connected");
-            note(context, catalogue.server.owner(), &arrival.server, NOT_CONNECTED, Some(why.reason())).await;
-            page(StatusCode::BAD_REQUEST, "Not connected", &why.to_string())
+            let (owner, reason) = (catalogue.server.owner(), Some(why.reason()));
+            let noted = note(context, owner, &arrival.server, NOT_CONNECTED, reason).await;
+            noted.err().unwrap_or_else(|| page(StatusCode::BAD_REQUEST, "Not connected", &why.to_string()))
         }
     };
     let gone = format!("{name}=; {attributes}; Max-Age=0");
@@ -297,19 +305,37 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
 const NOT_CONNECTED: &str = "not connected";
 
 /// Puts on record what became of somebody's account at a server, and why nothing did.
+///
+/// # Errors
+/// As [`on_record`]; the account is as it is.
 async fn note(
     context: &Context,
     owner: Option<&Principal>,
     server: &str,
     what: &str,
     why: Option<&'static str>,
-) {
-    let Some(evidence) = &context.gateway.evidence else { return };
-    let owner = owner.unwrap_or(&context.principal);
+) -> Result<(), Response<Body>> {
     let mut detail = vec![("server", server.to_owned()), ("what", what.to_owned())];
     detail.extend(why.map(|why| ("why", why.to_owned())));
-    // The account is as it is; that it could not be put on record is an alarm of its own.
-    let _ = evidence.changed_by(Kind::Credential, owner, context.peer, &detail).await;
+    on_record(context, Kind::Credential, owner.unwrap_or(&context.principal), &detail).await
+}
+
+/// Puts on record what happened here, and about whom.
+///
+/// # Errors
+/// The page that says that it could not be: nothing else may be answered.
+async fn on_record(
+    context: &Context,
+    kind: Kind,
+    whom: &Principal,
+    detail: &[(&str, String)],
+) -> Result<(), Response<Body>> {
+    let Some(evidence) = &context.gateway.evidence else { return Ok(()) };
+    evidence.changed_by(kind, whom, context.peer, detail).await.map_err(|refusal| unrecorded(&refusal))
+}
+
+fn unrecorded(refusal: &Refusal) -> Response<Body> {
+    page(StatusCode::SERVICE_UNAVAILABLE, "This does not work now", &refusal.message)
 }
 
 /// What a user is shown of a server has become something else.
@@ -358,8 +384,8 @@ async fn disconnect(context: &Arc<Context>, head: &Head, server: &str) -> Respon
         Ok(true) => {
             tracing::info!(server.id = server, "an account was disconnected");
             changed(&context.gateway, &catalogue);
-            note(&context, Some(&context.principal), server, "disconnected", None).await;
-            response::empty(StatusCode::NO_CONTENT)
+            let noted = note(&context, Some(&context.principal), server, "disconnected", None).await;
+            noted.err().unwrap_or_else(|| response::empty(StatusCode::NO_CONTENT))
         }
         Ok(false) => response::empty(StatusCode::NOT_FOUND),
         Err(needed) => trouble(&needed),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use portcullis_identity::{Facade, FacadeAnswer, FacadeRequest};
+use portcullis_mcp::revision::Era;
 use portcullis_model::Principal;
 
 use super::authentication::DPOP;
@@ -54,6 +55,9 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
         body: &body,
         peer: context.peer,
     };
+    if let Some(Err(refusal)) = context.gateway.evidence.as_ref().map(|evidence| evidence.may_begin()) {
+        return Some(response::refusal(Era::Modern, None, &refusal));
+    }
     let answer = facade.answer(&request).await?;
     if let Some(reason) = answer.refused {
         // Both are words of ours: a path that is answered is one of a few.
@@ -65,7 +69,10 @@ pub(super) async fn answer(context: &Context, head: &Head, body: Bytes) -> Optio
         let issuer = &facade.settings().issuer;
         let whom =
             answer.whom.as_deref().map_or(Principal::Anonymous, |subject| Principal::of(issuer, subject));
-        evidence.login(&whom, context.peer, &detail).await;
+        // What the answer carries, a code or a token, leaves only with it.
+        if let Err(refusal) = evidence.login(&whom, context.peer, &detail).await {
+            return Some(response::refusal(Era::Modern, None, &refusal));
+        }
     }
     Some(written(answer))
 }

@@ -30,7 +30,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-use super::body::Body;
 use super::context::Context;
 use super::response;
 use super::router::{self, Routed};
@@ -253,7 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let silent = head.method == Method::HEAD;
         // What the fields hold on to is the buffer, which can be used again once they are gone.
         drop(head);
-        let close = close || old && matches!(response.body(), Body::Stream(_));
+        let close = close || old && response.body().is_streamed();
         self.patience = limits.keep_alive_interval * 2;
         let sent = self.send(response, Manner { close, silent, old }).await;
         self.answered = true;

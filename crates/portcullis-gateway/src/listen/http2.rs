@@ -94,7 +94,7 @@ fn without_body(response: Response<Body>) -> Response<Body> {
     let length = match body {
         Body::Whole(body) => Some(body.map_or(0, |body| body.len())),
         Body::Json(body) => Some(body.len()),
-        Body::Stream(_) => None,
+        Body::Stream(_) | Body::Complete(_) => None,
     };
     if let Some(length) = length {
         parts.headers.insert(CONTENT_LENGTH, length.into());

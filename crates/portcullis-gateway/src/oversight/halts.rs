@@ -31,7 +31,8 @@ pub fn halts(settings: &Settings) -> Halts {
     });
     let principals = halt.principals.iter().map(|id| Target::Principal(id.clone()));
     let all = halt.all.then_some(Target::All).into_iter().chain(servers).chain(tools).chain(principals);
-    Halts(all.map(|target| Halt { target, reason: None, by: CONFIGURATION.to_owned(), at: 0 }).collect())
+    let halted = |target| Halt { target, reason: None, by: CONFIGURATION.to_owned(), at: 0, test: false };
+    Halts(all.map(halted).collect())
 }
 
 /// Something that is stopped from now on, or not any more.

@@ -81,6 +81,8 @@ pub(super) struct Facts {
     pub(super) trace: Option<portcullis_telemetry::TraceContext>,
     pub(super) attempts: u32,
     pub(super) upstream: Duration,
+    /// The HTTP status of its server's last answer.
+    pub(super) upstream_status: Option<u16>,
     pub(super) intent: Option<EventId>,
     /// The request that this one continues.
     pub(super) parent: Option<EventId>,
@@ -91,6 +93,12 @@ pub(super) struct Facts {
 pub(super) enum Target {
     Server(Arc<Server>),
     Id(ServerId),
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Entry")
+    }
 }
 
 impl Entry {
@@ -179,7 +187,13 @@ impl Entry {
         let facts = {
             let mut state = first.state();
             state.continued = Some(self.clone());
-            Facts { parent: Some(first.id()), attempts: 0, upstream: Duration::ZERO, ..state.facts.clone() }
+            Facts {
+                parent: Some(first.id()),
+                attempts: 0,
+                upstream: Duration::ZERO,
+                upstream_status: None,
+                ..state.facts.clone()
+            }
         };
         own.state().facts = facts;
     }
@@ -215,6 +229,11 @@ impl Entry {
         self.0.as_ref().map_or(Ok(()), |inner| inner.evidence.may_begin())
     }
 
+    /// The server has begun its answer with this HTTP status.
+    pub(crate) fn upstream_answered(&self, status: u16) {
+        self.note(|facts| facts.upstream_status = Some(status));
+    }
+
     /// An attempt at the server has ended.
     pub(crate) fn attempted(&self, call: &Call, reason: Option<&str>, took: Duration) {
         let Some(inner) = &self.0 else { return };
@@ -232,7 +251,7 @@ impl Entry {
         }
         let mut event = written::of(inner, call, &facts, Kind::Task, EventId::new());
         event.parent = event.parent.or_else(|| Some(inner.id()));
-        written::late(&mut event, reason, took);
+        written::late(&mut event, reason, took, facts.upstream_status);
         // Nobody waits for it: the client has its answer.
         inner.evidence.append(event);
     }

@@ -101,7 +101,7 @@ impl Evidence {
     ///
     /// # Errors
     /// Its event could not be kept, and no answer may leave without one.
-    pub(super) fn may_begin(&self) -> Result<(), Refusal> {
+    pub(crate) fn may_begin(&self) -> Result<(), Refusal> {
         if self.is_strict() && self.health.borrow().trouble.is_some() {
             return Err(unavailable());
         }
@@ -195,12 +195,19 @@ impl Evidence {
 
     /// Puts a step of a login at the gateway's own authorization server on record, with whom it is about where that is certain.
     /// Other steps anybody can take who reaches it; they are counted only when there are many in a moment.
-    pub(crate) async fn login(&self, whom: &Principal, peer: Option<IpAddr>, detail: &[(&str, String)]) {
+    ///
+    /// # Errors
+    /// As [`Evidence::record`].
+    pub(crate) async fn login(
+        &self,
+        whom: &Principal,
+        peer: Option<IpAddr>,
+        detail: &[(&str, String)],
+    ) -> Result<(), Refusal> {
         if whom.is_anonymous() && !self.throttle.take("login_step", Instant::now()) {
-            return;
+            return Ok(());
         }
-        // What a login leads to, a token, is of use for calls alone, which wait for their own events.
-        let _ = self.changed_by(Kind::Login, whom, peer, detail).await;
+        self.changed_by(Kind::Login, whom, peer, detail).await
     }
 
     /// Puts on record that a login at the gateway's own authorization server, `issuer`, ended before its time: whose, where that

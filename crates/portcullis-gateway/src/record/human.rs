@@ -156,6 +156,9 @@ impl Evidence {
             other => other.to_string(),
         };
         event.detail.insert("target".to_owned(), target);
+        if halt.test {
+            event.detail.insert("test".to_owned(), "true".to_owned());
+        }
         match &halt.target {
             Target::Server(server) => event.server.id = Some(server.clone()),
             Target::Tool(server, name) => {

@@ -3,6 +3,7 @@
 //!
 //! Contents are digests and sizes, persons pseudonyms; names of tools, servers, groups and clients are in the clear.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: Even
     event.decision.taint.clone_from(&facts.taint);
     event.decision.obligations.clone_from(&facts.obligations);
     event.human = facts.human.clone();
-    event.guard = Guard { findings: facts.findings.clone(), profile: None };
+    event.guard = Guard { findings: facts.findings.clone() };
     event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
     event.request = Request {
         endpoint: Some(endpoint(&call.endpoint)),
@@ -73,6 +74,7 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
     }
     event.result = ending(outcome);
     event.result.upstream_us = micros(facts.upstream);
+    event.result.upstream_status = facts.upstream_status;
     if facts.attempts > 1 {
         event.detail.insert("attempts".to_owned(), facts.attempts.to_string());
     }
@@ -93,7 +95,7 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
 }
 
 /// What a server said when its client had been answered already.
-pub(super) fn late(event: &mut Event, reason: Option<&str>, took: Duration) {
+pub(super) fn late(event: &mut Event, reason: Option<&str>, took: Duration, status: Option<u16>) {
     event.phase = Some(Phase::Outcome);
     event.result = Ending {
         error: reason.map(str::to_owned),
@@ -106,6 +108,7 @@ pub(super) fn late(event: &mut Event, reason: Option<&str>, took: Duration) {
             .to_owned(),
         ),
         upstream_us: micros(took),
+        upstream_status: status,
         ..Ending::default()
     };
 }
@@ -220,32 +223,37 @@ fn tool(call: &Call, facts: &Facts) -> Tool {
 
 fn trace(call: &Call, facts: &Facts) -> Trace {
     let Some(context) = facts.trace.as_ref().or(call.trace.as_ref()) else { return Trace::default() };
-    Trace {
-        context: None,
-        span_id: Some(context.span_id().to_string()),
-        trace_id: Some(context.trace_id().to_string()),
-    }
+    Trace { span_id: Some(context.span_id().to_string()), trace_id: Some(context.trace_id().to_string()) }
 }
 
 /// Who somebody is.
 pub(super) fn of_principal(evidence: &Evidence, principal: &Principal, peer: Option<IpAddr>) -> Who {
-    let (proof, client, actors) = match principal {
-        Principal::Anonymous => ("anonymous", None, Vec::new()),
-        Principal::Certificate { .. } | Principal::Workload { .. } => ("certificate", None, Vec::new()),
-        Principal::User(user) => {
-            ("token", user.client_id.as_deref(), actors(evidence, user.claims.get("act")))
-        }
-        Principal::Key(_) => ("key", None, Vec::new()),
+    let (proof, user) = match principal {
+        Principal::Anonymous => ("anonymous", None),
+        Principal::Certificate { .. } | Principal::Workload { .. } => ("certificate", None),
+        Principal::User(user) => ("token", Some(user)),
+        Principal::Key(_) => ("key", None),
     };
+    let client = user.and_then(|user| user.client_id.as_deref());
     Who {
-        actors,
+        actors: user.map(|user| actors(evidence, user.claims.get("act"))).unwrap_or_default(),
+        assurance: user.map(|user| assurance(&user.claims)).unwrap_or_default(),
         client: client.map(shortened),
         groups: principal.groups().to_vec(),
         network: peer.map(|peer| network(peer).to_owned()),
         person: person(evidence, principal),
         proof: Some(proof.to_owned()),
-        ..Who::default()
     }
+}
+
+/// How strongly a token says that its user was authenticated (OpenID Connect Core, section 2): `acr`, then `amr`.
+fn assurance(claims: &BTreeMap<String, Claim>) -> Vec<String> {
+    let methods = match claims.get("amr") {
+        Some(Claim::List(methods)) => methods.as_slice(),
+        _ => &[],
+    };
+    let all = claims.get("acr").into_iter().chain(methods).filter_map(Claim::as_text);
+    all.take(MOST_COUNTED).map(shortened).collect()
 }
 
 /// What somebody is called in the log, whom `portcullis audit` finds by the same two words.
@@ -318,7 +326,7 @@ pub(super) fn shortened(name: &str) -> String {
 
 /// How often something is in the values of an object: `elicitation/create 2, roots/list 1`.
 fn counted(object: &Raw, what: impl Fn(&Raw) -> &'static str) -> String {
-    let mut counts = std::collections::BTreeMap::<_, usize>::new();
+    let mut counts = BTreeMap::<_, usize>::new();
     for member in object.members().take(MOST_COUNTED) {
         *counts.entry(what(&member.value())).or_default() += 1;
     }

@@ -12,6 +12,7 @@ use portcullis_telemetry::trace::TraceContext;
 
 use crate::call::{LogLevel, Worker};
 use crate::inspect::Content;
+use crate::record::Entry;
 
 /// Who can be asked in the middle of a call.
 #[derive(Clone, Debug)]
@@ -54,6 +55,8 @@ pub(crate) struct Outgoing {
     pub(crate) trace: Option<TraceContext>,
     /// `Mcp-Param-*`, built from the final arguments.
     pub(crate) mirrored: HeaderMap,
+    /// What is kept of the call.
+    pub(crate) record: Entry,
 }
 
 impl Outgoing {
@@ -73,6 +76,7 @@ impl Outgoing {
             progress_token: None,
             trace: None,
             mirrored: HeaderMap::new(),
+            record: Entry::default(),
         }
     }
 

@@ -61,6 +61,7 @@ impl Connection {
                 return Sent::Answered(Exchange::done(self.unreachable(&error)));
             }
         };
+        out.record.upstream_answered(reply.status().as_u16());
         if reply.is_stream() {
             let stream = HttpStream::new(self.clone(), reply.into_body(), cancel, id, out);
             return Sent::Answered(Exchange::live(stream.into_events(), true));

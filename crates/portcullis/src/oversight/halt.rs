@@ -13,9 +13,9 @@ use crate::stdout::print;
 
 pub(crate) fn run(verb: &HaltVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        HaltVerb::Set { what, reason, kept, decider } => {
+        HaltVerb::Set { what, reason, test, kept, decider } => {
             let (target, by) = (target(what)?, format!("cli:{}", decider.by));
-            let halt = Halt { target, reason: reason.clone(), by, at: now_ms() };
+            let halt = Halt { target, reason: reason.clone(), by, at: now_ms(), test: *test };
             change(&kept.config, async |records, _| halt.set(&*records).await.context("`store`"))?;
             say(kept, "halted", &halt.target, true);
             Ok(ExitCode::SUCCESS)

@@ -4,6 +4,9 @@
 mod answers;
 mod changes;
 mod databases;
+mod durable;
+mod exports;
+mod fields;
 mod keeping;
 mod kills;
 mod people;

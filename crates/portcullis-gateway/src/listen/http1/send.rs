@@ -7,6 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use http::response::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::Connection;
 use super::alarm::Alarm;
 use super::write::{Follows, Manner, SMALL};
-use crate::listen::body::{Body, Stream};
+use crate::listen::body::{Body, Broken};
 use crate::listen::response::JSON;
 
 /// How long, and how many bytes, a client may go on sending what nobody reads any more, so that it gets to read the answer.
@@ -28,12 +29,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match body {
             Body::Whole(body) => self.send_whole(&parts, None, body.unwrap_or_default(), manner).await,
             Body::Json(body) => self.send_whole(&parts, Some(&JSON), body, manner).await,
-            Body::Stream(stream) => {
-                let follows = if manner.old { Follows::Rest } else { Follows::Chunks };
-                self.writer.head(&parts, None, follows, manner);
-                self.flush().await?;
-                if manner.silent { Ok(()) } else { self.send_stream(stream, manner.old).await }
-            }
+            Body::Stream(stream) => self.send_stream(&parts, stream.map(Ok), manner).await,
+            Body::Complete(stream) => self.send_stream(&parts, stream, manner).await,
         }
     }
 
@@ -58,10 +55,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.put(&body).await
     }
 
-    async fn send_stream(&mut self, mut stream: Stream, old: bool) -> std::io::Result<()> {
+    async fn send_stream(
+        &mut self,
+        parts: &Parts,
+        mut stream: impl Stream<Item = Result<Bytes, Broken>> + Unpin,
+        manner: Manner,
+    ) -> std::io::Result<()> {
+        let old = manner.old;
+        let follows = if old { Follows::Rest } else { Follows::Chunks };
+        self.writer.head(parts, None, follows, manner);
+        self.flush().await?;
+        if manner.silent {
+            return Ok(());
+        }
         loop {
-            let next = self.attend(pin!(poll_fn(|task| stream.as_mut().poll_next(task)))).await;
-            match next.ok_or(ErrorKind::ConnectionReset)? {
+            let next = self.attend(pin!(poll_fn(|task| stream.poll_next_unpin(task)))).await;
+            // Without its last chunk the client knows that it is not all (RFC 9112 section 8).
+            let next = next.ok_or(ErrorKind::ConnectionReset)?.transpose().map_err(std::io::Error::other)?;
+            match next {
                 // An empty chunk would be the last.
                 Some(data) if data.is_empty() => {}
                 Some(data) if old => self.put(&data).await?,

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
+use crate::listen::body::Body;
 
 fn limits() -> Limits {
     Limits { body_bytes: 1 << 20, ..Limits::default() }

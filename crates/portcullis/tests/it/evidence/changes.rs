@@ -2,11 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
 
+use portcullis_audit::{Event, Keyring, Kind, Log, Segments, Settings, Signer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{events, events_in, start, start_in, until};
+use crate::harness::idp::{Idp, PUBLIC};
 use crate::harness::{Fake, Gateway, Legacy, Modern, signal};
 
 fn write_policies(folder: &Path, text: &str) {
@@ -63,8 +67,37 @@ async fn checkpoints_go_to_a_second_folder_the_last_one_too() {
     let mut names = kept();
     names.sort();
     let last = std::fs::read_to_string(names.last().unwrap()).unwrap();
-    let events = events(&gateway).len();
-    assert!(last.starts_with(&format!("portcullis/audit/gw\n{events}\n")), "{last}");
+    let count = events(&gateway).len();
+    assert!(last.starts_with(&format!("portcullis/audit/gw\n{count}\n")), "{last}");
+    // What is in that folder is what the log has to continue.
+    let verify = |log: &Path, more: &[&Path]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.args(["audit", "verify"]).arg(log);
+        for kept in more {
+            command.arg("--since-checkpoint").arg(kept);
+        }
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let log = gateway.folder().join("audit");
+    let newest = names.last().unwrap().as_path();
+    assert_eq!(verify(&log, &[&names[0], newest]).0, Some(0));
+    // Another log of the same key, which is shorter: it agrees with itself, and is found out by what was kept.
+    let other = tempfile::tempdir().unwrap();
+    for key in ["signing-key", "secret"] {
+        std::fs::copy(log.join(key), other.path().join(key)).unwrap();
+    }
+    let signer = Signer::parse(std::fs::read_to_string(log.join("signing-key")).unwrap().trim()).unwrap();
+    let journal = Arc::new(Segments::open(other.path()).unwrap());
+    let keyring = Keyring::derive(b"a secret that is only in tests...");
+    let forged = Log::open(journal, signer, keyring, Settings::default()).unwrap();
+    forged.append(Event::new(Kind::Exchange)).durable().await.unwrap();
+    forged.close();
+    assert_eq!(verify(other.path(), &[]).0, Some(0));
+    let (code, said) = verify(other.path(), &[newest]);
+    assert!(code == Some(1) && said.contains(&format!("rolled-back [1, {count})")), "{said}");
+    let (code, said) = verify(&log, &[&log.join("secret")]);
+    assert!(code != Some(0), "what is no checkpoint: {said}");
 }
 
 #[tokio::test]
@@ -111,6 +144,29 @@ async fn settings_and_policies_are_told_when_they_come_into_force_or_do_not() {
     config["servers"]["y"] = json!({"nonsense": 1});
     gateway.rewrite_config(&config);
     until(&gateway, "the refused settings", 1, |event| event["detail"]["what"] == "refused").await;
+}
+
+#[tokio::test]
+async fn another_key_that_signs_tokens_is_told_of() {
+    let (upstream, idp) = (Fake::modern().start().await, Idp::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["one", "two"] {
+        std::fs::write(folder.path().join(name), format!("{name} of two keys, and long enough for one"))
+            .unwrap();
+    }
+    let mut config = json!({
+        "public_url": PUBLIC, "servers": {"x": upstream.config()},
+        "identity": {"scopes": ["mcp"], "facade": {
+            "idp": {"issuer": idp.issuer, "client_id": "gateway", "client_secret": {"env": "A_SECRET"}},
+            "clients": {"editor": {"redirect_uris": ["https://app.example/cb"]}}, "key": {"file": "one"},
+        }},
+    });
+    let gateway = start_in(folder, "normal", &config);
+    config["audit"] = json!({"mode": "normal", "node": "gw"});
+    config["identity"]["facade"]["key"] = json!({"file": "two"});
+    gateway.rewrite_config(&config);
+    let told = until(&gateway, "another key", 1, |event| event["kind"] == "key").await;
+    assert_eq!(told[0]["detail"], json!({"what": "the key that signs tokens changed"}));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
+use super::kills::{moment, seed};
 use crate::harness::fake::{text, tool};
 use crate::harness::{Connection, Fake, Gateway, Modern, Upstream, signal, until};
 use server::Server;
@@ -42,6 +43,10 @@ enum Kept {
 impl Kept {
     /// A gateway that keeps its evidence there. Its files can be limited: it is told, instead of ended, when it writes too much.
     fn start(&self, folder: TempDir, servers: &Value) -> Gateway {
+        self.start_as("strict", folder, servers)
+    }
+
+    fn start_as(&self, mode: &str, folder: TempDir, servers: &Value) -> Gateway {
         let log = match self {
             Self::Sqlite => json!({"kind": "sqlite"}),
             Self::Postgres(server) => {
@@ -51,7 +56,7 @@ impl Kept {
         };
         let config = json!({
             "listen": "127.0.0.1:0", "servers": servers, "telemetry": {"log": {"filter": "info"}},
-            "audit": {"mode": "strict", "node": "gw", "log": log},
+            "audit": {"mode": mode, "node": "gw", "log": log},
         });
         std::fs::write(folder.path().join("portcullis.json"), config.to_string()).unwrap();
         let mut command = Command::new("sh");
@@ -177,7 +182,7 @@ async fn kills(what: &str, mut kept: Kept) {
     let upstream = upstream().await;
     let servers = json!({"x": upstream.config()});
     let (answered, mut place) = (Arc::new(Answered::default()), tempfile::tempdir().unwrap());
-    let mut unknown = 0;
+    let (mut unknown, seed) = (0, seed());
     for life in 0..kills {
         let gateway = kept.start(place, &servers);
         let mut calling = Vec::new();
@@ -185,7 +190,9 @@ async fn kills(what: &str, mut kept: Kept) {
             let connection = gateway.connect().await;
             calling.push(tokio::spawn(call_on(connection, format!("{life}-{client}"), answered.clone())));
         }
-        answered.reach(7 + life * 13 % 60).await;
+        let (answers, later) = moment(seed, life);
+        answered.reach(answers).await;
+        tokio::time::sleep(later).await;
         let goes_away = life % 3 == 1;
         if goes_away {
             kept.away(&gateway);
@@ -243,6 +250,43 @@ async fn what_was_answered_is_in_sqlite_once_whatever_happens() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_is_in_postgresql_once_whatever_happens() {
     kills("PostgreSQL", Kept::Postgres(Server::start())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn normal_goes_on_without_its_database_and_writes_all_of_it_later() {
+    const CALLS: usize = 20;
+    let upstream = upstream().await;
+    let servers = json!({"x": upstream.config()});
+    for mut kept in [Kept::Sqlite, Kept::Postgres(Server::start())] {
+        let gateway = kept.start_as("normal", tempfile::tempdir().unwrap(), &servers);
+        let client = Modern::at("/mcp/s/x");
+        client.call(&gateway, "look", json!({})).await;
+        let metric = async |name: &str| -> u64 {
+            let all = gateway.get("/metrics").await.text();
+            let value = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            value.unwrap_or_else(|| panic!("{name}: {all}")).parse().unwrap()
+        };
+        until("the first event", async || metric("portcullis_audit_events").await >= 2).await;
+        kept.away(&gateway);
+        for _ in 0..CALLS {
+            client.call(&gateway, "look", json!({})).await;
+        }
+        until("an alarm", async || metric("portcullis_audit_trouble").await == 1).await;
+        let ready = gateway.get("/readyz").await;
+        assert_eq!((ready.status(), &ready.json()["status"]), (200, &json!("degraded")));
+        tokio::time::sleep(AWAY).await;
+        kept.back(&gateway);
+        until("the end of the alarm", async || metric("portcullis_audit_trouble").await == 0).await;
+        let calls = || {
+            let all = kept.records(gateway.folder());
+            all.into_iter().filter(|event| event["request"]["method"] == "tools/call").count()
+        };
+        until("all events", async || calls() == CALLS + 1).await;
+        assert_eq!(metric("portcullis_audit_lost").await, 0);
+        // How long the last of them waited is told: as long as there was no database at the least.
+        let delay = metric("portcullis_audit_delay_microseconds").await;
+        assert!(u128::from(delay) >= AWAY.as_micros(), "{delay}");
+    }
 }
 
 fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {

@@ -3,13 +3,15 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use portcullis_audit::Signer;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{events, events_in};
+use super::exports::fill;
+use super::{events, events_from, events_in};
 use crate::harness::idp::Idp;
 use crate::harness::{Fake, Gateway, Modern, Upstream, signal};
 
@@ -134,7 +136,8 @@ async fn an_administrator_erases_and_holds_and_nobody_else_does() {
         all.iter().filter(|event| event["kind"] == "erasure" || event["kind"] == "hold").collect();
     let what: Vec<_> =
         told.iter().map(|event| event["detail"]["action"].as_str().unwrap_or("erased")).collect();
-    assert_eq!(what, ["put", "lifted", "erased"]);
+    assert_eq!(what, ["put", "lifted", "erased", "erased"]);
+    assert_eq!((&told[2]["phase"], &told[3]["phase"]), (&json!("intent"), &json!("outcome")));
     assert!(
         told.iter().all(|event| event["who"]["person"].is_string() && event["who"]["person"] != pseudonym)
     );
@@ -149,6 +152,53 @@ async fn an_administrator_erases_and_holds_and_nobody_else_does() {
     let folder = stop(gateway);
     let verified = run(folder.path(), &["verify", "audit"]);
     assert!(verified.status.success(), "{}", said(&verified));
+}
+
+/// Two hundred days: longer than the 184 that are kept when nothing else is said.
+const OLD: Duration = Duration::from_hours(200 * 24);
+
+/// All whole runs of 256 of what was there are gone, the log says so, and what is left verifies.
+fn assert_removed(folder: &Path) {
+    let verified = run(folder, &["verify", "audit", "--json"]);
+    assert!(verified.status.success(), "{}", said(&verified));
+    let report: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["first"], 1280, "{report}");
+    let told: Vec<_> = events_from(&folder.join("audit"), 1280)
+        .into_iter()
+        .filter(|event| event["kind"] == "truncation")
+        .collect();
+    assert_eq!((told.len(), &told[0]["detail"]["before"]), (1, &json!("1280")), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_was_kept_long_enough_is_removed_by_the_gateway_by_request_and_by_command() {
+    let scene = Scene::new().await;
+    let admin = scene.bearer("ann", "admins");
+    // When it starts.
+    let folder = tempfile::tempdir().unwrap();
+    fill(&folder.path().join("audit"), OLD, None).await;
+    let gateway = scene.start(folder);
+    gateway.logged("what was kept long enough is removed").await;
+    let folder = stop(gateway);
+    assert_removed(folder.path());
+    // When somebody asks, after what held it is lifted.
+    let folder = tempfile::tempdir().unwrap();
+    fill(&folder.path().join("audit"), OLD, Some("case-1")).await;
+    let gateway = scene.start(folder);
+    let ask = async |method, path| ask(&gateway, method, path, &admin, &Value::Null).await;
+    assert_eq!(ask("POST", "removals").await, (200, json!({"events": 0, "keys": 0})), "it is held");
+    assert_eq!(ask("DELETE", "holds/case-1").await.0, 200);
+    assert_eq!(ask("POST", "removals").await, (200, json!({"events": 1280, "keys": 0})));
+    let folder = stop(gateway);
+    assert_removed(folder.path());
+    // By command, while no gateway runs.
+    let gateway = scene.start(tempfile::tempdir().unwrap());
+    let folder = stop(gateway);
+    std::fs::remove_dir_all(folder.path().join("audit")).unwrap();
+    fill(&folder.path().join("audit"), OLD, None).await;
+    let pruned = run(folder.path(), &["prune", "--config", "portcullis.json"]);
+    assert!(said(&pruned).contains("removed: 1280 events"), "{}", said(&pruned));
+    assert_removed(folder.path());
 }
 
 #[tokio::test]
@@ -181,7 +231,7 @@ async fn without_a_gateway_the_same_is_done_by_command_and_with_one_it_is_not() 
     assert_eq!(run(place, &with(&["erase", "bob"])).status.code(), Some(2));
     let all = events_in(&place.join("audit"));
     let by: Vec<_> = all.iter().filter_map(|event| event["detail"]["by"].as_str()).collect();
-    assert_eq!(by, ["cli:ops", "cli:ops", "cli:ops"]);
+    assert_eq!(by, ["cli:ops"; 4]);
     assert!(run(place, &["verify", "audit"]).status.success());
 }
 

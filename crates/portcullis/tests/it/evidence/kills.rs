@@ -5,6 +5,7 @@
 //! found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -133,6 +134,7 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
         .await;
     let servers = json!({"x": upstream.config()});
     let (answered, mut place) = (Arc::new(Answered::default()), tempfile::tempdir().unwrap());
+    let seed = seed();
     let (mut events, mut unknown) = (Vec::new(), 0);
     for life in 0..kills {
         let gateway = start_in(place, "strict", &servers);
@@ -145,9 +147,10 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
         };
         let calling = clients.into_iter().map(|client| tokio::spawn(call_on(client, life, answered.clone())));
         let calling: Vec<_> = calling.collect();
-        // At another moment each time: after so many answers, in the middle of others.
         let now = || answered.count.load(Ordering::SeqCst);
-        answered.reach(now() + 7 + life * 13 % 60).await;
+        let (answers, later) = moment(seed, life);
+        answered.reach(now() + answers).await;
+        tokio::time::sleep(later).await;
         if life % 3 == 2 {
             files_end_at(&gateway, Some(length_of_last(&gateway.folder().join("audit")) + 700));
             tokio::time::sleep(FULL).await;
@@ -188,6 +191,25 @@ async fn whatever_was_answered_before_a_kill_is_in_the_log_once() {
         "kills: {kills}; answered calls: {count}; in the log, once: {count}; calls refused while the disk was full: {refused}; \
          events: {whole}; calls of unknown end: {unknown}"
     );
+}
+
+/// What the moments of the kills follow from: `SEED`, or another one each time, which is printed.
+pub(super) fn seed() -> u64 {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0));
+    println!("SEED={seed}");
+    seed
+}
+
+/// When the gateway of a life is killed: after so many answers, and then within the time that a few more take.
+pub(super) fn moment(seed: u64, life: usize) -> (usize, Duration) {
+    // SplitMix64.
+    let mut mixed = seed.wrapping_add((life as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^= mixed >> 31;
+    let answers = usize::try_from(mixed % 60).unwrap_or_default();
+    (answers, Duration::from_micros((mixed >> 32) % 10_000))
 }
 
 /// How long the file is that is written to.

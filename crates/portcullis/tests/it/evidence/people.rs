@@ -128,11 +128,14 @@ async fn definitions_that_are_held_back_and_approved_are_in_the_log() {
 async fn the_kill_switch_is_in_the_log_both_ways() {
     let mail = mail().await;
     let gateway = with_store("normal", json!({"servers": {"mail": mail.config()}}));
-    for (target, shown) in [("tool:mail/send", Some("tool:mail/send")), ("principal:key:ci", None)] {
+    for (target, shown, test) in
+        [("tool:mail/send", Some("tool:mail/send"), false), ("principal:key:ci", None, true)]
+    {
         for (verb, what) in [("set", "halted"), ("lift", "no longer halted")] {
             let mut args = vec!["halt", verb, target, "--by", "ursula"];
             if verb == "set" {
                 args.extend(["--reason", "incident 17"]);
+                args.extend(test.then_some("--test"));
             }
             done(gateway.folder(), &args);
             let is = |event: &Value| {
@@ -144,6 +147,7 @@ async fn the_kill_switch_is_in_the_log_both_ways() {
             };
             let event = until(&gateway, what, 1, is).await.remove(0);
             assert!(event["human"]["approver"].is_string(), "{event}");
+            assert_eq!(event["detail"]["test"] == "true", test, "{event}");
             assert_eq!(event["input"].is_object(), verb == "set", "why is a digest: {event}");
             for word in ["ursula", "incident", "key:ci"] {
                 assert!(!event.to_string().contains(word), "{word}: {event}");

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{events, until};
 use crate::harness::client::text_of;
 use crate::harness::fake::text;
+use crate::harness::idp::{Idp, PUBLIC};
 use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, until as wait_until};
 
 fn start(mode: &str, servers: &Value) -> Gateway {
@@ -20,10 +21,15 @@ fn start(mode: &str, servers: &Value) -> Gateway {
 
 /// A gateway whose files can be limited: it is told, instead of ended, when it writes too much.
 pub(super) fn start_in(folder: TempDir, mode: &str, servers: &Value) -> Gateway {
-    let config = json!({
-        "listen": "127.0.0.1:0", "servers": servers, "audit": {"mode": mode, "node": "gw"},
-        "telemetry": {"log": {"filter": "info"}},
-    });
+    start_with(folder, mode, json!({"servers": servers}))
+}
+
+/// The same with more than servers.
+fn start_with(folder: TempDir, mode: &str, mut config: Value) -> Gateway {
+    config["listen"] = json!("127.0.0.1:0");
+    config["audit"]["mode"] = json!(mode);
+    config["audit"]["node"] = json!("gw");
+    config["telemetry"] = json!({"log": {"filter": "info"}});
     std::fs::write(folder.path().join("portcullis.json"), config.to_string()).unwrap();
     let mut command = Command::new("sh");
     command.arg("-c").arg("trap '' XFSZ; exec \"$0\" serve --config portcullis.json");
@@ -183,6 +189,47 @@ async fn strict_refuses_while_nothing_can_be_kept_and_goes_on_when_it_can() {
 }
 
 #[tokio::test]
+async fn strict_lets_nobody_log_in_or_connect_an_account_unrecorded() {
+    let (upstream, idp) = (Fake::modern().start().await, Idp::start().await);
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let facade = json!({
+        "public_url": PUBLIC, "servers": {"x": upstream.config()},
+        "identity": {"scopes": ["mcp"], "facade": {
+            "idp": {"issuer": idp.issuer, "client_id": "gateway", "client_secret": {"env": "A_SECRET"}},
+            "clients": {"editor": {"redirect_uris": ["https://app.example/cb"]}},
+        }},
+    });
+    let login = json!({
+        "servers": {"x": upstream.config()},
+        "identity": {
+            "anonymous": "allow", "issuers": [{"issuer": idp.issuer}],
+            "login": {"issuer": idp.issuer, "client_id": "gateway"},
+        },
+    });
+    let code: &[u8] = b"grant_type=authorization_code&client_id=editor&code=made-up&code_verifier=v";
+    for (config, method, path, body) in
+        [(facade, "POST", "/as/token", code), (login, "GET", "/oauth/login?code=c&state=made-up", b"")]
+    {
+        let gateway = start_with(tempfile::tempdir().unwrap(), "strict", config);
+        let ask = async || gateway.send(method, path, &form, body).await;
+        assert_eq!(ask().await.status(), 400, "{path}");
+        disk_is_full(&gateway, true);
+        // The first finds it out; those after it are not even begun.
+        assert_eq!(ask().await.status(), 503, "{path}");
+        gateway.logged("the evidence log cannot be written").await;
+        for path in [path, "/connect/made-up", "/oauth/callback/made-up"] {
+            let method = if path.starts_with("/as/") { "POST" } else { "GET" };
+            let refused = gateway.send(method, path, &form, body).await;
+            assert_eq!(refused.status(), 503, "{path}: {refused:?}");
+        }
+        disk_is_full(&gateway, false);
+        wait_until("logins", async || ask().await.status() == 400).await;
+        let logins = events(&gateway).into_iter().filter(|event| event["kind"] == "login").count();
+        assert!(logins >= 3, "each that was tried is on record when that can be: {logins}");
+    }
+}
+
+#[tokio::test]
 async fn normal_answers_while_nothing_can_be_kept_raises_an_alarm_and_loses_nothing() {
     let upstream = Fake::modern().start().await;
     let gateway = start("normal", &json!({"x": upstream.config()}));
@@ -202,6 +249,42 @@ async fn normal_answers_while_nothing_can_be_kept_raises_an_alarm_and_loses_noth
     let all = until(&gateway, "what could not be written before", 20, is_call).await;
     assert_eq!(all.len(), 20);
     gateway.logged("the evidence log can be written again").await;
+}
+
+/// What waits for the disk is bounded: beyond that events are lost, which is counted, told by the metrics and the log, and an event
+/// of its own when there is a disk again.
+#[tokio::test]
+async fn normal_tells_of_what_it_lost() {
+    const CALLS: usize = 80;
+    let upstream = Fake::modern().start().await;
+    let config = json!({
+        "servers": {"x": upstream.config()}, "audit": {"payloads": "encrypted"},
+        "limits": {"body_bytes": 4 << 20, "bodies_bytes": 256 << 20},
+    });
+    let gateway = start_with(tempfile::tempdir().unwrap(), "normal", config);
+    disk_is_full(&gateway, true);
+    // A megabyte in the queue for each of them: more than there is room for.
+    let params = json!({"name": "x__echo", "arguments": {"text": "a".repeat(1 << 20)}});
+    let client = Modern::new();
+    let call = async || {
+        let answer = client.request(&gateway, "tools/call", params.clone()).await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    };
+    for _ in 0..CALLS / 8 {
+        tokio::join!(call(), call(), call(), call(), call(), call(), call(), call());
+    }
+    gateway.logged("events could not be recorded").await;
+    let metrics = gateway.get("/metrics").await.text();
+    let lost = metrics.lines().find_map(|line| line.strip_prefix("portcullis_audit_lost ")).unwrap();
+    let lost: usize = lost.parse().unwrap();
+    assert!(lost > 0 && lost < CALLS, "{lost}");
+    disk_is_full(&gateway, false);
+    let told = until(&gateway, "the loss", 1, |event| event["kind"] == "loss").await;
+    let counted: usize =
+        told.iter().map(|event| event["detail"]["events"].as_str().unwrap().parse::<usize>().unwrap()).sum();
+    assert_eq!(counted, lost);
+    let kept = until(&gateway, "what found a place", CALLS - lost, is_call).await;
+    assert_eq!(kept.len() + lost, CALLS, "each call is in the log or counted");
 }
 
 #[tokio::test]

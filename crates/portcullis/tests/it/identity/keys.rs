@@ -57,8 +57,9 @@ async fn keys_are_rotated_without_a_break_and_without_a_restart() {
         "{told:?}"
     );
     let bots = evidence::events(&gateway).into_iter().filter(|event| event["who"]["proof"] == "key");
-    let bots: BTreeSet<_> = bots.map(|event| event["who"]["person"].to_string()).collect();
+    let bots: BTreeSet<_> = bots.map(|event| event["who"]["person"].as_str().unwrap().to_owned()).collect();
     assert_eq!(bots.len(), 1, "whatever key it has, it is the same machine: {bots:?}");
+    assert!(told.iter().all(|event| bots.contains(event["detail"]["changed"].as_str().unwrap())), "{told:?}");
 }
 
 /// Where callers have to show who they are, being on this machine is no right, and a key that may call is none either.
