@@ -8,7 +8,7 @@
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
 
-use crate::hex;
+use crate::labelled;
 
 /// A digest and a size, and where the thing itself is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Keyring {
         keyed.update(&(issuer.len() as u64).to_be_bytes());
         keyed.update(issuer.as_bytes());
         keyed.update(subject.as_bytes());
-        format!("p-{}", hex(&keyed.sign().as_ref()[..16]))
+        labelled("p-", &keyed.sign().as_ref()[..16])
     }
 
     /// What somebody is called: a pseudonym is one already, `ISSUER#SUBJECT` becomes one; `None` for anything else.
@@ -93,13 +93,13 @@ impl Keyring {
     /// The digest of a content.
     #[must_use]
     pub fn digest(&self, content: &[u8]) -> Content {
-        let digest = format!("hmac-sha256:{}", hex(hmac::sign(&self.digest, content).as_ref()));
+        let digest = labelled("hmac-sha256:", hmac::sign(&self.digest, content).as_ref());
         Content { digest, size: content.len() as u64, ..Content::default() }
     }
 
     /// The digest of a small value that has to be found again, such as a token's id.
     #[must_use]
     pub fn fingerprint(&self, value: &str) -> String {
-        format!("h-{}", hex(&hmac::sign(&self.digest, value.as_bytes()).as_ref()[..16]))
+        labelled("h-", &hmac::sign(&self.digest, value.as_bytes()).as_ref()[..16])
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
-use canonical::{Canonical, Members};
+use canonical::{Canonical, Members, name};
 
 /// The version of the dictionary.
 pub const VERSION: u32 = 1;
@@ -99,27 +99,27 @@ impl Event {
 impl Canonical for Event {
     fn write(&self, into: &mut Vec<u8>) {
         let mut members = Members::begin(into);
-        members.known("data", &self.data);
-        members.known("decision", &self.decision);
-        members.known("detail", &self.detail);
-        members.known("guard", &self.guard);
-        members.known("human", &self.human);
-        members.always("id", &self.id.0);
-        members.known("input", &self.input);
-        members.always("kind", self.kind.as_str());
-        members.known("node", &self.node);
-        members.known("output", &self.output);
-        members.known("parent", &self.parent.as_ref().map(|parent| &parent.0));
-        members.known("phase", &self.phase.map(Phase::as_str));
-        members.known("request", &self.request);
-        members.known("result", &self.result);
-        members.known("server", &self.server);
-        members.known("system", &self.system);
-        members.always("time", &self.time);
-        members.known("tool", &self.tool);
-        members.known("trace", &self.trace);
-        members.always("v", &self.v);
-        members.known("who", &self.who);
+        members.known(name!("data"), &self.data);
+        members.known(name!("decision"), &self.decision);
+        members.known(name!("detail"), &self.detail);
+        members.known(name!("guard"), &self.guard);
+        members.known(name!("human"), &self.human);
+        members.always(name!("id"), &self.id.0);
+        members.known(name!("input"), &self.input);
+        members.always(name!("kind"), self.kind.as_str());
+        members.known(name!("node"), &self.node);
+        members.known(name!("output"), &self.output);
+        members.known(name!("parent"), &self.parent.as_ref().map(|parent| &parent.0));
+        members.known(name!("phase"), &self.phase.map(Phase::as_str));
+        members.known(name!("request"), &self.request);
+        members.known(name!("result"), &self.result);
+        members.known(name!("server"), &self.server);
+        members.known(name!("system"), &self.system);
+        members.always(name!("time"), &self.time);
+        members.known(name!("tool"), &self.tool);
+        members.known(name!("trace"), &self.trace);
+        members.always(name!("v"), &self.v);
+        members.known(name!("who"), &self.who);
         members.end();
     }
 }
@@ -306,8 +306,8 @@ impl Time {
 impl Canonical for Time {
     fn write(&self, into: &mut Vec<u8>) {
         let mut members = Members::begin(into);
-        members.always("end_us", &self.end_us);
-        members.always("start_us", &self.start_us);
+        members.always(name!("end_us"), &self.end_us);
+        members.always(name!("start_us"), &self.start_us);
         members.end();
     }
 }
@@ -315,11 +315,11 @@ impl Canonical for Time {
 impl Canonical for Content {
     fn write(&self, into: &mut Vec<u8>) {
         let mut members = Members::begin(into);
-        members.always("digest", &self.digest);
-        members.known("key", &self.key);
-        members.known("place", &self.place);
-        members.known("sealed", &self.sealed);
-        members.always("size", &self.size);
+        members.always(name!("digest"), &self.digest);
+        members.known(name!("key"), &self.key);
+        members.known(name!("place"), &self.place);
+        members.known(name!("sealed"), &self.sealed);
+        members.always(name!("size"), &self.size);
         members.end();
     }
 }
@@ -345,7 +345,7 @@ macro_rules! group {
 
             fn write(&self, into: &mut Vec<u8>) {
                 let mut members = Members::begin(into);
-                $(members.known(stringify!($field), &self.$field);)*
+                $(members.known(name!(stringify!($field)), &self.$field);)*
                 members.end();
             }
         }

@@ -47,10 +47,18 @@ pub use time::parse_time;
 
 /// Bytes in hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = Vec::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    labelled("", bytes)
+}
+
+/// The same after a few words that say what they are.
+fn labelled(label: &str, bytes: &[u8]) -> String {
+    // Computed and not looked up, so that several are made at once.
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    let mut text = vec![0; label.len() + bytes.len() * 2];
+    let (start, digits) = text.split_at_mut(label.len());
+    start.copy_from_slice(label.as_bytes());
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
-    String::from_utf8(text).expect("digits are ASCII")
+    String::from_utf8(text).expect("the label is UTF-8, and digits are ASCII")
 }

@@ -353,9 +353,13 @@ impl Log {
     ///
     /// # Cancel safety
     /// Dropping it before there was a place loses the event, which is counted like any that finds none.
-    pub async fn record(&self, event: Event) -> Result<(), Refused> {
+    pub fn record(&self, event: Event) -> impl Future<Output = Result<(), Refused>> {
+        // An event is large, and moved with every future that holds it: what waits is what it becomes.
+        self.record_item(self.item(event))
+    }
+
+    async fn record_item(&self, mut item: Item) -> Result<(), Refused> {
         let patience = self.0.settings.patience;
-        let mut item = self.item(event);
         if self.0.places.try_acquire_many(item.places).map(SemaphorePermit::forget).is_err() {
             let mut waiting = Waiting(Some(&self.0.lost));
             let place = tokio::time::timeout(patience, self.0.places.acquire_many(item.places)).await;

@@ -5,8 +5,8 @@ use portcullis_model::{Journal, Unavailable};
 
 use crate::content::{Content, Keyring};
 use crate::event::{Event, EventId};
-use crate::hex;
 use crate::keys::{DataKey, DataKeys, KIND};
+use crate::labelled;
 
 /// Whether payloads are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(crate) fn attach(
 }
 
 pub(crate) fn sealed_hash(sealed: &[u8]) -> String {
-    format!("sha256:{}", hex(digest(&SHA256, sealed).as_ref()))
+    labelled("sha256:", digest(&SHA256, sealed).as_ref())
 }
 
 /// Takes what was sealed out of an event, and says in it where that will lie.

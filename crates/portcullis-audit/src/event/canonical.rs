@@ -15,7 +15,16 @@ pub(crate) trait Canonical {
     fn write(&self, into: &mut Vec<u8>);
 }
 
-/// Writes the members of an object. Their names are in order, and plain.
+/// The name of a member as it is written before a value, with the comma after the member before it. Put together when this is
+/// compiled: an event has some fifty.
+macro_rules! name {
+    ($name:expr) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(crate) use name;
+
+/// Writes the members of an object. Their names are in order, and made by [`name!`].
 pub(crate) struct Members<'a> {
     into: &'a mut Vec<u8>,
     any: bool,
@@ -41,9 +50,8 @@ impl<'a> Members<'a> {
     }
 
     fn name(&mut self, name: &str) {
-        self.into.extend_from_slice(if std::mem::replace(&mut self.any, true) { b",\"" } else { b"\"" });
-        self.into.extend_from_slice(name.as_bytes());
-        self.into.extend_from_slice(b"\":");
+        let from = usize::from(!std::mem::replace(&mut self.any, true));
+        self.into.extend_from_slice(&name.as_bytes()[from..]);
     }
 
     pub(crate) fn end(self) {

@@ -4,7 +4,7 @@
 //! went; to change them would break the call. They are laid aside while the rest is looked at. A page's URL is for the
 //! user's browser and of no use with a part of it missing.
 
-use portcullis_mcp::json::{Change, Kind, Raw};
+use portcullis_mcp::json::{Change, Kind, Object, Raw};
 
 /// Members by their keys from the root; `*` is every member or element.
 pub(super) type Places = &'static [&'static [&'static str]];
@@ -35,12 +35,12 @@ pub(super) struct Aside(Vec<(Vec<String>, Raw)>);
 
 impl Aside {
     /// Lays aside what is at `places`.
-    pub(super) fn take(message: &Raw, places: Places) -> (Raw, Self) {
+    pub(super) fn take(message: &Object, places: Places) -> (Raw, Self) {
         let mut aside = Vec::new();
         for place in places_in(message, places) {
             find(message, place, &mut Vec::new(), &mut aside);
         }
-        let mut rest = message.clone();
+        let mut rest = message.raw().clone();
         for (path, _) in &aside {
             rest = put(&rest, path, NOTHING);
         }
@@ -54,7 +54,7 @@ impl Aside {
 }
 
 /// The places whose first member is there, found in one pass.
-fn places_in(message: &Raw, places: Places) -> impl Iterator<Item = &'static [&'static str]> {
+fn places_in(message: &Object, places: Places) -> impl Iterator<Item = &'static [&'static str]> {
     let mut there = 0u32;
     if !places.is_empty() {
         for member in message.members() {
@@ -66,29 +66,29 @@ fn places_in(message: &Raw, places: Places) -> impl Iterator<Item = &'static [&'
     places.iter().enumerate().filter(move |(index, _)| there >> index & 1 != 0).map(|(_, place)| *place)
 }
 
-fn find(value: &Raw, place: &[&str], path: &mut Vec<String>, aside: &mut Vec<(Vec<String>, Raw)>) {
+fn find(value: &Object, place: &[&str], path: &mut Vec<String>, aside: &mut Vec<(Vec<String>, Raw)>) {
     let Some((step, after)) = place.split_first() else {
         // Only what is a plain word can be one of the gateway's.
         if matches!(value.kind(), Kind::String | Kind::Number) {
-            aside.push((path.clone(), value.clone()));
+            aside.push((path.clone(), value.raw().clone()));
         }
         return;
     };
-    let mut go = |key: String, inner: &Raw| {
+    let mut go = |key: String, inner: Object| {
         path.push(key);
-        find(inner, after, path, aside);
+        find(&inner, after, path, aside);
         path.pop();
     };
     match (*step, value.kind()) {
-        ("*", Kind::Object) => value.members().for_each(|it| go(it.key().into_owned(), &it.value())),
+        ("*", Kind::Object) => value.members().for_each(|it| go(it.key().into_owned(), it.value().into())),
         ("*", Kind::Array) => {
-            value.elements().enumerate().for_each(|(index, it)| go(index.to_string(), &it));
+            value.elements().enumerate().for_each(|(index, it)| go(index.to_string(), it.into()));
         }
         // Of a page that a user is sent to, and of nothing else.
         ("url", Kind::Object) if !value.find("mode").is_some_and(|mode| mode.is_text("url")) => {}
         (key, Kind::Object) => {
-            if let Some(inner) = value.find(key) {
-                go(key.to_owned(), &inner);
+            if let Some(inner) = value.find_object(key) {
+                go(key.to_owned(), inner);
             }
         }
         _ => {}

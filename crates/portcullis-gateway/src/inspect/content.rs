@@ -157,7 +157,7 @@ impl Inner {
 
     fn outgoing(&self, params: Object, told: Option<&Told>) -> Result<Object, Refusal> {
         let decision = self.decide(Direction::ToServer, self.form());
-        let (rest, aside) = Aside::take(params.raw(), aside::PARAMS);
+        let (rest, aside) = Aside::take(&params, aside::PARAMS);
         let run = if self.released.load(Ordering::Acquire) {
             self.run_released(&decision, &rest, told)?
         } else {
@@ -208,7 +208,7 @@ impl Inner {
         if decision.idle {
             return (Verdict::Same, Report::default());
         }
-        let (rest, aside) = Aside::take(message, places);
+        let (rest, aside) = Aside::take(&message.clone().into(), places);
         let (verdict, report) = self.run(&decision, direction, &rest, told);
         match verdict {
             Verdict::Changed(changed) => (Verdict::Changed(aside.put_back(changed)), report),

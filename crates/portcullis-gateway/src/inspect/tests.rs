@@ -108,7 +108,7 @@ fn what_is_laid_aside_comes_back_where_it_was() {
     let message = raw(
         r#"{ "requestState":"s","a":1,"inputRequests":{"q":{"params":{"mode":"url","url":"u","elicitationId":"e","message":"m"}},"r":{"params":{"url":"v"}}}}"#,
     );
-    let (rest, aside) = Aside::take(&message, aside::INPUT_REQUIRED);
+    let (rest, aside) = Aside::take(&message.clone().into(), aside::INPUT_REQUIRED);
     let text = rest.as_str();
     for gone in ["\"s\"", "\"u\"", "\"e\""] {
         assert!(!text.contains(gone), "{text}");
@@ -124,12 +124,12 @@ fn what_is_laid_aside_comes_back_where_it_was() {
     let error = raw(
         r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","url":"u"},{"mode":"url","url":"w"}]}}"#,
     );
-    let (rest, aside) = Aside::take(&error, aside::ERROR);
+    let (rest, aside) = Aside::take(&error.clone().into(), aside::ERROR);
     assert!(!rest.as_str().contains("\"w\""), "{rest:?}");
     assert_eq!(aside.put_back(rest), error);
     // What is not a word of the gateway's is no hiding place.
     let odd = raw(r#"{"requestState":{"deep":"secret"}}"#);
-    assert_eq!(Aside::take(&odd, aside::PARAMS).0, odd);
+    assert_eq!(Aside::take(&odd.clone().into(), aside::PARAMS).0, odd);
 }
 
 fn caller(id: &str, conversation: &str) -> Caller {

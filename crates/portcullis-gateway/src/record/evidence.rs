@@ -112,14 +112,17 @@ impl Evidence {
     ///
     /// # Errors
     /// In `strict`, it is not on the disk.
-    pub(super) async fn record(&self, mut event: Event) -> Result<(), Refusal> {
+    pub(super) fn record(&self, mut event: Event) -> impl Future<Output = Result<(), Refusal>> {
         self.systems.tag(&mut event);
-        if self.may_begin().is_err() {
-            // It is known not to come soon; it is written when it can be.
-            self.append(event);
-            return Err(unavailable());
-        }
-        self.log.record(event).await.map_err(|refused| refuse(&refused))
+        let recorded = match self.may_begin() {
+            Ok(()) => Ok(self.log.record(event)),
+            Err(refusal) => {
+                // It is known not to come soon; it is written when it can be.
+                self.append(event);
+                Err(refusal)
+            }
+        };
+        async { recorded?.await.map_err(|refused| refuse(&refused)) }
     }
 
     /// Puts an event on record for which nobody waits.

@@ -138,6 +138,8 @@ pub(crate) struct Item {
     pub(crate) exposed: String,
     /// The arguments that 2026-07-28 HTTP clients mirror into headers; tools only.
     pub(crate) mirror: Option<Mirror>,
+    /// What it says that its structured results look like; tools only.
+    pub(crate) output_schema: Option<Raw>,
     /// Whether it can or must be called as a task; tools of 2025-11-25 only.
     pub(crate) task_support: TaskSupport,
     /// What policies know of it beside its name.
@@ -181,6 +183,7 @@ impl Item {
             key: self.key.clone(),
             exposed: self.exposed.clone(),
             mirror: self.mirror.clone(),
+            output_schema: self.output_schema.clone(),
             definition: OnceLock::new(),
             print: OnceLock::new(),
             series: self.series.clone(),
@@ -358,6 +361,7 @@ impl Listing {
             ListKind::Tools => TaskSupport::of(&raw),
             _ => TaskSupport::Forbidden,
         };
+        let output_schema = raw.find("outputSchema").filter(|_| self.kind == ListKind::Tools);
         let thing = self.kind.thing(&raw);
         let definition = OnceLock::new();
         self.items.push(Item {
@@ -365,6 +369,7 @@ impl Listing {
             key,
             exposed,
             mirror,
+            output_schema,
             task_support,
             thing,
             definition,

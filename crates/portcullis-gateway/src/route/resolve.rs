@@ -102,7 +102,7 @@ impl Route {
 
     /// What the tool says that its structured results look like.
     pub(crate) fn output_schema(&self) -> Option<Raw> {
-        self.item()?.raw.find("outputSchema")
+        self.item()?.output_schema.clone()
     }
 
     /// What the call does, for policies; `None` when it is about nothing that they know.

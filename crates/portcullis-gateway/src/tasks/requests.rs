@@ -87,7 +87,7 @@ pub(super) fn output_schema(
     let servers = gateway.servers.load();
     let catalogue = servers.find(server.as_str())?.of(caller);
     let tools = catalogue.last(ListKind::Tools, Variant::of(caller))?;
-    tools.find(tool)?.raw.find("outputSchema")
+    tools.find(tool)?.output_schema.clone()
 }
 
 /// One request about tasks.
