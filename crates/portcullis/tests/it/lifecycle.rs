@@ -132,7 +132,8 @@ async fn an_outage_that_many_conversations_meet_is_one_failure() {
     let open = || Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25");
     let clients = [open().await, open().await, open().await, open().await];
     let all_call = || async {
-        let [first, second, third, fourth] = clients.each_ref().map(|client| client.call(&gateway, "echo", json!({})));
+        let [first, second, third, fourth] =
+            clients.each_ref().map(|client| client.call(&gateway, "echo", json!({})));
         <[_; 4]>::from(tokio::join!(first, second, third, fourth))
     };
     for outage in 1..=4 {
