@@ -35,6 +35,8 @@ impl Topics {
     pub(crate) const WHO: Self = Self(1 << 14);
     /// A vendor whose credentials have no form of their own.
     pub(crate) const VENDOR: Self = Self(1 << 15);
+    /// What may be about a telephone, where a number is written like one.
+    pub(crate) const REACH: Self = Self(1 << 16);
 
     /// Those that name a kind of number.
     pub(crate) const KINDS: Self = Self::PHONE
@@ -95,6 +97,8 @@ const PHONE: &str = "phone contact reach phones telephone tel tel. mobile cell c
     téléphone telefone telefoonnummer telefonnummer handy handynummer mobil mobilnummer mobilnr telefoon gsm whatsapp sms hotline \
     puhelin puhelinnumero tlf tlf. móvil movil portable cellulare rufnummer durchwahl voicemail msisdn office switchboard telefonszám \
     телефон τηλέφωνο telefón telefoninumber tālrunis telefonas ring text phonenumber";
+const REACH: &str = "number numbers message messages line lines sim handset handsets cellular landline texts texted calls called \
+    dialed dialled rang ringing reached reachable contacted blocked numéro número nummer numero";
 const CARD: &str = "card charge charged cards visa mastercard amex credit debit pan cc karte kreditkarte kartennummer carte tarjeta \
     carta creditcard cardnumber ccnum maestro discover payment kreditkort kaart luottokortti karta";
 const BANK: &str = "iban bank account konto kontonummer bic swift sepa";
@@ -120,7 +124,7 @@ const PASSWORD: &str = "password passwd pwd pass passphrase passwort kennwort co
 const SECRET: &str = "secret secrets token tokens apikey api_key credential credentials auth authtoken accesskey \
     secretkey accesstoken clientsecret apitoken authkey privatekey bearer authorization apisecret passkey \
     client_secret secret_key connectionstring signature sig creds jwt pat";
-const KEY: &str = "key keys schlüssel clave clef chiave";
+const KEY: &str = "key keys api access license salt hmac sas schlüssel clave clef chiave";
 const NAME: &str = "name fullname firstname lastname surname givenname familyname vorname nachname nom prénom prenom nombre \
     apellido apellidos nome cognome naam achternaam voornaam displayname middlename maidenname imię nazwisko namn efternamn \
     förnamn navn";
@@ -231,6 +235,7 @@ impl Words {
             }
         };
         add(PHONE, Topics::PHONE);
+        add(REACH, Topics::REACH);
         add(CARD, Topics::CARD);
         add(BANK, Topics::BANK);
         add(BIRTH, Topics::BIRTH);

@@ -444,7 +444,9 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
             {
                 return Some(end);
             }
-            if next == b'/' || before.is_ascii_digit() { None } else { assigned::look(subject, at) }
+            // A time, or the address of a server.
+            let is_other = before.is_ascii_digit() && !matches!(next, b' ' | b'"' | b'\'');
+            if next == b'/' || is_other { None } else { assigned::look(subject, at) }
         }
         b'>' => {
             let is_tag = bytes[at.saturating_sub(40)..at]
@@ -452,7 +454,7 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
                 .rev()
                 .take_while(|byte| class::is_word(**byte) || matches!(byte, b'_' | b'-' | b'.'))
                 .count();
-            if class::before(bytes, at - is_tag) == b'<' || class::before(bytes, at) == b'=' {
+            if class::before(bytes, at - is_tag) == b'<' || matches!(class::before(bytes, at), b'=' | b'-') {
                 assigned::look(subject, at)
             } else {
                 None

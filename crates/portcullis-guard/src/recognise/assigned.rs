@@ -47,16 +47,17 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     let ending = by_ending(bare);
     let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
         Announced::Password
-    } else if topics.any(Topics::SECRET) || ending == Announced::Secret {
+    } else if topics.any(Topics::SECRET) || ending == Announced::Secret || by_part(name) == Announced::Secret
+    {
         Announced::Secret
     } else if topics.has(Topics::VENDOR) && (topics.has(Topics::KEY) || is_of_client(name)) {
         Announced::Vendor
-    } else if topics.any(Topics::VENDOR.or(Topics::KEY)) {
+    } else if topics.any(Topics::VENDOR.or(Topics::KEY)) || by_part(name) == Announced::Vague {
         Announced::Vague
     } else {
         return Announced::Nothing;
     };
-    if !topics.has(Topics::VENDOR) && is_count(name) { Announced::Nothing } else { said }
+    if !topics.has(Topics::VENDOR) && is_count(name) && !is_key_id(name) { Announced::Nothing } else { said }
 }
 
 /// What the end of a name says, whatever its words are.
@@ -85,10 +86,39 @@ fn by_ending(name: &str) -> Announced {
     }
 }
 
+/// What is written together with other words: `mysecretvalue`, `subscriptionkey`.
+fn by_part(name: &str) -> Announced {
+    let bytes = name.as_bytes();
+    let has = |at: usize, word: &str| {
+        bytes.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let said = |at: usize| match bytes[at] | 0x20 {
+        b't' if has(at, "token") => Announced::Secret,
+        b's' if has(at, "secret") && !has(at, "secretar") => Announced::Secret,
+        b'c' if has(at, "credential") => Announced::Secret,
+        b'a' if has(at, "apikey") => Announced::Secret,
+        b'k' if has(at, "key") => Announced::Vague,
+        b'a' if has(at, "auth") && !has(at, "author") || has(at, "access") => Announced::Vague,
+        _ => Announced::Nothing,
+    };
+    let mut all = (0..bytes.len().saturating_sub(2)).map(said).filter(|said| *said != Announced::Nothing);
+    let first = all.next().unwrap_or(Announced::Nothing);
+    if first == Announced::Vague && all.any(|said| said == Announced::Secret) {
+        Announced::Secret
+    } else {
+        first
+    }
+}
+
 /// Whether a part of a name says that it is half of a pair: `access_id`, `ClientId`, `consumerKey`.
 fn is_of_client(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     ["access", "client", "consumer"].iter().any(|word| lower.contains(word))
+}
+
+/// `access_key_id`, which is half of a credential.
+fn is_key_id(name: &str) -> bool {
+    ends_with(name, "accesskeyid")
 }
 
 /// Whether what is named is about a value and not one: `password_length`, `token-type`.
@@ -131,14 +161,15 @@ fn head(text: &str, from: usize) -> &str {
 
 /// What stands in quotes before `from`, with nothing but space and a comma between; or `name: …` in the line before.
 fn attribute(text: &str, from: usize) -> Option<&str> {
-    let head = head(text, from);
-    let head = head.strip_suffix(['"', '\'']).unwrap_or(head).trim_end();
+    let all = head(text, from);
+    let head = all.strip_suffix(['"', '\'']).unwrap_or(all).trim_end();
+    let is_below = all[head.len()..].contains('\n');
     let head = head.strip_suffix(',').unwrap_or(head);
     if let Some(quote) = head.chars().next_back().filter(|mark| matches!(mark, '"' | '\'')) {
         let inner = head.strip_suffix(quote)?;
         return Some(&inner[inner.rfind(quote)? + 1..]);
     }
-    let line = head.rsplit('\n').next().filter(|line| line.len() < head.len())?;
+    let line = head.rsplit('\n').next().filter(|_| is_below)?;
     let (label, name) = line.trim_start_matches([' ', '\t', '-']).split_once(": ")?;
     matches!(label, "name" | "key").then(|| name.trim())
 }
@@ -357,8 +388,11 @@ fn judge(
         _ => return None,
     };
     let entity = if what == Announced::Password { Entity::Password } else { Entity::Secret };
+    // What may be an address is looked at again, for whoever wants those alone; for others this is the surer finding.
+    let is_address = value.contains('@');
+    let score = if is_address { 0.96 } else { score };
     subject.hit(entity, if entity == Entity::Secret { "assigned" } else { "" }, start, end, score);
-    Some(end)
+    (!is_address).then_some(end)
 }
 
 fn is_password(value: &str, quoted: bool) -> bool {
@@ -424,7 +458,9 @@ fn is_secret(value: &[u8], quoted: bool) -> bool {
         value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
     let is_chance = || is_random(value) || is_jumbled(value, quoted);
     let least = if value.len() < 20 { 2.2 } else { 2.8 };
-    (10..=LONGEST).contains(&value.len()) && is_token && !is_path && entropy(value) >= least && is_chance()
+    // Of a few characters more has to be by chance.
+    let is_long = value.len() >= 10 || value.len() >= 8 && is_random(value) && is_jumbled(value, false);
+    is_long && value.len() <= LONGEST && is_token && !is_path && entropy(value) >= least && is_chance()
 }
 
 /// `Basic` and what is a name, a colon and a password when it is decoded (RFC 7617).

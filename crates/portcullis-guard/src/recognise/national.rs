@@ -267,13 +267,18 @@ fn si_tax(d: &[u8]) -> bool {
     d[0] != 0 && check != 11 && check % 10 == u32::from(d[7])
 }
 
+/// The first digit says the century; 70 and 80 to 82 stand for no county.
 fn ro_cnp(d: &[u8]) -> bool {
     let rest = weighted(&d[..12], &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
-    let county = two(d, 7);
+    let century = match d[0] {
+        3 | 4 => 1800,
+        5 | 6 => 2000,
+        _ => 1900,
+    };
     d[0] != 0
         && u32::from(d[12]) == if rest == 10 { 1 } else { rest }
-        && is_yymmdd(d, 1)
-        && (matches!(county, 1..=48 | 51 | 52) || county >= 70)
+        && is_date(century + two(d, 1), two(d, 3), two(d, 5))
+        && matches!(two(d, 7), 1..=48 | 51 | 52 | 70 | 80..=82)
 }
 
 fn lu_matricule(d: &[u8]) -> bool {

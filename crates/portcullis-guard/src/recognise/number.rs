@@ -143,7 +143,10 @@ pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> usize {
         return first_end;
     }
     let context = Context::of(subject, &number);
-    let found = card(subject, &number, context)
+    // Some that are named pass a card's check, too.
+    let is_named = context.near.any(Topics::IDENTITY) && !context.near.has(Topics::CARD);
+    let found = if is_named { national(subject, &number, context) } else { None }
+        .or_else(|| card(subject, &number, context))
         .or_else(|| insurance(subject, &number, context))
         .or_else(|| tailed(subject, &number))
         .or_else(|| if context.near.has(Topics::PASSPORT) { passport(subject, &number) } else { None })
@@ -207,15 +210,24 @@ fn ends_clean(bytes: &[u8], end: usize) -> bool {
     !class::is_word(next) && next != b'_' && !(matches!(next, b'.' | b',') && after.is_ascii_digit())
 }
 
+/// The same, or an extension follows.
+fn ends_as_phone(bytes: &[u8], end: usize) -> bool {
+    ends_clean(bytes, end) || extension(bytes, end) > end
+}
+
 /// `+` and a country code.
 fn international(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
     let end = longest(number, |count| {
         let digits = number.digits(count)?;
         let fits = (7..=15).contains(&digits.len()) && phone::is_international(&without_trunk(number, count));
-        (fits && ends_clean(subject.bytes, number.end(count))).then(|| number.end(count))
+        (fits && ends_as_phone(subject.bytes, number.end(count))).then(|| number.end(count))
     })?;
     let end = extension(subject.bytes, end);
-    subject.hit(Entity::Phone, "", number.start - 1, end, 0.95);
+    // `(+358) 9 …`
+    let plus = number.start - 1;
+    let bracketed =
+        class::before(subject.bytes, plus) == b'(' && class::at(subject.bytes, number.end(1)) == b')';
+    subject.hit(Entity::Phone, "", plus - usize::from(bracketed), end, 0.95);
     Some(end)
 }
 
@@ -241,7 +253,7 @@ fn international_by_zeros(subject: &mut Subject<'_>, number: &Number) -> Option<
     let end = longest(number, |count| {
         let digits = number.digits(count)?;
         let fits = (10..=17).contains(&digits.len()) && phone::is_international(&digits[2..]);
-        (fits && ends_clean(subject.bytes, number.end(count))).then(|| number.end(count))
+        (fits && ends_as_phone(subject.bytes, number.end(count))).then(|| number.end(count))
     })?;
     let grouped = number.end(1) < end;
     if !grouped && !subject.around(number.start, end).has(Topics::PHONE) {
@@ -468,8 +480,8 @@ fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
         if is_postal(bytes, number.start, &lengths[..count], number.end(count)) {
             return None;
         }
-        let clean =
-            ends_clean(bytes, number.end(count)) || extension(bytes, number.end(count)) > number.end(count);
+        let clean = ends_as_phone(bytes, number.end(count));
+        let even = separators[..count - 1].iter().all(|byte| matches!(byte, b' ' | b'-'));
         let score = match shape {
             _ if !clean => return None,
             phone::Shape::Typical if named => 0.95,
@@ -480,6 +492,17 @@ fn telephone(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
             }
             phone::Shape::Typical => 0.7,
             phone::Shape::Possible if named => 0.75,
+            phone::Shape::Possible
+                if count >= 3
+                    && even
+                    && (8..=11).contains(&digits.len())
+                    && context.all.has(Topics::REACH)
+                    && !context.is_other()
+                    && !context.near.any(OTHERS)
+                    && !goes_on(bytes, number.start) =>
+            {
+                0.6
+            }
             _ => return None,
         };
         Some((count, score))

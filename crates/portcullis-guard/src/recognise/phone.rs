@@ -262,6 +262,11 @@ pub(crate) fn shape(digits: &[u8], groups: &[usize], separators: &[u8], has_area
         {
             Shape::Typical
         }
+        // Spain and Poland, and Stockholm.
+        [3, 2, 2, 2] | [2, 3, 2, 2] if digits[0] != 0 && same && matches!(separators[0], b' ' | b'-') => {
+            Shape::Typical
+        }
+        [2, 2, 2, 2] if digits[0] == 0 && digits[1] != 0 && separators == *b"-  " => Shape::Typical,
         _ if (7..=15).contains(&digits.len())
             && groups.iter().all(|group| *group >= 2 || groups.len() <= 5) =>
         {

@@ -59,3 +59,10 @@ fn a_number_with_a_date_of_the_wrong_century_is_none() {
     finds("CPR 290200-4123", NationalId, "290200-4123");
     finds_nothing("CPR 290200-0123");
 }
+
+#[test]
+fn a_number_that_is_named_is_no_card_of_the_same_digits() {
+    // Both pass the check of a card with a prefix that an issuer has.
+    finds("CNP 6390911389855", NationalId, "6390911389855");
+    finds_nothing("CNP 2050627738031"); // no county 73
+}

@@ -131,6 +131,84 @@ fn finds_what_is_named_however_it_looks() {
     }
 }
 
+/// Short values, names that are written together or counted, and what stands between a name and its value.
+#[test]
+fn finds_what_is_named_wherever_the_name_stands() {
+    use Entity::Secret;
+    let value = "q7Zx2Lw9Kd4Rt8Vb";
+    for text in [
+        format!("refresh_token2: '{value}'"),
+        format!("mysecretvalue = \"{value}\""),
+        format!("subscriptionkey: {value}"),
+        format!("ACME_TOKEN += \"{value}\""),
+        format!("const apiToken: string = \"{value}\";"),
+        format!("def go(api_key: str = '{value}')"),
+        format!("acme_token: |\n  {value}\n"),
+        format!("acme_token: >-\n  {value}\n"),
+        format!("ENV ACME_API_KEY {value}"),
+        format!("- name: ACME_TOKEN\n  value: {value}\n"),
+        format!("[{{\"name\": \"ACME_TOKEN\", \"value\": \"{value}\"}}]"),
+        format!("env: {{\"key\": \"ACME_TOKEN\", \"value\": \"{value}\"}}"),
+    ] {
+        finds(&text, &[(Secret, value)]);
+    }
+    for (name, value) in [
+        ("linkedin_client_id", "86vhj2q7n4x1ke"),
+        ("sumoAccessId", "suXk3Pq9Lz7VbT"),
+        ("api_token", "k3x9q2m7zp"),
+        ("api_token", "oikibmjd27kmremdzr7ijeskd"),
+        ("api_token", "vQ!x{7#kP(2m&Zr*9t"),
+    ] {
+        finds(&format!("{name} = \"{value}\""), &[(Secret, value)]);
+    }
+    let long = "q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1";
+    finds(&format!("\"BindToken\": \"FlyV1 {long}\" and so on"), &[(Secret, long)]);
+    for text in [
+        "author: f0e4c2f76c58916ec258f246851bea09",
+        "client_id: \"86vhj2q7n4x1ke\"",
+        "const token: string = \"application/json; charset\"",
+        "token = \"getAccessTokenForUser(userId)\"",
+        "secretary: the-secretary-of-state",
+        "tokens: 1719312000",
+        "[{\"name\": \"colour\", \"value\": \"q7Zx2Lw9Kd4Rt8Vb\"}]",
+    ] {
+        finds(text, &[]);
+    }
+}
+
+/// Whoever wants no credentials still wants the address that stands where a password would.
+#[test]
+fn finds_an_address_in_the_place_of_a_password() {
+    let personal =
+        Engine::new(&Settings { entities: EntitySet::PERSONAL, ..Settings::default() }).expect("it is made");
+    let text = "password: jane.doe@acme.org";
+    assert_eq!(found(&personal, text), [(Entity::Email, "jane.doe@acme.org".to_owned())]);
+    finds(text, &[(Entity::Password, "jane.doe@acme.org")]);
+}
+
+#[test]
+fn finds_telephone_numbers_as_countries_write_them() {
+    for (text, number) in [
+        ("stop the messages to 12 339 29 32", "12 339 29 32"),
+        ("stop the messages to 810 01 09 96", "810 01 09 96"),
+        ("her number is 512 519 468", "512 519 468"),
+        ("it was 08-12 51 35 again", "08-12 51 35"),
+        ("from (+358) 816029451 again", "(+358) 816029451"),
+        ("from +1-415-555-2671x644 again", "+1-415-555-2671x644"),
+        ("from 001-415-555-2671x0613 again", "001-415-555-2671x0613"),
+    ] {
+        finds(text, &[(Entity::Phone, number)]);
+    }
+    for text in [
+        "a population of 512 519 468",
+        "tracking number 512 519 468",
+        "messages: 12345678",
+        "between 2024 03 12 45 and 12 02 2024 17",
+    ] {
+        finds(text, &[]);
+    }
+}
+
 #[test]
 fn finds_what_a_kubernetes_secret_holds() {
     use Entity::Secret;
