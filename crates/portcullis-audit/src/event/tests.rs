@@ -79,7 +79,9 @@ fn fields(value: &Value, path: &str, into: &mut BTreeSet<String>) {
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            items.iter().for_each(|item| fields(item, &format!("{path}[]"), into));
+            for item in items {
+                fields(item, &format!("{path}[]"), into);
+            }
         }
         _ => drop(into.insert(path.to_owned())),
     }

@@ -57,8 +57,11 @@ async fn every_change_is_found_in_postgresql() {
     a_database_that_goes_away_refuses_and_loses_nothing(&mut server).await;
 }
 
-/// What whoever owns the database writes there, and what is found of it.
-const CHANGES: &[(&str, (Kind, (u64, u64)))] = &[
+/// Statements, and what is found of them.
+type Change = (&'static str, (Kind, (u64, u64)));
+
+/// What whoever owns the database writes there.
+const CHANGES: &[Change] = &[
     ("UPDATE portcullis_events SET record = {changed} WHERE {log} AND seq = 13", (Kind::Altered, (13, 14))),
     ("DELETE FROM portcullis_events WHERE {log} AND seq = 17", (Kind::Missing, (17, 18))),
     ("DELETE FROM portcullis_events WHERE {log} AND seq < 3", (Kind::Missing, (0, 3))),

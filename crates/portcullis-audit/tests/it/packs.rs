@@ -89,7 +89,7 @@ fn about(listed: &Listed) -> Vec<(u64, &str, Option<&str>)> {
     lines.into_iter().map(|(seq, kind, decision)| (seq, kind, decision.map(|it| &*it.leak()))).collect()
 }
 
-fn counts<'a, const N: usize>(counts: [(&'a str, u64); N]) -> BTreeMap<String, u64> {
+fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
     counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
 }
 

@@ -97,9 +97,8 @@ async fn swapped_or_removed_are_found(make: Make<'_>) {
     let log = log(make, folder.path()).await;
     log.close();
     let mut copy = Copy::of(&*log.journal());
-    let first = copy.entries[2].payload.clone();
-    copy.entries[2].payload = copy.entries[7].payload.clone();
-    copy.entries[7].payload = first;
+    let other = copy.entries[7].payload.clone();
+    copy.entries[7].payload = std::mem::replace(&mut copy.entries[2].payload, other);
     copy.entries[4].payload = None;
     let other = tempfile::tempdir().unwrap();
     let journal = make(other.path());

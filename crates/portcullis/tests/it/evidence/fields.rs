@@ -23,7 +23,9 @@ fn fields(value: &Value, path: &str, into: &mut BTreeSet<String>) {
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            items.iter().for_each(|item| fields(item, &format!("{path}[]"), into));
+            for item in items {
+                fields(item, &format!("{path}[]"), into);
+            }
         }
         _ => drop(into.insert(path.to_owned())),
     }
@@ -114,7 +116,7 @@ async fn of_a_system() -> Vec<Value> {
 async fn of_a_session() -> Vec<Value> {
     let upstream = Fake::modern()
         .on("tools/call", |_, answer| async move {
-            answer.error(200, json!({"code": -32602, "message": "no such thing"})).await
+            answer.error(200, json!({"code": -32602, "message": "no such thing"})).await;
         })
         .start()
         .await;

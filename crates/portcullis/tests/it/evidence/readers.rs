@@ -92,6 +92,9 @@ async fn auditors_search_the_log_and_are_on_record_themselves() {
     }
 }
 
+/// Which events a search is to find.
+type Is<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
+
 /// Each is held against the log itself, and finds some and not all.
 #[tokio::test]
 async fn auditors_find_events_by_person_server_decision_finding_and_time() {
@@ -122,7 +125,7 @@ async fn auditors_find_events_by_person_server_decision_finding_and_time() {
     let finding = finding.expect("something was found");
     let middle = all[all.len() - 2]["time"]["end_us"].as_i64().unwrap();
     let issuer = idp.issuer.replace(':', "%3A").replace('/', "%2F");
-    let wanted: Vec<(String, Box<dyn Fn(&Value) -> bool>)> = vec![
+    let wanted: Vec<(String, Is<'_>)> = vec![
         (
             format!("person={issuer}%23bob"),
             Box::new(|event| event["who"]["person"].as_str() == bobs.as_deref()),
