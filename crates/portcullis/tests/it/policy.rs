@@ -8,6 +8,7 @@ mod people;
 mod rounds;
 mod shadow;
 mod told;
+mod users;
 mod walk;
 
 use std::path::Path;

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::harness::client::{Modern, initialize};
 use crate::harness::gateway::JSON;
+use crate::harness::http::Events;
 use crate::harness::idp::{Idp, PUBLIC};
-use crate::harness::{Fake, Gateway};
+use crate::harness::{Fake, Gateway, Legacy};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +27,8 @@ struct Row {
     method: &'static str,
     path: &'static str,
     body: Option<Value>,
-    session: bool,
+    /// Where the right one has a session, whose id all three send.
+    session: Option<&'static str>,
     expected: [u16; 3],
 }
 
@@ -34,13 +36,18 @@ struct Row {
 const CLIENT_OF_AN_ISSUER: &str = "/oauth/client/47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU.json";
 
 fn row(pattern: &'static str, method: &'static str, path: &'static str, expected: [u16; 3]) -> Row {
-    Row { pattern, method, path, body: None, session: false, expected }
+    Row { pattern, method, path, body: None, session: None, expected }
 }
 
 fn rows() -> Vec<Row> {
     let hello = initialize("2025-11-25");
+    let person = "https://idp.example.com#somebody";
+    let hold = json!({"name": "case", "person": person, "reason": "court"});
+    let erasure = json!({"person": person, "basis": "request 7"});
     let says = |row: Row, body: &Value| Row { body: Some(body.clone()), ..row };
-    let in_session = |row: Row| Row { session: true, ..row };
+    let in_session = |row: Row| Row { session: Some(row.path), ..row };
+    // Sent to where the stream of the right one says.
+    let on_stream = |at: &'static str, row: Row| Row { session: Some(at), ..row };
     let server = "/mcp/s/{server}";
     let toolset = "/mcp/v/{toolset}";
     let about = "/.well-known/oauth-protected-resource…";
@@ -52,29 +59,23 @@ fn rows() -> Vec<Row> {
         row("/readyz", "GET", "/readyz", [200; 3]),
         row("/metrics", "GET", "/metrics", [401, 403, 200]),
         says(row("/mcp", "POST", "/mcp", [401, 200, 200]), &hello),
-        // A session that does not exist is what anybody else's is.
-        in_session(row("/mcp", "GET", "/mcp", [401, 404, 404])),
-        in_session(row("/mcp", "DELETE", "/mcp", [401, 404, 404])),
+        // Somebody else's session is one that does not exist.
+        in_session(row("/mcp", "GET", "/mcp", [401, 404, 200])),
+        in_session(row("/mcp", "DELETE", "/mcp", [401, 404, 204])),
         says(row(server, "POST", "/mcp/s/open", [401, 404, 200]), &hello),
         says(row(server, "POST", "/mcp/s/none", [401, 404, 404]), &hello),
-        in_session(row(server, "GET", "/mcp/s/open", [401, 404, 404])),
-        in_session(row(server, "DELETE", "/mcp/s/open", [401, 404, 404])),
+        in_session(row(server, "GET", "/mcp/s/open", [401, 404, 200])),
+        in_session(row(server, "DELETE", "/mcp/s/open", [401, 404, 204])),
         row("/sse", "GET", "/sse", [401, 200, 200]),
-        says(row("/messages", "POST", "/messages?sessionId=made-up", [401, 404, 404]), &hello),
+        says(on_stream("/sse", row("/messages", "POST", "", [401, 404, 202])), &hello),
         row("/s/{server}/sse", "GET", "/s/open/sse", [401, 404, 200]),
-        says(
-            row("/s/{server}/messages", "POST", "/s/open/messages?sessionId=made-up", [401, 404, 404]),
-            &hello,
-        ),
+        says(on_stream("/s/open/sse", row("/s/{server}/messages", "POST", "", [401, 404, 202])), &hello),
         says(row(toolset, "POST", "/mcp/v/set", [401, 404, 200]), &hello),
         says(row(toolset, "POST", "/mcp/v/none", [401, 404, 404]), &hello),
-        in_session(row(toolset, "GET", "/mcp/v/set", [401, 404, 404])),
-        in_session(row(toolset, "DELETE", "/mcp/v/set", [401, 404, 404])),
+        in_session(row(toolset, "GET", "/mcp/v/set", [401, 404, 200])),
+        in_session(row(toolset, "DELETE", "/mcp/v/set", [401, 404, 204])),
         row("/v/{toolset}/sse", "GET", "/v/set/sse", [401, 404, 200]),
-        says(
-            row("/v/{toolset}/messages", "POST", "/v/set/messages?sessionId=made-up", [401, 404, 404]),
-            &hello,
-        ),
+        says(on_stream("/v/set/sse", row("/v/{toolset}/messages", "POST", "", [401, 404, 202])), &hello),
         // Where to log in is said to everybody, and does not say which servers there are.
         row(about, "GET", "/.well-known/oauth-protected-resource", [200; 3]),
         row(about, "GET", "/.well-known/oauth-protected-resource/mcp", [200; 3]),
@@ -122,9 +123,9 @@ fn rows() -> Vec<Row> {
             [401, 501, 501],
         ),
         row("/registry/v0.1/publish", "POST", "/registry/v0.1/publish", [401, 501, 501]),
-        // Who runs servers sees all of them, which nobody here does.
-        row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/open/logs", [401, 403, 403]),
-        row("/api/v1/servers/{server}/restart", "POST", "/api/v1/servers/open/restart", [401, 403, 403]),
+        row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/open/logs", [401, 403, 200]),
+        row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/none/logs", [401, 403, 404]),
+        row("/api/v1/servers/{server}/restart", "POST", "/api/v1/servers/open/restart", [401, 403, 200]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),
@@ -132,11 +133,37 @@ fn rows() -> Vec<Row> {
         row("/api/v1/audit/holds", "GET", "/api/v1/audit/holds", [401, 403, 200]),
         // What is asked for is looked at when it is known that it may be.
         says(row("/api/v1/audit/holds", "POST", "/api/v1/audit/holds", [401, 403, 400]), &json!({})),
-        row("/api/v1/audit/holds/{name}", "DELETE", "/api/v1/audit/holds/none", [401, 403, 404]),
+        says(row("/api/v1/audit/holds", "POST", "/api/v1/audit/holds", [401, 403, 200]), &hold),
+        row("/api/v1/audit/holds/{name}", "DELETE", "/api/v1/audit/holds/case", [401, 403, 200]),
+        row("/api/v1/audit/holds/{name}", "DELETE", "/api/v1/audit/holds/case", [401, 403, 404]),
         says(row("/api/v1/audit/erasures", "POST", "/api/v1/audit/erasures", [401, 403, 400]), &json!({})),
+        says(row("/api/v1/audit/erasures", "POST", "/api/v1/audit/erasures", [401, 403, 200]), &erasure),
         row("/api/v1/audit/removals", "POST", "/api/v1/audit/removals", [401, 403, 200]),
         row("/connections/{server}", "DELETE", "/connections/open", [401, 404, 404]),
     ]
+}
+
+/// What the right one has open while all three ask: a session with an id, or a stream, which says where to send to.
+struct Held {
+    id: Option<String>,
+    address: Option<String>,
+    _stream: Option<Events>,
+}
+
+impl Held {
+    async fn open(gateway: &Gateway, at: &str, authorization: &str) -> Self {
+        if at.starts_with("/mcp") {
+            let session = Legacy::open_as(gateway, at, "2025-11-25", json!({}), Some(authorization)).await;
+            return Self { id: Some(session.session), address: None, _stream: None };
+        }
+        let mut connection = gateway.connect().await;
+        let headers = [("accept", "text/event-stream"), ("authorization", authorization)];
+        connection.request("GET", at, &headers, b"").await;
+        let head = connection.head().await.expect("an answer");
+        let mut stream = connection.into_events(&head);
+        let address = stream.next().await.expect("where to send to").data;
+        Self { id: None, address, _stream: Some(stream) }
+    }
 }
 
 /// The operations of a document: path, method, and what is said of it.
@@ -179,12 +206,13 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     let policies = r#"
         permit (principal in Group::"right", action, resource in Server::"open");
         permit (principal in Group::"right", action == Action::"toolsets/use", resource == Toolset::"set");
+        forbid (principal, action, resource in Server::"shut");
     "#;
     std::fs::write(folder.path().join("all.cedar"), policies).unwrap();
     let mut config = idp.config(&upstream.config());
     config["servers"] = json!({"open": upstream.config(), "shut": upstream.config()});
     config["toolsets"] = json!({"set": {"tools": [{"from": "open/*"}]}});
-    config["policy"] = json!({"files": ["all.cedar"]});
+    config["policy"] = json!({"files": ["all.cedar"], "roles": {"operator": ["runs"]}});
     config["audit"] = json!({"allow": {"groups": ["ops"]}, "admins": {"groups": ["ops"]}});
     config["telemetry"] = json!({"allow": {"groups": ["ops"]}, "log": {"filter": "info"}});
     // A token that is good for every endpoint: whether one is for this one is another test.
@@ -199,10 +227,20 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
     let token = |who: Who| match who {
         Who::Nobody => None,
         Who::Wrong => Some(idp.token_with("wrong", &json!({"aud": "all", "groups": ["wrong"]}))),
-        Who::Right => Some(idp.token_with("right", &json!({"aud": "all", "groups": ["right", "ops"]}))),
+        Who::Right => {
+            Some(idp.token_with("right", &json!({"aud": "all", "groups": ["right", "ops", "runs"]})))
+        }
     };
     for row in rows() {
-        let operation = operation(&document, row.method, row.path);
+        let opened = match row.session {
+            Some(at) => {
+                Some(Held::open(&gateway, at, &format!("Bearer {}", token(Who::Right).unwrap())).await)
+            }
+            None => None,
+        };
+        let path = opened.as_ref().and_then(|opened| opened.address.as_deref()).unwrap_or(row.path);
+        let session = opened.as_ref().and_then(|opened| opened.id.clone());
+        let operation = operation(&document, row.method, path);
         walked.insert(operation["operationId"].as_str().unwrap());
         // What no `security` is said of is as the document has it at its top; an empty one among several is none.
         let security = operation.get("security").unwrap_or(&document["security"]).as_array().unwrap();
@@ -211,12 +249,12 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
             let authorization = token(who).map(|token| format!("Bearer {token}"));
             let mut headers = JSON.to_vec();
             headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
-            headers.extend(row.session.then_some(("mcp-session-id", "made-up")));
+            headers.extend(session.as_deref().map(|id| ("mcp-session-id", id)));
             let body = row.body.as_ref().map(Value::to_string).unwrap_or_default();
             let mut connection = gateway.connect().await;
-            connection.request(row.method, row.path, &headers, body.as_bytes()).await;
+            connection.request(row.method, path, &headers, body.as_bytes()).await;
             let head = connection.head().await.expect("an answer");
-            let asked = format!("{} {} for {who:?}", row.method, row.path);
+            let asked = format!("{} {path} for {who:?}", row.method);
             assert_eq!(head.status, expected, "{asked}");
             let described = operation["responses"].get(expected.to_string()).is_some();
             assert!(described, "{asked}: openapi.json has no {expected}");
