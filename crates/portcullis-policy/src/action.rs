@@ -106,8 +106,13 @@ impl Actions {
         Self(self.0 | 1 << action as u8)
     }
 
+    /// The action of this name. A group of actions is none itself: nobody ever does `Action::"read"`.
+    pub(crate) fn only(name: &str) -> Self {
+        Action::named(name).map_or_else(Self::default, |action| Self::default().with(action))
+    }
+
     /// The action, or those in the group, of this name.
-    pub(crate) fn named(name: &str) -> Self {
+    pub(crate) fn within(name: &str) -> Self {
         let within = |action: &Action| match name {
             "use" => true,
             "read" => action.group() != "use",
@@ -144,11 +149,13 @@ mod tests {
 
     #[test]
     fn groups_hold_what_they_say() {
-        assert_eq!(Actions::named("use"), Actions::all());
-        assert!(Actions::named("read").has(Action::ToolsList));
-        assert!(Actions::named("read").has(Action::Complete));
-        assert!(!Actions::named("read").has(Action::ToolsCall));
-        assert!(!Actions::named("list").has(Action::ResourcesRead));
-        assert_eq!(Actions::named("tools/calls"), Actions::default());
+        assert_eq!(Actions::within("use"), Actions::all());
+        assert!(Actions::within("read").has(Action::ToolsList));
+        assert!(Actions::within("read").has(Action::Complete));
+        assert!(!Actions::within("read").has(Action::ToolsCall));
+        assert!(!Actions::within("list").has(Action::ResourcesRead));
+        assert_eq!(Actions::within("tools/calls"), Actions::default());
+        assert_eq!(Actions::only("read"), Actions::default());
+        assert_eq!(Actions::only("tools/call"), Actions::within("tools/call"));
     }
 }

@@ -192,10 +192,10 @@ fn door_scope(resource: &Scope) -> Scope {
 }
 
 fn actions(policy: &Policy) -> Actions {
-    let named = |action: &EntityUid| Actions::named(action.id().unescaped());
+    let within = |action: &EntityUid| Actions::within(action.id().unescaped());
     match policy.action_constraint() {
         ActionConstraint::Any => Actions::all(),
-        ActionConstraint::Eq(action) => named(&action),
-        ActionConstraint::In(actions) => actions.iter().map(named).fold(Actions::default(), Actions::or),
+        ActionConstraint::Eq(action) => Actions::only(action.id().unescaped()),
+        ActionConstraint::In(actions) => actions.iter().map(within).fold(Actions::default(), Actions::or),
     }
 }
