@@ -454,32 +454,41 @@ async fn an_older_client_registers_itself_where_the_operator_allows_it() {
 
 /// A host of documents that is not decent.
 pub(super) async fn documents() -> Upstream {
-    Upstream::start(|seen, mut answer| async move {
-        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"client_name\":\"";
-        match seen.path.as_str() {
-            "/huge" => {
-                let mut sent = answer.write(head).await;
-                while sent.is_ok() {
-                    sent = answer.write(&[b'x'; 8 * 1024]).await;
+    documents_moved_to("").await
+}
+
+/// The same, where one has moved to another origin.
+pub(super) async fn documents_moved_to(origin: &str) -> Upstream {
+    let moved = format!("{origin}/good");
+    Upstream::start(move |seen, mut answer| {
+        let moved = moved.clone();
+        async move {
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"client_name\":\"";
+            match seen.path.as_str() {
+                "/huge" => {
+                    let mut sent = answer.write(head).await;
+                    while sent.is_ok() {
+                        sent = answer.write(&[b'x'; 8 * 1024]).await;
+                    }
                 }
-            }
-            "/slow" => {
-                let mut sent = answer.write(head).await;
-                while sent.is_ok() {
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    sent = answer.write(b"x").await;
+                "/slow" => {
+                    let mut sent = answer.write(head).await;
+                    while sent.is_ok() {
+                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                        sent = answer.write(b"x").await;
+                    }
                 }
-            }
-            "/deep" => answer.send(200, &[], "[".repeat(50_000).as_bytes()).await,
-            "/moved" => answer.send(302, &[("location", "/good")], b"").await,
-            path => {
-                let id = format!("https://{}{path}", seen.header("host").unwrap());
-                answer
-                    .json(
-                        200,
-                        &json!({"client_id": id, "client_name": "Inside", "redirect_uris": [REDIRECT]}),
-                    )
-                    .await;
+                "/deep" => answer.send(200, &[], "[".repeat(50_000).as_bytes()).await,
+                "/moved" => answer.send(302, &[("location", moved.as_str())], b"").await,
+                path => {
+                    let id = format!("https://{}{path}", seen.header("host").unwrap());
+                    answer
+                        .json(
+                            200,
+                            &json!({"client_id": id, "client_name": "Inside", "redirect_uris": [REDIRECT]}),
+                        )
+                        .await;
+                }
             }
         }
     })

@@ -4,6 +4,8 @@
 //! Here every row is played once, over the wire, against one gateway; what else each attack can look like is in the tests that
 //! the rows name.
 
+mod outside;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::hmac;
@@ -12,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::outside::{Inside, Outside};
 use super::facade::{self, FORM, REDIRECT, encoded, param};
 use super::{bearer, open_session, ping};
 use crate::evidence;
@@ -47,9 +50,27 @@ const SUITE: &[(&str, &str)] = &[
     ("a private address: NAT64", "nothing_of_ours_is_global_in_whatever_form"),
     ("a private address: mapped", "nothing_of_ours_is_global_in_whatever_form"),
     ("a private address: a name", "what_was_looked_at_is_what_is_connected_to"),
-    ("a private address: by a redirect", "nobody_is_posted_to_but_the_server_itself"),
     ("CIMD bomb: without an end", "many_ids_are_few_questions_to_the_outside"),
     ("CIMD bomb: deep", "a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_host_is_taken"),
+    (
+        "sent inside by a redirect: a client's document",
+        "a_document_without_an_end_is_given_up_and_a_good_one_of_an_internal_host_is_taken",
+    ),
+    ("sent inside by a redirect: an issuer's metadata", "each_attack_is_refused_and_on_record"),
+    ("sent inside by a redirect: a server", "statuses_of_a_server_stay_on_its_side"),
+    ("sent inside by a redirect: a server's document", "nobody_is_posted_to_but_the_server_itself"),
+    (
+        "sent inside by a server's document",
+        "no_document_sends_the_gateway_inside_unless_the_operator_lets_it",
+    ),
+    (
+        "sent inside by an authorization server's metadata",
+        "no_document_sends_the_gateway_inside_unless_the_operator_lets_it",
+    ),
+    (
+        "mix-up `iss`: a server's account",
+        "an_answer_of_another_issuer_connects_nobody_and_shows_nothing_of_what_came",
+    ),
     ("header smuggling", "the_header_names_the_task"),
     ("a denied tool by guessing its name", "a_name_of_what_is_denied_is_a_name_of_nothing"),
 ];
@@ -64,6 +85,9 @@ struct Suite {
     server: Upstream,
     /// Where documents of clients are, on a host that the operator trusts.
     documents: String,
+    /// Where nobody is to be sent, and those who try.
+    inside: Inside,
+    outside: Outside,
     shown: Vec<&'static str>,
     /// Rows that are not on record, with what is.
     unseen: Vec<String>,
@@ -99,19 +123,25 @@ async fn server() -> Upstream {
 impl Suite {
     async fn new() -> Self {
         let (ca, folder, server) = (Authority::new(), tempfile::tempdir().unwrap(), server().await);
-        let host = facade::documents().await;
+        let inside = Inside::new().await;
+        let host = facade::documents_moved_to(&inside.origin).await;
         let front = Front::before(&host, ca.issue("localhost").server()).await;
         let documents = front.url("localhost").trim_end_matches("/mcp").to_owned();
         let policy = folder.path().join("all.cedar");
         let rules = "permit (principal, action, resource);\nforbid (principal, action, resource == Tool::\"x/hidden\");";
         std::fs::write(&policy, rules).unwrap();
+        let mut more = json!({"servers": {}, "identity": {"issuers": []}});
+        let outside = Outside::start(&inside, &mut more).await;
         let scene = facade::Scene::with(|config| {
+            let liars = more["servers"].as_object().unwrap().clone();
+            config["servers"].as_object_mut().unwrap().extend(liars);
             config["audit"] = json!({"mode": "strict", "node": "gw"});
             config["policy"] = json!({"files": [policy]});
             config["servers"]["x"] = server.config();
             let identity = &mut config["identity"];
             let issuer = identity["facade"]["idp"]["issuer"].clone();
-            identity["issuers"] = json!([{"issuer": issuer, "groups_prefix": "idp:"}]);
+            identity["issuers"] =
+                json!([{"issuer": issuer, "groups_prefix": "idp:"}, more["identity"]["issuers"][0]]);
             identity["facade"]["id_jag"] = json!([issuer]);
             identity["facade"]["clients"]["service"] =
                 json!({"redirect_uris": [REDIRECT], "secret": {"env": "A_SECRET"}});
@@ -123,6 +153,8 @@ impl Suite {
             scene,
             server,
             documents,
+            inside,
+            outside,
             shown: Vec::new(),
             unseen: Vec::new(),
             _host: (host, front),
@@ -165,13 +197,16 @@ impl Suite {
         self.row(row, before, |event| event["kind"] == "denial" && event["detail"]["credential"] == reason);
     }
 
-    /// A request of one user with what is another's.
-    async fn foreign(&mut self, row: &'static str, method: &str, params: Value) {
+    /// A request of one user with what is another's, and what that is told: what it would be told of something made up.
+    async fn foreign(&mut self, row: &'static str, method: &str, params: Value, told: &str) {
         let before = self.events();
         let answer = self.ask("eve", method, params).await;
-        assert_eq!(answer["error"]["code"], -32602, "{row}: {answer}");
+        let error = &answer["error"];
+        assert_eq!((&error["code"], &error["message"]), (&json!(-32602), &json!(told)), "{row}: {answer}");
         self.row(row, before, |event| {
-            event["request"]["method"] == method && event["result"]["error"].is_string()
+            event["kind"] == "denial"
+                && event["request"]["method"] == method
+                && event["decision"]["reasons"] == json!(["invalid_params"])
         });
     }
 
@@ -195,6 +230,7 @@ async fn each_attack_is_refused_and_on_record() {
     suite.replays().await;
     suite.handles().await;
     suite.logins().await;
+    suite.outside().await;
     suite.names().await;
     assert_eq!(suite.unseen, Vec::<String>::new());
     let rows: Vec<_> = SUITE.iter().map(|(row, _)| *row).collect();
@@ -236,9 +272,9 @@ impl Suite {
             assert_eq!(self.call(&[("authorization", &bearer(&token))]).await.status(), 401, "{number}");
         }
         assert!(self.scene.idp.asked("/jwks") <= asked + 1, "a storm is one question at the most");
-        self.row("unknown `kid` storm", before, |event| {
-            event["detail"]["credential"] == "no key of the issuer fits"
-        });
+        let reason = "no key of the issuer fits";
+        assert_eq!(self.refused_since(before, reason), 20, "each is on record");
+        self.row("unknown `kid` storm", before, |event| event["detail"]["credential"] == reason);
     }
 
     async fn replays(&mut self) {
@@ -291,14 +327,26 @@ impl Suite {
         let params = json!({
             "name": "x__ask", "arguments": {}, "requestState": asked["result"]["requestState"], "inputResponses": answers,
         });
-        self.foreign("another user's `requestState`", "tools/call", params).await;
+        self.foreign("another user's `requestState`", "tools/call", params, "the `requestState` was not given to this caller by this gateway, or is damaged; make the call again without it").await;
         let first = self.ask("ada", "tools/list", json!({})).await;
         let params = json!({"cursor": first["result"]["nextCursor"]});
-        self.foreign("another user's cursor", "tools/list", params).await;
+        self.foreign(
+            "another user's cursor",
+            "tools/list",
+            params,
+            "the cursor is not one of this gateway's; ask for the list from its beginning",
+        )
+        .await;
         let task = self.ask("ada", "tools/call", json!({"name": "x__slow", "arguments": {}})).await;
         let params = json!({"taskId": task["result"]["taskId"]});
         assert!(params["taskId"].is_string(), "{task}");
-        self.foreign("another user's task id", "tasks/get", params).await;
+        self.foreign(
+            "another user's task id",
+            "tasks/get",
+            params,
+            "there is no such task; it may have expired",
+        )
+        .await;
     }
 
     async fn logins(&mut self) {
@@ -325,7 +373,6 @@ impl Suite {
             self.login(row, &[("client_id", &id), ("redirect_uri", REDIRECT)], nowhere).await;
         }
         for (row, path, reason) in [
-            ("a private address: by a redirect", "moved", "there is no metadata document at the client id"),
             ("CIMD bomb: without an end", "huge", "the metadata document of the client is too large"),
             ("CIMD bomb: deep", "deep", "the metadata document of the client is no JSON that can be read"),
         ] {
