@@ -160,6 +160,8 @@ guard-eval: release ## Score the content filter, next to its peers (CORPORA=DIR 
 bench: release-bench ## Measure in full; writes docs/performance.md
 	@tests/system-packages nginx
 	@$(BENCH) run --gateway $(BIN) --nginx "$$(command -v nginx)" --out docs/performance.md
+	@tests/system-packages python3
+	@tests/steps/run.py --into docs/performance.md
 
 .PHONY: discovery
 discovery: release ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md

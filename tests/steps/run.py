@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What single steps cost, in a short form: the benches of identity and policy, with the bounds that were promised.
 
-    tests/steps/run.py
+    tests/steps/run.py [--into FILE]
 
 Runs `cargo bench` for both crates and holds the medians against bounds: with 500 policies and 1,000 tools a steady decision under
 2 us, a filtered list under 100 us, a first decision under 20 us and a first list under 8 ms; a credential for a server that is
@@ -9,7 +9,8 @@ there under 1 us; a remembered token has to be far cheaper than one that is veri
 
 Machines differ, and what else they do. The bounds are those of a machine on which Cedar itself, given the policies that matter,
 takes REFERENCE; where it takes longer in the same run, bounds are longer by as much, and nowhere shorter.
-Prints what was measured, the bound, and how much of it was used, and "N passed, N failed"; exit code 1 if anything failed.
+With `--into` the table is a section of that Markdown file too, in place of the one of the run before; `make bench` has it written
+into docs/performance.md. Prints what was measured, the bound, and how much of it was used, and "N passed, N failed"; exit code 1 if anything failed.
 """
 
 import argparse
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNITS = {"ns": 1e-3, "µs": 1.0, "us": 1.0, "ms": 1e3, "s": 1e6}
 
+# The section of the document that `--into` names.
+SECTION = "## Steps of identity and policy"
 # Microseconds that the benches of Cedar by itself take where the bounds come from: one decision, and a hundred.
 REFERENCE = {"reference": 20.5, "reference_hundred": 2050.0}
 # Bounds from here on are scaled by a hundred.
@@ -63,15 +66,35 @@ def identity_medians(text: str) -> dict[str, float]:
     return {found[1]: float(found[2]) / 1e3 for found in lines if found}
 
 
+def with_section(text: str, scale: dict[str, float], rows: list[tuple[str, str, str]]) -> str:
+    """The document with this run's section in place of the one that it had, or at its end."""
+    section = f"""{SECTION}
+
+Single steps, measured by the crates' own benches (`make steps`): medians, with 500 policies and 1,000 tools. The bounds are those of
+the machine that they come from, times what Cedar itself takes longer here: {scale["reference"]:.2f} for one decision, \
+{scale["reference_hundred"]:.2f} for a hundred.
+
+| step | median | bound |
+|---|---:|---|
+"""
+    section += "".join(f"| {what} | {measured} | {bound} |\n" for what, measured, bound in rows)
+    before, _, after = text.partition(f"{SECTION}\n")
+    rest = after.find("\n## ")
+    return before.rstrip("\n") + "\n\n" + section + ("" if rest < 0 else after[rest:])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.parse_args()
+    parser.add_argument("--into", type=Path, metavar="FILE", help="Markdown file that gets the table as a section")
+    into = parser.parse_args().into
     scale = {}
+    rows: list[tuple[str, str, str]] = []
     passed = failed = 0
 
     def check(what: str, measured: str, bound: str, good: bool) -> None:
         nonlocal passed, failed
         passed, failed = passed + good, failed + (not good)
+        rows.append((what, measured, bound if good else f"{bound} (missed)"))
         print(f"{'ok  ' if good else 'MISS'}  {what:55} {measured:>12}   {bound}")
 
     for crate, name, bounds in (("policy", "decide", POLICY), ("identity", "outbound", OUTBOUND)):
@@ -93,6 +116,8 @@ def main() -> int:
         shown = f"{both[1]:.3f} us" if both[1] else "not measured"
         bound = f"{factor:g} times cheaper than {dear} ({both[0] or 0:.1f} us), here {ratio:.0f} times"
         check(f"identity: {cheap}", shown, bound, ratio >= factor)
+    if into is not None:
+        into.write_text(with_section(into.read_text() if into.exists() else "", scale, rows))
     print(f"steps: {passed} passed, {failed} failed")
     return 1 if failed else 0
 
