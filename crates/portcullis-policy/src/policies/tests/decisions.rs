@@ -156,6 +156,29 @@ fn annotations_and_labels_tell_tools_apart() {
 }
 
 #[test]
+fn labels_tell_prompts_and_resources_apart() {
+    let labels = map(&[("pii", &["crm/*_contact", "crm/db://people/*"]), ("finance", &["ledger"])]);
+    let text = r#"permit (principal, action, resource);
+        forbid (principal, action, resource in Label::"pii");
+        forbid (principal, action in Action::"read", resource is Resource in Label::"finance");"#;
+    check(
+        &load_with(text, &Options { labels, ..options() }),
+        &[
+            ("ada", "prompts/get", "prompt crm/deal", None, true),
+            ("ada", "prompts/get", "prompt crm/get_contact", None, false),
+            ("ada", "prompts/list", "prompt crm/get_contact", None, false),
+            ("ada", "resources/read", "resource crm/db://deals/1", None, true),
+            ("ada", "resources/read", "resource crm/db://people/1", None, false),
+            ("ada", "resources/subscribe", "resource crm/db://people/1", None, false),
+            ("ada", "completion/complete", "resource crm/db://people/1", None, false),
+            // A label of the server is one of all that it has; this rule is about its resources.
+            ("ada", "resources/read", "resource ledger/db://a", None, false),
+            ("ada", "prompts/get", "prompt ledger/a", None, true),
+        ],
+    );
+}
+
+#[test]
 fn resources_by_uri_and_templates_by_what_they_could_make() {
     check(
         &loaded(
