@@ -22,6 +22,8 @@ const OF_LOGINS: &str = "facade-of-login";
 const OVER: &str = "facade-login-over";
 /// For how long that is kept, in seconds: until whatever was on its way has come or is too old.
 const WATCHED: u64 = 2 * LONGEST_LIFE;
+/// How often it is tried to write that down.
+const TRIES: usize = 8;
 /// Logout tokens that were used.
 const USED: &str = "facade-logout";
 
@@ -130,14 +132,26 @@ impl Facade {
         }
         let mut whom = over.whom;
         for (name, until) in names_in(&over.login) {
-            let before = self.kept.get::<u64>(OVER, &name).await?;
-            let until = before.map_or(until, |before| before.value.max(until));
-            self.kept.put(OVER, &name, &until, now + WATCHED, Expected::Any).await?;
+            self.mark_over(&name, until, now + WATCHED).await?;
             whom = self.end_all(&name).await?.or(whom);
         }
         // Last, for the provider comes again with the same one where it was not carried out.
         self.kept.put(USED, &used, &true, over.expires + 2 * LEEWAY, Expected::Any).await?;
         Ok(whom)
+    }
+
+    /// Keeps until `ends` that the logins of a name are over which were vouched for until then. Of two that say so at the same
+    /// time, here or elsewhere, the later second stays.
+    async fn mark_over(&self, name: &str, until: u64, ends: u64) -> Result<(), Refusal> {
+        for _ in 0..TRIES {
+            let (before, expected) = self.kept.look::<u64>(OVER, name).await?;
+            let until = before.map_or(until, |before| before.max(until));
+            if self.kept.put(OVER, name, &until, ends, expected).await? {
+                return Ok(());
+            }
+        }
+        // The provider comes again.
+        Err(Refusal::unavailable("others write down the end of the same logins all the time"))
     }
 
     /// Ends whatever came of the logins of a name; whose they were, if there were any.

@@ -7,6 +7,7 @@ use super::scene::*;
 use super::scene_basic;
 use crate::facade::ends::End;
 use crate::facade::kept::secret;
+use crate::facade::provider::Login;
 use crate::facade::{FacadeAnswer, now};
 use crate::fixture::{Signer, encode};
 
@@ -313,4 +314,16 @@ async fn whose_login_ended_and_why_is_told_once() {
         assert_eq!(answer.whom, None, "{answer:?}");
     }
     assert_eq!(scene.told(), []);
+}
+
+#[tokio::test]
+async fn of_two_words_at_the_same_time_the_later_second_stays() {
+    let scene = Scene::new();
+    let said = |ago: u64| word(&scene, &json!({}), &json!({"sub": "ada", "iat": now() - ago}));
+    let (late, early) = (said(2), said(20));
+    let (one, other) = tokio::join!(tell(&scene, &late), tell(&scene, &early));
+    assert_eq!((one.status, other.status), (200, 200));
+    let at = |ago: u64| Login { subject: Some("ada".to_owned()), session: None, said: now() - ago };
+    assert!(scene.facade.is_over(&at(10)).await.unwrap(), "a login between the two");
+    assert!(!scene.facade.is_over(&at(0)).await.unwrap());
 }
