@@ -198,7 +198,7 @@ impl Gateway {
         identity::clients(&settings.identity).map_err(|(id, cause)| UpdateError::Issuer(id, cause))?;
         identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         if let Some(facade) = &settings.identity.facade {
-            identity::facade_settings(&settings.identity, &identity::base(settings, None))
+            identity::facade_settings(settings, &identity::base(settings, None))
                 .map_err(UpdateError::Facade)?;
             identity::facade_outsides(facade, identity::Counts::new(Metrics::default(), None))
                 .map_err(no_facade)?;
@@ -395,7 +395,7 @@ impl Gateway {
         let clients = clients.map_err(|(issuer, cause)| UpdateError::Issuer(issuer, cause))?;
         identity::check_keys(&settings.identity).map_err(UpdateError::Key)?;
         let base = identity::base(settings, self.address.get().copied());
-        let facade = identity::facade_settings(&settings.identity, &base).map_err(UpdateError::Facade)?;
+        let facade = identity::facade_settings(settings, &base).map_err(UpdateError::Facade)?;
         let facade = match (facade, &settings.identity.facade) {
             (Some(facade), Some(configured)) => {
                 let before = self.facade.load_full();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use portcullis_config as config;
+use portcullis_config::{self as config, CredentialKind, Transport};
 use portcullis_identity::{
     ClientProof, ConfiguredClient, DocumentSettings, FacadeSettings, IdpSettings, Outsides, Profile, SealKey,
     Tenants, is_fit_for_operator,
@@ -20,7 +20,8 @@ pub(crate) const ISSUER_PATH: &str = "/as";
 ///
 /// # Errors
 /// What cannot be as it is, with its place in the file.
-pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option<FacadeSettings>, String> {
+pub(crate) fn settings(settings: &config::Settings, base: &str) -> Result<Option<FacadeSettings>, String> {
+    let identity = &settings.identity;
     let Some(facade) = &identity.facade else { return Ok(None) };
     let mut clients = Vec::with_capacity(facade.clients.len());
     for (id, client) in &facade.clients {
@@ -70,8 +71,21 @@ pub(crate) fn settings(identity: &config::Identity, base: &str) -> Result<Option
         access_ttl: facade.access_ttl,
         authorities: [&idp.ca, &facade.documents.ca]
             .map(|file| Some(sha256(std::fs::read(file.as_ref()?).ok()?))),
+        keeps_id_tokens: exchanges(settings),
         session_ttl: facade.session_ttl,
     }))
+}
+
+/// Whether a server is called in exchange for its callers' tokens.
+fn exchanges(settings: &config::Settings) -> bool {
+    settings.servers.values().filter(|server| server.enabled).any(|server| match &server.transport {
+        Transport::Http(http) => match http.credentials.as_ref().map(|it| &it.kind) {
+            Some(CredentialKind::IdJag { subject, .. }) => subject.is_none(),
+            Some(CredentialKind::TokenExchange { entra, .. }) => !entra,
+            _ => false,
+        },
+        Transport::Stdio(_) => false,
+    })
 }
 
 /// Whether a key of the gateway's can sign.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
 use portcullis_config::Anonymous;
-use portcullis_identity::{Circumstances, Presented, Refused, Scheme, challenge};
+use portcullis_identity::outbound::SubjectToken;
+use portcullis_identity::{Circumstances, Presented, Refused, Scheme, Verified, challenge};
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, Principal};
 
@@ -115,10 +116,23 @@ async fn present(
     let verified = gateway.identity.authenticate(&presented, &around).await?;
     // An API key is ours, and of no use to anybody else.
     let wanted = gateway.takes_subjects() && matches!(verified.principal, Principal::User(_));
-    let subject = wanted.then(|| Arc::new(presented.subject(&verified)));
+    let subject = if wanted { subject(context, &presented, &verified).await } else { None };
     let made = Arc::new(context.of(verified, subject));
     context.keep(mark, (endpoint, form), value, &made);
     Ok(made)
+}
+
+/// What can be exchanged for whoever was let in: their token, or the one that they logged in with at the gateway's own
+/// authorization server, whose tokens are nothing to anybody else.
+async fn subject(
+    context: &Context,
+    presented: &Presented<'_>,
+    verified: &Verified,
+) -> Option<Arc<SubjectToken>> {
+    match context.gateway.facade.load_full().filter(|facade| facade.has_issued(verified)) {
+        Some(facade) => facade.subject(verified).await.map(Arc::new),
+        None => Some(Arc::new(presented.subject(verified))),
+    }
 }
 
 /// A token in the query ends up in logs and histories (RFC 6750 section 5.3); whoever sends one is to stop.

@@ -7,6 +7,7 @@ use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 
 use super::authorize::{CONSENTS, REMEMBERED, Wish};
+use super::brought::Brought;
 use super::client::is_of_a_device;
 use super::consent::{LOGINS, Login, cookie_of};
 use super::kept::{digest, secret};
@@ -33,6 +34,9 @@ pub(super) struct Grant {
     pub(super) person: Person,
     /// Of the tokens that it will give.
     pub(super) family: String,
+    /// What the provider gave.
+    #[serde(default)]
+    pub(super) brought: Option<Brought>,
 }
 
 impl Facade {
@@ -74,7 +78,7 @@ impl Facade {
             return Err(Refusal::forbidden("the identity provider did not log the person in"));
         }
         let code = params.need("code", "the identity provider gave no code")?;
-        let person = self.provider.redeem(code, &self.at("/callback"), expected, now()).await?;
+        let (person, brought) = self.provider.redeem(code, &self.at("/callback"), expected, now()).await?;
         if agreed.as_ref().is_some_and(|before| *before != person.subject) {
             // Two people share a browser: what one agreed to the other did not.
             self.kept.take::<String>(CONSENTS, &wish.consent_key(browser)).await?;
@@ -93,7 +97,8 @@ impl Facade {
         }
         let used = (&family, &person.subject);
         self.kept.put(USED, &key, &used, now() + WATCHED, Expected::Absent).await?;
-        let grant = Grant { wish: wish.clone(), person, family };
+        let brought = brought.filter(|_| self.settings.keeps_id_tokens);
+        let grant = Grant { wish: wish.clone(), person, family, brought };
         self.kept.put(CODES, &key, &grant, now() + CODE, Expected::Absent).await?;
         let mut back = vec![("code", code.as_str())];
         back.extend(wish.state.as_deref().map(|state| ("state", state)));

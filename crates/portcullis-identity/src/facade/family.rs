@@ -137,10 +137,11 @@ impl Facade {
         self.end_tokens(session_at(key), end).await?;
         self.kept.put(ENDED, key, &true, now() + WATCHED, Expected::Any).await?;
         self.kept.take::<Family>(FAMILIES, key).await?;
+        self.forget_brought(key).await?;
         Ok(())
     }
 
-    fn end_of(&self, family: &Family) -> u64 {
+    pub(super) fn end_of(&self, family: &Family) -> u64 {
         family.began + self.settings.session_ttl.as_secs()
     }
 }
@@ -151,7 +152,7 @@ pub(super) fn session_of(family: &str) -> String {
 }
 
 /// The same of a family that is kept under a key.
-fn session_at(key: &str) -> &str {
+pub(super) fn session_at(key: &str) -> &str {
     &key[..22]
 }
 

@@ -7,7 +7,8 @@
 //!
 //! The way of a login: `authorize.rs` checks what a client asks for and shows the consent page, `consent.rs` takes the
 //! answer and sends the browser to the provider, `callback.rs` takes it back and gives a code, `token.rs` turns that into
-//! tokens; `logout.rs` ends them when the provider says so, and `ends.rs` tells other processes. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
+//! tokens; `logout.rs` ends them when the provider says so, and `ends.rs` tells other processes. `brought.rs` keeps what the
+//! provider gave, where servers are called in exchange for it. The person is asked before the browser leaves for the provider, for the provider sees one client, whatever client
 //! is behind it: that is what makes a proxy a confused deputy (MCP 2026-07-28, security best practices).
 //!
 //! No HTTP here: a [`FacadeRequest`] comes in and a [`FacadeAnswer`] goes out. What is kept is in `Records`, sealed
@@ -15,6 +16,7 @@
 
 mod assertion;
 mod authorize;
+mod brought;
 mod callback;
 mod client;
 mod client_auth;
@@ -57,6 +59,7 @@ use crate::jose::Algorithm;
 use crate::settings::IssuerSettings;
 use crate::watch::Watch;
 
+pub(crate) use brought::Brought;
 use client::Client;
 use document::Documents;
 use kept::Kept;
@@ -96,6 +99,7 @@ pub struct Facade {
     clients: HashMap<String, Client>,
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
+    renewing: brought::Renewing,
     ended: Arc<Ended>,
     watch: Arc<dyn Watch>,
     /// When it was last looked for what ended elsewhere.
@@ -133,6 +137,7 @@ impl Facade {
             documents: Documents::new(settings.documents.clone(), outsides.documents.clone()),
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
+            renewing: brought::Renewing::default(),
             ended,
             watch: outsides.watch.clone(),
             heard: AtomicU64::new(0),

@@ -4,7 +4,7 @@
 //! `metadata.rs` reads what it says of itself, `id_token.rs` checks its tokens, `logout_token.rs` those that
 //! end a login, `person.rs` takes from them what is wanted.
 //! What the provider says is believed only as far as a signature or its own metadata carries it. Its access token is used
-//! for one thing, to ask for groups that the ID token lacks; nothing of its tokens is kept.
+//! for one thing, to ask for groups that the ID token lacks. `brought.rs` keeps its ID token where servers need that.
 
 mod id_token;
 mod logout_token;
@@ -22,6 +22,7 @@ use tokio::runtime::Handle;
 
 use super::Outsides;
 use super::assertion::subject_of;
+use super::brought::Brought;
 use super::kept::secret;
 use super::refusal::Refusal;
 use super::settings::IdpSettings;
@@ -29,6 +30,7 @@ use super::wire::{form, with_params};
 use crate::fetch::{Fetch, FetchError, Form, Wanted};
 use crate::inbound::sha256;
 use crate::issuer::trust_in;
+use crate::jose::Object;
 use crate::lasting::Lasting;
 use crate::watch::Watch;
 use metadata::Found;
@@ -133,9 +135,15 @@ impl Provider {
         callback: &str,
         expected: &Expected,
         now: u64,
-    ) -> Result<Person, Refusal> {
+    ) -> Result<(Person, Option<Brought>), Refusal> {
         let found = self.found().await?;
-        let tokens = self.tokens(&found, code, callback, &expected.verifier).await?;
+        let params = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", callback),
+            ("code_verifier", &expected.verifier),
+        ];
+        let tokens = self.tokens(&found, &params).await?;
         let Some(id_token) = tokens["id_token"].as_str() else {
             return Err(Refusal::new(502, "server_error", "the identity provider gave no ID token"));
         };
@@ -145,37 +153,53 @@ impl Provider {
             Refusal::new(502, "server_error", "the ID token names nobody")
         })?;
         let groups = self.groups(&found, &claims, tokens["access_token"].as_str()).await?;
-        Ok(Person {
+        let brought = brought(&claims, &tokens);
+        let person = Person {
             subject: subject_of(&self.settings.issuer, &subject, &self.settings.issuer),
             groups,
             auth_time: claims.get("auth_time").and_then(Value::as_u64),
             acr: claims.get("acr").and_then(Value::as_str).map(str::to_owned),
             claims: self.told(&claims),
             login: Login::of(&claims),
-        })
+        };
+        Ok((person, brought))
     }
 
-    async fn tokens(
-        &self,
-        found: &Found,
-        code: &str,
-        callback: &str,
-        verifier: &str,
-    ) -> Result<Value, Refusal> {
-        let params = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", callback),
-            ("code_verifier", verifier),
-        ];
-        let mut body = form(&params);
+    /// The next ID token of the same person (OpenID Connect Core section 12).
+    pub(super) async fn renew(&self, refresh: &str, subject: &str, now: u64) -> Result<Brought, Refusal> {
+        let found = self.found().await?;
+        let params = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+        let mut tokens = self.tokens(&found, &params).await?;
+        let none = Refusal::new(502, "server_error", "the identity provider gave no ID token");
+        let id_token = tokens["id_token"].as_str().ok_or(none)?;
+        let signed = self.signed(&found, id_token, &["JWT"], now).await;
+        let kind = |claims: Object| self.settings.profile.check_kind(&claims).map(|()| claims);
+        let claims = signed.and_then(kind).map_err(|reason| {
+            tracing::warn!(idp = self.settings.issuer, %reason, "refused an ID token that was renewed");
+            NO_TOKEN
+        })?;
+        if claims.get("sub").and_then(Value::as_str) != Some(subject) {
+            return Err(Refusal::new(
+                502,
+                "server_error",
+                "the identity provider gave an ID token of somebody else",
+            ));
+        }
+        if tokens["refresh_token"].is_null() {
+            tokens["refresh_token"] = Value::from(refresh);
+        }
+        brought(&claims, &tokens).ok_or(none)
+    }
+
+    async fn tokens(&self, found: &Found, params: &[(&str, &str)]) -> Result<Value, Refusal> {
+        let mut body = form(params);
         let IdpSettings { client_id, proof, .. } = &self.settings;
         let authorization = proof.show(client_id, &found.token_endpoint, found.secret_in_form, &mut body);
         let authorization =
             authorization.ok_or(Refusal::new(500, "server_error", "the key of the gateway cannot sign"))?;
         let answer = self.ask(&found.token_endpoint, Form { body, authorization, ..Form::default() }).await;
         answer.map_err(|error| {
-            tracing::warn!(idp = self.settings.issuer, %error, "the identity provider did not take a code");
+            tracing::warn!(idp = self.settings.issuer, %error, "the identity provider gave no tokens");
             if matches!(error, FetchError::Status(400..500)) { NO_TOKEN } else { AWAY }
         })
     }
@@ -189,4 +213,18 @@ impl Provider {
             _ => Err(FetchError::Failed("the answer is no JSON object".to_owned())),
         }
     }
+}
+
+/// What is kept of tokens, where an ID token has these claims.
+fn brought(claims: &Object, tokens: &Value) -> Option<Brought> {
+    let time = |name: &str| claims.get(name).and_then(Value::as_u64);
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Some(Brought {
+        id_token: text(&tokens["id_token"])?,
+        expires: time("exp")?,
+        issued: time("iat"),
+        refresh: text(&tokens["refresh_token"]).filter(|it| !it.is_empty()),
+        subject: text(claims.get("sub")?)?,
+        ends: 0,
+    })
 }

@@ -10,6 +10,7 @@ use super::profile::Profile;
 
 /// The gateway's own authorization server.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct FacadeSettings {
     /// Its identifier: the same text in metadata, tokens, answers, and the metadata of endpoints.
     pub issuer: String,
@@ -37,6 +38,8 @@ pub struct FacadeSettings {
     pub access_ttl: Duration,
     /// SHA-256 over the authorities that are trusted outside, which the client toward it was made with.
     pub authorities: [Option<[u8; 32]>; 2],
+    /// What the identity provider gives is kept, to be exchanged where servers are called for their users.
+    pub keeps_id_tokens: bool,
     /// How long somebody stays logged in without going back to the identity provider.
     pub session_ttl: Duration,
 }

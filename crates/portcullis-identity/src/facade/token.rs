@@ -79,7 +79,7 @@ impl Facade {
             self.end_family(&family, End { whose: Some(&whose), why: CODE_TWICE }).await?;
             return Err(Refusal::grant("the code was used before; what it gave is taken back"));
         };
-        let Grant { wish, person, family } = grant;
+        let Grant { wish, person, family, brought } = grant;
         if wish.client_id != client.id {
             return Err(Refusal::grant("the code is another client's"));
         }
@@ -110,6 +110,10 @@ impl Facade {
             current: String::new(),
             key,
         };
+        if let Some(brought) = brought {
+            // Before the family: whoever ends that ends this.
+            self.keep_brought(&digest(&family), brought, self.end_of(&began)).await?;
+        }
         let (began, refresh) = self.begin_family(&family, began).await?;
         self.give(&family, &began, refresh).await
     }

@@ -63,6 +63,12 @@ impl Source {
         let mut fields = Fields::default();
         match exchange.flavor {
             Flavor::EntraObo => {
+                if subject.id_token().is_some() {
+                    return Err(self.denied(
+                        "it is called on behalf of users by their access tokens (`entra-obo`), and whoever logs in at the \
+                         gateway has none there; `oauth` does without",
+                    ));
+                }
                 fields
                     .add("grant_type", JWT_BEARER)
                     .add("assertion", subject.expose())
@@ -73,7 +79,7 @@ impl Source {
                 fields
                     .add("grant_type", EXCHANGE)
                     .add("subject_token", subject.expose())
-                    .add("subject_token_type", ACCESS_TOKEN)
+                    .add("subject_token_type", subject.id_token().unwrap_or(ACCESS_TOKEN))
                     .add("requested_token_type", ACCESS_TOKEN)
                     .add_some("audience", grant.audience.as_deref())
                     .add_some("resource", Some(&found.resource))
@@ -87,7 +93,7 @@ impl Source {
         let answer = self.office.ask(&*self.fetch, &found.endpoint, Some(&grant.client), &fields, None).await;
         let tokens = answer.map_err(|error| self.not_exchanged(&subject, error, &found.endpoint))?;
         if exchange.flavor == Flavor::Standard {
-            self.check_exchanged(exchange, &found, &tokens)?;
+            self.check_exchanged(exchange, &found, &tokens, subject.person())?;
         }
         self.usable(tokens, scopes)
     }
@@ -111,7 +117,13 @@ impl Source {
     }
 
     /// RFC 8693 section 2.2.1, and what a token for this user, this server and this actor must say.
-    fn check_exchanged(&self, exchange: &Exchange, found: &Found, tokens: &Tokens) -> Result<(), Needed> {
+    fn check_exchanged(
+        &self,
+        exchange: &Exchange,
+        found: &Found,
+        tokens: &Tokens,
+        person: Option<(&str, &str)>,
+    ) -> Result<(), Needed> {
         let wrong = |why: &str| {
             Needed::Denied(format!(
                 "the token endpoint {} gave what was not asked for: {why}",
@@ -138,9 +150,13 @@ impl Source {
             return Err(wrong("the token is for another audience"));
         }
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        if let Some(Principal::User(user)) = &self.owner
-            && text("iss") == Some(user.issuer.as_str())
-            && text("sub").is_some_and(|subject| subject != user.subject)
+        let owner = self.owner.as_ref().and_then(|owner| match owner {
+            Principal::User(user) => Some((user.issuer.as_str(), user.subject.as_str())),
+            _ => None,
+        });
+        if let Some((issuer, subject)) = person.or(owner)
+            && text("iss") == Some(issuer)
+            && text("sub").is_some_and(|other| other != subject)
         {
             return Err(wrong("the token is for somebody else"));
         }
@@ -154,6 +170,7 @@ impl Source {
             (None, Some(subject)) => self.office.reveal(subject).await?.text,
             (own, _) => own.as_ref().map_or_else(String::new, |own| own.expose().to_owned()),
         };
+        let subject_type = own.as_ref().and_then(|own| own.id_token()).unwrap_or(&id_jag.subject_type);
         let grant = &id_jag.grant;
         let found = self.place(&grant.place, grant.resource.as_deref()).await?;
         let audience = grant.audience.as_deref().or(found.endpoint.issuer.as_deref());
@@ -165,7 +182,7 @@ impl Source {
             .add("grant_type", EXCHANGE)
             .add("requested_token_type", ID_JAG)
             .add("subject_token", &subject)
-            .add("subject_token_type", &id_jag.subject_type)
+            .add("subject_token_type", subject_type)
             .add("audience", &audience)
             .add_some("resource", Some(&found.resource))
             .add_some("scope", Some(&scopes.join(" ")));

@@ -7,8 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::tokens::now;
+use crate::facade::Brought;
 use crate::inbound::{InboundToken, Presented, Scheme, sha256};
+use crate::jose::Compact;
 use crate::verified::Verified;
+use serde_json::Value;
 
 /// The token of a caller who was let in with it.
 pub struct SubjectToken {
@@ -19,6 +22,8 @@ pub struct SubjectToken {
     issued: Option<u64>,
     /// What it is good for, in order: whoever shows a token of other scopes is called for with another one.
     scopes: Arc<[String]>,
+    /// Whose it is, in the words of its issuer: an ID token of somebody who logged in at the gateway.
+    person: Option<(String, String)>,
 }
 
 impl SubjectToken {
@@ -27,7 +32,7 @@ impl SubjectToken {
     }
 
     pub(super) fn new(text: String) -> Self {
-        Self { text, expires: 0, issued: None, scopes: Arc::default() }
+        Self { text, expires: 0, issued: None, scopes: Arc::default(), person: None }
     }
 
     /// A token that ends and was issued so many seconds from now.
@@ -35,7 +40,7 @@ impl SubjectToken {
     pub(super) fn of(text: &str, ends: i64, issued: Option<i64>) -> Self {
         let at = |seconds: i64| now().saturating_add_signed(seconds);
         let issued = issued.map(at);
-        Self { text: text.to_owned(), expires: at(ends), issued, scopes: Arc::default() }
+        Self { text: text.to_owned(), expires: at(ends), issued, scopes: Arc::default(), person: None }
     }
 
     /// What it is good for, in order.
@@ -65,6 +70,26 @@ impl SubjectToken {
             }
     }
 
+    /// The ID token of somebody who logged in at the gateway itself, and was let in with its token.
+    pub(crate) fn brought(brought: &Brought, verified: &Verified) -> Self {
+        let Brought { id_token, expires, issued, .. } = brought;
+        let claims = Compact::parse(id_token).map(|it| it.claims).unwrap_or_default();
+        let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (expires, issued) = (*expires, *issued);
+        let person = Some((text("iss"), text("sub")));
+        Self { text: id_token.clone(), expires, issued, scopes: scopes_of(verified), person }
+    }
+
+    /// What it is (RFC 8693 section 3), where that is not an access token.
+    pub(super) fn id_token(&self) -> Option<&'static str> {
+        self.person.as_ref().map(|_| "urn:ietf:params:oauth:token-type:id_token")
+    }
+
+    /// Its issuer and subject, where it is an ID token.
+    pub(super) fn person(&self) -> Option<(&str, &str)> {
+        self.person.as_ref().map(|(issuer, subject)| (issuer.as_str(), subject.as_str()))
+    }
+
     /// The token, to be looked at as any that is presented.
     pub fn presented(&self) -> Presented<'_> {
         Presented { scheme: Scheme::Bearer, token: InboundToken::new(&self.text) }
@@ -74,16 +99,21 @@ impl SubjectToken {
 impl Presented<'_> {
     /// Keeps what is presented, and was verified, for an exchange.
     pub fn subject(&self, verified: &Verified) -> SubjectToken {
-        let mut scopes = verified.principal.scopes().unwrap_or_default().to_vec();
-        scopes.sort_unstable();
-        scopes.dedup();
         SubjectToken {
             text: self.token.expose().to_owned(),
             expires: verified.expires,
             issued: verified.issued,
-            scopes: scopes.into(),
+            scopes: scopes_of(verified),
+            person: None,
         }
     }
+}
+
+fn scopes_of(verified: &Verified) -> Arc<[String]> {
+    let mut scopes = verified.principal.scopes().unwrap_or_default().to_vec();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.into()
 }
 
 impl fmt::Debug for SubjectToken {

@@ -11,6 +11,7 @@ use crate::harness::{Fake, Gateway, Modern, Upstream};
 mod attacks;
 mod certificates;
 mod doctor;
+mod exchange;
 mod facade;
 mod keys;
 mod lasting;

@@ -139,7 +139,12 @@ pub(super) struct Store {
 
 impl Records for Store {
     fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
-        self.memory.get(kind, key)
+        // As with a store that is elsewhere: others go on while one has read and not yet written.
+        Box::pin(async move {
+            let found = self.memory.get(kind, key).await;
+            tokio::task::yield_now().await;
+            found
+        })
     }
 
     fn put<'a>(
@@ -221,6 +226,7 @@ pub(super) fn settings() -> FacadeSettings {
         dpop_nonce: false,
         access_ttl: Duration::from_mins(10),
         authorities: [None, None],
+        keeps_id_tokens: false,
         session_ttl: Duration::from_hours(12),
     }
 }

@@ -59,6 +59,7 @@ fn token(body: &str) -> (u16, Value) {
     let subject = match kind.rsplit("%3A").next().unwrap() {
         "client_credentials" => "gateway".to_owned(),
         "authorization_code" => field(body, "code").unwrap_or_default().to_owned(),
+        "jwt-bearer" => subject(field(body, "assertion").unwrap_or_default()),
         "token-exchange" => subject(field(body, "subject_token").unwrap_or_default()),
         _ => return (400, json!({"error": "unsupported_grant_type"})),
     };

@@ -124,13 +124,30 @@ impl Idp {
 /// token for the resource, where one is named.
 fn id_token(key: &Signer, issuer: &str, form: &[u8]) -> Value {
     let form = String::from_utf8_lossy(form);
+    let field = |name: &str| super::authority::field(&form, name).unwrap_or_default();
+    let claims_of = |who: &str| {
+        json!({
+            "iss": issuer, "aud": "gateway", "sub": who, "iat": now(), "exp": now() + 300, "groups": [format!("group-of-{who}")],
+        })
+    };
+    let signed = |claims: &Value| key.sign(&json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}), claims);
+    if field("grant_type") == "refresh_token" {
+        let who = field("refresh_token").trim_start_matches("rt~");
+        // Of one it says that they are somebody else.
+        let claims = claims_of(if who == "moved" { "eve" } else { who });
+        return json!({"id_token": signed(&claims), "access_token": "x", "token_type": "Bearer"});
+    }
+    if field("grant_type").ends_with("token-exchange") {
+        return id_jag(key, issuer, field("subject_token"), field("audience"));
+    }
     let code = form.split('&').find_map(|pair| pair.strip_prefix("code=")).unwrap_or_default();
     let (subject, nonce) = code.split_once('~').unwrap_or_default();
-    let claims = json!({
-        "iss": issuer, "aud": "gateway", "sub": subject, "nonce": nonce, "iat": now(), "exp": now() + 300,
-        "groups": [format!("group-of-{subject}")],
-    });
-    let token = key.sign(&json!({"alg": "ES256", "typ": "JWT", "kid": "k1"}), &claims);
+    let mut claims = claims_of(subject);
+    claims["nonce"] = json!(nonce);
+    if matches!(subject, "brief" | "moved") {
+        claims["exp"] = json!(now());
+    }
+    let token = signed(&claims);
     let resource = form.split('&').find_map(|pair| pair.strip_prefix("resource="));
     let access = resource.map_or_else(
         || "x".to_owned(),
@@ -142,7 +159,25 @@ fn id_token(key: &Signer, issuer: &str, form: &[u8]) -> Value {
             key.sign(&json!({"alg": "ES256", "typ": "at+jwt", "kid": "k1"}), &claims)
         },
     );
-    json!({"id_token": token, "access_token": access, "token_type": "Bearer"})
+    json!({
+        "id_token": token, "access_token": access, "token_type": "Bearer", "refresh_token": format!("rt~{subject}"),
+    })
+}
+
+/// An identity assertion for the person of an ID token.
+fn id_jag(key: &Signer, issuer: &str, subject: &str, audience: &str) -> Value {
+    let claims =
+        subject.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok()).unwrap_or_default();
+    let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
+    let assertion = json!({
+        "iss": issuer, "sub": claims["sub"], "aud": audience.replace("%3A", ":").replace("%2F", "/"),
+        "client_id": "gw", "iat": now(), "exp": now() + 120, "jti": encode(sha256(subject.as_bytes())),
+    });
+    let token = key.sign(&json!({"alg": "ES256", "typ": "oauth-id-jag+jwt", "kid": "k1"}), &assertion);
+    json!({
+        "access_token": token, "issued_token_type": "urn:ietf:params:oauth:token-type:id-jag", "token_type": "N_A",
+        "expires_in": 120,
+    })
 }
 
 /// A P-256 key.

@@ -1,0 +1,139 @@
+//! What the identity provider gave with a login, for whoever logged in: its ID token, to be exchanged where servers are called
+//! for their users, and a refresh token to get the next one with.
+//!
+//! It is kept only where a server of the configuration exchanges callers' tokens (`FacadeSettings::keeps_id_tokens`), sealed
+//! like all that is kept here, for as long as the login lasts and no longer. No client ever gets any of it: it leaves as a
+//! [`SubjectToken`], which goes to the token endpoint that the operator named and nowhere else.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use portcullis_model::Expected;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::family::session_at;
+use super::refusal::Refusal;
+use super::{Facade, now};
+use crate::outbound::SubjectToken;
+use crate::verified::Verified;
+
+/// What was brought, by the key of its family.
+const BROUGHT: &str = "facade-brought";
+/// An ID token that ends sooner is renewed before it is used, in seconds.
+const RENEWED: u64 = 60;
+/// How long nobody is asked after the provider was away, in seconds.
+const PAUSE: u64 = 5;
+/// Logins that are renewed at the same time, at the most.
+const PLACES: usize = 64;
+
+/// What the provider gave.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Brought {
+    pub(crate) id_token: String,
+    /// When the ID token ends and was issued, in seconds since 1970.
+    pub(crate) expires: u64,
+    pub(crate) issued: Option<u64>,
+    pub(super) refresh: Option<String>,
+    /// Whose it is in the provider's words: the next one must say the same.
+    pub(super) subject: String,
+    /// When the login ends that it came with; 0 before it is kept.
+    #[serde(default)]
+    pub(super) ends: u64,
+}
+
+/// Who renews waits for whoever renews the same: many providers take a refresh token once.
+pub(super) struct Renewing {
+    /// When the provider was away the last time, in seconds since 1970.
+    places: Vec<Mutex<u64>>,
+    hasher: RandomState,
+}
+
+impl Default for Renewing {
+    fn default() -> Self {
+        let places = (0..PLACES).map(|_| Mutex::default()).collect();
+        Self { places, hasher: RandomState::new() }
+    }
+}
+
+impl Renewing {
+    fn place(&self, key: &str) -> &Mutex<u64> {
+        let place = usize::try_from(self.hasher.hash_one(key) % PLACES as u64).unwrap_or_default();
+        &self.places[place]
+    }
+}
+
+impl Facade {
+    /// Keeps what was brought with a login until that ends.
+    pub(super) async fn keep_brought(&self, key: &str, brought: Brought, ends: u64) -> Result<(), Refusal> {
+        if self.settings.keeps_id_tokens {
+            let brought = Brought { ends, ..brought };
+            self.kept.put(BROUGHT, key, &brought, ends, Expected::Any).await?;
+        }
+        Ok(())
+    }
+
+    /// The login is over.
+    pub(super) async fn forget_brought(&self, key: &str) -> Result<(), Refusal> {
+        self.kept.take::<Brought>(BROUGHT, key).await.map(drop)
+    }
+
+    /// Whether a token is one of this server's.
+    pub fn has_issued(&self, verified: &Verified) -> bool {
+        verified.issuer() == Some(self.settings.issuer.as_str())
+    }
+
+    /// The ID token of whoever was let in with a token of this server's, to be exchanged; `None` where the identity provider
+    /// gave none that still counts.
+    pub async fn subject(&self, verified: &Verified) -> Option<SubjectToken> {
+        let session = verified.session.as_deref().filter(|_| self.settings.keeps_id_tokens)?;
+        match self.brought(session).await {
+            Ok(brought) => brought.map(|brought| SubjectToken::brought(&brought, verified)),
+            Err(refusal) => {
+                tracing::warn!(
+                    reason = refusal.reason,
+                    "no ID token to call servers with for whoever logged in"
+                );
+                None
+            }
+        }
+    }
+
+    async fn brought(&self, session: &str) -> Result<Option<Brought>, Refusal> {
+        let key = self.kept.key_like(BROUGHT, session).await?.filter(|key| session_at(key) == session);
+        let Some(key) = key else { return Ok(None) };
+        let fresh = |brought: &Brought| brought.expires > now() + RENEWED;
+        let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
+        if fresh(&found.value) || found.value.refresh.is_none() {
+            return Ok(Some(found.value).filter(|it| it.expires > now()));
+        }
+        let mut failed = self.renewing.place(&key).lock().await;
+        // Whoever had the turn before has renewed it.
+        let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
+        let before = found.value;
+        let until_over = |before: Brought| Some(before).filter(|it| it.expires > now());
+        let Some(refresh) = before.refresh.as_deref().filter(|_| !fresh(&before)) else {
+            return Ok(until_over(before));
+        };
+        if now() < *failed + PAUSE {
+            return Ok(until_over(before));
+        }
+        let mut renewed = match self.provider.renew(refresh, &before.subject, now()).await {
+            Ok(renewed) => renewed,
+            Err(refusal) if refusal.status == 503 => {
+                *failed = now();
+                tracing::warn!(reason = refusal.reason, "an ID token was not renewed");
+                return Ok(until_over(before));
+            }
+            // It will be refused again: nobody is asked any more.
+            Err(refusal) => {
+                tracing::warn!(reason = refusal.reason, "an ID token is not renewed any more");
+                Brought { refresh: None, ..before.clone() }
+            }
+        };
+        // A login that ended meanwhile stays ended.
+        renewed.ends = before.ends;
+        let version = Expected::Version(found.version);
+        let kept = self.kept.put(BROUGHT, &key, &renewed, renewed.ends, version).await?;
+        Ok(until_over(renewed).filter(|_| kept))
+    }
+}
