@@ -84,7 +84,7 @@ fn exchanges(settings: &config::Settings) -> bool {
             Some(CredentialKind::TokenExchange { entra, .. }) => !entra,
             _ => false,
         },
-        _ => false,
+        Transport::Stdio(_) => false,
     })
 }
 

@@ -10,6 +10,7 @@ use super::profile::Profile;
 
 /// The gateway's own authorization server.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct FacadeSettings {
     /// Its identifier: the same text in metadata, tokens, answers, and the metadata of endpoints.
     pub issuer: String,

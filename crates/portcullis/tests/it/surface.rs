@@ -232,14 +232,14 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
         }
     };
     for row in rows() {
-        let session = match row.session {
+        let opened = match row.session {
             Some(at) => {
                 Some(Held::open(&gateway, at, &format!("Bearer {}", token(Who::Right).unwrap())).await)
             }
             None => None,
         };
-        let path = session.as_ref().and_then(|held| held.address.as_deref()).unwrap_or(row.path);
-        let id = session.as_ref().and_then(|held| held.id.clone());
+        let path = opened.as_ref().and_then(|opened| opened.address.as_deref()).unwrap_or(row.path);
+        let session = opened.as_ref().and_then(|opened| opened.id.clone());
         let operation = operation(&document, row.method, path);
         walked.insert(operation["operationId"].as_str().unwrap());
         // What no `security` is said of is as the document has it at its top; an empty one among several is none.
@@ -249,7 +249,7 @@ async fn every_path_serves_those_who_may_and_nobody_else() {
             let authorization = token(who).map(|token| format!("Bearer {token}"));
             let mut headers = JSON.to_vec();
             headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
-            headers.extend(id.as_deref().map(|id| ("mcp-session-id", id)));
+            headers.extend(session.as_deref().map(|id| ("mcp-session-id", id)));
             let body = row.body.as_ref().map(Value::to_string).unwrap_or_default();
             let mut connection = gateway.connect().await;
             connection.request(row.method, path, &headers, body.as_bytes()).await;
