@@ -500,6 +500,7 @@ fn limits(limits: &Limits) -> Value {
         "ask_timeout": show_duration(limits.ask_timeout),
         "parked_calls": limits.parked_calls,
         "parked_per_client": limits.parked_per_client,
+        "list_page": limits.list_page,
         "response_bytes": limits.response_bytes,
         "keep_alive_interval": show_duration(limits.keep_alive_interval),
         "poll_after": limits.poll_after.map(show_duration),

@@ -287,6 +287,9 @@ pub(crate) struct Limits {
     /// The same for one client.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(crate) parked_per_client: Option<usize>,
+    /// Items on one page of a list that a client asks for. Many clients ask for the first page only, so it is large.
+    #[schemars(range(min = 1, max = 100_000), extend("default" = 1000))]
+    pub(crate) list_page: Option<usize>,
     /// Largest message accepted from a server.
     #[schemars(extend("default" = "64MiB"))]
     pub(crate) response_bytes: Option<Size>,

@@ -442,6 +442,8 @@ pub struct Limits {
     pub parked_calls: usize,
     /// The same for one client.
     pub parked_per_client: usize,
+    /// Items on one page of a list.
+    pub list_page: usize,
     /// Largest message accepted from an upstream, in bytes.
     pub response_bytes: usize,
     /// Pause between keep-alive comments on a stream. Who takes nothing of an answer for two of them is left.
@@ -479,6 +481,7 @@ impl Default for Limits {
             ask_timeout: Duration::from_mins(10),
             parked_calls: 1024,
             parked_per_client: 64,
+            list_page: 1000,
             response_bytes: 64 << 20,
             keep_alive_interval: Duration::from_secs(15),
             poll_after: None,

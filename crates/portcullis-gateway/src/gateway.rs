@@ -342,6 +342,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
         self.sealer.rotate_every(settings.limits.key_rotation);
+        self.views.divide_by(settings.limits.list_page);
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();

@@ -50,6 +50,7 @@ pub(super) fn limits(check: &mut Check<'_>, raw: &raw::Limits) -> Limits {
         ask_timeout: check.duration(&path("ask_timeout"), raw.ask_timeout.as_ref(), default.ask_timeout),
         parked_calls: raw.parked_calls.unwrap_or(default.parked_calls),
         parked_per_client: raw.parked_per_client.unwrap_or(default.parked_per_client),
+        list_page: raw.list_page.unwrap_or(default.list_page),
         keep_alive_interval: check.duration(
             &path("keep_alive_interval"),
             raw.keep_alive_interval.as_ref(),

@@ -6,7 +6,7 @@
 //! die with it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,6 @@ use crate::discovery;
 use crate::gateway::Gateway;
 use crate::seal::{CURSOR, Purpose, Unsealable};
 
-/// Items on one page. Large, because many clients ask for the first page only.
-const PAGE: usize = 1_000;
 /// Snapshots that cursors may still point into.
 const KEPT: usize = 64;
 /// How long one server may hold up the list of all: with nothing of it known yet, and with an older list at hand.
@@ -43,6 +41,8 @@ pub(crate) struct View {
     id: u64,
     kind: ListKind,
     aggregate: bool,
+    /// Items on one page.
+    page: usize,
     parts: Vec<Arc<Listing>>,
     /// What of each part is in it.
     shown: Vec<Shown>,
@@ -56,6 +56,8 @@ pub(crate) struct View {
 #[derive(Default)]
 pub(crate) struct Views {
     next: AtomicU64,
+    /// Items on one page.
+    page: AtomicUsize,
     kept: Mutex<Kept>,
 }
 
@@ -68,6 +70,11 @@ struct Kept {
 }
 
 impl Views {
+    /// From now on a page has so many items. Cursors go on in the pages that they were given for.
+    pub(crate) fn divide_by(&self, page: usize) {
+        self.page.store(page, Ordering::Relaxed);
+    }
+
     /// The snapshot of exactly these lists.
     fn of(
         &self,
@@ -79,13 +86,15 @@ impl Views {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (endpoint.clone(), kind, variant);
         if let Some(view) = kept.current.get(&place)
-            && view.is_of(&parts)
+            && self.is_same(view, &parts)
         {
             return view.clone();
         }
         // Where users have lists of their own, they alternate.
         let aggregate = endpoint.is_merged();
-        let same = |view: &&Arc<View>| (view.kind, view.aggregate) == (kind, aggregate) && view.is_of(&parts);
+        let same = |view: &&Arc<View>| {
+            (view.kind, view.aggregate) == (kind, aggregate) && self.is_same(view, &parts)
+        };
         if let Some(view) = kept.recent.iter().find(same).cloned() {
             kept.current.insert(place, view.clone());
             return view;
@@ -113,7 +122,7 @@ impl Views {
         let aggregate = endpoint.is_merged();
         let same = |view: &&Arc<View>| {
             (view.kind, view.aggregate, view.guarded) == (kind, aggregate, guarded)
-                && view.is_of(&parts)
+                && self.is_same(view, &parts)
                 && view.shown == shown
         };
         if let Some(view) = kept.filtered.iter().find(same) {
@@ -139,12 +148,18 @@ impl Views {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             kind,
             aggregate: endpoint.is_merged(),
+            page: self.page.load(Ordering::Relaxed),
             parts,
             shown,
             guarded,
             modern: OnceLock::new(),
             legacy: OnceLock::new(),
         })
+    }
+
+    /// Whether a snapshot is of exactly these lists, in pages as they are made now.
+    fn is_same(&self, view: &View, parts: &[Arc<Listing>]) -> bool {
+        view.page == self.page.load(Ordering::Relaxed) && view.is_of(parts)
     }
 
     fn find(&self, id: u64) -> Option<Arc<View>> {
@@ -172,7 +187,7 @@ impl View {
                     shown.among(listing).map(|(item, viewless)| (&**listing, item, viewless))
                 })
                 .collect();
-            items.chunks(PAGE).map(|chunk| self.render(chunk, revision)).collect()
+            items.chunks(self.page.max(1)).map(|chunk| self.render(chunk, revision)).collect()
         })
     }
 
