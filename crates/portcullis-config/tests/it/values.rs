@@ -14,7 +14,7 @@ fn the_defaults_of_the_schema_are_those_of_the_settings() {
     let with_default = properties.iter().filter(|(key, _)| !["calls", "poll_after"].contains(&key.as_str()));
     let written: Vec<_> =
         with_default.map(|(key, schema)| format!("  {key}: {}", schema["default"])).collect();
-    assert_eq!(written.len(), 24);
+    assert_eq!(written.len(), 25);
     assert_eq!(settings(&format!("limits:\n{}", written.join("\n"))).limits, Limits::default());
 
     let explicit = "\

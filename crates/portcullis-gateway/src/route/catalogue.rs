@@ -585,19 +585,3 @@ impl Load {
         (Unread::new(self.raws), Unread::new(extra), freshness)
     }
 }
-
-/// Fetches every list of every server, all at once.
-pub(crate) async fn warm_up(servers: &super::Servers) {
-    let variant = Variant { era: Era::Modern, caps: ClientCaps::NONE };
-    let all = servers.iter().filter(|catalogue| !catalogue.server.is_personal());
-    let all = all.map(|catalogue| async move {
-        for kind in ListKind::ALL {
-            let need = Need::Fresh(catalogue.server.settings().call_timeout);
-            if let Err(refusal) = catalogue.list(kind, variant, need).await {
-                tracing::warn!(server.id = %catalogue.server.id(), why = refusal.message, "cannot list {}", kind.method());
-                break;
-            }
-        }
-    });
-    futures_util::future::join_all(all).await;
-}

@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use portcullis_config as config;
+use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId, ToolsetId};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Need, Variant};
+use super::listing::ListKind;
 use super::toolset::{self, Toolset, Toolsets};
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
@@ -141,4 +145,20 @@ pub(crate) fn unknown_endpoint(endpoint: &Endpoint) -> Refusal {
         Endpoint::Toolset(id) => format!("there is no toolset `{id}` here"),
     };
     Refusal::new(ErrorKind::UnknownPath, message)
+}
+
+/// Fetches every list of every server, all at once.
+pub(crate) async fn warm_up(servers: &Servers) {
+    let variant = Variant { era: Era::Modern, caps: ClientCaps::NONE };
+    let all = servers.iter().filter(|catalogue| !catalogue.server.is_personal());
+    let all = all.map(|catalogue| async move {
+        for kind in ListKind::ALL {
+            let need = Need::Fresh(catalogue.server.settings().call_timeout);
+            if let Err(refusal) = catalogue.list(kind, variant, need).await {
+                tracing::warn!(server.id = %catalogue.server.id(), why = refusal.message, "cannot list {}", kind.method());
+                break;
+            }
+        }
+    });
+    join_all(all).await;
 }

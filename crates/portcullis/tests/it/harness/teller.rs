@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use super::child::Process;
 use super::fake::tool;
-use super::{Answer, Child, Fake, Upstream};
+use super::{Answer, Child, Fake, Upstream, until};
 
 /// How the server is reached, and what it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,12 @@ impl Teller {
         let Self::Http(http) = self else { panic!("a child has the tools that it has") };
         *http.tools.lock().unwrap_or_else(PoisonError::into_inner) = tools;
         self.change_tools().await;
+    }
+
+    /// Waits until somebody listens to one behind a URL.
+    pub(crate) async fn heard(&self) {
+        let Self::Http(http) = self else { panic!("a child is always heard") };
+        until("somebody who listens to the server", async || http.open() > 0).await;
     }
 
     /// Makes it say that its tools have changed.

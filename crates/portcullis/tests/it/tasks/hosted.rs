@@ -105,7 +105,7 @@ async fn beside_servers_with_tasks_those_without_are_hosted() {
         (50, 1)
     );
     assert!(second.get("nextCursor").is_none());
-    let other = Legacy::open_at(&gateway, "/mcp/s/without", "2025-11-25").await;
+    let other = Legacy::open_at(&gateway, "/mcp/s/with", "2025-11-25").await;
     let elsewhere = other.request(&gateway, "tasks/list", json!({"cursor": first["nextCursor"]})).await;
     assert_eq!(elsewhere.error_code(), -32602);
     assert!(elsewhere.text().contains("belongs to another list"), "{}", elsewhere.text());

@@ -91,16 +91,22 @@ pub(super) fn servers() -> impl Iterator<Item = End> {
     SERVERS.into_iter().chain(OTHER_SERVERS)
 }
 
+/// Who is played before whom: each of these clients before each of these servers.
+pub(super) fn groups() -> [(Vec<End>, Vec<End>); 3] {
+    [
+        (CLIENTS.to_vec(), SERVERS.to_vec()),
+        (OTHER_CLIENTS.to_vec(), BEFORE.to_vec()),
+        (BEHIND.to_vec(), OTHER_SERVERS.to_vec()),
+    ]
+}
+
 /// All pairs.
 pub(super) fn pairs() -> impl Iterator<Item = (End, End)> {
-    let both = |clients: Vec<End>, servers: Vec<End>| {
+    groups().into_iter().flat_map(|(clients, servers)| {
         clients
             .into_iter()
             .flat_map(move |client| servers.clone().into_iter().map(move |server| (client, server)))
-    };
-    both(CLIENTS.to_vec(), SERVERS.to_vec())
-        .chain(both(OTHER_CLIENTS.to_vec(), BEFORE.to_vec()))
-        .chain(both(BEHIND.to_vec(), OTHER_SERVERS.to_vec()))
+    })
 }
 
 impl End {
@@ -150,5 +156,28 @@ impl fmt::Display for End {
             f.write_str(" sessionless")?;
         }
         Ok(())
+    }
+}
+
+#[test]
+fn every_transport_in_every_era_meets_every_other_and_every_revision_each_transport() {
+    let kind = |end: End| (end.transport(), end.is_modern());
+    let all: Vec<_> = pairs().collect();
+    for client in clients() {
+        for server in servers() {
+            let met = |fits: &dyn Fn(End, End) -> bool| all.iter().any(|(one, other)| fits(*one, *other));
+            assert!(
+                met(&|one, other| kind(one) == kind(client) && kind(other) == kind(server)),
+                "{client}, {server}"
+            );
+            assert!(
+                met(&|one, other| one == client && other.transport == server.transport),
+                "{client}, {server}"
+            );
+            assert!(
+                met(&|one, other| one.transport == client.transport && other == server),
+                "{client}, {server}"
+            );
+        }
     }
 }

@@ -15,7 +15,6 @@ pub(super) enum Step {
         line: Line,
         status: Option<u16>,
         notes: Vec<(String, String)>,
-        lost: bool,
     },
     Signal(String),
     Await(String),
@@ -92,10 +91,10 @@ fn step(text: &str) -> Step {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     match word {
         ">" => Step::Say { line: line(text, rest), notes: Vec::new() },
-        "<" | "<!" => {
+        "<" => {
             let (first, after) = rest.split_once(' ').unwrap_or((rest, ""));
             let (status, rest) = first.parse().map_or((None, rest), |status| (Some(status), after));
-            Step::Hear { line: line(text, rest), status, notes: Vec::new(), lost: word == "<!" }
+            Step::Hear { line: line(text, rest), status, notes: Vec::new() }
         }
         "signal" => Step::Signal(rest.to_owned()),
         "await" => Step::Await(rest.to_owned()),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::ends::{End, clients, servers};
+use super::ends::{self, End, groups};
 use super::table::{LOSSES, count};
 use super::text::{Need, Side, Transcript};
 use super::{ITEMS, ROWS, read};
@@ -16,8 +16,17 @@ pub(super) fn page() -> String {
     let rows: Vec<(&str, Transcript)> = ROWS.iter().map(|name| (*name, read(name))).collect();
     let mut page = String::from(HEAD);
     let named = |ends: Vec<End>| ends.iter().map(|end| format!("{end}")).collect::<Vec<_>>().join(", ");
-    let (clients, servers) = (named(clients().collect()), named(servers().collect()));
-    let _ = writeln!(page, "**Clients**: {clients}.\n\n**Servers**: {servers}.\n");
+    for (clients, servers) in groups() {
+        let number = clients.len() * servers.len();
+        let (clients, servers) = (named(clients), named(servers));
+        let _ = writeln!(page, "- {clients} **before** {servers}: {number} pairs.");
+    }
+    let (clients, servers) = (ends::clients().count(), ends::servers().count());
+    let (all, possible) = (ends::pairs().count(), clients * servers);
+    let _ = writeln!(
+        page,
+        "\nThat is {all} pairs of the {possible} that {clients} clients and {servers} servers can make.\n"
+    );
     let pairs: usize = rows.iter().map(|(_, row)| count(row).0).sum();
     let _ = writeln!(page, "{} rows, {pairs} pairs that carry them.\n", rows.len());
     page.push_str("| of the matrix | row | what it shows | between | pairs |\n|---|---|---|---|---|\n");
@@ -70,21 +79,25 @@ pub(super) fn refresh() {
 }
 
 const HEAD: &str = "\
-# What is tested between every client and every server
+# What is tested between clients and servers
 
 <!-- Made from crates/portcullis/tests/it/transcripts/rows; refresh with `make generate`. -->
 
 Each row is a transcript of what one client and one server say and hear on the wire. It is played against the built program
-between every client and every server that it concerns, and compared message by message. What is not in the transcript must
-not come. The rows are those of the minimum matrix of the protocol's corners.
+and compared message by message. What is not in the transcript must not come. The rows are those of the minimum matrix of
+the protocol's corners.
+
+A row is played between all of the following pairs that it concerns. In them every transport in each of its eras, on the
+client's side, meets every transport in each of its eras on the server's side, and so does every revision of a client with each
+transport of servers, and every revision of a server with each transport of clients; not every revision meets every other:
 
 ";
 
 const CANNOT: &str = "
 ## What cannot be carried
 
-These pairs are played as well, and the test fails when one of them works after all. What happens instead has rows of its
-own, or is in [eras](../concept/eras.md).
+These pairs are played as well: the transcripts say what happens instead, and the test fails when anything else does. More is in
+[eras](../concept/eras.md).
 
 | row | between | what is lost | why |
 |---|---|---|---|

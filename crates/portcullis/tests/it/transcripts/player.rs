@@ -11,7 +11,7 @@ use super::lines::{ANY, Line, Step, What};
 use super::matching::{Names, compare, fill};
 use super::setting::Pass;
 use super::text::Side;
-use super::wire::{Failure, Heard, Scene, Way, Where, Wire};
+use super::wire::{Heard, Scene, Way, Where, Wire};
 use crate::harness::DEADLINE;
 
 /// The capabilities that a modern client declares.
@@ -42,36 +42,27 @@ pub(super) struct Player<W> {
     pub(super) declares: Value,
     pub(super) wire: W,
     pub(super) scene: Arc<Scene>,
-    /// How long it waits for what is not expected to come; elsewhere it waits as long as any test.
-    pub(super) lost: Option<Duration>,
     /// What it shows, of a client.
     pub(super) pass: Option<Pass>,
-    patience: Duration,
     pub(super) names: Names,
     requests: Vec<Request>,
     kept: VecDeque<Heard>,
 }
 
 impl<W: Wire> Player<W> {
-    pub(super) fn new(
-        side: Side,
-        end: End,
-        declares: &Value,
-        wire: W,
-        scene: &Arc<Scene>,
-        lost: Option<Duration>,
-    ) -> Self {
+    pub(super) fn new(side: Side, end: End, declares: &Value, wire: W, scene: &Arc<Scene>) -> Self {
         let (declares, scene) = (declares.clone(), scene.clone());
-        let (names, requests, kept, patience) = (Names::new(), Vec::new(), VecDeque::new(), DEADLINE);
-        Self { side, end, declares, wire, scene, lost, pass: None, patience, names, requests, kept }
+        let (names, requests, kept) = (Names::new(), Vec::new(), VecDeque::new());
+        Self { side, end, declares, wire, scene, pass: None, names, requests, kept }
     }
 
     /// Plays a script to its end.
-    pub(super) async fn play(&mut self, steps: &[Step]) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Where it was not followed, and what was different.
+    pub(super) async fn play(&mut self, steps: &[Step]) -> Result<(), String> {
         for step in steps {
-            let lost = matches!(step, Step::Hear { lost: true, .. });
-            self.patience = self.lost.filter(|_| lost).unwrap_or(DEADLINE);
-            self.step(step).await.map_err(|why| Failure { why, lost })?;
+            self.step(step).await?;
         }
         Ok(())
     }
@@ -85,7 +76,7 @@ impl<W: Wire> Player<W> {
                 Ok(())
             }
             Step::Await(name) => {
-                let waiting = tokio::time::timeout(self.patience, self.scene.wait(name));
+                let waiting = tokio::time::timeout(DEADLINE, self.scene.wait(name));
                 waiting.await.map_err(|_| format!("nobody signalled `{name}`"))
             }
             Step::Always(method, result) => {
@@ -106,7 +97,7 @@ impl<W: Wire> Player<W> {
             }
             Step::Silence => {
                 tokio::time::sleep(SILENCE).await;
-                self.surplus().map_err(|failure| failure.why)
+                self.surplus()
             }
             Step::Hide(tool) => {
                 let policies = self.scene.policies.clone().expect("`hides` in the row");
@@ -117,17 +108,14 @@ impl<W: Wire> Player<W> {
     }
 
     /// What came and is in no script.
-    pub(super) fn surplus(&mut self) -> Result<(), Failure> {
+    pub(super) fn surplus(&mut self) -> Result<(), String> {
         while let Some(heard) = self.wire.heard() {
             self.keep(heard);
         }
         let messages = self.kept.iter().filter(|heard| matches!(heard, Heard::Message { .. }));
         match messages.map(show).collect::<Vec<_>>() {
             all if all.is_empty() => Ok(()),
-            all => {
-                let why = format!("    came and is in no script: {}", all.join("\n"));
-                Err(Failure { why, lost: false })
-            }
+            all => Err(format!("    came and is in no script: {}", all.join("\n"))),
         }
     }
 
@@ -280,7 +268,7 @@ impl<W: Wire> Player<W> {
             What::Batch => return Err("a batch is only said".to_owned()),
             What::End => Wanted::End,
         };
-        let deadline = tokio::time::Instant::now() + self.patience;
+        let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             if let Some(at) = self.kept.iter().position(|heard| wanted.is(heard)) {
                 return Ok(self.kept.remove(at).expect("it is there"));

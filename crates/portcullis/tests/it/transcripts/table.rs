@@ -1,8 +1,8 @@
 //! Runs a row between every client and every server that it concerns, all at once before one gateway.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::LocalSet;
@@ -13,7 +13,7 @@ use super::player::Player;
 use super::server::Server;
 use super::setting::{Policies, Tokens};
 use super::text::{Side, Transcript};
-use super::wire::{Failure, Scene};
+use super::wire::Scene;
 use crate::harness::Gateway;
 
 /// What no gateway can carry between the eras; a row that is not carried somewhere says by which of these.
@@ -32,9 +32,6 @@ pub(super) const LOSSES: [&str; 12] = [
     "whose a message is on a channel that calls share",
 ];
 
-/// How long what cannot be carried is waited for.
-const LOST: Duration = Duration::from_secs(3);
-
 /// Pairs before one gateway. Where policies hide something, each has a snapshot of its list, of which a gateway keeps 64.
 const TOGETHER: usize = 48;
 
@@ -42,8 +39,8 @@ const TOGETHER: usize = 48;
 struct Outcome {
     client: End,
     server: End,
-    lost: bool,
-    failed: Option<Failure>,
+    /// What was different.
+    failed: Option<String>,
 }
 
 /// The pairs that a row concerns.
@@ -54,6 +51,25 @@ pub(super) fn pairs(row: &Transcript) -> Vec<(End, End)> {
 /// What a pair's server is called in the configuration.
 fn slug(client: End, server: End) -> String {
     format!("{}-{}", client.slug(), server.slug())
+}
+
+/// Between whom something is lost, the scripts say what happens instead: no pair that carries the row has the same ones.
+pub(super) fn check_losses(row: &Transcript) {
+    let scripts = |(client, server): &(End, End)| {
+        let of = |side, end, other| format!("{:?}", row.script(side, end, other));
+        (of(Side::Client, *client, *server), of(Side::Server, *server, *client))
+    };
+    let (lost, carried): (Vec<_>, Vec<_>) =
+        pairs(row).into_iter().partition(|(client, server)| row.loss(*client, *server).is_some());
+    let carried: HashSet<_> = carried.iter().map(scripts).collect();
+    for pair in &lost {
+        let (client, server) = pair;
+        assert!(
+            !carried.contains(&scripts(pair)),
+            "{client} before {server} as if nothing were lost: {}",
+            row.about
+        );
+    }
 }
 
 /// Plays a row; panics with what was different, pair by pair.
@@ -113,19 +129,17 @@ async fn play_between(row: &Arc<Transcript>, pairs: &[(End, End)]) -> Vec<Outcom
             let (row, gateway, tokens) = (row.clone(), gateway.clone(), tokens.clone());
             let policies = policies.clone();
             stage.spawn_local(async move {
-                let lost = row.loss(client, server).is_some();
-                let give_up = lost.then_some(LOST);
                 let scene = Arc::new(Scene::new(policies));
                 let open = async |side, user| {
                     let pass = tokens.as_ref().map(|tokens| tokens.of(user, client, &slug));
                     let wire = Client::open(&gateway, client, &slug, &row.declares, pass.as_ref()).await;
-                    let mut player = Player::new(side, client, &row.declares, wire, &scene, give_up);
+                    let mut player = Player::new(side, client, &row.declares, wire, &scene);
                     player.pass = pass;
                     player
                 };
                 let mut here = open(Side::Client, "ann").await;
                 let mut other = if row.has_other() { Some(open(Side::Other, "bob").await) } else { None };
-                let mut there = Player::new(Side::Server, server, &Value::Null, started, &scene, give_up);
+                let mut there = Player::new(Side::Server, server, &Value::Null, started, &scene);
                 let script = row.script(Side::Client, client, server);
                 let other_script = row.script(Side::Other, client, server);
                 let beside = async {
@@ -139,10 +153,8 @@ async fn play_between(row: &Arc<Transcript>, pairs: &[(End, End)]) -> Vec<Outcom
                 };
                 let played = async { tokio::try_join!(here.play(&script), there.play(&steps), beside) };
                 let played = played.await.and_then(|_| here.surplus().and(there.surplus()));
-                let failed = played.err();
-                let failed = failed
-                    .map(|failed| Failure { why: format!("{}\n{}", failed.why, scene.trail()), ..failed });
-                Outcome { client, server, lost, failed }
+                let failed = played.err().map(|why| format!("{why}\n{}", scene.trail()));
+                Outcome { client, server, failed }
             })
         })
         .collect();
@@ -166,13 +178,8 @@ fn merge(entry: &mut Value, more: &Value) {
 fn judge(outcomes: &[Outcome]) {
     let mut report = String::new();
     let mut wrong = 0;
-    for Outcome { client, server, lost, failed } in outcomes {
-        let why = match (lost, failed) {
-            (false, None) | (true, Some(Failure { lost: true, .. })) => continue,
-            (false, Some(Failure { why, .. })) => why.clone(),
-            (true, None) => "    is carried after all; say so in the row".to_owned(),
-            (true, Some(Failure { why, .. })) => format!("    is lost, but not at a line with `<!`:\n{why}"),
-        };
+    for Outcome { client, server, failed } in outcomes {
+        let Some(why) = failed else { continue };
         wrong += 1;
         // The first ones are told whole; the others are likely the same.
         if wrong <= 4 {

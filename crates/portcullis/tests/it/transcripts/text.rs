@@ -14,7 +14,7 @@
 //! `other` is a second client of the same kind, of another user; `tokens 15` gives the users tokens that last so many seconds,
 //! and `hides t7` has policies that hide a tool.
 //!
-//! Where a row cannot be carried, `<!` instead of `<` says which line it is that cannot be heard.
+//! `cannot` says between whom something is lost, and why; what happens instead is in scripts for these.
 //!
 //! In JSON `...` matches anything, or further members; `$name` is what stood there first; `absent` is no such member.
 //! What is not written is not allowed, but for `_meta`.

@@ -112,11 +112,3 @@ impl Scene {
         }
     }
 }
-
-/// Where a script was not followed.
-pub(super) struct Failure {
-    /// What was different.
-    pub(super) why: String,
-    /// The script says that it may be, where the row cannot be carried.
-    pub(super) lost: bool,
-}
