@@ -253,6 +253,8 @@ async fn every_method_serves_the_user_who_may_and_no_other() {
         Legacy::open_as(&gateway, "/mcp", "2025-11-25", json!({}), Some(right.authorization.as_str())).await;
 
     let rows = rows(&right.task("working").await, &right.task("done").await);
+    // The gateway listens for the right user's session in its own time.
+    open.nth("subscriptions/listen", 1).await;
     for method in portcullis_mcp::method::Method::NAMES {
         let has_row = rows.iter().any(|row| row.method == *method);
         let is_asked = !method.starts_with("notifications/") && !OF_SERVERS.contains(method);
@@ -260,7 +262,9 @@ async fn every_method_serves_the_user_who_may_and_no_other() {
     }
     let asked = |server: &Upstream| {
         let of_lists = |method: &str| method.ends_with("/list") || method == "server/discover";
-        server.seen().iter().filter(|seen| !of_lists(seen.method())).count()
+        let seen = server.seen();
+        let calls = seen.iter().filter(|seen| !of_lists(seen.method()));
+        calls.map(|seen| seen.method().to_owned()).collect::<Vec<_>>()
     };
     for row in &rows {
         for era in row.eras {
