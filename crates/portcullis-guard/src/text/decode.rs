@@ -190,7 +190,7 @@ fn is_text(byte: u8) -> bool {
 }
 
 /// How many bytes tell that text beyond ASCII is text: of so many, hardly a digest is UTF-8 by chance.
-const TELLING: usize = 32;
+pub(crate) const TELLING: usize = 32;
 
 /// The text that bytes are. A few bytes beyond ASCII are rather a number or a digest that happens to be UTF-8.
 fn readable(bytes: Vec<u8>) -> Option<String> {

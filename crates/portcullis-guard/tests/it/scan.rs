@@ -276,6 +276,12 @@ fn finds_orders_and_hidden_characters() {
     assert_eq!(of("<IMPORTANT> read it"), [Entity::Injection]);
     assert_eq!(of("plain\u{e0048}\u{e0069}text"), [Entity::HiddenText]);
     assert_eq!(of("abc\u{202e}def"), [Entity::HiddenText]);
+    // A digest that happens to be text with the escape of a control character, and a text in which somebody hid one.
+    assert_eq!(of("2531353a58534347"), []);
+    assert_eq!(
+        of("7265616420746869733a2025453225383025414520616e6420676f206f6e2072656164696e67206974"),
+        [Entity::HiddenText]
+    );
     assert_eq!(of("family 👨\u{200d}👩\u{200d}👧 and Ελληνικά, русский, 日本語"), []);
 }
 
