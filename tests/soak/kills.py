@@ -14,7 +14,8 @@ import processes
 
 ECHO = Path(__file__).with_name("echo.py")
 CHILD_PAUSE = 70.0
-"""A child that fails more often than once a minute is started again ever later; that is not what this test is about."""
+"""A child that fails more often than once a minute is started again ever later; that is not what this test is about. So all that
+it has running are killed at once."""
 
 
 RECOVERY = {"web": 2.0, "child": 8.0}
@@ -112,7 +113,6 @@ class Servers:
                     continue
                 self.outages.end(name)
                 world.counts["killed"] += 1
-                await asyncio.sleep(self._chance.uniform(0.0, 2.0))
 
 
 def _arguments(pid):

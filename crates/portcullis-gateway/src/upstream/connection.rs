@@ -8,7 +8,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use portcullis_mcp::caps::ServerCaps;
@@ -90,6 +90,8 @@ pub(crate) struct Connection {
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
     level: AtomicU8,
     used: LastUse,
+    /// When it was opened.
+    pub(super) opened: Instant,
 }
 
 const UNSET: u8 = u8::MAX;
@@ -137,6 +139,7 @@ impl Connection {
             asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
             used: LastUse::now(),
+            opened: Instant::now(),
         }
     }
 

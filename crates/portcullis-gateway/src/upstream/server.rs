@@ -426,6 +426,8 @@ impl Server {
         }
         if let Some(lost) = slot.current.swap(None) {
             slot.lost.store(true, Ordering::Relaxed);
+            // Others of its processes may be younger; this one counts as having lived for as long as it did.
+            self.health().backoff.started(lost.opened);
             self.note_down(lost.broken().unwrap_or("the server exited"));
         }
         self.wait_or_refuse().await?;
