@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use portcullis_config::Direction;
-use portcullis_guard::{Action, Entity, Outcome, Plan, Report};
+use portcullis_guard::{Action, Entity, Finding, Outcome, Plan, Report};
 use portcullis_mcp::json::Raw;
 use portcullis_model::ServerId;
 use portcullis_oversight::{Definition, DefinitionKind};
@@ -95,8 +95,7 @@ impl Definitions {
         }
         let shadow = self.guard.is_shadow();
         findings::count(&self.guard.metrics, direction, outcome.report(), shadow);
-        let ordering =
-            |report: &Report| report.applied.iter().any(|it| it.finding.entity == Entity::Injection);
+        let ordering = |report: &Report| report.applied.iter().any(|it| is_order(&it.finding));
         let suspect = watched.is_some() && !shadow && ordering(outcome.report());
         match outcome {
             Outcome::Unchanged { .. } => same(suspect),
@@ -117,7 +116,7 @@ impl Definitions {
         let decision = self.guard.decide(&About { direction, form, server, tool, caller: None, ruled: None });
         watched(&decision).filter(|_| !self.guard.is_shadow())?;
         let found = self.guard.engine.scan_json(definition.text.as_bytes()).findings;
-        let order = found.into_iter().find(|finding| finding.entity == Entity::Injection)?;
+        let order = found.into_iter().find(is_order)?;
         let words = definition.text.get(order.start..order.end).unwrap_or_default();
         Some(format!("{words:.80} ({})", if order.detail.is_empty() { "order" } else { order.detail }))
     }
@@ -125,6 +124,12 @@ impl Definitions {
     fn left_out(&self, name: &str, why: &str) {
         tracing::warn!(server.id = %self.server, name = %name.escape_debug(), why, "guard: left out of what the server says of itself");
     }
+}
+
+/// Whether somebody has to look at what was found in a definition. That a model is spoken to is what definitions are for (`Note to
+/// LLM: use the … tool`); what it is told to do counts.
+fn is_order(finding: &Finding) -> bool {
+    finding.entity == Entity::Injection && finding.detail != "address"
 }
 
 /// The plan where somebody looks at what reads like orders, instead of its being left out. A rule of the operator's that blocks
