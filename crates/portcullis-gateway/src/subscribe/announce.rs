@@ -4,8 +4,8 @@
 //! told as one. The catalogue forgets its lists at once, so whoever is told and asks again gets the new ones. Where something
 //! may be hidden from somebody, the list is fetched first, and who sees no other than before is told nothing.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,26 +24,51 @@ const MOMENT: Duration = Duration::from_millis(250);
 pub(super) struct Announced {
     /// By server, and by user where it is a user's own list.
     changed: BTreeMap<ServerId, Owners>,
+    /// Whose changes are being told. What changes meanwhile waits: a server that announces on and on and does not list has one
+    /// look at it under way, not one for each announcement.
+    telling: BTreeSet<ServerId>,
+    /// Whether somebody comes back for what has changed.
+    due: bool,
 }
 
 /// Whose lists have changed, and which: all users' or one's.
 type Owners = Vec<(Option<Principal>, Lists)>;
 
 impl Announced {
-    /// Notes a change; says whether it is the first, so that somebody has to come back for it.
+    /// Notes a change; says whether somebody has to come back for it.
     fn note(&mut self, server: ServerId, owner: Option<Principal>, lists: Lists) -> bool {
-        let first = self.changed.is_empty();
         let owners = self.changed.entry(server).or_default();
         match owners.iter_mut().find(|(known, _)| *known == owner) {
             Some((_, known)) => *known |= lists,
             None => owners.push((owner, lists)),
         }
-        first
+        !std::mem::replace(&mut self.due, true)
     }
 
+    /// What is to be told now.
     fn take(&mut self) -> BTreeMap<ServerId, Owners> {
-        std::mem::take(&mut self.changed)
+        self.due = false;
+        let changed = std::mem::take(&mut self.changed);
+        let (later, now): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            changed.into_iter().partition(|(server, _)| self.telling.contains(server));
+        self.changed = later;
+        self.telling.extend(now.keys().cloned());
+        now
     }
+
+    /// Notes that a server's changes were told; says whether somebody has to come back for others.
+    fn told(&mut self, server: &ServerId) -> bool {
+        self.telling.remove(server);
+        self.changed.contains_key(server) && !std::mem::replace(&mut self.due, true)
+    }
+}
+
+fn tell_in_a_moment(gateway: &Arc<Gateway>) {
+    let gateway = gateway.clone();
+    gateway.env.control.clone().spawn(async move {
+        tokio::time::sleep(MOMENT).await;
+        gateway.subscribers.tell(&gateway).await;
+    });
 }
 
 impl Subscribers {
@@ -59,19 +84,24 @@ impl Subscribers {
         if !self.listen_to(&server) {
             return;
         }
-        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        if announced.note(server, owner, lists) {
-            let gateway = gateway.clone();
-            gateway.env.control.clone().spawn(async move {
-                tokio::time::sleep(MOMENT).await;
-                gateway.subscribers.tell(&gateway).await;
-            });
+        if self.announced().note(server, owner, lists) {
+            tell_in_a_moment(gateway);
         }
     }
 
-    async fn tell(&self, gateway: &Gateway) {
-        let told = self.announced.lock().unwrap_or_else(PoisonError::into_inner).take();
-        join_all(told.iter().map(|(server, owners)| self.tell_of(gateway, server, owners))).await;
+    async fn tell(&self, gateway: &Arc<Gateway>) {
+        let told = self.announced().take();
+        join_all(told.iter().map(async |(server, owners)| {
+            self.tell_of(gateway, server, owners).await;
+            if self.announced().told(server) {
+                tell_in_a_moment(gateway);
+            }
+        }))
+        .await;
+    }
+
+    fn announced(&self) -> MutexGuard<'_, Announced> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn tell_of(&self, gateway: &Gateway, server: &ServerId, owners: &Owners) {
@@ -127,5 +157,22 @@ mod tests {
         let both = vec![(None, Lists::TOOLS), (user, Lists::TOOLS | Lists::PROMPTS)];
         assert_eq!(announced.take(), BTreeMap::from([(server("a"), prompts), (server("b"), both)]));
         assert!(announced.note(server("b"), None, Lists::TOOLS), "the next moment begins anew");
+    }
+
+    #[test]
+    fn a_server_that_is_being_looked_at_waits_with_its_next_change() {
+        let id = |name: &str| ServerId::parse(name).unwrap();
+        let mut announced = Announced::default();
+        assert!(announced.note(id("slow"), None, Lists::NONE));
+        assert!(!announced.note(id("slow"), None, Lists::NONE), "somebody comes back already");
+        assert_eq!(announced.take().len(), 1);
+        assert!(announced.note(id("slow"), None, Lists::NONE));
+        assert!(!announced.note(id("other"), None, Lists::NONE));
+        let now = announced.take();
+        assert!(now.len() == 1 && now.contains_key("other"), "{now:?}");
+        assert!(!announced.told(&id("other")), "nothing of it is left");
+        assert!(announced.told(&id("slow")), "its change is still to be told");
+        assert!(announced.take().contains_key("slow"));
+        assert!(!announced.told(&id("slow")));
     }
 }
