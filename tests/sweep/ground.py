@@ -9,6 +9,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 
 import packages
 
@@ -59,9 +60,13 @@ class Ground:
 
     def reset(self):
         """Everything as at the first start."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # Moved away first: what is left of the start before may still write here while it is removed.
+        if self._folder.exists():
+            old = tempfile.mkdtemp(dir=self._folder.parent)
+            self._folder.rename(os.path.join(old, self.name))
+            shutil.rmtree(old, ignore_errors=True)
         for folder in (self.home, self.files, self._folder / "tmp"):
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
         (self.files / "note.txt").write_text("A note.\nalpha\n")
         (self.files / "table.csv").write_text("name,number\nalpha,1\nbeta,2\n")
         (self.files / "kubeconfig").write_text(_KUBECONFIG)
