@@ -376,14 +376,18 @@ pub(super) enum Greeting {
     Peer(Peer),
     /// It left when it was asked something before `initialize`: start it again and do not ask.
     LeftDuringProbe,
+    /// It has both eras, and was taken for a silent one before it had started: start it again and wait for it.
+    SlowToStart,
 }
 
 /// The handshake with a child (2026-07-28, stdio "Backward compatibility"): `server/discover` first; any error, or
-/// silence, means legacy. After silence both questions are open, and the first good answer decides.
+/// silence, means legacy. After silence both questions are open, and the first good answer decides; a child that answers both
+/// well is one of both eras that took long to start. With `patience`, silence is waited out.
 pub(super) async fn greet(
     server: &ServerId,
     channel: &Arc<Channel>,
     pin: EraPin,
+    patience: bool,
     caps: ClientCaps,
     env: &Surroundings,
 ) -> Result<Greeting, Refusal> {
@@ -393,7 +397,8 @@ pub(super) async fn greet(
     }
     let mut question =
         channel.begin(DISCOVER, discover(Revision::NEWEST, env), Wants::default()).await.map_err(broken)?;
-    let wait = if pin == EraPin::Modern { START } else { PROBE };
+    let patience = patience || pin == EraPin::Modern;
+    let wait = if patience { START } else { PROBE };
     match tokio::time::timeout(wait, question.answer()).await {
         Ok(Ok(response)) => match take_discovery(server, pin, response)? {
             Some(peer) => Ok(Greeting::Peer(peer)),
@@ -401,14 +406,23 @@ pub(super) async fn greet(
         },
         Ok(Err(_)) if pin == EraPin::Auto => Ok(Greeting::LeftDuringProbe),
         Ok(Err(why)) => Err(broken(why)),
-        Err(_) if pin == EraPin::Modern => Err(silent(server)),
+        Err(_) if patience => Err(silent(server)),
         Err(_) => {
-            tokio::select! {
-                peer = initialize_channel(server, channel, caps, env) => peer.map(Greeting::Peer),
-                Ok(response) = question.answer() => match take_discovery(server, pin, response)? {
-                    Some(peer) => Ok(Greeting::Peer(peer)),
-                    None => initialize_channel(server, channel, caps, env).await.map(Greeting::Peer),
-                },
+            let handshake = initialize_channel(server, channel, caps, env);
+            tokio::pin!(handshake);
+            let response = tokio::select! {
+                biased;
+                Ok(response) = question.answer() => response,
+                peer = &mut handshake => return peer.map(Greeting::Peer),
+            };
+            let Some(peer) = take_discovery(server, pin, response)? else {
+                return handshake.await.map(Greeting::Peer);
+            };
+            // It has read both. One of both eras may go by the last, and then answers in a form that nobody expects.
+            match tokio::time::timeout(PROBE, handshake).await {
+                Ok(Ok(_)) => Ok(Greeting::SlowToStart),
+                Ok(Err(refusal)) if refusal.kind != ErrorKind::UpstreamProtocol => Err(refusal),
+                Ok(Err(_)) | Err(_) => Ok(Greeting::Peer(peer)),
             }
         }
     }

@@ -181,3 +181,51 @@ async fn a_child_is_not_stopped_while_it_keeps_a_task() {
     process.exited().await;
     assert!(made.elapsed() >= Duration::from_secs(2), "{:?}", made.elapsed());
 }
+
+/// Of both eras, and goes by what it was asked last. One that is slow has started only when both questions are there.
+const OF_BOTH_ERAS: &str = r#"
+slow, modern = order(), []
+def discover(r):
+    modern[:] = [True]
+    if slow:
+        late = json.loads(sys.stdin.readline())
+        report(late)
+    answer(r, {"resultType": "complete", "supportedVersions": ["2026-07-28", "2025-11-25"],
+        "capabilities": capabilities, "ttlMs": 0, "cacheScope": "private"})
+    if slow:
+        initialize(late)
+legacy = handlers["initialize"]
+def initialize(r):
+    modern.clear()
+    legacy(r)
+handlers["initialize"] = initialize
+handlers["server/discover"] = discover
+handlers["tools/list"] = lambda r: answer(r, dict({"tools": tools},
+    **({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"} if modern else {})))
+handlers["tools/call"] = lambda r: text(r, "modern" if modern else "legacy",
+    **({"resultType": "complete"} if modern else {}))
+"#;
+
+#[tokio::test]
+async fn a_child_of_both_eras_that_starts_slowly_is_asked_again_and_spoken_to_in_one() {
+    let child = Child::new(OF_BOTH_ERAS).await;
+    let mut config = child.config();
+    config["era"] = json!("auto");
+    let gateway = Gateway::before(&config);
+    let client = Modern::new();
+    let call = async { client.call(&gateway, "x__echo", json!({})).await };
+    let starts = async {
+        let mut first = child.started().await;
+        first.tell(json!(true)).await;
+        first.message("initialize").await;
+        first.exited().await;
+        let mut second = child.started().await;
+        second.tell(json!(false)).await;
+        second.message("server/discover").await;
+        second
+    };
+    let (result, mut second) = tokio::join!(call, starts);
+    assert_eq!((text_of(&result), &result["resultType"]), ("modern", &json!("complete")), "{result}");
+    let next = second.event().await.expect("it lives");
+    assert_ne!(next["method"], "initialize", "it is asked one thing only");
+}

@@ -159,6 +159,7 @@ impl Server {
         // Only a child that was found to be legacy is told in the handshake, so no other needs to be asked.
         let mut known = caps != ClientCaps::NONE && self.settings.era == EraPin::Auto;
         let mut pin = if known { EraPin::Legacy } else { self.settings.era };
+        let mut patience = false;
         loop {
             let told = self.told(caps);
             let questions = told.questions.clone();
@@ -173,13 +174,17 @@ impl Server {
             let limits = self.env.limits();
             let channel =
                 stdio::start(self.id.clone(), child, limits.response_bytes, limits.json_depth, told);
-            match greet(&self.id, &channel, pin, caps, &self.env).await {
+            match greet(&self.id, &channel, pin, patience, caps, &self.env).await {
                 Ok(Greeting::Peer(peer)) => {
                     return Ok(self.connect(peer, Link::Channel(channel), questions));
                 }
                 Ok(Greeting::LeftDuringProbe) => {
                     channel.close().await;
                     pin = EraPin::Legacy;
+                }
+                Ok(Greeting::SlowToStart) => {
+                    channel.close().await;
+                    patience = true;
                 }
                 // Or it was, and is another one now.
                 Err(refusal) if refusal.kind == ErrorKind::UpstreamProtocol && std::mem::take(&mut known) => {
