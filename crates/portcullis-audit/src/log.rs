@@ -312,17 +312,17 @@ impl Log {
     }
 
     /// Hands an event over and returns at once.
-    pub fn append(&self, event: Event) -> Receipt {
+    pub fn append(&self, event: impl Into<Box<Event>>) -> Receipt {
         let (done, receipt) = oneshot::channel();
-        let mut item = self.item(event);
+        let mut item = self.item(event.into());
         item.done = Some(done);
         Receipt(self.hand_over(item).map(|()| receipt))
     }
 
     /// The same for whoever does not want to know when it is on the disk. In a `Drop` this is what can be called.
-    pub fn tell(&self, event: Event) {
+    pub fn tell(&self, event: impl Into<Box<Event>>) {
         // What found no place is counted.
-        let _ = self.hand_over(self.item(event));
+        let _ = self.hand_over(self.item(event.into()));
     }
 
     fn hand_over(&self, item: Item) -> Result<(), Refused> {
@@ -353,9 +353,9 @@ impl Log {
     ///
     /// # Cancel safety
     /// Dropping it before there was a place loses the event, which is counted like any that finds none.
-    pub fn record(&self, event: Event) -> impl Future<Output = Result<(), Refused>> {
-        // An event is large, and moved with every future that holds it: what waits is what it becomes.
-        self.record_item(self.item(event))
+    pub fn record(&self, event: impl Into<Box<Event>>) -> impl Future<Output = Result<(), Refused>> {
+        // An event is large: what waits is what it becomes.
+        self.record_item(self.item(event.into()))
     }
 
     async fn record_item(&self, mut item: Item) -> Result<(), Refused> {
@@ -380,7 +380,7 @@ impl Log {
         tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
     }
 
-    fn item(&self, mut event: Event) -> Item {
+    fn item(&self, mut event: Box<Event>) -> Item {
         let settings = &self.0.settings;
         if event.node.name.is_empty() {
             event.node.name.clone_from(&settings.node);

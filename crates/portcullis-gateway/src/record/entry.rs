@@ -214,8 +214,8 @@ impl Entry {
             return Ok(());
         }
         let id = EventId::new();
-        let event = written::of(inner, call, &facts, Kind::Exchange, id.clone());
-        let event = Event { phase: Some(Phase::Intent), ..event };
+        let mut event = written::of(inner, call, &facts, Kind::Exchange, id.clone());
+        event.phase = Some(Phase::Intent);
         // Noted before: should it be refused, or the client leave, then the call's own event says how it ended all the same.
         inner.state().facts.intent = Some(id);
         inner.evidence.record(event).await
@@ -282,7 +282,7 @@ impl Inner {
     }
 
     /// Marks the end of a call that its client is told of like this, and writes it down.
-    fn end(&self, call: &Call, outcome: &Outcome) -> Event {
+    fn end(&self, call: &Call, outcome: &Outcome) -> Box<Event> {
         let mut state = self.state();
         state.ended = true;
         // Written under the lock: nobody else has anything to note now, and what was noted need not be copied.

@@ -112,7 +112,8 @@ impl Evidence {
     ///
     /// # Errors
     /// In `strict`, it is not on the disk.
-    pub(super) fn record(&self, mut event: Event) -> impl Future<Output = Result<(), Refusal>> {
+    pub(super) fn record(&self, event: impl Into<Box<Event>>) -> impl Future<Output = Result<(), Refusal>> {
+        let mut event = event.into();
         self.systems.tag(&mut event);
         let recorded = match self.may_begin() {
             Ok(()) => Ok(self.log.record(event)),
@@ -126,7 +127,8 @@ impl Evidence {
     }
 
     /// Puts an event on record for which nobody waits.
-    pub(super) fn append(&self, mut event: Event) {
+    pub(super) fn append(&self, event: impl Into<Box<Event>>) {
+        let mut event = event.into();
         self.systems.tag(&mut event);
         self.log.tell(event);
     }

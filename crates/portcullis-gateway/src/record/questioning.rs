@@ -16,12 +16,12 @@ use crate::call::{Call, Question};
 /// A question, until it is on record how it ended.
 pub(crate) struct Questioning {
     question: Option<Question>,
-    note: Option<Box<Note>>,
+    note: Option<Note>,
 }
 
 struct Note {
     evidence: Arc<Evidence>,
-    event: Event,
+    event: Box<Event>,
     began: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Questioning {
             if let Some(params) = &question.params {
                 inner.evidence.attach(&mut event, Side::Input, params.as_bytes());
             }
-            Box::new(Note { evidence: inner.evidence.clone(), event, began: Instant::now() })
+            Note { evidence: inner.evidence.clone(), event, began: Instant::now() }
         });
         Self { question: Some(question), note }
     }
@@ -76,7 +76,7 @@ impl Questioning {
 }
 
 impl Note {
-    fn write(mut self: Box<Self>, status: &str) {
+    fn write(mut self, status: &str) {
         let took = self.began.elapsed();
         self.event.result.status = Some(status.to_owned());
         self.event.human.waited_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -28,12 +28,14 @@ const LONGEST_NAME: usize = 256;
 const MOST_COUNTED: usize = 64;
 
 /// What is known of a call before it has ended, as an event with this name.
-pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: EventId) -> Event {
+pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: EventId) -> Box<Event> {
     let evidence = &inner.evidence;
     let revision = call.caller.revision;
     let legacy = revision.era() == Era::Legacy;
     let time = Time::between(inner.came, inner.began.elapsed());
-    let mut event = Event { kind, id, time, v: audit::VERSION, ..Event::default() };
+    // On the heap from the start: it is large, and goes from hand to hand.
+    let mut event = Box::<Event>::default();
+    (event.kind, event.id, event.time, event.v) = (kind, id, time, audit::VERSION);
     event.decision = decision(facts);
     event.decision.taint.clone_from(&facts.taint);
     event.decision.obligations.clone_from(&facts.obligations);
@@ -61,7 +63,7 @@ pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: Even
 }
 
 /// A call that has ended, as its client is told.
-pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Event {
+pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Box<Event> {
     // The server has done what it was asked; only its answer waits.
     let waits = facts.attempts > 0
         && matches!(outcome, Outcome::Refused(refusal) if refusal.kind == ErrorKind::ApprovalRequired);
