@@ -26,7 +26,7 @@ mod vault;
 
 pub use credentials::read_vault_key;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
@@ -60,6 +60,7 @@ pub(crate) fn check(
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         toolsets: toolset::toolsets(&mut check, &file.toolsets, &servers),
         servers,
+        registered: BTreeMap::new(),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),

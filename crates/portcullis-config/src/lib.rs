@@ -30,6 +30,7 @@ mod problem;
 mod raw;
 mod read;
 mod reference;
+mod registered;
 mod registry;
 mod report;
 mod sandbox;
@@ -55,6 +56,7 @@ pub use oversight::{Approvals, DefinitionsMode, Flow, FlowMode, Halt, Region, We
 pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
+pub use registered::{NextVersion, Offered, Offers, Registered};
 pub use registry::{RegistryImport, ServerRegistry};
 pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;

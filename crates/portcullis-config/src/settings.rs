@@ -16,7 +16,7 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
+    Issuer, OauthClient, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -54,6 +54,8 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// The versions of those that are of the registry.
+    pub registered: BTreeMap<ServerId, Registered>,
     /// Virtual servers, each made of what others have.
     pub toolsets: BTreeMap<ToolsetId, Toolset>,
     /// What comes into the registry of servers.

@@ -495,7 +495,7 @@ impl Listing {
     /// Which of its items reach anybody; `None` for all of them. The others are held back.
     pub(crate) fn trusted(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
         let names = self.items.iter().map(|item| item.key.as_str());
-        self.pins.shown(oversight, &self.server, self.kind, names)
+        self.pins.shown(oversight, self.kind, names)
     }
 
     /// Which of its items are not stopped for everybody; `None` for all of them.
