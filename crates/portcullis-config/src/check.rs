@@ -7,6 +7,7 @@ mod apps;
 mod audit;
 mod calls;
 mod credentials;
+mod embeddings;
 mod facade;
 mod guard;
 mod http;
@@ -66,6 +67,11 @@ pub(crate) fn check(
         witness: audit::witness(&mut check, file),
         registry: registry::registry(&mut check, &file.registry),
         discovery: discovery(&mut check, file),
+        embeddings: file
+            .discovery
+            .embeddings
+            .as_ref()
+            .and_then(|raw| embeddings::embeddings(&mut check, raw)),
         discovery_rules: discovery_rules(&mut check, &file.discovery.clients),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),

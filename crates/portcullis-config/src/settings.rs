@@ -15,8 +15,9 @@ use std::time::Duration;
 use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
-    ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
+    ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Embeddings, Facade, Flow,
+    Guard, Halt, Issuer, OauthClient, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry, Toolset,
+    Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -64,6 +65,8 @@ pub struct Settings {
     pub discovery: Discovery,
     /// To whom something else is offered, there and in toolsets; the first that fits counts.
     pub discovery_rules: Vec<DiscoveryRule>,
+    /// Who gives vectors of texts to find tools by; `None` finds them by words.
+    pub embeddings: Option<Embeddings>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.

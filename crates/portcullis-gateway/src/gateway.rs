@@ -60,6 +60,8 @@ pub struct Gateway {
     pub(crate) quotas: Quotas,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) views: Views,
+    /// Who gives vectors of texts, where somebody does.
+    pub(crate) embeddings: ArcSwapOption<discovery::Embeddings>,
     pub(crate) sealer: Arc<Sealer>,
     /// Calls that wait for their clients to come back.
     pub(crate) lot: Arc<Lot>,
@@ -152,6 +154,7 @@ impl Gateway {
             shares: Shares::default(),
             quotas: Quotas::new(metrics_of_callers.clone()),
             views: Views::default(),
+            embeddings: ArcSwapOption::empty(),
             sealer: Arc::default(),
             lot: Arc::default(),
             tasks: Tasks::default(),
@@ -346,6 +349,7 @@ impl Gateway {
         self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
         self.sealer.rotate_every(settings.limits.key_rotation);
+        self.put_embeddings(&settings);
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
         self.env.oversight.expect(&settings.registered);
         let (anew, switched) = self.env.oversight.set(&settings);
