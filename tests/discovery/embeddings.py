@@ -48,14 +48,14 @@ class Model:
                 self.dense(f"{layer}.attention.self.{part}", x).reshape(len(ids), HEADS, -1).transpose(1, 0, 2)
                 for part in ("query", "key", "value")
             )
-            scores = query @ key.transpose(0, 2, 1) / np.sqrt(query.shape[-1])
+            scores = query @ key.transpose(0, 2, 1) / query.shape[-1] ** 0.5
             scores = np.exp(scores - scores.max(-1, keepdims=True))
             mixed = (scores / scores.sum(-1, keepdims=True)) @ value
             mixed = mixed.transpose(1, 0, 2).reshape(len(ids), -1)
             x = self.norm(f"{layer}.attention.output.LayerNorm", x + self.dense(f"{layer}.attention.output.dense", mixed))
             inner = self.dense(f"{layer}.intermediate.dense", x)
             # The common approximation of GELU is within 0.001 of it.
-            inner = 0.5 * inner * (1 + np.tanh(np.sqrt(2 / np.pi) * (inner + 0.044715 * inner**3)))
+            inner = 0.5 * inner * (1 + np.tanh((2 / np.pi) ** 0.5 * (inner + 0.044715 * inner**3)))
             x = self.norm(f"{layer}.output.LayerNorm", x + self.dense(f"{layer}.output.dense", inner))
         mean = x.mean(0)
         return mean / np.linalg.norm(mean)

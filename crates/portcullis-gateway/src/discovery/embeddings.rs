@@ -31,12 +31,12 @@ use crate::inspect::{Inspection, Subject};
 use crate::oversight;
 use crate::route::{Listing, Tools};
 
-/// Texts in one request.
-const TOGETHER: usize = 16;
+/// Texts in one request: a small machine has to have read them before the client gives up, in eight seconds.
+const TOGETHER: usize = 4;
 /// Largest answer that is read, in bytes: so many vectors of 4,096 numbers in full.
 const LARGEST: usize = 4 << 20;
 /// Longest text that is sent, in characters: what models read of one.
-const LONGEST: usize = 2_000;
+const LONGEST: usize = 1_000;
 /// Vectors after which the older ones are forgotten, and bytes of them.
 const MOST_KNOWN: usize = 20_000;
 const MOST_BYTES: usize = 32 << 20;
