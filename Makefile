@@ -32,7 +32,7 @@ export PATH := $(PATH):/usr/sbin
 # are built beside each other, since the last crates of each keep one core busy; what mostly waits has company; what
 # measures time has the machine to itself.
 PARTS := format tidy clippy+programs unit doc examples+registry-short quickstart+soak-short conformance clients+sweep-short \
-  identity+matrix-short soak-clients-short bench-quick steps discovery-short guard-short evidence
+  identity+matrix-short soak-clients-short soak-hub-short bench-quick steps discovery-short guard-short evidence
 
 ##@ Use
 
@@ -116,6 +116,10 @@ soak-short: release ## Start, stop and kill for a minute; no process may be left
 soak-clients-short: release ## 200 clients for half a minute while servers are killed under them
 	@tests/soak/clients.py --gateway $(BIN)
 
+.PHONY: soak-hub-short
+soak-hub-short: release ## Registered servers rolled out and back for half a minute, while they and the gateway are killed
+	@tests/soak/hub.py --gateway $(BIN)
+
 .PHONY: bench-quick
 bench-quick: release-bench ## Compare with nginx for a minute, with loose floors
 	@tests/system-packages nginx
@@ -181,6 +185,15 @@ soak-clients: release ## 200 clients for ten minutes while servers are killed; w
 	  tests/soak/clients.py --gateway $(BIN) --long && printf '```\n'; \
 	} | tee target/soak-clients.md
 	@mv target/soak-clients.md docs/soak-clients.md
+
+.PHONY: soak-hub
+soak-hub: release ## 100 registered servers for a quarter of an hour, rolled out, back and killed; writes docs/soak-hub.md
+	@{ \
+	  printf '# Soak: versions rolled out and back, and no process left over\n\nMade by `make soak-hub` (`tests/soak/hub.py --long`) on %s, %s, %s cores, Portcullis %s.\n\n```\n' \
+	    "$$(date -u +%F)" "$$(uname -sr)" "$$(nproc)" "$$($(BIN) --version | cut -d ' ' -f 2)"; \
+	  tests/soak/hub.py --gateway $(BIN) --long && printf '```\n'; \
+	} | tee target/soak-hub.md
+	@mv target/soak-hub.md docs/soak-hub.md
 
 .PHONY: evidence-kills
 evidence-kills: toolchain ## 200 kill -9 under load with evidence in strict, some on a full disk; writes docs/evidence-kills.md

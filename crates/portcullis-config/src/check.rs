@@ -7,6 +7,7 @@ mod apps;
 mod audit;
 mod calls;
 mod credentials;
+mod embeddings;
 mod facade;
 mod guard;
 mod http;
@@ -26,7 +27,7 @@ mod vault;
 
 pub use credentials::read_vault_key;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::node::{Node, Path, Value};
@@ -60,11 +61,17 @@ pub(crate) fn check(
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         toolsets: toolset::toolsets(&mut check, &file.toolsets, &servers),
         servers,
+        registered: BTreeMap::new(),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
         registry: registry::registry(&mut check, &file.registry),
         discovery: discovery(&mut check, file),
+        embeddings: file
+            .discovery
+            .embeddings
+            .as_ref()
+            .and_then(|raw| embeddings::embeddings(&mut check, raw)),
         discovery_rules: discovery_rules(&mut check, &file.discovery.clients),
         definitions: oversight::definitions(&file.definitions),
         flow: file.flow.as_ref().map(|raw| oversight::flow(&mut check, raw)),

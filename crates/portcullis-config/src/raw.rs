@@ -7,6 +7,7 @@
 mod audit;
 mod calls;
 pub(crate) mod credentials;
+mod embeddings;
 mod facade;
 mod guard;
 mod identity;
@@ -29,6 +30,7 @@ pub(crate) use audit::{
     AskedWitness, Audit, AuditLog, AuditMode, AuditPayloads, System, TimeStamps, Witness,
 };
 pub(crate) use calls::{CallLimit, Each};
+pub(crate) use embeddings::Embeddings;
 pub(crate) use facade::{Facade, FacadeClient, FacadeDocuments, FacadeIdp, IdpProfile};
 pub(crate) use guard::{
     Action, Direction, Entity, Guard, GuardMode, GuardRule, OnFailure, Profile, PseudonymScope, Recogniser,
@@ -126,6 +128,8 @@ pub(crate) struct Discovery {
     pub(crate) tools: Offered,
     /// Clients that are offered something else, on `/mcp` and in toolsets. The first rule that fits counts.
     pub(crate) clients: Vec<DiscoveryRule>,
+    /// Who gives vectors of texts, so that tools are found by meaning as well. Without it nothing is sent anywhere, and words decide.
+    pub(crate) embeddings: Option<Embeddings>,
 }
 
 /// What clients are offered. A rule fits who is all that it names; each list names alternatives, and an empty one anybody.

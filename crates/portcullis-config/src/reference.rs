@@ -48,6 +48,7 @@ pub fn reference() -> String {
         ("`registry.import`", "RegistryImport"),
         ("`discovery`", "Discovery"),
         ("`discovery.clients`", "DiscoveryRule"),
+        ("`discovery.embeddings`", "Embeddings"),
         ("`definitions`", "Definitions"),
         ("`flow`", "Flow"),
         ("`flow.regions.<name>`", "Region"),

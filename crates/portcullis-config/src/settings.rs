@@ -15,8 +15,9 @@ use std::time::Duration;
 use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
-    ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
+    ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Embeddings, Facade, Flow,
+    Guard, Halt, Issuer, OauthClient, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry, Toolset,
+    Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -54,6 +55,8 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// The versions of those that are of the registry.
+    pub registered: BTreeMap<ServerId, Registered>,
     /// Virtual servers, each made of what others have.
     pub toolsets: BTreeMap<ToolsetId, Toolset>,
     /// What comes into the registry of servers.
@@ -62,6 +65,8 @@ pub struct Settings {
     pub discovery: Discovery,
     /// To whom something else is offered, there and in toolsets; the first that fits counts.
     pub discovery_rules: Vec<DiscoveryRule>,
+    /// Who gives vectors of texts to find tools by; `None` finds them by words.
+    pub embeddings: Option<Embeddings>,
     /// What browsers and proxies may send in `Origin` and `Host`.
     pub http: Http,
     /// The bounds on what one client, one call and the whole process may use.

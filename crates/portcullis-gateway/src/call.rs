@@ -32,6 +32,7 @@ pub(crate) use question::{OpenQuestions, Question};
 
 use crate::admit::Recognised;
 use crate::record::Entry;
+use crate::route::HeldTo;
 
 /// Who calls, and what that side of the conversation can carry.
 #[derive(Clone, Debug)]
@@ -54,6 +55,10 @@ pub struct Caller {
     pub under_way: Arc<AtomicUsize>,
     /// Whom the policies take it for.
     pub(crate) recognised: Arc<Recognised>,
+    /// Which connection it came on: a number that is given once.
+    pub(crate) connection: u64,
+    /// The version of a server that this goes on with.
+    pub(crate) held_to: Option<Arc<HeldTo>>,
 }
 
 /// Which worker thread serves the call: connections to servers are pooled per worker.

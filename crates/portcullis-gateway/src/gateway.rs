@@ -2,11 +2,12 @@
 
 mod care;
 mod kept;
+mod rollouts;
 mod unfit;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use portcullis_audit::witness::Witness;
@@ -24,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admit::{Gate, Quotas, Shares};
 use crate::budget::Budget;
-use crate::call::Endpoint;
+use crate::call::{Caller, Endpoint};
 use crate::discovery;
 use crate::identity;
 use crate::inspect::Guard;
@@ -39,6 +40,7 @@ use crate::tasks::Tasks;
 use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
 
 pub use kept::Kept;
+pub(crate) use rollouts::now_ms;
 pub use unfit::UpdateError;
 
 /// The gateway.
@@ -58,6 +60,8 @@ pub struct Gateway {
     pub(crate) quotas: Quotas,
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) views: Views,
+    /// Who gives vectors of texts, where somebody does.
+    pub(crate) embeddings: ArcSwapOption<discovery::Embeddings>,
     pub(crate) sealer: Arc<Sealer>,
     /// Calls that wait for their clients to come back.
     pub(crate) lot: Arc<Lot>,
@@ -150,6 +154,7 @@ impl Gateway {
             shares: Shares::default(),
             quotas: Quotas::new(metrics_of_callers.clone()),
             views: Views::default(),
+            embeddings: ArcSwapOption::empty(),
             sealer: Arc::default(),
             lot: Arc::default(),
             tasks: Tasks::default(),
@@ -259,6 +264,7 @@ impl Gateway {
     pub(crate) async fn restart(self: &Arc<Self>, server: &ServerId) -> Result<(), UpdateError> {
         let Some(catalogue) = self.servers.load().find(server.as_str()).cloned() else { return Ok(()) };
         catalogue.server.wear_out();
+        catalogue.others().iter().for_each(|other| other.server.wear_out());
         let gateway = self.clone();
         // Where reloads are made, one after the other.
         let restarted = self.env.control.spawn(async move { gateway.put_in_service() }).await;
@@ -332,7 +338,8 @@ impl Gateway {
 
     fn put_in_service(self: &Arc<Self>) -> Result<(), UpdateError> {
         let settings = self.settings.load();
-        let update = self.servers.load().update(&settings.servers, &settings.toolsets, &self.env);
+        let until = Instant::now() + settings.limits.drain;
+        let update = self.servers.load().update(&settings, &self.env, until);
         let update = update.map_err(|(server, cause)| UpdateError::Server(server, cause))?;
         let who = self.who_calls(&settings)?;
         let login = identity::login(&settings.identity, &self.env.office);
@@ -342,7 +349,9 @@ impl Gateway {
         self.env.supervisor.quote_stderr(self.is_at_home());
         self.env.set_limits(settings.limits.clone());
         self.sealer.rotate_every(settings.limits.key_rotation);
+        self.put_embeddings(&settings);
         self.env.searched.store(discovery::is_configured(&settings), Ordering::Relaxed);
+        self.env.oversight.expect(&settings.registered);
         let (anew, switched) = self.env.oversight.set(&settings);
         self.tell_office_where_it_is();
         self.login.store(login.map(Arc::new));
@@ -364,6 +373,8 @@ impl Gateway {
             );
         }
         self.subscribers.put_toolsets(update.servers.toolsets().clone());
+        let listening = self.before_transitions(&update.transitions);
+        update.transitions.into_iter().for_each(|it| it.apply(|| self.sessions.ids()));
         self.servers.store(Arc::new(update.servers));
         if anew {
             for catalogue in self.servers.load().iter() {
@@ -374,6 +385,7 @@ impl Gateway {
             self.env.tell_of_lists(&server, Known::Seen);
         }
         self.subscribers.endpoints_changed(self, &update.changed, &update.changed_toolsets);
+        self.after_transitions(listening);
         for server in update.changed {
             self.env.tell_of_lists(&server, Known::Announced);
         }
@@ -458,13 +470,13 @@ impl Gateway {
     }
 
     /// Who an endpoint is: an `Implementation`. A server's own endpoint bears the server's name.
-    pub(crate) fn server_info(&self, endpoint: &Endpoint) -> Raw {
+    pub(crate) fn server_info(&self, endpoint: &Endpoint, caller: &Caller) -> Raw {
         let servers = self.servers.load();
         match endpoint {
             Endpoint::Aggregate => self.info_of(None),
-            Endpoint::Server(id) => {
-                self.info_of(servers.find(id.as_str()).map(|catalogue| &catalogue.server))
-            }
+            Endpoint::Server(id) => self.info_of(
+                servers.find(id.as_str()).map(|it| it.version_of(caller)).as_ref().map(|it| &it.server),
+            ),
             Endpoint::Toolset(id) => match servers.toolsets().get(id).and_then(|toolset| toolset.title()) {
                 Some(title) => self.info.with(&[("title", Edit::Set(Raw::from_text(title).as_bytes()))]),
                 None => self.info_of(None),
@@ -504,9 +516,7 @@ impl Gateway {
     pub async fn close(&self) {
         let servers = self.servers.swap(Arc::default());
         let patience = Duration::ZERO;
-        let all = servers
-            .iter()
-            .flat_map(|catalogue| std::iter::once(catalogue.server.clone()).chain(catalogue.take_users()));
+        let all = servers.iter().flat_map(|catalogue| catalogue.all_servers());
         let closing = all.map(|server| server.retire(patience));
         futures_util::future::join_all(closing).await;
         self.env.supervisor.shutdown().await;

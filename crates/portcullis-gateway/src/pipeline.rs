@@ -218,7 +218,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         recorder: Some(recorder),
         timing,
         open: None,
-        rounds: rounds(gateway, &call, server.id(), patience),
+        rounds: rounds(gateway, &call, &server, patience),
         stop: Stop { call: call.clone(), server: server.clone(), tool: route.tool(&call).map(str::to_owned) },
         holding,
         tasked: plan.task.is_some(),
@@ -288,7 +288,7 @@ fn reopen(gateway: &Gateway, call: &Arc<Call>, route: &mut Route) -> Result<(), 
     let Some(params) = &route.params else { return Ok(()) };
     let server = &route.catalogue.server;
     let reopened = if speaks_of_rounds(call) {
-        rounds::reopen(&gateway.sealer, call, server.id(), params)?
+        rounds::reopen(&gateway.sealer, call, server, params)?
     } else if server.takes_accounts() {
         rounds::visited(params)?
     } else {
@@ -310,7 +310,7 @@ fn shows_pages(call: &Call) -> bool {
     call.method.has_rounds() && caller.caps.known_in(caller.revision).has(ClientCaps::ELICIT_URL)
 }
 
-fn rounds(gateway: &Gateway, call: &Arc<Call>, server: &ServerId, patience: Duration) -> Option<Wrapping> {
+fn rounds(gateway: &Gateway, call: &Arc<Call>, server: &Arc<Server>, patience: Duration) -> Option<Wrapping> {
     speaks_of_rounds(call).then(|| Wrapping {
         sealer: gateway.sealer.clone(),
         identity: Identity::of(call),
@@ -544,6 +544,7 @@ impl WayBack {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(recorder) = self.recorder.take() {
+            self.stop.server.ended(outcome);
             recorder.finish(outcome);
         }
     }

@@ -14,6 +14,7 @@ mod entry;
 mod launch;
 mod package;
 mod python;
+mod rollout;
 mod shelf;
 mod version;
 
@@ -23,6 +24,7 @@ pub use document::{Document, Flaw};
 pub use entry::{Change, Entry, Finding, Move, Offer, Refused, Scan, Stage, running};
 pub use launch::{Inputs, launch};
 pub use package::{Package, Untold, is_exact};
+pub use rollout::{InUse, NoShare, NotRolled, Share, Word, in_use, place};
 pub use shelf::{Listed, Page, Question, REGISTRY, Registry, Shelved, listed};
 pub use version::newest;
 

@@ -9,14 +9,17 @@
 //! server's part. What the searcher may not see counts for nothing: neither how often a word occurs nor how long texts are
 //! is taken from it, so ranks tell nothing of it.
 //!
-//! It knows words and not meanings: who asks for a picture does not find what only says image.
+//! It knows words and not meanings: who asks for a picture does not find what only says image. Where somebody else has vectors of
+//! both, `vectors` ranks by these, and makes two rankings one.
 
 mod part;
 mod query;
+mod vectors;
 mod words;
 
 pub use part::{Entry, Part};
 pub use query::{Hit, Searched, search};
+pub use vectors::{Vector, fused, nearest};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ const MOST: usize = 16;
 /// One definition, over time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Whose it is.
+    /// Whose it is: a server, or one version of it (`server@version`).
     pub server: String,
     /// What it is.
     pub kind: DefinitionKind,
@@ -36,7 +36,7 @@ pub struct Entry {
 pub struct Trusted {
     /// Which.
     pub pin: Pin,
-    /// By whom; [`Trusted::FIRST_USE`] when nobody was asked.
+    /// By whom; [`Trusted::FIRST_USE`] when nobody was asked, [`Trusted::SCANNED`] when its version was.
     pub by: String,
     /// Since when, in milliseconds since 1970.
     pub at: u64,
@@ -45,6 +45,13 @@ pub struct Trusted {
 impl Trusted {
     /// Nobody was asked: it was the first that was seen.
     pub const FIRST_USE: &str = "first use";
+    /// It was approved with its version, as it was scanned.
+    pub const SCANNED: &str = "version";
+
+    /// Whether somebody has looked at this definition itself.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.by != Self::FIRST_USE && self.by != Self::SCANNED
+    }
 }
 
 /// A definition that waits for somebody to look at it.
@@ -146,7 +153,7 @@ impl Entry {
 
     /// Whether somebody has looked at a pin and approved of it.
     pub fn approves(&self, pin: Pin) -> bool {
-        self.trusted.iter().any(|trusted| trusted.pin == pin && trusted.by != Trusted::FIRST_USE)
+        self.trusted.iter().any(|trusted| trusted.pin == pin && trusted.is_asked())
     }
 
     /// Whether it is known what becomes of a pin.

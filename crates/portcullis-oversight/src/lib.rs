@@ -23,6 +23,7 @@ mod hidden;
 mod likeness;
 mod register;
 mod review;
+mod scope;
 mod sealing;
 mod shelf;
 mod text;
@@ -35,6 +36,7 @@ pub use halt::{HALT, Halt, Halts, Target};
 pub use hidden::{has_hidden, visible, visible_line};
 pub use register::{DEFINITION, Decided, Mode, Register, Ruled, Screened};
 pub use review::Suspicion;
+pub use scope::{Offered, scope, server_of, version_of};
 pub use shelf::{Found, Shelf, Shelved};
 pub use text::difference;
 

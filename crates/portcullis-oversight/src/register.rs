@@ -5,6 +5,8 @@
 //! records, one for each definition, and a mark beside them changes when one of them does, so that others who share the
 //! store notice. Two that decide at the same time have one winner, and the other decides again.
 
+mod ruling;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use crate::hex::hex;
 use crate::likeness::words;
 use crate::now_ms;
 use crate::review::{Candidate, Facts, Gone, Names, Suspicion, reasons};
+use crate::scope::{Expectations, Offered, in_key, server_of};
 
 /// The kind of the records.
 pub const DEFINITION: &str = "definition";
@@ -37,8 +40,6 @@ const COMPARED: usize = 256;
 /// Longest key that has a name in it.
 const LONGEST_KEY: usize = 400;
 const PAGE: usize = 500;
-/// Tries to write what others write at the same time.
-const TRIES: usize = 8;
 /// What was trusted unasked for no longer than this is looked at again when the names that it speaks of become known: servers
 /// that start together are listed in any order. In milliseconds.
 const RECENT: u64 = 5 * 60 * 1000;
@@ -119,13 +120,20 @@ pub struct Register {
     generation: AtomicU64,
     /// What others decided, until somebody asks.
     decided: Mutex<Vec<Decided>>,
+    expected: Expectations,
 }
 
 impl Register {
     /// Of what is kept in `records`.
     pub fn new(records: Arc<dyn Records>, suspicion: Option<Suspicion>) -> Self {
         let generation = AtomicU64::new(1);
-        Self { records, suspicion, state: Mutex::default(), generation, decided: Mutex::default() }
+        let (state, decided, expected) = (Mutex::default(), Mutex::default(), Expectations::default());
+        Self { records, suspicion, state, generation, decided, expected }
+    }
+
+    /// What versions of servers offered when they were approved, by their scopes.
+    pub fn expect(&self, all: HashMap<String, Arc<Offered>>) {
+        self.expected.set(all);
     }
 
     /// Grows with every decision: what was derived from an older one may be wrong.
@@ -245,6 +253,7 @@ impl Register {
     ) -> Screened {
         let mut screened = Screened::default();
         let there: BTreeSet<&str> = listed.iter().map(|definition| definition.name.as_str()).collect();
+        let offered = self.expected.of(server);
         let (open, gone, baseline) = {
             let state = self.lock();
             let known = state.entries.get(&(server.to_owned(), kind));
@@ -271,7 +280,9 @@ impl Register {
         for (definition, facts) in &read {
             let new = state.find(server, kind, &definition.name).is_none();
             if room.take(definition, new) {
-                let candidate = Candidate { server, definition, baseline, facts };
+                let baseline = baseline && state.is_first_of_its_server(server, kind, &definition.name);
+                let offered = offered.as_ref().and_then(|all| all.get(&(kind, definition.name.clone())));
+                let candidate = Candidate { server, definition, baseline, facts, expected: offered.copied() };
                 decided.extend(decide(&state, mode, &candidate, room.longest()));
             }
         }
@@ -375,8 +386,10 @@ fn decide(
     let mut entry = known
         .map_or_else(|| Entry::new(server, definition.kind, &definition.name), |kept| kept.entry.clone());
     entry.trusted.retain(|trusted| !doubted || trusted.pin != definition.pin);
+    let scanned = candidate.expected == Some(definition.pin);
     let first = match (known, mode) {
-        _ if doubted => None,
+        _ if doubted || scanned => None,
+        _ if candidate.expected.is_some() => Some(Reason::Changed),
         (Some(kept), _) if !kept.entry.trusted.is_empty() => Some(Reason::Changed),
         (_, Mode::Approve) => Some(Reason::New),
         // What was held back from the first is not let in by saying something else.
@@ -386,7 +399,8 @@ fn decide(
     let all: Vec<_> = first.into_iter().chain(found).collect();
     let text = shortened(&definition.text, longest);
     if all.is_empty() {
-        entry.trust(definition.pin, text, Trusted::FIRST_USE, now_ms());
+        let by = if scanned { Trusted::SCANNED } else { Trusted::FIRST_USE };
+        entry.trust(definition.pin, text, by, now_ms());
     } else {
         entry.hold(definition.pin, text, all, now_ms());
     }
@@ -414,6 +428,21 @@ impl State {
         self.entries.get(&(server.to_owned(), kind))?.get(name)
     }
 
+    /// Whether nothing of this kind is known of other versions of a server, or one of them has a thing of this name.
+    fn is_first_of_its_server(&self, scope: &str, kind: DefinitionKind, name: &str) -> bool {
+        let server = server_of(scope);
+        let others = self
+            .entries
+            .iter()
+            .filter(|((of, its), _)| *its == kind && server_of(of) == server && of != scope);
+        let (mut any, mut known) = (false, false);
+        for (_, of) in others {
+            any |= !of.is_empty();
+            known |= of.get(name).is_some_and(|kept| !kept.entry.trusted.is_empty());
+        }
+        known || !any
+    }
+
     fn put(&mut self, entry: Entry, version: Option<u64>) {
         if !entry.trusted.is_empty() {
             self.names.add(&entry.server, entry.kind, &entry.name);
@@ -436,11 +465,9 @@ impl State {
         let mut found = Vec::new();
         for kept in self.entries.values().flat_map(BTreeMap::values) {
             let entry = &kept.entry;
-            let unasked =
-                entry.trusted.iter().all(|one| one.by == Trusted::FIRST_USE && one.at + RECENT > now);
-            let Some(text) = entry.text.as_ref().filter(|_| unasked && entry.server != server) else {
-                continue;
-            };
+            let unasked = entry.trusted.iter().all(|one| !one.is_asked() && one.at + RECENT > now);
+            let other = server_of(&entry.server) != server_of(server);
+            let Some(text) = entry.text.as_ref().filter(|_| unasked && other) else { continue };
             // Most texts name none of them.
             let speaks = names.iter().any(|name| text.contains(name.as_str()));
             let spoken = || self.names.spoken_of(&entry.server, &words(text));
@@ -465,7 +492,7 @@ impl State {
         for entry in after.entries.values().flat_map(BTreeMap::values).map(|kept| &kept.entry) {
             let before = self.find(&entry.server, entry.kind, &entry.name).map(|kept| &kept.entry);
             let was_held = before.and_then(|before| before.held.as_ref());
-            let asked = entry.trusted.iter().filter(|trusted| trusted.by != Trusted::FIRST_USE);
+            let asked = entry.trusted.iter().filter(|trusted| trusted.is_asked());
             for trusted in
                 asked.filter(|trusted| before.is_none_or(|before| !before.trusted.contains(trusted)))
             {
@@ -496,7 +523,7 @@ impl State {
                         .is_some_and(|it| it.entry == kept.entry)
                 };
                 if !of.values().all(same) {
-                    servers.insert(server.clone());
+                    servers.insert(server_of(server).to_owned());
                 }
             }
         }
@@ -519,63 +546,15 @@ async fn all(records: &dyn Records) -> Result<Vec<(Entry, u64)>, Unavailable> {
     }
 }
 
-/// For the command line, which looks at what is kept and decides, and lists nothing itself.
-impl Register {
-    /// All that is kept, by server, kind and name.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn entries(records: &dyn Records) -> Result<Vec<Entry>, Unavailable> {
-        let mut entries: Vec<_> = all(records).await?.into_iter().map(|(entry, _)| entry).collect();
-        entries
-            .sort_by(|one, two| (&one.server, one.kind, &one.name).cmp(&(&two.server, two.kind, &two.name)));
-        Ok(entries)
-    }
-
-    /// Trusts what is held back, or sets it aside. `pin` is what was looked at.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn rule(
-        records: &dyn Records,
-        (server, kind, name): (&str, DefinitionKind, &str),
-        pin: Pin,
-        approve: bool,
-        by: &str,
-    ) -> Result<Ruled, Unavailable> {
-        let key = key(&Entry::new(server, kind, name));
-        for _ in 0..TRIES {
-            let Some(record) = records.get(DEFINITION, &key).await? else { return Ok(Ruled::Nothing) };
-            let Ok(mut entry) = serde_json::from_slice::<Entry>(&record.value) else {
-                return Ok(Ruled::Nothing);
-            };
-            let Some(held) = entry.held.clone() else { return Ok(Ruled::Nothing) };
-            if held.pin != pin {
-                return Ok(Ruled::Another);
-            }
-            if approve {
-                entry.trust(pin, &held.text, by, now_ms());
-            } else if let Some(held) = &mut entry.held {
-                held.rejected_by = Some(by.to_owned());
-            }
-            let expected = Expected::Version(record.version);
-            if records.put(DEFINITION, &key, value(&entry), None, expected).await? != Put::Conflict {
-                records.put(MARK, ALL, Vec::new(), None, Expected::Any).await?;
-                return Ok(Ruled::Done);
-            }
-        }
-        Err(Unavailable("others decide about the same definition all the time".to_owned()))
-    }
-}
-
 /// Names may be long, and hold what no key can.
 fn key(entry: &Entry) -> String {
-    let plain = format!("{}/{}/{}", entry.server, entry.kind, entry.name);
+    let whose = in_key(&entry.server);
+    let plain = format!("{whose}/{}/{}", entry.kind, entry.name);
     if plain.len() <= LONGEST_KEY && !entry.name.starts_with('#') && !entry.name.contains(char::is_control) {
         return plain;
     }
     let digest = digest(&SHA256, entry.name.as_bytes());
-    format!("{}/{}/#{}", entry.server, entry.kind, hex(digest.as_ref()))
+    format!("{whose}/{}/#{}", entry.kind, hex(digest.as_ref()))
 }
 
 fn value(entry: &Entry) -> Vec<u8> {

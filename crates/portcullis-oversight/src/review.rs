@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::definition::{Definition, DefinitionKind};
+use crate::definition::{Definition, DefinitionKind, Pin};
 use crate::entry::{Entry, Reason};
 use crate::hidden::has_hidden;
 use crate::likeness::{alike, is_telling, likeness, words};
+use crate::scope::server_of;
 
 /// Says what in a definition of a server tells a model what to do.
 pub type Suspicion = Arc<dyn Fn(&str, &Definition) -> Option<String> + Send + Sync>;
@@ -29,7 +30,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn add(&mut self, server: &str, kind: DefinitionKind, name: &str) {
+    pub(crate) fn add(&mut self, scope: &str, kind: DefinitionKind, name: &str) {
+        let server = server_of(scope);
         if matches!(kind, DefinitionKind::Tool | DefinitionKind::Prompt) {
             let place = self.alike.entry((kind, likeness(name))).or_default();
             place.insert((server.to_owned(), name.to_owned()));
@@ -44,7 +46,8 @@ impl Names {
 
     /// Something of another server that a name can be taken for. Two servers that come with the same plain name are no
     /// rarity; a name that only looks the same is no accident, nor is one that a known server comes up with later.
-    fn taken_for(&self, server: &str, definition: &Definition, baseline: bool) -> Option<Reason> {
+    fn taken_for(&self, scope: &str, definition: &Definition, baseline: bool) -> Option<Reason> {
+        let server = server_of(scope);
         if baseline {
             return self.drawn_as(server, definition.kind, &definition.name);
         }
@@ -54,7 +57,8 @@ impl Names {
     }
 
     /// Something of another server whose name is in other letters, and looks the same.
-    pub(crate) fn drawn_as(&self, server: &str, kind: DefinitionKind, name: &str) -> Option<Reason> {
+    pub(crate) fn drawn_as(&self, scope: &str, kind: DefinitionKind, name: &str) -> Option<Reason> {
+        let server = server_of(scope);
         if name.is_ascii() {
             return None;
         }
@@ -64,7 +68,8 @@ impl Names {
     }
 
     /// A tool of another server that one of these words is.
-    pub(crate) fn spoken_of(&self, server: &str, words: &BTreeSet<String>) -> Option<Reason> {
+    pub(crate) fn spoken_of(&self, scope: &str, words: &BTreeSet<String>) -> Option<Reason> {
+        let server = server_of(scope);
         words.iter().find_map(|word| {
             let found = self.named(word);
             let own = found.iter().any(|(of, _)| of == server);
@@ -121,7 +126,7 @@ impl Facts {
             hidden: hides(&definition.text) || has_hidden(&definition.name),
             words,
             renamed: renamed.map(|gone| gone.name.clone()),
-            suspicious: suspicion.and_then(|suspicion| suspicion(server, definition)),
+            suspicious: suspicion.and_then(|suspicion| suspicion(server_of(server), definition)),
         }
     }
 }
@@ -130,14 +135,16 @@ impl Facts {
 pub(crate) struct Candidate<'a> {
     pub(crate) server: &'a str,
     pub(crate) definition: &'a Definition,
-    /// Nothing of this kind is known of the server yet.
+    /// It comes with the first list of the server, or another version of it has a thing of this name.
     pub(crate) baseline: bool,
+    /// What it was when its version was approved, where that had one of its name.
+    pub(crate) expected: Option<Pin>,
     pub(crate) facts: &'a Facts,
 }
 
 /// What speaks against it.
 pub(crate) fn reasons(candidate: &Candidate<'_>, names: &Names) -> Vec<Reason> {
-    let Candidate { server, definition, baseline, facts } = candidate;
+    let Candidate { server, definition, baseline, facts, .. } = candidate;
     let mut reasons = Vec::new();
     if facts.hidden {
         reasons.push(Reason::Hidden);

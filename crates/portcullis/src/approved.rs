@@ -4,13 +4,17 @@
 //! once a second, and what it comes to once a minute in any case. A server of the configuration stays what it is when one of
 //! the registry has its name, and one that no gateway could be made with is left out, so that it takes nothing else with it.
 
+use std::collections::btree_map::Entry as Place;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use portcullis_config::{Environment, Format, Loaded, Overrides, ProcessEnvironment, Server, Settings};
+use portcullis_config::{
+    Environment, Format, Loaded, NextVersion, Offered, Offers, Overrides, ProcessEnvironment, Registered,
+    Server, Settings,
+};
 use portcullis_gateway::Gateway;
-use portcullis_hub::registry::{Entry, Registry, running};
+use portcullis_hub::registry::{Entry, InUse as Versions, Registry, in_use};
 use portcullis_model::{Records, ServerId, Unavailable};
 use serde_json::json;
 
@@ -26,6 +30,7 @@ pub(crate) struct InUse {
     /// Each version that was ever approved, in the order of names and with the newest of each first.
     pub entries: Arc<Vec<Entry>>,
     servers: BTreeMap<ServerId, Server>,
+    registered: BTreeMap<ServerId, Registered>,
 }
 
 impl InUse {
@@ -33,7 +38,10 @@ impl InUse {
     pub(crate) fn with(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
         for (id, server) in &self.servers {
-            settings.servers.entry(id.clone()).or_insert_with(|| server.clone());
+            if let Place::Vacant(place) = settings.servers.entry(id.clone()) {
+                place.insert(server.clone());
+                settings.registered.extend(self.registered.get(id).map(|it| (id.clone(), it.clone())));
+            }
         }
         settings
     }
@@ -115,28 +123,52 @@ impl Approved {
         let all = self.registry.all().await?.into_iter().map(|shelved| shelved.entry);
         let entries: Vec<_> = all.filter(|entry| entry.approved().is_some()).collect();
         (self.epoch, self.looked) = (Some(epoch), Some(Instant::now()));
-        let (mut servers, mut unfit) = (BTreeMap::new(), BTreeSet::new());
-        for entry in running(&entries) {
-            match fit(entry) {
-                Ok((id, server)) => {
-                    servers.insert(id, server);
-                }
-                Err(problems) => {
-                    let problem = format!("{} {}: {problems}", entry.slug, entry.version());
-                    if !self.unfit.contains(&problem) {
-                        tracing::error!(
-                            server.id = entry.slug,
-                            problems,
-                            "an approved version cannot be reached as it says"
-                        );
-                    }
-                    unfit.insert(problem);
-                }
-            }
+        let (mut servers, mut registered) = (BTreeMap::new(), BTreeMap::new());
+        let before = std::mem::take(&mut self.unfit);
+        for Versions { entry, next } in in_use(&entries) {
+            let Some((id, server)) = self.fit(entry, &before) else { continue };
+            // Without the one that is rolled out, all have the other.
+            let next = next.and_then(|(next, share)| {
+                let (_, server) = self.fit(next, &before)?;
+                let (version, offers) = (next.version().to_owned(), offers(next));
+                Some(NextVersion { version, offers, percent: share.percent(), server })
+            });
+            let (version, offers) = (entry.version().to_owned(), offers(entry));
+            registered.insert(id.clone(), Registered { version, offers, next });
+            servers.insert(id, server);
         }
-        self.unfit = unfit;
-        Ok(Some(InUse { entries: Arc::new(entries), servers }))
+        Ok(Some(InUse { entries: Arc::new(entries), servers, registered }))
     }
+
+    /// The version as a server; what it is not fit for is said when it was not `before`.
+    fn fit(&mut self, entry: &Entry, before: &BTreeSet<String>) -> Option<(ServerId, Server)> {
+        let problems = match fit(entry) {
+            Ok(server) => return Some(server),
+            Err(problems) => problems,
+        };
+        let problem = format!("{} {}: {problems}", entry.slug, entry.version());
+        if !before.contains(&problem) {
+            let (server, version) = (&entry.slug, entry.version());
+            tracing::error!(
+                server.id = server,
+                version,
+                problems,
+                "an approved version cannot be reached as it says"
+            );
+        }
+        self.unfit.insert(problem);
+        None
+    }
+}
+
+/// What it was seen to offer by the scan that it was approved after.
+fn offers(entry: &Entry) -> Offers {
+    let of = entry.offers().iter().map(|it| Offered {
+        kind: it.kind.clone(),
+        name: it.name.clone(),
+        digest: it.digest.clone(),
+    });
+    of.collect()
 }
 
 /// What a version comes to as a server that a gateway can be made with.

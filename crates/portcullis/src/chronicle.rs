@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_audit::{Kind, worm};
-use portcullis_config::{AuditMode, Settings};
+use portcullis_config::{AuditMode, Registered, Settings};
 use portcullis_gateway::Evidence;
 
 use crate::policy::versions::{self, Trigger};
@@ -103,6 +103,32 @@ impl Chronicle {
         }
         if before.servers != now.servers {
             self.tell(Kind::Catalogue, &differences(&before.servers, &now.servers)).await;
+        }
+        self.versions(before, now).await;
+    }
+
+    /// Which versions of the registry's servers callers have, where that is another one or for others.
+    async fn versions(&self, before: &Settings, now: &Settings) {
+        let names: BTreeSet<_> = before.registered.keys().chain(now.registered.keys()).collect();
+        let of = |it: Option<&Registered>| {
+            let next = it.and_then(|it| it.next.as_ref()).map(|next| (next.version.clone(), next.percent));
+            (it.map(|it| it.version.clone()), next)
+        };
+        for id in names {
+            let (was, is) = (of(before.registered.get(id)), of(now.registered.get(id)));
+            if was == is {
+                continue;
+            }
+            let mut detail = vec![("what", "versions changed".to_owned()), ("server", id.to_string())];
+            let told = [("before", was.0), ("version", is.0)];
+            detail.extend(told.into_iter().filter_map(|(key, version)| Some((key, version?))));
+            if let Some((version, percent)) = was.1 {
+                detail.push(("rolled_out_before", format!("{version} to {percent}%")));
+            }
+            if let Some((version, percent)) = is.1 {
+                detail.push(("rolled_out", format!("{version} to {percent}%")));
+            }
+            self.tell(Kind::Catalogue, &detail).await;
         }
     }
 

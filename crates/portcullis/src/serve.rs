@@ -108,6 +108,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let workers = Workers::start(&gateway, count, tls.as_ref()).context("cannot start the worker threads")?;
     tokio::spawn(listener.run(gateway.clone(), workers.clone()));
     tokio::spawn(gateway.clone().look_after_sessions());
+    tokio::spawn(gateway.clone().look_after_versions());
     tokio::spawn(gateway.clone().look_after_records());
     tokio::spawn(gateway.clone().look_after_logins());
     tokio::spawn(gateway.clone().look_after_evidence());

@@ -7,6 +7,7 @@ mod advisories;
 pub(crate) mod args;
 mod configure;
 mod import;
+mod rollout;
 mod running;
 mod scan;
 mod what;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use portcullis_hub::registry::{Entry, Move, Registry, Shelved, Stage, running};
+use portcullis_hub::registry::{Entry, Move, Registry, Share, Shelved, Stage, in_use};
 use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
@@ -36,6 +37,8 @@ pub(crate) fn run(verb: &ServerVerb) -> anyhow::Result<ExitCode> {
         ServerVerb::Scan(scan) => scan::run(scan),
         ServerVerb::Review(step) => take(step, Move::Review, "reviewed"),
         ServerVerb::Approve(step) => take(step, Move::Approve, "approved"),
+        ServerVerb::Rollout(it) => rollout::out(it),
+        ServerVerb::Rollback(it) => rollout::back(it),
         ServerVerb::Deprecate(step) => take(step, Move::Deprecate, "deprecated"),
         ServerVerb::Retire(step) => take(step, Move::Retire, "retired"),
     }
@@ -56,25 +59,36 @@ fn list(list: &args::List) -> anyhow::Result<ExitCode> {
         let configured: Vec<_> = settings.servers.keys().map(ToString::to_string).collect();
         Ok((all.into_iter().map(|shelved| shelved.entry).collect::<Vec<_>>(), configured))
     })?;
-    let runs: Vec<(String, String)> =
-        running(&entries).iter().map(|entry| (entry.slug.clone(), entry.version().to_owned())).collect();
-    let is_run =
-        |entry: &Entry| runs.iter().any(|(slug, version)| *slug == entry.slug && version == entry.version());
+    let runs = in_use(&entries);
+    let use_of = |entry: &Entry| {
+        let of = runs.iter().find(|it| it.entry.slug == entry.slug)?;
+        let is = |other: &Entry| other.version() == entry.version();
+        match of.next {
+            Some((next, share)) if is(next) => Some(share),
+            Some((_, share)) if is(of.entry) => Share::new(100 - share.percent()),
+            _ => is(of.entry).then_some(Share::ALL),
+        }
+    };
     let shown: Vec<&Entry> =
         entries.iter().filter(|entry| list.all || entry.stage() != Stage::Retired).collect();
     if list.kept.json {
-        let told: Vec<_> = shown.iter().map(|entry| brief(entry, is_run(entry))).collect();
+        let told: Vec<_> = shown.iter().map(|entry| brief(entry, use_of(entry))).collect();
         print(format_args!("{:#}", json!({ "servers": told, "configured": configured })));
         return Ok(ExitCode::SUCCESS);
     }
     for entry in &shown {
-        let runs = if is_run(entry) { "in use" } else { "" };
+        let used = match use_of(entry) {
+            Some(Share::ALL) => "in use".to_owned(),
+            Some(share) => format!("{share} use"),
+            None if entry.is_rolled_back() => "back".to_owned(),
+            None => String::new(),
+        };
         let (slug, stage) = (&entry.slug, entry.stage().as_str());
-        line(format_args!("{slug:<20}  {:<12}  {stage:<10}  {runs:<6}  {}", entry.version(), entry.name()));
+        line(format_args!("{slug:<20}  {:<12}  {stage:<10}  {used:<7}  {}", entry.version(), entry.name()));
     }
     for slug in &configured {
         line(format_args!(
-            "{slug:<20}  {:<12}  {:<10}  {:<6}  the configuration",
+            "{slug:<20}  {:<12}  {:<10}  {:<7}  the configuration",
             "", "configured", "in use"
         ));
     }
@@ -84,13 +98,15 @@ fn list(list: &args::List) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn brief(entry: &Entry, runs: bool) -> Value {
+/// A version, and how many callers have it, if any.
+fn brief(entry: &Entry, used: Option<Share>) -> Value {
     json!({
         "server": entry.slug,
         "name": entry.name(),
         "version": entry.version(),
         "stage": entry.stage(),
-        "in_use": runs,
+        "in_use": used.is_some(),
+        "share": used.map_or(0, Share::percent),
         "changed": moment(entry.changed()),
     })
 }
@@ -148,7 +164,12 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
     line("  history");
     for change in entry.history() {
         let note = change.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();
-        line(format_args!("    {} {} by {}{note}", moment(change.at), change.to.as_str(), change.by));
+        let what = match change.share {
+            None => change.to.as_str().to_owned(),
+            Some(0) => "rolled back".to_owned(),
+            Some(percent) => format!("rolled out to {percent}%"),
+        };
+        line(format_args!("    {} {what} by {}{note}", moment(change.at), change.by));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -187,7 +208,7 @@ fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
     })?;
     let Some(entry) = entry else { return Ok(ExitCode::FAILURE) };
     if step.kept.json {
-        print(format_args!("{:#}", brief(&entry, entry.stage().is_in_use())));
+        print(format_args!("{:#}", brief(&entry, entry.stage().is_in_use().then_some(Share::ALL))));
     } else {
         line(format_args!("{word}: {} {}", entry.slug, entry.version()));
     }

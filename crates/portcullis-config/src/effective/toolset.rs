@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::without_nulls;
-use crate::{Discovery, DiscoveryRule, Pick, Settings, Toolset};
+use super::{secret, without_nulls};
+use crate::units::show_duration;
+use crate::{Discovery, DiscoveryRule, Embeddings, Pick, Settings, Toolset};
 
 fn discovery(discovery: Discovery) -> &'static str {
     match discovery {
@@ -27,6 +28,17 @@ pub(super) fn finding(settings: &Settings) -> Value {
     without_nulls(json!({
         "tools": discovery(settings.discovery),
         "clients": (!rules.is_empty()).then_some(rules),
+        "embeddings": settings.embeddings.as_ref().map(embeddings),
+    }))
+}
+
+fn embeddings(embeddings: &Embeddings) -> Value {
+    without_nulls(json!({
+        "url": embeddings.url,
+        "model": embeddings.model,
+        "key": embeddings.key.as_ref().map(secret),
+        "ca": embeddings.ca.as_ref().map(|path| path.display().to_string()),
+        "timeout": show_duration(embeddings.timeout),
     }))
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod clients;
 mod credentials;
+mod discovery;
 mod files;
 mod formats;
 mod guard;

@@ -25,6 +25,8 @@ pub(crate) fn call(revision: Revision, caps: ClientCaps, params: &str) -> Call {
         conversation: "test".into(),
         under_way: Arc::default(),
         recognised: Arc::default(),
+        connection: 0,
+        held_to: None,
     };
     Call {
         endpoint: Endpoint::Aggregate,

@@ -4,16 +4,19 @@
 //! offered on the aggregate and in toolsets, beside the tools there or in their place, and know only what is there for the
 //! caller.
 //!
+//! What is near in meaning is found, too, where somebody gives vectors (`embeddings`).
+//!
 //! `hub__call` is no second way to a server: before anything else looks at it, it becomes the call that it stands for
 //! ([`meant`]), and what holds for that holds: limits, policies, questions, tasks, the record.
 
 mod definitions;
+mod embeddings;
 mod words;
 
 use std::sync::Arc;
 
 use portcullis_config::{Discovery, DiscoveryRule, Settings};
-use portcullis_hub::search::{Searched, search};
+use portcullis_hub::search::{Hit, Searched, fused, search};
 use portcullis_mcp::json::{Change, Kind, Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
@@ -27,6 +30,7 @@ use crate::route::Tools;
 
 pub(crate) use definitions::tools;
 use definitions::{CALL, DESCRIBE, MOST_DESCRIBED, MOST_FOUND, QUERY_CHARS, SEARCH};
+pub(crate) use embeddings::{Embeddings, Key, keys};
 pub(crate) use words::words;
 
 /// How many tools are found when nothing else is said.
@@ -156,7 +160,9 @@ pub(crate) async fn answer(gateway: &Gateway, call: &Call, asked: Asked) -> Resu
     let found = match asked {
         Asked::Search => {
             let (query, most) = question(&arguments)?;
-            found(&Tools::of(gateway, call).await?, &query, most)
+            let tools = Tools::of(gateway, call).await?;
+            let meant = embeddings::ranking(gateway, call, &tools, &query).await;
+            found(&tools, &query, most, meant.as_deref())
         }
         Asked::Describe => {
             let names = names(&arguments)?;
@@ -194,14 +200,18 @@ fn names(arguments: &Raw) -> Result<Vec<String>, Refusal> {
     })
 }
 
-/// The tools that fit a question, the best first.
-fn found(tools: &Tools, query: &str, most: usize) -> Raw {
+/// The tools that fit a question, the best first: by its words, and by what it means where that is known.
+fn found(tools: &Tools, query: &str, most: usize, meant: Option<&[Hit]>) -> Raw {
     let parts: Vec<_> = tools.parts().collect();
     let searched: Vec<_> = parts
         .iter()
         .map(|(listing, shown)| Searched { part: listing.words(), shown: shown.items() })
         .collect();
-    let found = search(&searched, query, most).into_iter().map(|hit| {
+    let hits = match meant {
+        Some(meant) => fused(&[&search(&searched, query, embeddings::NEAREST), meant], most),
+        None => search(&searched, query, most),
+    };
+    let found = hits.into_iter().map(|hit| {
         let (listing, _) = parts[hit.part];
         let item = &listing.items[hit.item];
         let mut tool = json!({ "name": item.exposed, "server": listing.server.as_str() });

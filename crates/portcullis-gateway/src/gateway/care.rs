@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_config::Settings;
 use portcullis_identity::Facade;
 
 use super::Gateway;
+use crate::discovery::Embeddings;
 use crate::record;
 
 /// How often idle sessions are looked for, at the least.
@@ -16,6 +18,16 @@ const SWEEP_RECORDS: Duration = Duration::from_mins(1);
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(1);
 
 impl Gateway {
+    /// Asks whoever the settings name for vectors. What is known stays known as long as that is the same.
+    pub(super) fn put_embeddings(&self, settings: &Settings) {
+        let known = self.embeddings.load_full();
+        let made = settings.embeddings.as_ref().map(|settings| match known {
+            Some(known) if known.is_as(settings) => known,
+            _ => Embeddings::of(settings, &self.env.metrics),
+        });
+        self.embeddings.store(made);
+    }
+
     /// Ends sessions that nobody uses any more, forgets tasks whose time is over, and renews keys; runs for as long as the
     /// gateway serves.
     pub async fn look_after_sessions(self: Arc<Self>) {

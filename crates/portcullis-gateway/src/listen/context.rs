@@ -49,6 +49,8 @@ pub(crate) struct Context {
     familiar: Option<Arc<Familiar<Arc<Made>>>>,
     /// Of a connection: for whom it is counted.
     held: Option<Arc<Held>>,
+    /// Its own: a number that is given once.
+    pub(super) connection: u64,
 }
 
 /// For whom a connection is counted: whoever made the last request on it. Behind a proxy that changes.
@@ -78,7 +80,9 @@ impl Context {
         let share =
             if principal.is_anonymous() { Share::default() } else { gateway.shares.of(&conversation) };
         let (familiar, held) = (Some(Arc::default()), Some(Arc::default()));
+        let connection = gateway.env.number();
         Self {
+            connection,
             gateway,
             worker,
             principal,
@@ -213,6 +217,8 @@ impl Context {
             conversation: self.conversation.clone(),
             under_way: self.share.calls.clone(),
             recognised: self.recognised.clone(),
+            connection: self.connection,
+            held_to: None,
         })
     }
 

@@ -131,6 +131,8 @@ pub(super) async fn open_session(
         conversation: id.clone(),
         under_way: if known { context.share.calls.clone() } else { Arc::default() },
         recognised: context.recognised.clone(),
+        connection: context.connection,
+        held_to: None,
     });
     let mut open = Open::new(call(context, (&endpoint, &caller, wire.is_some()), None, request).into());
     let established = establish(context, endpoint, (id, caller), place, wire).await;
@@ -197,10 +199,7 @@ pub(super) fn delete(gateway: &Gateway, session: &Session) {
 pub(crate) fn ended(gateway: &Gateway, session: &Session) {
     let listened = session.ends_listening();
     for catalogue in gateway.servers.load().iter() {
-        catalogue.server.end_conversation(&session.id);
-        for own in catalogue.users() {
-            own.server.end_conversation(&session.id);
-        }
+        catalogue.end_session(&session.id);
     }
     gateway.metrics().sessions().set(i64::try_from(gateway.sessions.len()).unwrap_or(i64::MAX));
     if let Some(evidence) = &gateway.evidence {

@@ -147,7 +147,7 @@ impl Listening {
     }
 
     fn close(&mut self, tell: &mut impl FnMut(&[u8])) {
-        let info = self.gateway.server_info(&self.subscriber.endpoint);
+        let info = self.gateway.server_info(&self.subscriber.endpoint, &self.subscriber.caller());
         let mut message = Vec::new();
         write_result(&mut message, &self.id, &closing_result(&self.id, &info));
         tell(&message);

@@ -32,6 +32,7 @@ mod reading;
 mod registry;
 mod request;
 mod response;
+mod rollout;
 mod router;
 mod servers;
 mod session;

@@ -101,6 +101,8 @@ fn read(context: &Context, endpoint: Endpoint, fields: &Fields, request: Request
         conversation: context.conversation.clone(),
         under_way: context.share.calls.clone(),
         recognised: context.recognised.clone(),
+        connection: context.connection,
+        held_to: None,
     };
     let mirrored = (request.method == Method::ToolsCall).then(|| fields.with_prefix(header::PARAM_PREFIX));
     Ok(Call {

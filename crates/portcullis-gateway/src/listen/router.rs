@@ -29,7 +29,7 @@ use super::request::Head;
 use super::response::{self, Unrecorded};
 use super::{
     audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
-    servers, sse, standalone, witness,
+    rollout, servers, sse, standalone, witness,
 };
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
@@ -69,6 +69,8 @@ pub const PATHS: &[(&str, &[&str])] = &[
     ("/registry/v0.1/publish", &["POST"]),
     ("/api/v1/servers/{server}/logs", &["GET"]),
     ("/api/v1/servers/{server}/restart", &["POST"]),
+    ("/api/v1/servers/{server}/rollout", &["GET", "POST"]),
+    ("/api/v1/servers/{server}/rollback", &["POST"]),
     ("/api/v1/audit/events", &["GET"]),
     ("/api/v1/audit/tail", &["GET"]),
     ("/api/v1/audit/export", &["GET"]),
@@ -99,6 +101,8 @@ pub(super) enum Post {
     Witness,
     /// To the evidence log, to which something is to be done.
     Keeping,
+    /// To the registry, whose versions are rolled out and back.
+    Rollout,
 }
 
 impl Post {
@@ -108,6 +112,7 @@ impl Post {
             Self::Facade => facade::LARGEST,
             Self::Witness => witness::LARGEST,
             Self::Keeping => keeping::LARGEST,
+            Self::Rollout => rollout::LARGEST,
             Self::Endpoint(_) | Self::Connection(_) => return Cow::Borrowed(limits),
         };
         Cow::Owned(Limits { body_bytes: limits.body_bytes.min(largest), ..limits.clone() })
@@ -143,6 +148,7 @@ pub(super) async fn post(
             Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
             Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
             Post::Keeping => Box::pin(keeping::answer(context, head, body)).await,
+            Post::Rollout => Box::pin(rollout::answer(context, head, body)).await,
             Post::Witness => {
                 Box::pin(witness::add_checkpoint(context, body)).await.unwrap_or_else(nothing_here)
             }
@@ -227,6 +233,10 @@ async fn dispatch(context: &Arc<Context>, head: &Head) -> Routed {
                     (Err(answer), _) => *answer,
                 }
             }
+            (None, None) if rollout::is_for(head) => match Box::pin(rollout::admit(context, head)).await {
+                Ok(context) => return Routed::Post(context, Post::Rollout),
+                Err(answer) => *answer,
+            },
             (None, None) => others(context, head).await.unwrap_or_else(nothing_here),
         },
     })

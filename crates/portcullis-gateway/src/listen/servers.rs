@@ -20,11 +20,11 @@ use super::body::Body;
 use super::context::Context;
 use super::readers::{has_role, is_local};
 use super::request::Head;
-use super::response;
+use super::{response, rollout};
 use crate::call::{Endpoint, Refusal};
 use crate::identity::Form;
 
-const SERVERS: &str = "/api/v1/servers/";
+pub(super) const SERVERS: &str = "/api/v1/servers/";
 /// The roles whose members run servers.
 const ROLES: [&str; 2] = ["operator", "admin"];
 /// Bytes of lines in one answer; what is older than that is left out.
@@ -34,6 +34,7 @@ const MOST: usize = 128 << 10;
 enum Asked {
     Logs,
     Restart,
+    Rollout,
 }
 
 /// Answers what is asked here; `None` when it is something else.
@@ -42,6 +43,8 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
     let (asked, method) = match asked {
         "logs" => (Asked::Logs, Method::GET),
         "restart" => (Asked::Restart, Method::POST),
+        // To roll out has a body, and is answered elsewhere.
+        "rollout" => (Asked::Rollout, Method::GET),
         _ => return None,
     };
     let server = ServerId::parse(server).ok()?;
@@ -55,7 +58,11 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
             StatusCode::METHOD_NOT_ALLOWED,
             json!({ "error": "this is not done here" }).to_string(),
         );
-        let allowed = if asked == Asked::Logs { "GET, OPTIONS" } else { "POST, OPTIONS" };
+        let allowed = match asked {
+            Asked::Logs => "GET, OPTIONS",
+            Asked::Restart => "POST, OPTIONS",
+            Asked::Rollout => "GET, POST, OPTIONS",
+        };
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return Some(answer);
     }
@@ -70,7 +77,11 @@ pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Respon
     }))
 }
 
-fn may(context: &Context, local: bool) -> Result<(), Refusal> {
+/// Whether whoever asks runs servers.
+///
+/// # Errors
+/// They do not.
+pub(super) fn may(context: &Context, local: bool) -> Result<(), Refusal> {
     let settings = context.gateway.settings.load();
     let may = match &settings.policy {
         Some(policy) => has_role(policy, &context.principal, &ROLES),
@@ -86,6 +97,9 @@ async fn act(context: &Arc<Context>, server: &ServerId, asked: Asked) -> Result<
     if gateway.servers.load().find(server.as_str()).is_none() {
         let told = json!({ "error": format!("there is no server `{server}` here") });
         return Ok(response::json(StatusCode::NOT_FOUND, told.to_string()));
+    }
+    if let Some(told) = (asked == Asked::Rollout).then(|| rollout::told(gateway, server)).flatten() {
+        return Ok(response::json(StatusCode::OK, told.to_string()));
     }
     if asked == Asked::Logs {
         let instances = newest(gateway.env.supervisor.logs(server));

@@ -116,6 +116,14 @@ impl Window {
     }
 }
 
+/// Whether a caller has read nothing that flows keep apart; where that cannot be found out, they may have.
+pub(crate) async fn has_read_nothing(gateway: &Gateway, call: &Call) -> bool {
+    let oversight = &gateway.env.oversight;
+    let Some(rules) = oversight.rules.load_full().filter(|rules| !rules.flow.is_empty()) else { return true };
+    let window = rules.window(&gateway.sealer, call);
+    window.labels(oversight).await.is_ok_and(|labels| labels.is_empty())
+}
+
 /// A result with the handle of its conversation, where the client is to have one.
 pub(crate) async fn handing(gateway: &Gateway, call: &Call, payload: Payload) -> Payload {
     let oversight = &gateway.env.oversight;

@@ -38,7 +38,7 @@ use halts::{Switch, Switched};
 use leave::Rules;
 use waiting::Waiting;
 
-pub(crate) use conversation::handing;
+pub(crate) use conversation::{handing, has_read_nothing};
 pub(crate) use definitions::{Pins, Standing, definition_kind, definitions};
 pub use halts::halts;
 pub(crate) use leave::{Leave, can_wait, leave, may_subscribe};

@@ -6,7 +6,9 @@
 
 use portcullis_audit::payloads::Side;
 use portcullis_audit::{Event, EventId, Human, Kind, Tool};
-use portcullis_oversight::{Approval, Decided, DefinitionKind, Entry as Definition, Halt, Ruling, Target};
+use portcullis_oversight::{
+    Approval, Decided, DefinitionKind, Entry as Definition, Halt, Ruling, Target, server_of, version_of,
+};
 
 use super::evidence::Evidence;
 use super::written::shortened;
@@ -118,9 +120,9 @@ impl Evidence {
     }
 
     /// So many definitions of a server are trusted unasked.
-    pub(crate) fn definitions_trusted(&self, server: &str, kind: DefinitionKind, count: usize) {
+    pub(crate) fn definitions_trusted(&self, scope: &str, kind: DefinitionKind, count: usize) {
         let mut event = Event::new(Kind::Catalogue);
-        event.server.id = Some(server.to_owned());
+        whose(&mut event, scope);
         let detail = [
             ("what", "trusted at first use".to_owned()),
             ("kind", kind.to_string()),
@@ -178,9 +180,15 @@ impl Evidence {
     }
 }
 
+/// Definitions are a server's, or one version's of it.
+fn whose(event: &mut Event, scope: &str) {
+    event.server.id = Some(server_of(scope).to_owned());
+    event.server.version = version_of(scope).map(shortened);
+}
+
 fn of_definition(kind: Kind, entry: &Definition, pin: String) -> Event {
     let mut event = Event::new(kind);
-    event.server.id = Some(entry.server.clone());
+    whose(&mut event, &entry.server);
     let named = matches!(entry.kind, DefinitionKind::Tool | DefinitionKind::Prompt);
     event.tool =
         Tool { definition: Some(pin), name: named.then(|| shortened(&entry.name)), ..Tool::default() };

@@ -199,10 +199,14 @@ fn server(facts: &Facts) -> audit::Server {
         Some(Target::Server(server)) => audit::Server {
             delegation: Some(server.acts_as().to_owned()),
             id: Some(server.id().to_string()),
-            version: server
-                .about()
-                .and_then(|about| about.server_info.as_ref()?.to_be_judged().find_string("version"))
-                .map(|version| shortened(&version)),
+            // What was approved, or else what it says itself.
+            version: match server.version() {
+                Some(version) => Some(shortened(version)),
+                None => server
+                    .about()
+                    .and_then(|about| about.server_info.as_ref()?.to_be_judged().find_string("version"))
+                    .map(|version| shortened(&version)),
+            },
         },
         None => audit::Server::default(),
     }

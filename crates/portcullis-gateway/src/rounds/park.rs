@@ -20,9 +20,10 @@ use super::habits::Whose;
 use super::lot::{Bounds, Full, Parked, Place};
 use super::state::{Identity, State, refuse};
 use super::{MOST_ASKED, RESPONSES, STATE};
-use crate::call::{Call, Event, Exchange, LogLevel, Outcome, Question, Refusal};
+use crate::call::{Call, Caller, Event, Exchange, LogLevel, Outcome, Question, Refusal};
 use crate::gateway::Gateway;
 use crate::pipeline;
+use crate::route::HeldTo;
 
 /// What arrived while the call was parked is looked through up to so many messages.
 const MOST_MISSED: usize = 10_000;
@@ -30,7 +31,7 @@ const MOST_MISSED: usize = 10_000;
 const MOST_ROUNDS: u32 = 100;
 
 /// Carries out a call of a modern client.
-pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
+pub(crate) async fn run(gateway: &Arc<Gateway>, mut call: Arc<Call>) -> Exchange {
     if !call.method.has_rounds() {
         return pipeline::run(gateway, call).await;
     }
@@ -47,7 +48,14 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
                 return resume(gateway, &call, identity, place);
             }
             // The rest is between the client and the server.
-            Ok(State::Relayed { .. } | State::Visited { .. } | State::Asked { .. }) => {}
+            Ok(State::Relayed { whose, .. }) => {
+                // The version that asked is the one that can go on.
+                if let Some(held_to) = HeldTo::of(&whose) {
+                    let caller = Caller { held_to: Some(held_to.into()), ..Caller::clone(&call.caller) };
+                    call = Arc::new(Call { caller: caller.into(), ..Call::clone(&call) });
+                }
+            }
+            Ok(State::Visited { .. } | State::Asked { .. }) => {}
             Err(refusal) => return pipeline::refuse(gateway, &call, refusal),
         }
     }
@@ -248,7 +256,7 @@ impl Round {
         }
         let patience = limits.ask_timeout;
         let state = self.identity.seal(&gateway.sealer, patience, &State::Parked(self.place));
-        let info = gateway.server_info(self.identity.endpoint());
+        let info = gateway.server_info(self.identity.endpoint(), self.identity.caller());
         let result = write(&parked.asked, &state, &info);
         let bounds = Bounds { all: limits.parked_calls, each: limits.parked_per_client, patience };
         let owner = &self.identity.caller().principal;

@@ -12,30 +12,31 @@ use portcullis_mcp::json::{Change, Object, Raw};
 use portcullis_mcp::message::RpcError;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::translate::{input_requests, input_required};
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::ErrorKind;
 
 use super::state::{Identity, State, refuse};
 use super::{RESPONSES, STATE};
 use crate::call::{Call, Outcome, Refusal};
 use crate::seal::{ROTATION, Sealer};
+use crate::upstream::Server;
 
-/// The params to send to `server` for a call that brings a state back.
+/// The params to send to a server for a call that brings a state back.
 ///
 /// # Errors
 /// The state is of no use here, or the user did not agree.
 pub(crate) fn reopen(
     sealer: &Sealer,
     call: &Arc<Call>,
-    server: &ServerId,
+    server: &Server,
     params: &Object,
 ) -> Result<Option<Raw>, Refusal> {
     let Some(state) = params.find(STATE) else { return Ok(None) };
     let elsewhere = || refuse("was given for another server");
     match Identity::of(call).open(sealer, &state)? {
-        State::Relayed { server: of, inner } if of == *server => {
+        State::Relayed { whose, inner } if whose == *server.scope() || *whose == *server.id().as_str() => {
             Ok(Some(params.with(&[(STATE, Change::Set(inner.as_bytes()))])))
         }
-        State::Visited { server: of } if of == *server => {
+        State::Visited { server: of } if of == *server.id() => {
             if !agreed(params) {
                 let message = "the user did not agree to open the page that the server needs";
                 return Err(Refusal::new(ErrorKind::InputRefused, message));
@@ -59,7 +60,7 @@ fn agreed(params: &Object) -> bool {
 pub(crate) struct Wrapping {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) identity: Identity,
-    pub(crate) server: ServerId,
+    pub(crate) server: Arc<Server>,
     /// How long a user may take for a web page.
     pub(crate) patience: Duration,
 }
@@ -67,7 +68,7 @@ pub(crate) struct Wrapping {
 /// An `input_required` result of a modern server for the client.
 pub(crate) fn wrap(wrapping: &Wrapping, result: &Raw) -> Raw {
     let Some(inner) = result.find(STATE) else { return result.clone() };
-    let state = State::Relayed { server: wrapping.server.clone(), inner };
+    let state = State::Relayed { whose: wrapping.server.scope().clone(), inner };
     let sealed = wrapping.identity.seal(&wrapping.sealer, ROTATION, &state);
     result.with(&[(STATE, Change::Set(Raw::from_text(&sealed).as_bytes()))])
 }
@@ -92,7 +93,7 @@ pub(crate) fn wrap_url_elicitation(
         let page = page.with(&[("mode", Change::Set(b"\"url\"")), ("elicitationId", Change::Remove)]);
         (key.as_str(), &Method::CreateElicitation, Some(page))
     }));
-    let state = State::Visited { server: wrapping.server.clone() };
+    let state = State::Visited { server: wrapping.server.id().clone() };
     let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
     Some(Outcome::InputRequired(input_required(&requests, &sealed, server_info)))
 }
@@ -113,7 +114,7 @@ pub(crate) fn ask_to_visit(
     let requests = input_requests([(CONNECT, &Method::CreateElicitation, Some(page))]);
     let result = match wrapping {
         Some(wrapping) => {
-            let state = State::Visited { server: wrapping.server.clone() };
+            let state = State::Visited { server: wrapping.server.id().clone() };
             let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
             input_required(&requests, &sealed, server_info)
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_mcp::json::{Kind, Raw, write_string};
 use portcullis_model::{ErrorKind, ServerId};
-use portcullis_oversight::Matter;
+use portcullis_oversight::{Matter, server_of};
 
 use super::lot::Place;
 use crate::call::{Call, Caller, Endpoint, Refusal};
@@ -24,8 +24,8 @@ pub(crate) struct Identity(Arc<Call>);
 pub(super) enum State {
     /// Its call is parked.
     Parked(Place),
-    /// The server keeps it: its own state, byte for byte.
-    Relayed { server: ServerId, inner: Raw },
+    /// The server keeps it, or the one version of it (`server@version`): its own state, byte for byte.
+    Relayed { whose: Arc<str>, inner: Raw },
     /// A legacy server has sent the user to a web page (-32042); the call is to be made again.
     Visited { server: ServerId },
     /// The gateway itself has asked whether the call may be made, or its result given, in the question that has this nonce.
@@ -69,9 +69,11 @@ impl Identity {
     /// Seals where this request stands.
     pub(super) fn seal(&self, sealer: &Sealer, lifetime: Duration, state: &State) -> String {
         let mut content = self.digest().to_vec();
-        let server = |content: &mut Vec<u8>, kind: u8, server: &ServerId| {
-            content.extend_from_slice(&[kind, u8::try_from(server.as_str().len()).unwrap_or(u8::MAX)]);
-            content.extend_from_slice(server.as_str().as_bytes());
+        let server = |content: &mut Vec<u8>, kind: u8, server: &str| {
+            // What finds no place is known by its server.
+            let named = if server.len() > usize::from(u8::MAX) { server_of(server) } else { server };
+            content.extend_from_slice(&[kind, u8::try_from(named.len()).unwrap_or(u8::MAX)]);
+            content.extend_from_slice(named.as_bytes());
         };
         match state {
             State::Parked(place) => {
@@ -79,11 +81,11 @@ impl Identity {
                 content.extend_from_slice(&place.round.to_be_bytes());
                 content.extend_from_slice(&place.id);
             }
-            State::Relayed { server: id, inner } => {
-                server(&mut content, b'r', id);
+            State::Relayed { whose, inner } => {
+                server(&mut content, b'r', whose);
                 content.extend_from_slice(inner.as_bytes());
             }
-            State::Visited { server: id } => server(&mut content, b'v', id),
+            State::Visited { server: id } => server(&mut content, b'v', id.as_str()),
             State::Asked { nonce, matter } => {
                 content.push(match matter {
                     Matter::Call => b'a',
@@ -132,10 +134,10 @@ fn read(content: &[u8]) -> Option<State> {
     }
     let (length, rest) = rest.split_first()?;
     let (server, inner) = rest.split_at_checked(usize::from(*length))?;
-    let server = ServerId::parse(std::str::from_utf8(server).ok()?).ok()?;
+    let whose = std::str::from_utf8(server).ok()?;
     match kind {
-        b'r' => Some(State::Relayed { server, inner: Raw::trusted(inner.to_vec()) }),
-        b'v' => Some(State::Visited { server }),
+        b'r' => Some(State::Relayed { whose: whose.into(), inner: Raw::trusted(inner.to_vec()) }),
+        b'v' => Some(State::Visited { server: ServerId::parse(whose).ok()? }),
         _ => None,
     }
 }

@@ -26,6 +26,7 @@ use portcullis_oversight::Definition;
 use super::connecting;
 use super::listing::{Freshness, Item, ListKind, Listing, Origin};
 use super::personal::Personal;
+use super::versions::Versions;
 use crate::call::{Caller, Outcome, Refusal};
 use crate::gateway::ServerReport;
 use crate::inspect::{Definitions, Suspect, Unread};
@@ -89,6 +90,7 @@ pub(crate) struct Catalogue {
     pub(super) awaited: AtomicBool,
     /// What each of its users has of it, where they are called for with credentials of their own.
     pub(super) personal: Option<Personal>,
+    pub(super) versions: Versions,
     cells: Mutex<HashMap<(ListKind, Variant), Arc<Cell>>>,
 }
 
@@ -108,7 +110,8 @@ struct Cell {
 impl Catalogue {
     pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
         let personal = server.is_personal().then(Personal::default);
-        Arc::new(Self { server, awaited: AtomicBool::new(false), personal, cells: Mutex::default() })
+        let (awaited, versions) = (AtomicBool::new(false), Versions::default());
+        Arc::new(Self { server, awaited, personal, versions, cells: Mutex::default() })
     }
 
     /// The list, if it is there and new enough: the fast path, without waiting.
@@ -178,7 +181,7 @@ impl Catalogue {
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
     pub(crate) fn invalidate(&self, method: &Method) {
-        for own in self.users() {
+        for own in self.under() {
             own.invalidate(method);
         }
         for ((kind, _), cell) in self.lock().iter() {
@@ -190,7 +193,7 @@ impl Catalogue {
 
     /// What may be shown of the lists has changed: those that are kept are not shown any more.
     pub(crate) fn forget(&self) {
-        for own in self.users() {
+        for own in self.under() {
             own.forget();
         }
         for cell in self.lock().values() {
@@ -202,7 +205,7 @@ impl Catalogue {
     /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
     /// now, if `somebody` wants to be told in case they have changed.
     pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
-        for own in self.users() {
+        for own in self.under() {
             own.doubt(method, somebody);
         }
         for ((kind, variant), cell) in self.lock().iter() {
@@ -352,6 +355,7 @@ impl Catalogue {
         // What was got with somebody's credential is theirs, whatever the server says.
         freshness.public &= self.server.source().is_none();
         let (id, metrics) = (self.server.id().clone(), self.server.env().metrics.clone());
+        let scope = self.server.scope().clone();
         // Reading many schemas takes its time, and this thread has connections to accept.
         let apps = self.server.apps().cloned();
         let searched = kind == ListKind::Tools && self.server.env().searched.load(Ordering::Relaxed);
@@ -372,14 +376,16 @@ impl Catalogue {
                 Some(Definition { suspect: suspects.contains(&item.key), ..definition })
             };
             let pinned: Vec<_> = listing.items.iter().filter_map(of).collect();
-            listing.pins = Pins::of(pinned.iter().map(|one| (one.pin, Suspect(one.suspect))).collect());
+            let pins = pinned.iter().map(|one| (one.pin, Suspect(one.suspect))).collect();
+            listing.pins = Pins::of(&scope, pins);
             (listing, pinned)
         };
         let built = tokio::task::spawn_blocking(read).await;
         let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
         let (mut listing, definitions) = built;
         let env = self.server.env();
-        env.oversight.screen(env, self.server.id(), oversight::definition_kind(kind), definitions).await;
+        let kind = oversight::definition_kind(kind);
+        env.oversight.screen(env, self.server.scope(), kind, definitions).await;
         listing.number = self.server.env().number();
         listing.streamed = streamed;
         listing.tasks = era == Era::Modern && connection.peer().has_tasks;

@@ -53,7 +53,7 @@ pub(crate) async fn discover(
         format!(
             ",\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{{\"{}\":{}}}}}",
             key::SERVER_INFO,
-            gateway.server_info(endpoint)
+            gateway.server_info(endpoint, caller)
         )
         .as_bytes(),
     );
@@ -72,7 +72,7 @@ pub(crate) async fn initialize_result(
         "{{\"protocolVersion\":\"{}\",\"capabilities\":{},\"serverInfo\":{}",
         caller.revision,
         hello.capabilities.declare_tasks(hello.capabilities.write(), caller.revision),
-        gateway.server_info(endpoint)
+        gateway.server_info(endpoint, caller)
     )
     .into_bytes();
     write_instructions(&mut out, hello.instructions.as_deref());
@@ -154,7 +154,7 @@ async fn instructions_of(catalogue: &Catalogue, peer: &Peer) -> Option<String> {
         return None;
     }
     let (shown, suspect) = env.definitions(server.id()).text(text)?;
-    let lets = env.oversight.lets_instruct(env, server.id(), text.to_be_judged(), suspect).await;
+    let lets = env.oversight.lets_instruct(env, server, text.to_be_judged(), suspect).await;
     lets.then_some(shown)
 }
 

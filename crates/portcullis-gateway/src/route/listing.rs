@@ -281,6 +281,8 @@ pub(crate) struct Listing {
     views: HashSet<String>,
     /// The words of its tools, once somebody has searched among them.
     words: OnceLock<Part>,
+    /// The digests of what its tools mean, once somebody has searched by that.
+    meanings: OnceLock<Vec<discovery::Key>>,
     /// In a toolset's list: where each item stands in its server's.
     origins: Option<Vec<usize>>,
     /// What toolsets take of it, for as long as they are there.
@@ -329,6 +331,7 @@ impl Listing {
             by_exposed: HashMap::with_capacity(keyed.len()),
             views: HashSet::new(),
             words: OnceLock::new(),
+            meanings: OnceLock::new(),
             origins: None,
             selections: Mutex::default(),
         };
@@ -435,6 +438,7 @@ impl Listing {
             by_key,
             by_exposed,
             words: OnceLock::new(),
+            meanings: OnceLock::new(),
             origins: Some(origins),
             selections: Mutex::default(),
         }
@@ -495,7 +499,7 @@ impl Listing {
     /// Which of its items reach anybody; `None` for all of them. The others are held back.
     pub(crate) fn trusted(&self, oversight: &Oversight) -> Option<Arc<[bool]>> {
         let names = self.items.iter().map(|item| item.key.as_str());
-        self.pins.shown(oversight, &self.server, self.kind, names)
+        self.pins.shown(oversight, self.kind, names)
     }
 
     /// Which of its items are not stopped for everybody; `None` for all of them.
@@ -512,6 +516,11 @@ impl Listing {
     /// The words of its items, for searches.
     pub(crate) fn words(&self) -> &Part {
         self.words.get_or_init(|| discovery::words(self))
+    }
+
+    /// The digests of what its items mean, for searches.
+    pub(crate) fn meanings(&self) -> &[discovery::Key] {
+        self.meanings.get_or_init(|| discovery::keys(self))
     }
 
     /// Whether one of its tools names this view.

@@ -3,6 +3,7 @@
 //! `catalogue` keeps what each server offers, `view` merges it for an endpoint, `resolve` finds the server of a call,
 //! `hello` says what an endpoint is. On `/mcp/s/{server}` names are the server's own; on `/mcp` they carry its slug. On
 //! `/mcp/v/{toolset}` they are what the operator calls them: `toolset` says what is in one, `select` makes its lists.
+//! Where a server has several versions, `versions` says which a caller has, and `trial` when one is taken back.
 
 mod catalogue;
 mod connecting;
@@ -16,6 +17,8 @@ mod servers;
 mod shown;
 mod sight;
 mod toolset;
+mod trial;
+mod versions;
 mod view;
 
 pub(crate) use catalogue::{Catalogue, Variant};
@@ -26,4 +29,6 @@ pub(crate) use resolve::{Route, held, not_there, resolve};
 pub(crate) use servers::{Servers, unknown_endpoint, warm_up};
 pub(crate) use sight::{Sight, Sights, freshen, may_hide, sights};
 pub(crate) use toolset::Toolsets;
+pub(crate) use trial::Tally;
+pub(crate) use versions::{HeldTo, Rollout, Transition};
 pub(crate) use view::{Tools, Views, list};

@@ -121,8 +121,12 @@ fn is_in_use(catalogue: &Catalogue) -> bool {
 }
 
 impl Catalogue {
-    /// The server as the caller knows it.
+    /// The server as the caller knows it, in the version that the caller has.
     pub(crate) fn of(self: &Arc<Self>, caller: &Caller) -> Arc<Self> {
+        self.version_of(caller).own_of(caller)
+    }
+
+    pub(super) fn own_of(self: &Arc<Self>, caller: &Caller) -> Arc<Self> {
         let Some(personal) = &self.personal else { return self.clone() };
         let subject = caller.subject.as_ref().filter(|_| self.server.takes_subjects());
         let scopes = subject.map(|subject| subject.scopes().clone()).unwrap_or_default();
@@ -154,15 +158,20 @@ impl Catalogue {
     /// What one of its users has of it.
     pub(crate) fn those_of(&self, owner: &Principal) -> Vec<Arc<Self>> {
         let mut all = self.users();
+        all.extend(self.others().iter().flat_map(|other| other.users()));
         all.retain(|own| own.server.owner() == Some(owner));
         all
     }
 
     /// Takes out those whom nobody has needed for a while, and who do not listen.
     pub(crate) fn take_idle(&self, listening: &HashSet<Principal>) -> Vec<Arc<Server>> {
-        let Some(personal) = &self.personal else { return Vec::new() };
-        let idle = personal.lock().take_idle(Instant::now(), listening, is_in_use);
-        idle.into_iter().map(|own| own.server.clone()).collect()
+        let idle = self.personal.as_ref().map(|personal| {
+            let idle = personal.lock().take_idle(Instant::now(), listening, is_in_use);
+            idle.into_iter().map(|own| own.server.clone())
+        });
+        let others = self.others();
+        let of_others = others.iter().flat_map(|other| other.take_idle(listening));
+        idle.into_iter().flatten().chain(of_others).collect()
     }
 
     /// Takes out all.

@@ -163,7 +163,7 @@ impl Route {
             let oversight = &self.catalogue.server.env().oversight;
             let trusted =
                 listing.trusted(oversight).is_none_or(|shown| shown.get(*index).copied().unwrap_or(false));
-            return (!trusted).then(|| oversight.quarantined(self.catalogue.server.id(), kind, name));
+            return (!trusted).then(|| oversight.quarantined(&self.catalogue.server, kind, name));
         }
         held(&self.catalogue, Variant::of(&call.caller), kind, name)
     }
@@ -246,7 +246,7 @@ fn unknown(kind: ListKind, name: &str) -> Refusal {
 
 /// Why something of a server is not reached: its definition is held back.
 pub(crate) fn held(catalogue: &Catalogue, variant: Variant, kind: ListKind, name: &str) -> Option<Refusal> {
-    let (oversight, server) = (&catalogue.server.env().oversight, catalogue.server.id());
+    let (oversight, server) = (&catalogue.server.env().oversight, &catalogue.server);
     let in_list = |kind, name: &dyn Fn(&Listing) -> Option<usize>| {
         let listing = catalogue.last(kind, variant)?;
         let index = name(&listing)?;

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use portcullis_config as config;
+use portcullis_hub::registry::Share;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, ServerId, ToolsetId};
@@ -12,6 +14,7 @@ use portcullis_model::{ErrorKind, ServerId, ToolsetId};
 use super::catalogue::{Catalogue, Need, Variant};
 use super::listing::ListKind;
 use super::toolset::{self, Toolset, Toolsets};
+use super::versions::{Change, Transition};
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
 use crate::upstream::{Server, Surroundings, TlsError};
@@ -32,44 +35,68 @@ pub(crate) struct Update {
     pub(crate) changed: BTreeSet<ServerId>,
     /// The same of toolsets.
     pub(crate) changed_toolsets: BTreeSet<ToolsetId>,
+    /// What becomes of versions, for when the rest is settled.
+    pub(crate) transitions: Vec<Transition>,
+}
+
+/// The version of a server that is there already, or a new one.
+fn found(
+    before: Option<&Arc<Catalogue>>,
+    id: &ServerId,
+    version: Option<&str>,
+    settings: &config::Server,
+    env: &Arc<Surroundings>,
+) -> Result<Arc<Catalogue>, (ServerId, TlsError)> {
+    if let Some(kept) = before.and_then(|before| before.find_version(version, settings)) {
+        return Ok(kept);
+    }
+    let made = Server::new((id.clone(), version), settings.clone(), env.clone());
+    Ok(Catalogue::new(made.map_err(|error| (id.clone(), error))?))
 }
 
 impl Servers {
     /// The servers of `settings`; those whose settings and certificates are the same are kept with all that they have
-    /// open.
+    /// open. What leaves a server that has another version now may end what it began until `until`.
     ///
     /// # Errors
     /// Which server's certificates cannot be loaded; nothing has changed then.
     pub(crate) fn update(
         &self,
-        settings: &BTreeMap<ServerId, config::Server>,
-        toolsets: &BTreeMap<ToolsetId, config::Toolset>,
+        settings: &config::Settings,
         env: &Arc<Surroundings>,
+        until: Instant,
     ) -> Result<Update, (ServerId, TlsError)> {
-        let mut servers = Self::default();
-        let mut changed = BTreeSet::new();
-        for (id, server) in settings.iter().filter(|(_, server)| server.enabled) {
-            let kept = self.all.get(id).filter(|old| old.server.is_as(server));
-            let catalogue = if let Some(kept) = kept {
-                kept.clone()
-            } else {
-                changed.insert(id.clone());
-                let made = Server::new(id.clone(), server.clone(), env.clone());
-                Catalogue::new(made.map_err(|error| (id.clone(), error))?)
+        let (mut servers, mut transitions) = (Self::default(), Vec::new());
+        let (mut changed, mut retired) = (BTreeSet::new(), Vec::new());
+        for (id, server) in settings.servers.iter().filter(|(_, server)| server.enabled) {
+            let before = self.all.get(id);
+            let of = settings.registered.get(id);
+            let base = found(before, id, of.map(|of| of.version.as_str()), server, env)?;
+            let next = match of.and_then(|of| of.next.as_ref()) {
+                Some(next) => Share::new(next.percent)
+                    .map(|share| {
+                        found(before, id, Some(&next.version), &next.server, env).map(|it| (it, share))
+                    })
+                    .transpose()?,
+                None => None,
             };
-            servers.all.insert(id.clone(), catalogue);
-        }
-        let mut retired = Vec::new();
-        for (id, old) in &self.all {
-            if !servers.all.get(id).is_some_and(|new| Arc::ptr_eq(new, old)) {
+            let change = Change { before, base: &base, next, until };
+            let is_succession = change.is_succession();
+            let (transition, ended) = change.plan();
+            if !is_succession {
                 changed.insert(id.clone());
-                retired.push(old.server.clone());
-                retired.extend(old.take_users());
             }
+            transitions.extend(transition);
+            retired.extend(ended.iter().flat_map(|it| it.own_servers()));
+            servers.all.insert(id.clone(), base);
         }
-        servers.toolsets = Arc::new(toolset::update(&self.toolsets, toolsets));
+        for (id, old) in self.all.iter().filter(|(id, _)| !servers.all.contains_key(*id)) {
+            changed.insert(id.clone());
+            retired.extend(old.all_servers());
+        }
+        servers.toolsets = Arc::new(toolset::update(&self.toolsets, &settings.toolsets));
         let changed_toolsets = toolset::changed(&self.toolsets, &servers.toolsets);
-        Ok(Update { servers, retired, changed, changed_toolsets })
+        Ok(Update { servers, retired, changed, changed_toolsets, transitions })
     }
 
     /// Whether an endpoint is in service.

@@ -402,13 +402,18 @@ fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) 
     }
     if call.caller.revision.era() == Era::Modern {
         let (ttl, public) = if stale { (0, false) } else { view.promise() };
+        // What some have is not for all.
+        let servers = gateway.servers.load();
+        let has_others =
+            |part: &Arc<Listing>| servers.find(part.server.as_str()).is_some_and(|it| it.has_others());
+        let public = public && !view.parts.iter().any(has_others);
         let scope = if public { "public" } else { "private" };
         out.extend_from_slice(
             format!(",\"resultType\":\"complete\",\"ttlMs\":{ttl},\"cacheScope\":\"{scope}\"").as_bytes(),
         );
         if !has_meta {
             let name = key::SERVER_INFO;
-            let info = gateway.server_info(&call.endpoint);
+            let info = gateway.server_info(&call.endpoint, &call.caller);
             out.extend_from_slice(format!(",\"_meta\":{{\"{name}\":{info}}}").as_bytes());
         }
     }

@@ -105,7 +105,7 @@ impl Subscribers {
     }
 
     async fn tell_of(&self, gateway: &Gateway, server: &ServerId, owners: &Owners) {
-        let mut looking = Vec::new();
+        let mut told = Vec::new();
         for subscriber in self.listeners_of(server) {
             let caller = subscriber.caller();
             let theirs =
@@ -113,9 +113,23 @@ impl Subscribers {
             let lists = owners.iter().filter(|(owner, _)| theirs(owner)).map(|(_, lists)| *lists);
             let lists = lists.fold(Lists::NONE, |all, lists| all | lists);
             let lists = subscriber.mailbox.wanted_of(lists);
-            if lists.is_empty() {
-                continue;
+            if !lists.is_empty() {
+                told.push((subscriber, lists));
             }
+        }
+        self.tell_some(gateway, server, told).await;
+    }
+
+    /// Tells these, each of these lists, as far as that is news to them.
+    pub(super) async fn tell_some(
+        &self,
+        gateway: &Gateway,
+        server: &ServerId,
+        told: Vec<(Arc<Subscriber>, Lists)>,
+    ) {
+        let mut looking = Vec::new();
+        for (subscriber, lists) in told {
+            let caller = subscriber.caller();
             if route::may_hide(gateway, &subscriber.endpoint, &caller) {
                 let before = subscriber.seen(server);
                 looking.push((subscriber, lists, before));

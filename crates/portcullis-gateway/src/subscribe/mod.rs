@@ -10,6 +10,7 @@
 mod accept;
 mod announce;
 mod mailbox;
+mod moving;
 mod seen;
 mod session;
 
@@ -33,6 +34,7 @@ use announce::Announced;
 
 pub(crate) use accept::{accept, follow};
 pub(crate) use mailbox::{Batch, Mailbox};
+pub(crate) use moving::Moving;
 use seen::{Seen, Shared};
 pub(crate) use session::session_request;
 

@@ -1,5 +1,6 @@
 //! What a task id that left the gateway stands for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_mcp::caps::ClientCaps;
@@ -7,12 +8,13 @@ use portcullis_mcp::json::Raw;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::task;
 use portcullis_model::{ErrorKind, Principal, ServerId, ToolsetId};
+use portcullis_oversight::{scope, server_of, version_of};
 use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 
 use crate::admit::Act;
-use crate::call::{Call, Endpoint, Refusal};
+use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
-use crate::route::{ListKind, Variant};
+use crate::route::{Catalogue, ListKind, Variant};
 use crate::seal::{LONGEST_TASK, Purpose, ROTATION};
 
 /// The longest id that a server may give a task: with our seal around it it has to fit into a header.
@@ -24,6 +26,8 @@ pub(super) struct Handle {
     /// Nowhere else there is such a task.
     pub(super) endpoint: Endpoint,
     pub(super) server: ServerId,
+    /// Which version of it, where there are several.
+    pub(super) version: Option<Arc<str>>,
     /// The tool that was called, by the server's own name.
     pub(super) tool: String,
     pub(super) place: Place,
@@ -59,7 +63,7 @@ impl Handle {
     /// For a task that is to be kept for so many milliseconds; `None` is without end.
     pub(super) fn new(
         endpoint: &Endpoint,
-        server: &ServerId,
+        (server, version): (&ServerId, Option<&Arc<str>>),
         tool: &str,
         place: Place,
         ttl: Option<u64>,
@@ -68,7 +72,16 @@ impl Handle {
         let longest = millis(LONGEST_TASK);
         // A server may find later that it keeps the task for longer.
         let most = ttl.unwrap_or(longest).clamp(millis(ROTATION), longest);
-        Self { endpoint: endpoint.clone(), server: server.clone(), tool: tool.to_owned(), place, most }
+        // A word of an id has no spaces in it, and ids are short.
+        let version = version.filter(|version| version.len() <= 64 && !version.contains(' ')).cloned();
+        let (endpoint, server) = (endpoint.clone(), server.clone());
+        Self { endpoint, server, version, tool: tool.to_owned(), place, most }
+    }
+
+    /// The server as the caller knows it, in the version that has the task.
+    pub(super) fn catalogue(&self, gateway: &Gateway, caller: &Caller) -> Option<Arc<Catalogue>> {
+        let servers = gateway.servers.load();
+        servers.find(self.server.as_str()).map(|it| it.of_version(self.version.as_ref(), caller))
     }
 
     /// The id that the client gets.
@@ -109,8 +122,8 @@ impl Handle {
     /// Whether policies let the caller know of it: whoever may not call its tool any more has no task of it either.
     pub(super) fn is_there(&self, gateway: &Gateway, call: &Call) -> bool {
         let Some(pass) = gateway.gate.pass(&call.caller) else { return true };
-        let hints = gateway.servers.load().find(self.server.as_str()).and_then(|catalogue| {
-            let listing = catalogue.of(&call.caller).last(ListKind::Tools, Variant::of(&call.caller))?;
+        let hints = self.catalogue(gateway, &call.caller).and_then(|catalogue| {
+            let listing = catalogue.last(ListKind::Tools, Variant::of(&call.caller))?;
             listing.find(&self.tool).map(|item| item.thing)
         });
         let kind = hints.unwrap_or(ThingKind::Tool(Annotations::default()));
@@ -123,7 +136,8 @@ impl Handle {
     }
 
     fn write(&self) -> Vec<u8> {
-        let (endpoint, server) = (self.endpoint.place(), self.server.as_str());
+        let (endpoint, server) =
+            (self.endpoint.place(), scope(self.server.as_str(), self.version.as_deref()));
         let (most, tool, length) = (self.most, &self.tool, self.tool.len());
         match &self.place {
             Place::There { era, caps, id } => {
@@ -138,7 +152,9 @@ impl Handle {
     fn read(bytes: &[u8]) -> Option<Self> {
         let mut words = std::str::from_utf8(bytes).ok()?.splitn(6, ' ');
         let endpoint = Endpoint::at(words.next()?)?;
-        let server = ServerId::parse(words.next()?).ok()?;
+        let whose = words.next()?;
+        let server = ServerId::parse(server_of(whose)).ok()?;
+        let version = version_of(whose).map(Arc::from);
         let (kind, most, length) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let (tool, rest) = words.next()?.split_at_checked(length)?;
         let there = |era, bits: &str| {
@@ -151,7 +167,7 @@ impl Handle {
             ("h", "") => Place::Here(rest.parse().ok()?),
             _ => return None,
         };
-        Some(Self { endpoint, server, tool: tool.to_owned(), place, most })
+        Some(Self { endpoint, server, version, tool: tool.to_owned(), place, most })
     }
 }
 
@@ -178,7 +194,12 @@ mod tests {
         ] {
             for endpoint in ["", "/s/a-b", "/v/desk"] {
                 let endpoint = Endpoint::at(endpoint).unwrap();
-                let handle = Handle::new(&endpoint, &server, "t 1ü", place.clone(), Some(90_000_000));
+                let handle = Handle::new(&endpoint, (&server, None), "t 1ü", place.clone(), Some(90_000_000));
+                assert_eq!(Handle::read(&handle.write()), Some(handle));
+                let version = Arc::from("2.0.0@x");
+                let handle =
+                    Handle::new(&endpoint, (&server, Some(&version)), "t", place.clone(), Some(90_000_000));
+                assert_eq!(handle.version, Some(version));
                 assert_eq!(Handle::read(&handle.write()), Some(handle));
             }
         }

@@ -172,7 +172,8 @@ impl Reception {
     fn drive(self, made: &Raw) -> Exchange {
         let Some((era, id, task)) = Self::read(made) else { return Exchange::done(no_task()) };
         self.server.made_task(kept(era, &task));
-        let schema = output_schema(&self.gateway, &self.call.caller, self.server.id(), &self.tool);
+        let whose = (self.server.id(), self.server.version());
+        let schema = output_schema(&self.gateway, &self.call.caller, whose, &self.tool);
         let hop = Hop::new(self.server, era, id, &self.tool, &self.call).with_schema(schema);
         drive(hop, Way { era, crossing: self.crossing, related: None, ours: true }, Some(&task))
     }
@@ -238,7 +239,8 @@ impl Reception {
     }
 
     fn handle(&self, place: Place, ttl: Option<u64>) -> Handle {
-        Handle::new(&self.call.endpoint, self.server.id(), &self.tool, place, ttl)
+        let whose = (self.server.id(), self.server.version());
+        Handle::new(&self.call.endpoint, whose, &self.tool, place, ttl)
     }
 
     fn record(

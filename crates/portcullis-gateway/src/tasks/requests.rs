@@ -81,11 +81,11 @@ fn exchange_of(exchange: &mut Exchange) -> Exchange {
 pub(super) fn output_schema(
     gateway: &Gateway,
     caller: &Caller,
-    server: &ServerId,
+    (server, version): (&ServerId, Option<&Arc<str>>),
     tool: &str,
 ) -> Option<Raw> {
     let servers = gateway.servers.load();
-    let catalogue = servers.find(server.as_str())?.of(caller);
+    let catalogue = servers.find(server.as_str())?.of_version(version, caller);
     let tools = catalogue.last(ListKind::Tools, Variant::of(caller))?;
     tools.find(tool)?.output_schema.clone()
 }
@@ -140,9 +140,8 @@ impl Request<'_> {
     }
 
     fn server(&self, handle: &Handle) -> Result<Arc<Server>, Refusal> {
-        let servers = self.gateway.servers.load();
-        let found = servers.find(handle.server.as_str());
-        found.map(|catalogue| catalogue.of(&self.call.caller).server.clone()).ok_or_else(unknown)
+        let found = handle.catalogue(self.gateway, &self.call.caller);
+        found.map(|catalogue| catalogue.server.clone()).ok_or_else(unknown)
     }
 
     fn hop(&self, handle: &Handle) -> Result<Hop, Refusal> {
@@ -150,7 +149,8 @@ impl Request<'_> {
             Place::There { era, caps, id } => {
                 let server = self.server(handle)?;
                 let hop = Hop::new(server, *era, id.clone(), &handle.tool, self.call).with(*caps);
-                let schema = output_schema(self.gateway, &self.call.caller, &handle.server, &handle.tool);
+                let whose = (&handle.server, handle.version.as_ref());
+                let schema = output_schema(self.gateway, &self.call.caller, whose, &handle.tool);
                 Ok(hop.with_schema(schema))
             }
             Place::Here(_) => Err(unknown()),
@@ -164,7 +164,7 @@ impl Request<'_> {
     }
 
     fn server_info(&self) -> Raw {
-        self.gateway.server_info(&self.call.endpoint)
+        self.gateway.server_info(&self.call.endpoint, &self.call.caller)
     }
 
     fn complete(&self, result: impl Into<Object>) -> Exchange {

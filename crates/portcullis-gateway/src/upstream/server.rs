@@ -11,6 +11,7 @@ mod establish;
 mod idle;
 mod probe;
 mod spare;
+mod version;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -28,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::idle::stop_when_idle;
 use self::spare::Spare;
+use self::version::Version;
 use super::Surroundings;
 use super::connection::{Connection, Link, Peer};
 use super::credentials::Credentials;
@@ -53,6 +55,7 @@ const DECLARED_IDLE: Duration = Duration::from_mins(10);
 /// A configured server.
 pub(crate) struct Server {
     id: ServerId,
+    version: Arc<Version>,
     settings: config::Server,
     env: Arc<Surroundings>,
     /// What views of its apps may ask for, when the operator restricts that.
@@ -147,7 +150,7 @@ impl Server {
     /// # Errors
     /// When its certificates cannot be loaded.
     pub(crate) fn new(
-        id: ServerId,
+        (id, version): (ServerId, Option<&str>),
         settings: config::Server,
         env: Arc<Surroundings>,
     ) -> Result<Arc<Self>, TlsError> {
@@ -163,11 +166,12 @@ impl Server {
             }
             Transport::Stdio(_) => (None, None),
         };
-        Ok(Self::with(id, settings, env, http, certificates, credentials, None))
+        let version = Version::new(id, version);
+        Ok(Self::with(version, settings, env, http, certificates, credentials, None))
     }
 
     fn with(
-        id: ServerId,
+        version: Arc<Version>,
         settings: config::Server,
         env: Arc<Surroundings>,
         http: Option<SharedLink>,
@@ -185,7 +189,8 @@ impl Server {
         let health = Health { backoff: Backoff::new(u32::MAX), down: None, up: false };
         let apps = Some(views::policy(&settings.apps)).filter(|apps| !apps.is_open()).map(Arc::new);
         Arc::new(Self {
-            id,
+            id: version.id.clone(),
+            version,
             settings,
             apps,
             env,
@@ -223,18 +228,6 @@ impl Server {
     /// What views of its apps may ask for; `None` when that is not restricted.
     pub(crate) fn apps(&self) -> Option<&Arc<Policy>> {
         self.apps.as_ref()
-    }
-
-    /// Whether a server made of `settings` would be no other than this one.
-    pub(crate) fn is_as(&self, settings: &config::Server) -> bool {
-        !self.worn.load(Ordering::Relaxed)
-            && self.settings == *settings
-            && self.certificates == certificates(settings)
-    }
-
-    /// Another is to take its place with the next update.
-    pub(crate) fn wear_out(&self) {
-        self.worn.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn asks(&self) -> &Asks {
@@ -558,7 +551,7 @@ impl Server {
         health.backoff.started(Instant::now());
         health.down = None;
         health.up = true;
-        if self.owner.is_none() {
+        if self.is_counted() {
             self.env.metrics.set_server_up(self.id.as_str(), true);
         }
         tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
@@ -577,7 +570,7 @@ impl Server {
         tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
         health.down = Some((why.to_owned(), now + wait));
         health.up = false;
-        if self.owner.is_none() {
+        if self.is_counted() {
             self.env.metrics.set_server_up(self.id.as_str(), false);
         }
     }

@@ -12,6 +12,7 @@ use portcullis_model::ServerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::rollout::{Share, Word, in_use};
 use super::{Document, Package};
 
 /// How far a version has come.
@@ -127,6 +128,9 @@ pub struct Change {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// To how many callers it was rolled out with that, in hundredths; 0 is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<u8>,
 }
 
 /// What a scan found.
@@ -191,9 +195,15 @@ pub struct Entry {
     pub imported: bool,
     /// How far it has come.
     stage: Stage,
+    /// How many callers have it, in hundredths; all that it is for, where it does not say. Nobody has what was rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given: Option<u8>,
     /// What its last scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scan: Option<Scan>,
+    /// What it was seen to offer before it was approved, where it was scanned again since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offered: Option<Vec<Offer>>,
     /// All that was done, oldest first.
     history: Vec<Change>,
 }
@@ -210,8 +220,10 @@ impl Entry {
             data: Vec::new(),
             imported: false,
             stage: Stage::Submitted,
+            given: None,
             scan: None,
-            history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None }],
+            offered: None,
+            history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None, share: None }],
         }
     }
 
@@ -252,6 +264,12 @@ impl Entry {
     /// What its last scan found.
     pub fn scan(&self) -> Option<&Scan> {
         self.scan.as_ref()
+    }
+
+    /// What it was seen to offer by the scan that it was approved after.
+    pub fn offers(&self) -> &[Offer] {
+        let scanned = self.scan.as_ref().map_or(&[][..], |scan| &scan.offers);
+        self.offered.as_deref().unwrap_or(scanned)
     }
 
     /// All that was done, oldest first.
@@ -295,8 +313,12 @@ impl Entry {
         };
         if !self.stage.is_in_use() {
             self.stage = Stage::Scanned;
+        } else if self.offered.is_none() {
+            let approved = self.scan.take().map(|scan| scan.offers);
+            self.offered = Some(approved.unwrap_or_default());
         }
-        self.history.push(Change { at: scan.at, by: by.to_owned(), to: Stage::Scanned, note: Some(note) });
+        let (by, to) = (by.to_owned(), Stage::Scanned);
+        self.history.push(Change { at: scan.at, by, to, note: Some(note), share: None });
         self.scan = Some(scan);
         Ok(())
     }
@@ -322,21 +344,60 @@ impl Entry {
     /// about it.
     pub fn take(&mut self, step: Move, by: &str, at: u64, note: Option<String>) -> Result<(), Refused> {
         let to = step.leads(self.stage).ok_or_else(|| self.no_way(step.verb()))?;
-        let found = self.scan.as_ref().map_or(0, |scan| scan.findings.len());
-        if step == Move::Approve && found > 0 && note.as_deref().is_none_or(|note| note.trim().is_empty()) {
-            return Err(Refused::Found {
-                name: self.name().to_owned(),
-                version: self.version().to_owned(),
-                found,
-            });
+        if step == Move::Approve {
+            self.answered_for(note.as_deref())?;
+            (self.given, self.offered) = (None, None);
         }
         self.step(at, by, to, note);
         Ok(())
     }
 
+    /// Gives it to so many callers. The first step is its approval.
+    ///
+    /// # Errors
+    /// As [`Entry::take`].
+    pub(super) fn roll_out(&mut self, share: Share, word: Word<'_>) -> Result<(), Refused> {
+        let Word { by, at, note } = word;
+        let to = Move::Approve.leads(self.stage).ok_or_else(|| self.no_way("rolled out"))?;
+        // With the steps after it, nothing is approved that was not.
+        if self.share().is_none() {
+            self.answered_for(note.as_deref())?;
+            self.offered = None;
+        }
+        self.given = (share != Share::ALL).then_some(share.percent());
+        self.step(at, by, to, note);
+        self.note_share(share.percent());
+        Ok(())
+    }
+
+    /// Takes it from all callers; it stays as approved as it was.
+    pub(super) fn step_back(&mut self, word: Word<'_>) {
+        let Word { by, at, note } = word;
+        self.given = Some(0);
+        self.step(at, by, self.stage, note);
+        self.note_share(0);
+    }
+
+    fn note_share(&mut self, percent: u8) {
+        if let Some(change) = self.history.last_mut() {
+            change.share = Some(percent);
+        }
+    }
+
+    /// # Errors
+    /// Something was found in it, and nothing is said about that.
+    fn answered_for(&self, note: Option<&str>) -> Result<(), Refused> {
+        let found = self.scan.as_ref().map_or(0, |scan| scan.findings.len());
+        if found > 0 && note.is_none_or(|note| note.trim().is_empty()) {
+            let (name, version) = (self.name().to_owned(), self.version().to_owned());
+            return Err(Refused::Found { name, version, found });
+        }
+        Ok(())
+    }
+
     fn step(&mut self, at: u64, by: &str, to: Stage, note: Option<String>) {
         self.stage = to;
-        self.history.push(Change { at, by: by.to_owned(), to, note });
+        self.history.push(Change { at, by: by.to_owned(), to, note, share: None });
     }
 
     fn no_way(&self, to: &'static str) -> Refused {
@@ -358,16 +419,8 @@ impl Entry {
     }
 }
 
-/// The version of each server that is reached: of those that may be used, the one that was approved last. So a roll-out is
-/// to approve the new one, and to go back is to approve the old one again.
+/// The version of each server that its callers have: of those that may be used, the one that was approved for all last. To go
+/// back is to approve the old one again.
 pub fn running<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a Entry> {
-    let mut chosen: Vec<&Entry> = Vec::new();
-    for entry in entries.into_iter().filter(|entry| entry.stage.is_in_use()) {
-        match chosen.iter_mut().find(|other| other.slug == entry.slug) {
-            Some(other) if other.approved() < entry.approved() => *other = entry,
-            Some(_) => {}
-            None => chosen.push(entry),
-        }
-    }
-    chosen
+    in_use(entries).into_iter().map(|now| now.entry).collect()
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use portcullis_oversight::{Entry, Pin, Register, Ruled, difference, visible};
+use portcullis_oversight::{Entry, Pin, Register, Ruled, difference, server_of, visible};
 use serde_json::{Value, json};
 
 use super::{ask, change, moment};
@@ -83,11 +83,11 @@ fn told(entry: &Entry) -> Value {
 
 /// What somebody means by `SERVER` or `SERVER/NAME`: of all that there is, what is held back comes first.
 fn meant<'a>(entries: &'a [Entry], what: &str) -> anyhow::Result<Vec<&'a Entry>> {
+    // By its name alone, a server is all of its versions.
+    let is_of = |entry: &Entry, whose: &str| entry.server == whose || server_of(&entry.server) == whose;
     let fits = |entry: &&Entry| match what.split_once('/') {
-        Some((server, name)) => {
-            entry.server == server && (entry.name == name || visible(&entry.name) == name)
-        }
-        None => entry.server == what,
+        Some((whose, name)) => is_of(entry, whose) && (entry.name == name || visible(&entry.name) == name),
+        None => is_of(entry, what),
     };
     let found: Vec<_> = entries.iter().filter(fits).collect();
     if found.is_empty() {

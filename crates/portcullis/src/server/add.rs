@@ -59,7 +59,7 @@ pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
         Ok(entries)
     })?;
     if add.kept.json {
-        print(format_args!("{:#}", json!(added.iter().map(|entry| brief(entry, false)).collect::<Vec<_>>())));
+        print(format_args!("{:#}", json!(added.iter().map(|entry| brief(entry, None)).collect::<Vec<_>>())));
     } else {
         for entry in &added {
             let named = format!("{}@{}", entry.slug, entry.version());

@@ -25,6 +25,11 @@ pub(crate) enum ServerVerb {
     Review(Step),
     /// Let a version be used, in place of the one that is; also to go back to an earlier one
     Approve(Step),
+    /// Give a version to some callers, to more of them, or to all
+    #[command(disable_version_flag = true)]
+    Rollout(Rollout),
+    /// Take back the version that is rolled out, or else the one that all have
+    Rollback(Rollback),
     /// Tell those who use a version to go on to another
     Deprecate(Step),
     /// Take a version away, for good
@@ -88,6 +93,40 @@ pub(crate) struct Step {
     /// `NAME` or `NAME@VERSION`
     #[arg(value_name = "WHAT")]
     pub what: String,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Rollout {
+    /// The server's name here
+    #[arg(value_name = "NAME")]
+    pub server: portcullis_model::ServerId,
+    /// The version, which was reviewed
+    #[arg(value_name = "VERSION")]
+    pub version: String,
+    /// How many callers have it from now on, 1% to 100%
+    #[arg(long, value_name = "SHARE")]
+    pub to: portcullis_hub::registry::Share,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Rollback {
+    /// The server's name here
+    #[arg(value_name = "NAME")]
+    pub server: portcullis_model::ServerId,
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,

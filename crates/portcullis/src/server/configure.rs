@@ -45,7 +45,7 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
     })?;
     let Some(entry) = entry else { return Ok(ExitCode::FAILURE) };
     if configure.kept.json {
-        print(format_args!("{:#}", brief(&entry, false)));
+        print(format_args!("{:#}", brief(&entry, None)));
     } else {
         preview(&entry);
         print(format_args!("next: portcullis server scan {}@{}", entry.slug, entry.version()));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::harness::client::initialize;
 use crate::harness::fake::tool;
 use crate::harness::gateway::JSON;
-use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream, until};
 use crate::interactive::{ASKING_CHILD, accepted, everything, form, got};
 use crate::reload::{reload, tools_changed};
 use crate::subscriptions::listen;
@@ -256,6 +256,68 @@ async fn a_change_of_one_servers_tools_is_found() {
         while found("another language").await != ["words__translate"] {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+    })
+    .await;
+}
+
+/// A model that knows what belongs together: pictures, and weather.
+async fn model(works: bool) -> Upstream {
+    Upstream::start(move |seen, answer| async move {
+        if !works {
+            return answer.send(500, &[], b"").await;
+        }
+        assert_eq!(seen.header("authorization"), Some("Bearer a-key"));
+        let has = |text: &Value, words: &[&str]| {
+            let text = text.as_str().unwrap().to_lowercase();
+            f64::from(u8::from(words.iter().any(|word| text.contains(word))))
+        };
+        let inputs = seen.rpc["input"].as_array().unwrap().iter().enumerate();
+        let data = inputs.map(|(index, text)| {
+            let meant = [has(text, &["image", "picture"]), has(text, &["forecast", "umbrella"]), 0.1];
+            json!({"object": "embedding", "index": index, "embedding": meant})
+        });
+        answer.json(200, &json!({"object": "list", "data": data.collect::<Vec<_>>()})).await;
+    })
+    .await
+}
+
+async fn searched(gateway: &Gateway, query: &str) -> Vec<String> {
+    let found = Modern::new().call(gateway, "hub__search", json!({"query": query})).await;
+    let tools = found["structuredContent"]["tools"].as_array().unwrap();
+    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn tools_are_found_by_what_they_mean_where_a_model_says_so() {
+    let tools = vec![saying("render", "Makes an image."), saying("outlook", "The forecast for a place.")];
+    let upstream = Fake::modern().tools(tools).start().await;
+    let (good, bad) = (model(true).await, model(false).await);
+    let with = |url: &str| {
+        json!({
+            "servers": {"x": upstream.config()},
+            "discovery": {
+                "tools": "instead",
+                "embeddings": {"url": url, "model": "small", "key": "a-key", "timeout": "2s"},
+            },
+        })
+    };
+    let gateway = Gateway::start(&with(&good.url));
+    // What nobody said of them is learned beside the first search.
+    until("meanings", async || {
+        searched(&gateway, "do I need an umbrella?").await.first().is_some_and(|it| it == "x__outlook")
+    })
+    .await;
+    assert_eq!(searched(&gateway, "draw a picture").await[0], "x__render");
+    assert_eq!(searched(&gateway, "render").await[0], "x__render", "words count as before");
+    let asked = good.seen().len();
+    assert_eq!(searched(&gateway, "draw a picture").await[0], "x__render");
+    assert_eq!(good.seen().len(), asked, "nothing is asked twice");
+
+    let gateway = Gateway::start(&with(&bad.url));
+    assert_eq!(searched(&gateway, "a picture").await, [""; 0]);
+    assert_eq!(searched(&gateway, "image").await, ["x__render"], "words are left");
+    until("the count", async || {
+        gateway.get("/metrics").await.text().contains("portcullis_embeddings_total{outcome=\"failed\"}")
     })
     .await;
 }

@@ -26,6 +26,7 @@ mod polling;
 mod readers;
 mod registry;
 mod reload;
+mod rollout;
 mod rotation;
 mod sessions;
 mod skills;

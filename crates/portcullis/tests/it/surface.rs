@@ -44,6 +44,7 @@ fn rows() -> Vec<Row> {
     let person = "https://idp.example.com#somebody";
     let hold = json!({"name": "case", "person": person, "reason": "court"});
     let erasure = json!({"person": person, "basis": "request 7"});
+    let (rollout, step) = ("/api/v1/servers/{server}/rollout", json!({"version": "2.0.0", "to": 10}));
     let says = |row: Row, body: &Value| Row { body: Some(body.clone()), ..row };
     let in_session = |row: Row| Row { session: Some(row.path), ..row };
     // Sent to where the stream of the right one says.
@@ -126,6 +127,12 @@ fn rows() -> Vec<Row> {
         row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/open/logs", [401, 403, 200]),
         row("/api/v1/servers/{server}/logs", "GET", "/api/v1/servers/none/logs", [401, 403, 404]),
         row("/api/v1/servers/{server}/restart", "POST", "/api/v1/servers/open/restart", [401, 403, 200]),
+        row("/api/v1/servers/{server}/rollout", "GET", "/api/v1/servers/open/rollout", [401, 403, 200]),
+        row("/api/v1/servers/{server}/rollout", "GET", "/api/v1/servers/none/rollout", [401, 403, 404]),
+        says(row(rollout, "POST", "/api/v1/servers/open/rollout", [401, 403, 400]), &json!({})),
+        says(row(rollout, "POST", "/api/v1/servers/open/rollout", [401, 403, 409]), &step),
+        says(row(rollout, "POST", "/api/v1/servers/none/rollout", [401, 403, 404]), &step),
+        row("/api/v1/servers/{server}/rollback", "POST", "/api/v1/servers/open/rollback", [401, 403, 409]),
         row("/api/v1/audit/events", "GET", "/api/v1/audit/events", [401, 403, 200]),
         row("/api/v1/audit/tail", "GET", "/api/v1/audit/tail", [401, 403, 200]),
         row("/api/v1/audit/export", "GET", "/api/v1/audit/export?format=ocsf", [401, 403, 200]),

@@ -61,6 +61,14 @@ impl Sessions {
         self.shard(id).get(id).cloned()
     }
 
+    /// The ids of all of them.
+    pub(crate) fn ids(&self) -> Vec<Arc<str>> {
+        let of = |shard: &Mutex<HashMap<Arc<str>, Arc<Session>>>| {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of).collect()
+    }
+
     /// The finished streams of all of them.
     pub(crate) fn replay(&self) -> &Arc<Replay> {
         &self.replay

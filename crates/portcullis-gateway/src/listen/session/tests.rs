@@ -24,6 +24,8 @@ fn session_in(id: &str, replay: Arc<Replay>) -> Arc<Session> {
         under_way: Arc::default(),
         client: None,
         recognised: Arc::default(),
+        connection: 0,
+        held_to: None,
     };
     Arc::new(Session::new(id.into(), Endpoint::Aggregate, Arc::new(caller), replay))
 }

@@ -27,7 +27,7 @@ fn states() -> [State; 5] {
     let server = ServerId::parse("x").unwrap();
     [
         State::Parked(Place { id: [7; 16], round: 3 }),
-        State::Relayed { server: server.clone(), inner: Raw::from_static(r#""é\u00e9=""#) },
+        State::Relayed { whose: "x@2.0.0".into(), inner: Raw::from_static(r#""é\u00e9=""#) },
         State::Visited { server },
         State::Asked { nonce: 7, matter: Matter::Call },
         State::Asked { nonce: 7, matter: Matter::Result },

@@ -14,7 +14,7 @@ fn new(owner: &Owner, id: &str, work: Option<Arc<Work>>) -> New {
         owner: owner.clone(),
         handle: Handle::new(
             &Endpoint::Aggregate,
-            &ServerId::parse("x").unwrap(),
+            (&ServerId::parse("x").unwrap(), None),
             "t",
             Place::There {
                 era: portcullis_mcp::revision::Era::Modern,

@@ -20,7 +20,7 @@ impl Server {
     pub(crate) fn for_owner(&self, owner: Principal) -> Arc<Self> {
         let source = self.credentials.as_ref().map(|it| it.source(&self.env.office, Some(owner.clone())));
         Self::with(
-            self.id.clone(),
+            self.version.clone(),
             self.settings.clone(),
             self.env.clone(),
             self.http.as_ref().map(|link| Arc::new(link.called_as(source))),

@@ -1,0 +1,510 @@
+#!/usr/bin/env python3
+"""Soak test of the hub: registered servers in several versions, rolled out and back and killed, under clients of both eras.
+
+Each server is registered in three versions: the first is approved, the second is reviewed and rolled out, the third is scanned and
+never approved. Clients of 2026-07-28 and of 2025-11-25, some of which show who they are, call tools whose answers say which version
+gave them and what it was asked. Meanwhile, at random: children and their grandchildren are killed, versions are rolled out to shares and to all,
+rolled back, approved, the configuration is reloaded, and now and then the gateway itself is killed (`kill -9`) and started
+again. Then:
+
+- no call is answered by a version that was not in use while it ran, and none ever by the third;
+- none is answered with another's result; each that fails says why, and met a kill;
+- a session stays on its version, unless its server took a step or the gateway came back;
+- after all that, every session that is there and every caller is served by every server at once;
+- no process of a gateway outlives it: of a killed one, of one that was told to end; found by a marker in the environment and by
+  what was below it;
+- memory of each gateway is bounded.
+
+Usage: hub.py --gateway target/release/portcullis [--long | --seconds N] [--servers N] [--callers N]
+Standard library only, Linux only. Ends with "N passed, N failed"; exit code 1 if anything failed.
+"""
+
+import argparse
+import collections
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import processes
+from gateway import VERSION, Gateway
+
+PROGRAM = Path(__file__).with_name("versions.py")
+OLD, NEW, NEVER = "1.0.0", "2.0.0", "3.0.0"
+DRAIN = 1.0
+"""Seconds (`limits.drain`) that a version may go on to which nobody is led any more."""
+
+SETTLED = 1.0 + DRAIN + 6.0
+"""Seconds after a step by which it is everywhere: the registry is looked at once a second, and this machine is busy."""
+
+RECOVERY = 12.0
+"""Seconds after a kill in which calls may fail: what is killed again and again is started ever later."""
+
+SWEPT = 10.0
+"""Seconds after its end within which everything that a gateway started must be gone."""
+
+MEMORY_PEAK = 320.0
+"""MiB that no gateway may exceed."""
+
+WAIT = 20
+"""Seconds that a call may take; it has to be answered by then, if only with an error."""
+
+
+class World:
+    """What all share: where to call, what was done when, and what was found."""
+
+    def __init__(self, names, seconds, chance):
+        self.names, self.chance = names, chance
+        self.until = time.monotonic() + seconds
+        self.place = None
+        self.counts, self.problems = collections.Counter(), []
+        self.lock = threading.Lock()
+        self.strict = {name: {OLD} for name in names}
+        self.loose_until = dict.fromkeys(names, 0.0)
+        self.stepped = dict.fromkeys(names, 0.0)
+        self.killed = dict.fromkeys(names, 0.0)
+        self.gateway_killed = 0.0
+        self.numbers = 0
+        self.moves = []
+
+    def over(self):
+        return time.monotonic() >= self.until
+
+    def count(self, what, number=1):
+        with self.lock:
+            self.counts[what] += number
+
+    def found(self, problem):
+        with self.lock:
+            self.counts["problems"] += 1
+            if len(self.problems) < 20:
+                self.problems.append(problem)
+
+    def token(self):
+        with self.lock:
+            self.numbers += 1
+            return f"token-{self.numbers}"
+
+    def may_answer(self, name, version, begun):
+        """Whether a version may have answered a call that began then."""
+        return version in (OLD, NEW) and (begun <= self.loose_until[name] or version in self.strict[name])
+
+    def met_a_kill(self, name, begun):
+        """Whether a call that began then and has failed now met a kill."""
+        return max(self.killed[name], self.gateway_killed) + RECOVERY >= begun
+
+
+class Away(Exception):
+    """There was no answer: the gateway is not there."""
+
+
+class Caller(threading.Thread):
+    """Calls and checks, in one era, as nobody in particular or with a key."""
+
+    def __init__(self, world, number, key):
+        super().__init__(daemon=True)
+        self.world, self.number, self.key = world, number, key
+        self.legacy = number % 2 == 1
+        self.session, self.connection, self.place = None, None, None
+        self.had = {}
+
+    def run(self):
+        while not self.world.over():
+            try:
+                self.visit(self.world.chance.choice(self.world.names))
+            except Away as away:
+                self.forget()
+                if self.world.gateway_killed + RECOVERY < time.monotonic():
+                    self.world.found(f"caller {self.number}: {away}, and nobody killed the gateway")
+                time.sleep(0.2)
+            except ValueError as error:
+                self.world.found(f"caller {self.number}: {error}")
+                self.forget()
+            time.sleep(self.world.chance.uniform(0.02, 0.15))
+
+    def forget(self):
+        """The gateway is another one: so are its sessions."""
+        if self.connection:
+            self.connection.close()
+        self.session, self.connection, self.had = None, None, {}
+
+    def visit(self, name):
+        """One call, and what comes of it. Returns whether it was answered."""
+        token, begun = self.world.token(), time.monotonic()
+        message = self.call(name, token)
+        if message is None:
+            return False
+        if "result" not in message or message["result"].get("isError"):
+            self.world.count("failed")
+            if not self.world.met_a_kill(name, begun):
+                self.world.found(f"a call of {name} failed and nothing was killed: {json.dumps(message)[:300]}")
+            return False
+        said = json.loads(message["result"]["content"][0]["text"])
+        self.world.count(f"answered by {said['version']}, {'legacy' if self.legacy else 'modern'}")
+        if said["token"] != token:
+            self.world.found(f"{name} was asked {token} and answered {said['token']}")
+        if not self.world.may_answer(name, said["version"], begun):
+            self.world.found(f"{name} answered as {said['version']}, and in use was {self.world.strict[name]}")
+        before = self.had.get(name)
+        if self.legacy and before not in (None, said["version"]):
+            self.world.count("sessions that got another version")
+            if begun > self.world.stepped[name] + SETTLED:
+                with self.world.lock:
+                    self.world.moves.append((name, f"a session moved from {before} to {said['version']} by itself"))
+        self.had[name] = said["version"]
+        return True
+
+    def call(self, name, token):
+        """The answer to a call; None where the session has ended."""
+        aggregate = self.world.chance.random() < 0.5
+        tool = f"{name}__answer" if aggregate else "answer"
+        # A session belongs to the endpoint that it was opened on.
+        if self.legacy:
+            aggregate, tool = True, f"{name}__answer"
+        path = "/mcp" if aggregate else f"/mcp/s/{name}"
+        params = {"name": tool, "arguments": {"token": token}}
+        if not self.legacy:
+            return self.ask(path, "tools/call", params)
+        if self.session is None and not self.open():
+            return None
+        return self.ask(path, "tools/call", params)
+
+    def open(self):
+        """Opens a session."""
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "soak", "version": "1"}}
+        message = self.ask("/mcp", "initialize", hello)
+        if message is None or "result" not in message:
+            self.session = None
+            return False
+        self.world.count("sessions")
+        self.ask("/mcp", "notifications/initialized", None)
+        return True
+
+    def ask(self, path, method, params):
+        """Sends one message and reads its answer."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        body = {"jsonrpc": "2.0", "method": method}
+        if not method.startswith("notifications/"):
+            body["id"] = self.world.chance.randrange(1 << 40)
+        if params is not None:
+            body["params"] = params
+        if self.legacy:
+            if self.session:
+                headers.update({"Mcp-Session-Id": self.session, "MCP-Protocol-Version": "2025-11-25"})
+        else:
+            meta = "io.modelcontextprotocol/"
+            body["params"]["_meta"] = {meta + "protocolVersion": VERSION, meta + "clientCapabilities": {}}
+            headers.update({"MCP-Protocol-Version": VERSION, "Mcp-Method": method, "Mcp-Name": params["name"]})
+        try:
+            if self.connection is None or self.place != self.world.place:
+                self.place = self.world.place
+                self.connection = http.client.HTTPConnection(*self.place, timeout=WAIT)
+            self.connection.request("POST", path, json.dumps(body), headers)
+            response = self.connection.getresponse()
+            text = response.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            raise Away(f"{method} got no answer: {error!r}") from None
+        if method == "initialize":
+            self.session = response.headers.get("mcp-session-id")
+        if response.status == 404 and self.legacy:
+            # Its gateway is gone, and with it the session.
+            self.session, self.had = None, {}
+            return None
+        if "id" not in body:
+            return None
+        if response.headers.get_content_type() == "text/event-stream":
+            lines = [line[5:] for line in text.splitlines() if line.startswith("data:") and line[5:].strip()]
+            text = next((line for line in reversed(lines) if json.loads(line).get("id") == body["id"]), "{}")
+        message = json.loads(text)
+        if message.get("id") != body["id"]:
+            raise ValueError(f"not the answer to {body['id']}: status {response.status}, {text[:300]}")
+        return message
+
+
+class Hub:
+    """A gateway that may die, its registry, and who does what to them."""
+
+    def __init__(self, options, folder, chance):
+        self.program, self.folder, self.chance = os.path.abspath(options.gateway), folder, chance
+        self.names = [f"s{number:03}" for number in range(options.servers)]
+        self.marker = uuid.uuid4().hex
+        self.keys = {f"bot{number}": f"pcl_{number:04}-{uuid.uuid4().hex}" for number in range(options.callers)}
+        self.peaks, self.reloads = [], 0
+        self.gateway = self.world = None
+        self.done = threading.Event()
+
+    def settings(self):
+        hashes = {name: [{"sha256": hashlib.sha256(key.encode()).hexdigest()}] for name, key in self.keys.items()}
+        keys = {"keys": {name: {"hashes": of} for name, of in hashes.items()}}
+        (Path(self.folder) / "keys.json").write_text(json.dumps(keys))
+        return {
+            "store": {"kind": "sqlite", "path": "portcullis.db"},
+            "limits": {"drain": f"{int(DRAIN * 1000)}ms", "call_timeout": "10s", "list_page": 100 + self.reloads % 2},
+            "identity": {"keys": {"file": "keys.json"}, "anonymous": "allow"},
+            "telemetry": {"log": {"filter": "info"}},
+        }
+
+    def start(self):
+        self.gateway = Gateway(self.program, self.folder, {}, self.marker, **self.settings())
+        if self.world:
+            self.world.place = (self.gateway.host, self.gateway.port)
+
+    def command(self, *words):
+        """The output of `portcullis server …`, and whether it went well."""
+        environment = {**os.environ, "USER": "soak", "SOAK_GATEWAY": self.marker}
+        done = subprocess.run(
+            [self.program, "server", *words, "--config", "portcullis.json"],
+            cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    def need(self, *words):
+        code, out, err = self.command(*words)
+        if code:
+            raise RuntimeError(f"server {' '.join(words)}: {err}")
+        return out
+
+    def register(self):
+        """All servers in all versions; the first approved, the second reviewed, the third scanned."""
+        for version in (OLD, NEW, NEVER):
+            entries = {
+                name: {
+                    "command": sys.executable,
+                    "args": ["-S", "-E", str(PROGRAM), version],
+                    "env": {"SOAK_ROUND": f"{self.marker}-{name}", "SOAK_BROOD": "1" if number % 4 == 0 else "0"},
+                }
+                for number, name in enumerate(self.names)
+            }
+            path = Path(self.folder) / "pasted.json"
+            path.write_text(json.dumps({"mcpServers": entries}))
+            self.need("add", str(path), "--version", version, "--no-sandbox", "--yes")
+        steps = {OLD: ("scan", "review", "approve"), NEW: ("scan", "review"), NEVER: ("scan",)}
+
+        def through(name):
+            for version, words in steps.items():
+                for word in words:
+                    self.need(word, f"{name}@{version}")
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(through, self.names))
+
+    def in_use(self):
+        """By server, the versions that callers have now."""
+        listed = json.loads(self.need("list", "--json"))["servers"]
+        used = {name: set() for name in self.names}
+        for entry in listed:
+            if entry["share"] > 0:
+                used[entry["server"]].add(entry["version"])
+        return used
+
+    def step(self):
+        """A roll-out, a way back, or an approval, of a server that is picked by chance."""
+        world, name = self.world, self.chance.choice(self.names)
+        words = self.chance.choice((
+            ("rollout", name, NEW, "--to", f"{self.chance.choice((5, 25, 50, 75))}%"),
+            ("rollout", name, NEW, "--to", f"{self.chance.choice((25, 50, 90))}%"),
+            ("rollout", name, NEW, "--to", "100%"),
+            ("rollback", name),
+            ("approve", f"{name}@{OLD}"),
+            ("approve", f"{name}@{NEW}"),
+        ))
+        world.loose_until[name] = world.stepped[name] = time.monotonic() + 3600
+        code, _, error = self.command(*words)
+        used = self.in_use()[name]
+        world.strict[name] = used
+        world.stepped[name] = time.monotonic()
+        world.loose_until[name] = time.monotonic() + SETTLED
+        world.count(f"{words[0]}: {'done' if code == 0 else 'not possible'}")
+        if code not in (0, 1):
+            world.found(f"server {' '.join(words)}: exit code {code}: {error}")
+        code, _, _ = self.command("rollout", name, NEVER, "--to", "50%")
+        if code != 1:
+            world.found(f"a version that nobody reviewed was rolled out: exit code {code}")
+
+    def kill_something(self):
+        """One of the gateway's descendants, at random; of grandchildren as of children."""
+        name = self.chance.choice(self.names)
+        marked = processes.marked(f"SOAK_ROUND={self.marker}-{name}")
+        if not marked:
+            return
+        victim = self.chance.choice(marked)
+        command = processes.describe(victim)
+        self.world.killed[name] = time.monotonic()
+        try:
+            os.kill(victim.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.world.count("grandchildren killed" if " -c " in command else "children killed")
+
+    def reload(self):
+        self.reloads += 1
+        path = Path(self.folder) / "portcullis.json"
+        draft = path.with_suffix(".draft")
+        draft.write_text(json.dumps({"listen": "127.0.0.1:0", "servers": {}, **self.settings()}))
+        draft.rename(path)
+        self.gateway.process.send_signal(signal.SIGHUP)
+        self.world.count("reloads")
+
+    def kill_gateway(self, tally):
+        """`kill -9`, and another one. Nothing of the first may live on."""
+        below = [entry.process for entry in processes.descendants(self.gateway.pid)]
+        self.world.gateway_killed = time.monotonic() + 3600
+        self.gateway.kill()
+        left = processes.until(lambda: [process for process in below if processes.alive(process)], SWEPT)
+        tally("nothing outlives a killed gateway", ", ".join(map(processes.describe, left)))
+        self.start()
+        self.world.gateway_killed = time.monotonic()
+        self.world.count("gateways killed")
+
+    def trouble(self, tally, between_kills):
+        """Until the run is over."""
+        next_kill = time.monotonic() + between_kills
+        while not self.world.over():
+            time.sleep(self.chance.uniform(0.2, 0.7))
+            try:
+                if time.monotonic() >= next_kill:
+                    self.kill_gateway(tally)
+                    next_kill = time.monotonic() + self.chance.uniform(0.7, 1.3) * between_kills
+                else:
+                    self.chance.choice((self.step, self.step, self.kill_something, self.kill_something, self.reload))()
+            except Exception as error:  # noqa: BLE001: whatever it is, the run is not as it should be
+                self.world.found(f"trouble: {error!r}")
+
+    def watch_memory(self):
+        """The most that any gateway held, in MiB."""
+        while not self.done.is_set():
+            try:
+                pages = int(Path(f"/proc/{self.gateway.pid}/statm").read_text().split()[1])
+                self.peaks.append(pages * 4096 / (1 << 20))
+            except (OSError, IndexError, ValueError):
+                pass
+            self.done.wait(0.5)
+
+
+def serve_everybody(world, callers, hub, tally):
+    """Nothing is killed any more: each caller is served, and each server serves."""
+    time.sleep(RECOVERY)
+    pairs = [(caller, name) for number, caller in enumerate(callers) for name in hub.names[number % 7 :: 7]]
+    pairs += [(callers[0], name) for name in hub.names]
+    unserved = []
+    for caller, name in pairs:
+        for attempt in range(4):
+            try:
+                if caller.visit(name):
+                    break
+            except Away:
+                caller.forget()
+            # A session that ended is opened anew; a server that was killed again and again waits before it is started.
+            time.sleep(attempt)
+        else:
+            unserved.append(f"caller {caller.number}, {name}")
+    tally("afterwards every caller is served by every server", ", ".join(unserved[:5]))
+    world.count("calls afterwards", len(pairs))
+
+
+def judge(world, hub, tally):
+    """The checks over what was found."""
+    tally("no call is answered by a version that was not in use, or with another's result", "\n    ".join(world.problems))
+    taken_back = set()
+    for name in {name for name, _ in world.moves}:
+        if "rolled back by gateway" in hub.need("inspect", f"{name}@{NEW}"):
+            taken_back.add(name)
+    moved = [f"{name}: {what}" for name, what in world.moves if name not in taken_back]
+    tally("sessions stay on their version", "; ".join(moved[:5]))
+    for what in (
+        f"answered by {OLD}, legacy", f"answered by {OLD}, modern", f"answered by {NEW}, legacy", f"answered by {NEW}, modern",
+        "rollout: done", "children killed", "reloads", "gateways killed", "sessions",
+    ):
+        tally(f"there was something of: {what}", "" if world.counts[what] else "none")
+    peak = max(hub.peaks, default=0.0)
+    tally("memory is bounded", f"{peak:.1f} MiB" if peak > MEMORY_PEAK else "")
+    for what in sorted(world.counts):
+        print(f"{what}: {world.counts[what]}")
+    print(f"memory: {peak:.1f} MiB at most (bound {MEMORY_PEAK:.0f})")
+
+
+def run(options, tally):
+    """The whole run."""
+    chance = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        hub = Hub(options, folder, chance)
+        marker = (f"SOAK_GATEWAY={hub.marker}", *(f"SOAK_ROUND={hub.marker}-{name}" for name in hub.names))
+        try:
+            hub.start()
+            begun = time.monotonic()
+            hub.register()
+            print(f"{len(hub.names)} servers in three versions, registered in {time.monotonic() - begun:.0f} s", flush=True)
+            world = hub.world = World(hub.names, options.seconds, chance)
+            world.place = (hub.gateway.host, hub.gateway.port)
+            # The registry is looked at once a second.
+            world.loose_until = dict.fromkeys(hub.names, time.monotonic() + SETTLED)
+            world.gateway_killed = time.monotonic()
+            keys = list(hub.keys.values())
+            # Every third shows nothing, and is taken for its session or connection.
+            callers = [
+                Caller(world, number, None if number % 3 == 2 else keys[number]) for number in range(options.callers)
+            ]
+            watching = threading.Thread(target=hub.watch_memory, daemon=True)
+            for thread in (*callers, watching):
+                thread.start()
+            hub.trouble(tally, 45.0 if options.long else 8.0)
+            for caller in callers:
+                caller.join(WAIT + 10)
+            tally("every caller came to its end", "; ".join(str(it.number) for it in callers if it.is_alive()))
+            serve_everybody(world, callers, hub, tally)
+            hub.done.set()
+            judge(world, hub, tally)
+            code = hub.gateway.stop()
+            tally("gateway ends well on SIGTERM", f"exit code {code}: {hub.gateway.tail()}" if code else "")
+            left = processes.until(lambda: processes.marked(*marker), SWEPT)
+            tally("nothing outlives the gateway", ", ".join(map(processes.describe, left)))
+        finally:
+            hub.done.set()
+            if hub.gateway:
+                hub.gateway.stop()
+            for process in processes.marked(*marker):
+                try:
+                    os.kill(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gateway", required=True, help="the gateway's executable")
+    parser.add_argument("--long", action="store_true", help="a quarter of an hour, 100 servers")
+    parser.add_argument("--seconds", type=float, help="how long; 25 when neither this nor --long is given")
+    parser.add_argument("--servers", type=int, help="6; 100 with --long")
+    parser.add_argument("--callers", type=int, help="12; 48 with --long")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="repeats a run's choices")
+    options = parser.parse_args()
+    options.seconds = options.seconds or (900 if options.long else 25)
+    options.servers = options.servers or (100 if options.long else 6)
+    options.callers = options.callers or (48 if options.long else 12)
+    print(f"seed {options.seed}, {options.servers} servers, {options.callers} callers, {options.seconds:.0f} s", flush=True)
+    results = collections.Counter()
+
+    def tally(what, problem=""):
+        results["failed" if problem else "passed"] += 1
+        if problem:
+            print(f"FAILED {what}: {problem}", flush=True)
+
+    run(options, tally)
+    print(f"{results['passed']} passed, {results['failed']} failed")
+    return 1 if results["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
