@@ -44,7 +44,7 @@ mod fixture;
 pub use address::is_global;
 pub use api_key::{ApiKey, KeyHash};
 pub use authenticate::{Circumstances, Identity};
-pub use challenge::challenge;
+pub use challenge::{challenge, login_challenge, step_up_challenge};
 pub use ended::Ended;
 pub use facade::{
     ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,
