@@ -417,7 +417,7 @@ fn trouble(needed: &Needed) -> Response<Body> {
     let (status, text) = match needed {
         Needed::Denied(why) => (StatusCode::BAD_GATEWAY, why.as_str()),
         Needed::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why.as_str()),
-        Needed::Connect(_) => (StatusCode::CONFLICT, "make the call again"),
+        Needed::Connect(_) | Needed::LogIn(_) => (StatusCode::CONFLICT, "make the call again"),
     };
     tracing::warn!(why = text, "an account cannot be connected");
     page(status, "This does not work now", text)

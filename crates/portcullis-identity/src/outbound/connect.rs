@@ -334,7 +334,7 @@ impl Source {
 fn failed(needed: Needed) -> NotConnected {
     NotConnected::Failed(match needed {
         Needed::Denied(why) | Needed::Unavailable(why) => why,
-        Needed::Connect(_) => "begin again".into(),
+        Needed::Connect(_) | Needed::LogIn(_) => "begin again".into(),
     })
 }
 

@@ -181,6 +181,11 @@ impl Source {
             Err(_) if !refused && kept.expires > now() => {
                 Ok(Some(kept.credential().until(kept.expires.min(now() + AGAIN))))
             }
+            // What is wanted of the user, a login asks them for, and that is what connecting is.
+            Err(TokenError::Interaction(_)) => {
+                self.state().lapsed = Some((sha256(kept.access.as_bytes()), Instant::now()));
+                Ok(None)
+            }
             Err(TokenError::Refused(code)) if code == "invalid_client" && kept.account.registered => {
                 self.forget_registration(&kept.account).await?;
                 self.state().lapsed = Some((sha256(kept.access.as_bytes()), Instant::now()));
