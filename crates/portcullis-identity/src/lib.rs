@@ -19,6 +19,7 @@ mod authenticate;
 mod cache;
 mod challenge;
 mod claims;
+mod clock;
 pub mod doctor;
 mod dpop;
 mod ended;
