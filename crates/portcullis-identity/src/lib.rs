@@ -36,6 +36,7 @@ mod proof;
 mod refused;
 mod revoked;
 mod settings;
+mod turn;
 mod verified;
 mod watch;
 
