@@ -36,7 +36,7 @@ server.listen(0, '127.0.0.1', () => {
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'k1', alg: 'RS256', use: 'sig' }] },
     cookies: { keys: [randomBytes(16).toString('hex')] },
     clients: callback === undefined ? [] : [GATEWAY],
-    scopes: ['openid', 'offline_access', 'mcp'],
+    scopes: ['openid', 'offline_access', 'mcp', 'mcp:write'],
     // By the book, what a scope stands for is at the userinfo endpoint, not in the ID token.
     claims: { openid: ['sub'], profile: ['groups'], email: ['email'] },
     pkce: { required: () => true },
@@ -55,7 +55,7 @@ server.listen(0, '127.0.0.1', () => {
         enabled: true,
         useGrantedResource: () => true,
         getResourceServerInfo: (_context, resource) => ({
-          scope: 'mcp',
+          scope: 'mcp mcp:write',
           audience: resource,
           accessTokenTTL: 300,
           accessTokenFormat: 'jwt',

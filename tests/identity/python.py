@@ -1,7 +1,7 @@
 """The Python SDK finds out from a 401 where to log in, registers, logs in and calls. `python python.py URL LOGIN NODE`
 
 With CLIENT_DOCUMENT, it has its metadata at that URL instead of registering. With REFRESH, it finds its token expired after the
-first call. Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
+first call. With STEP_UP, it calls a tool of that name as well, for which its token may not be good. Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
 """
 
 import asyncio
@@ -75,11 +75,16 @@ async def main():
                 provider.context.token_expiry_time = 1.0
                 again = await client.call_tool("everything__echo", {"message": "again"})
                 refreshed = again.content[0].text == "Echo: again" and storage.tokens.access_token != first
+            stepped = None
+            if "STEP_UP" in os.environ:
+                more = await client.call_tool(os.environ["STEP_UP"], {"a": 2, "b": 3})
+                stepped = more.content[0].text
             told = {
                 "era": client.protocol_version,
                 "tools": len(tools.tools),
                 "client": storage.client.client_id if storage.client else DOCUMENT,
                 "refreshed": refreshed,
+                "stepped": stepped,
                 "said": result.content[0].text,
                 "token": storage.tokens.access_token,
             }

@@ -2,7 +2,8 @@
  * The TypeScript SDK finds out from a 401 where to log in, registers, logs in and calls. `node typescript.mjs URL LOGIN [auto]`
  *
  * With CLIENT_DOCUMENT, it has its metadata at that URL instead of registering. With REFRESH, its token goes bad after the
- * first call. Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
+ * first call. With STEP_UP, it calls a tool of that name as well, and logs in again when it is told that its token is not for that.
+ * Prints one line of JSON: the era, what the tool said, and the token, for the test to misuse.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -48,11 +49,13 @@ try {
 } catch (error) {
   if (!(error instanceof UnauthorizedError)) throw error;
 }
-const back = execFileSync(process.execPath, [BROWSER, kept.where.href, REDIRECT, login], { encoding: 'utf8' }).trim();
-await first.finishAuth(new URL(back).searchParams);
+const logIn = () =>
+  execFileSync(process.execPath, [BROWSER, kept.where.href, REDIRECT, login], { encoding: 'utf8' }).trim();
+await first.finishAuth(new URL(logIn()).searchParams);
 
 const connected = client();
-await connected.connect(transport());
+const second = transport();
+await connected.connect(second);
 const { tools } = await connected.listTools();
 const result = await connected.callTool({ name: 'everything__echo', arguments: { message: login } });
 const first_token = kept.tokens.access_token;
@@ -62,12 +65,24 @@ if (process.env.REFRESH !== undefined) {
   const again = await connected.callTool({ name: 'everything__echo', arguments: { message: 'again' } });
   refreshed = again.content[0].text === 'Echo: again' && kept.tokens.access_token !== first_token;
 }
+let stepped;
+if (process.env.STEP_UP !== undefined) {
+  const sum = () => connected.callTool({ name: process.env.STEP_UP, arguments: { a: 2, b: 3 } });
+  try {
+    stepped = `without a login: ${(await sum()).content[0].text}`;
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError)) throw error;
+    await second.finishAuth(new URL(logIn()).searchParams);
+    stepped = (await sum()).content[0].text;
+  }
+}
 console.log(
   JSON.stringify({
     era: connected.getNegotiatedProtocolVersion(),
     tools: tools.length,
     client: kept.client?.client_id,
     refreshed,
+    stepped,
     said: result.content[0].text,
     token: kept.tokens.access_token,
   }),

@@ -271,6 +271,7 @@ fn identity(identity: &Identity) -> Value {
             "tenant_claim": issuer.tenants.as_ref().map(|tenants| &tenants.claim),
             "untyped": issuer.untyped,
             "max_lifetime": show_duration(issuer.max_lifetime),
+            "step_up": issuer.step_up,
             "ca": issuer.ca.as_ref().map(|path| path.display().to_string()),
         }))
     };
@@ -285,6 +286,7 @@ fn identity(identity: &Identity) -> Value {
         "facade": identity.facade.as_ref().map(facade),
         "keys": identity.keys.as_ref().map(|keys| file(&keys.file)),
         "scopes": (!identity.scopes.is_empty()).then_some(&identity.scopes),
+        "step_up": (!identity.step_up.is_empty()).then_some(&identity.step_up),
         "dpop": (identity.dpop != Dpop::default())
             .then(|| json!({ "required": identity.dpop.required, "nonce": identity.dpop.nonce })),
         "login": identity.login.as_ref().map(|login| without_nulls(json!({

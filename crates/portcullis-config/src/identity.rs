@@ -29,6 +29,8 @@ pub struct Issuer {
     pub untyped: bool,
     /// Tokens that live longer are refused.
     pub max_lifetime: Duration,
+    /// It gives the scopes of `step_up`.
+    pub step_up: bool,
     /// Authorities trusted instead of those of the system, PEM.
     pub ca: Option<PathBuf>,
 }

@@ -186,6 +186,8 @@ pub struct Identity {
     pub keys: Option<ApiKeys>,
     /// Scopes that an access token must have.
     pub scopes: Vec<String>,
+    /// Scopes that an operation may need beside; what gives least comes first.
+    pub step_up: Vec<String>,
     /// Access tokens that are bound to a key of the client.
     pub dpop: Dpop,
     /// How browsers log in.

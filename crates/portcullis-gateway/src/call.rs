@@ -150,12 +150,23 @@ pub struct Refusal {
     pub data: Option<Raw>,
     /// When the caller may try again, where that is known.
     pub retry_after: Option<Duration>,
+    /// With which token it would be carried out.
+    pub challenge: Option<Challenge>,
+}
+
+/// What the caller's next token has to be, for what this one is not good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// It has to be for all of these scopes.
+    Scope(Box<str>),
+    /// It has to come of a new login, with these claims asked for where the identity provider says which.
+    Login(Option<Box<str>>),
 }
 
 impl Refusal {
     /// A refusal without data.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), data: None, retry_after: None }
+        Self { kind, message: message.into(), data: None, retry_after: None, challenge: None }
     }
 
     /// The same with `error.data`.
@@ -183,6 +194,13 @@ pub enum Outcome {
     },
     /// The gateway did not carry it out.
     Refused(Refusal),
+}
+
+impl Outcome {
+    /// Whether the caller is told to come back with another token.
+    pub fn is_challenge(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.challenge.is_some())
+    }
 }
 
 impl From<Refusal> for Outcome {

@@ -23,7 +23,7 @@ use portcullis_telemetry::{CurrentTracer, Metrics, Tracer};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admit::{Gate, Quotas, Shares};
+use crate::admit::{Gate, Quotas, Shares, step_up};
 use crate::budget::Budget;
 use crate::call::{Caller, Endpoint};
 use crate::discovery;
@@ -225,7 +225,10 @@ impl Gateway {
         let policies = unfit::policies(&settings)?;
         let old = self.settings.swap(Arc::new(settings));
         // Before the servers: a new one is not to be there for a moment without the policies that came with it.
-        let other = self.settings.load().policy != old.policy;
+        let other = {
+            let new = self.settings.load();
+            new.policy != old.policy || step_up(&new) != step_up(&old)
+        };
         let replaced = if other { self.gate.put(policies) } else { None };
         let guard = self.put_guard(&old);
         match self.put_in_service() {

@@ -131,9 +131,26 @@ pub(crate) async fn permit_again(gateway: &Gateway, call: &Call) -> Result<(), R
     let Some(pass) = gateway.gate.pass(&call.caller) else { return Ok(()) };
     let route = resolve(gateway, call, pass.enforced()).await?;
     let ruled = pass.rule(&call.caller, route.act(call).as_ref());
-    let allowed = ruled.allowed();
+    let denied = (!ruled.allowed()).then(|| ruled.step_up().unwrap_or_else(|| route::not_there(call)));
     call.record.ruled(ruled);
-    if allowed { Ok(()) } else { Err(route::not_there(call)) }
+    denied.map_or(Ok(()), Err)
+}
+
+/// What a caller is told whose token lacks nothing but scopes for a call, before the call begins: for clients that are answered
+/// where they can be told no more which. In a toolset, which decides of arguments, it is left to the call.
+pub(crate) async fn step_up(gateway: &Gateway, call: &Call) -> Option<Outcome> {
+    let pass = gateway.gate.pass(&call.caller)?;
+    let enforced = pass.enforced().filter(|pass| pass.could_step_up())?;
+    if matches!(call.endpoint, Endpoint::Toolset(_)) {
+        return None;
+    }
+    let route = resolve(gateway, call, Some(enforced)).await.ok()?;
+    let ruled = pass.rule(&call.caller, route.act(call).as_ref());
+    let outcome = Outcome::Refused(ruled.step_up()?);
+    call.record.goes_to(&route.catalogue.server, route.listed());
+    call.record.ruled(ruled);
+    record_own(gateway, call).finish(&outcome);
+    Some(outcome)
 }
 
 /// What keeps a call from being made that the caller may make: it was stopped, or what it is about is held back.

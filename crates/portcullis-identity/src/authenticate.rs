@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::api_key::ApiKeys;
 use crate::cache::Cache;
 use crate::claims::{self, LEEWAY};
+use crate::clock::Clock;
 use crate::dpop::{self, Nonces, Replays};
 use crate::ended::{Changes, Ended};
 use crate::familiar::Mark;
@@ -44,6 +45,7 @@ pub struct Identity {
     replays: Replays,
     changes: Arc<Changes>,
     ended: Arc<Ended>,
+    clock: Clock,
 }
 
 /// What one configuration is in force with.
@@ -91,6 +93,7 @@ impl Identity {
             nonces: Nonces::new(),
             replays: Replays::default(),
             changes,
+            clock: Clock::default(),
         }
     }
 
@@ -119,6 +122,11 @@ impl Identity {
         state.issuers.iter().filter_map(age).collect()
     }
 
+    /// What time it is, in seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.seconds()
+    }
+
     /// What can be told apart from how it is once something has been taken back.
     pub fn mark(&self) -> Mark {
         Mark(self.changes.count())
@@ -131,7 +139,7 @@ impl Identity {
 
     /// The nonce that the next proof must hold, where proofs need one.
     pub fn nonce(&self) -> Option<String> {
-        self.state.load().settings.dpop_nonce.then(|| self.nonces.give(now()))
+        self.state.load().settings.dpop_nonce.then(|| self.nonces.give(self.now()))
     }
 
     /// The logins of the facade that ended before their tokens.
@@ -157,7 +165,7 @@ impl Identity {
         presented: &Presented<'_>,
         around: &Circumstances<'_>,
     ) -> Result<Arc<Verified>, Refused> {
-        let now = now();
+        let now = self.now();
         let token = &presented.token;
         if token.expose().len() > LONGEST {
             return Err(Refused::Invalid(Reason::TooLarge));
@@ -242,8 +250,7 @@ impl Identity {
             if !self.stands(&self.state.load(), verified) {
                 return;
             }
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let left = Duration::from_secs(verified.expires).saturating_sub(since_epoch);
+            let left = Duration::from_secs(verified.expires).saturating_sub(self.clock.now());
             // A sleep for no time would let through what is there already.
             if left.is_zero() {
                 return;

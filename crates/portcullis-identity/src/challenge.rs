@@ -1,6 +1,10 @@
-//! What a client is told to do about a refusal: `WWW-Authenticate` (RFC 9110, RFC 6750, RFC 9728, RFC 9449).
+//! What a client is told to do about a refusal: `WWW-Authenticate` (RFC 9110, RFC 6750, RFC 9728, RFC 9449,
+//! RFC 9470).
 
 use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::inbound::Scheme;
 use crate::jose::Algorithm;
@@ -17,6 +21,42 @@ pub fn challenge(
     presented: Option<Scheme>,
     refused: &Refused,
 ) -> String {
+    let error = refused.code().map(|code| (code, description(refused)));
+    written(settings, identifier, presented, error, &settings.scopes.join(" "), None)
+}
+
+/// The same for a token that is good, and lacks some of the scopes that the caller's next one has to have.
+pub fn step_up_challenge(
+    settings: &Settings,
+    identifier: &str,
+    presented: Option<Scheme>,
+    scope: &str,
+) -> String {
+    let error = Some(("insufficient_scope", description(&Refused::Scope)));
+    written(settings, identifier, presented, error, scope, None)
+}
+
+/// The same for one of which the identity provider wants more before it lets the gateway act for its user. Where it says what
+/// the next login has to ask for, that goes along in base64, as clients of Entra know it; else it is RFC 9470's word.
+pub fn login_challenge(
+    settings: &Settings,
+    identifier: &str,
+    presented: Option<Scheme>,
+    claims: Option<&str>,
+) -> String {
+    let code = if claims.is_some() { "insufficient_claims" } else { "insufficient_user_authentication" };
+    let error = Some((code, "the identity provider wants you to log in again"));
+    written(settings, identifier, presented, error, &settings.scopes.join(" "), claims)
+}
+
+fn written(
+    settings: &Settings,
+    identifier: &str,
+    presented: Option<Scheme>,
+    error: Option<(&str, &str)>,
+    scope: &str,
+    claims: Option<&str>,
+) -> String {
     let dpop = settings.dpop_required || presented == Some(Scheme::Dpop);
     let mut value = if dpop { "DPoP" } else { "Bearer" }.to_owned();
     let mut separator = ' ';
@@ -24,15 +64,18 @@ pub fn challenge(
         let _ = write!(value, "{separator}{name}=\"{text}\"");
         separator = ',';
     };
-    if let Some(code) = refused.code() {
+    if let Some((code, description)) = error {
         parameter("error", code);
-        parameter("error_description", description(refused));
+        parameter("error_description", description);
+    }
+    if let Some(claims) = claims {
+        parameter("claims", &STANDARD.encode(claims));
     }
     if settings.issuers.is_empty() {
         parameter("realm", "portcullis");
     } else {
-        if !settings.scopes.is_empty() {
-            parameter("scope", &settings.scopes.join(" "));
+        if !scope.is_empty() {
+            parameter("scope", scope);
         }
         parameter("resource_metadata", &metadata_url(identifier));
     }

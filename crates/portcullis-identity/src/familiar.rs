@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::constant_time;
 
-use crate::authenticate::{Identity, LONGEST_REMEMBERED, now};
+use crate::authenticate::{Identity, LONGEST_REMEMBERED};
 use crate::verified::{Binding, Verified};
 
 /// What one connection is known by. The credential cannot be read from it.
@@ -35,7 +35,8 @@ impl<T: Clone> Familiar<T> {
     /// What was made of the very same value of `Authorization`, while that counts.
     pub fn recall(&self, identity: &Identity, credential: &[u8]) -> Option<T> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = seen.as_ref().filter(|seen| seen.mark == identity.mark() && seen.until > now())?;
+        let seen =
+            seen.as_ref().filter(|seen| seen.mark == identity.mark() && seen.until > identity.now())?;
         // Behind a proxy, callers may share a connection.
         let same = constant_time::verify_slices_are_equal(&seen.credential, credential).is_ok();
         same.then(|| seen.made.clone())

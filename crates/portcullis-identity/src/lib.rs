@@ -19,6 +19,7 @@ mod authenticate;
 mod cache;
 mod challenge;
 mod claims;
+mod clock;
 pub mod doctor;
 mod dpop;
 mod ended;
@@ -35,6 +36,7 @@ mod proof;
 mod refused;
 mod revoked;
 mod settings;
+mod turn;
 mod verified;
 mod watch;
 
@@ -44,7 +46,7 @@ mod fixture;
 pub use address::is_global;
 pub use api_key::{ApiKey, KeyHash};
 pub use authenticate::{Circumstances, Identity};
-pub use challenge::challenge;
+pub use challenge::{challenge, login_challenge, step_up_challenge};
 pub use ended::Ended;
 pub use facade::{
     ConfiguredClient, DocumentSettings, Facade, FacadeAnswer, FacadeRequest, FacadeSettings, IdpSettings,

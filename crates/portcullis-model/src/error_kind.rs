@@ -108,6 +108,8 @@ kinds! {
     UpstreamDenied = "upstream_denied", Upstream;
     /// The user has to connect an account before the server can be called for them.
     ConnectionRequired = "connection_required", Caller;
+    /// The user has to log in again, for the identity provider wants more of them before the server can be called for them.
+    LoginRequired = "login_required", Caller;
     /// What the server says of it is not what was approved.
     Quarantined = "quarantined", Us;
     /// Somebody has to approve this call first.

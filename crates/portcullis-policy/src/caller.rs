@@ -31,7 +31,7 @@ impl Hash for Vouched {
 }
 
 /// A caller as Cedar sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) uid: EntityUid,
     pub(crate) kind: &'static str,

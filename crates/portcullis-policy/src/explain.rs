@@ -69,6 +69,15 @@ pub struct Verdict {
     pub reasons: Vec<Reason>,
     /// The policies whose scopes match and which were asked.
     pub asked: Vec<Reason>,
+    /// The scopes that the caller's token lacks, where it lacks nothing else and can be asked for them.
+    pub lacks: Vec<String>,
+}
+
+impl Verdict {
+    /// A denial for which no policy had to be asked.
+    fn unasked(because: Because) -> Self {
+        Self { allowed: false, because, reasons: Vec::new(), asked: Vec::new(), lacks: Vec::new() }
+    }
 }
 
 impl Policies {
@@ -84,21 +93,26 @@ impl Policies {
         let subject = self.subject(principal);
         if let Some(claim) = &subject.caller.unreadable {
             let because = Because::Unreadable(format!("the claim `{claim}` is not of its declared type"));
-            return Verdict { allowed: false, because, reasons: Vec::new(), asked: Vec::new() };
+            return Verdict::unasked(because);
         }
         if thing.is_ambiguous() {
             let because = Because::Ambiguous;
-            return Verdict { allowed: false, because, reasons: Vec::new(), asked: Vec::new() };
+            return Verdict::unasked(because);
         }
+        let lacks = || {
+            let lacks = self.lacks(&subject, action, thing, circumstances, arguments);
+            lacks.map_or_else(Vec::new, |lacks| lacks.to_vec())
+        };
         let ruling = self.judge(&subject, action, &self.place(thing), circumstances, arguments);
         if let Some(server) = thing.its_server().filter(|_| action != Action::Discover && ruling.allows()) {
             let server = self.place(server);
             let door = self.judge(&subject, Action::Discover, &server, circumstances, None);
             if !door.allows() {
-                return Verdict { because: Because::ServerHidden, ..self.verdict(&door) };
+                return Verdict { because: Because::ServerHidden, lacks: lacks(), ..self.verdict(&door) };
             }
         }
-        self.verdict(&ruling)
+        let verdict = self.verdict(&ruling);
+        if verdict.allowed { verdict } else { Verdict { lacks: lacks(), ..verdict } }
     }
 
     fn verdict(&self, ruling: &Ruling) -> Verdict {
@@ -116,7 +130,7 @@ impl Policies {
             rules.into_iter().map(|rule| self.reason(rule)).collect::<Vec<_>>()
         };
         let reasons = all(&self.deciding(ruling));
-        Verdict { allowed, because, reasons, asked: all(&ruling.asked) }
+        Verdict { allowed, because, reasons, asked: all(&ruling.asked), lacks: Vec::new() }
     }
 
     fn reason(&self, rule: usize) -> Reason {

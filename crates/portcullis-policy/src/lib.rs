@@ -9,6 +9,7 @@
 //! - A policy is made ready once (`rule`), in the forms in which it can be asked when not everything is known yet
 //!   (`unknown`): a list is filtered by the same policies that decide on the call.
 //! - Cedar looks at every policy that it is given, so it is given few: those whose scopes can match (`shelf`).
+//! - What only lacks scopes of the caller's token is denied with which those are (`step_up`).
 //! - `judge` asks Cedar, `policies` remembers what it answered, `explain` says why.
 //!
 //! This crate knows principals and JSON, and neither sockets nor files: texts are handed in, and so is the time.
@@ -26,6 +27,7 @@ mod rule;
 mod schema;
 mod shelf;
 mod source;
+mod step_up;
 mod thing;
 mod unknown;
 mod uri;
@@ -38,5 +40,6 @@ pub use policies::{Decision, Policies, Shown};
 pub use remember::Subject;
 pub use schema::Kind;
 pub use source::{Problem, Source};
+pub use step_up::StepUp;
 pub use thing::{Annotations, Thing, ThingKind};
 pub use uri::is_plain as is_plain_uri;

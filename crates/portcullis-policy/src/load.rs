@@ -9,6 +9,7 @@ use miette::Diagnostic;
 use crate::rule::Rule;
 use crate::schema::{self, Kind};
 use crate::source::{Piece, Problem, Source};
+use crate::step_up::{self, StepUp};
 
 /// What the operator says beside the policies.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +28,8 @@ pub struct Options {
     pub claims: BTreeMap<String, Kind>,
     /// The arguments of tools that policies may read.
     pub arguments: BTreeMap<String, Kind>,
+    /// The scopes that clients can be told to ask for.
+    pub step_up: StepUp,
     /// Whether what Cedar only warns of refuses the policies.
     pub strict: bool,
 }
@@ -98,6 +101,7 @@ impl Load<'_> {
         }
         self.validate(source, piece, &policy);
         self.look_up_servers(source, piece, &policy);
+        self.look_up_scopes(source, piece, &policy);
         let place = (source.file.as_str().into(), line, piece.text.to_owned());
         match Rule::new(number, &policy, Arc::from(id), place) {
             Ok(rule) => self.rules.push(rule),
@@ -155,6 +159,24 @@ impl Load<'_> {
                 let problem = source.problem(piece.start + at, message);
                 self.problems.push(Problem { is_error: false, ..problem });
             }
+        }
+    }
+
+    /// Where clients are told which scopes to ask for, a policy about another one is most likely misspelt.
+    fn look_up_scopes(&mut self, source: &Source, piece: &Piece<'_>, policy: &Policy) {
+        let mut named = BTreeSet::new();
+        if !self.options.step_up.scopes.is_empty()
+            && let Ok(est) = policy.to_json()
+        {
+            step_up::named(&est["conditions"], &mut named);
+        }
+        for scope in named.iter().filter(|scope| !self.options.step_up.knows(scope)) {
+            let at = piece.text.find(&format!("\"{scope}\"")).unwrap_or(0);
+            let message = format!(
+                "no client is told to ask for the scope `{scope}`: it is neither in `identity.scopes` nor in `identity.step_up`"
+            );
+            let problem = source.problem(piece.start + at, message);
+            self.problems.push(Problem { is_error: false, ..problem });
         }
     }
 }

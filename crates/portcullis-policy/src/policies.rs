@@ -13,10 +13,11 @@ use crate::circumstances::Circumstances;
 use crate::judge::Ruling;
 use crate::load::{Options, load};
 use crate::remember::{Standing, Subject};
-use crate::rule::Rule;
+use crate::rule::{Form, Rule};
 use crate::schema::{self, Kind};
 use crate::shelf::{Shelves, lock};
 use crate::source::{Problem, Source};
+use crate::step_up::StepUp;
 use crate::thing::{Labels, Thing, entity, uid};
 use crate::unknown::Reads;
 
@@ -46,11 +47,18 @@ pub struct Decision {
     pub allowed: bool,
     /// The policies that decided, by their numbers; none where nothing permits it. [`Policies::id`] says what they are called.
     pub reasons: Arc<[usize]>,
+    /// Where it may not, and the caller's token only lacks scopes for it: the fewest that would do.
+    pub lacks: Option<Arc<[String]>>,
 }
 
 impl Decision {
     fn deny() -> Self {
-        Self { allowed: false, reasons: Arc::default() }
+        Self { allowed: false, reasons: Arc::default(), lacks: None }
+    }
+
+    /// Whether it may, or could with a token of more scopes.
+    pub fn is_in_reach(&self) -> bool {
+        self.allowed || self.lacks.is_some()
     }
 }
 
@@ -62,6 +70,9 @@ pub struct Policies {
     pub(crate) actions: Vec<EntityUid>,
     /// The actions with the groups that they are in.
     pub(crate) hierarchy: Vec<Entity>,
+    pub(crate) step_up: StepUp,
+    /// Whether any policy asks for the scopes of a token.
+    pub(crate) asks_for_scopes: bool,
     claims: BTreeMap<String, Kind>,
     membership: Membership,
     warnings: Vec<Problem>,
@@ -79,7 +90,10 @@ impl Policies {
     pub fn load(sources: &[Source], options: &Options) -> Result<Self, Vec<Problem>> {
         let loaded = load(sources, options)?;
         let named = loaded.rules.iter().filter_map(|rule| rule.principal.at().cloned()).collect();
+        let asks = |rule: &Rule| rule.form(Form::Whole).is_some_and(|form| form.reads.any(Reads::SCOPES));
         Ok(Self {
+            step_up: options.step_up.clone(),
+            asks_for_scopes: loaded.rules.iter().any(asks),
             rules: loaded.rules,
             labels: Labels::new(&options.labels),
             arguments: options.arguments.clone(),
@@ -130,7 +144,9 @@ impl Policies {
             }
             shelves.entry((caller.kind, around)).or_default().clone()
         };
-        let subject = Arc::new(Subject::new(caller, shelves));
+        let mut subject = Subject::new(caller, shelves);
+        subject.wider = self.wider(principal, &subject);
+        let subject = Arc::new(subject);
         let mut subjects = lock(&self.subjects);
         if subjects.len() >= MOST_SUBJECTS {
             subjects.clear();
@@ -141,7 +157,18 @@ impl Policies {
 
     /// Whether the server is there for the caller.
     pub fn sees(&self, subject: &Subject, server: &str, circumstances: &Circumstances) -> bool {
-        self.allows(subject, Action::Discover, Thing::server(server), circumstances, None)
+        self.could(subject, Action::Discover, Thing::server(server), circumstances)
+    }
+
+    /// Whether the caller may do that, or could with a token of more scopes: then it is there for them.
+    pub fn could(
+        &self,
+        subject: &Subject,
+        action: Action,
+        thing: Thing<'_>,
+        circumstances: &Circumstances,
+    ) -> bool {
+        self.decide(subject, action, thing, circumstances, None).is_in_reach()
     }
 
     /// Whether the caller may do that.
@@ -171,14 +198,23 @@ impl Policies {
         if let Some(server) = thing.its_server().filter(|_| action != Action::Discover) {
             let door = self.decide(subject, Action::Discover, server, circumstances, None);
             if !door.allowed {
-                return door;
+                // What opens the door may not be enough for what is behind it.
+                let behind = || self.lacks(subject, action, thing, circumstances, arguments);
+                let lacks = door.lacks.as_ref().and_then(|_| behind());
+                return Decision { lacks, ..door };
             }
         }
         if let Some(decision) = subject.recall(action, &thing, circumstances) {
             return decision;
         }
         let ruling = self.judge(subject, action, &self.place(thing), circumstances, arguments);
-        let decision = Decision { allowed: ruling.allows(), reasons: self.deciding(&ruling).into() };
+        let allowed = ruling.allows();
+        let lacks = if allowed || !ruling.reads.any(Reads::SCOPES) {
+            None
+        } else {
+            self.lacks(subject, action, thing, circumstances, arguments)
+        };
+        let decision = Decision { allowed, reasons: self.deciding(&ruling).into(), lacks };
         if let Some(standing) = Standing::of(ruling.reads, circumstances) {
             subject.remember(action, &thing, &decision, standing);
         }
@@ -217,7 +253,7 @@ impl Policies {
         if let Some(things) = subject.recall_list(action, list, circumstances) {
             return Shown { things, fresh: false };
         }
-        let open = self.allows(subject, action, Thing::server(server), circumstances, None);
+        let open = self.could(subject, action, Thing::server(server), circumstances);
         let door = self.place(Thing::server(server));
         let opened = [Action::Discover, action].map(|of| self.judge(subject, of, &door, circumstances, None));
         let mut reads = opened[0].reads.or(opened[1].reads);
@@ -253,10 +289,13 @@ impl Policies {
         }
         let ruling = self.judge(subject, action, &placed, circumstances, None);
         *reads = reads.or(ruling.reads);
+        let wider = subject.wider.as_ref().filter(|_| ruling.reads.any(Reads::SCOPES));
+        let could = |with| self.judge(with, action, &placed, circumstances, None).allows();
+        let shown = ruling.allows() || wider.is_some_and(|wider| could(wider.subject()));
         if let Some(class) = class {
-            alike.insert(class, ruling.allows());
+            alike.insert(class, shown);
         }
-        ruling.allows()
+        shown
     }
 }
 

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::circumstances::Circumstances;
 use crate::policies::Decision;
 use crate::shelf::{Shelves, lock};
+use crate::step_up::Wider;
 use crate::thing::{Thing, ThingKind};
 use crate::unknown::Reads;
 
@@ -31,6 +32,8 @@ const MOST_LISTS: usize = 512;
 pub struct Subject {
     pub(crate) caller: Caller,
     pub(crate) shelves: Arc<Shelves>,
+    /// The same with all the scopes that it could have.
+    pub(crate) wider: Option<Box<Wider>>,
     hasher: RandomState,
     decisions: Mutex<HashMap<u64, Decided, BuildHasherDefault<Hashed>>>,
     lists: Mutex<HashMap<(Action, u64), Listed>>,
@@ -95,10 +98,23 @@ impl Subject {
         Self {
             caller,
             shelves,
+            wider: None,
             hasher: RandomState::new(),
             decisions: Mutex::default(),
             lists: Mutex::default(),
         }
+    }
+
+    /// Whether the caller could have a token with more scopes that policies ask for.
+    pub fn could_step_up(&self) -> bool {
+        self.wider.is_some()
+    }
+
+    /// The caller with more scopes: where it is among principals stays.
+    pub(crate) fn with_scopes(&self, more: &[String]) -> Self {
+        let mut caller = self.caller.clone();
+        caller.scopes.get_or_insert_default().extend_from_slice(more);
+        Self::new(caller, self.shelves.clone())
     }
 
     /// Where the caller is among principals.

@@ -141,6 +141,12 @@ fn write(verdict: &Verdict) {
         let asked: Vec<_> = verdict.asked.iter().map(|reason| format!("`{}`", reason.id)).collect();
         print(format_args!("  asked, and not met: {}", asked.join(", ")));
     }
+    if !verdict.lacks.is_empty() {
+        let scopes = verdict.lacks.join(" ");
+        print(format_args!(
+            "  a token with the scopes `{scopes}` beside would do, and the caller is told to get one"
+        ));
+    }
 }
 
 fn describe(verdict: &Verdict) -> Value {
@@ -161,5 +167,6 @@ fn describe(verdict: &Verdict) -> Value {
         "because": verdict.because.to_string(),
         "policies": all(&verdict.reasons),
         "asked": all(&verdict.asked),
+        "lacks": verdict.lacks,
     })
 }

@@ -275,13 +275,15 @@ fn aggregate(lists: &[Lists]) -> String {
         return String::new();
     }
     let mut text = format!(
-        "## Aggregate `tools/list`\n\n{SERVERS} servers behind `/mcp`, {TOOLS} tools in each list, all pages, warm.\n\n\
-         | era | lists | pages | KB | p50 ms | p99 ms |\n|---|---:|---:|---:|---:|---:|\n"
+        "## Aggregate `tools/list`\n\n{SERVERS} servers behind `/mcp` with {TOOLS} tools, all pages, warm. *Anybody* is shown all of \
+         them; *a token* brings a JWT with each request, and {POLICIES} policies show it half.\n\n\
+         | era | who | lists | pages | KB | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|---:|\n"
     );
-    for Lists { era, times, pages, bytes } in lists {
+    for Lists { era, guarded, times, pages, bytes } in lists {
+        let who = if *guarded { "a token" } else { "anybody" }.to_owned();
         let ms = |quantile| number(Some(times.quantile(quantile).as_secs_f64() * 1e3), 2);
         let (count, kilobytes) = (times.count().to_string(), (bytes / 1000).to_string());
-        row(&mut text, &[era.to_string(), count, pages.to_string(), kilobytes, ms(0.5), ms(0.99)]);
+        row(&mut text, &[era.to_string(), who, count, pages.to_string(), kilobytes, ms(0.5), ms(0.99)]);
     }
     text
 }

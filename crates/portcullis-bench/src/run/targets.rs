@@ -67,7 +67,9 @@ pub(crate) fn judge(found: &Found, scale: &Scale) -> Vec<Verdict> {
     ));
     let what = format!("resident memory for each idle legacy session, of {}", scale.sessions);
     verdicts.push(bytes(&what, memory.map(Memory::per_session), bounds.session_bytes, 1e3, "KB"));
-    verdicts.extend([Era::Modern, Era::Legacy].map(|era| list(lists, era, bounds)));
+    for guarded in [false, true] {
+        verdicts.extend([Era::Modern, Era::Legacy].map(|era| list(lists, (era, guarded), bounds)));
+    }
     verdicts
 }
 
@@ -138,10 +140,12 @@ fn bytes(what: &str, figure: Option<u64>, bound: u64, unit: f64, name: &str) -> 
     }
 }
 
-fn list(lists: &[Lists], era: Era, bounds: &Bounds) -> Verdict {
-    let median = lists.iter().find(|lists| lists.era == era).map(|lists| lists.times.quantile(0.5));
+fn list(lists: &[Lists], (era, guarded): (Era, bool), bounds: &Bounds) -> Verdict {
+    let found = lists.iter().find(|lists| (lists.era, lists.guarded) == (era, guarded));
+    let median = found.map(|lists| lists.times.quantile(0.5));
+    let who = if guarded { format!(", half of them shown by {POLICIES} policies") } else { String::new() };
     Verdict {
-        what: format!("aggregate tools/list, {SERVERS} servers, {TOOLS} tools, warm, median, {era} era"),
+        what: format!("aggregate tools/list, {SERVERS} servers, {TOOLS} tools{who}, warm, median, {era} era"),
         bound: format!("under {:?}", bounds.list),
         figure: median.map(|median| format!("{:.2} ms", median.as_secs_f64() * 1e3)),
         met: median.is_some_and(|median| median < bounds.list),

@@ -21,6 +21,8 @@ use crate::{
 const MAX_LIFETIME: Duration = Duration::from_hours(24);
 /// Keys of one machine at a time.
 const MOST_HASHES: usize = 2;
+/// Scopes to step up to: for a denial, the policies are asked once for each.
+const MOST_STEPS: usize = 16;
 /// Largest of the two files, in bytes.
 const LARGEST: u64 = 4 << 20;
 
@@ -46,10 +48,8 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
         issuers.extend(issuer(check, &path, entry));
     }
     scopes(check, &top.key("scopes"), &raw.scopes);
-    if let Some(index) = raw.scopes.iter().position(|scope| scope == "offline_access") {
-        let path = top.key("scopes").index(index);
-        check.error(&path, "clients ask for it when they want it, never because of a resource; remove it");
-    }
+    no_offline_access(check, &top.key("scopes"), &raw.scopes);
+    step_up(check, &top.key("step_up"), file);
     if !raw.scopes.is_empty() && raw.issuers.is_empty() && raw.facade.is_none() {
         check.warn(&top.key("scopes"), "has no effect without `issuers`");
     }
@@ -62,6 +62,7 @@ pub(super) fn identity(check: &mut Check<'_>, file: &raw::File, anonymous: Anony
             .and_then(|raw| super::facade::facade(check, &top.key("facade"), raw, file)),
         keys: raw.keys.as_ref().map(|keys| api_keys(check, &top.key("keys").key("file"), &keys.file)),
         scopes: raw.scopes.clone(),
+        step_up: raw.step_up.clone(),
         login: raw.login.as_ref().and_then(|login| self::login(check, &top.key("login"), login, &raw.scopes)),
         dpop: Dpop { required: raw.dpop.required.unwrap_or(false), nonce: raw.dpop.nonce.unwrap_or(false) },
         revoked: raw.revoked.as_ref().map(|list| revoked(check, &top.key("revoked").key("file"), &list.file)),
@@ -124,8 +125,45 @@ fn issuer(check: &mut Check<'_>, path: &Path, raw: &raw::Issuer) -> Option<Issue
         tenants: raw.tenants.clone().map(|allowed| Tenants { claim: tenant_claim, allowed }),
         untyped: raw.untyped.unwrap_or(false),
         max_lifetime: check.duration(&path.key("max_lifetime"), raw.max_lifetime.as_ref(), MAX_LIFETIME),
+        step_up: raw.step_up.unwrap_or(true),
         ca: raw.ca.as_ref().map(|file| check.file(&path.key("ca"), file)),
     })
+}
+
+fn no_offline_access(check: &mut Check<'_>, path: &Path, scopes: &[String]) {
+    if let Some(index) = scopes.iter().position(|scope| scope == "offline_access") {
+        let path = path.index(index);
+        check.error(&path, "clients ask for it when they want it, never because of a resource; remove it");
+    }
+}
+
+/// The scopes that an operation may need beside those of every token.
+fn step_up(check: &mut Check<'_>, path: &Path, file: &raw::File) {
+    let raw = &file.identity;
+    scopes(check, path, &raw.step_up);
+    no_offline_access(check, path, &raw.step_up);
+    for (index, scope) in raw.step_up.iter().enumerate() {
+        if raw.scopes.contains(scope) {
+            check.error(
+                &path.index(index),
+                "every token has it already, as `identity.scopes` says; remove it",
+            );
+        } else if raw.step_up[..index].contains(scope) {
+            check.error(&path.index(index), "given twice; keep one of the two");
+        }
+    }
+    if raw.step_up.len() > MOST_STEPS {
+        check.error(path, format!("there are {}; at most {MOST_STEPS} work", raw.step_up.len()));
+    }
+    if raw.step_up.is_empty() {
+        return;
+    }
+    if raw.issuers.is_empty() && raw.facade.is_none() {
+        check.warn(path, "has no effect without `issuers` or `facade`");
+    }
+    if file.policy.is_none() {
+        check.warn(path, "has no effect without `policy`: only policies ask for scopes");
+    }
 }
 
 fn login(check: &mut Check<'_>, path: &Path, raw: &raw::Login, scopes: &[String]) -> Option<Login> {

@@ -22,6 +22,9 @@ pub(crate) struct Identity {
     pub(crate) keys: Option<Keys>,
     /// Scopes that an access token must have. Clients are told to ask for them, all at once.
     pub(crate) scopes: Vec<String>,
+    /// Scopes that an operation may need beside those, because a policy asks for them (`context.scopes`); what gives least
+    /// comes first. Whoever lacks nothing else for what they ask is told to log in again with the fewest that do.
+    pub(crate) step_up: Vec<String>,
     /// Access tokens that are bound to a key of the client (RFC 9449).
     pub(crate) dpop: Dpop,
     /// How browsers log in that open the links of the gateway, so that users can connect accounts.
@@ -100,6 +103,10 @@ pub(crate) struct Issuer {
     #[serde(default)]
     #[schemars(extend("default" = "24h"))]
     pub(crate) max_lifetime: Option<Duration>,
+    /// `false` when it does not give the scopes of `identity.step_up`: nobody is sent there for them.
+    #[serde(default)]
+    #[schemars(extend("default" = true))]
+    pub(crate) step_up: Option<bool>,
     /// PEM file with the authorities to trust instead of those of the system when it is asked.
     #[serde(default)]
     pub(crate) ca: Option<String>,

@@ -13,7 +13,7 @@ fn an_issuer_needs_its_name_and_nothing_else() {
     let settings = settings("identity: { issuers: [{ issuer: https://idp.example.com }] }");
     let [issuer] = settings.identity.issuers.as_slice() else { panic!("one issuer") };
     assert_eq!(issuer.issuer, "https://idp.example.com");
-    assert_eq!((issuer.groups_claim.as_str(), issuer.untyped), ("groups", false));
+    assert_eq!((issuer.groups_claim.as_str(), issuer.untyped, issuer.step_up), ("groups", false, true));
     assert_eq!(issuer.max_lifetime, Duration::from_hours(24));
     assert_eq!(settings.identity.anonymous, Anonymous::Deny, "who has an issuer wants its users");
 }
@@ -35,7 +35,9 @@ identity:
       tenant_claim: org_id
       untyped: true
       max_lifetime: 1h
+      step_up: false
   scopes: [mcp]
+  step_up: [mcp:read, mcp:write]
   dpop: { required: true, nonce: true }
 ";
     let loaded = crate::yaml(text, &env(&["SECRET=s3cret"])).unwrap();
@@ -46,6 +48,7 @@ identity:
     let tenants = issuer.tenants.as_ref().unwrap();
     assert_eq!((tenants.claim.as_str(), tenants.allowed.as_slice()), ("org_id", &["ours".to_owned()][..]));
     assert!(identity.dpop.required && identity.dpop.nonce);
+    assert_eq!((identity.step_up.join(" ").as_str(), issuer.step_up), ("mcp:read mcp:write", false));
     let shown = portcullis_config::effective(&loaded.settings).to_string();
     assert!(!shown.contains("s3cret") && shown.contains("org_id"), "{shown}");
 }
@@ -112,6 +115,28 @@ p.yaml:1:70: error: identity.scopes[2]: clients ask for it when they want it, ne
     warns(
         "identity: { scopes: [mcp] }",
         "p.yaml:1:13: warning: identity.scopes: has no effect without `issuers`",
+    );
+}
+
+#[test]
+fn scopes_to_step_up_to_are_others_and_not_many() {
+    let many: Vec<_> = (0..17).map(|number| format!("s{number}")).collect();
+    refuses(
+        &format!(
+            "policy: {{ roles: {{ user: [x] }} }}\nidentity:\n  issuers: [{{ issuer: https://idp }}]\n  scopes: [mcp]\n  step_up: [mcp, a, a, offline_access, {}]\n",
+            many.join(", ")
+        ),
+        "
+p.yaml:5:3: error: identity.step_up: there are 21; at most 16 work
+p.yaml:5:13: error: identity.step_up[0]: every token has it already, as `identity.scopes` says; remove it
+p.yaml:5:21: error: identity.step_up[2]: given twice; keep one of the two
+p.yaml:5:24: error: identity.step_up[3]: clients ask for it when they want it, never because of a resource; remove it",
+    );
+    warns(
+        "identity: { step_up: [write] }",
+        "
+p.yaml:1:13: warning: identity.step_up: has no effect without `issuers` or `facade`
+p.yaml:1:13: warning: identity.step_up: has no effect without `policy`: only policies ask for scopes",
     );
 }
 

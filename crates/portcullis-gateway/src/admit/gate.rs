@@ -19,7 +19,8 @@ use portcullis_policy::{
 
 use super::recognised::Recognised;
 use super::ruling::{Ruled, policy_revision};
-use crate::call::{Caller, Endpoint};
+use super::step_up;
+use crate::call::{Caller, Endpoint, Refusal};
 
 /// The policies in force, if there are any.
 #[derive(Default)]
@@ -51,6 +52,11 @@ impl InForce {
     /// The policies.
     pub(crate) fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// All that the next token of a caller has to be for that lacks these scopes.
+    fn whole_scope(&self, principal: &Principal, lacks: &[String]) -> Arc<str> {
+        self.policies.step_up().whole(principal, lacks).into()
     }
 
     /// Whether what is denied is only said, and done all the same.
@@ -108,6 +114,7 @@ fn options(policy: &config::Policy, settings: &Settings) -> Options {
         toolsets: settings.toolsets.keys().map(ToString::to_string).collect(),
         claims: facts(&policy.claims),
         arguments: facts(&policy.arguments),
+        step_up: step_up::settings(settings),
         strict: policy.mode == PolicyMode::Enforce,
     }
 }
@@ -150,6 +157,27 @@ impl Gate {
         pass.as_ref().and_then(Pass::enforced).is_none_or(|pass| pass.reaches(endpoint))
     }
 
+    /// What somebody is told who could open a toolset with a token of more scopes. The toolset itself is nowhere listed: that it is
+    /// there is known to whoever was told its address.
+    pub(crate) fn step_up(
+        &self,
+        (principal, recognised): (&Principal, &Recognised),
+        peer: Option<IpAddr>,
+        endpoint: &Endpoint,
+    ) -> Option<Refusal> {
+        let Endpoint::Toolset(id) = endpoint else { return None };
+        let pass = self.pass_of(principal, peer, recognised)?;
+        let (policies, thing) = (&pass.in_force.policies, Thing::toolset(id.as_str()));
+        let decision = policies.decide(&pass.subject, Action::ToolsetsUse, thing, &pass.circumstances, None);
+        let lacks = decision.lacks.as_deref().filter(|_| pass.enforced().is_some())?;
+        Some(step_up::refusal(&pass.in_force.whole_scope(principal, lacks)))
+    }
+
+    /// Whether somebody's token lacks scopes that it could have, and that policies ask for.
+    pub(crate) fn could_step_up(&self, principal: &Principal, recognised: &Recognised) -> bool {
+        self.pass_of(principal, None, recognised).is_some_and(|pass| pass.could_step_up())
+    }
+
     fn pass_of(&self, principal: &Principal, peer: Option<IpAddr>, recognised: &Recognised) -> Option<Pass> {
         if !self.guarded.load(Ordering::Acquire) {
             return None;
@@ -188,7 +216,7 @@ impl Pass {
         self.shows_it(self.in_force.policies.sees(&self.subject, server, &self.circumstances))
     }
 
-    /// Whether the caller may open the endpoint. What it then finds there is decided thing by thing.
+    /// Whether the endpoint is there for the caller. What it then finds there is decided thing by thing.
     pub(crate) fn reaches(&self, endpoint: &Endpoint) -> bool {
         match endpoint {
             Endpoint::Aggregate => true,
@@ -204,17 +232,18 @@ impl Pass {
         shown
     }
 
+    /// Whether something is there for the caller, who may do that with it, or could with a token of more scopes.
+    pub(crate) fn could(&self, action: Action, thing: Thing<'_>) -> bool {
+        self.shows_it(self.in_force.policies.could(&self.subject, action, thing, &self.circumstances))
+    }
+
     /// Whether the caller may do something that does not depend on arguments.
     pub(crate) fn may(&self, action: Action, thing: Thing<'_>) -> bool {
         self.shows_it(self.in_force.policies.allows(&self.subject, action, thing, &self.circumstances, None))
     }
 
-    /// Whether something is done: it may be, or only shadows are cast. What is about nothing that policies know may not.
-    pub(crate) fn lets(&self, caller: &Caller, act: Option<&Act<'_>>) -> bool {
-        self.rule(caller, act).allowed()
-    }
-
-    /// The same, with why.
+    /// Whether something is done, and why: it may be, or only shadows are cast. What is about nothing that policies know may
+    /// not.
     pub(crate) fn rule(&self, caller: &Caller, act: Option<&Act<'_>>) -> Ruled {
         let decision = act.map(|act| {
             let Act { action, thing, arguments } = act;
@@ -227,13 +256,20 @@ impl Pass {
             }
             decision
         });
-        Ruled { in_force: self.in_force.clone(), decision }
+        let lacks = decision.as_ref().and_then(|decision| decision.lacks.as_deref());
+        let scope = lacks.map(|lacks| self.in_force.whole_scope(&caller.principal, lacks));
+        Ruled { in_force: self.in_force.clone(), decision, scope }
+    }
+
+    /// Whether there are scopes that the caller's token lacks and could have, and that policies ask for.
+    pub(crate) fn could_step_up(&self) -> bool {
+        self.subject.could_step_up()
     }
 
     /// What is said of a call that found nothing, where something was kept out of the caller's sight on the way.
     pub(crate) fn hides(&self) -> Option<Ruled> {
         let hid = self.hid.load(Ordering::Relaxed);
-        hid.then(|| Ruled { in_force: self.in_force.clone(), decision: None })
+        hid.then(|| Ruled { in_force: self.in_force.clone(), decision: None, scope: None })
     }
 
     /// Which things of a list are shown; all of them where only shadows are cast.

@@ -10,6 +10,7 @@ mod quota;
 mod recognised;
 mod ruling;
 mod share;
+mod step_up;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub(crate) use recognised::Recognised;
 pub(crate) use ruling::Ruled;
 pub use ruling::{beside_policies, policy_revision};
 pub(crate) use share::{Share, Shares};
+pub(crate) use step_up::settings as step_up;
 
 /// A call that has a place. Made by [`admit`] alone.
 pub(crate) struct Admitted {
@@ -99,7 +101,7 @@ impl Admitted {
     }
 
     /// Holds the call against the policies and the limits, if there are any. What is denied comes back without a reason, to
-    /// be answered as what is not there; only what is there can be used up.
+    /// be answered as what is not there, unless the caller's token lacks nothing but scopes; only what is there can be used up.
     pub(crate) fn permit<'a>(
         mut self,
         pass: Option<&Pass>,
@@ -114,7 +116,8 @@ impl Admitted {
             self.call.record.ruled(ruled.clone());
             said = Some(ruled);
             if !allowed {
-                return Err(Box::new((self, None)));
+                let step_up = said.as_ref().and_then(Ruled::step_up);
+                return Err(Box::new((self, step_up)));
             }
         }
         match quotas.take(&Target { principal: &self.call.caller.principal, server, tool }) {

@@ -7,7 +7,8 @@ use portcullis_config::{FactKind, Policy, PolicyMode};
 use portcullis_policy::Decision;
 use serde_json::{Value, json};
 
-use super::InForce;
+use super::{InForce, step_up};
+use crate::call::Refusal;
 
 /// What was decided.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub(crate) struct Ruled {
     pub(super) in_force: Arc<InForce>,
     /// `None` where the caller was not shown what it named, whether it is there or not.
     pub(super) decision: Option<Decision>,
+    /// Where only scopes are lacking: all that the caller's next token has to be for.
+    pub(super) scope: Option<Arc<str>>,
 }
 
 impl Ruled {
@@ -42,10 +45,16 @@ impl Ruled {
             None => "not_shown",
             Some(decision) if decision.allowed => return Vec::new(),
             Some(_) if self.in_force.casts_shadows() => "would_be_denied",
+            Some(_) if self.scope.is_some() => "insufficient_scope",
             Some(decision) if decision.reasons.is_empty() => "nothing_permits",
             Some(_) => "forbidden",
         };
         vec![reason.to_owned()]
+    }
+
+    /// What the caller is told whose token only lacks scopes for what is denied.
+    pub(crate) fn step_up(&self) -> Option<Refusal> {
+        self.scope.as_deref().filter(|_| !self.allowed()).map(step_up::refusal)
     }
 
     /// The revision of the policies.

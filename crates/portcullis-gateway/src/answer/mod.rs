@@ -39,7 +39,7 @@ pub const fn row(kind: ErrorKind) -> Row {
         K::MissingCapability => (400, 200, code::MISSING_CLIENT_CAPABILITY),
         K::UnsupportedVersion => (400, 400, code::UNSUPPORTED_VERSION),
         K::ForbiddenOrigin | K::InsufficientScope | K::Forbidden => (403, 403, code::INVALID_REQUEST),
-        K::Unauthenticated => (401, 401, code::INVALID_REQUEST),
+        K::Unauthenticated | K::LoginRequired => (401, 401, code::INVALID_REQUEST),
         K::UnknownSession | K::UnknownPath => (404, 404, code::INVALID_REQUEST),
         K::MethodNotAllowed => (405, 405, code::INVALID_REQUEST),
         K::NotAcceptable => (406, 406, code::INVALID_REQUEST),

@@ -9,7 +9,7 @@ use portcullis_mcp::translate::upstream_error;
 use portcullis_model::{ErrorKind, Fault};
 
 use super::{error, retry_after, status};
-use crate::call::{Outcome, Refusal};
+use crate::call::{Challenge, Outcome, Refusal};
 use crate::record::OnRecord;
 
 /// The answer to one request.
@@ -21,6 +21,8 @@ pub(crate) struct Reply {
     pub(crate) answer: Result<Raw, RpcError>,
     /// The seconds of `Retry-After`, on 429 and 503.
     pub(crate) retry_after: Option<u64>,
+    /// With which token the answer would be another, on 401 and 403.
+    pub(crate) challenge: Option<Challenge>,
 }
 
 impl Reply {
@@ -44,7 +46,7 @@ pub(crate) fn answer_of(era: Era, method: &Method, outcome: Outcome) -> Result<R
 }
 
 fn written(era: Era, method: &Method, outcome: Outcome) -> Reply {
-    let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: None };
+    let ok = |answer| Reply { status: StatusCode::OK, answer, retry_after: None, challenge: None };
     match outcome {
         Outcome::Complete(payload) => ok(Ok(payload.result.into_raw())),
         // A legacy client's rounds are driven before this.
@@ -65,7 +67,7 @@ fn failed(era: Era, error: RpcError) -> Reply {
         }
         _ => (StatusCode::OK, error),
     };
-    Reply { status, answer: Err(error), retry_after: None }
+    Reply { status, answer: Err(error), retry_after: None, challenge: None }
 }
 
 fn untranslatable(era: Era, method: &Method, why: &str) -> Reply {
@@ -84,12 +86,14 @@ fn refused(era: Era, method: &Method, refusal: &Refusal) -> Reply {
             status: StatusCode::OK,
             answer: Ok(tool_error(era, &refusal.message)),
             retry_after: None,
+            challenge: None,
         };
     }
     Reply {
         status: status(era, refusal.kind),
         answer: Err(error(era, refusal)),
         retry_after: retry_after(refusal),
+        challenge: refusal.challenge.clone(),
     }
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn settings(settings: &config::Settings, base: &str) -> Result<Option
             tenants: tenants.map(|it| Tenants { claim: it.claim, allowed: it.allowed }),
         },
         scopes: identity.scopes.clone(),
+        step_up: identity.step_up.clone(),
         clients,
         documents: DocumentSettings {
             enabled: facade.documents.enabled,

@@ -246,7 +246,8 @@ impl Inner {
             Some(data) => self.message(data, &[], told)?.or_else(|| Some(data.clone())),
             None => None,
         };
-        Ok(Refusal { kind: refusal.kind, message, data, retry_after: refusal.retry_after })
+        let (retry_after, challenge) = (refusal.retry_after, refusal.challenge.clone());
+        Ok(Refusal { kind: refusal.kind, message, data, retry_after, challenge })
     }
 
     fn notification(&self, notification: Notification, told: Option<&Told>) -> Option<Notification> {

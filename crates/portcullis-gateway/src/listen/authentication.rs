@@ -9,7 +9,9 @@ use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response};
 use portcullis_config::Anonymous;
 use portcullis_identity::outbound::SubjectToken;
-use portcullis_identity::{Circumstances, Presented, Refused, Scheme, Verified, challenge};
+use portcullis_identity::{
+    Circumstances, Presented, Refused, Scheme, Verified, challenge, login_challenge, step_up_challenge,
+};
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, Principal};
 
@@ -17,7 +19,7 @@ use super::body::Body;
 use super::context::Context;
 use super::request::Head;
 use super::response;
-use crate::call::{Endpoint, Refusal};
+use crate::call::{Challenge, Endpoint, Refusal};
 use crate::identity::{Form, base, identifier};
 
 pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -132,6 +134,28 @@ async fn subject(
     match context.gateway.facade.load_full().filter(|facade| facade.has_issued(verified)) {
         Some(facade) => facade.subject(verified).await.map(Arc::new),
         None => Some(Arc::new(presented.subject(verified))),
+    }
+}
+
+/// Tells a caller whose token was good that another one is needed for what they asked.
+pub(super) fn challenged(
+    context: &Context,
+    endpoint: &Endpoint,
+    form: Form,
+    (head, challenge): (&Head, &Challenge),
+    answer: &mut Response<Body>,
+) {
+    let gateway = &context.gateway;
+    let identifier =
+        identifier(&base(&gateway.settings.load(), gateway.address.get().copied()), endpoint, form);
+    let shown = head.fields.all(&AUTHORIZATION).next();
+    let scheme = shown.and_then(|value| Presented::read(value).ok()).map(|shown| shown.scheme());
+    let value = gateway.identity.with_settings(|settings| match challenge {
+        Challenge::Scope(scope) => step_up_challenge(settings, &identifier, scheme, scope),
+        Challenge::Login(claims) => login_challenge(settings, &identifier, scheme, claims.as_deref()),
+    });
+    if let Ok(value) = HeaderValue::try_from(value) {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, value);
     }
 }
 

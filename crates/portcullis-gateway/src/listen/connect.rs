@@ -134,13 +134,15 @@ async fn logged_in(context: &Arc<Context>, head: &Head) -> Response<Body> {
     let done = match login.finish(query, brought(head, &name)).await {
         Ok(done) => done,
         Err(why) => {
-            tracing::warn!(why = why.reason(), "a browser was not logged in");
+            let reference = reference();
+            tracing::warn!(%why, reference, "a browser was not logged in");
             let detail =
                 [("what", "a browser was not logged in".to_owned()), ("why", why.reason().to_owned())];
             if let Err(page) = on_record(context, Kind::Login, &context.principal, &detail).await {
                 return page;
             }
-            return page(StatusCode::BAD_REQUEST, "Not logged in", &why.to_string());
+            let text = why.for_user().unwrap_or_else(|| told_of(FAILED, &reference));
+            return page(StatusCode::BAD_REQUEST, "Not logged in", &text);
         }
     };
     let base = base(&gateway.settings.load(), gateway.address.get().copied());
@@ -291,10 +293,12 @@ async fn callback(context: &Arc<Context>, head: &Head, issuer: &str) -> Response
             noted.err().unwrap_or_else(|| page(StatusCode::OK, "Connected", text))
         }
         Err(why) => {
-            tracing::warn!(server.id = arrival.server, %why, "no account was connected");
+            let reference = reference();
+            tracing::warn!(server.id = arrival.server, %why, reference, "no account was connected");
+            let text = why.for_user().unwrap_or_else(|| told_of(FAILED, &reference));
             let (owner, reason) = (catalogue.server.owner(), Some(why.reason()));
             let noted = note(context, owner, &arrival.server, NOT_CONNECTED, reason).await;
-            noted.err().unwrap_or_else(|| page(StatusCode::BAD_REQUEST, "Not connected", &why.to_string()))
+            noted.err().unwrap_or_else(|| page(StatusCode::BAD_REQUEST, "Not connected", &text))
         }
     };
     let gone = format!("{name}=; {attributes}; Max-Age=0");
@@ -413,14 +417,35 @@ fn foreign() -> Response<Body> {
     page(StatusCode::FORBIDDEN, "This link is not for you", text)
 }
 
+/// Something that the user can do nothing about. Which addresses were asked and what they answered is in the log: the page has a
+/// word by which whoever runs the gateway finds it there.
 fn trouble(needed: &Needed) -> Response<Body> {
-    let (status, text) = match needed {
-        Needed::Denied(why) => (StatusCode::BAD_GATEWAY, why.as_str()),
-        Needed::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why.as_str()),
-        Needed::Connect(_) => (StatusCode::CONFLICT, "make the call again"),
+    let (status, why, text) = match needed {
+        Needed::Denied(why) => (StatusCode::BAD_GATEWAY, why.as_str(), AS_IT_IS),
+        Needed::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, why.as_str(), FOR_NOW),
+        Needed::Connect(_) | Needed::LogIn(_) => {
+            return page(StatusCode::CONFLICT, "This does not work now", "Make the call again.");
+        }
     };
-    tracing::warn!(why = text, "an account cannot be connected");
-    page(status, "This does not work now", text)
+    let reference = reference();
+    tracing::warn!(why, reference, "an account cannot be connected");
+    page(status, "This does not work now", &told_of(text, &reference))
+}
+
+const AS_IT_IS: &str = "An account cannot be connected here as things are: the server, or what it logs people in with, is not set up for it.";
+const FOR_NOW: &str =
+    "What is needed to connect an account cannot be reached now. Try again in a few minutes.";
+const FAILED: &str = "Something was not as it must be, and nothing was connected.";
+
+fn told_of(text: &str, reference: &str) -> String {
+    format!("{text} Whoever runs this gateway finds the reason in its log, under {reference}.")
+}
+
+/// A word that is in the log and on the page, and says nothing.
+fn reference() -> String {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system has randomness");
+    crate::record::hex(&bytes)
 }
 
 /// A page of text.

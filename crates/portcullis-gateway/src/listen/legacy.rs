@@ -410,7 +410,8 @@ impl Work {
 
     async fn opened(mut self, first: Result<Option<Event>, Elapsed>, is_streamed: bool) -> Opened {
         match first {
-            Ok(Some(Event::Done(outcome))) if !is_streamed => {
+            // A stream has no header for what the caller's next token has to be for.
+            Ok(Some(Event::Done(outcome))) if !is_streamed || outcome.is_challenge() => {
                 Opened::Plain(self.reply(outcome).await, self.id)
             }
             Ok(None) => Opened::Cancelled,

@@ -11,7 +11,7 @@ use portcullis_model::{ErrorKind, Principal};
 use super::body::Body;
 use super::fields::Fields;
 use crate::answer::{self, Reply};
-use crate::call::Refusal;
+use crate::call::{Challenge, Refusal};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -65,8 +65,15 @@ pub(crate) fn one(reply: &Reply, id: &Id, accepts: Accepts) -> Response<Body> {
     if let Some(seconds) = reply.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Some(challenge) = &reply.challenge {
+        response.extensions_mut().insert(Needs(challenge.clone()));
+    }
     response
 }
+
+/// Marks an answer that would be another for another token. Where it leaves, it is told which in a header.
+#[derive(Clone, Debug)]
+pub(crate) struct Needs(pub(crate) Challenge);
 
 /// Marks the answer to a request that was refused before it was a call, and is on no record yet.
 #[derive(Clone, Debug)]
@@ -84,6 +91,9 @@ pub(crate) fn refusal(era: Era, id: Option<&Id>, refusal: &Refusal) -> Response<
     write_error(&mut message, id, &answer::error(era, refusal));
     let mut response = json(answer::status(era, refusal.kind), message);
     response.extensions_mut().insert(Unrecorded { kind: refusal.kind, principal: None, credential: None });
+    if let Some(challenge) = &refusal.challenge {
+        response.extensions_mut().insert(Needs(challenge.clone()));
+    }
     if let Some(seconds) = answer::retry_after(refusal) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

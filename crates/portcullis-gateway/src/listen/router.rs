@@ -21,17 +21,17 @@ use portcullis_mcp::revision::{Era, claims_modern};
 use portcullis_mcp::translate::key;
 use portcullis_model::ErrorKind;
 
-use super::authentication::authenticate;
+use super::authentication::{authenticate, challenged};
 use super::body::Body;
 use super::context::Context;
 use super::fields::Fields;
 use super::request::Head;
-use super::response::{self, Unrecorded};
+use super::response::{self, Needs, Unrecorded};
 use super::{
     audit, batch, connect, facade, guard, keeping, legacy, metadata, modern, openapi, ops, readers, registry,
     rollout, servers, sse, standalone, witness,
 };
-use crate::call::{Endpoint, Refusal};
+use crate::call::{Challenge, Endpoint, Refusal};
 use crate::identity::Form;
 use crate::record::Where;
 use crate::route::unknown_endpoint;
@@ -145,7 +145,7 @@ pub(super) async fn post(
     let answer = match body {
         Ok(body) => match post {
             Post::Endpoint(endpoint) => message(context, endpoint, &head.fields, body).await,
-            Post::Connection(connection) => sse::post(context, &connection, &head.fields, body),
+            Post::Connection(connection) => sse::post(context, &connection, &head.fields, body).await,
             Post::Facade => Box::pin(facade::answer(context, head, body)).await.unwrap_or_else(nothing_here),
             Post::Keeping => Box::pin(keeping::answer(context, head, body)).await,
             Post::Rollout => Box::pin(rollout::answer(context, head, body)).await,
@@ -183,11 +183,24 @@ async fn on_record(context: &Context, head: &Head, mut answer: Response<Body>) -
 
 async fn finish(context: &Context, head: &Head, answer: Response<Body>) -> Response<Body> {
     let mut answer = on_record(context, head, answer).await;
+    if let Some(Needs(challenge)) = answer.extensions_mut().remove() {
+        self::challenge(context, head, &challenge, &mut answer);
+    }
     if let Some(origin) = head.fields.get(&ORIGIN).and_then(|origin| HeaderValue::from_bytes(origin).ok()) {
         allow_origin(answer.headers_mut(), origin);
     }
     context.gateway.metrics().http_response(answer.status().as_u16());
     answer
+}
+
+/// Says which token is wanted at which endpoint, and how one is got.
+fn challenge(context: &Context, head: &Head, challenge: &Challenge, answer: &mut Response<Body>) {
+    let (endpoint, form) = match (endpoint(&head.path), sse_endpoint(&head.path)) {
+        (Some(endpoint), _) => (endpoint, Form::Streamable),
+        (None, Some((endpoint, _))) => (endpoint, Form::Sse),
+        (None, None) => return,
+    };
+    challenged(context, &endpoint, form, (head, challenge), answer);
 }
 
 fn check(context: &Context, head: &Head) -> Result<(), Refusal> {
@@ -374,7 +387,13 @@ async fn mcp(context: &Arc<Context>, endpoint: Endpoint, head: &Head) -> Routed 
 fn exists(context: &Context, endpoint: &Endpoint) -> Result<(), Refusal> {
     let (gateway, who) = (&context.gateway, (&context.principal, &*context.recognised));
     let there = gateway.servers.load().have(endpoint) && gateway.gate.shows(who, context.peer, endpoint);
-    if there { Ok(()) } else { Err(unknown_endpoint(endpoint)) }
+    if there {
+        return Ok(());
+    }
+    let step_up = gateway.gate.step_up(who, context.peer, endpoint);
+    Err(step_up
+        .filter(|_| gateway.servers.load().have(endpoint))
+        .unwrap_or_else(|| unknown_endpoint(endpoint)))
 }
 
 const NOT_HERE: &str =

@@ -311,7 +311,7 @@ impl Catalogue {
     /// The list as the server has it; of one that nothing can be asked of before an account is connected, a way to do so.
     async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
         match Box::pin(self.load_from_server(kind, variant)).await {
-            Err(refusal) if refusal.kind == ErrorKind::ConnectionRequired => {
+            Err(refusal) if connecting::is_for_the_user(&refusal) => {
                 Ok(connecting::listing(kind, &self.server))
             }
             loaded => loaded,

@@ -14,9 +14,9 @@ use portcullis_mcp::caps::{ClientCaps, ServerCaps, merge_instructions};
 use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::{Era, Revision};
 use portcullis_mcp::translate::key;
-use portcullis_model::ErrorKind;
 
 use super::catalogue::{Catalogue, Variant, conversation};
+use super::connecting;
 use super::listing::ListKind;
 use crate::admit::Pass;
 use crate::call::{Caller, Endpoint, Refusal};
@@ -108,7 +108,7 @@ async fn greet(gateway: &Gateway, endpoint: &Endpoint, caller: &Caller) -> Resul
         only.server.expect(era, caps);
         let peer = match peer_of(only, era, caps).await {
             // What it has is not known before its user has connected an account.
-            Err(refusal) if refusal.kind == ErrorKind::ConnectionRequired => {
+            Err(refusal) if connecting::is_for_the_user(&refusal) => {
                 return Ok(Hello { capabilities: everything(), instructions: None });
             }
             peer => peer?,

@@ -488,7 +488,7 @@ impl Listing {
     pub(super) fn viewless(&self, pass: &Pass) -> Option<Arc<[bool]>> {
         let is_denied = |view: &str| {
             let view = Thing { server: self.server.as_str(), kind: ThingKind::Resource, name: view };
-            !pass.may(Action::ResourcesRead, view)
+            !pass.could(Action::ResourcesRead, view)
         };
         let denied: HashSet<&str> =
             self.views.iter().map(String::as_str).filter(|view| is_denied(view)).collect();

@@ -34,7 +34,7 @@ pub(crate) async fn server_of_uri(
     let template = action == Action::Complete && uri.contains('{');
     let kind = if template { ThingKind::Template } else { ThingKind::Resource };
     let may = |id: &ServerId, own: &str| {
-        pass.is_none_or(|pass| pass.may(action, Thing { server: id.as_str(), kind, name: own }))
+        pass.is_none_or(|pass| pass.could(action, Thing { server: id.as_str(), kind, name: own }))
     };
     if let Endpoint::Server(id) = endpoint {
         let catalogue = find_server(gateway, id, pass, caller)?;

@@ -411,7 +411,7 @@ fn by_view(
         let index = shown.position(name)?;
         let item = &shown.items[index];
         let thing = Thing { server: listing.server.as_str(), kind: item.thing, name };
-        let is_there = pass.is_none_or(|pass| pass.may(Action::ToolsList, thing));
+        let is_there = pass.is_none_or(|pass| pass.could(Action::ToolsList, thing));
         (is_there && apps::is_linked(&item.raw)).then(|| (catalogue.clone(), listing, index))
     });
     let only = found.next()?;

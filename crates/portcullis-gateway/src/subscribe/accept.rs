@@ -82,8 +82,9 @@ pub(super) async fn subscribe(
         let server = &catalogue.server;
         let thing = Thing { server: server.id().as_str(), kind: ThingKind::Resource, name: &own };
         let act = Act { action: Action::Subscribe, thing, arguments: None };
-        if pass.is_some_and(|pass| !pass.lets(caller, Some(&act))) {
-            return Err(route::unknown_resource(uri));
+        let ruled = pass.map(|pass| pass.rule(caller, Some(&act)));
+        if let Some(denied) = ruled.filter(|ruled| !ruled.allowed()) {
+            return Err(denied.step_up().unwrap_or_else(|| route::unknown_resource(uri)));
         }
         if let Some(refusal) = route::held(&catalogue, Variant::of(caller), ListKind::Resources, &own) {
             return Err(refusal);

@@ -107,8 +107,7 @@ impl Handle {
         match &handle.endpoint {
             endpoint if *endpoint != call.endpoint => Err(unknown()),
             Endpoint::Toolset(id) if !handle.is_in(gateway, id) => Err(unknown()),
-            _ if !handle.is_there(gateway, call) => Err(unknown()),
-            _ => Ok(handle),
+            _ => handle.denied(gateway, call).map_or(Ok(handle), Err),
         }
     }
 
@@ -119,9 +118,14 @@ impl Handle {
         toolset.is_some_and(|toolset| toolset.has_tool(self.server.as_str(), &self.tool))
     }
 
-    /// Whether policies let the caller know of it: whoever may not call its tool any more has no task of it either.
+    /// Whether policies let the caller know of it.
     pub(super) fn is_there(&self, gateway: &Gateway, call: &Call) -> bool {
-        let Some(pass) = gateway.gate.pass(&call.caller) else { return true };
+        self.denied(gateway, call).is_none()
+    }
+
+    /// What the caller is told who may not call its tool any more, and has no task of it either.
+    fn denied(&self, gateway: &Gateway, call: &Call) -> Option<Refusal> {
+        let pass = gateway.gate.pass(&call.caller)?;
         let hints = self.catalogue(gateway, &call.caller).and_then(|catalogue| {
             let listing = catalogue.last(ListKind::Tools, Variant::of(&call.caller))?;
             listing.find(&self.tool).map(|item| item.thing)
@@ -130,9 +134,9 @@ impl Handle {
         let thing = Thing { server: self.server.as_str(), kind, name: &self.tool };
         let act = Action::named(call.method.as_str()).map(|action| Act { action, thing, arguments: None });
         let ruled = pass.rule(&call.caller, act.as_ref());
-        let allowed = ruled.allowed();
+        let denied = (!ruled.allowed()).then(|| ruled.step_up().unwrap_or_else(unknown));
         call.record.ruled(ruled);
-        allowed
+        denied
     }
 
     fn write(&self) -> Vec<u8> {

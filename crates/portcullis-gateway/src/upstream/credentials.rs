@@ -11,14 +11,14 @@ use portcullis_config::{
 };
 use portcullis_identity::Fetch;
 use portcullis_identity::outbound::{
-    Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, Needed, Oauth, Office,
-    Place, SecretRef, ServerCredentials, SigningKey, Source, Workload,
+    Assertion, Client, ClientAuth, Exchange, Flavor, Grant, Hidden, IdJag, Kind, LogIn, Needed, Oauth,
+    Office, Place, SecretRef, ServerCredentials, SigningKey, Source, Workload,
 };
 use portcullis_mcp::json::{Change, Raw};
 use portcullis_model::{ErrorKind, Principal, ServerId};
 
 use super::TlsError;
-use crate::call::Refusal;
+use crate::call::{Challenge, Refusal};
 use crate::identity;
 
 /// What sources of one server's credentials are made with.
@@ -172,6 +172,18 @@ pub(crate) fn refusal(server: &ServerId, needed: &Needed) -> Refusal {
             let url = Raw::from_text(url);
             let data = Raw::from_static("{}").with(&[("url", Change::Set(url.as_bytes()))]);
             Refusal::new(ErrorKind::ConnectionRequired, message).with_data(data)
+        }
+        Needed::LogIn(LogIn { code, claims }) => {
+            let message = format!(
+                "server `{server}` is called for you, and your identity provider wants you to log in again before it allows that \
+                 ({code}): log in again, then call again"
+            );
+            let data = claims.as_deref().map(|claims| {
+                let claims = Raw::from_text(claims);
+                Raw::from_static("{}").with(&[("claims", Change::Set(claims.as_bytes()))])
+            });
+            let challenge = Some(Challenge::Login(claims.as_deref().map(Into::into)));
+            Refusal { data, challenge, ..Refusal::new(ErrorKind::LoginRequired, message) }
         }
         Needed::Denied(why) => Refusal::new(ErrorKind::UpstreamDenied, prefixed(server, why)),
         Needed::Unavailable(why) => Refusal::new(ErrorKind::UpstreamUnavailable, prefixed(server, why)),

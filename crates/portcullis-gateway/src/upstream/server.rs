@@ -450,7 +450,7 @@ impl Server {
 
     /// A conversation could not be opened. A server whose user has something to do first is not down.
     fn note_refused(&self, refusal: &Refusal) {
-        if refusal.kind != ErrorKind::ConnectionRequired {
+        if !matches!(refusal.kind, ErrorKind::ConnectionRequired | ErrorKind::LoginRequired) {
             self.note_down(&refusal.message);
         }
     }

@@ -2,6 +2,7 @@
 
 mod familiar;
 mod groups;
+mod moments;
 mod opaque;
 
 use std::collections::BTreeMap;

@@ -37,6 +37,20 @@ fn a_step_up_names_all_scopes_at_once() {
     let value = challenge(&settings(), MCP, Some(Scheme::Bearer), &Refused::Scope);
     assert!(value.starts_with("Bearer error=\"insufficient_scope\""), "{value}");
     assert!(value.contains("scope=\"mcp:list mcp:call\""), "{value}");
+    let one = step_up_challenge(&settings(), MCP, Some(Scheme::Bearer), "mcp:list mcp:call write");
+    assert_eq!(one, value.replace("mcp:list mcp:call", "mcp:list mcp:call write"));
+    assert!(step_up_challenge(&settings(), MCP, Some(Scheme::Dpop), "write").starts_with("DPoP error="));
+}
+
+#[test]
+fn what_the_provider_wants_of_the_next_login_goes_along() {
+    let told = |claims| login_challenge(&settings(), MCP, Some(Scheme::Bearer), claims);
+    let with = told(Some(r#"{"access_token":{}}"#));
+    assert!(with.starts_with("Bearer error=\"insufficient_claims\",error_description="), "{with}");
+    assert!(with.contains(",claims=\"eyJhY2Nlc3NfdG9rZW4iOnt9fQ==\",scope=\"mcp:list mcp:call\","), "{with}");
+    let without = told(None);
+    assert!(without.starts_with("Bearer error=\"insufficient_user_authentication\""), "{without}");
+    assert!(!without.contains("claims="), "{without}");
 }
 
 #[test]

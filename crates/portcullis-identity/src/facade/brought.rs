@@ -6,15 +6,18 @@
 //! [`SubjectToken`], which goes to the token endpoint that the operator named and nowhere else.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use portcullis_model::Expected;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::family::session_at;
 use super::refusal::Refusal;
 use super::{Facade, now};
 use crate::outbound::SubjectToken;
+use crate::turn::Pauses;
 use crate::verified::Verified;
 
 /// What was brought, by the key of its family.
@@ -25,6 +28,8 @@ const RENEWED: u64 = 60;
 const PAUSE: u64 = 5;
 /// Logins that are renewed at the same time, at the most.
 const PLACES: usize = 64;
+/// How long a request waits for another process to renew what it needs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the provider gave.
 #[derive(Clone, Serialize, Deserialize)]
@@ -41,7 +46,8 @@ pub(crate) struct Brought {
     pub(super) ends: u64,
 }
 
-/// Who renews waits for whoever renews the same: many providers take a refresh token once.
+/// Who renews waits for whoever renews the same, in this process and in others with the same store: many providers take a refresh
+/// token once, and end the login when it comes twice.
 pub(super) struct Renewing {
     /// When the provider was away the last time, in seconds since 1970.
     places: Vec<Mutex<u64>>,
@@ -101,28 +107,41 @@ impl Facade {
     async fn brought(&self, session: &str) -> Result<Option<Brought>, Refusal> {
         let key = self.kept.key_like(BROUGHT, session).await?.filter(|key| session_at(key) == session);
         let Some(key) = key else { return Ok(None) };
-        let fresh = |brought: &Brought| brought.expires > now() + RENEWED;
         let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
-        if fresh(&found.value) || found.value.refresh.is_none() {
-            return Ok(Some(found.value).filter(|it| it.expires > now()));
+        if found.value.is_settled() {
+            return Ok(found.value.until_over());
         }
         let mut failed = self.renewing.place(&key).lock().await;
-        // Whoever had the turn before has renewed it.
-        let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
-        let before = found.value;
-        let until_over = |before: Brought| Some(before).filter(|it| it.expires > now());
-        let Some(refresh) = before.refresh.as_deref().filter(|_| !fresh(&before)) else {
-            return Ok(until_over(before));
-        };
-        if now() < *failed + PAUSE {
-            return Ok(until_over(before));
+        let (waiting, mut pauses) = (Instant::now(), Pauses::default());
+        loop {
+            // Whoever had the turn before has renewed it.
+            let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
+            let before = found.value;
+            if before.is_settled() || now() < *failed + PAUSE || waiting.elapsed() > PATIENCE {
+                return Ok(before.until_over());
+            }
+            if let Some(turn) = self.kept.turn(BROUGHT, &key).await? {
+                let renewed = self.renew(&key, &mut failed).await;
+                turn.give_back().await;
+                return renewed;
+            }
+            pauses.pass().await;
         }
+    }
+
+    /// Renews what was brought, as the one who does.
+    async fn renew(&self, key: &str, failed: &mut u64) -> Result<Option<Brought>, Refusal> {
+        let Some(found) = self.kept.get::<Brought>(BROUGHT, key).await? else { return Ok(None) };
+        let before = found.value;
+        let Some(refresh) = before.refresh.as_deref().filter(|_| !before.is_settled()) else {
+            return Ok(before.until_over());
+        };
         let mut renewed = match self.provider.renew(refresh, &before.subject, now()).await {
             Ok(renewed) => renewed,
             Err(refusal) if refusal.status == 503 => {
                 *failed = now();
                 tracing::warn!(reason = refusal.reason, "an ID token was not renewed");
-                return Ok(until_over(before));
+                return Ok(before.until_over());
             }
             // It will be refused again: nobody is asked any more.
             Err(refusal) => {
@@ -133,7 +152,19 @@ impl Facade {
         // A login that ended meanwhile stays ended.
         renewed.ends = before.ends;
         let version = Expected::Version(found.version);
-        let kept = self.kept.put(BROUGHT, &key, &renewed, renewed.ends, version).await?;
-        Ok(until_over(renewed).filter(|_| kept))
+        let kept = self.kept.put(BROUGHT, key, &renewed, renewed.ends, version).await?;
+        Ok(renewed.until_over().filter(|_| kept))
+    }
+}
+
+impl Brought {
+    /// Whether nothing is to be done: its ID token counts for a while, or there is no other to be had.
+    fn is_settled(&self) -> bool {
+        self.expires > now() + RENEWED || self.refresh.is_none()
+    }
+
+    /// It, while its ID token counts.
+    fn until_over(self) -> Option<Self> {
+        Some(self).filter(|it| it.expires > now())
     }
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::refusal::Refusal;
 use super::settings::SealKey;
 use crate::inbound::sha256;
+use crate::turn::Turn;
 
 const STORE: Refusal = Refusal::unavailable("what is kept cannot be reached");
 
@@ -139,6 +140,11 @@ impl Kept {
     ) -> Result<Option<T>, Refusal> {
         let record = self.records.take(kind, key).await.map_err(|_| STORE)?;
         Ok(record.and_then(|record| self.open(kind, key, record.value)))
+    }
+
+    /// The turn at a record, if it is nobody's.
+    pub(super) async fn turn(&self, kind: &'static str, key: &str) -> Result<Option<Turn>, Refusal> {
+        Turn::take(&self.records, (kind, key)).await.map_err(|_| STORE)
     }
 
     /// Seals a value that a browser brings back.

@@ -47,8 +47,9 @@ impl Facade {
         if settings.registration {
             document["registration_endpoint"] = json!(self.at("/register"));
         }
-        if !settings.scopes.is_empty() {
-            document["scopes_supported"] = json!(settings.scopes);
+        let scopes: Vec<_> = self.all_scopes().collect();
+        if !scopes.is_empty() {
+            document["scopes_supported"] = json!(scopes);
         }
         if !settings.id_jag.is_empty() {
             document["authorization_grant_profiles_supported"] =

@@ -234,13 +234,17 @@ impl Facade {
         if place.is_empty() || server() || toolset() { Ok(named.to_owned()) } else { Err(refuse) }
     }
 
-    /// The scopes that somebody gets who asks for these: all when they ask for none.
+    /// Every scope that there is.
+    fn all_scopes(&self) -> impl Iterator<Item = &String> {
+        self.settings.scopes.iter().chain(&self.settings.step_up)
+    }
+
+    /// The scopes that somebody gets who asks for these: when they ask for none, all that each token has to have.
     fn scopes(&self, asked: Option<&str>) -> Result<Vec<String>, Refusal> {
-        let there = &self.settings.scopes;
-        let Some(asked) = asked else { return Ok(there.clone()) };
+        let Some(asked) = asked else { return Ok(self.settings.scopes.clone()) };
         let asked: Vec<&str> = asked.split_ascii_whitespace().collect();
-        let given: Vec<_> = there.iter().filter(|it| asked.contains(&it.as_str())).cloned().collect();
-        if given.is_empty() && !there.is_empty() {
+        let given: Vec<_> = self.all_scopes().filter(|it| asked.contains(&it.as_str())).cloned().collect();
+        if given.is_empty() && self.all_scopes().next().is_some() {
             return Err(Refusal::new(400, "invalid_scope", "none of the scopes is known here"));
         }
         Ok(given)

@@ -22,6 +22,8 @@ pub struct FacadeSettings {
     pub idp: IdpSettings,
     /// Scopes that it gives.
     pub scopes: Vec<String>,
+    /// Scopes that it gives beside, to clients that ask for them.
+    pub step_up: Vec<String>,
     /// Clients that the operator registered.
     pub clients: Vec<ConfiguredClient>,
     /// Clients that are known by a document at the URL that is their id.

@@ -64,7 +64,7 @@ pub struct Arrival {
     fields: Vec<(String, String)>,
 }
 
-/// Why nothing was connected, for the user's eyes.
+/// Why nothing was connected. Whole, it is for whoever runs the gateway; [`NotConnected::for_user`] is for the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotConnected {
     /// The browser is not the one that left.
@@ -82,6 +82,11 @@ pub enum NotConnected {
 }
 
 impl NotConnected {
+    /// What the user can do something about; `None` where that is nothing: which address answered what is not for them.
+    pub fn for_user(&self) -> Option<String> {
+        (!matches!(self, Self::Failed(_))).then(|| self.to_string())
+    }
+
     /// The same in words of our own, for the record.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -334,7 +339,7 @@ impl Source {
 fn failed(needed: Needed) -> NotConnected {
     NotConnected::Failed(match needed {
         Needed::Denied(why) | Needed::Unavailable(why) => why,
-        Needed::Connect(_) => "begin again".into(),
+        Needed::Connect(_) | Needed::LogIn(_) => "begin again".into(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! A connected account: how it is renewed, and how it ends.
 //!
-//! Kept by user, server and issuer. One of those who wait refreshes it for all; across processes the version of the record
-//! tells two refreshes apart, and the one that comes second takes what the first one got. An account ends when its refresh
+//! Kept by user, server and issuer. One of those who wait refreshes it for all, and of several processes one at a time; where two
+//! do so all the same (a turn has ended by itself), the version of the record tells them apart, and the one that comes second takes
+//! what the first one got. An account ends when its refresh
 //! token is refused as such, or is given up; whatever else fails leaves it as it is. Whoever holds a credential looks every
 //! few seconds whether its record is still the same, so what is given up in another process is not used for long.
 
@@ -156,7 +157,30 @@ impl Source {
         Ok(found.await?.issuer.is_some_and(|issuer| issuer != account.issuer))
     }
 
+    /// Refreshes an account, or takes what another process has got meanwhile: of all that share the store, one asks at a time.
+    /// A refresh token that comes twice ends the account at many authorization servers.
     async fn refresh(
+        &self,
+        oauth: &Oauth,
+        found: Found,
+        refused: bool,
+    ) -> Result<Option<Credential>, Needed> {
+        let vault = &self.office.vault;
+        let turn = vault.turn(KIND, &found.key).await?;
+        let refreshed = match vault.get(KIND, &found.key).await {
+            Ok(Some(there)) if there.version == found.version => {
+                self.ask_for_more(oauth, found, refused).await
+            }
+            Ok(Some(there)) => Ok(self.take_over(&found.key, there.version, &there.value)),
+            // It was given up meanwhile.
+            Ok(None) => Ok(None),
+            Err(needed) => Err(needed),
+        };
+        turn.give_back().await;
+        refreshed
+    }
+
+    async fn ask_for_more(
         &self,
         oauth: &Oauth,
         found: Found,
@@ -180,6 +204,11 @@ impl Source {
             Err(TokenError::Refused(code)) if code == "invalid_grant" => self.end(&found).await,
             Err(_) if !refused && kept.expires > now() => {
                 Ok(Some(kept.credential().until(kept.expires.min(now() + AGAIN))))
+            }
+            // What is wanted of the user, a login asks them for, and that is what connecting is.
+            Err(TokenError::Interaction(_)) => {
+                self.state().lapsed = Some((sha256(kept.access.as_bytes()), Instant::now()));
+                Ok(None)
             }
             Err(TokenError::Refused(code)) if code == "invalid_client" && kept.account.registered => {
                 self.forget_registration(&kept.account).await?;

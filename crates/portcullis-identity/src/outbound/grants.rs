@@ -271,10 +271,13 @@ impl Source {
         error.into_needed(endpoint)
     }
 
-    /// The same where a caller's token was exchanged: one that is refused is not used again while there may be another.
+    /// The same where a caller's token was exchanged: one that is refused is not used again while there may be another, and what
+    /// is wanted of the user, the user is told.
     fn not_exchanged(&self, subject: &Arc<SubjectToken>, error: TokenError, endpoint: &Endpoint) -> Needed {
-        if matches!(&error, TokenError::Refused(code) if SPENT.contains(&code.as_str())) {
-            self.spend(subject);
+        match error {
+            TokenError::Interaction(wanted) => return Needed::LogIn(wanted),
+            TokenError::Refused(ref code) if SPENT.contains(&code.as_str()) => self.spend(subject),
+            _ => {}
         }
         self.no_token(error, endpoint)
     }

@@ -147,7 +147,7 @@ impl Login {
             Ok(_) => Err(NotConnected::Failed("the issuer gave no bearer token".into())),
             Err(error) => Err(NotConnected::Failed(match error.into_needed(&endpoint) {
                 Needed::Denied(why) | Needed::Unavailable(why) => why,
-                Needed::Connect(_) => "begin again".into(),
+                Needed::Connect(_) | Needed::LogIn(_) => "begin again".into(),
             })),
         }
     }

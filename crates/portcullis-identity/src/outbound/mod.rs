@@ -38,7 +38,7 @@ mod tests;
 pub use connect::{Arrival, Begun, Link, NotConnected};
 pub use credential::{Credential, Headers};
 pub use login::{LoggedIn, Login, LoginSettings};
-pub use needed::{Connect, Needed};
+pub use needed::{Connect, LogIn, Needed};
 pub use office::Office;
 pub use secrets::{NotRead, SecretRef, Secrets, VaultAuth, VaultSettings};
 pub use settings::{

@@ -5,10 +5,21 @@
 pub enum Needed {
     /// The user has to connect an account, or agree to more.
     Connect(Connect),
+    /// The user has to log in again, for the identity provider wants more of them before it lets the gateway act for them.
+    LogIn(LogIn),
     /// Whoever runs the gateway or the server has to change something.
     Denied(String),
     /// It may well work a moment later.
     Unavailable(String),
+}
+
+/// What the identity provider wants of the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogIn {
+    /// Its code for it.
+    pub code: String,
+    /// What the next login has to ask it for (`claims`, OpenID Connect Core section 5.5), where it says so: a JSON object.
+    pub claims: Option<String>,
 }
 
 /// Where the user goes to connect an account.

@@ -85,6 +85,6 @@ fn unavailable(needed: Needed) -> TokenError {
         Needed::Denied(why) | Needed::Unavailable(why) => {
             TokenError::Unavailable(format!("is not asked: {why}"))
         }
-        Needed::Connect(_) => TokenError::Unavailable("is not asked".into()),
+        Needed::Connect(_) | Needed::LogIn(_) => TokenError::Unavailable("is not asked".into()),
     }
 }

@@ -188,7 +188,7 @@ impl Secrets {
             Ok(revealed) => Ok(revealed.text),
             Err(Needed::Unavailable(why)) => Err(NotRead::Away(why)),
             Err(Needed::Denied(why)) => Err(NotRead::Refused(why)),
-            Err(Needed::Connect(_)) => Err(NotRead::Refused("cannot be read".to_owned())),
+            Err(Needed::Connect(_) | Needed::LogIn(_)) => Err(NotRead::Refused("cannot be read".to_owned())),
         }
     }
 

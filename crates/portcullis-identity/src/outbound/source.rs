@@ -231,7 +231,8 @@ impl Source {
     fn recent_failure(&self) -> Option<Needed> {
         let state = self.state();
         let (at, needed) = state.failed.as_ref()?;
-        let pause = if matches!(needed, Needed::Denied(_)) { LONG_PAUSE } else { PAUSE };
+        let is_lasting = matches!(needed, Needed::Denied(_) | Needed::LogIn(_));
+        let pause = if is_lasting { LONG_PAUSE } else { PAUSE };
         (at.elapsed() < pause).then(|| needed.clone())
     }
 

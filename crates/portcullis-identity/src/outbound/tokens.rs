@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::challenge::scopes;
 use super::form::{Fields, encode};
-use super::needed::Needed;
+use super::needed::{LogIn, Needed};
 use super::settings::{Client, ClientAuth};
 use super::sign::{SigningKey, random};
 use crate::fetch::{Fetch, FetchError, Form, Trust, Wanted};
@@ -18,6 +18,10 @@ use crate::issuer::origin;
 const LARGEST: usize = 64 * 1024;
 /// Longest token, in bytes.
 const LONGEST: usize = 16 * 1024;
+/// Longest text with the claims that a next login has to ask for.
+const LONGEST_CLAIMS: usize = 4 * 1024;
+/// What only the user can do something about (OpenID Connect Core section 3.1.2.6, and Entra).
+const ASKS_USER: [&str; 3] = ["interaction_required", "login_required", "consent_required"];
 /// How long a client's assertion counts, in seconds.
 const ASSERTED: u64 = 60;
 /// A token that lives longer is asked for again after so long, in seconds.
@@ -58,6 +62,8 @@ pub(super) enum TokenType {
 pub(super) enum TokenError {
     /// The endpoint said no, and this is its code for why.
     Refused(String),
+    /// It is for the user to do something first.
+    Interaction(LogIn),
     Malformed(&'static str),
     Unavailable(String),
 }
@@ -67,7 +73,9 @@ impl TokenError {
     pub(super) fn into_needed(self, endpoint: &Endpoint) -> Needed {
         let url = &endpoint.url;
         match self {
-            Self::Refused(code) => Needed::Denied(format!("the token endpoint {url} refused: {code}")),
+            Self::Refused(code) | Self::Interaction(LogIn { code, .. }) => {
+                Needed::Denied(format!("the token endpoint {url} refused: {code}"))
+            }
             Self::Malformed(why) => {
                 Needed::Denied(format!("the token endpoint {url} gave what cannot be used: {why}"))
             }
@@ -161,9 +169,19 @@ pub(super) async fn ask(
         }
         return Err(match (code, fetched.status) {
             (_, 429 | 500..) | (None, _) => TokenError::Unavailable(format!("answered {}", fetched.status)),
+            (Some(code), _) if ASKS_USER.contains(&code) => {
+                TokenError::Interaction(LogIn { code: code.to_owned(), claims: claims_of(&answer) })
+            }
             (Some(code), _) => TokenError::Refused(code.to_owned()),
         });
     }
+}
+
+/// What the next login has to ask for: an object, and no text that somebody else wrote.
+fn claims_of(answer: &Value) -> Option<String> {
+    let text = answer["claims"].as_str().filter(|text| text.len() <= LONGEST_CLAIMS)?;
+    let claims: Value = serde_json::from_str(text).ok()?;
+    claims.is_object().then(|| claims.to_string())
 }
 
 /// What is shown of an error: a code, never a text that somebody else wrote.

@@ -13,6 +13,7 @@ use portcullis_model::{Expected, Put, Records};
 use serde_json::Value;
 
 use super::needed::Needed;
+use crate::turn::{Pauses, Turn};
 
 /// The first byte of a sealed record.
 const FORMAT: u8 = 1;
@@ -97,6 +98,17 @@ impl Vault {
     pub(super) async fn take(&self, kind: &'static str, key: &str) -> Result<Option<Value>, Needed> {
         let record = self.records.take(kind, key).await.map_err(unavailable)?;
         Ok(record.and_then(|record| self.open(kind, key, &record.value)))
+    }
+
+    /// The turn at a record, which is waited for while it is somebody else's.
+    pub(super) async fn turn(&self, kind: &'static str, key: &str) -> Result<Turn, Needed> {
+        let mut pauses = Pauses::default();
+        loop {
+            if let Some(turn) = Turn::take(&self.records, (kind, key)).await.map_err(unavailable)? {
+                return Ok(turn);
+            }
+            pauses.pass().await;
+        }
     }
 
     /// The keys that begin with a prefix, a few of them.

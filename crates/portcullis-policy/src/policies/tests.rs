@@ -3,6 +3,7 @@
 mod decisions;
 mod loading;
 mod same;
+mod step_up;
 
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;

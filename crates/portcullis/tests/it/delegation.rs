@@ -10,6 +10,7 @@ use crate::harness::idp::Idp;
 use crate::harness::{Fake, Gateway, Modern, Upstream};
 
 mod accounts;
+mod obo;
 mod users;
 
 /// A server that takes the tokens of [`Authority`] alone, and lists for each of them something else.

@@ -7,6 +7,7 @@ mod history;
 mod people;
 mod rounds;
 mod shadow;
+mod step_up;
 mod told;
 mod users;
 mod walk;

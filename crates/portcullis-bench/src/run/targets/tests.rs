@@ -34,11 +34,14 @@ fn memory(idle: u64, per_session: u64) -> Memory {
 }
 
 fn lists(ms: u64) -> Vec<Lists> {
-    let list = |era| {
+    let list = |era, guarded| {
         let times: Latencies = [Duration::from_millis(ms)].into_iter().collect();
-        Lists { era, times, pages: 1, bytes: 1 }
+        Lists { era, guarded, times, pages: 1, bytes: 1 }
     };
-    [Era::Modern, Era::Legacy].map(list).into()
+    [false, true]
+        .into_iter()
+        .flat_map(|guarded| [Era::Modern, Era::Legacy].map(|era| list(era, guarded)))
+        .collect()
 }
 
 /// Calls that ask, the same in all cells.
@@ -72,7 +75,7 @@ fn words(verdicts: &[Verdict]) -> Vec<&'static str> {
 #[test]
 fn everything_within_its_bound_passes() {
     let verdicts = judge(&found(matrix(0.9, 2.0), memory(49_999_999, 9_999), lists(4)), &Scale::full());
-    assert_eq!(words(&verdicts), ["PASS"; 19]);
+    assert_eq!(words(&verdicts), ["PASS"; 21]);
     assert!(held(&verdicts, false, true));
 }
 
@@ -83,7 +86,7 @@ fn everything_beyond_its_bound_misses() {
         (turns(&[1.0, 0.84]), turns(&[1.0, 0.84]), turns(&[1.0, 0.89, 0.49, 0.4]));
     let (path, elicitations) = (path(0.59), asked(9, 0, 1));
     let verdicts = judge(&Found { elicitations, layers, guard, evidence, path, ..within }, &Scale::full());
-    assert_eq!(words(&verdicts), ["MISS"; 19]);
+    assert_eq!(words(&verdicts), ["MISS"; 21]);
     assert!(held(&verdicts, false, false));
     assert!(!held(&verdicts, false, true));
 }
@@ -117,7 +120,7 @@ fn one_call_that_is_not_answered_with_what_was_elicited_fails_a_quick_run() {
 #[test]
 fn what_was_not_measured_fails_only_a_strict_run() {
     let verdicts = judge(&Found::default(), &Scale::full());
-    assert_eq!(words(&verdicts), ["not measured"; 19]);
+    assert_eq!(words(&verdicts), ["not measured"; 21]);
     assert!(held(&verdicts, true, false));
     assert!(!held(&verdicts, false, true));
 }

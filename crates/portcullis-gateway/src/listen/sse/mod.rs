@@ -24,7 +24,7 @@ use portcullis_model::ErrorKind;
 use tokio::time::Instant;
 
 use self::connections::Held;
-use super::asked::{Local, call, complete};
+use super::asked::{Local, call, call_in, complete};
 use super::batch;
 use super::body::Body;
 use super::context::{Context, certificate_over};
@@ -33,9 +33,10 @@ use super::legacy;
 use super::response::{self, Accepts};
 use super::session::{self, Session, Wire};
 use super::shown::Shown;
-use crate::answer::Reply;
+use crate::answer::{Reply, reply};
 use crate::call::{Endpoint, Outcome, Refusal};
 use crate::gateway::Gateway;
+use crate::pipeline;
 use crate::record::Open;
 use crate::subscribe::follow;
 
@@ -172,7 +173,7 @@ pub(super) fn find(
 }
 
 /// POST: takes what the client says.
-pub(super) fn post(
+pub(super) async fn post(
     context: &Context,
     connection: &Arc<Connection>,
     fields: &Fields,
@@ -187,9 +188,16 @@ pub(super) fn post(
         }
     } else {
         match Message::parse(body, depth) {
-            Ok(message) => {
-                takes(context, connection, &message).map(|()| take(context, connection, fields, message))
-            }
+            Ok(message) => match takes(context, connection, &message) {
+                Ok(()) => match Box::pin(challenged(context, connection, fields, &message)).await {
+                    Some(challenge) => Err(Box::new(challenge)),
+                    None => {
+                        take(context, connection, fields, message);
+                        Ok(())
+                    }
+                },
+                Err(refused) => Err(refused),
+            },
             Err(error) => Err(Box::new(response::malformed(LEGACY, error))),
         }
     };
@@ -206,6 +214,24 @@ fn takes(context: &Context, connection: &Connection, message: &Message) -> Resul
         .refuse_when_stopping()
         .map_err(|refusal| Box::new(response::refusal(LEGACY, Some(&request.id), &refusal)))?;
     check_behind(connection, Some(&request.id))
+}
+
+/// What a caller is told at once whose token lacks scopes: the stream that answers come on has no header for it.
+async fn challenged(
+    context: &Context,
+    connection: &Connection,
+    fields: &Fields,
+    message: &Message,
+) -> Option<Response<Body>> {
+    let (Message::Request(request), Some(session)) = (message, connection.session()) else { return None };
+    if !context.gateway.gate.could_step_up(&context.principal, &context.recognised) {
+        return None;
+    }
+    let call = call_in(context, &session, fields, request.clone()).ok()?;
+    let outcome = pipeline::step_up(&context.gateway, &call).await?;
+    let recorded = Open::new(call.into()).answer(outcome).await;
+    let json = Accepts { json: true, stream: false };
+    Some(response::one(&reply(LEGACY, &request.method, recorded), &request.id, json))
 }
 
 /// A client that leaves its answers lying has to read before it asks for more. What it answers or cancels is taken.

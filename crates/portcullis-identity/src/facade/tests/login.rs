@@ -39,9 +39,27 @@ async fn a_login_gives_a_token_for_one_endpoint_with_what_the_provider_said() {
 }
 
 #[tokio::test]
+async fn scopes_to_step_up_to_are_given_to_whoever_asks_for_them() {
+    let scene = Scene::new();
+    let given = async |scope: &str| {
+        let wish = with(wish(CLIENT, WEB), "scope", scope);
+        let back = Browser::default().login(&scene, &wish, "ada").await;
+        let params = params_of(&location(&back));
+        let answer = scene.redeem(CLIENT, params.get("code").unwrap().expect("a code"), VERIFIER).await;
+        let tokens: Value = serde_json::from_str(&answer.body).unwrap();
+        claims(tokens["access_token"].as_str().unwrap())["scope"].as_str().unwrap_or_default().to_owned()
+    };
+    // Not by themselves.
+    assert_eq!(given("").await, "mcp mcp:write");
+    assert_eq!(given("mcp mcp:admin").await, "mcp mcp:admin");
+    assert_eq!(given("mcp:admin offline_access").await, "mcp:admin");
+}
+
+#[tokio::test]
 async fn the_document_says_what_there_is() {
     let scene = Scene::new();
     let document: Value = serde_json::from_str(&scene.facade.document().body).unwrap();
+    assert_eq!(document["scopes_supported"], json!(["mcp", "mcp:write", "mcp:admin"]));
     assert_eq!(document["issuer"], ISSUER);
     for (name, path) in [
         ("authorization_endpoint", "authorize"),

@@ -218,6 +218,7 @@ pub(super) fn settings() -> FacadeSettings {
             tenants: None,
         },
         scopes: vec!["mcp".into(), "mcp:write".into()],
+        step_up: vec!["mcp:admin".into()],
         clients: vec![client(CLIENT, &[WEB], None), client("server", &[WEB], secret), machine],
         documents: DocumentSettings { enabled: true, ..DocumentSettings::default() },
         registration: true,

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::connecting::{begin, come_back, connect, link_of, sent};
 use super::world::*;
 use crate::outbound::{Client, ClientAuth, Hidden, Kind, Needed, Oauth, Office, Refusal, Source, form};
+use crate::turn::Turn;
 
 /// Whether a future is done when it is looked at once.
 mod futures_now {
@@ -61,6 +62,7 @@ async fn only_a_grant_that_is_over_ends_an_account() {
         (400, "unsupported_grant_type", false),
         (400, "invalid_scope", false),
         (400, "slow_down", false),
+        (400, "interaction_required", false),
         (503, "invalid_grant", false),
     ] {
         let (world, office) = (World::new(), office(&Arc::default()));
@@ -72,9 +74,14 @@ async fn only_a_grant_that_is_over_ends_an_account() {
     }
 }
 
+/// How often the token endpoint was shown a refresh token.
+fn refreshes(world: &World) -> usize {
+    world.asked(TOKEN).iter().filter(|asked| asked.fields["grant_type"] == "refresh_token").count()
+}
+
 #[tokio::test]
-async fn whoever_loses_a_race_of_refreshes_takes_nothing_from_the_winner() {
-    // Both read the same record; the second to be answered is told that its refresh token was used already.
+async fn of_two_processes_one_refreshes_and_the_other_takes_what_it_got() {
+    // Both read the same record, and a refresh token is good once.
     for winner_is_late in [false, true] {
         let (world, store) = (World::new(), Arc::new(Store::default()));
         let (office, other) = (office(&store), office(&store));
@@ -101,6 +108,64 @@ async fn whoever_loses_a_race_of_refreshes_takes_nothing_from_the_winner() {
         for source in [&one, &two] {
             assert_eq!(shown(source).await.as_deref(), Some("Bearer won"), "late: {winner_is_late}");
         }
+        assert_eq!(refreshes(&world), 1, "late: {winner_is_late}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_one_processs_until_it_gives_it_back_or_has_died() {
+    let store = Arc::new(Store::default());
+    let records: Arc<dyn portcullis_model::Records> = store.clone();
+    let take = async || Turn::take(&records, ("connection", "a")).await.unwrap();
+    let ours = take().await.expect("nobody had it");
+    assert!(take().await.is_none());
+    assert!(Turn::take(&records, ("connection", "b")).await.unwrap().is_some(), "another thing");
+    ours.give_back().await;
+    let dead = take().await.expect("it was given back");
+    // It is somebody's for so long at the most, and what was somebody else's by then is not given back.
+    for record in store.0.lock().unwrap().values_mut() {
+        record.expires = Some(std::time::UNIX_EPOCH);
+    }
+    let next = take().await.expect("it has ended by itself");
+    dead.give_back().await;
+    assert!(take().await.is_none());
+    next.give_back().await;
+    assert!(take().await.is_some());
+}
+
+#[tokio::test]
+async fn whoever_loses_a_race_of_refreshes_all_the_same_takes_nothing_from_the_winner() {
+    // The turn of the first has ended by itself while it was still asking; the second is told that the token was used already.
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let (office, other) = (office(&store), office(&store));
+    let (one, two) = (account(&office, &world, ann()), account(&other, &world, ann()));
+    let (used, turns) = (AtomicUsize::new(0), store.clone());
+    world.on(TOKEN, move |asked| {
+        if asked.fields["grant_type"] == "authorization_code" {
+            let mut first = bearer("first");
+            first["expires_in"] = 0.into();
+            return (200, first);
+        }
+        turns.0.lock().unwrap().retain(|(kind, _), _| *kind != "turn");
+        match used.fetch_add(1, Ordering::Relaxed) {
+            0 => (200, bearer("won")),
+            _ => (400, json!({"error": "invalid_grant"})),
+        }
+    });
+    connect(&office, &one).await;
+    // The winner's answer is under way for longer than the loser's.
+    world.slows(1);
+    let late = async {
+        while refreshes(&world) == 0 {
+            tokio::task::yield_now().await;
+        }
+        two.credential().await
+    };
+    let (first, second) = tokio::join!(one.credential(), late);
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(refreshes(&world), 2);
+    for source in [&one, &two] {
+        assert_eq!(shown(source).await.as_deref(), Some("Bearer won"));
     }
 }
 

@@ -153,10 +153,14 @@ impl Store {
     }
 }
 
+fn is_there(record: &Record) -> bool {
+    record.expires.is_none_or(|end| SystemTime::now() < end)
+}
+
 impl Records for Store {
     fn get<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
         let found = self.0.lock().unwrap().get(&(kind, key.to_owned())).cloned();
-        Box::pin(std::future::ready(self.look(found)))
+        Box::pin(std::future::ready(self.look(found.filter(is_there))))
     }
 
     fn put<'a>(
@@ -168,14 +172,16 @@ impl Records for Store {
         expected: Expected,
     ) -> Keeping<'a, Put> {
         let mut all = self.0.lock().unwrap();
-        let there = all.get(&(kind, key.to_owned())).map(|record| record.version);
+        let before = all.get(&(kind, key.to_owned()));
+        let last = before.map_or(0, |record| record.version);
+        let there = before.filter(|record| is_there(record)).map(|record| record.version);
         let fits = match expected {
             Expected::Any => true,
             Expected::Absent => there.is_none(),
             Expected::Version(version) => there == Some(version),
         };
         let put = if fits {
-            let version = there.unwrap_or(0) + 1;
+            let version = last + 1;
             all.insert((kind, key.to_owned()), Record { value, version, expires });
             Put::Kept(version)
         } else {
@@ -186,7 +192,7 @@ impl Records for Store {
 
     fn take<'a>(&'a self, kind: &'static str, key: &'a str) -> Keeping<'a, Option<Record>> {
         let taken = self.0.lock().unwrap().remove(&(kind, key.to_owned()));
-        Box::pin(std::future::ready(Ok(taken)))
+        Box::pin(std::future::ready(Ok(taken.filter(is_there))))
     }
 
     fn sweep(&self) -> Keeping<'_, usize> {
@@ -201,7 +207,9 @@ impl Records for Store {
         _most: usize,
     ) -> Keeping<'a, Vec<(String, Record)>> {
         let all = self.0.lock().unwrap();
-        let found = all.iter().filter(|((of, key), _)| *of == kind && key.starts_with(prefix));
+        let found = all
+            .iter()
+            .filter(|((of, key), record)| *of == kind && key.starts_with(prefix) && is_there(record));
         let found = found.map(|((_, key), record)| (key.clone(), record.clone())).collect();
         Box::pin(std::future::ready(self.look(found)))
     }

@@ -322,9 +322,47 @@ async fn no_document_sends_the_gateway_inside_unless_the_operator_lets_it() {
     let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
     let page = Browser::default().open(&gateway, &url).await;
     assert_eq!(page.status(), 502, "{page:?}");
-    assert!(page.text().contains("private_network"), "{}", page.text());
+    // What to do is for whoever runs the gateway, who finds it by a word of the page; addresses are nothing for it.
+    let text = page.text();
+    let word = text.split("under ").nth(1).and_then(|rest| rest.get(..8)).expect("a word to look for");
+    let line = gateway.logged(word).await;
+    assert!(line.contains("private_network") && line.contains(&account.authority.issuer), "{line}");
+    for inside in ["private_network", "127.0.0.1", "well-known"] {
+        assert!(!text.contains(inside), "{text}");
+    }
     assert_eq!(account.authority.server.seen().len(), 0, "it was not asked");
     assert_eq!(not_connected(&gateway, 1).await, ["its authorization server cannot be used"]);
+}
+
+#[tokio::test]
+async fn which_address_answered_what_is_in_the_log_and_on_no_page() {
+    // The server's document names an authorization server of which there is nothing.
+    let nobody = Upstream::start(|_, answer: crate::harness::Answer| async move {
+        answer.json(503, &json!({"error": "<secret of the inside>"})).await;
+    })
+    .await;
+    let issuer = nobody.url.trim_end_matches("/mcp").to_owned();
+    let named = issuer.clone();
+    let server = guarded(Fake::modern()).on("document", move |seen, answer| {
+        let resource = format!("http://{}/mcp", seen.header("host").unwrap());
+        let document = json!({"resource": resource, "authorization_servers": [named]});
+        async move { answer.json(200, &document).await }
+    });
+    let server = server.start().await;
+    let mut entry = server.config();
+    entry["credentials"] = json!({"kind": "oauth", "private_network": true});
+    let gateway = Gateway::before(&entry);
+    let params = json!({"name": "x__portcullis_connect_account", "arguments": {}});
+    let url = url_of(&Modern::new().request(&gateway, CALL, params).await);
+    let page = Browser::default().open(&gateway, &url).await;
+    assert_eq!(page.status(), 503, "{page:?}");
+    let text = page.text();
+    let word = text.split("under ").nth(1).and_then(|rest| rest.get(..8)).expect("a word to look for");
+    let line = gateway.logged(word).await;
+    assert!(line.contains(&issuer) && line.contains("503"), "{line}");
+    for inside in ["127.0.0.1", "503", "well-known", "secret"] {
+        assert!(!text.contains(inside), "{text}");
+    }
 }
 
 #[tokio::test]

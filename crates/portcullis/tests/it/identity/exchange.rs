@@ -7,7 +7,7 @@ use super::bearer;
 use super::facade::Scene;
 use crate::harness::authority::{Authority, field};
 use crate::harness::idp::PUBLIC;
-use crate::harness::{Fake, Modern, Upstream, within};
+use crate::harness::{Fake, Gateway, Modern, Upstream, within};
 
 /// A server that takes the tokens of [`Authority`] alone.
 async fn server(authority: &Authority) -> Upstream {
@@ -23,8 +23,17 @@ async fn server(authority: &Authority) -> Upstream {
 }
 
 async fn scene(authority: &Authority, credentials: impl FnOnce(&str) -> Value) -> (Scene, Upstream) {
+    scene_with(authority, credentials, |_| {}).await
+}
+
+async fn scene_with(
+    authority: &Authority,
+    credentials: impl FnOnce(&str) -> Value,
+    change: impl FnOnce(&mut Value),
+) -> (Scene, Upstream) {
     let server = server(authority).await;
     let scene = Scene::with(|config| {
+        change(config);
         let idp = config["identity"]["facade"]["idp"]["issuer"].as_str().unwrap().to_owned();
         config["servers"]["saas"] = server.config();
         config["servers"]["saas"]["credentials"] = credentials(&idp);
@@ -38,10 +47,14 @@ async fn call(scene: &Scene, token: &str) -> Value {
 }
 
 async fn call_tool(scene: &Scene, token: &str, name: &str) -> Value {
+    call_at(&scene.gateway, token, name).await
+}
+
+async fn call_at(gateway: &Gateway, token: &str, name: &str) -> Value {
     let authorization = bearer(token);
     let headers = [("authorization", authorization.as_str())];
     let params = json!({"name": name, "arguments": {"n": 1}});
-    Modern::new().request_with(&scene.gateway, "tools/call", params, &headers).await.json()
+    Modern::new().request_with(gateway, "tools/call", params, &headers).await.json()
 }
 
 async fn token(scene: &Scene, who: &str) -> String {
@@ -107,6 +120,26 @@ async fn an_id_token_that_is_over_is_renewed_once_for_all_who_come() {
     let answer = call(&scene, &moved).await;
     assert!(answer["result"]["isError"] == true && answer.to_string().contains("presented none"), "{answer}");
     scene.gateway.logged("an ID token of somebody else").await;
+}
+
+#[tokio::test]
+async fn of_gateways_that_share_a_store_one_renews_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::start().await;
+    let store = json!({"kind": "sqlite", "path": folder.path().join("shared.db")});
+    let (scene, _server) = scene_with(&authority, id_jag(&authority), |config| {
+        config["store"] = store;
+        config["identity"]["facade"]["key"] = json!({"env": "A_SECRET"});
+    })
+    .await;
+    let other = Gateway::start(&scene.config);
+    for round in 1..=3 {
+        // Their ID token is over; the provider takes a refresh token once, and is slow.
+        let brief = token(&scene, "brief").await;
+        let (one, two) = tokio::join!(call(&scene, &brief), call_at(&other, &brief, "saas__echo"));
+        assert!(one["result"]["content"].is_array() && two["result"]["content"].is_array(), "{one} {two}");
+        assert_eq!(asked(&scene, "refresh_token").len(), round, "of round {round}");
+    }
 }
 
 #[tokio::test]

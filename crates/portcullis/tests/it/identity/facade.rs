@@ -21,7 +21,7 @@ pub(super) struct Scene {
     pub(super) idp: Idp,
     pub(super) gateway: Gateway,
     upstream: Upstream,
-    config: Value,
+    pub(super) config: Value,
 }
 
 impl Scene {

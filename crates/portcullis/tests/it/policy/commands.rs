@@ -146,6 +146,22 @@ fn explain_names_the_policy_and_the_reason() {
         (code, &json["because"], &json["policies"][0]["line"]),
         (Some(1), &"forbidden".into(), &5.into())
     );
+    // What only lacks scopes of a token that could have them.
+    let config = CONFIG.replace(
+        "policy:\n",
+        "identity: { issuers: [{ issuer: \"https://idp\" }], step_up: [read, write] }\npolicy:\n",
+    );
+    std::fs::write(path.join("portcullis.yaml"), config).unwrap();
+    let by_scope = "permit (principal, action, resource) when { context has scopes && context.scopes.contains(\"write\") };";
+    std::fs::write(path.join("policies/a.cedar"), by_scope).unwrap();
+    let ada = ["--as", "user:https://idp#ada", "--tool", "crm/find", "--scope", "read"];
+    let (code, said) = explain(&ada);
+    assert!(code == Some(1) && said.contains("a token with the scopes `write` beside would do"), "{said}");
+    let (_, said) = explain(&[&ada[..], &["--json"]].concat());
+    let json: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(json["lacks"], serde_json::json!(["write"]), "{said}");
+    let (code, said) = explain(&[&ada[..5], &["write"][..]].concat());
+    assert_eq!(code, Some(0), "{said}");
     let under_policy =
         run(path, &["policy", "explain", "-c", "portcullis.yaml", "--as", "anonymous", "--server", "crm"]);
     assert_eq!(under_policy.status.code(), Some(1), "{under_policy:?}");
