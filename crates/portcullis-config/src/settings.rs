@@ -296,6 +296,8 @@ pub struct Stdio {
     pub command: String,
     /// Its arguments, as they are. Other users of the machine can see them.
     pub args: Vec<String>,
+    /// The variables of the gateway's environment that went into its arguments.
+    pub told: BTreeMap<String, Secret>,
     /// Variables set for it.
     pub env: BTreeMap<String, Secret>,
     /// Its working directory; `None` means that of the gateway.

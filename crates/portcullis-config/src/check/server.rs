@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio,
-    Transport, UpstreamTls, UpstreamUrl, raw, slug,
+    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, SecretSource, Server, Sharing,
+    Stdio, Transport, UpstreamTls, UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -129,9 +129,16 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         check.error(&path.key("command"), "expected a program: a path, or a name that is looked up in PATH");
         return None;
     }
+    let mut told = BTreeMap::new();
     for (index, arg) in raw.args.iter().enumerate() {
+        let path = path.key("args").index(index);
         if arg.contains('\0') {
-            check.error(&path.key("args").index(index), "holds a NUL character, which no argument can");
+            check.error(&path, "holds a NUL character, which no argument can");
+        }
+        for name in check.filled(&path).to_vec() {
+            if let Some(value) = check.source.env.var(&name) {
+                told.insert(name.clone(), Secret::new(value, SecretSource::Env(vec![name])));
+            }
         }
     }
     let mut env = BTreeMap::new();
@@ -157,6 +164,7 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
     Some(Stdio {
         command: program(check, command),
         args: raw.args.clone(),
+        told,
         env,
         cwd: raw.cwd.as_ref().map(|cwd| check.resolve(cwd)),
         inherit_env: raw.inherit_env.clone(),

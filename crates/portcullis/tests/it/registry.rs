@@ -417,11 +417,12 @@ async fn a_tool_is_tried_from_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
-    let script = "import os, sys\nprint('key', os.environ['KEY'], file=sys.stderr, flush=True)\n\
+    let script = "import os, sys\nprint('key', os.environ['KEY'], sys.argv[-1], file=sys.stderr, flush=True)\n\
                   tools = [{'name': 'echo', 'inputSchema': {'type': 'object'}}]";
     let server = child::Child::new(script).await;
     let mut config = server.config();
     config["env"]["KEY"] = json!({"file": "key"});
+    config["args"].as_array_mut().unwrap().push(json!("--home=${HOME} --token=${A_SECRET}"));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "do-not-tell-this").unwrap();
     let gateway = Gateway::start_in(folder, &json!({"servers": {"odd": config}}), &[]);
@@ -433,8 +434,10 @@ async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
     };
     assert_eq!(names(&gateway).await, ["odd__echo"]);
     let first = server.started().await;
-    until("its lines", async || said(&ask("logs", "odd")).contains("key ***")).await;
-    assert!(!said(&ask("logs", "odd")).contains("do-not-tell-this"));
+    until("its lines", async || said(&ask("logs", "odd")).contains("key *** --home=/")).await;
+    let told = said(&ask("logs", "odd"));
+    assert!(told.contains(" --token=***") && !told.contains("do-not-tell-this"), "{told}");
+    assert!(!told.contains("that every gateway of these tests"), "{told}");
     assert!(ask("restart", "odd").status.success());
     drop(first);
     assert_eq!(names(&gateway).await, ["odd__echo"]);

@@ -212,6 +212,9 @@ impl Server {
         let inherited: Vec<_> = inherited.collect();
         // What stands in the configuration in plain text is no secret to whoever reads the log.
         let secret = stdio.env.values().filter(|value| *value.source() != SecretSource::Literal);
+        // Nor is what every child is told.
+        let told = stdio.told.iter().filter(|(name, _)| !Command::is_everybodys(name));
+        let secret = secret.chain(told.map(|(_, value)| value));
         let secrets = secret.map(|value| value.expose().to_owned());
         let secrets = secrets.chain(inherited.iter().map(|(_, value)| value.clone())).collect();
         let command = Command {
