@@ -16,7 +16,7 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Facade, Flow, Guard, Halt,
-    Issuer, OauthClient, Policy, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
+    Issuer, OauthClient, OpenApi, Policy, Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -339,6 +339,8 @@ pub struct HttpUpstream {
     pub credentials: Option<Box<Credentials>>,
     /// How its certificate is checked.
     pub tls: UpstreamTls,
+    /// It is no MCP server but an API, which a document describes.
+    pub openapi: Option<Box<OpenApi>>,
 }
 
 /// How the certificate of an upstream is checked.

@@ -8,6 +8,7 @@ mod formats;
 mod guard;
 mod identity;
 mod listener;
+mod openapi;
 mod oversight;
 mod policy;
 mod problems;

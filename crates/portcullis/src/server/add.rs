@@ -72,7 +72,7 @@ pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
 /// All that is added, checked as far as it can be without reaching it.
 fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
     let inputs = inputs(&add.way)?;
-    let mut entries = match recognize(&add.what)? {
+    let mut entries = match recognize(&add.what, add.way.base_url.as_deref())? {
         What::Document(value) => vec![of_document(add, value, &inputs)?],
         What::Entries(named) if named.len() > 1 && (add.name.is_some() || add.registered_as.is_some()) => {
             return Err(Usage("there are several servers in it, which keep their names".to_owned()).into());
@@ -128,7 +128,10 @@ fn of_document(add: &Add, value: Value, inputs: &Inputs) -> anyhow::Result<Entry
 }
 
 fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
-    let Named { name, mut launch, version } = named;
+    let Named { name, mut launch, version, about } = named;
+    for line in &about {
+        eprintln!("{}", visible_line(line));
+    }
     let name = add.name.clone().unwrap_or_else(|| slug_of(&name));
     let id = slug(&name)?;
     let registered = add.registered_as.clone().unwrap_or_else(|| format!("{NAMESPACE}/{id}"));

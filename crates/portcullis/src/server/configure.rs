@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::add::{flawed, preview};
 use super::args::{Configure, Way};
-use super::{brief, by, meant, now};
+use super::{brief, by, meant, now, openapi};
 use crate::Usage;
 use crate::approved::would_be_one;
 use crate::oversight::change;
@@ -32,6 +32,12 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
         } else {
             launch(&document, &inputs).map_err(|flaws| flawed(&flaws))?
         };
+        if let Some(base_url) = &configure.way.base_url {
+            let Some(api) = reached.get_mut("openapi") else {
+                return Err(Usage("--base-url is for what an OpenAPI document describes".to_owned()).into());
+            };
+            api["base_url"] = Value::from(base_url.as_str());
+        }
         walled_in(&configure.way, &mut reached);
         would_be_one(&entry.slug, &reached).map_err(Usage)?;
         if let Err(refused) = entry.reach(reached, &by(&configure.decider.by), now()) {
@@ -55,6 +61,12 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
 
 /// Adds what the operator gives to an entry that takes it as it comes.
 pub(super) fn give(launch: &mut Value, inputs: &Inputs) {
+    if launch.get("openapi").is_some() {
+        for (name, value) in inputs {
+            openapi::give(launch, name, value.clone());
+        }
+        return;
+    }
     let key = if launch.get("url").is_some() { "headers" } else { "env" };
     if let (false, Some(members)) = (inputs.is_empty(), launch.as_object_mut()) {
         let given = members.entry(key).or_insert_with(|| json!({}));
