@@ -116,6 +116,9 @@ pub(crate) struct Way {
     /// A port that it may connect to; without any it may connect anywhere
     #[arg(long = "port", value_name = "PORT")]
     pub ports: Vec<u16>,
+    /// An argument of a package, after those that its `server.json` gives it; may be given several times
+    #[arg(long = "arg", value_name = "VALUE", allow_hyphen_values = true)]
+    pub args: Vec<String>,
     /// Where an API is that an OpenAPI document describes; needed when it is given secrets, or is not on the internet
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,

@@ -452,3 +452,38 @@ async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
     let refused = gateway.send("GET", "/api/v1/servers/odd/logs", &behind, b"").await;
     assert_eq!(refused.status(), 403, "who is behind a proxy does not run it");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_is_given_its_arguments() {
+    let gateway = start(json!({"servers": {}}));
+    let folder = gateway.folder();
+    let launch = |what: &str| -> Value {
+        let shown: Value =
+            serde_json::from_str(&done(folder, &["server", "inspect", what, "--json"])).unwrap();
+        shown["launch"].clone()
+    };
+    let add = ["server", "add", "npm:files@1.0.0", "--arg", "/srv/a", "--arg", "--ro", "--yes"];
+    done(folder, &add);
+    assert_eq!(launch("files")["args"], json!(["-y", "files@1.0.0", "/srv/a", "--ro"]));
+    done(folder, &["server", "configure", "files", "--arg", "${HOME}", "--set", "KEY=${HOME}"]);
+    let configured = launch("files");
+    assert_eq!(configured["args"], json!(["-y", "files@1.0.0", "$${HOME}"]), "in place of those before");
+    assert_eq!(configured["env"]["KEY"], "$${HOME}", "what is given stands for itself");
+    done(folder, &["server", "configure", "files", "--set", "KEY=k"]);
+    assert_eq!(launch("files")["args"], configured["args"], "they stay when none are given");
+    let package = json!({
+        "registryType": "pypi", "identifier": "notes", "version": "1.0.0", "transport": {"type": "stdio"},
+        "packageArguments": [{"type": "positional", "value": "own"}],
+    });
+    let document = json!({
+        "name": "com.example/notes", "description": "Notes.", "version": "1.0.0", "packages": [package],
+    });
+    std::fs::write(folder.join("server.json"), document.to_string()).unwrap();
+    done(folder, &["server", "add", "server.json", "--arg", "more", "--yes"]);
+    assert_eq!(launch("notes")["args"], json!(["notes@1.0.0", "own", "more"]));
+    for what in ["http://127.0.0.1:9/mcp", "a-program with its-own"] {
+        let refused = run(folder, &["server", "add", what, "--name", "other", "--arg", "x", "--yes"]);
+        assert_eq!(refused.status.code(), Some(2), "{what}");
+        assert!(said(&refused).contains("--arg is for"), "{}", said(&refused));
+    }
+}
