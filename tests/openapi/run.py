@@ -33,8 +33,10 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-LEAST = 8
+LEAST = 40
 """Fewer documents than this, and the package is not what it was."""
+NO_TWINS = {"3.1 parameters-style": "two operations of it are GET in one form and POST in the other"}
+"""Documents whose two forms do not say the same, and how they differ."""
 
 
 class Api(BaseHTTPRequestHandler):
@@ -157,7 +159,10 @@ def check(stage, binary):
             if lists[-1] is None:
                 # A document in which nothing can be called says so.
                 hold("no operation that can be called" in json.dumps(answer), f"{title}: {json.dumps(answer)[:300]}")
-        hold(lists[0] == lists[1], f"{title}: JSON and YAML are not the same tools")
+        if title in NO_TWINS:
+            hold(lists[0] != lists[1], f"{title}: its forms are the same by now; take it out of NO_TWINS")
+        else:
+            hold(lists[0] == lists[1], f"{title}: JSON and YAML are not the same tools")
         tools = lists[0] or []
         offered += len(tools)
         places = {tool["description"].rsplit("\n", 1)[-1] for tool in tools}

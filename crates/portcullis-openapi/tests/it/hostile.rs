@@ -104,10 +104,10 @@ fn references_in_circles_and_out_of_the_document_harm_nobody() {
 fn what_is_too_large_for_a_model_is_left_out_and_costs_little() {
     // Each schema refers to all others, and every operation to one of them.
     let (mut schemas, mut paths) = (String::new(), String::new());
-    for index in 0..400 {
+    for index in 0..120 {
         let comma = if index > 0 { "," } else { "" };
         let mut properties = String::new();
-        for other in 0..400 {
+        for other in 0..120 {
             let comma = if other > 0 { "," } else { "" };
             let _ = write!(properties, r##"{comma}"p{other}":{{"$ref":"#/components/schemas/S{other}"}}"##);
         }
@@ -122,7 +122,7 @@ fn what_is_too_large_for_a_model_is_left_out_and_costs_little() {
     let began = Instant::now();
     let api = read(&text).expect("an API");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    assert_eq!((api.operations.len(), api.left_out.len()), (400, 400));
+    assert_eq!((api.operations.len(), api.left_out.len()), (120, 120));
     assert!(api.left_out.iter().all(|it| it.why.contains("64 KiB")));
     assert!(
         api.operations.iter().all(|it| it.definition().as_bytes().len() < 1000),
