@@ -31,7 +31,7 @@ export PATH := $(PATH):/usr/sbin
 # The parts of `make test`, in steps: what fails fast comes first, and what is joined by `+` runs side by side. The two profiles
 # are built beside each other, since the last crates of each keep one core busy; what mostly waits has company; what
 # measures time has the machine to itself.
-PARTS := format tidy clippy+programs unit doc examples+registry-short quickstart+soak-short conformance clients+sweep-short \
+PARTS := format tidy clippy+programs unit doc examples+registry-short+openapi quickstart+soak-short conformance clients+sweep-short \
   identity+matrix-short soak-clients-short soak-hub-short bench-quick steps discovery-short guard-short evidence
 
 ##@ Use
@@ -134,6 +134,11 @@ discovery-short: release ## Search among 5,000 tools of 300 servers, with loose 
 registry-short: release ## Hold the registry's API to its published document, and read it with a client that others wrote
 	@tests/system-packages python3 venv
 	@tests/registry/run.py --bin $(BIN)
+
+.PHONY: openapi
+openapi: release ## Make servers of published OpenAPI documents and call every tool
+	@tests/system-packages python3
+	@tests/openapi/run.py --bin $(BIN)
 
 .PHONY: evidence
 evidence: release release-fill ## Two verifiers, one written from the RFCs alone, judge the same evidence logs

@@ -28,6 +28,7 @@ EDGES = {
     "portcullis-audit": {"portcullis-model", "portcullis-store"},
     "portcullis-telemetry": set(),
     "portcullis-policy": {"portcullis-mcp", "portcullis-model"},
+    "portcullis-openapi": {"portcullis-mcp", "portcullis-model"},
     # The store is for its tests.
     "portcullis-oversight": {"portcullis-mcp", "portcullis-model", "portcullis-store"},
     "portcullis-guard": {"portcullis-mcp", "portcullis-model"},
@@ -39,6 +40,7 @@ EDGES = {
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-openapi",
         "portcullis-oversight",
         "portcullis-policy",
         "portcullis-telemetry",
@@ -52,6 +54,7 @@ EDGES = {
         "portcullis-identity",
         "portcullis-mcp",
         "portcullis-model",
+        "portcullis-openapi",
         "portcullis-oversight",
         "portcullis-policy",
         "portcullis-store",
@@ -65,6 +68,7 @@ UNREACHABLE = (
     (("portcullis-mcp", "portcullis-model"), ("tokio", "hyper", "mio"), "the protocol does no I/O"),
     (("portcullis-policy",), ("tokio", "hyper", "mio"), "policies are handed in, and decide without I/O"),
     (("portcullis-guard",), ("tokio", "hyper", "mio"), "content is handed in, and judged without I/O"),
+    (("portcullis-openapi",), ("tokio", "hyper", "mio"), "a document is handed in, and asks for nothing"),
     (("portcullis-config",), ("tokio", "hyper"), "a configuration is read, not served"),
     (tuple(EDGES), ("ring", "openssl-sys", "native-tls"), "one cryptography library: aws-lc"),
 )

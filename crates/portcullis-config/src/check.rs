@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod limits;
 mod listener;
+mod openapi;
 mod oversight;
 mod policy;
 mod registry;

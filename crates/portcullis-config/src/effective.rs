@@ -1,6 +1,7 @@
 //! What a configuration came to, in the shape of the file: `portcullis config show --effective`.
 
 mod guard;
+mod openapi;
 mod toolset;
 
 use std::collections::BTreeMap;
@@ -248,6 +249,9 @@ fn server(server: &Server) -> Value {
     shown["max_concurrent"] = json!(server.max_concurrent);
     shown["apps"] = apps(&server.apps);
     shown["description"] = json!(server.description);
+    if let Transport::Http(HttpUpstream { openapi: Some(api), .. }) = &server.transport {
+        openapi::openapi(&mut shown, api);
+    }
     shown
 }
 

@@ -11,6 +11,7 @@ mod embeddings;
 mod facade;
 mod guard;
 mod identity;
+mod openapi;
 mod oversight;
 mod policy;
 mod registry;
@@ -37,6 +38,7 @@ pub(crate) use guard::{
     Roles,
 };
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
+pub(crate) use openapi::OpenApi;
 pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };

@@ -16,6 +16,8 @@ pub fn reference() -> String {
     for (title, definition) in [
         ("`tls`", "Tls"),
         ("`servers.<name>`", "Server"),
+        ("`servers.<name>.openapi`", "OpenApi"),
+        ("`servers.<name>.sandbox`", "Sandbox"),
         ("`servers.<name>.credentials`", "Credentials"),
         ("`servers.<name>.credentials.idp`", "IdentityProvider"),
         ("`servers.<name>.tls`", "UpstreamTls"),

@@ -16,8 +16,8 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Embeddings, Facade, Flow,
-    Guard, Halt, Issuer, OauthClient, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry, Toolset,
-    Witness,
+    Guard, Halt, Issuer, OauthClient, OpenApi, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry,
+    Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -303,6 +303,8 @@ pub struct Stdio {
     pub command: String,
     /// Its arguments, as they are. Other users of the machine can see them.
     pub args: Vec<String>,
+    /// The variables of the gateway's environment that went into its arguments.
+    pub told: BTreeMap<String, Secret>,
     /// Variables set for it.
     pub env: BTreeMap<String, Secret>,
     /// Its working directory; `None` means that of the gateway.
@@ -344,6 +346,8 @@ pub struct HttpUpstream {
     pub credentials: Option<Box<Credentials>>,
     /// How its certificate is checked.
     pub tls: UpstreamTls,
+    /// It is no MCP server but an API, which a document describes.
+    pub openapi: Option<Box<OpenApi>>,
 }
 
 /// How the certificate of an upstream is checked.

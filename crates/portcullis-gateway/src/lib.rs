@@ -43,4 +43,4 @@ pub use oversight::halts;
 pub use portcullis_identity::doctor::{Probe, Question};
 pub use portcullis_identity::outbound::NotRead;
 pub use record::{Anchors, Evidence, retention};
-pub use upstream::{ServerState, TlsError, client_tls};
+pub use upstream::{ServerState, TlsError, client_tls, openapi_document};

@@ -7,6 +7,7 @@ mod advisories;
 pub(crate) mod args;
 mod configure;
 mod import;
+mod openapi;
 mod rollout;
 mod running;
 mod scan;

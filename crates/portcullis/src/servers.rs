@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use portcullis_config::{Loaded, Overrides, ProcessEnvironment};
+use portcullis_openapi::is_document;
 use serde_json::{Map, Value, json};
 
 use crate::Usage;
@@ -46,7 +47,10 @@ fn named(servers: &[String]) -> anyhow::Result<Map<String, Value>> {
             Some((name, what)) if is_name(name) => (Some(name.to_owned()), what),
             _ => (None, server.as_str()),
         };
-        let entry = if what.starts_with("http://") || what.starts_with("https://") {
+        let is_url = what.starts_with("http://") || what.starts_with("https://");
+        let entry = if let Some(document) = openapi(what, is_url) {
+            json!({"openapi": {"document": document}})
+        } else if is_url {
             json!({"url": what})
         } else {
             let mut words = words(what)?.into_iter();
@@ -62,6 +66,21 @@ fn named(servers: &[String]) -> anyhow::Result<Map<String, Value>> {
         }
     }
     Ok(named)
+}
+
+/// The OpenAPI document that somebody names: a URL that looks like one's, or a file that is one.
+fn openapi(what: &str, is_url: bool) -> Option<String> {
+    if is_url {
+        return is_document_url(what).then(|| what.to_owned());
+    }
+    let text = std::fs::read_to_string(what).ok().filter(|text| is_document(text));
+    text.and_then(|_| Some(std::path::absolute(what).ok()?.display().to_string()))
+}
+
+/// Whether a URL is that of an OpenAPI document, going by its ending.
+pub(crate) fn is_document_url(url: &str) -> bool {
+    let path = url.split(['?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+    [".json", ".yaml", ".yml"].iter().any(|ending| path.ends_with(ending))
 }
 
 fn is_name(text: &str) -> bool {

@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, Server, Sharing, Stdio,
-    Transport, UpstreamTls, UpstreamUrl, raw, slug,
+    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, SecretSource, Server, Sharing,
+    Stdio, Transport, UpstreamTls, UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -76,20 +76,34 @@ fn server(
     if raw.call_timeout.is_some() && call_timeout > limits.call_max {
         check.error(&path.key("call_timeout"), "longer than `limits.call_max`; shorten it or raise that");
     }
-    let transport = match (&raw.command, &raw.url) {
-        (Some(command), None) => stdio(check, path, raw, command).map(Transport::Stdio),
-        (None, Some(url)) => http(check, path, raw, url).map(Transport::Http),
-        (Some(_), Some(_)) => {
-            check.error(path, "has both `command` and `url`; keep the one that the server is reached by");
-            None
-        }
-        (None, None) => {
+    let transport = match (&raw.command, &raw.url, &raw.openapi) {
+        (Some(command), None, None) => stdio(check, path, raw, command).map(Transport::Stdio),
+        (None, Some(url), None) => http(check, path, raw, url, &path.key("url")).map(Transport::Http),
+        (None, None, Some(api)) => super::openapi::openapi(check, path, raw, api).map(Transport::Http),
+        (None, None, None) => {
             if !check.report.failed_under(path) {
                 check.error(
                     path,
-                    "has neither `command` (a program to start) nor `url` (an endpoint); add one",
+                    "has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document); add \
+                     one",
                 );
             }
+            None
+        }
+        (command, url, openapi) => {
+            let all =
+                [("command", command.is_some()), ("url", url.is_some()), ("openapi", openapi.is_some())];
+            let given: Vec<_> =
+                all.iter().filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
+            let (last, first) = given.split_last().expect("two of them, or more");
+            let both = if first.len() == 1 { "both " } else { "" };
+            check.error(
+                path,
+                format!(
+                    "has {both}{} and {last}; keep the one that the server is reached by",
+                    first.join(", ")
+                ),
+            );
             None
         }
     };
@@ -129,9 +143,16 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         check.error(&path.key("command"), "expected a program: a path, or a name that is looked up in PATH");
         return None;
     }
+    let mut told = BTreeMap::new();
     for (index, arg) in raw.args.iter().enumerate() {
+        let path = path.key("args").index(index);
         if arg.contains('\0') {
-            check.error(&path.key("args").index(index), "holds a NUL character, which no argument can");
+            check.error(&path, "holds a NUL character, which no argument can");
+        }
+        for name in check.filled(&path).to_vec() {
+            if let Some(value) = check.source.env.var(&name) {
+                told.insert(name.clone(), Secret::new(value, SecretSource::Env(vec![name])));
+            }
         }
     }
     let mut env = BTreeMap::new();
@@ -157,6 +178,7 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
     Some(Stdio {
         command: program(check, command),
         args: raw.args.clone(),
+        told,
         env,
         cwd: raw.cwd.as_ref().map(|cwd| check.resolve(cwd)),
         inherit_env: raw.inherit_env.clone(),
@@ -182,25 +204,22 @@ fn is_environment_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0'])
 }
 
-fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Option<HttpUpstream> {
-    let stdio_only = [
-        ("args", !raw.args.is_empty()),
-        ("env", !raw.env.is_empty()),
-        ("cwd", raw.cwd.is_some()),
-        ("inherit_env", !raw.inherit_env.is_empty()),
-        ("idle_stop", raw.idle_stop.is_some()),
-        ("max_instances", raw.max_instances.is_some()),
-        ("spare", raw.spare.is_some()),
-        ("sandbox", raw.sandbox.is_some()),
-    ];
-    misplaced(check, path, "command", &stdio_only);
+/// A server behind a URL, which stands at `at`.
+pub(super) fn http(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &raw::Server,
+    url: &str,
+    at: &Path,
+) -> Option<HttpUpstream> {
+    no_child(check, path, raw);
     let headers = headers(check, &path.key("headers"), &raw.headers);
     let tls =
         raw.tls.as_ref().map_or_else(UpstreamTls::default, |tls| upstream_tls(check, &path.key("tls"), tls));
     let url = match absolute_url(url) {
         Ok(url) => url,
         Err(message) => {
-            check.error(&path.key("url"), message);
+            check.error(at, message);
             return None;
         }
     };
@@ -209,10 +228,7 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
             check.error(&path.key("tls"), "only works with an `https` URL");
         }
         if !is_loopback(&url) {
-            check.warn(
-                &path.key("url"),
-                "plain `http` off this machine: anybody on the way can read it; use `https`",
-            );
+            check.warn(at, "plain `http` off this machine: anybody on the way can read it; use `https`");
         }
     }
     let transport = match raw.transport {
@@ -245,7 +261,22 @@ fn http(check: &mut Check<'_>, path: &Path, raw: &raw::Server, url: &str) -> Opt
         );
     }
     let credentials = credentials.map(Box::new);
-    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls })
+    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls, openapi: None })
+}
+
+/// What only a program has that is started here.
+pub(super) fn no_child(check: &mut Check<'_>, path: &Path, raw: &raw::Server) {
+    let stdio_only = [
+        ("args", !raw.args.is_empty()),
+        ("env", !raw.env.is_empty()),
+        ("cwd", raw.cwd.is_some()),
+        ("inherit_env", !raw.inherit_env.is_empty()),
+        ("idle_stop", raw.idle_stop.is_some()),
+        ("max_instances", raw.max_instances.is_some()),
+        ("spare", raw.spare.is_some()),
+        ("sandbox", raw.sandbox.is_some()),
+    ];
+    misplaced(check, path, "command", &stdio_only);
 }
 
 /// Whether a URL is below a resource: the same scheme and authority, and a path of whole parts.
@@ -312,7 +343,7 @@ fn upstream_tls(check: &mut Check<'_>, path: &Path, raw: &raw::UpstreamTls) -> U
     }
 }
 
-fn misplaced(check: &mut Check<'_>, path: &Path, belongs_to: &str, keys: &[(&str, bool)]) {
+pub(super) fn misplaced(check: &mut Check<'_>, path: &Path, belongs_to: &str, keys: &[(&str, bool)]) {
     for (key, _) in keys.iter().filter(|(_, present)| *present) {
         check.error(&path.key(key), format!("only works with `{belongs_to}`; remove it"));
     }

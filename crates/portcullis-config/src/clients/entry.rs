@@ -9,6 +9,7 @@ const SAME: &[&str] = &[
     "env",
     "cwd",
     "headers",
+    "openapi",
     "enabled",
     "description",
     "inherit_env",

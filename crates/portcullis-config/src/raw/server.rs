@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::{Duration, Sandbox, Secret};
+use super::{Duration, OpenApi, Sandbox, Secret};
 
-/// An upstream MCP server: a child process (`command`) or a URL (`url`).
+/// An upstream MCP server: a child process (`command`), a URL (`url`), or an HTTP API (`openapi`).
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {
@@ -43,7 +43,9 @@ pub(crate) struct Server {
     /// Only with `url`.
     #[schemars(extend("default" = "auto"))]
     pub(crate) transport: Option<HttpTransport>,
-    /// Headers sent with each request. Only with `url`.
+    /// An HTTP API whose operations become tools, as its OpenAPI document (3.0 or 3.1) describes them.
+    pub(crate) openapi: Option<OpenApi>,
+    /// Headers sent with each request. Only with `url` or `openapi`.
     pub(crate) headers: BTreeMap<String, Secret>,
     /// As whom it is called. Only with `url`.
     pub(crate) credentials: Option<Credentials>,

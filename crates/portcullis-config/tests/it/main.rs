@@ -9,6 +9,7 @@ mod formats;
 mod guard;
 mod identity;
 mod listener;
+mod openapi;
 mod oversight;
 mod policy;
 mod problems;

@@ -241,7 +241,10 @@ fn known(settings: &Settings) -> KnownValues {
     for server in settings.servers.values() {
         match &server.transport {
             config::Transport::Stdio(stdio) => stdio.env.values().for_each(&mut add),
-            config::Transport::Http(http) => http.headers.values().for_each(&mut add),
+            config::Transport::Http(http) => {
+                http.headers.values().for_each(&mut add);
+                http.openapi.iter().flat_map(|api| api.query.values()).for_each(&mut add);
+            }
         }
     }
     known

@@ -25,6 +25,7 @@ use super::Surroundings;
 use super::channel::Channel;
 use super::feed::Feed;
 use super::http::{Head, SharedLink};
+use super::openapi::Api;
 use super::outgoing::Outgoing;
 use super::questions::{Questions, Respond, Taken, Turn};
 use crate::call::{Exchange, LogLevel, Outcome, Worker};
@@ -66,8 +67,16 @@ impl Peer {
 }
 
 pub(crate) enum Link {
-    Http { link: SharedLink, session: Option<HeaderValue> },
+    Http {
+        link: SharedLink,
+        session: Option<HeaderValue>,
+    },
     Channel(Arc<Channel>),
+    /// An API, and where the configuration has it.
+    OpenApi {
+        api: Arc<Api>,
+        link: SharedLink,
+    },
 }
 
 /// An open conversation.
@@ -161,7 +170,7 @@ impl Connection {
     /// Why no more calls can be sent.
     pub(super) fn broken(&self) -> Option<&str> {
         match &self.link {
-            Link::Http { .. } => None,
+            Link::Http { .. } | Link::OpenApi { .. } => None,
             Link::Channel(channel) => channel.broken(),
         }
     }
@@ -199,7 +208,7 @@ impl Connection {
                 let delete = link.delete(self.env.control_worker(), head);
                 let _ = tokio::time::timeout(Duration::from_secs(2), delete).await;
             }
-            Link::Http { .. } => {}
+            Link::Http { .. } | Link::OpenApi { .. } => {}
         }
     }
 
@@ -228,6 +237,8 @@ impl Connection {
         match &self.link {
             Link::Http { link, session } => pin!(self.exchange_http(link, session.as_ref(), id, out)).await,
             Link::Channel(channel) => self.exchange_channel(channel, id, out).await,
+            // Boxed, for few servers need it and every call would carry the room for it.
+            Link::OpenApi { api, link } => Box::pin(self.exchange_openapi(api, link, out)).await,
         }
     }
 

@@ -76,6 +76,8 @@ impl Line {
         } else {
             body
         };
+        // An answer to HEAD says how long the body would be, and has none (RFC 9112 section 6.3).
+        let is_head = head.starts_with(b"HEAD ");
         let first = self.stream.write(&head).await.unwrap_or(0);
         if first == 0 {
             return Err(Failure::NotSent);
@@ -83,7 +85,12 @@ impl Line {
         let written = self.write(&head[first..], rest).await;
         // A server may answer and close before it has read everything.
         match (self.read_head().await, written) {
-            (Ok(head), _) => Ok(self.into_reply(head)),
+            (Ok(mut head), _) => {
+                if is_head {
+                    head.framing = Framing::Length(0);
+                }
+                Ok(self.into_reply(head))
+            }
             (Err(_), Err(error)) => Err(error.into()),
             (Err(failure), Ok(())) => Err(failure),
         }

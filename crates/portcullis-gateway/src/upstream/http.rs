@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Uri};
-use portcullis_config::HttpUpstream;
+use portcullis_config::{HttpUpstream, UpstreamTls};
 use portcullis_identity::outbound::{Credential, Needed, Refusal, Source};
 use portcullis_mcp::header;
 use portcullis_mcp::method::Method;
@@ -70,6 +70,15 @@ impl HttpLink {
         Ok(Self { url: settings.url.expose().clone(), pools, headers: Arc::new(headers), source: None })
     }
 
+    /// A link to where a document says that its API is.
+    pub(super) fn learned(url: &Uri, workers: usize, may_be_inside: bool) -> Result<Self, TlsError> {
+        let target =
+            Target::new(url, client_config(&UpstreamTls::default())?, None).map_err(TlsError::Name)?;
+        let target = if may_be_inside { target } else { target.outside() };
+        let pools = (0..workers).map(|_| Pool::new(target.clone())).collect();
+        Ok(Self { url: url.clone(), pools, headers: Arc::default(), source: None })
+    }
+
     /// The same server over the same connections, called with the credentials of this source.
     pub(super) fn called_as(&self, source: Option<Arc<Source>>) -> Self {
         let (url, pools, headers) = (self.url.clone(), self.pools.clone(), self.headers.clone());
@@ -104,6 +113,17 @@ impl HttpLink {
         body: Bytes,
     ) -> Result<HttpReply<Answer>, HttpError> {
         self.send(worker, HttpMethod::POST, Some(path), Head::default(), body).await
+    }
+
+    /// Sends a request that is no message of MCP.
+    pub(super) async fn request(
+        &self,
+        worker: Worker,
+        request: portcullis_openapi::Request,
+    ) -> Result<HttpReply<Answer>, HttpError> {
+        let head = Head { plain: Some(&request.headers), ..Head::default() };
+        let body = request.body.unwrap_or_default();
+        self.send(worker, request.method, Some(&request.path), head, body).await
     }
 
     /// Opens the server's standalone stream, or resumes a broken one (2025-03-26 to 2025-11-25).
@@ -197,6 +217,7 @@ impl HttpLink {
                 }
             };
             match *method {
+                _ if head.plain.is_some() => put("accept", PLAIN),
                 HttpMethod::POST => {
                     put("content-type", b"application/json");
                     put("accept", b"application/json, text/event-stream");
@@ -248,6 +269,9 @@ impl Head<'_> {
         for (name, value) in self.extra.into_iter().flatten() {
             put(name.as_str(), value.as_bytes());
         }
+        for (name, value) in self.plain.into_iter().flatten() {
+            put(name.as_str(), value.as_bytes());
+        }
     }
 }
 
@@ -262,7 +286,12 @@ pub(crate) struct Head<'a> {
     pub(crate) traceparent: Option<HeaderValue>,
     pub(crate) tracestate: Option<HeaderValue>,
     pub(crate) extra: Option<&'a HeaderMap>,
+    /// The headers of a request that is no message of MCP.
+    pub(crate) plain: Option<&'a [(HeaderName, HeaderValue)]>,
 }
+
+/// What is read of an answer that is no message of MCP.
+const PLAIN: &[u8] = b"application/json, text/plain;q=0.8, */*;q=0.5";
 
 /// Reads a whole body of up to `limit` bytes.
 pub(crate) async fn read_body(body: Answer, limit: usize) -> Result<Bytes, HttpError> {

@@ -19,6 +19,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use portcullis_identity::is_global;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -46,6 +47,8 @@ pub(super) struct Target {
     start: String,
     /// For HTTP/2.
     uri: Uri,
+    /// Nobody but a document says where it is: what is not on the public internet is not connected to.
+    is_outside: bool,
 }
 
 impl Target {
@@ -69,7 +72,13 @@ impl Target {
             path: path.to_owned(),
             start: format!(" HTTP/1.1\r\nhost: {authority}\r\n"),
             uri: uri.clone(),
+            is_outside: false,
         })
+    }
+
+    /// The same, as far as it is on the public internet.
+    pub(super) fn outside(self) -> Self {
+        Self { is_outside: true, ..self }
     }
 }
 
@@ -171,7 +180,8 @@ impl Pool {
             head.extend_from_slice(value);
             head.extend_from_slice(b"\r\n");
         });
-        if request.method == Method::POST {
+        let has_length = matches!(request.method, Method::POST | Method::PUT | Method::PATCH);
+        if has_length || !request.body.is_empty() {
             head.extend_from_slice(b"content-length: ");
             head.extend_from_slice(itoa::Buffer::new().format(request.body.len()).as_bytes());
             head.extend_from_slice(b"\r\n");
@@ -216,8 +226,12 @@ impl Pool {
 
     async fn connect(&self) -> Result<Opened, HttpError> {
         let connect = |error: std::io::Error| HttpError::Connect(explain(&error));
-        let stream =
-            TcpStream::connect((self.target.host.as_str(), self.target.port)).await.map_err(connect)?;
+        let place = (self.target.host.as_str(), self.target.port);
+        let stream = if self.target.is_outside {
+            connect_outside(place).await?
+        } else {
+            TcpStream::connect(place).await.map_err(connect)?
+        };
         stream.set_nodelay(true).map_err(connect)?;
         let Some((connector, name)) = &self.target.tls else {
             return Ok(Opened::One(Line::new(stream)));
@@ -273,6 +287,25 @@ impl Pool {
     fn lock_shared(&self) -> MutexGuard<'_, Option<http2::SendRequest<Full<Bytes>>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connects to an address of a name that is on the public internet. The addresses that are looked at are those that are
+/// connected to, so a name that means something else a moment later changes nothing.
+async fn connect_outside(place: (&str, u16)) -> Result<TcpStream, HttpError> {
+    let connect = |error: std::io::Error| HttpError::Connect(explain(&error));
+    let mut last = HttpError::Connect(
+        "only a document says that it is there, and it is not on the public internet; if it is meant, say so with \
+         `openapi.base_url`"
+            .to_owned(),
+    );
+    let found = tokio::net::lookup_host(place).await.map_err(connect)?;
+    for address in found.filter(|address| is_global(address.ip())).take(4) {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = connect(error),
+        }
+    }
+    Err(last)
 }
 
 /// The body of an answer. Read to its end, it gives its connection back; dropped before, it closes it.

@@ -1,6 +1,6 @@
 //! The answer to one HTTP request: its head, as far as MCP needs it, and a body that is still to be read.
 //!
-//! Two header fields are all that anybody asks an answer for, so two are kept: a map of all of them would cost each call
+//! A few header fields are all that anybody asks an answer for, so those are kept: a map of all of them would cost each call
 //! more than reading the head does.
 
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -19,6 +19,8 @@ pub(crate) struct HttpReply<B> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) media: Media,
+    /// `Content-Type`, where it is neither of those that MCP has.
+    other_media: Option<Box<str>>,
     /// `Mcp-Session-Id`.
     pub(crate) session: Option<HeaderValue>,
     /// What is said with a refusal; few answers have it.
@@ -61,6 +63,9 @@ impl Kept {
     pub(super) fn take(&mut self, name: &[u8], value: &[u8]) {
         if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str().as_bytes()) {
             self.media = Media::parse(value);
+            if self.media == Media::Other {
+                self.other_media = std::str::from_utf8(value).ok().map(Into::into);
+            }
         } else if name.eq_ignore_ascii_case(SESSION_ID.as_str().as_bytes()) {
             self.session = HeaderValue::from_bytes(value).ok();
         } else if name.eq_ignore_ascii_case(WWW_AUTHENTICATE.as_str().as_bytes()) {
@@ -95,6 +100,15 @@ impl<B> HttpReply<B> {
 
     pub(crate) fn media(&self) -> Media {
         self.fields.media
+    }
+
+    /// What its `Content-Type` says; of those that MCP has, without parameters.
+    pub(super) fn content_type(&self) -> Option<&str> {
+        match self.fields.media {
+            Media::Json => Some("application/json"),
+            Media::EventStream => Some("text/event-stream"),
+            Media::Other => self.fields.other_media.as_deref(),
+        }
     }
 
     pub(crate) fn session(&self) -> Option<&HeaderValue> {

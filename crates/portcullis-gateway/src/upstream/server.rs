@@ -12,6 +12,7 @@ mod idle;
 mod probe;
 mod spare;
 mod version;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use portcullis_config::{self as config, EraPin, Sharing, Transport};
+use portcullis_config::{self as config, DocumentAt, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, Principal, ServerId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use self::idle::stop_when_idle;
 use self::spare::Spare;
@@ -36,6 +37,7 @@ use super::credentials::Credentials;
 use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
+use super::openapi::Api;
 use super::opening::{Handshake, Verdict};
 use super::slots::{Full, Slot, Slots, Wanted};
 use super::tls::{TlsError, fingerprint};
@@ -62,11 +64,13 @@ pub(crate) struct Server {
     apps: Option<Arc<Policy>>,
     /// Present when it is behind a URL.
     http: Option<SharedLink>,
+    /// Present when it is an API that a document describes.
+    api: Option<Arc<Api>>,
     /// What its credentials are got with.
     credentials: Option<Arc<Credentials>>,
     /// Whose it is, where each user is called for with credentials of their own.
     owner: Option<Principal>,
-    /// Which certificates the settings named when they were read.
+    /// Which certificates, and which document, the settings named when they were read.
     certificates: Option<Vec<u8>>,
     /// What probing found behind the URL.
     verdict: ArcSwapOption<Verdict>,
@@ -93,20 +97,12 @@ pub(crate) struct Server {
     worn: AtomicBool,
 }
 
-/// A place among those who wait; given back when dropped.
-struct Waiting(Arc<AtomicUsize>);
-
-impl Waiting {
-    fn take(counter: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let place = Self(counter.clone());
-        (counter.fetch_add(1, Ordering::Relaxed) < limit).then_some(place)
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// How a server is reached.
+struct Reached {
+    http: Option<SharedLink>,
+    api: Option<Arc<Api>>,
+    certificates: Option<Vec<u8>>,
+    credentials: Option<Arc<Credentials>>,
 }
 
 struct Health {
@@ -139,6 +135,7 @@ impl Server {
         match &settings.transport {
             Transport::Http(http) => {
                 Credentials::of(id, http)?;
+                Api::of(id, http)?;
                 HttpLink::new(http, 0).map(drop)
             }
             Transport::Stdio(_) => Ok(()),
@@ -156,29 +153,28 @@ impl Server {
     ) -> Result<Arc<Self>, TlsError> {
         // Before they are read: what is renewed in between is then found to differ.
         let certificates = certificates(&settings);
-        let (http, credentials) = match &settings.transport {
+        let (http, api, credentials) = match &settings.transport {
             Transport::Http(http) => {
                 let credentials = Credentials::of(&id, http)?;
                 let shared = credentials.as_ref().filter(|credentials| !credentials.is_personal());
                 let source = shared.map(|credentials| credentials.source(&env.office, None));
                 let link = HttpLink::new(http, env.workers + 1)?.called_as(source);
-                (Some(Arc::new(link)), credentials.map(Arc::new))
+                (Some(Arc::new(link)), Api::of(&id, http)?, credentials.map(Arc::new))
             }
-            Transport::Stdio(_) => (None, None),
+            Transport::Stdio(_) => (None, None, None),
         };
         let version = Version::new(id, version);
-        Ok(Self::with(version, settings, env, http, certificates, credentials, None))
+        Ok(Self::with(version, settings, env, Reached { http, api, certificates, credentials }, None))
     }
 
     fn with(
         version: Arc<Version>,
         settings: config::Server,
         env: Arc<Surroundings>,
-        http: Option<SharedLink>,
-        certificates: Option<Vec<u8>>,
-        credentials: Option<Arc<Credentials>>,
+        reached: Reached,
         owner: Option<Principal>,
     ) -> Arc<Self> {
+        let Reached { http, api, certificates, credentials } = reached;
         let most = match (&settings.transport, settings.sharing) {
             (Transport::Stdio(stdio), Sharing::Session) => stdio.max_instances,
             // The one that everybody shares is one of them.
@@ -195,6 +191,7 @@ impl Server {
             apps,
             env,
             http,
+            api,
             credentials,
             owner,
             certificates,
@@ -256,24 +253,6 @@ impl Server {
     /// Whether it makes tasks of tool calls, as far as is known.
     pub(crate) fn has_tasks(&self) -> bool {
         self.about.load().as_ref().is_some_and(|peer| peer.has_tasks)
-    }
-
-    /// Waits for one of the server's places for calls.
-    ///
-    /// # Errors
-    /// As many calls wait already as may run: a server that does not keep up must not take the places of others.
-    pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        if let Ok(permit) = self.calls.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let waiting = Waiting::take(&self.waiting, self.settings.max_concurrent).ok_or_else(|| {
-            let message =
-                format!("server `{}` is busy, and as many calls wait for it as may; try again", self.id);
-            Refusal::new(ErrorKind::Overloaded, message)
-        })?;
-        let permit = self.calls.clone().acquire_owned().await.expect("the semaphore is never closed");
-        drop(waiting);
-        Ok(permit)
     }
 
     /// The conversation for a client of `era` that cannot be asked anything, opened if there is none.
@@ -580,9 +559,16 @@ impl Server {
     }
 }
 
+/// Which files the settings name, by what is in them.
 fn certificates(settings: &config::Server) -> Option<Vec<u8>> {
     match &settings.transport {
-        Transport::Http(http) => Some(fingerprint(&http.tls)),
+        Transport::Http(http) => {
+            let document = http.openapi.as_deref().and_then(|api| match &api.document {
+                DocumentAt::File(file) => Some(file.as_path()),
+                DocumentAt::Url(_) => None,
+            });
+            Some(fingerprint(&http.tls, document))
+        }
         Transport::Stdio(_) => None,
     }
 }

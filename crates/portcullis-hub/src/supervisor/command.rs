@@ -59,6 +59,13 @@ pub struct Command {
     pub sandbox: Option<Box<Sandbox>>,
 }
 
+impl Command {
+    /// Whether a variable of our environment passes to every child.
+    pub fn is_everybodys(name: &str) -> bool {
+        BASE.contains(&name) || name.starts_with("LC_")
+    }
+}
+
 /// Why a server's process could not be started. Its text says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {

@@ -10,7 +10,7 @@ use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
 use super::args::Add;
-use super::configure::{give, inputs, walled_in};
+use super::configure::{give, inputs, tell, walled_in};
 use super::what::{Named, What, given, reached_by, recognize};
 use super::{brief, by, now};
 use crate::Usage;
@@ -72,7 +72,9 @@ pub(super) fn run(add: &Add) -> anyhow::Result<ExitCode> {
 /// All that is added, checked as far as it can be without reaching it.
 fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
     let inputs = inputs(&add.way)?;
-    let mut entries = match recognize(&add.what)? {
+    let what = recognize(&add.what, add.way.base_url.as_deref())?;
+    let has_own = matches!(what, What::Document(_));
+    let mut entries = match what {
         What::Document(value) => vec![of_document(add, value, &inputs)?],
         What::Entries(named) if named.len() > 1 && (add.name.is_some() || add.registered_as.is_some()) => {
             return Err(Usage("there are several servers in it, which keep their names".to_owned()).into());
@@ -83,6 +85,7 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
             .collect::<anyhow::Result<Vec<_>>>()?,
     };
     for entry in &mut entries {
+        tell(&add.way, &mut entry.launch, has_own)?;
         walled_in(&add.way, &mut entry.launch);
         would_be_one(&entry.slug, &entry.launch).map_err(Usage)?;
         if !add.owners.is_empty() {
@@ -128,7 +131,10 @@ fn of_document(add: &Add, value: Value, inputs: &Inputs) -> anyhow::Result<Entry
 }
 
 fn of_entry(add: &Add, named: Named, inputs: &Inputs) -> anyhow::Result<Entry> {
-    let Named { name, mut launch, version } = named;
+    let Named { name, mut launch, version, about } = named;
+    for line in &about {
+        eprintln!("{}", visible_line(line));
+    }
     let name = add.name.clone().unwrap_or_else(|| slug_of(&name));
     let id = slug(&name)?;
     let registered = add.registered_as.clone().unwrap_or_else(|| format!("{NAMESPACE}/{id}"));

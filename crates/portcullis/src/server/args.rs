@@ -139,7 +139,8 @@ pub(crate) struct Rollback {
 /// How a version is reached, beside what it says itself.
 #[derive(ClapArgs, Debug, Default)]
 pub(crate) struct Way {
-    /// An input of a `server.json`, or a variable of its environment; may be given several times
+    /// An input of a `server.json`, a variable of its environment, or a header of a URL or an API (`?NAME` is a parameter of
+    /// the query); may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub inputs: Vec<String>,
     /// The same from a variable of the gateway's own environment, which is read when the server starts
@@ -154,6 +155,12 @@ pub(crate) struct Way {
     /// A port that it may connect to; without any it may connect anywhere
     #[arg(long = "port", value_name = "PORT")]
     pub ports: Vec<u16>,
+    /// An argument of a package, after those that its `server.json` gives it; may be given several times
+    #[arg(long = "arg", value_name = "VALUE", allow_hyphen_values = true)]
+    pub args: Vec<String>,
+    /// Where an API is that an OpenAPI document describes; needed when it is given secrets, or is not on the internet
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
     /// Start it with all rights of the gateway's user
     #[arg(long, conflicts_with_all = ["read", "write", "ports"])]
     pub no_sandbox: bool,
@@ -200,8 +207,9 @@ pub(crate) struct Import {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Add {
-    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json` or the
-    /// configuration of a client; `-` reads one from standard input
+    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json`, an OpenAPI
+    /// document or the configuration of a client; `-` reads one from standard input. A URL that ends in `.json` or `.yaml`,
+    /// or has `openapi:` before it, is that of an OpenAPI document
     #[arg(value_name = "WHAT")]
     pub what: String,
     /// What it is called here; made of what is added, if it is not given

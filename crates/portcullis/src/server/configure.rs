@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::add::{flawed, preview};
 use super::args::{Configure, Way};
-use super::{brief, by, meant, now};
+use super::{brief, by, meant, now, openapi};
 use crate::Usage;
 use crate::approved::would_be_one;
 use crate::oversight::change;
@@ -32,6 +32,13 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
         } else {
             launch(&document, &inputs).map_err(|flaws| flawed(&flaws))?
         };
+        if let Some(base_url) = &configure.way.base_url {
+            let Some(api) = reached.get_mut("openapi") else {
+                return Err(Usage("--base-url is for what an OpenAPI document describes".to_owned()).into());
+            };
+            api["base_url"] = Value::from(base_url.as_str());
+        }
+        tell(&configure.way, &mut reached, !offers_nothing)?;
         walled_in(&configure.way, &mut reached);
         would_be_one(&entry.slug, &reached).map_err(Usage)?;
         if let Err(refused) = entry.reach(reached, &by(&configure.decider.by), now()) {
@@ -55,13 +62,57 @@ pub(super) fn run(configure: &Configure) -> anyhow::Result<ExitCode> {
 
 /// Adds what the operator gives to an entry that takes it as it comes.
 pub(super) fn give(launch: &mut Value, inputs: &Inputs) {
+    if launch.get("openapi").is_some() {
+        for (name, value) in inputs {
+            let value = value.as_str().map_or_else(|| value.clone(), literal);
+            openapi::give(launch, name, value);
+        }
+        return;
+    }
     let key = if launch.get("url").is_some() { "headers" } else { "env" };
     if let (false, Some(members)) = (inputs.is_empty(), launch.as_object_mut()) {
         let given = members.entry(key).or_insert_with(|| json!({}));
         if let Some(given) = given.as_object_mut() {
-            given.extend(inputs.iter().map(|(name, value)| (name.clone(), value.clone())));
+            given.extend(
+                inputs.iter().map(|(name, value)| {
+                    (name.clone(), value.as_str().map_or_else(|| value.clone(), literal))
+                }),
+            );
         }
     }
+}
+
+/// Gives a program the arguments that were named, in place of those that it had; what its `server.json` gives it stays.
+pub(super) fn tell(way: &Way, launch: &mut Value, has_own: bool) -> anyhow::Result<()> {
+    if way.args.is_empty() {
+        return Ok(());
+    }
+    let starter = launch.get("command").and_then(Value::as_str).map(str::to_owned);
+    let args = launch.get_mut("args").and_then(Value::as_array_mut);
+    let (Some(starter), Some(args)) = (starter, args) else {
+        return Err(Usage("--arg is for a package, which is started here".to_owned()).into());
+    };
+    if !has_own {
+        let begins: usize = match (starter.as_str(), args.first().and_then(Value::as_str)) {
+            ("npx", Some("-y")) => 2,
+            ("uvx", _) => 1,
+            _ => 0,
+        };
+        let package = begins.checked_sub(1).and_then(|at| args.get(at)?.as_str());
+        if package.is_none_or(|package| package.starts_with('-')) {
+            let message = "where its arguments begin cannot be told; --arg is for npm:… and pypi:…, and a command in quotes \
+                           has its arguments with it";
+            return Err(Usage(message.to_owned()).into());
+        }
+        args.truncate(begins);
+    }
+    args.extend(way.args.iter().map(|arg| literal(arg)));
+    Ok(())
+}
+
+/// A text of the configuration that stands for itself.
+fn literal(text: &str) -> Value {
+    Value::String(text.replace("${", "$${"))
 }
 
 /// What the operator gives, by name.

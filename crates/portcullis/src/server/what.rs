@@ -1,15 +1,17 @@
-//! What somebody adds: a package, a URL, a command, a `server.json`, or the configuration of a client.
+//! What somebody adds: a package, a URL, a command, an OpenAPI document, a `server.json`, or the configuration of a client.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use portcullis_hub::registry::{Entry, is_exact};
+use portcullis_openapi::is_document;
 use portcullis_oversight::visible_line;
 use serde_json::{Value, json};
 
+use super::openapi;
 use crate::Usage;
-use crate::servers::{guess, words};
+use crate::servers::{guess, is_document_url, words};
 
 /// What was recognized.
 #[derive(Debug, PartialEq)]
@@ -26,13 +28,17 @@ pub(super) struct Named {
     pub(super) name: String,
     pub(super) launch: Value,
     pub(super) version: Option<String>,
+    /// What is said of it before it is added, in lines.
+    pub(super) about: Vec<String>,
 }
 
-pub(super) fn recognize(what: &str) -> anyhow::Result<What> {
+/// What `what` is; `base_url` is where an API is, if it is one.
+pub(super) fn recognize(what: &str, base_url: Option<&str>) -> anyhow::Result<What> {
     let one = |launch: Value, version: Option<&str>, name: String| {
         let version = version.map(str::to_owned);
-        Ok(What::Entries(vec![Named { name, launch, version }]))
+        Ok(What::Entries(vec![Named { name, launch, version, about: Vec::new() }]))
     };
+    let api = |named: anyhow::Result<Named>| -> anyhow::Result<What> { Ok(What::Entries(vec![named?])) };
     if let Some(package) = what.strip_prefix("npm:").or_else(|| what.starts_with('@').then_some(what)) {
         let (name, version) = pinned("npm", package)?;
         return one(json!({ "command": "npx", "args": ["-y", package] }), Some(version), guess(name));
@@ -41,6 +47,14 @@ pub(super) fn recognize(what: &str) -> anyhow::Result<What> {
         let package = package.replacen("==", "@", 1);
         let (name, version) = pinned("pypi", &package)?;
         return one(json!({ "command": "uvx", "args": [package] }), Some(version), guess(name));
+    }
+    if let Some(url) = what.strip_prefix("openapi:").filter(|it| it.contains("://")) {
+        return api(openapi::at_url(url, base_url));
+    }
+    let what = what.strip_prefix("openapi:").unwrap_or(what);
+    let is_url = what.starts_with("http://") || what.starts_with("https://");
+    if is_url && (is_document_url(what) || base_url.is_some()) {
+        return api(openapi::at_url(what, base_url));
     }
     if what.starts_with("http://") || what.starts_with("https://") {
         return one(json!({ "url": what }), None, guess(what));
@@ -53,9 +67,13 @@ pub(super) fn recognize(what: &str) -> anyhow::Result<What> {
     if Path::new(what).is_file() {
         let text =
             std::fs::read_to_string(what).map_err(|error| Usage(format!("cannot read {what}: {error}")))?;
+        if is_document(&text) {
+            return api(openapi::in_file(Path::new(what), text.into_bytes(), base_url));
+        }
         return file(what, &text);
     }
-    if Path::new(what).extension().is_some_and(|extension| extension == "json") {
+    let extension = Path::new(what).extension().and_then(|extension| extension.to_str());
+    if matches!(extension, Some("json" | "yaml" | "yml")) && !what.contains(char::is_whitespace) {
         return Err(Usage(format!("there is no file {what}")).into());
     }
     let mut line = words(what)?.into_iter();
@@ -82,8 +100,7 @@ fn file(name: &str, text: &str) -> anyhow::Result<What> {
     };
     let has = |key: &str| value.get(key).is_some();
     if has("openapi") || has("swagger") {
-        let message =
-            "an OpenAPI document describes no MCP server; put a server in front of it, and add that";
+        let message = "an OpenAPI document is read again when it is used; name its file or its URL";
         return Err(Usage(message.to_owned()).into());
     }
     if has("name") && has("version") && (has("packages") || has("remotes")) {
@@ -111,13 +128,16 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
         if let Some(members) = launch.as_object_mut() {
             members.remove("enabled");
         }
-        Named { name, launch, version: None }
+        Named { name, launch, version: None, about: Vec::new() }
     };
     Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
 
 /// How something is reached, in a line for people: arguments as a shell takes them, and nothing in them that acts.
 pub(super) fn reached_by(launch: &Value) -> String {
+    if let Some(api) = launch.get("openapi") {
+        return visible_line(&openapi::reached_by(api));
+    }
     if let Some(url) = launch.get("url").and_then(Value::as_str) {
         return visible_line(url);
     }
@@ -141,10 +161,11 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
         visible_line(&format!("  {key:<10}  {name} {from}"))
     };
     let members = |key: &'static str| {
-        let members = entry.launch.get(key).and_then(Value::as_object);
+        let of = if key == "query" { entry.launch.get("openapi") } else { Some(&entry.launch) };
+        let members = of.and_then(|of| of.get(key)).and_then(Value::as_object);
         members.into_iter().flatten().map(move |(name, value)| (key, name, value))
     };
-    let all = ["env", "headers"].into_iter().flat_map(members);
+    let all = ["env", "headers", "query"].into_iter().flat_map(members);
     all.map(|(key, name, value)| line(key, name, value)).collect()
 }
 
@@ -167,17 +188,21 @@ mod tests {
     #[test]
     fn packages_are_added_in_one_version() {
         for what in ["npm:@acme/files@1.2.3", "@acme/files@1.2.3"] {
-            let What::Entries(entries) = recognize(what).expect("recognized") else { panic!("an entry") };
+            let What::Entries(entries) = recognize(what, None).expect("recognized") else {
+                panic!("an entry")
+            };
             assert_eq!(entries[0].launch, json!({ "command": "npx", "args": ["-y", "@acme/files@1.2.3"] }));
             assert_eq!((entries[0].name.as_str(), entries[0].version.as_deref()), ("files", Some("1.2.3")));
         }
         for what in ["pypi:mcp-server-time==2025.1.1", "pypi:mcp-server-time@2025.1.1"] {
-            let What::Entries(entries) = recognize(what).expect("recognized") else { panic!("an entry") };
+            let What::Entries(entries) = recognize(what, None).expect("recognized") else {
+                panic!("an entry")
+            };
             assert_eq!(entries[0].launch, json!({ "command": "uvx", "args": ["mcp-server-time@2025.1.1"] }));
             assert_eq!(entries[0].name, "time");
         }
         for what in ["npm:@acme/files", "npm:files@latest", "npm:files@^1", "pypi:time", "npm:files@1.2"] {
-            let error = recognize(what).expect_err("no version");
+            let error = recognize(what, None).expect_err("no version");
             assert!(error.to_string().contains("say which version"), "{what}: {error}");
         }
     }

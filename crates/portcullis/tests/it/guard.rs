@@ -20,12 +20,12 @@ use crate::harness::{Fake, Gateway};
 const MARK: &str = "and this stands beside it";
 
 /// A credential, in the form of one of GitHub's; nobody ever had it. In two parts, lest somebody's scanner finds it here.
-fn secret() -> String {
+pub(crate) fn secret() -> String {
     ["ghp_", "Qm3vT9xLk2Zr8WbYc5NdJf7HgPs1Ua3uNpeu"].concat()
 }
 
 /// A text with the secret in it.
-fn planted() -> String {
+pub(crate) fn planted() -> String {
     format!("the key is {} {MARK}", secret())
 }
 
@@ -40,7 +40,7 @@ fn guarded(server: &Value, guard: &Value) -> Gateway {
 }
 
 /// Nothing stops: what is found is taken out, so that it can be seen whether the rest arrives.
-fn redacting() -> Value {
+pub(crate) fn redacting() -> Value {
     json!({"rules": [{"name": "all", "entities": ["credentials"], "action": "redact"}]})
 }
 

@@ -20,6 +20,7 @@ mod identity;
 mod interactive;
 mod lifecycle;
 mod limits;
+mod openapi;
 mod oversight;
 mod policy;
 mod polling;

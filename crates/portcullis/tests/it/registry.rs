@@ -417,11 +417,12 @@ async fn a_tool_is_tried_from_a_terminal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
-    let script = "import os, sys\nprint('key', os.environ['KEY'], file=sys.stderr, flush=True)\n\
+    let script = "import os, sys\nprint('key', os.environ['KEY'], sys.argv[-1], file=sys.stderr, flush=True)\n\
                   tools = [{'name': 'echo', 'inputSchema': {'type': 'object'}}]";
     let server = child::Child::new(script).await;
     let mut config = server.config();
     config["env"]["KEY"] = json!({"file": "key"});
+    config["args"].as_array_mut().unwrap().push(json!("--home=${HOME} --token=${A_SECRET}"));
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "do-not-tell-this").unwrap();
     let gateway = Gateway::start_in(folder, &json!({"servers": {"odd": config}}), &[]);
@@ -433,8 +434,10 @@ async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
     };
     assert_eq!(names(&gateway).await, ["odd__echo"]);
     let first = server.started().await;
-    until("its lines", async || said(&ask("logs", "odd")).contains("key ***")).await;
-    assert!(!said(&ask("logs", "odd")).contains("do-not-tell-this"));
+    until("its lines", async || said(&ask("logs", "odd")).contains("key *** --home=/")).await;
+    let told = said(&ask("logs", "odd"));
+    assert!(told.contains(" --token=***") && !told.contains("do-not-tell-this"), "{told}");
+    assert!(!told.contains("that every gateway of these tests"), "{told}");
     assert!(ask("restart", "odd").status.success());
     drop(first);
     assert_eq!(names(&gateway).await, ["odd__echo"]);
@@ -448,4 +451,39 @@ async fn whoever_runs_a_server_sees_what_it_wrote_and_starts_it_anew() {
     let behind = [("x-forwarded-for", "192.0.2.1")];
     let refused = gateway.send("GET", "/api/v1/servers/odd/logs", &behind, b"").await;
     assert_eq!(refused.status(), 403, "who is behind a proxy does not run it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_is_given_its_arguments() {
+    let gateway = start(json!({"servers": {}}));
+    let folder = gateway.folder();
+    let launch = |what: &str| -> Value {
+        let shown: Value =
+            serde_json::from_str(&done(folder, &["server", "inspect", what, "--json"])).unwrap();
+        shown["launch"].clone()
+    };
+    let add = ["server", "add", "npm:files@1.0.0", "--arg", "/srv/a", "--arg", "--ro", "--yes"];
+    done(folder, &add);
+    assert_eq!(launch("files")["args"], json!(["-y", "files@1.0.0", "/srv/a", "--ro"]));
+    done(folder, &["server", "configure", "files", "--arg", "${HOME}", "--set", "KEY=${HOME}"]);
+    let configured = launch("files");
+    assert_eq!(configured["args"], json!(["-y", "files@1.0.0", "$${HOME}"]), "in place of those before");
+    assert_eq!(configured["env"]["KEY"], "$${HOME}", "what is given stands for itself");
+    done(folder, &["server", "configure", "files", "--set", "KEY=k"]);
+    assert_eq!(launch("files")["args"], configured["args"], "they stay when none are given");
+    let package = json!({
+        "registryType": "pypi", "identifier": "notes", "version": "1.0.0", "transport": {"type": "stdio"},
+        "packageArguments": [{"type": "positional", "value": "own"}],
+    });
+    let document = json!({
+        "name": "com.example/notes", "description": "Notes.", "version": "1.0.0", "packages": [package],
+    });
+    std::fs::write(folder.join("server.json"), document.to_string()).unwrap();
+    done(folder, &["server", "add", "server.json", "--arg", "more", "--yes"]);
+    assert_eq!(launch("notes")["args"], json!(["notes@1.0.0", "own", "more"]));
+    for what in ["http://127.0.0.1:9/mcp", "a-program with its-own"] {
+        let refused = run(folder, &["server", "add", what, "--name", "other", "--arg", "x", "--yes"]);
+        assert_eq!(refused.status.code(), Some(2), "{what}");
+        assert!(said(&refused).contains("--arg is for"), "{}", said(&refused));
+    }
 }

@@ -51,7 +51,8 @@ pub(super) async fn carry(feed: &Arc<Feed>, connection: &Arc<Connection>) -> End
                 end = subscribe_all(feed, connection, open) => end,
             }
         }
-        Link::Http { .. } => {
+        // An API is of the modern era, and so has another feed.
+        Link::Http { .. } | Link::OpenApi { .. } => {
             let (stream, open) = watch::channel(Stream::Unknown);
             tokio::select! {
                 end = follow(feed, connection, &stream) => end,

@@ -120,6 +120,7 @@ impl Listening {
                 let reading = read(connection.clone(), message, ear);
                 Line::Http(AbortOnDrop(tokio::spawn(reading)))
             }
+            Link::OpenApi { .. } => return Err(Unheard::Broken),
             Link::Channel(channel) => {
                 Line::Channel(channel.listen(id, message, ear).await.map_err(|_| Unheard::Broken)?)
             }

@@ -445,7 +445,7 @@ impl Connection {
     async fn over(&self) {
         match &self.link {
             Link::Channel(channel) => channel.over().await,
-            Link::Http { .. } => std::future::pending().await,
+            Link::Http { .. } | Link::OpenApi { .. } => std::future::pending().await,
         }
     }
 }

@@ -101,6 +101,17 @@ fn bounds_what_it_holds() {
     assert!(exchange(endless_size.as_bytes(), 1000).is_err());
 }
 
+/// RFC 9112 section 6.3: whatever its head says of a length.
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let (ours, mut theirs) = tokio::io::duplex(1024);
+    theirs.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n").await.expect("room");
+    let head = b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec();
+    let mut response = Line::new(ours).exchange(head, &Bytes::new()).await.expect("an answer");
+    assert!(response.body_mut().is_at_end());
+    assert!(response.body_mut().take_line().is_some(), "the connection is of use for the next");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -7,7 +7,7 @@ use portcullis_identity::outbound::{Kind, SigningKey, Source, SubjectToken};
 use portcullis_model::Principal;
 use tokio::sync::Semaphore;
 
-use super::Server;
+use super::{Reached, Server};
 use crate::call::Refusal;
 use crate::upstream::credentials;
 
@@ -23,9 +23,12 @@ impl Server {
             self.version.clone(),
             self.settings.clone(),
             self.env.clone(),
-            self.http.as_ref().map(|link| Arc::new(link.called_as(source))),
-            self.certificates.clone(),
-            self.credentials.clone(),
+            Reached {
+                http: self.http.as_ref().map(|link| Arc::new(link.called_as(source))),
+                api: self.api.clone(),
+                certificates: self.certificates.clone(),
+                credentials: self.credentials.clone(),
+            },
             Some(owner),
         )
     }

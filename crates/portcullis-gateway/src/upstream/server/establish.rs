@@ -14,6 +14,7 @@ use crate::call::Refusal;
 use crate::upstream::channel::Told;
 use crate::upstream::connection::{Connection, Link, Peer};
 use crate::upstream::http::SharedLink;
+use crate::upstream::openapi::unread_peer;
 use crate::upstream::opening::{
     Greeting, Handshake, Opened, Verdict, greet, initialize_http, initialize_sse, probe_http,
 };
@@ -29,6 +30,11 @@ impl Server {
     ) -> Result<Connection, Refusal> {
         match &self.settings.transport {
             Transport::Stdio(_) => self.establish_stdio(caps).await,
+            Transport::Http(_) if self.api.is_some() => {
+                let limit = self.settings.call_timeout;
+                let established = tokio::time::timeout(limit, self.establish_openapi(caps)).await;
+                established.unwrap_or_else(|_| Err(self.silent(limit)))
+            }
             // A server that takes the connection and then says nothing must not hold up everybody for ever.
             Transport::Http(_) => {
                 let limit = self.settings.call_timeout;
@@ -92,6 +98,13 @@ impl Server {
         }
     }
 
+    /// An API is there when its document is.
+    async fn establish_openapi(&self, caps: ClientCaps) -> Result<Connection, Refusal> {
+        let (api, link) = self.api.clone().zip(self.http.clone()).expect("an API is behind a URL");
+        let known = api.read(self.env.workers + 1).await?;
+        Ok(self.connect(known.peer(), Link::OpenApi { api, link }, self.told(caps).questions))
+    }
+
     fn opened(&self, opened: Opened, link: &SharedLink, questions: Arc<Questions>) -> Connection {
         match opened {
             Opened::Streamable(peer, session) => {
@@ -127,6 +140,12 @@ impl Server {
 
     /// What the server speaks, asked once for all who want to know; a failure holds up its server as any other does.
     pub(super) async fn verdict(&self, link: &SharedLink) -> Result<Arc<Verdict>, Refusal> {
+        if self.api.is_some() {
+            // There is nobody to be asked: it is spoken for here.
+            let verdict = Arc::new(Verdict { modern: Some(unread_peer()), legacy: Handshake::No });
+            self.verdict.store(Some(verdict.clone()));
+            return Ok(verdict);
+        }
         let _probing = self.probing.lock().await;
         if let Some(verdict) = self.verdict.load_full() {
             return Ok(verdict);
@@ -217,6 +236,9 @@ impl Server {
         let inherited: Vec<_> = inherited.collect();
         // What stands in the configuration in plain text is no secret to whoever reads the log.
         let secret = stdio.env.values().filter(|value| *value.source() != SecretSource::Literal);
+        // Nor is what every child is told.
+        let told = stdio.told.iter().filter(|(name, _)| !Command::is_everybodys(name));
+        let secret = secret.chain(told.map(|(_, value)| value));
         let secrets = secret.map(|value| value.expose().to_owned());
         let secrets = secrets.chain(inherited.iter().map(|(_, value)| value.clone())).collect();
         let command = Command {

@@ -1,0 +1,260 @@
+//! An API that an OpenAPI document describes, as one more server: what it offers is read from the document, and a call is
+//! an HTTP request that is no message of MCP.
+//!
+//! The document is read when the conversation is opened and with every list, so what changes in it goes the way of every
+//! definition that changes. A digest, where one is configured, is held against it each time. Where requests go is the
+//! operator's word; where nobody said it, it is the document's, and then nothing secret is sent, and nowhere but to the
+//! public internet or to where the document itself came from.
+//!
+//! What operations become, and what answers mean, is `portcullis-openapi`'s. Here is what needs a network.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use http::Uri;
+use portcullis_config::{CredentialKind, DocumentAt, HttpUpstream, OpenApi};
+use portcullis_identity::{Fetch, FetchError, Trust, Wanted};
+use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::revision::Revision;
+use portcullis_mcp::translate::key;
+use portcullis_model::{ErrorKind, ServerId};
+use portcullis_openapi::{Base, Document, LeftOut, MAX_BYTES, Set};
+use tokio::io::AsyncReadExt as _;
+
+use super::connection::Peer;
+use super::http::{HttpLink, SharedLink};
+use super::tls::TlsError;
+use crate::call::Refusal;
+use crate::identity;
+
+/// As much of what a document says of itself is shown to models, in characters.
+const MOST_SAID: usize = 2000;
+/// So many of the operations that are left out are named in the log.
+const MOST_NAMED: usize = 5;
+
+/// An API and its document.
+pub(crate) struct Api {
+    server: ServerId,
+    settings: OpenApi,
+    fetch: Arc<dyn Fetch>,
+    set: Set,
+    /// What is added to each query.
+    query: Vec<(String, String)>,
+    /// The path of the configured URL.
+    base: String,
+    /// What was read last.
+    known: Mutex<Option<Arc<Known>>>,
+}
+
+/// A document that was read.
+pub(super) struct Known {
+    digest: String,
+    pub(super) api: portcullis_openapi::Api,
+    /// The path below which all requests go.
+    pub(super) base: String,
+    /// The way there, where the document says it.
+    pub(super) link: Option<SharedLink>,
+}
+
+impl Api {
+    /// `None` for a server that speaks MCP.
+    ///
+    /// # Errors
+    /// The authorities that it is fetched with cannot be read.
+    pub(super) fn of(id: &ServerId, http: &HttpUpstream) -> Result<Option<Arc<Self>>, TlsError> {
+        let Some(settings) = http.openapi.as_deref() else { return Ok(None) };
+        let mut headers: std::collections::BTreeSet<String> = http.headers.keys().cloned().collect();
+        let own = match http.credentials.as_ref().map(|it| &it.kind) {
+            Some(CredentialKind::Static { header, .. }) => Some(header),
+            Some(CredentialKind::Assertion { header, .. }) => header.as_ref(),
+            _ => None,
+        };
+        headers.extend(own.map(|header| header.to_ascii_lowercase()));
+        let query = settings.query.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        let set = Set {
+            headers,
+            query: settings.query.keys().cloned().collect(),
+            operations: settings.operations.clone(),
+        };
+        Ok(Some(Arc::new(Self {
+            server: id.clone(),
+            fetch: identity::outside(http.tls.ca.as_deref())?,
+            set,
+            query: query.collect(),
+            base: http.url.expose().path().to_owned(),
+            known: Mutex::default(),
+            settings: settings.clone(),
+        })))
+    }
+
+    /// What is added to each query.
+    pub(super) fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    /// What was read last.
+    pub(super) fn known(&self) -> Option<Arc<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// Why it is of no use.
+    pub(super) async fn read(&self, workers: usize) -> Result<Arc<Known>, Refusal> {
+        let text = fetch(&self.settings.document, &*self.fetch).await;
+        let text = text.map_err(|why| self.unfit(&why))?;
+        let found = hex(digest(&SHA256, &text).as_ref());
+        if let Some(known) = self.known().filter(|known| known.digest == found) {
+            return Ok(known);
+        }
+        if let Some(wanted) = self.settings.digest.as_ref().filter(|wanted| **wanted != found) {
+            return Err(self.unfit(&format!(
+                "has the digest sha256:{found}, and not sha256:{wanted} as configured; if the new one is meant, say so \
+                 there"
+            )));
+        }
+        let set = self.set.clone();
+        let reading =
+            move || Document::parse(text).and_then(|document| portcullis_openapi::Api::read(&document, &set));
+        let api = tokio::task::spawn_blocking(reading).await;
+        let api = api.map_err(|_| self.unfit("cannot be read"))?;
+        let api = api.map_err(|error| self.unfit(&format!("cannot be used: {error}")))?;
+        self.tell(&api.left_out, api.operations.len());
+        let (base, link) = if self.settings.is_placed_by_document {
+            let (base, link) = self.place(&api, workers)?;
+            (base, Some(link))
+        } else {
+            (self.base.clone(), None)
+        };
+        let known = Arc::new(Known { digest: found, api, base, link });
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
+        Ok(known)
+    }
+
+    /// Where the API is, as the document has it.
+    fn place(&self, api: &portcullis_openapi::Api, workers: usize) -> Result<(String, SharedLink), Refusal> {
+        let from = match &self.settings.document {
+            DocumentAt::Url(url) => Some(url.as_str()),
+            DocumentAt::File(_) => None,
+        };
+        let base = Base::of(api.server.as_deref(), from)
+            .map_err(|error| self.unfit(&format!("is no way to it: {error}")))?;
+        let uri: Uri = base.url.parse().map_err(|_| self.unfit("says no URL of the API"))?;
+        let path = uri.path().to_owned();
+        let link = HttpLink::learned(&uri, workers, base.is_same_origin);
+        let link = link.map_err(|error| self.unfit(&format!("is no way to the API: {error}")))?;
+        Ok((path, Arc::new(link)))
+    }
+
+    fn tell(&self, left_out: &[LeftOut], offered: usize) {
+        let named = left_out.iter().take(MOST_NAMED).map(|it| format!("{}: {}", it.operation, it.why));
+        let named = named.collect::<Vec<_>>().join("; ");
+        let count = left_out.len();
+        if count == 0 {
+            tracing::info!(server.id = %self.server, offered, "read the OpenAPI document");
+        } else {
+            tracing::warn!(server.id = %self.server, offered, left_out = count, why = named, "read the OpenAPI document");
+        }
+    }
+
+    fn unfit(&self, why: &str) -> Refusal {
+        let (server, document) = (&self.server, &self.settings.document);
+        let message = format!("server `{server}`: the OpenAPI document {document} {why}");
+        Refusal::new(ErrorKind::UpstreamUnavailable, message)
+    }
+}
+
+/// The text of a document, for whoever looks at one before it is configured.
+///
+/// # Errors
+/// Why it cannot be had, as the end of a sentence about it.
+pub async fn openapi_document(at: &DocumentAt) -> Result<Bytes, String> {
+    let outside = identity::outside(None).map_err(|error| format!("cannot be fetched: {error}"))?;
+    fetch(at, &*outside).await
+}
+
+async fn fetch(at: &DocumentAt, outside: &dyn Fetch) -> Result<Bytes, String> {
+    match at {
+        DocumentAt::Url(url) => {
+            let wanted = Wanted::get(url.clone(), Trust::Configured, MAX_BYTES);
+            match outside.fetch(wanted).await {
+                Ok(fetched) => Ok(fetched.body.into()),
+                Err(FetchError::Status(status @ 300..400)) => {
+                    Err(format!("leads elsewhere ({status}), where nobody follows; name the last URL"))
+                }
+                Err(FetchError::Status(status)) => Err(format!("was answered with {status}")),
+                Err(FetchError::TooLarge) => Err(format!("has more than {} MiB", MAX_BYTES >> 20)),
+                Err(error) => Err(format!("cannot be fetched: {error}")),
+            }
+        }
+        DocumentAt::File(path) => {
+            // One more than may be, so that what is too large shows.
+            let most = MAX_BYTES as u64 + 1;
+            let mut text = Vec::new();
+            let reading =
+                async { tokio::fs::File::open(path).await?.take(most).read_to_end(&mut text).await };
+            reading.await.map_err(|error| format!("cannot be read: {error}"))?;
+            Ok(text.into())
+        }
+    }
+}
+
+impl Known {
+    /// What the API says of itself.
+    pub(super) fn hello(&self) -> Raw {
+        hello(&self.api)
+    }
+
+    /// `tools/list`.
+    pub(super) fn tools(&self) -> Raw {
+        let mut out = Vec::from(&br#"{"resultType":"complete","tools":["#[..]);
+        for (index, operation) in self.api.operations.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(operation.definition().as_bytes());
+        }
+        out.extend_from_slice(b"]}");
+        Raw::trusted(out)
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        Peer::read(Revision::NEWEST, &self.hello())
+    }
+}
+
+/// Before anything is known of an API, it is a modern server with tools.
+pub(super) fn unread_peer() -> Peer {
+    Peer::read(Revision::NEWEST, &Raw::from_static(r#"{"capabilities":{"tools":{}}}"#))
+}
+
+fn hello(api: &portcullis_openapi::Api) -> Raw {
+    let mut out = Vec::from(&br#"{"resultType":"complete","supportedVersions":["#[..]);
+    write_string(&mut out, Revision::NEWEST.as_str());
+    out.extend_from_slice(br#"],"capabilities":{"tools":{}}"#);
+    if let Some(description) = api.description.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        out.extend_from_slice(br#","instructions":"#);
+        write_string(&mut out, &shortened(description));
+    }
+    out.extend_from_slice(br#","_meta":{"#);
+    write_string(&mut out, key::SERVER_INFO);
+    out.extend_from_slice(br#":{"name":"#);
+    write_string(&mut out, &shortened(api.title.as_deref().unwrap_or("API")));
+    out.extend_from_slice(br#","version":"#);
+    write_string(&mut out, &shortened(api.version.as_deref().unwrap_or("0")));
+    out.extend_from_slice(b"}}}");
+    Raw::trusted(out)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MOST_SAID) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}

@@ -1,0 +1,251 @@
+//! One operation of an API as a tool.
+
+use std::collections::HashSet;
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+use portcullis_mcp::json::{Kind, Raw, write_string};
+
+use crate::api::Set;
+use crate::body::{Body, body};
+use crate::document::Document;
+use crate::parameter::{Parameter, Place, parameters};
+use crate::schema::{Members, Schemas, TooLarge, Way};
+
+/// The largest schema of a tool, in bytes with all that it refers to.
+const MAX_SCHEMA: usize = 64 << 10;
+/// The longest name of a tool, in characters: what APIs of models allow.
+const MAX_NAME: usize = 64;
+
+/// An operation, with what calls of it need.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    pub(crate) name: String,
+    pub(crate) method: Method,
+    /// As the document has it.
+    pub(crate) template: String,
+    pub(crate) path: Vec<Piece>,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) body: Option<Body>,
+    /// It promises an object.
+    pub(crate) gives_object: bool,
+    pub(crate) definition: Raw,
+}
+
+/// A part of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// As it stands in a URL.
+    Text(String),
+    /// The value of a parameter, by its place among them.
+    Value(usize),
+}
+
+impl Operation {
+    /// The name of the tool.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The tool, as `tools/list` has it.
+    pub fn definition(&self) -> &Raw {
+        &self.definition
+    }
+
+    /// `GET /pets/{id}`.
+    pub fn place(&self) -> String {
+        format!("{} {}", self.method, self.template)
+    }
+
+    /// Reads an operation; `Err` says why it is left out.
+    pub(crate) fn read(
+        document: &Document,
+        set: &Set,
+        (template, item): (&str, &Raw),
+        (method, raw): (&Method, &Raw),
+        name: String,
+    ) -> Result<Self, String> {
+        let parameters = parameters(document, item, raw, set)?;
+        let path = pieces(template, &parameters)?;
+        let taken: HashSet<String> = parameters.iter().map(|it| it.argument.clone()).collect();
+        // What the body of such a request means, nobody has said (RFC 9110 section 9.3.1).
+        let takes_none = matches!(*method, Method::GET | Method::HEAD);
+        let body = if takes_none { None } else { body(document, raw, &taken)? };
+        let mut operation = Self {
+            name,
+            method: method.clone(),
+            template: template.to_owned(),
+            path,
+            parameters,
+            body,
+            gives_object: false,
+            definition: Raw::from_static("{}"),
+        };
+        let input = operation.input(document);
+        let input =
+            input.map_err(|TooLarge| format!("what it takes comes to more than {} KiB", MAX_SCHEMA >> 10))?;
+        let output = operation.output(document, raw);
+        operation.gives_object = output.is_some();
+        operation.definition = operation.define(raw, &input, output.as_ref());
+        Ok(operation)
+    }
+
+    fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>) -> Raw {
+        let mut out = Vec::with_capacity(input.as_bytes().len() + 1024);
+        let mut members = Members::begin(&mut out);
+        write_string(members.key("name"), &self.name);
+        write_string(members.key("description"), &self.describe(raw));
+        members.put("inputSchema", input.as_bytes());
+        if let Some(output) = output {
+            members.put("outputSchema", output.as_bytes());
+        }
+        let annotations: &[u8] = match self.method {
+            Method::GET | Method::HEAD => br#"{"readOnlyHint":true,"idempotentHint":true}"#,
+            Method::PUT | Method::DELETE => {
+                br#"{"readOnlyHint":false,"destructiveHint":true,"idempotentHint":true}"#
+            }
+            _ => br#"{"readOnlyHint":false}"#,
+        };
+        members.put("annotations", annotations);
+        members.end();
+        Raw::trusted(out)
+    }
+
+    /// What the document says of it, and at the end which request it is: another request is another tool, and whoever
+    /// approved the one did not approve the other.
+    fn describe(&self, raw: &Raw) -> String {
+        let mut texts: Vec<String> = Vec::new();
+        if raw.find("deprecated").and_then(|it| it.bool()) == Some(true) {
+            texts.push("Deprecated.".to_owned());
+        }
+        for key in ["summary", "description"] {
+            let text = raw.find_string(key).map(|text| text.trim().to_owned());
+            texts.extend(text.filter(|text| !text.is_empty() && !texts.contains(text)));
+        }
+        texts.push(self.place());
+        texts.join("\n\n")
+    }
+
+    fn input(&self, document: &Document) -> Result<Raw, TooLarge> {
+        let mut schemas = Schemas::new(document, Way::Request, MAX_SCHEMA);
+        let (mut properties, mut required) = (Vec::new(), Vec::new());
+        let mut members = Members::begin(&mut properties);
+        let parameters =
+            self.parameters.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
+        let body =
+            self.body.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
+        for (argument, is_required, schema, description) in parameters.chain(body) {
+            let schema = schemas.write(schema, description)?;
+            members.put(argument, schema.as_bytes());
+            if is_required {
+                required.push(Raw::from_text(argument).to_string());
+            }
+        }
+        members.end();
+        let definitions = schemas.definitions()?;
+        let mut out = Vec::with_capacity(properties.len() + 128);
+        let mut members = Members::begin(&mut out);
+        members.put("type", br#""object""#);
+        members.put("properties", &properties);
+        if !required.is_empty() {
+            members.put("required", format!("[{}]", required.join(",")).as_bytes());
+        }
+        members.put("additionalProperties", b"false");
+        if let Some(definitions) = definitions {
+            members.put("$defs", definitions.as_bytes());
+        }
+        members.end();
+        Ok(Raw::trusted(out))
+    }
+
+    /// What it gives, where all good answers are objects of one schema, and that is not too large to be told.
+    fn output(&self, document: &Document, raw: &Raw) -> Option<Raw> {
+        if self.method == Method::HEAD {
+            return None;
+        }
+        let responses = raw.find("responses")?;
+        let mut schema: Option<Raw> = None;
+        for member in responses.members().filter(|member| member.key().starts_with('2')) {
+            let response = document.resolve(&member.value())?;
+            let given = json_schema(&response)?;
+            if schema.as_ref().is_some_and(|other| *other != given) {
+                return None;
+            }
+            schema = Some(given);
+        }
+        let schema = schema?;
+        let mut schemas = Schemas::new(document, Way::Response, MAX_SCHEMA);
+        if schemas.is_object(&schema) { schemas.write_whole(&schema).ok() } else { None }
+    }
+}
+
+/// The schema of a response, where it can be JSON: that is what is asked for first.
+fn json_schema(response: &Raw) -> Option<Raw> {
+    let content = response.find("content")?;
+    let is_json = |media: &str| {
+        let essence = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        essence == "application/json" || essence.ends_with("+json")
+    };
+    let given = content.members().find(|it| is_json(&it.key()))?;
+    given.value().find("schema").filter(|schema| schema.kind() == Kind::Object)
+}
+
+/// The parts of a path, whose `{names}` are parameters.
+fn pieces(template: &str, parameters: &[Parameter]) -> Result<Vec<Piece>, String> {
+    check_template(template)?;
+    let (mut pieces, mut rest) = (Vec::new(), template);
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, behind)) = after.split_once('}') else {
+            return Err("its path has a `{` without a `}`".to_owned());
+        };
+        let at = parameters.iter().position(|it| it.place == Place::Path && it.name == name);
+        let Some(at) = at else { return Err(format!("`{{{name}}}` in its path is no parameter of it")) };
+        pieces.push(Piece::Text(before.to_owned()));
+        pieces.push(Piece::Value(at));
+        rest = behind;
+    }
+    pieces.push(Piece::Text(rest.to_owned()));
+    pieces.retain(|piece| *piece != Piece::Text(String::new()));
+    Ok(pieces)
+}
+
+/// A path stays below where the operator lets requests go.
+fn check_template(template: &str) -> Result<(), String> {
+    if !template.starts_with('/') {
+        return Err("its path does not begin with `/`".to_owned());
+    }
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\\?#\"<>^`|".contains(&byte);
+    if !template.bytes().all(fits) {
+        return Err("its path has characters that no path has".to_owned());
+    }
+    if is_climbing(template) {
+        return Err("its path leads out of where it begins".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether somebody who reads this as a path, decoding what is encoded, might go up or stay where it is.
+pub(crate) fn is_climbing(path: &str) -> bool {
+    let mut text = path.to_owned();
+    // Whoever decodes twice is told twice.
+    for _ in 0..2 {
+        if text.split(['/', '\\']).any(|part| matches!(part.split(';').next(), Some("." | ".."))) {
+            return true;
+        }
+        text = percent_decode_str(&text).decode_utf8_lossy().into_owned();
+    }
+    text.split(['/', '\\']).any(|part| matches!(part.split(';').next(), Some("." | "..")))
+}
+
+/// A name for a tool, of the characters that MCP and APIs of models allow.
+pub(crate) fn safe_name(text: &str) -> String {
+    let mut name = String::new();
+    for c in text.chars() {
+        let c = if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+        if !(c == '_' && name.ends_with('_')) {
+            name.push(c);
+        }
+    }
+    let name: String = name.trim_matches('_').chars().take(MAX_NAME).collect();
+    if name.is_empty() { "operation".to_owned() } else { name }
+}

@@ -1,0 +1,199 @@
+//! What an operation takes beside a body: where it goes, how it is written, and what callers call it.
+
+use std::collections::HashSet;
+
+use portcullis_mcp::json::{Kind, Raw};
+
+use crate::api::Set;
+use crate::document::Document;
+use crate::style::Style;
+
+/// Parameters of one operation that are looked at.
+const MOST: usize = 256;
+
+/// Where a parameter goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Path,
+    Query,
+    Header,
+    Cookie,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "path" => Self::Path,
+            "query" => Self::Query,
+            "header" => Self::Header,
+            "cookie" => Self::Cookie,
+            _ => return None,
+        })
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Cookie => "cookie",
+        }
+    }
+}
+
+/// One parameter.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "the document has them")]
+pub(crate) struct Parameter {
+    /// What callers call it: a name that models may use.
+    pub(crate) argument: String,
+    /// What the API calls it.
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) required: bool,
+    pub(crate) style: Style,
+    pub(crate) explode: bool,
+    /// Characters that mean something in a query may stay as they are.
+    pub(crate) reserved: bool,
+    /// The value is written as JSON, whatever the style.
+    pub(crate) as_json: bool,
+    pub(crate) schema: Raw,
+    pub(crate) description: Option<Raw>,
+}
+
+/// Headers that are no parameter: OpenAPI says so of the first three, the others are for the connection, or say who calls.
+const NO_PARAMETER: &[&str] = &[
+    "accept",
+    "authorization",
+    "content-type",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
+/// The parameters of a path and of one of its operations, which replaces those of the same place and name.
+pub(crate) fn parameters(
+    document: &Document,
+    path: &Raw,
+    operation: &Raw,
+    set: &Set,
+) -> Result<Vec<Parameter>, String> {
+    let mut found: Vec<Parameter> = Vec::new();
+    for owner in [path, operation] {
+        let given = owner.find("parameters");
+        for (index, raw) in given.iter().flat_map(Raw::elements).enumerate() {
+            if index == MOST {
+                return Err(format!("it has more than {MOST} parameters"));
+            }
+            let Some(raw) = document.resolve(&raw) else {
+                return Err("one of its parameters is a reference that leads nowhere".to_owned());
+            };
+            let Some(parameter) = read(document, &raw)? else { continue };
+            match found.iter_mut().find(|it| it.place == parameter.place && it.name == parameter.name) {
+                Some(known) => *known = parameter,
+                None => found.push(parameter),
+            }
+        }
+    }
+    found.retain(|parameter| !is_set(parameter, set));
+    let mut taken = HashSet::new();
+    for parameter in &mut found {
+        parameter.argument = argument(&parameter.name, parameter.place, &mut taken);
+    }
+    Ok(found)
+}
+
+/// Whether it is nothing for callers to say.
+fn is_set(parameter: &Parameter, set: &Set) -> bool {
+    match parameter.place {
+        Place::Path => false,
+        Place::Query => set.query.contains(&parameter.name),
+        Place::Cookie => set.headers.contains("cookie"),
+        Place::Header => {
+            let name = parameter.name.to_ascii_lowercase();
+            NO_PARAMETER.contains(&name.as_str()) || set.headers.contains(&name)
+        }
+    }
+}
+
+fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
+    let (Some(name), Some(place)) = (raw.find_string("name"), raw.find_string("in")) else {
+        return Err("one of its parameters has no `name` or no `in`".to_owned());
+    };
+    let Some(place) = Place::parse(&place) else { return Ok(None) };
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if matches!(place, Place::Header | Place::Cookie) && (name.is_empty() || !name.bytes().all(is_token)) {
+        return Err(format!("`{name}` is no name of a {}", place.as_str()));
+    }
+    let flag = |key: &str| raw.find(key).and_then(|it| it.bool());
+    let style = raw.find_string("style");
+    let style = match (style.as_deref(), place) {
+        (None, Place::Query | Place::Cookie) => Style::Form,
+        (None, Place::Path | Place::Header) => Style::Simple,
+        (Some(style), _) => Style::parse(style).ok_or_else(|| format!("there is no style `{style}`"))?,
+    };
+    let fits = match place {
+        Place::Path => matches!(style, Style::Simple | Style::Label | Style::Matrix),
+        Place::Query => matches!(style, Style::Form | Style::Space | Style::Pipe | Style::Deep),
+        Place::Header => style == Style::Simple,
+        Place::Cookie => style == Style::Form,
+    };
+    if !fits {
+        return Err(format!("`{name}` has a style that nothing in a {} has", place.as_str()));
+    }
+    let content = raw.find("content").and_then(|content| Some(content.members().next()?.value()));
+    let schema = match &content {
+        Some(media) => media.find("schema"),
+        None => raw.find("schema"),
+    };
+    let schema = schema.unwrap_or_else(|| Raw::from_static("{}"));
+    let described = |of: &Raw| of.find("description").filter(|text| text.kind() == Kind::String);
+    // A reference says less than what it leads to, and what stands beside it may count for nothing.
+    let description = described(raw).or_else(|| described(&document.resolve(&schema)?));
+    Ok(Some(Parameter {
+        argument: String::new(),
+        name,
+        place,
+        required: place == Place::Path || flag("required") == Some(true),
+        style,
+        explode: flag("explode").unwrap_or(style == Style::Form),
+        reserved: flag("allowReserved") == Some(true),
+        as_json: content.is_some(),
+        schema,
+        description,
+    }))
+}
+
+/// A name for callers, of the characters that APIs of models allow, and used once.
+pub(crate) fn argument(name: &str, place: Place, taken: &mut HashSet<String>) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let plain: String = name.chars().map(safe).collect();
+    let plain = plain.trim_matches('_');
+    let plain: String = if plain.is_empty() { "parameter" } else { plain }.chars().take(50).collect();
+    let mut argument = plain.clone();
+    let mut count = 1;
+    while !taken.insert(argument.clone()) {
+        argument = match count {
+            1 => format!("{plain}_{}", place.as_str()),
+            _ => format!("{plain}_{}_{count}", place.as_str()),
+        };
+        count += 1;
+    }
+    argument
+}

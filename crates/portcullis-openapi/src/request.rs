@@ -1,0 +1,192 @@
+//! A call of a tool as an HTTP request.
+//!
+//! Every argument has a place that the definition gave it, and stays in it: in a path as one segment or part of one, in a
+//! query as one value, in a header as one line. An argument that nobody defined, and one that is missing, are told to the
+//! caller, who can do better.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method};
+use portcullis_mcp::json::{Kind, Raw};
+
+use crate::operation::{Operation, Piece, is_climbing};
+use crate::parameter::{Parameter, Place};
+use crate::style::{assigned, encoded, expanded, text};
+
+/// The longest path with its query, in bytes: what servers commonly take.
+const MAX_PATH: usize = 8 << 10;
+/// The longest value of a header.
+const MAX_HEADER: usize = 8 << 10;
+
+/// A request; where it goes is for others to say.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How.
+    pub method: Method,
+    /// To which path of the server, from its root.
+    pub path: PathAndQuery,
+    /// With which headers, `Content-Type` among them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// With what.
+    pub body: Option<Bytes>,
+}
+
+/// Why a call is no request; for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unsendable(String);
+
+fn unsendable<T>(why: impl Into<String>) -> Result<T, Unsendable> {
+    Err(Unsendable(why.into()))
+}
+
+impl Operation {
+    /// The request for a call with `arguments`, below the path `base` of a server, and with what the operator adds to the
+    /// query.
+    ///
+    /// # Errors
+    /// The arguments do not fit.
+    pub fn request(
+        &self,
+        base: &str,
+        arguments: Option<&Raw>,
+        set: &[(String, String)],
+    ) -> Result<Request, Unsendable> {
+        let none = Raw::from_static("{}");
+        let arguments = arguments.unwrap_or(&none);
+        if arguments.kind() != Kind::Object {
+            return unsendable("the arguments are no object");
+        }
+        self.check_names(arguments)?;
+        let value = |parameter: &Parameter| {
+            let value = arguments.find(&parameter.argument);
+            value.filter(|value| parameter.required || value.kind() != Kind::Null)
+        };
+        let mut path = base.trim_end_matches('/').to_owned();
+        for piece in &self.path {
+            match piece {
+                Piece::Text(text) => path.push_str(text),
+                Piece::Value(at) => {
+                    let parameter = &self.parameters[*at];
+                    let Some(value) = value(parameter) else { continue };
+                    path.push_str(&in_path(parameter, &value)?);
+                }
+            }
+        }
+        if is_climbing(&path) {
+            return unsendable("the arguments make a path with parts that no path may have, as `..`");
+        }
+        let mut query: Vec<String> = set
+            .iter()
+            .map(|(name, value)| format!("{}={}", encoded(name, false), encoded(value, false)))
+            .collect();
+        let (mut headers, mut cookies) = (Vec::new(), Vec::new());
+        for parameter in self.parameters.iter().filter(|it| it.place != Place::Path) {
+            let Some(value) = value(parameter) else { continue };
+            let value = as_written(parameter, value);
+            let pairs =
+                || assigned(parameter.style, parameter.explode, &parameter.name, &value, parameter.reserved);
+            match parameter.place {
+                Place::Query => query.extend(pairs()),
+                Place::Cookie => cookies.extend(pairs()),
+                _ => headers.push(header(parameter, &value)?),
+            }
+        }
+        if !cookies.is_empty() {
+            let Ok(value) = HeaderValue::try_from(cookies.join("; ")) else {
+                return unsendable("the cookies cannot be sent");
+            };
+            headers.push((http::header::COOKIE, value));
+        }
+        let body = self.write_body(arguments, &mut headers)?;
+        if path.is_empty() {
+            path.push('/');
+        }
+        if !query.is_empty() {
+            path.push('?');
+            path.push_str(&query.join("&"));
+        }
+        if path.len() > MAX_PATH {
+            return unsendable(format!("the URL would have more than {MAX_PATH} bytes; give less"));
+        }
+        match PathAndQuery::try_from(path) {
+            Ok(path) => Ok(Request { method: self.method.clone(), path, headers, body }),
+            Err(_) => unsendable("the arguments make no URL"),
+        }
+    }
+
+    fn check_names(&self, arguments: &Raw) -> Result<(), Unsendable> {
+        let names: Vec<&str> = self
+            .parameters
+            .iter()
+            .map(|it| it.argument.as_str())
+            .chain(self.body.iter().map(|it| it.argument.as_str()))
+            .collect();
+        let given: HashSet<String> = arguments.members().map(|member| member.key().into_owned()).collect();
+        if let Some(unknown) = given.iter().find(|name| !names.contains(&name.as_str())) {
+            let unknown: String = unknown.chars().take(100).collect();
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return unsendable(format!("there is no argument `{unknown}`; there are {known}"));
+        }
+        let parameters = self.parameters.iter().map(|it| (&it.argument, it.required));
+        let all = parameters.chain(self.body.iter().map(|it| (&it.argument, it.required)));
+        match all.filter(|(_, required)| *required).find(|(name, _)| !given.contains(*name)) {
+            Some((missing, _)) => unsendable(format!("the argument `{missing}` is missing")),
+            None => Ok(()),
+        }
+    }
+
+    fn write_body(
+        &self,
+        arguments: &Raw,
+        headers: &mut Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<Option<Bytes>, Unsendable> {
+        let Some(body) = &self.body else { return Ok(None) };
+        let Some(value) = arguments.find(&body.argument) else { return Ok(None) };
+        let bytes = body.write(&value).map_err(Unsendable)?;
+        let Ok(media) = HeaderValue::try_from(body.media.as_str()) else {
+            return unsendable("the media type of the body cannot be sent");
+        };
+        headers.push((http::header::CONTENT_TYPE, media));
+        Ok(Some(bytes.into()))
+    }
+}
+
+/// A value that the document wants as JSON is that as text.
+fn as_written(parameter: &Parameter, value: Raw) -> Raw {
+    if parameter.as_json && value.kind() != Kind::String { Raw::from_text(value.as_str()) } else { value }
+}
+
+fn in_path(parameter: &Parameter, value: &Raw) -> Result<String, Unsendable> {
+    let value = as_written(parameter, value.clone());
+    let name = &parameter.argument;
+    let Parameter { style, explode, .. } = *parameter;
+    let plain = expanded(style, explode, &parameter.name, &value, &str::to_owned);
+    // However a server on the way reads what is encoded, nobody leaves the segment that the value stands in.
+    if is_climbing(&plain) || plain.chars().any(char::is_control) {
+        return unsendable(format!("`{name}` has parts that no path may have, as `..`"));
+    }
+    let is_empty = match value.kind() {
+        Kind::Array => value.elements().all(|item| text(&item).is_empty()),
+        Kind::Object => value.members().next().is_none(),
+        _ => text(&value).is_empty(),
+    };
+    if is_empty {
+        return unsendable(format!("`{name}` is empty, and without it the path is another"));
+    }
+    Ok(expanded(style, explode, &parameter.name, &value, &|text| encoded(text, false)))
+}
+
+fn header(parameter: &Parameter, value: &Raw) -> Result<(HeaderName, HeaderValue), Unsendable> {
+    let (name, argument) = (&parameter.name, &parameter.argument);
+    let text = expanded(parameter.style, parameter.explode, name, value, &str::to_owned);
+    let is_plain = text.len() <= MAX_HEADER && text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+    match (HeaderName::try_from(name.as_str()), HeaderValue::try_from(text)) {
+        (Ok(name), Ok(value)) if is_plain => Ok((name, value)),
+        _ => {
+            unsendable(format!("`{argument}` goes into a header, which has room for one line of plain ASCII"))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Documents that somebody wrote to do harm.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn a_path_stays_below_where_requests_go() {
+    for path in [
+        "/../admin",
+        "/a/../../b",
+        "/%2e%2e/admin",
+        "/..%2fadmin",
+        "/%252e%252e/x",
+        "/a\\..\\b",
+        "/./a",
+        "admin",
+        "/a?x=1",
+        "/a#b",
+        "/a b",
+        "/a\r\nHost: evil",
+        "/{id}",
+        "/{id",
+        "/é",
+    ] {
+        let error = read(&with_paths(&json!({path: {"get": {}}}))).map(drop).expect_err(path).to_string();
+        assert!(error.contains("is left out because"), "{path}: {error}");
+    }
+}
+
+#[test]
+fn what_parameters_may_not_be_they_are_not() {
+    for (name, place, style) in [
+        ("a\r\nb", "header", None),
+        ("", "header", None),
+        ("a=b", "cookie", None),
+        ("a;b", "cookie", None),
+        ("x", "query", Some("matrix")),
+        ("x", "query", Some("none")),
+    ] {
+        let mut parameter = json!({"name": name, "in": place, "schema": {}});
+        if let Some(style) = style {
+            parameter["style"] = style.into();
+        }
+        let paths = json!({"/x": {"get": {"parameters": [parameter]}}, "/y": {"get": {}}});
+        let api = read(&with_paths(&paths)).expect("the other one");
+        assert_eq!((names(&api), api.left_out.len()), (vec!["get_y"], 1), "{name} {place}");
+    }
+}
+
+#[test]
+fn names_are_safe_and_used_once() {
+    let mut paths = serde_json::Map::new();
+    let ids = [
+        "a/../b",
+        "a/../b",
+        "\u{202e}x",
+        "",
+        "__",
+        "DROP TABLE; --",
+        "x\ny",
+        "A_b",
+        &"n".repeat(200),
+        &"n".repeat(201),
+    ];
+    for (index, id) in ids.iter().enumerate() {
+        paths.insert(format!("/{index}"), json!({"get": {"operationId": id}}));
+    }
+    let api = read(&with_paths(&paths.into())).expect("an API");
+    assert_eq!(api.operations.len(), ids.len());
+    let mut folded: Vec<_> = names(&api).iter().map(|name| name.to_ascii_lowercase()).collect();
+    for name in &folded {
+        assert!((1..=64).contains(&name.len()), "{name}");
+        assert!(
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')),
+            "{name}"
+        );
+    }
+    folded.sort();
+    folded.dedup();
+    assert_eq!(folded.len(), ids.len());
+}
+
+#[test]
+fn references_in_circles_and_out_of_the_document_harm_nobody() {
+    let text = r##"{"openapi":"3.0.0","paths":{
+        "/a":{"$ref":"#/paths/~1b"},"/b":{"$ref":"#/paths/~1a"},"/c":{"$ref":"file:///etc/passwd"},
+        "/d":{"get":{"parameters":[{"$ref":"#/components/parameters/A"}]}},
+        "/e":{"post":{"requestBody":{"$ref":"https://evil.example/body"}}},
+        "/f":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/X"}}}}}}},
+        "components":{"parameters":{"A":{"$ref":"#/components/parameters/B"},"B":{"$ref":"#/components/parameters/A"}},
+        "schemas":{"X":{"$ref":"#/components/schemas/Y"},"Y":{"$ref":"#/components/schemas/X"}}}}"##;
+    let api = read(text).expect("an API");
+    assert_eq!(names(&api), ["post_f"]);
+    assert_eq!(api.left_out.len(), 2);
+    let expected = json!({"X": {"$ref": "#/$defs/Y"}, "Y": {"$ref": "#/$defs/X"}});
+    assert_eq!(tool(&api, "post_f")["inputSchema"]["$defs"], expected);
+}
+
+#[test]
+fn what_is_too_large_for_a_model_is_left_out_and_costs_little() {
+    // Each schema refers to all others, and every operation to one of them.
+    let (mut schemas, mut paths) = (String::new(), String::new());
+    for index in 0..120 {
+        let comma = if index > 0 { "," } else { "" };
+        let mut properties = String::new();
+        for other in 0..120 {
+            let comma = if other > 0 { "," } else { "" };
+            let _ = write!(properties, r##"{comma}"p{other}":{{"$ref":"#/components/schemas/S{other}"}}"##);
+        }
+        let _ = write!(schemas, r#"{comma}"S{index}":{{"type":"object","properties":{{{properties}}}}}"#);
+        let _ = write!(
+            paths,
+            r##"{comma}"/p{index}":{{"post":{{"requestBody":{{"required":true,"content":{{"application/json":{{"schema":{{"$ref":"#/components/schemas/S{index}"}}}}}}}}}},"get":{{"responses":{{"200":{{"content":{{"application/json":{{"schema":{{"$ref":"#/components/schemas/S{index}"}}}}}}}}}}}}}}"##
+        );
+    }
+    let text =
+        format!(r#"{{"openapi":"3.1.0","paths":{{{paths}}},"components":{{"schemas":{{{schemas}}}}}}}"#);
+    let began = Instant::now();
+    let api = read(&text).expect("an API");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!((api.operations.len(), api.left_out.len()), (120, 120));
+    assert!(api.left_out.iter().all(|it| it.why.contains("64 KiB")));
+    assert!(
+        api.operations.iter().all(|it| it.definition().as_bytes().len() < 1000),
+        "what it gives is not told"
+    );
+}
+
+#[test]
+fn there_are_not_more_operations_than_anybody_can_use() {
+    let paths: serde_json::Map<_, _> = (0..2100).map(|n| (format!("/p{n}"), json!({"get": {}}))).collect();
+    let text = with_paths(&paths.into());
+    let error = read(&text).map(drop).expect_err("too many").to_string();
+    assert!(error.contains("openapi.operations"), "{error}");
+    let few = Set { operations: vec!["get_p1*".to_owned()], ..Set::default() };
+    assert_eq!(read_with(&text, &few).expect("some").operations.len(), 1111);
+}
+
+#[test]
+fn what_is_no_api_says_so() {
+    for (text, why) in [
+        (r#"{"openapi":"3.1.0"}"#, "no operation"),
+        (r#"{"openapi":"3.1.0","paths":[]}"#, "no operation"),
+        (r#"{"openapi":"3.1.0","paths":{"/x":{"get":7}}}"#, ""),
+    ] {
+        match read(text) {
+            Ok(api) => assert_eq!(names(&api), ["get_x"], "{text}"),
+            Err(error) => assert!(error.to_string().contains(why) && !why.is_empty(), "{text}: {error}"),
+        }
+    }
+}
