@@ -16,7 +16,7 @@ use crate::recognise::{
     person, secret,
 };
 use crate::text::block::{self, Block};
-use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
+use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 use crate::text::decode;
 use crate::text::filter::{Filter, Heads};
 use crate::{Entity, EntitySet};
@@ -64,7 +64,7 @@ pub(crate) struct Sweep {
     formats: Formats,
     rules: Rules,
     /// Words of letters that matter.
-    words: Filter,
+    words: Filter<256>,
     /// What credentials begin with.
     heads: Heads,
 }
@@ -128,23 +128,37 @@ impl Sweep {
         'blocks: while base < bytes.len() {
             let window = Block::window(bytes, base, &mut last);
             let block = Block::of(window);
-            let all = block.starts() | block.sign;
+            let all = block.starts() | block.mark;
+            let (other, outside) = (block.digit | block.mark, !block.letter);
             let mut open = all;
             while open != 0 {
                 let bit = open.trailing_zeros() as usize;
-                open &= open - 1;
-                let letters = (!(block.letter >> bit)).trailing_zeros() as usize;
-                let end = bit + letters;
-                if end >= block::SIZE && bit > 0 {
-                    base += bit;
-                    continue 'blocks;
-                }
-                let is_sign = block.sign >> bit & 1 != 0;
-                let is_plain = letters < decode::SHORTEST && !is_sign && block.tail >> end & 1 == 0;
-                if is_plain && !self.words.may_be(eight(window, bit), letters) {
-                    continue;
-                }
+                let first = open & open.wrapping_neg();
+                open ^= first;
                 let at = base + bit;
+                let (mut letters, mut is_sign) = (0, false);
+                if first & other == 0 {
+                    // One bit, where the letters end, to which the sum carries.
+                    let after = block.letter.wrapping_add(first) & outside;
+                    if after == 0 && bit > 0 {
+                        base = at;
+                        continue 'blocks;
+                    }
+                    letters = if after == 0 { block::SIZE } else { after.trailing_zeros() as usize - bit };
+                    let word = eight(window, bit);
+                    if letters < decode::SHORTEST
+                        && (after & other == 0 || !self.goes_on(window[bit + letters], word))
+                        && !self.words.may_be(word, letters)
+                    {
+                        continue;
+                    }
+                } else if first & block.mark != 0 {
+                    is_sign = CLASS[usize::from(window[bit])] & SIGN != 0;
+                    // Most are the commas of sentences.
+                    if !is_sign || window[bit] == b',' && !matches!(class::before(bytes, at), b'"' | b'\'') {
+                        continue;
+                    }
+                }
                 let Some(next) = self.closer(subject, &mut runs, at, at + letters, is_sign) else { continue };
                 if next >= base + block::SIZE {
                     base = next;
@@ -155,6 +169,13 @@ impl Sweep {
             }
             base += block::SIZE;
         }
+    }
+
+    /// Whether a word of few letters, of which these are the first, may be part of something by what is next to them.
+    #[inline]
+    fn goes_on(&self, next: u8, first: u64) -> bool {
+        let next = CLASS[usize::from(next)];
+        next & (DIGIT | LINK) != 0 || next & JOINT != 0 && self.heads.may_be(first)
     }
 
     /// Looks at a sign, or at a word that begins with the letters from `at` to `end` and may be more, or mean something. Says where
@@ -341,9 +362,13 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     if !(6..=16).contains(&length) || !clean {
         return parts::telegram(subject, start, end).or_else(|| parts::maxmind(subject, start, end));
     }
+    if !subject.wanted.meets(EntitySet::NUMBERS) {
+        return None;
+    }
     let word = &bytes[start..end];
-    let around = subject.around(start, end);
-    if let Some((country, proof, topics)) = lettered::find(word, around) {
+    let around = |subject: &Subject<'_>| subject.around(start, end);
+    if let Some((country, proof, topics)) = lettered::find(word, || around(subject)) {
+        let around = around(subject);
         let joined = matches!(before, b'-') || class::at(bytes, end) == b'-';
         let enough = proof == national::Proof::Strong && !joined || around.any(Topics::IDENTITY);
         if enough && !(subject.nearest(start).any(Topics::OTHER)) {
@@ -353,8 +378,11 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     }
     let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
     let capitals = word.iter().all(|byte| !byte.is_ascii_lowercase());
-    let least = if subject.nearest(start).has(Topics::PASSPORT) && matches!(length, 8 | 9) { 1 } else { 4 };
-    if around.has(Topics::PASSPORT) && digits >= least && length <= 10 && capitals {
+    let may_be = length <= 10 && capitals && (digits >= 4 || matches!(length, 8 | 9));
+    if !may_be || !around(subject).has(Topics::PASSPORT) {
+        return None;
+    }
+    if digits >= 4 || digits >= 1 && subject.nearest(start).has(Topics::PASSPORT) {
         subject.hit(Entity::Passport, "", start, end, 0.85);
         return Some(end);
     }
