@@ -18,7 +18,7 @@ use crate::recognise::{
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 use crate::text::decode;
-use crate::text::filter::{Filter, Heads};
+use crate::text::filter::{Beginnings, Filter, Heads};
 use crate::{Entity, EntitySet};
 
 /// What a word of letters begins.
@@ -65,6 +65,8 @@ pub(crate) struct Sweep {
     rules: Rules,
     /// Words of letters that matter.
     words: Filter<256>,
+    /// What they begin with.
+    beginnings: Beginnings,
     /// What credentials begin with.
     heads: Heads,
 }
@@ -98,9 +100,13 @@ impl Sweep {
         add("kind", Meaning::Kind);
         add("curl", Meaning::Curl);
         let formats = Formats::new();
-        let mut words = Filter::new();
+        let (mut words, mut beginnings) = (Filter::new(), Beginnings::new());
         for word in meanings.keys() {
             words.add(word);
+            // Others are no words of letters.
+            if word.len() >= 2 {
+                beginnings.add(word);
+            }
         }
         let mut heads = Heads::new();
         for (prefix, shortest) in formats.beginnings() {
@@ -115,7 +121,7 @@ impl Sweep {
         }
         // Hashes that the engine wrote.
         heads.add("h:");
-        Self { meanings, formats, rules: Rules::new(), words, heads }
+        Self { meanings, formats, rules: Rules::new(), words, beginnings, heads }
     }
 
     /// Looks through the text; runs of what may be base64 are added to `runs`.
@@ -128,7 +134,7 @@ impl Sweep {
         'blocks: while base < bytes.len() {
             let window = Block::window(bytes, base, &mut last);
             let block = Block::of(window);
-            let all = block.starts() | block.mark;
+            let all = self.candidates(window, &block);
             let (other, outside) = (block.digit | block.mark, !block.letter);
             let mut open = all;
             while open != 0 {
@@ -167,8 +173,35 @@ impl Sweep {
                 let from = next - base;
                 open = (all | block.word() & 1 << from) & u64::MAX << from;
             }
-            base += block::SIZE;
+            base += block.whole();
         }
+    }
+
+    /// Where words begin that may matter, and marks.
+    #[inline]
+    fn candidates(&self, window: &block::Window, block: &Block) -> u64 {
+        let starts = block.starts() & u64::MAX >> (block::SIZE - block.whole());
+        let words = starts & block.letter;
+        let mut found = block.mark | starts & block.digit | words & block.long();
+        let mut open = words;
+        while open != 0 {
+            if self.beginnings.may_be(eight(window, open.trailing_zeros() as usize)) {
+                found |= open & open.wrapping_neg();
+            }
+            open &= open - 1;
+        }
+        // Where letters end and what follows may belong to them.
+        let mut ends = block.letter << 1 & (block.mark | block.digit);
+        while ends != 0 {
+            let end = ends.trailing_zeros() as usize;
+            let outside = !block.letter & ((1 << end) - 1);
+            let start = block::SIZE - outside.leading_zeros() as usize;
+            if self.goes_on(window[end], eight(window, start)) {
+                found |= starts & 1 << start;
+            }
+            ends &= ends - 1;
+        }
+        found
     }
 
     /// Whether a word of few letters, of which these are the first, may be part of something by what is next to them.

@@ -44,6 +44,19 @@ impl Block {
         self.word() & !(self.word() << 1)
     }
 
+    /// Where sixteen letters begin.
+    pub(crate) fn long(&self) -> u64 {
+        let two = self.letter & self.letter >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        eight & eight >> 8
+    }
+
+    /// How many of its bytes are looked at with it: letters that go on beyond it are with the next.
+    pub(crate) fn whole(&self) -> usize {
+        if self.letter == u64::MAX { SIZE } else { SIZE - self.letter.leading_ones() as usize }
+    }
+
     /// The block that a window begins with.
     #[inline]
     pub(crate) fn of(window: &Window) -> Self {
@@ -111,5 +124,14 @@ mod tests {
         assert_eq!(block(b"abc", 3), Block::default());
         assert_eq!(block(&[b'a'; SIZE + 7], 0).letter, u64::MAX);
         assert_eq!(block(&[b'a'; SIZE + 7], 60).letter, 0b111_1111_1111);
+    }
+
+    #[test]
+    fn letters_at_its_end_are_with_the_next() {
+        let of = |text: &str| Block::of(Block::window(text.as_bytes(), 0, &mut [0; SIZE + 8]));
+        let spaced = |letters: usize| format!("{:>60}{}", " ", "a".repeat(letters));
+        assert_eq!([0, 3, 4, 9].map(|letters| of(&spaced(letters)).whole()), [64, 64, 60, 60]);
+        assert_eq!(of(&"a".repeat(80)).whole(), 64);
+        assert_eq!([15, 16, 17].map(|letters| of(&"a".repeat(letters)).long()), [0, 1, 3]);
     }
 }

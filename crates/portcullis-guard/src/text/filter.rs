@@ -74,6 +74,39 @@ impl Heads {
     }
 }
 
+/// What words begin with, letter case aside: one byte for the first three letters, or two and whatever follows.
+pub(crate) struct Beginnings(Box<[bool; BEGINNINGS]>);
+
+const BEGINNINGS: usize = 4096;
+
+impl Beginnings {
+    pub(crate) fn new() -> Self {
+        Self(Box::new([false; BEGINNINGS]))
+    }
+
+    /// Adds a word of two letters or more.
+    pub(crate) fn add(&mut self, word: &str) {
+        let eight = eight(word.as_bytes(), 0);
+        let after = if word.len() == 2 { 0..32 } else { 0..1 };
+        for third in after {
+            self.0[beginning(eight | third << 16)] = true;
+        }
+    }
+
+    /// Whether a word with these first eight bytes may be one of them.
+    #[inline]
+    pub(crate) fn may_be(&self, eight: u64) -> bool {
+        self.0[beginning(eight)]
+    }
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "of the first three bytes")]
+fn beginning(eight: u64) -> usize {
+    let letters = eight as u32 & 0x1f_1f1f;
+    (letters.wrapping_mul(0x9e37_79b1) >> (32 - BEGINNINGS.ilog2())) as usize
+}
+
 /// Eight bytes from `start`, zeros beyond the end.
 #[inline]
 fn eight(text: &[u8], start: usize) -> u64 {
@@ -135,6 +168,26 @@ mod tests {
             filter.may_have(other.as_bytes(), 0, other.len())
         });
         assert!(others.count() < 100);
+    }
+
+    #[test]
+    fn has_beginnings_in_any_case_and_little_else() {
+        let mut beginnings = Beginnings::new();
+        for word in ["not", "ai", "instructions"] {
+            beginnings.add(word);
+        }
+        let may_be = |text: &str| beginnings.may_be(eight(text.as_bytes(), 0));
+        for text in ["not", "NOTHING", "ai", "ai ", "AI:", "airy", "instead", "Ins"] {
+            assert!(may_be(text), "{text}");
+        }
+        let others = (0..10_000).filter(|number| {
+            may_be(&format!("{}{}{}", letter(*number), letter(number / 26), letter(number / 676)))
+        });
+        assert!(others.count() < 500);
+    }
+
+    fn letter(number: u32) -> char {
+        char::from_digit(10 + number % 26, 36).expect("a letter")
     }
 
     #[test]
