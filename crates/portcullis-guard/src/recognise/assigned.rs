@@ -102,7 +102,7 @@ fn by_part(name: &str) -> Announced {
         match [first | 0x20, second | 0x20] {
             [b't', b'o'] if has(at, "token") => return Announced::Secret,
             [b's', b'e'] if has(at, "secret") && !has(at, "secretar") => return Announced::Secret,
-            [b'c', b'r'] if has(at, "credential") => return Announced::Secret,
+            [b'c', b'r'] if has(at, "credential") || has(at, "creds") => return Announced::Secret,
             [b'a', b'p'] if has(at, "apikey") => return Announced::Secret,
             [b'k', b'e'] if has(at, "key") => said = Announced::Vague,
             [b'a', b'u'] if has(at, "auth") && !has(at, "author") => said = Announced::Vague,
@@ -330,6 +330,10 @@ pub(crate) fn told(subject: &mut Subject<'_>, start: usize, end: usize, what: An
         let (from, to, quoted) = value_after(subject.bytes, end)?;
         return judge(subject, what, from, to, quoted);
     }
+    if what == Announced::Password && rest.starts_with([' ', '\t']) && is_login(before) {
+        let (from, to, _) = value_after(subject.bytes, end)?;
+        return judge(subject, what, from, to, true);
+    }
     let after = [" is ", " was ", " to ", " ist "].iter().find_map(|word| rest.strip_prefix(word))?;
     let quoted = after.starts_with(['"', '\'', '`']);
     let after = after.trim_start_matches(['"', '\'', '`']);
@@ -358,6 +362,14 @@ fn is_flag(before: &[u8]) -> bool {
     let from = before.len() - name.count();
     before[from..].starts_with(b"--")
         && matches!(class::before(before, from), b' ' | b'\t' | b'\n' | b'"' | b'\'')
+}
+
+/// Whether an entry of `.netrc` goes on here: `machine HOST login NAME`, whatever white space is between.
+fn is_login(before: &[u8]) -> bool {
+    let mut words = before.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(4);
+    let mut next = || words.next().unwrap_or_default();
+    let (name, login, host, machine) = (next(), next(), next(), next());
+    login == b"login" && machine == b"machine" && name.len() + host.len() < 2 * NAME
 }
 
 /// Whether the name of a variable goes on here, as shells and manifests write it: `ENV API_`.
@@ -476,9 +488,15 @@ fn is_basic(text: &str, start: usize, end: usize) -> bool {
 
 /// Some vendors' client secrets are long numbers.
 fn is_number(value: &[u8]) -> bool {
-    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
+    (15..=80).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
 }
 
 fn is_long_random(value: &[u8]) -> bool {
-    value.len() >= 16 && (is_uuid(value) || entropy(value) >= 3.0) && !value.contains(&b'.')
+    // Of a few characters each has to be another, as chance makes them.
+    let (least, is_chance) = match value.len() {
+        0..12 => return false,
+        12..16 => (3.2, is_random(value) && is_jumbled(value, false)),
+        _ => (3.0, true),
+    };
+    is_chance && (is_uuid(value) || entropy(value) >= least) && !value.contains(&b'.')
 }
