@@ -218,7 +218,7 @@ const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian au
 pub(crate) struct Words {
     words: HashMap<String, Topics>,
     /// Those of them that are ASCII.
-    ascii: Filter,
+    ascii: Filter<1024>,
 }
 
 /// How far words count, in bytes.

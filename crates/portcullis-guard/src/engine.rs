@@ -7,6 +7,7 @@
 use crate::context::{Topics, Words};
 use crate::json::keys::Keys;
 use crate::recognise::assigned::{self, Announced};
+use crate::recognise::names::Names;
 use crate::recognise::{Hit, Subject, hidden, person};
 use crate::sweep::Sweep;
 use crate::text::{class, decode, fold};
@@ -19,6 +20,7 @@ const LAYERS: usize = 3;
 pub struct Engine {
     pub(crate) words: Words,
     pub(crate) keys: Keys,
+    names: Names,
     sweep: Sweep,
     entities: EntitySet,
     threshold: f32,
@@ -58,6 +60,7 @@ impl Engine {
         Ok(Self {
             words: Words::new(),
             keys: Keys::new(),
+            names: Names::new(),
             sweep: Sweep::new(settings.entities),
             entities: settings.entities,
             threshold: settings.threshold,
@@ -108,15 +111,7 @@ impl Engine {
     }
 
     fn subject<'a>(&'a self, text: &'a str, field: Field<'_>) -> Subject<'a> {
-        Subject {
-            text,
-            bytes: text.as_bytes(),
-            words: &self.words,
-            wanted: self.entities,
-            field: field.topics,
-            hits: Vec::new(),
-            last_end: 0,
-        }
+        Subject::new(text, &self.words, &self.names, self.entities, field.topics)
     }
 
     fn layers(&self, text: &str, field: Field<'_>, layer: usize, work: &mut Work) -> Vec<Hit> {

@@ -8,7 +8,11 @@ use std::fmt::{self, Write as _};
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Path(Vec<Part>);
+pub struct Path {
+    parts: Vec<Part>,
+    /// How many steps it has, unless it descends.
+    steps: Option<usize>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -69,16 +73,17 @@ impl Path {
                 return Err(wrong(rest, "`.` or `[` is meant"));
             }
         }
-        Ok(Self(parts))
+        let steps = (!parts.contains(&Part::Descent)).then_some(parts.len());
+        Ok(Self { parts, steps })
     }
 
     pub(crate) fn standing(&self, steps: &[Step<'_>]) -> Standing {
-        standing(&self.0, steps)
+        standing(&self.parts, steps)
     }
 
     /// Whether the path leads exactly here.
     pub(crate) fn leads_to(&self, steps: &[Step<'_>]) -> bool {
-        leads(&self.0, steps)
+        self.steps.is_none_or(|count| count == steps.len()) && leads(&self.parts, steps)
     }
 }
 
@@ -144,7 +149,7 @@ impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("$")?;
         let mut descended = false;
-        for part in &self.0 {
+        for part in &self.parts {
             match part {
                 Part::Name(name) if is_odd(name) => write!(f, "['{name}']")?,
                 Part::Name(name) if descended => write!(f, "{name}")?,

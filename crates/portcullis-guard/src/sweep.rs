@@ -16,9 +16,9 @@ use crate::recognise::{
     person, secret,
 };
 use crate::text::block::{self, Block};
-use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, UPPER};
+use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 use crate::text::decode;
-use crate::text::filter::{Filter, Heads};
+use crate::text::filter::{Beginnings, Filter, Heads};
 use crate::{Entity, EntitySet};
 
 /// What a word of letters begins.
@@ -64,7 +64,9 @@ pub(crate) struct Sweep {
     formats: Formats,
     rules: Rules,
     /// Words of letters that matter.
-    words: Filter,
+    words: Filter<256>,
+    /// What they begin with.
+    beginnings: Beginnings,
     /// What credentials begin with.
     heads: Heads,
 }
@@ -98,9 +100,13 @@ impl Sweep {
         add("kind", Meaning::Kind);
         add("curl", Meaning::Curl);
         let formats = Formats::new();
-        let mut words = Filter::new();
+        let (mut words, mut beginnings) = (Filter::new(), Beginnings::new());
         for word in meanings.keys() {
             words.add(word);
+            // Others are no words of letters.
+            if word.len() >= 2 {
+                beginnings.add(word);
+            }
         }
         let mut heads = Heads::new();
         for (prefix, shortest) in formats.beginnings() {
@@ -115,7 +121,7 @@ impl Sweep {
         }
         // Hashes that the engine wrote.
         heads.add("h:");
-        Self { meanings, formats, rules: Rules::new(), words, heads }
+        Self { meanings, formats, rules: Rules::new(), words, beginnings, heads }
     }
 
     /// Looks through the text; runs of what may be base64 are added to `runs`.
@@ -128,23 +134,37 @@ impl Sweep {
         'blocks: while base < bytes.len() {
             let window = Block::window(bytes, base, &mut last);
             let block = Block::of(window);
-            let all = block.starts() | block.sign;
+            let all = self.candidates(window, &block);
+            let (other, outside) = (block.digit | block.mark, !block.letter);
             let mut open = all;
             while open != 0 {
                 let bit = open.trailing_zeros() as usize;
-                open &= open - 1;
-                let letters = (!(block.letter >> bit)).trailing_zeros() as usize;
-                let end = bit + letters;
-                if end >= block::SIZE && bit > 0 {
-                    base += bit;
-                    continue 'blocks;
-                }
-                let is_sign = block.sign >> bit & 1 != 0;
-                let is_plain = letters < decode::SHORTEST && !is_sign && block.tail >> end & 1 == 0;
-                if is_plain && !self.words.may_be(eight(window, bit), letters) {
-                    continue;
-                }
+                let first = open & open.wrapping_neg();
+                open ^= first;
                 let at = base + bit;
+                let (mut letters, mut is_sign) = (0, false);
+                if first & other == 0 {
+                    // One bit, where the letters end, to which the sum carries.
+                    let after = block.letter.wrapping_add(first) & outside;
+                    if after == 0 && bit > 0 {
+                        base = at;
+                        continue 'blocks;
+                    }
+                    letters = if after == 0 { block::SIZE } else { after.trailing_zeros() as usize - bit };
+                    let word = eight(window, bit);
+                    if letters < decode::SHORTEST
+                        && (after & other == 0 || !self.goes_on(window[bit + letters], word))
+                        && !self.words.may_be(word, letters)
+                    {
+                        continue;
+                    }
+                } else if first & block.mark != 0 {
+                    is_sign = CLASS[usize::from(window[bit])] & SIGN != 0;
+                    // Most are the commas of sentences.
+                    if !is_sign || window[bit] == b',' && !matches!(class::before(bytes, at), b'"' | b'\'') {
+                        continue;
+                    }
+                }
                 let Some(next) = self.closer(subject, &mut runs, at, at + letters, is_sign) else { continue };
                 if next >= base + block::SIZE {
                     base = next;
@@ -153,8 +173,42 @@ impl Sweep {
                 let from = next - base;
                 open = (all | block.word() & 1 << from) & u64::MAX << from;
             }
-            base += block::SIZE;
+            base += block.whole();
         }
+    }
+
+    /// Where words begin that may matter, and marks.
+    #[inline]
+    fn candidates(&self, window: &block::Window, block: &Block) -> u64 {
+        let starts = block.starts() & u64::MAX >> (block::SIZE - block.whole());
+        let words = starts & block.letter;
+        let mut found = block.mark | starts & block.digit | words & block.long();
+        let mut open = words;
+        while open != 0 {
+            if self.beginnings.may_be(eight(window, open.trailing_zeros() as usize)) {
+                found |= open & open.wrapping_neg();
+            }
+            open &= open - 1;
+        }
+        // Where letters end and what follows may belong to them.
+        let mut ends = block.letter << 1 & (block.mark | block.digit);
+        while ends != 0 {
+            let end = ends.trailing_zeros() as usize;
+            let outside = !block.letter & ((1 << end) - 1);
+            let start = block::SIZE - outside.leading_zeros() as usize;
+            if self.goes_on(window[end], eight(window, start)) {
+                found |= starts & 1 << start;
+            }
+            ends &= ends - 1;
+        }
+        found
+    }
+
+    /// Whether a word of few letters, of which these are the first, may be part of something by what is next to them.
+    #[inline]
+    fn goes_on(&self, next: u8, first: u64) -> bool {
+        let next = CLASS[usize::from(next)];
+        next & (DIGIT | LINK) != 0 || next & JOINT != 0 && self.heads.may_be(first)
     }
 
     /// Looks at a sign, or at a word that begins with the letters from `at` to `end` and may be more, or mean something. Says where
@@ -341,9 +395,13 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     if !(6..=16).contains(&length) || !clean {
         return parts::telegram(subject, start, end).or_else(|| parts::maxmind(subject, start, end));
     }
+    if !subject.wanted.meets(EntitySet::NUMBERS) {
+        return None;
+    }
     let word = &bytes[start..end];
-    let around = subject.around(start, end);
-    if let Some((country, proof, topics)) = lettered::find(word, around) {
+    let around = |subject: &Subject<'_>| subject.around(start, end);
+    if let Some((country, proof, topics)) = lettered::find(word, || around(subject)) {
+        let around = around(subject);
         let joined = matches!(before, b'-') || class::at(bytes, end) == b'-';
         let enough = proof == national::Proof::Strong && !joined || around.any(Topics::IDENTITY);
         if enough && !(subject.nearest(start).any(Topics::OTHER)) {
@@ -353,8 +411,11 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     }
     let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
     let capitals = word.iter().all(|byte| !byte.is_ascii_lowercase());
-    let least = if subject.nearest(start).has(Topics::PASSPORT) && matches!(length, 8 | 9) { 1 } else { 4 };
-    if around.has(Topics::PASSPORT) && digits >= least && length <= 10 && capitals {
+    let may_be = length <= 10 && capitals && (digits >= 4 || matches!(length, 8 | 9));
+    if !may_be || !around(subject).has(Topics::PASSPORT) {
+        return None;
+    }
+    if digits >= 4 || digits >= 1 && subject.nearest(start).has(Topics::PASSPORT) {
         subject.hit(Entity::Passport, "", start, end, 0.85);
         return Some(end);
     }

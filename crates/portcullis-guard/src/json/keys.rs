@@ -43,6 +43,16 @@ impl Keys {
         Self { state: RandomState::default(), places: (0..PLACES).map(|_| OnceLock::new()).collect() }
     }
 
+    /// What `key` says, when it is one that is kept: a name, and nobody's data.
+    pub(crate) fn kept(&self, key: &str) -> Option<Meant> {
+        let (known, meant) = self.places[self.place(key)].get()?;
+        (**known == *key).then_some(*meant)
+    }
+
+    fn place(&self, key: &str) -> usize {
+        usize::try_from(self.state.hash_one(key) % PLACES as u64).unwrap_or(0)
+    }
+
     /// What `key` says.
     pub(crate) fn of(&self, words: &Words, key: &str) -> Meant {
         if key.len() > LONGEST
@@ -50,8 +60,7 @@ impl Keys {
         {
             return Meant::by(words, key);
         }
-        let place = usize::try_from(self.state.hash_one(key) % PLACES as u64).unwrap_or(0);
-        let (known, meant) = self.places[place].get_or_init(|| (key.into(), Meant::by(words, key)));
+        let (known, meant) = self.places[self.place(key)].get_or_init(|| (key.into(), Meant::by(words, key)));
         if **known == *key { *meant } else { Meant::by(words, key) }
     }
 }

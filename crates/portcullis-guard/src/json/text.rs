@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 use crate::text::offsets::Offsets;
 
 /// A string as it stands between its quotes.
@@ -15,6 +17,35 @@ impl<'d> Quoted<'d> {
     pub(super) fn read(&self) -> (Cow<'d, str>, Offsets) {
         if self.escaped { unescape(self.inner) } else { (Cow::Borrowed(self.inner), Offsets::default()) }
     }
+}
+
+/// How many bytes of a string come before its end or an escape. Most are short.
+pub(super) fn plain(rest: &[u8]) -> usize {
+    let Some((head, tail)) = rest.split_first_chunk() else { return plain_far(rest) };
+    let head = u8x16::new(*head);
+    let ends = head.simd_eq(u8x16::splat(b'"')) | head.simd_eq(u8x16::splat(b'\\'));
+    match ends.to_bitmask().trailing_zeros() as usize {
+        at @ 0..16 => at,
+        _ => 16 + plain_far(tail),
+    }
+}
+
+fn plain_far(rest: &[u8]) -> usize {
+    memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+}
+
+/// Where the next escape begins. Where there is one, the next is near.
+fn backslash(rest: &[u8]) -> Option<usize> {
+    let Some((head, tail)) = rest.split_first_chunk() else { return memchr::memchr(b'\\', rest) };
+    match u8x16::new(*head).simd_eq(u8x16::splat(b'\\')).to_bitmask().trailing_zeros() as usize {
+        at @ 0..16 => Some(at),
+        _ => memchr::memchr(b'\\', tail).map(|at| 16 + at),
+    }
+}
+
+/// What a string says; `None` for any other value.
+pub(super) fn text_of(value: &str) -> Option<Cow<'_, str>> {
+    value.strip_prefix('"')?.strip_suffix('"').map(|inner| unescape(inner).0)
 }
 
 /// What the inside of a checked JSON string says.
@@ -31,7 +62,7 @@ pub(crate) fn unescape(inner: &str) -> (Cow<'_, str>, Offsets) {
         out.push(character);
         offsets.note((escape, escape + length), (made, out.len()));
         at = escape + length;
-        next = memchr::memchr(b'\\', &inner.as_bytes()[at..]).map(|found| at + found);
+        next = backslash(&inner.as_bytes()[at..]).map(|found| at + found);
     }
     out.push_str(&inner[at..]);
     (Cow::Owned(out), offsets)

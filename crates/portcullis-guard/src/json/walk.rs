@@ -12,7 +12,7 @@ use super::children::{Child, Children};
 use super::edit::{Copied, Copies, Edit};
 use super::keys::Meant;
 use super::replace;
-use super::text::{Quoted, deeper, unescape};
+use super::text::{Quoted, deeper, plain, text_of, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
 use crate::path::{Standing, Step, written};
@@ -55,11 +55,6 @@ struct Document<'d, 'w, 'e> {
     depth: usize,
     quote: String,
     edits: Vec<Edit>,
-}
-
-/// What a string says; `None` for any other value.
-fn text_of(value: &str) -> Option<Cow<'_, str>> {
-    value.strip_prefix('"')?.strip_suffix('"').map(|inner| unescape(inner).0)
 }
 
 /// What holds for a value by where it stands.
@@ -299,8 +294,7 @@ impl<'d> Document<'d, '_, '_> {
         let mut escaped = false;
         loop {
             // It was checked: it ends, and there are no control characters to look for.
-            let rest = &bytes[at..];
-            at += memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+            at += plain(&bytes[at..]);
             if bytes.get(at) != Some(&b'\\') {
                 break;
             }
@@ -339,17 +333,24 @@ impl<'d> Document<'d, '_, '_> {
         }
         let mut children = Children::new(self.walk.may_drop);
         // `{"name": "API_TOKEN", "value": …}`: what the value is stands beside it.
-        let mut label = None;
+        let mut label: Option<Cow<'_, str>> = None;
         while self.peek() != b'}' {
             let start = self.at;
             let (key, offsets) = self.take_string().read();
-            let mut dropped = self.is_key_dropped(&key, &offsets, start + 1, children.count);
+            let engine = self.walk.engine;
+            // What is kept has nothing in it to look at.
+            let kept = engine.keys.kept(&key);
+            let mut dropped =
+                kept.is_none() && self.is_key_dropped(&key, &offsets, start + 1, children.count);
             self.space();
             self.at += 1;
             self.space();
-            let said =
-                label.take().filter(|_| matches!(&*key, "value" | "Value")).unwrap_or(Cow::Borrowed(&*key));
-            let Meant { topics, announced } = self.walk.engine.keys.of(&self.walk.engine.words, &said);
+            let label_of_it = label.take().filter(|_| matches!(&*key, "value" | "Value"));
+            let Meant { topics, announced } = match (&label_of_it, kept) {
+                (None, Some(meant)) => meant,
+                (None, None) => engine.keys.of(&engine.words, &key),
+                (Some(label), _) => engine.keys.of(&engine.words, label),
+            };
             let own =
                 Topics::KINDS.or(Topics::NAME).or(Topics::ADDRESS).or(Topics::PASSWORD).or(Topics::SECRET);
             let topics = if topics.any(own) && !(topics.has(Topics::NAME)) {

@@ -47,15 +47,19 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     let ending = by_ending(bare);
     let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
         Announced::Password
-    } else if topics.any(Topics::SECRET) || ending == Announced::Secret || by_part(name) == Announced::Secret
-    {
+    } else if topics.any(Topics::SECRET) || ending == Announced::Secret {
         Announced::Secret
-    } else if topics.has(Topics::VENDOR) && (topics.has(Topics::KEY) || is_of_client(name)) {
-        Announced::Vendor
-    } else if topics.any(Topics::VENDOR.or(Topics::KEY)) || by_part(name) == Announced::Vague {
-        Announced::Vague
     } else {
-        return Announced::Nothing;
+        let by_part = by_part(name);
+        if by_part == Announced::Secret {
+            Announced::Secret
+        } else if topics.has(Topics::VENDOR) && (topics.has(Topics::KEY) || is_of_client(name)) {
+            Announced::Vendor
+        } else if topics.any(Topics::VENDOR.or(Topics::KEY)) || by_part == Announced::Vague {
+            Announced::Vague
+        } else {
+            return Announced::Nothing;
+        }
     };
     if !topics.has(Topics::VENDOR) && is_count(name) && !is_key_id(name) { Announced::Nothing } else { said }
 }
@@ -92,22 +96,21 @@ fn by_part(name: &str) -> Announced {
     let has = |at: usize, word: &str| {
         bytes.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes()))
     };
-    let said = |at: usize| match bytes[at] | 0x20 {
-        b't' if has(at, "token") => Announced::Secret,
-        b's' if has(at, "secret") && !has(at, "secretar") => Announced::Secret,
-        b'c' if has(at, "credential") => Announced::Secret,
-        b'a' if has(at, "apikey") => Announced::Secret,
-        b'k' if has(at, "key") => Announced::Vague,
-        b'a' if has(at, "auth") && !has(at, "author") || has(at, "access") => Announced::Vague,
-        _ => Announced::Nothing,
-    };
-    let mut all = (0..bytes.len().saturating_sub(2)).map(said).filter(|said| *said != Announced::Nothing);
-    let first = all.next().unwrap_or(Announced::Nothing);
-    if first == Announced::Vague && all.any(|said| said == Announced::Secret) {
-        Announced::Secret
-    } else {
-        first
+    let mut said = Announced::Nothing;
+    for (at, pair) in bytes.array_windows().enumerate() {
+        let [first, second]: [u8; 2] = *pair;
+        match [first | 0x20, second | 0x20] {
+            [b't', b'o'] if has(at, "token") => return Announced::Secret,
+            [b's', b'e'] if has(at, "secret") && !has(at, "secretar") => return Announced::Secret,
+            [b'c', b'r'] if has(at, "credential") || has(at, "creds") => return Announced::Secret,
+            [b'a', b'p'] if has(at, "apikey") => return Announced::Secret,
+            [b'k', b'e'] if has(at, "key") => said = Announced::Vague,
+            [b'a', b'u'] if has(at, "auth") && !has(at, "author") => said = Announced::Vague,
+            [b'a', b'c'] if has(at, "access") => said = Announced::Vague,
+            _ => {}
+        }
     }
+    said
 }
 
 /// Whether a part of a name says that it is half of a pair: `access_id`, `ClientId`, `consumerKey`.
@@ -146,7 +149,7 @@ pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
     // `<add key="Password" value="…" />`: the name is the value of the attribute before.
     let name = if name.eq_ignore_ascii_case("value") { attribute(subject.text, from)? } else { name };
     let name = if is_type(name) { typed(subject.text, from).unwrap_or(name) } else { name };
-    let what = announced(subject.words, name);
+    let what = subject.names.announced(subject.words, name);
     if what == Announced::Nothing {
         return None;
     }
@@ -327,6 +330,10 @@ pub(crate) fn told(subject: &mut Subject<'_>, start: usize, end: usize, what: An
         let (from, to, quoted) = value_after(subject.bytes, end)?;
         return judge(subject, what, from, to, quoted);
     }
+    if what == Announced::Password && rest.starts_with([' ', '\t']) && is_login(before) {
+        let (from, to, _) = value_after(subject.bytes, end)?;
+        return judge(subject, what, from, to, true);
+    }
     let after = [" is ", " was ", " to ", " ist "].iter().find_map(|word| rest.strip_prefix(word))?;
     let quoted = after.starts_with(['"', '\'', '`']);
     let after = after.trim_start_matches(['"', '\'', '`']);
@@ -355,6 +362,14 @@ fn is_flag(before: &[u8]) -> bool {
     let from = before.len() - name.count();
     before[from..].starts_with(b"--")
         && matches!(class::before(before, from), b' ' | b'\t' | b'\n' | b'"' | b'\'')
+}
+
+/// Whether an entry of `.netrc` goes on here: `machine HOST login NAME`, whatever white space is between.
+fn is_login(before: &[u8]) -> bool {
+    let mut words = before.rsplit(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).take(4);
+    let mut next = || words.next().unwrap_or_default();
+    let (name, login, host, machine) = (next(), next(), next(), next());
+    login == b"login" && machine == b"machine" && name.len() + host.len() < 2 * NAME
 }
 
 /// Whether the name of a variable goes on here, as shells and manifests write it: `ENV API_`.
@@ -473,9 +488,15 @@ fn is_basic(text: &str, start: usize, end: usize) -> bool {
 
 /// Some vendors' client secrets are long numbers.
 fn is_number(value: &[u8]) -> bool {
-    (15..=40).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
+    (15..=80).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
 }
 
 fn is_long_random(value: &[u8]) -> bool {
-    value.len() >= 16 && (is_uuid(value) || entropy(value) >= 3.0) && !value.contains(&b'.')
+    // Of a few characters each has to be another, as chance makes them.
+    let (least, is_chance) = match value.len() {
+        0..12 => return false,
+        12..16 => (3.2, is_random(value) && is_jumbled(value, false)),
+        _ => (3.0, true),
+    };
+    is_chance && (is_uuid(value) || entropy(value) >= least) && !value.contains(&b'.')
 }

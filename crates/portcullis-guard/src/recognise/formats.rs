@@ -54,7 +54,7 @@ const ANY: usize = 4096;
 
 #[rustfmt::skip]
 const FORMATS: &[Format] = &[
-    Format("A3-", of::CAPITALS | of::HYPHEN, 31, 34, "1password"),
+    Format("A3-", of::CAPITALS | of::HYPHEN, 31, 37, "1password"),
     Format("ops_eyJ", of::BASE64, 200, ANY, "1password"),
     Format("aio_", of::ALNUM, 28, 28, "adafruit"),
     Format("p8e-", of::ALNUM, 32, 32, "adobe"),

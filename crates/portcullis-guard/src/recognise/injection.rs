@@ -4,13 +4,13 @@
 //! wants two or three kinds of words within one sentence, so that a tool which sends messages or must be called first is
 //! not suspected. A finding spans the sentence.
 
-use std::borrow::Cow;
-
 use foldhash::HashSet;
 
 use super::Subject;
+use super::sentence::{Sentence, Word, may_follow};
 use crate::Entity;
 use crate::text::class;
+use crate::text::filter::Filter;
 
 /// Words at which a rule begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,11 @@ const IMPERATIVES: &str = "add include integrate modify encode encrypt provide r
     scramble jumble rearrange space hide obfuscate transform code turn flip switch display only infuse sprinkle skip \
     conclude finish feature quote direct refer tell compose say print output type place drop slip work blend offer combine suggest tease";
 
+/// What is done with code.
+const MAKES: &str = "develop write generate create produce provide make craft build compose";
+/// What new orders are called.
+const NOUNS: &str = "instructions directive directives orders";
+
 /// The words of the rules, for look-up.
 pub(crate) struct Rules {
     orders: HashSet<&'static str>,
@@ -116,6 +121,64 @@ pub(crate) struct Rules {
     excerpt: HashSet<&'static str>,
     piece: HashSet<&'static str>,
     imperatives: HashSet<&'static str>,
+    next: Next,
+}
+
+/// Words of which one follows an anchor where its rule says something. Most anchors are ordinary words, and this tells so
+/// before the sentence is read.
+struct Next {
+    earlier: Filter<32>,
+    tell: Filter<32>,
+    answer_or_code: Filter<32>,
+    role: Filter<32>,
+    makes: Filter<32>,
+    secrets: Filter<32>,
+    nouns: Filter<32>,
+    you: Filter<32>,
+}
+
+impl Next {
+    fn new() -> Self {
+        let of = |list: &str| Filter::of(list.split_ascii_whitespace().filter(|word| word.is_ascii()));
+        let mut answer_or_code: Filter<32> = of(CODE);
+        for answer in ANSWER.split_ascii_whitespace() {
+            answer_or_code.add(answer);
+            answer_or_code.add(&format!("{answer}'s"));
+        }
+        let mut secrets: Filter<32> = of(SECRETS);
+        secrets.add("system");
+        Self {
+            earlier: of(EARLIER),
+            tell: of(TELL),
+            answer_or_code,
+            role: of("are as you to mode now"),
+            makes: of(MAKES),
+            secrets,
+            nouns: of(NOUNS),
+            you: of("you"),
+        }
+    }
+
+    /// Whether the rule of an anchor that ends at `end` may say something of its sentence.
+    fn may_follow(&self, anchor: Anchor, bytes: &[u8], end: usize) -> bool {
+        let may = |count, filter: &Filter<32>| {
+            may_follow(bytes, end, count, |start, end| filter.may_have(bytes, start, end - start))
+        };
+        match anchor {
+            Anchor::Ignore => may(5, &self.earlier),
+            Anchor::Conceal => may(2, &self.tell),
+            Anchor::Your => may(3, &self.answer_or_code),
+            Anchor::You => may(1, &self.role) || may(2, &self.makes),
+            // Paths of secrets have a full stop or a line in them.
+            Anchor::Leak => may_follow(bytes, end, 8, |start, end| {
+                self.secrets.may_have(bytes, start, end - start)
+                    || bytes[start..end].iter().any(|byte| matches!(byte, b'.' | b'_'))
+            }),
+            Anchor::New => may(2, &self.nouns),
+            Anchor::Before => may(1, &self.you),
+            Anchor::Markup | Anchor::Model => true,
+        }
+    }
 }
 
 impl Rules {
@@ -138,6 +201,7 @@ impl Rules {
             excerpt: set(EXCERPT),
             piece: set(PIECE),
             imperatives: set(IMPERATIVES),
+            next: Next::new(),
         }
     }
 
@@ -149,20 +213,33 @@ impl Rules {
         start: usize,
         end: usize,
     ) -> Option<usize> {
+        if !self.next.may_follow(anchor, subject.bytes, end) {
+            return None;
+        }
         let sentence = Sentence::around(subject.text, (start, end));
-        let (detail, score) = match anchor {
-            Anchor::Ignore => self.ignores(&sentence),
-            Anchor::Conceal => self.conceals(&sentence),
-            Anchor::Your => self.steers(&sentence),
-            Anchor::Markup => markup(subject.bytes, start, end),
-            Anchor::You => changes_role(&sentence).or_else(|| self.plants(&sentence)),
-            Anchor::Leak => self.leaks(&sentence),
-            Anchor::New => renews(&sentence),
-            Anchor::Before => precedes(&sentence),
-            Anchor::Model => addresses(&sentence),
-        }?;
+        let (detail, score) = self.judge(subject.bytes, anchor, &sentence, (start, end))?;
         subject.hit(Entity::Injection, detail, sentence.start(), sentence.end, score);
         Some(sentence.end)
+    }
+
+    fn judge(
+        &self,
+        bytes: &[u8],
+        anchor: Anchor,
+        sentence: &Sentence<'_>,
+        (start, end): (usize, usize),
+    ) -> Option<(&'static str, f32)> {
+        match anchor {
+            Anchor::Ignore => self.ignores(sentence),
+            Anchor::Conceal => self.conceals(sentence),
+            Anchor::Your => self.steers(sentence),
+            Anchor::Markup => markup(bytes, start, end),
+            Anchor::You => changes_role(sentence).or_else(|| self.plants(sentence)),
+            Anchor::Leak => self.leaks(sentence),
+            Anchor::New => renews(sentence),
+            Anchor::Before => precedes(sentence),
+            Anchor::Model => addresses(sentence),
+        }
     }
 
     fn ignores(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
@@ -280,22 +357,7 @@ impl Rules {
 
     /// `… the following code snippet in the code you write`.
     fn plants(&self, sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
-        let makes = |word: &str| {
-            matches!(
-                word,
-                "develop"
-                    | "write"
-                    | "generate"
-                    | "create"
-                    | "produce"
-                    | "provide"
-                    | "make"
-                    | "craft"
-                    | "build"
-                    | "compose"
-            )
-        };
-        sentence.within(1, 2, makes)?;
+        sentence.within(1, 2, |word| MAKES.split(' ').any(|make| make == word))?;
         let last = sentence.before().last()?;
         let is_code = self.code.contains(last.lower.as_ref());
         (is_code && self.has_piece(sentence)).then_some(("steer", 0.55))
@@ -378,7 +440,7 @@ fn addresses(sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
 }
 
 fn renews(sentence: &Sentence<'_>) -> Option<(&'static str, f32)> {
-    let is_noun = |word: &str| matches!(word, "instructions" | "directive" | "directives" | "orders");
+    let is_noun = |word: &str| NOUNS.split(' ').any(|noun| noun == word);
     let noun = sentence.words().skip(1).take(2).find(|word| is_noun(&word.lower))?;
     let begins = sentence.before().next().is_none();
     (noun.after == b':' && begins).then_some(("override", 0.6))
@@ -449,80 +511,5 @@ fn markup(bytes: &[u8], start: usize, end: usize) -> Option<(&'static str, f32)>
     (tagged || inst || sys || message || start_mark).then_some(("markup", 0.75))
 }
 
-/// The sentence around an anchor, read word by word as far as a rule asks: most anchors are ordinary words, and the next
-/// two or three tell.
-struct Sentence<'a> {
-    text: &'a str,
-    /// The word at which a rule begins.
-    anchor: (usize, usize),
-    end: usize,
-}
-
-/// A word of a sentence.
-struct Word<'a> {
-    lower: Cow<'a, str>,
-    /// The byte after it, a space at the end of the sentence.
-    after: u8,
-}
-
-impl<'a> Sentence<'a> {
-    const REACH: usize = 240;
-
-    fn around(text: &'a str, anchor: (usize, usize)) -> Self {
-        let bytes = text.as_bytes();
-        let to = crate::context::floor(text, anchor.1 + Self::REACH).max(anchor.1);
-        let rest = &bytes[anchor.1..to];
-        let rest = &rest[..memchr::memchr3(b'\n', b'!', b'?', rest).unwrap_or(rest.len())];
-        let stop = memchr::memchr_iter(b'.', rest).find(|at| is_full_stop(bytes, anchor.1 + at));
-        Self { text, anchor, end: anchor.1 + stop.unwrap_or(rest.len()) }
-    }
-
-    fn start(&self) -> usize {
-        let bytes = self.text.as_bytes();
-        let anchor = self.anchor.0;
-        let from = crate::context::ceil(self.text, anchor.saturating_sub(Self::REACH)).min(anchor);
-        let from = memchr::memrchr3(b'\n', b'!', b'?', &bytes[from..anchor]).map_or(from, |at| from + at + 1);
-        let stop = memchr::memrchr_iter(b'.', &bytes[from..anchor]).find(|at| is_full_stop(bytes, from + at));
-        let start = stop.map_or(from, |at| from + at + 1);
-        anchor - self.text[start..anchor].trim_start().len()
-    }
-
-    /// Whether something stands in quotes before the anchor.
-    fn is_quoted_before(&self) -> bool {
-        self.text[self.start()..self.anchor.0].contains(['"', '“', '\''])
-    }
-
-    /// The words before the anchor.
-    fn before(&self) -> impl Iterator<Item = Word<'a>> {
-        words(&self.text[self.start()..self.anchor.0])
-    }
-
-    /// The anchor and what follows.
-    fn words(&self) -> impl Iterator<Item = Word<'a>> {
-        words(&self.text[self.anchor.0..self.end])
-    }
-
-    /// The place of the first of `count` words from `from` on that is meant.
-    fn within(&self, from: usize, count: usize, is_meant: impl Fn(&str) -> bool) -> Option<usize> {
-        self.words().skip(from).take(count).position(|word| is_meant(&word.lower)).map(|at| from + at)
-    }
-}
-
-/// Whether the full stop at `at` ends a sentence: one inside a name or number goes on.
-fn is_full_stop(bytes: &[u8], at: usize) -> bool {
-    !class::is_word(class::at(bytes, at + 1))
-}
-
-fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
-    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '_' | '/' | '.' | '~' | '@' | '-');
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        let tail = &rest[rest.find(is_word)?..];
-        let length = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
-        rest = &tail[length..];
-        let word = tail[..length].trim_matches(['\'', '.', '-']);
-        let is_lower = word.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-        let lower = if is_lower { Cow::Borrowed(word) } else { Cow::Owned(word.to_lowercase()) };
-        Some(Word { lower, after: class::at(tail.as_bytes(), length) })
-    })
-}
+#[cfg(test)]
+mod tests;

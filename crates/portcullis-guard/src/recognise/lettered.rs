@@ -11,8 +11,8 @@ use crate::context::Topics;
 type Form = (&'static str, Proof, fn(&[u8]) -> bool);
 
 /// Which identifier a word is: country, how much it proves, the topics that name it. Where two have its form, the one that
-/// is named `around` it.
-pub(crate) fn find(word: &[u8], around: Topics) -> Option<(&'static str, Proof, Topics)> {
+/// is named `around` it, which is read only when there is one.
+pub(crate) fn find(word: &[u8], around: impl Fn() -> Topics) -> Option<(&'static str, Proof, Topics)> {
     let mut upper = [0; 16];
     let upper = upper.get_mut(..word.len())?;
     upper.copy_from_slice(word);
@@ -33,8 +33,10 @@ pub(crate) fn find(word: &[u8], around: Topics) -> Option<(&'static str, Proof, 
         ("MT", Proof::Weak, mt_id),
     ];
     let valid = || all.iter().filter(|(.., is_valid)| is_valid(upper));
+    let first = valid().next()?;
+    let around = around();
     let is_named = |(country, ..): &&Form| around.has(Topics::country(country));
-    let (country, proof, _) = valid().find(is_named).or_else(|| valid().next())?;
+    let (country, proof, _) = valid().find(is_named).unwrap_or(first);
     Some((*country, *proof, Topics::country(country)))
 }
 

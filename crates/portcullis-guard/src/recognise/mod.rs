@@ -16,6 +16,7 @@ pub(crate) mod injection;
 pub(crate) mod lettered;
 pub(crate) mod manifest;
 pub(crate) mod mrz;
+pub(crate) mod names;
 pub(crate) mod national;
 pub(crate) mod network;
 pub(crate) mod number;
@@ -23,6 +24,11 @@ pub(crate) mod parts;
 pub(crate) mod person;
 pub(crate) mod phone;
 pub(crate) mod secret;
+mod sentence;
+
+use std::cell::OnceCell;
+
+use names::Names;
 
 use crate::context::{Topics, Words};
 use crate::{Entity, EntitySet};
@@ -59,15 +65,44 @@ pub(crate) struct Subject<'a> {
     pub(crate) text: &'a str,
     pub(crate) bytes: &'a [u8],
     pub(crate) words: &'a Words,
+    pub(crate) names: &'a Names,
     pub(crate) wanted: EntitySet,
     /// What the key says under which the text stands.
     pub(crate) field: Topics,
     pub(crate) hits: Vec<Hit>,
     /// Where the last of [`Subject::APART`] ends, wanted or not: words before it belong to it.
     pub(crate) last_end: usize,
+    table: OnceCell<Option<Table>>,
 }
 
-impl Subject<'_> {
+/// What a text is that has columns: where its first line ends, and what stands between columns.
+#[derive(Clone, Copy)]
+struct Table {
+    head: usize,
+    separator: u8,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) fn new(
+        text: &'a str,
+        words: &'a Words,
+        names: &'a Names,
+        wanted: EntitySet,
+        field: Topics,
+    ) -> Self {
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            words,
+            names,
+            wanted,
+            field,
+            hits: Vec::new(),
+            last_end: 0,
+            table: OnceCell::new(),
+        }
+    }
+
     /// What each has its own words before it; all of it is looked at where one of it is wanted.
     const APART: EntitySet = EntitySet::NUMBERS.with(Entity::Email).with(Entity::Iban);
 
@@ -96,18 +131,26 @@ impl Subject<'_> {
 
     /// The topics of the head of the column in which `start` is, when the text is a table with separators.
     fn column(&self, start: usize) -> Option<Topics> {
-        const LINE: usize = 512;
-        let head_end =
-            memchr::memchr(b'\n', &self.bytes[..self.bytes.len().min(LINE)]).filter(|end| *end < start)?;
-        let head = &self.text[..head_end];
-        let separator = [',', ';', '\t', '|'].into_iter().find(|mark| head.matches(*mark).count() >= 2)?;
-        if head.bytes().any(|byte| byte.is_ascii_digit() || byte == b'"' && separator != ',') {
+        let Table { head, separator } = (*self.table.get_or_init(|| self.table()))?;
+        let from = start.saturating_sub(LINE).max(head);
+        if start <= head {
             return None;
         }
-        let from = start.saturating_sub(LINE).max(head_end);
         let line = from + memchr::memrchr(b'\n', &self.bytes[from..start])? + 1;
-        let before = self.bytes[line..start].iter().filter(|byte| char::from(**byte) == separator).count();
-        let topics = self.words.of(head.split(separator).nth(before)?);
+        let before = memchr::memchr_iter(separator, &self.bytes[line..start]).count();
+        let topics = self.words.of(self.text[..head].split(char::from(separator)).nth(before)?);
         topics.any(Topics::KINDS).then_some(topics)
     }
+
+    fn table(&self) -> Option<Table> {
+        let end = memchr::memchr(b'\n', &self.bytes[..self.bytes.len().min(LINE)])?;
+        let head = &self.bytes[..end];
+        let is_between = |mark: &u8| memchr::memchr_iter(*mark, head).count() >= 2;
+        let separator = [b',', b';', b'\t', b'|'].into_iter().find(is_between)?;
+        let is_data = |byte: &u8| byte.is_ascii_digit() || *byte == b'"' && separator != b',';
+        (!head.iter().any(is_data)).then_some(Table { head: end, separator })
+    }
 }
+
+/// How long a line of a table is.
+const LINE: usize = 512;

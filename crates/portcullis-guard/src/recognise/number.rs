@@ -390,7 +390,7 @@ fn tailed(subject: &mut Subject<'_>, number: &Number) -> Option<usize> {
     word.extend(&bytes[end..end + letters]);
     let end = end + letters;
     let around = subject.around(start, end);
-    let (country, proof, topics) = lettered::find(&word, around)?;
+    let (country, proof, topics) = lettered::find(&word, || around)?;
     let spaced = word.len() < 3 || !word[0].is_ascii_uppercase();
     if proof != Proof::Strong && !around.any(Topics::IDENTITY)
         || spaced && class::at(bytes, end - letters - 1) == b' ' && !around.has(Topics::IDENTITY)
@@ -416,7 +416,7 @@ fn insurance(subject: &mut Subject<'_>, number: &Number, context: Context) -> Op
     let mut word: Vec<u8> = number.digits(2)?.iter().map(|digit| digit + b'0').collect();
     word.push(tail[1]);
     word.extend(&tail[3..]);
-    let (country, _, topics) = lettered::find(&word, context.all)?;
+    let (country, _, topics) = lettered::find(&word, || context.all)?;
     let score = if context.all.has(topics) { 0.97 } else { 0.8 };
     subject.hit(Entity::NationalId, country, number.start, end + 6, score);
     Some(end + 6)
@@ -432,7 +432,7 @@ fn hetu(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
     if near.any(Topics::COUNTRIES) && !near.has(Topics::country("FI")) {
         return None;
     }
-    let (country, ..) = lettered::find(word, Topics::country("FI"))?;
+    let (country, ..) = lettered::find(word, || Topics::country("FI"))?;
     subject.hit(Entity::NationalId, country, start, start + 11, 0.9);
     Some(start + 11)
 }

@@ -38,6 +38,19 @@ const ROWS: &[Row] = &[
     Row(&[Part("", of::ALNUM, 50, 51)], |word| &word[10..13] == "msh" && word.contains("jsn"), "rapidapi"),
 ];
 
+/// The shortest first part.
+const SHORTEST: usize = {
+    let (mut shortest, mut at) = (usize::MAX, 0);
+    while at < ROWS.len() {
+        let least = ROWS[at].0[0].2;
+        if least < shortest {
+            shortest = least;
+        }
+        at += 1;
+    }
+    shortest
+};
+
 fn any(_: &str) -> bool {
     true
 }
@@ -66,6 +79,9 @@ fn is_annotated(word: &str) -> bool {
 /// Looks at what stands after the word from `start` to `end`, which has letters and digits; says where the credential ends.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let (word, bytes) = (&subject.text[start..end], subject.bytes);
+    if word.len() < SHORTEST {
+        return None;
+    }
     let fits = |row: &&Row| {
         let Row([first, ..], check, _) = row else { return None };
         let long = (first.2..=first.3).contains(&word.len());
@@ -142,8 +158,11 @@ fn asana(bytes: &[u8], start: usize, slash: usize) -> Option<usize> {
 
 /// Access and refresh tokens: `1000`, and twice 32 characters.
 fn zoho(bytes: &[u8], start: usize, dot: usize) -> Option<usize> {
-    let parts = [Part(".", of::HEX, 32, 32), Part(".", of::HEX, 32, 32)];
-    rest(bytes, dot, &parts).filter(|_| bytes[start..dot] == *b"1000")
+    const PARTS: [Part; 2] = [Part(".", of::HEX, 32, 32), Part(".", of::HEX, 32, 32)];
+    if bytes[start..dot] != *b"1000" {
+        return None;
+    }
+    rest(bytes, dot, &PARTS)
 }
 
 /// Bot tokens: a number, a colon, 35 characters of which the first is an A. The word from `start` to `end` stands behind the

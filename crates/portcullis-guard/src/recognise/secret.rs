@@ -75,6 +75,9 @@ pub(crate) fn end_of_ours(text: &str, start: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let before = start.checked_sub(1).map(|at| bytes[at]);
     if before == Some(b'~') {
+        if !(bytes[start].is_ascii_uppercase() || bytes[start] == b'_') {
+            return None;
+        }
         let reach = crate::context::floor(text, start + 530);
         let end = start + text[start..reach].find('~')? + 1;
         return is_ours(&text[start - 1..end]).then_some(end);

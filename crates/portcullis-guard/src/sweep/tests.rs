@@ -8,7 +8,7 @@ use super::*;
 use crate::context::Words;
 use crate::recognise::Hit;
 use crate::recognise::formats::samples;
-use crate::text::class::SIGN;
+use crate::recognise::names::Names;
 
 type Found = (Vec<Hit>, Vec<(usize, usize)>);
 
@@ -45,15 +45,8 @@ fn wanting(wanted: EntitySet, sweep: &Sweep, words: &Words, text: &str) -> Found
 }
 
 fn subject<'a>(wanted: EntitySet, words: &'a Words, text: &'a str) -> Subject<'a> {
-    Subject {
-        text,
-        bytes: text.as_bytes(),
-        words,
-        wanted,
-        field: Topics::NONE,
-        hits: Vec::new(),
-        last_end: 0,
-    }
+    static NAMES: LazyLock<Names> = LazyLock::new(Names::new);
+    Subject::new(text, words, &NAMES, wanted, Topics::NONE)
 }
 
 /// Something of each kind that is found, and what stands between.

@@ -13,10 +13,9 @@ pub(crate) const SIZE: usize = 64;
 pub(crate) struct Block {
     pub(crate) letter: u64,
     pub(crate) digit: u64,
-    /// Where something may begin that no word announces.
-    pub(crate) sign: u64,
-    /// What letters of prose are not followed by: digits, and what goes on in credentials, hashes and base64.
-    pub(crate) tail: u64,
+    /// Where something may begin that no word announces, and what goes on in credentials, hashes and base64: signs, links and
+    /// joints, and a few others between them, which are cheaper to take than to leave out.
+    pub(crate) mark: u64,
 }
 
 /// The bytes of a block, and as many after it as are needed to see the first eight of each word.
@@ -45,41 +44,48 @@ impl Block {
         self.word() & !(self.word() << 1)
     }
 
+    /// Where sixteen letters begin.
+    pub(crate) fn long(&self) -> u64 {
+        let two = self.letter & self.letter >> 1;
+        let four = two & two >> 2;
+        let eight = four & four >> 4;
+        eight & eight >> 8
+    }
+
+    /// How many of its bytes are looked at with it: letters that go on beyond it are with the next.
+    pub(crate) fn whole(&self) -> usize {
+        if self.letter == u64::MAX { SIZE } else { SIZE - self.letter.leading_ones() as usize }
+    }
+
     /// The block that a window begins with.
     #[inline]
     pub(crate) fn of(window: &Window) -> Self {
         let mut block = Self::default();
         for (index, quarter) in window[..SIZE].as_chunks().0.iter().enumerate() {
             let shift = index * 16;
-            let [letter, digit, sign, tail] =
-                classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
+            let [letter, digit, mark] = classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
             block.letter |= letter;
             block.digit |= digit;
-            block.sign |= sign;
-            block.tail |= tail;
+            block.mark |= mark;
         }
+        block.mark &= !block.digit;
         block
     }
 }
 
-/// Letters, digits, signs and tails among sixteen bytes.
+/// Letters, digits and what else matters among sixteen bytes, the digits among them.
 #[inline]
-fn classes(bytes: u8x16) -> [u32; 4] {
+fn classes(bytes: u8x16) -> [u32; 3] {
     let all = u8x16::splat;
-    let is = |bytes: u8x16, byte: u8| bytes.simd_eq(all(byte));
     let is_in = |bytes: u8x16, first: u8, last: u8| {
         let from = bytes - all(first);
         from.min(all(last - first)).simd_eq(from)
     };
-    let digit = is_in(bytes, b'0', b'9');
     // Letter case is one bit, and no other byte becomes a letter by it.
     let letter = is_in(bytes | all(0x20), b'a', b'z');
-    let comma = is(bytes, b',');
-    // `>` and `~` are one bit apart.
-    let sign = is(bytes & all(!0x40), b'>') | is(bytes, b'@') | is(bytes, b':') | is(bytes, b'=') | comma;
-    // From `+` to `:` are `,`, the links but one, the dot and the digits.
-    let tail = (is_in(bytes, b'+', b':') | is(bytes, b'_') | sign) & !comma;
-    [letter, digit, sign, tail].map(u8x16::to_bitmask)
+    let digit = is_in(bytes, b'0', b'9');
+    let mark = is_in(bytes, b'+', b'@') | bytes.simd_eq(all(b'_')) | bytes.simd_eq(all(b'~'));
+    [letter, digit, mark].map(u8x16::to_bitmask)
 }
 
 #[cfg(test)]
@@ -93,8 +99,7 @@ mod tests {
             let bit = |classes| u64::from(CLASS[usize::from(*byte)] & classes != 0) << index;
             block.letter |= bit(LOWER | UPPER);
             block.digit |= bit(DIGIT);
-            block.sign |= bit(SIGN);
-            block.tail |= if *byte == b',' { 0 } else { bit(DIGIT | LINK | JOINT | SIGN) };
+            block.mark |= bit(LINK | JOINT | SIGN) | u64::from(matches!(byte, b';' | b'<' | b'?')) << index;
         }
         block
     }
@@ -114,10 +119,19 @@ mod tests {
     fn what_is_beyond_the_end_is_nothing() {
         let block = |text: &[u8], start| Block::of(Block::window(text, start, &mut [b'x'; SIZE + 8]));
         let found = block(b"xx a1-@", 2);
-        assert_eq!((found.letter, found.digit, found.sign, found.tail), (0b10, 0b100, 0b1_0000, 0b1_1100));
+        assert_eq!((found.letter, found.digit, found.mark), (0b10, 0b100, 0b1_1000));
         assert_eq!(found.starts(), 0b10);
         assert_eq!(block(b"abc", 3), Block::default());
         assert_eq!(block(&[b'a'; SIZE + 7], 0).letter, u64::MAX);
         assert_eq!(block(&[b'a'; SIZE + 7], 60).letter, 0b111_1111_1111);
+    }
+
+    #[test]
+    fn letters_at_its_end_are_with_the_next() {
+        let of = |text: &str| Block::of(Block::window(text.as_bytes(), 0, &mut [0; SIZE + 8]));
+        let spaced = |letters: usize| format!("{:>60}{}", " ", "a".repeat(letters));
+        assert_eq!([0, 3, 4, 9].map(|letters| of(&spaced(letters)).whole()), [64, 64, 60, 60]);
+        assert_eq!(of(&"a".repeat(80)).whole(), 64);
+        assert_eq!([15, 16, 17].map(|letters| of(&"a".repeat(letters)).long()), [0, 1, 3]);
     }
 }

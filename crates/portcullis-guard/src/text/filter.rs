@@ -3,19 +3,26 @@
 //! Nearly all words of a text are of no concern, and this says so without hashing or folding them. It may say yes to a word
 //! that does not matter, one in a hundred or so, and never no to one that does.
 
-/// Words of a list, letter case aside.
-pub(crate) struct Filter(Box<[u64; 1 << (BITS - 6)]>);
+/// Words of a list, letter case aside, in a power of two times 64 bits: a hundred for each word make few mistakes, and few
+/// bits stay in the nearest cache.
+pub(crate) struct Filter<const SIZE: usize>(Box<[u64; SIZE]>);
 
-const BITS: u32 = 16;
-
-impl Filter {
+impl<const SIZE: usize> Filter<SIZE> {
     pub(crate) fn new() -> Self {
-        Self(Box::new([0; 1 << (BITS - 6)]))
+        const { assert!(SIZE.is_power_of_two()) };
+        Self(Box::new([0; SIZE]))
+    }
+
+    /// One that has the words of a list.
+    pub(crate) fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut filter = Self::new();
+        words.into_iter().for_each(|word| filter.add(word));
+        filter
     }
 
     /// Adds a word of ASCII.
     pub(crate) fn add(&mut self, word: &str) {
-        let bit = place(eight(word.as_bytes(), 0), word.len());
+        let bit = place::<SIZE>(eight(word.as_bytes(), 0), word.len());
         self.0[bit / 64] |= 1 << (bit % 64);
     }
 
@@ -28,17 +35,19 @@ impl Filter {
     /// Whether a word of so many bytes may be one of them; `eight` are its first, and whatever follows it.
     #[inline]
     pub(crate) fn may_be(&self, eight: u64, length: usize) -> bool {
-        let bit = place(eight, length);
+        let bit = place::<SIZE>(eight, length);
         self.0[bit / 64] >> (bit % 64) & 1 != 0
     }
 }
 
 /// What is looked for begins with, letter case counted: the first two or three bytes.
-pub(crate) struct Heads(Box<[u64; 1 << (BITS - 6)]>);
+pub(crate) struct Heads(Box<[u64; HEADS]>);
+
+const HEADS: usize = 1024;
 
 impl Heads {
     pub(crate) fn new() -> Self {
-        Self(Box::new([0; 1 << (BITS - 6)]))
+        Self(Box::new([0; HEADS]))
     }
 
     /// Adds what something begins with, two bytes or more.
@@ -46,7 +55,7 @@ impl Heads {
         let head = head.as_bytes();
         let thirds = head.get(2).map_or(0..=u8::MAX, |third| *third..=*third);
         for third in thirds {
-            let bit = hash(u64::from_le_bytes([head[0], head[1], third, 0, 0, 0, 0, 0]));
+            let bit = hash::<HEADS>(u64::from_le_bytes([head[0], head[1], third, 0, 0, 0, 0, 0]));
             self.0[bit / 64] |= 1 << (bit % 64);
         }
     }
@@ -54,9 +63,48 @@ impl Heads {
     /// Whether what is at `start` may begin so.
     #[inline]
     pub(crate) fn may_have(&self, text: &[u8], start: usize) -> bool {
-        let bit = hash(eight(text, start) & 0xff_ffff);
+        self.may_be(eight(text, start))
+    }
+
+    /// Whether what begins with these eight bytes may begin so.
+    #[inline]
+    pub(crate) fn may_be(&self, eight: u64) -> bool {
+        let bit = hash::<HEADS>(eight & 0xff_ffff);
         self.0[bit / 64] >> (bit % 64) & 1 != 0
     }
+}
+
+/// What words begin with, letter case aside: one byte for the first three letters, or two and whatever follows.
+pub(crate) struct Beginnings(Box<[bool; BEGINNINGS]>);
+
+const BEGINNINGS: usize = 4096;
+
+impl Beginnings {
+    pub(crate) fn new() -> Self {
+        Self(Box::new([false; BEGINNINGS]))
+    }
+
+    /// Adds a word of two letters or more.
+    pub(crate) fn add(&mut self, word: &str) {
+        let eight = eight(word.as_bytes(), 0);
+        let after = if word.len() == 2 { 0..32 } else { 0..1 };
+        for third in after {
+            self.0[beginning(eight | third << 16)] = true;
+        }
+    }
+
+    /// Whether a word with these first eight bytes may be one of them.
+    #[inline]
+    pub(crate) fn may_be(&self, eight: u64) -> bool {
+        self.0[beginning(eight)]
+    }
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "of the first three bytes")]
+fn beginning(eight: u64) -> usize {
+    let letters = eight as u32 & 0x1f_1f1f;
+    (letters.wrapping_mul(0x9e37_79b1) >> (32 - BEGINNINGS.ilog2())) as usize
 }
 
 /// Eight bytes from `start`, zeros beyond the end.
@@ -74,8 +122,8 @@ fn eight(text: &[u8], start: usize) -> u64 {
 }
 
 /// The bits of a word's bytes among eight, by its length.
-const OWN: [u64; 8] = {
-    let mut own = [u64::MAX; 8];
+const OWN: [u64; 16] = {
+    let mut own = [u64::MAX; 16];
     let mut length = 0;
     while length < 8 {
         own[length] = (1 << (8 * length)) - 1;
@@ -86,15 +134,16 @@ const OWN: [u64; 8] = {
 
 /// The bit of a word: that of its first letters and its length.
 #[inline]
-fn place(eight: u64, length: usize) -> usize {
-    let own = OWN.get(length).copied().unwrap_or(u64::MAX);
-    hash(((eight | 0x2020_2020_2020_2020) & own) ^ (length as u64) << 59)
+fn place<const SIZE: usize>(eight: u64, length: usize) -> usize {
+    let own = OWN[length.min(OWN.len() - 1)];
+    hash::<SIZE>(((eight | 0x2020_2020_2020_2020) & own) ^ (length as u64) << 59)
 }
 
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "a few bits")]
-fn hash(word: u64) -> usize {
-    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - BITS)) as usize
+fn hash<const SIZE: usize>(word: u64) -> usize {
+    let bits = const { (SIZE * 64).ilog2() };
+    (word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
 }
 
 #[cfg(test)]
@@ -103,7 +152,7 @@ mod tests {
 
     #[test]
     fn has_what_was_added_in_any_case_and_little_else() {
-        let mut filter = Filter::new();
+        let mut filter = Filter::<256>::new();
         let words = ["ignore", "a", "instructions", "instruction", "not"];
         for word in words {
             filter.add(word);
@@ -119,6 +168,26 @@ mod tests {
             filter.may_have(other.as_bytes(), 0, other.len())
         });
         assert!(others.count() < 100);
+    }
+
+    #[test]
+    fn has_beginnings_in_any_case_and_little_else() {
+        let mut beginnings = Beginnings::new();
+        for word in ["not", "ai", "instructions"] {
+            beginnings.add(word);
+        }
+        let may_be = |text: &str| beginnings.may_be(eight(text.as_bytes(), 0));
+        for text in ["not", "NOTHING", "ai", "ai ", "AI:", "airy", "instead", "Ins"] {
+            assert!(may_be(text), "{text}");
+        }
+        let others = (0..10_000).filter(|number| {
+            may_be(&format!("{}{}{}", letter(*number), letter(number / 26), letter(number / 676)))
+        });
+        assert!(others.count() < 500);
+    }
+
+    fn letter(number: u32) -> char {
+        char::from_digit(10 + number % 26, 36).expect("a letter")
     }
 
     #[test]

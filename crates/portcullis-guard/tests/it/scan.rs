@@ -74,6 +74,11 @@ fn finds_credentials() {
     finds("<add key=\"ClearTextPassword\" value=\"hunter22!\" />", &[(Password, "hunter22!")]);
     finds("<add key=\"SchemaTable\" value=\"G:\\SchemaTable.xml\" />", &[]);
     finds("docker pull registry/pass:16.20.3", &[]);
+    finds("machine api.example.org login ci password hunter\n", &[(Password, "hunter")]);
+    finds("machine api.example.org\n\tlogin ci\n\tpassword hunter-22", &[(Password, "hunter-22")]);
+    finds("the login page password must be changed", &[]);
+    let key = "A3-7KQ2MX-P9RTYB-4WZ8C-HN5VD-2QJ7L-X3GFM";
+    finds(&format!("it is {key}, they said"), &[(Secret, key)]);
 }
 
 /// What no part of says by itself that it is one.
@@ -156,6 +161,8 @@ fn finds_what_is_named_wherever_the_name_stands() {
         ("linkedin_client_id", "86vhj2q7n4x1ke"),
         ("sumoAccessId", "suXk3Pq9Lz7VbT"),
         ("api_token", "k3x9q2m7zp"),
+        ("storage_key", "x7KqP2mN9vR4t"),
+        ("acmecreds", "x7KqP2mN9vR4t"),
         ("api_token", "oikibmjd27kmremdzr7ijeskd"),
         ("api_token", "vQ!x{7#kP(2m&Zr*9t"),
     ] {
@@ -169,6 +176,9 @@ fn finds_what_is_named_wherever_the_name_stands() {
         "const token: string = \"application/json; charset\"",
         "token = \"getAccessTokenForUser(userId)\"",
         "secretary: the-secretary-of-state",
+        "host_key: my-server12.eu-west-1.example.org",
+        "cache_key = \"user-list-27\"",
+        "sort_key: \"2026-11-30T04\"",
         "tokens: 1719312000",
         "[{\"name\": \"colour\", \"value\": \"q7Zx2Lw9Kd4Rt8Vb\"}]",
     ] {
