@@ -40,6 +40,13 @@ server.listen(0, '127.0.0.1', () => {
     // By the book, what a scope stands for is at the userinfo endpoint, not in the ID token.
     claims: { openid: ['sub'], profile: ['groups'], email: ['email'] },
     pkce: { required: () => true },
+    // A client registers with the scope of the first challenge that it meets; here it may ask for more later.
+    extraClientMetadata: {
+      properties: ['registered_scope'],
+      validator: (_context, _key, _value, metadata) => {
+        delete metadata.scope;
+      },
+    },
     // The gateway is on loopback, where the provider would tell nobody anything.
     fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     findAccount: (_context, id) => (id in GROUPS ? { accountId: id, claims: () => ({ sub: id, groups: GROUPS[id], email: `${id}@example.com` }) } : undefined),

@@ -4,7 +4,8 @@
     run.py --bin target/release/portcullis
 
 The provider is `oidc-provider` with two users; behind the gateway stands server-everything. Each client is told nothing but
-the URL of the gateway. Then their tokens are misused; and, in `groups.py`, each has the tools of their groups there. In the second part (`facade.py`) the gateway logs them in itself, and
+the URL of the gateway. Then their tokens are misused; and, in `groups.py`, each has the tools of their groups there, and logs in again for
+one that needs a scope more. In the second part (`facade.py`) the gateway logs them in itself, and
 the provider is asked for nothing but a plain OpenID login; in the last (`quirks.py`), each large provider stands behind it, as a fake
 of its recorded behaviour. Exit code 0 when everything was as it must be, 1 when something was
 not, 2 for wrong usage, 3 when a program does not start.
