@@ -70,7 +70,8 @@ struct State {
     quotes: Arc<AtomicBool>,
     /// The living children by their number; `None` once [`Supervisor::shutdown`] has begun.
     children: Mutex<Option<HashMap<u64, Entry>>>,
-    keeper: Keeper,
+    /// Started with the first child: as long as there was none, nothing can stay behind.
+    keeper: tokio::sync::OnceCell<Keeper>,
     /// What children wrote to stderr.
     logs: Logs,
     /// Our own executable.
@@ -83,31 +84,27 @@ struct State {
 }
 
 impl Supervisor {
-    /// Starts the supervisor and its keeper.
+    /// A supervisor without children. Its keeper is started before the first of them.
     ///
-    /// `keeper_program` is run as `keeper_program __keeper …` and must then call [`keeper_main`], and as
-    /// `keeper_program __sandbox …` and must then call [`sandbox_main`]: it is our own executable. If the keeper dies it is started again, with a warning in the log.
-    ///
-    /// # Errors
-    /// When there is no tokio runtime to run in, or the keeper cannot be started.
-    pub fn start(keeper_program: &Path) -> io::Result<Supervisor> {
-        tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
+    /// `program` is run as `program __keeper …` and must then call [`keeper_main`], and as `program __sandbox …` and must then
+    /// call [`sandbox_main`]: it is our own executable. If the keeper dies it is started again, with a warning in the log.
+    #[must_use]
+    pub fn new(program: &Path) -> Supervisor {
         let instance = Instance::unique();
         let folders = Folders::of(&instance);
-        let keeper = Keeper::start(keeper_program, &instance, folders.path())?;
         let state = State {
             instance,
             started: AtomicU64::new(0),
             quotes: Arc::default(),
             children: Mutex::new(Some(HashMap::new())),
-            keeper,
+            keeper: tokio::sync::OnceCell::new(),
             logs: Logs::default(),
-            program: keeper_program.to_owned(),
+            program: program.to_owned(),
             host: tokio::sync::OnceCell::new(),
             folders,
             closing: tokio::sync::Mutex::new(()),
         };
-        Ok(Supervisor { state: Arc::new(state) })
+        Supervisor { state: Arc::new(state) }
     }
 
     /// Whether the text of an [`Exit`] quotes the child's last line on stderr, from the next exit on; it does not as long
@@ -132,6 +129,11 @@ impl Supervisor {
         if self.state.children().is_none() {
             return Err(refused());
         }
+        self.state.keep_watch().await.map_err(|error| SpawnError::Keeper {
+            server: command.server.clone(),
+            program: self.state.program.clone(),
+            source: error,
+        })?;
         let number = self.state.started.fetch_add(1, Ordering::Relaxed);
         let marker = self.state.instance.child(&command.server, number);
         let walls = match &command.sandbox {
@@ -210,11 +212,18 @@ impl Supervisor {
         for child in &mut children {
             child.gone().await;
         }
-        self.state.keeper.close().await;
+        if let Some(keeper) = self.state.keeper.get() {
+            keeper.close().await;
+        }
     }
 }
 
 impl State {
+    async fn keep_watch(&self) -> io::Result<()> {
+        let start = async || Keeper::start(&self.program, &self.instance, self.folders.path());
+        self.keeper.get_or_try_init(start).await.map(drop)
+    }
+
     fn children(&self) -> MutexGuard<'_, Option<HashMap<u64, Entry>>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -80,7 +80,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     let count = worker_count(&settings);
     let program = own_program().context("cannot find this program's own file")?;
-    let supervisor = Supervisor::start(&program).context("cannot start the keeper of child processes")?;
+    let supervisor = Supervisor::new(&program);
     let metrics = Metrics::new();
     let tracer = tracer(&settings, &metrics)?;
     let tls = load_tls(&settings)?;

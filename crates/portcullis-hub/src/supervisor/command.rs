@@ -107,6 +107,20 @@ pub enum SpawnError {
         /// The path in full.
         path: PathBuf,
     },
+    /// Nobody would end it if the gateway were killed, so it is not started.
+    #[error(
+        "server `{server}`: the keeper of child processes, {} itself, does not start: {source}. Put the gateway's program \
+         back where it was started from, or restart the gateway",
+        program.display()
+    )]
+    Keeper {
+        /// The server that wants it.
+        server: ServerId,
+        /// Our own executable.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The working directory is no directory that we can enter.
     #[error("server `{server}`: cannot work in {}: {source}. Create the directory or correct `cwd`", path.display())]
     WorkingDirectory {

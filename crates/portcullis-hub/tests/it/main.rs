@@ -23,7 +23,7 @@ const FIXTURE: &str = env!("CARGO_BIN_EXE_keeper-fixture");
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn supervisor() -> Supervisor {
-    Supervisor::start(Path::new(FIXTURE)).expect("the fixture starts")
+    Supervisor::new(Path::new(FIXTURE))
 }
 
 /// `script` for `/bin/sh`.

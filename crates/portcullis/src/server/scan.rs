@@ -97,8 +97,7 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
     let settings =
         Settings { servers: [(id, server)].into(), definitions: DefinitionsMode::TrustFirstUse, ..settings };
     let records = Arc::new(Memory::default());
-    let supervisor =
-        Supervisor::start(&own_program()?).context("cannot start the keeper of child processes")?;
+    let supervisor = Supervisor::new(&own_program()?);
     let kept = KeptBy { records: records.clone(), evidence: None, witness: None };
     let (control, metrics) = (Handle::current(), Metrics::new());
     let gateway = Gateway::new(settings, 1, control, supervisor.clone(), metrics, Tracer::disabled(), kept)
