@@ -155,13 +155,14 @@ class Caller(threading.Thread):
             self.world.found(f"{name} was asked {token} and answered {said['token']}")
         if not self.world.may_answer(name, said["version"], begun):
             self.world.found(f"{name} answered as {said['version']}, and in use was {self.world.strict[name]}")
-        before = self.had.get(name)
+        before, seen = self.had.get(name, (None, 0.0))
         if self.legacy and before not in (None, said["version"]):
             self.world.count("sessions that got another version")
-            if begun > self.world.stepped[name] + SETTLED:
+            # It may have moved at any time since it was last asked.
+            if seen > self.world.stepped[name] + SETTLED:
                 with self.world.lock:
                     self.world.moves.append((name, f"a session moved from {before} to {said['version']} by itself"))
-        self.had[name] = said["version"]
+        self.had[name] = said["version"], begun
         return True
 
     def call(self, name, token):
