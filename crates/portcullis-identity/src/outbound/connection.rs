@@ -14,7 +14,7 @@ use portcullis_model::Expected;
 use tokio::time::Instant;
 
 use super::account::{Account, Kept, digest};
-use super::credential::Credential;
+use super::credential::{Credential, renewal};
 use super::discovery;
 use super::form::Fields;
 use super::needed::Needed;
@@ -173,9 +173,12 @@ impl Source {
     async fn refresh(self: Arc<Self>, found: Found, refused: bool) -> Result<Option<Credential>, Needed> {
         let Kind::Oauth(oauth) = self.kind() else { return Ok(None) };
         let vault = &self.office.vault;
-        let Some(turn) = vault.turn(KIND, &found.key, TURN).await? else {
+        let left = left_of(&found.kept, refused);
+        // Whoever still has one that counts waits for nobody.
+        let patience = if left.is_some() { Duration::ZERO } else { TURN };
+        let Some(turn) = vault.turn(KIND, &found.key, patience).await? else {
             let slow = || Needed::Unavailable("another gateway is renewing this account; try again".into());
-            return left_of(&found.kept, refused).map(Some).ok_or_else(slow);
+            return left.map(Some).ok_or_else(slow);
         };
         let refreshed = match vault.get(KIND, &found.key).await {
             Ok(Some(there)) if there.version == found.version => {
@@ -309,12 +312,16 @@ impl Source {
             TokenType::Dpop if before.account.prover.is_some() => true,
             _ => return Err(self.denied("its tokens are of a type that was not asked for (`token_type`)")),
         };
+        let expires = tokens.expires.unwrap_or_else(|| now() + LASTING);
+        let refresh = tokens.refresh.or_else(|| before.refresh.clone());
         Ok(Kept {
             account: before.account.clone(),
             access: tokens.access,
             dpop,
-            expires: tokens.expires.unwrap_or_else(|| now() + LASTING),
-            refresh: tokens.refresh.or_else(|| before.refresh.clone()),
+            expires,
+            // What cannot be renewed is used to its end.
+            renew: if refresh.is_some() { renewal(expires) } else { expires },
+            refresh,
             scopes: tokens.scopes.unwrap_or_else(|| before.scopes.clone()),
             since: before.since,
             login: before.login.clone(),
@@ -334,6 +341,7 @@ impl Source {
             access: String::new(),
             dpop: false,
             expires: 0,
+            renew: 0,
             refresh: None,
             scopes: asked,
             since: now(),

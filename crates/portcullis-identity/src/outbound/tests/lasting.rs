@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_now::now_or_never;
+use portcullis_model::Expected;
 use serde_json::{Value, json};
 
 use super::connecting::{begin, come_back, connect, link_of, sent};
 use super::world::*;
+use crate::outbound::account::Kept;
 use crate::outbound::{Client, ClientAuth, Hidden, Kind, Needed, Oauth, Office, Refusal, Source, form};
 use crate::turn::Turn;
 
@@ -129,6 +131,33 @@ async fn a_turn_that_nobody_gives_back_is_waited_for_while_there_is_time_to_use_
     dead.give_back().await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(shown(&source).await.as_deref(), Some("Bearer won"));
+}
+
+#[tokio::test]
+async fn an_account_is_renewed_before_it_ends_and_used_as_it_is_while_that_fails() {
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let office = office(&store);
+    // Each looks for the first time.
+    let source = || account(&office, &world, ann());
+    connect(&office, &source()).await;
+    let key = office.vault.keys("connection", "").await.unwrap().remove(0);
+    let opened = office.vault.get("connection", &key).await.unwrap().unwrap();
+    let mut kept = Kept::read(&opened.value).unwrap();
+    assert_eq!(kept.renew, kept.expires - 60);
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 0));
+    // The time has come.
+    kept.renew = crate::outbound::tokens::now();
+    office.vault.put("connection", &key, &kept.write(), None, Expected::Any).await.unwrap();
+    let records: Arc<dyn portcullis_model::Records> = store.clone();
+    let theirs = Turn::take(&records, ("connection", &key)).await.unwrap().expect("nobody has it");
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 0));
+    theirs.give_back().await;
+    refreshes_with(&world, 503, "away");
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 1));
+    takes_a_refresh_token_once(&world);
+    for _ in 0..2 {
+        assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer won"), 2));
+    }
 }
 
 #[tokio::test]
