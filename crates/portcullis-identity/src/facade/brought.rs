@@ -130,8 +130,8 @@ impl Facade {
         }
     }
 
-    /// Renews what was brought, unless another process is at it: then it goes on with what there is. Its place is kept for as
-    /// long as this takes, for other logins have it, too.
+    /// Renews what was brought, and breaks off with what there is then; while it is another process's turn, it goes on with what
+    /// there is. Other logins have the same place, which is held for no longer than this takes.
     async fn attempt(&self, key: &str) -> Result<ControlFlow<Option<Brought>, Brought>, Refusal> {
         let mut failed = self.renewing.place(key).lock().await;
         // Whoever had the turn before has renewed it.
