@@ -90,9 +90,10 @@ fn takes_a_refresh_token_once(world: &World) {
             first["expires_in"] = 0.into();
             return (200, first);
         }
-        match std::mem::replace(&mut used, true) {
-            false => (200, bearer("won")),
-            true => (400, json!({"error": "invalid_grant"})),
+        if std::mem::replace(&mut used, true) {
+            (400, json!({"error": "invalid_grant"}))
+        } else {
+            (200, bearer("won"))
         }
     });
 }
