@@ -561,7 +561,7 @@ impl WayBack {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(recorder) = self.recorder.take() {
-            self.stop.server.ended(outcome);
+            self.stop.server.ended(&self.stop.call.caller.principal, outcome);
             recorder.finish(outcome);
         }
     }

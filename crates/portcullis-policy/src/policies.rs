@@ -52,7 +52,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn deny() -> Self {
+    pub(crate) fn deny() -> Self {
         Self { allowed: false, reasons: Arc::default(), lacks: None }
     }
 

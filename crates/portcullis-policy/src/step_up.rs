@@ -7,7 +7,7 @@
 //! choice.
 //!
 //! What is forbidden to whoever has all of them stays hidden: a scope that takes something away is none to ask for. Only what is
-//! denied is asked about twice, and what comes out is remembered with the denial.
+//! denied is asked about twice, and what comes out is remembered for as long as it stands: of the thing, and of the door to it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use serde_json::Value;
 
 use crate::action::Action;
 use crate::circumstances::Circumstances;
-use crate::policies::Policies;
-use crate::remember::Subject;
+use crate::judge::Placed;
+use crate::policies::{Decision, Policies};
+use crate::remember::{Standing, Subject};
 use crate::thing::Thing;
 use crate::unknown::{Reads, reads};
 
@@ -84,7 +85,8 @@ impl Policies {
         &self.step_up
     }
 
-    /// The fewest scopes that the caller lacks for what is denied; `None` when it lacks something else.
+    /// The fewest scopes that the caller lacks for what is denied; `None` when it lacks something else. To find them takes a
+    /// decision for each scope, so they are remembered, with the caller as it could be.
     pub(crate) fn lacks(
         &self,
         subject: &Subject,
@@ -94,24 +96,36 @@ impl Policies {
         arguments: Option<&Raw>,
     ) -> Option<Arc<[String]>> {
         let wider = subject.wider.as_ref()?;
+        if let Some(known) = wider.subject.recall(action, &thing, circumstances) {
+            return known.lacks;
+        }
         let door = thing.its_server().filter(|_| action != Action::Discover);
         let (door, placed) = (door.map(|server| self.place(server)), self.place(thing));
-        let permits = |with: &Subject| {
-            let opened = |door| self.judge(with, Action::Discover, door, circumstances, None).allows();
-            door.as_ref().is_none_or(opened)
-                && self.judge(with, action, &placed, circumstances, arguments).allows()
+        let mut reads = Reads::default();
+        let mut allows = |with: &Subject, action, placed: &Placed<'_>, arguments| {
+            let ruling = self.judge(with, action, placed, circumstances, arguments);
+            reads = reads.or(ruling.reads);
+            ruling.allows()
         };
-        if !permits(&wider.subject) {
-            return None;
-        }
-        let mut needed = wider.lacked.clone();
-        for scope in wider.lacked.iter().rev() {
-            let fewer: Vec<_> = needed.iter().filter(|it| *it != scope).cloned().collect();
-            if !fewer.is_empty() && permits(&subject.with_scopes(&fewer)) {
-                needed = fewer;
+        let mut permits = |with: &Subject| {
+            door.as_ref().is_none_or(|door| allows(with, Action::Discover, door, None))
+                && allows(with, action, &placed, arguments)
+        };
+        let lacks: Option<Arc<[String]>> = permits(&wider.subject).then(|| {
+            let mut needed = wider.lacked.clone();
+            for scope in wider.lacked.iter().rev() {
+                let fewer: Vec<_> = needed.iter().filter(|it| *it != scope).cloned().collect();
+                if !fewer.is_empty() && permits(&subject.with_scopes(&fewer)) {
+                    needed = fewer;
+                }
             }
+            needed.into()
+        });
+        if let Some(standing) = Standing::of(reads, circumstances) {
+            let denied = Decision { lacks: lacks.clone(), ..Decision::deny() };
+            wider.subject.remember(action, &thing, &denied, standing);
         }
-        Some(needed.into())
+        lacks
     }
 }
 

@@ -218,6 +218,8 @@ pub(super) fn told(gateway: &Gateway, server: &ServerId) -> Option<Value> {
             "share": next.share.percent(),
             "calls": next.count.calls,
             "failed": next.count.failed,
+            "callers": next.count.callers,
+            "let_down": next.count.let_down,
             "taken_back": next.tripped,
         })
     });
@@ -230,6 +232,8 @@ pub(super) fn told(gateway: &Gateway, server: &ServerId) -> Option<Value> {
         "version": version.as_deref(),
         "calls": count.calls,
         "failed": count.failed,
+        "callers": count.callers,
+        "let_down": count.let_down,
         "next": next,
         "leaving": leaving,
     }))

@@ -6,6 +6,8 @@
 //! [`SubjectToken`], which goes to the token endpoint that the operator named and nowhere else.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_model::Expected;
@@ -21,7 +23,7 @@ use crate::turn::Pauses;
 use crate::verified::Verified;
 
 /// What was brought, by the key of its family.
-const BROUGHT: &str = "facade-brought";
+pub(super) const BROUGHT: &str = "facade-brought";
 /// An ID token that ends sooner is renewed before it is used, in seconds.
 const RENEWED: u64 = 60;
 /// How long nobody is asked after the provider was away, in seconds.
@@ -30,6 +32,8 @@ const PAUSE: u64 = 5;
 const PLACES: usize = 64;
 /// How long a request waits for another process to renew what it needs.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const STOPPING: Refusal = Refusal::unavailable("the gateway is stopping");
 
 /// What the provider gave.
 #[derive(Clone, Serialize, Deserialize)]
@@ -62,7 +66,7 @@ impl Default for Renewing {
 }
 
 impl Renewing {
-    fn place(&self, key: &str) -> &Mutex<u64> {
+    pub(super) fn place(&self, key: &str) -> &Mutex<u64> {
         let place = usize::try_from(self.hasher.hash_one(key) % PLACES as u64).unwrap_or_default();
         &self.places[place]
     }
@@ -90,7 +94,7 @@ impl Facade {
 
     /// The ID token of whoever was let in with a token of this server's, to be exchanged; `None` where the identity provider
     /// gave none that still counts.
-    pub async fn subject(&self, verified: &Verified) -> Option<SubjectToken> {
+    pub async fn subject(self: &Arc<Self>, verified: &Verified) -> Option<SubjectToken> {
         let session = verified.session.as_deref().filter(|_| self.settings.keeps_id_tokens)?;
         match self.brought(session).await {
             Ok(brought) => brought.map(|brought| SubjectToken::brought(&brought, verified)),
@@ -104,29 +108,46 @@ impl Facade {
         }
     }
 
-    async fn brought(&self, session: &str) -> Result<Option<Brought>, Refusal> {
+    pub(super) async fn brought(self: &Arc<Self>, session: &str) -> Result<Option<Brought>, Refusal> {
         let key = self.kept.key_like(BROUGHT, session).await?.filter(|key| session_at(key) == session);
         let Some(key) = key else { return Ok(None) };
         let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
         if found.value.is_settled() {
             return Ok(found.value.until_over());
         }
-        let mut failed = self.renewing.place(&key).lock().await;
         let (waiting, mut pauses) = (Instant::now(), Pauses::default());
         loop {
-            // Whoever had the turn before has renewed it.
-            let Some(found) = self.kept.get::<Brought>(BROUGHT, &key).await? else { return Ok(None) };
-            let before = found.value;
-            if before.is_settled() || now() < *failed + PAUSE || waiting.elapsed() > PATIENCE {
-                return Ok(before.until_over());
+            // Whoever asks may leave at any time, and may not take along what comes for a refresh token.
+            let (facade, key) = (self.clone(), key.clone());
+            let attempt = self.runtime.spawn(async move { facade.attempt(&key).await });
+            match attempt.await.map_err(|_| STOPPING)?? {
+                ControlFlow::Break(brought) => return Ok(brought),
+                ControlFlow::Continue(before) if waiting.elapsed() > PATIENCE => {
+                    return Ok(before.until_over());
+                }
+                ControlFlow::Continue(_) => pauses.pass().await,
             }
-            if let Some(turn) = self.kept.turn(BROUGHT, &key).await? {
-                let renewed = self.renew(&key, &mut failed).await;
-                turn.give_back().await;
-                return renewed;
-            }
-            pauses.pass().await;
         }
+    }
+
+    /// Renews what was brought, and breaks off with what there is then; while it is another process's turn, it goes on with what
+    /// there is. Other logins have the same place, which is held for no longer than this takes.
+    async fn attempt(&self, key: &str) -> Result<ControlFlow<Option<Brought>, Brought>, Refusal> {
+        let mut failed = self.renewing.place(key).lock().await;
+        // Whoever had the turn before has renewed it.
+        let Some(found) = self.kept.get::<Brought>(BROUGHT, key).await? else {
+            return Ok(ControlFlow::Break(None));
+        };
+        let before = found.value;
+        if before.is_settled() || now() < *failed + PAUSE {
+            return Ok(ControlFlow::Break(before.until_over()));
+        }
+        let Some(turn) = self.kept.turn(BROUGHT, key).await? else {
+            return Ok(ControlFlow::Continue(before));
+        };
+        let renewed = self.renew(key, &mut failed).await;
+        turn.give_back().await;
+        renewed.map(ControlFlow::Break)
     }
 
     /// Renews what was brought, as the one who does.

@@ -100,6 +100,8 @@ pub struct Facade {
     /// Whose ID-JAGs are taken, and their keys.
     assertors: Vec<(String, Arc<IssuerKeys>)>,
     renewing: brought::Renewing,
+    /// What must come to its end, though whoever asked for it has left, runs here.
+    runtime: Handle,
     ended: Arc<Ended>,
     watch: Arc<dyn Watch>,
     /// When it was last looked for what ended elsewhere.
@@ -138,6 +140,7 @@ impl Facade {
             clients: settings.clients.iter().map(|it| (it.id.clone(), Client::configured(it))).collect(),
             assertors: settings.id_jag.iter().map(assertor).collect(),
             renewing: brought::Renewing::default(),
+            runtime: runtime.clone(),
             ended,
             watch: outsides.watch.clone(),
             heard: AtomicU64::new(0),

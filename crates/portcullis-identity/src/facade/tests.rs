@@ -1,6 +1,7 @@
 //! The facade against a provider and clients that a test writes: logins from end to end, and what must not work.
 
 mod attacks;
+mod brought;
 mod documents;
 mod grants;
 mod login;

@@ -96,6 +96,8 @@ pub(super) struct Kept {
     pub(super) dpop: bool,
     /// In seconds since 1970.
     pub(super) expires: u64,
+    /// From when on it is to be renewed: whoever reads the record later cannot tell how long it was good for.
+    pub(super) renew: u64,
     pub(super) refresh: Option<String>,
     pub(super) scopes: Vec<String>,
     /// When it was connected, in seconds since 1970.
@@ -108,18 +110,20 @@ impl Kept {
     pub(super) fn write(&self) -> Value {
         json!({
             "account": self.account.write(), "access": self.access, "dpop": self.dpop, "expires": self.expires,
-            "refresh": self.refresh, "scopes": self.scopes, "since": self.since,
+            "renew": self.renew, "refresh": self.refresh, "scopes": self.scopes, "since": self.since,
             "login": self.login,
         })
     }
 
     pub(super) fn read(kept: &Value) -> Option<Self> {
         let scopes = kept["scopes"].as_array()?.iter().filter_map(Value::as_str);
+        let expires = kept["expires"].as_u64()?;
         Some(Self {
             account: Account::read(&kept["account"])?,
             access: kept["access"].as_str()?.to_owned(),
             dpop: kept["dpop"].as_bool()?,
-            expires: kept["expires"].as_u64()?,
+            expires,
+            renew: kept["renew"].as_u64().unwrap_or(expires),
             refresh: kept["refresh"].as_str().map(str::to_owned),
             scopes: scopes.map(str::to_owned).collect(),
             since: kept["since"].as_u64()?,
@@ -139,12 +143,13 @@ impl Kept {
 
     pub(super) fn credential(&self) -> Credential {
         let (expires, scopes) = (Some(self.expires), self.scopes.clone());
-        match self.account.prover.clone().filter(|_| self.dpop) {
+        let credential = match self.account.prover.clone().filter(|_| self.dpop) {
             Some(prover) => {
                 let (value, token) = (format!("DPoP {}", self.access), self.access.clone());
                 Credential::new(What::Dpop { token, value, prover }, expires, scopes)
             }
             None => Credential::bearer(&self.access, expires, scopes),
-        }
+        };
+        credential.until(self.renew)
     }
 }

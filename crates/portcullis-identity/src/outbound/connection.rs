@@ -2,7 +2,8 @@
 //!
 //! Kept by user, server and issuer. One of those who wait refreshes it for all, and of several processes one at a time; where two
 //! do so all the same (a turn has ended by itself), the version of the record tells them apart, and the one that comes second takes
-//! what the first one got. An account ends when its refresh
+//! what the first one got. Once a refresh token may be under way nobody's patience ends the refresh, for what comes back for it is
+//! the only one that is good from then on. An account ends when its refresh
 //! token is refused as such, or is given up; whatever else fails leaves it as it is. Whoever holds a credential looks every
 //! few seconds whether its record is still the same, so what is given up in another process is not used for long.
 
@@ -13,7 +14,7 @@ use portcullis_model::Expected;
 use tokio::time::Instant;
 
 use super::account::{Account, Kept, digest};
-use super::credential::Credential;
+use super::credential::{Credential, renewal};
 use super::discovery;
 use super::form::Fields;
 use super::needed::Needed;
@@ -36,6 +37,8 @@ const BELIEVED: Duration = Duration::from_mins(1);
 const LAPSED: Duration = Duration::from_mins(10);
 /// When a refresh fails and the token still counts, in seconds until the next one.
 const AGAIN: u64 = 10;
+/// How long is waited while another process refreshes an account: one that takes longer has died, and its turn ends by itself.
+const TURN: Duration = Duration::from_secs(8);
 /// How long it is remembered that an account has ended.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
@@ -58,6 +61,12 @@ struct Found {
     kept: Kept,
 }
 
+/// The credential that is there and cannot be renewed now, where it still counts.
+fn left_of(kept: &Kept, refused: bool) -> Option<Credential> {
+    let counts = !refused && kept.expires > now();
+    counts.then(|| kept.credential().until(kept.expires.min(now() + AGAIN)))
+}
+
 impl Source {
     fn owner_id(&self) -> String {
         self.owner.as_ref().map_or_else(|| "gateway".to_owned(), portcullis_model::Principal::id)
@@ -69,7 +78,7 @@ impl Source {
     }
 
     /// The credential of the account that is connected; `None` when there is none.
-    pub(super) async fn connected(&self, oauth: &Oauth) -> Result<Option<Credential>, Needed> {
+    pub(super) async fn connected(self: &Arc<Self>, oauth: &Oauth) -> Result<Option<Credential>, Needed> {
         let Some(found) = self.newest(oauth).await? else { return Ok(None) };
         self.note(&found.key, found.version, &found.kept);
         let (refused, lapsed) = {
@@ -86,7 +95,9 @@ impl Source {
         if lapsed || (refused && (self.is_young() || self.has_moved(&found.kept.account).await?)) {
             return Ok(None);
         }
-        self.refresh(oauth, found, refused).await
+        // Whoever waits for it has only so much patience, and may not take along what comes for a refresh token.
+        let refreshed = self.office.runtime.spawn(self.clone().refresh(found, refused));
+        refreshed.await.unwrap_or_else(|_| Err(Needed::Unavailable("the gateway is stopping".into())))
     }
 
     async fn newest(&self, oauth: &Oauth) -> Result<Option<Found>, Needed> {
@@ -159,14 +170,16 @@ impl Source {
 
     /// Refreshes an account, or takes what another process has got meanwhile: of all that share the store, one asks at a time.
     /// A refresh token that comes twice ends the account at many authorization servers.
-    async fn refresh(
-        &self,
-        oauth: &Oauth,
-        found: Found,
-        refused: bool,
-    ) -> Result<Option<Credential>, Needed> {
+    async fn refresh(self: Arc<Self>, found: Found, refused: bool) -> Result<Option<Credential>, Needed> {
+        let Kind::Oauth(oauth) = self.kind() else { return Ok(None) };
         let vault = &self.office.vault;
-        let turn = vault.turn(KIND, &found.key).await?;
+        let left = left_of(&found.kept, refused);
+        // Whoever still has one that counts waits for nobody.
+        let patience = if left.is_some() { Duration::ZERO } else { TURN };
+        let Some(turn) = vault.turn(KIND, &found.key, patience).await? else {
+            let slow = || Needed::Unavailable("another gateway is renewing this account; try again".into());
+            return left.map(Some).ok_or_else(slow);
+        };
         let refreshed = match vault.get(KIND, &found.key).await {
             Ok(Some(there)) if there.version == found.version => {
                 self.ask_for_more(oauth, found, refused).await
@@ -198,13 +211,12 @@ impl Source {
         let endpoint = self.endpoint(oauth, &kept.account);
         let answer =
             self.office.ask(&*self.fetch, &endpoint, client, &fields, kept.account.prover.as_deref()).await;
+        let left = left_of(kept, refused);
         match answer {
             Ok(tokens) => self.renew(found, tokens).await,
             // The one answer that says that there is nothing to refresh any more (RFC 6749 section 5.2).
             Err(TokenError::Refused(code)) if code == "invalid_grant" => self.end(&found).await,
-            Err(_) if !refused && kept.expires > now() => {
-                Ok(Some(kept.credential().until(kept.expires.min(now() + AGAIN))))
-            }
+            Err(_) if left.is_some() => Ok(left),
             // What is wanted of the user, a login asks them for, and that is what connecting is.
             Err(TokenError::Interaction(_)) => {
                 self.state().lapsed = Some((sha256(kept.access.as_bytes()), Instant::now()));
@@ -300,12 +312,16 @@ impl Source {
             TokenType::Dpop if before.account.prover.is_some() => true,
             _ => return Err(self.denied("its tokens are of a type that was not asked for (`token_type`)")),
         };
+        let expires = tokens.expires.unwrap_or_else(|| now() + LASTING);
+        let refresh = tokens.refresh.or_else(|| before.refresh.clone());
         Ok(Kept {
             account: before.account.clone(),
             access: tokens.access,
             dpop,
-            expires: tokens.expires.unwrap_or_else(|| now() + LASTING),
-            refresh: tokens.refresh.or_else(|| before.refresh.clone()),
+            expires,
+            // What cannot be renewed is used to its end.
+            renew: if refresh.is_some() { renewal(expires) } else { expires },
+            refresh,
             scopes: tokens.scopes.unwrap_or_else(|| before.scopes.clone()),
             since: before.since,
             login: before.login.clone(),
@@ -325,6 +341,7 @@ impl Source {
             access: String::new(),
             dpop: false,
             expires: 0,
+            renew: 0,
             refresh: None,
             scopes: asked,
             since: now(),

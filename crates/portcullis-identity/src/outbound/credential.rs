@@ -51,13 +51,14 @@ pub struct Headers<'a> {
 /// A credential is renewed so long before it ends, at the most, in seconds.
 const EARLY: u64 = 60;
 
+/// When something is to be renewed that was got now and ends then.
+pub(super) fn renewal(expires: u64) -> u64 {
+    expires - EARLY.min(expires.saturating_sub(now()) / 5)
+}
+
 impl Credential {
     pub(super) fn new(what: What, expires: Option<u64>, scopes: Vec<String>) -> Self {
-        let renew = expires.map(|expires| {
-            let left = expires.saturating_sub(now());
-            expires - EARLY.min(left / 5)
-        });
-        Self { what, renew, scopes }
+        Self { what, renew: expires.map(renewal), scopes }
     }
 
     pub(super) fn bearer(token: &str, expires: Option<u64>, scopes: Vec<String>) -> Self {

@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// A credential that is refused sooner is not renewed: another one would fare no better.
 const YOUNG: Duration = Duration::from_secs(10);
-/// Everything that one fetch may take.
+/// For so long those who wait for a credential are kept waiting.
 const PATIENCE: Duration = Duration::from_secs(25);
 /// So often a request is sent again.
 const MOST_AGAIN: u32 = 3;
@@ -188,7 +188,7 @@ impl Source {
     }
 
     /// What is current, if that can be told by a look; else another one.
-    async fn look_or_fetch(&self) -> Result<Option<Arc<Credential>>, Needed> {
+    async fn look_or_fetch(self: &Arc<Self>) -> Result<Option<Arc<Credential>>, Needed> {
         if let Some(credential) = self.fresh() {
             if self.is_still_there().await? {
                 return Ok(Some(credential));
@@ -206,7 +206,7 @@ impl Source {
         got
     }
 
-    async fn fetch_one(&self) -> Result<Option<Arc<Credential>>, Needed> {
+    async fn fetch_one(self: &Arc<Self>) -> Result<Option<Arc<Credential>>, Needed> {
         match self.kind() {
             Kind::Static { header, start, value } => {
                 let revealed = self.office.reveal(value).await?;

@@ -5,12 +5,13 @@
 //! as good as gone with it, whatever the store keeps.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
 use portcullis_model::{Expected, Put, Records};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::needed::Needed;
 use crate::turn::{Pauses, Turn};
@@ -100,11 +101,17 @@ impl Vault {
         Ok(record.and_then(|record| self.open(kind, key, &record.value)))
     }
 
-    /// The turn at a record, which is waited for while it is somebody else's.
-    pub(super) async fn turn(&self, kind: &'static str, key: &str) -> Result<Turn, Needed> {
-        let mut pauses = Pauses::default();
+    /// The turn at a record, which is waited for while it is somebody else's, for so long; `None` when it still is then.
+    pub(super) async fn turn(
+        &self,
+        kind: &'static str,
+        key: &str,
+        patience: Duration,
+    ) -> Result<Option<Turn>, Needed> {
+        let (waiting, mut pauses) = (Instant::now(), Pauses::default());
         loop {
-            if let Some(turn) = Turn::take(&self.records, (kind, key)).await.map_err(unavailable)? {
+            let turn = Turn::take(&self.records, (kind, key)).await.map_err(unavailable)?;
+            if turn.is_some() || waiting.elapsed() >= patience {
                 return Ok(turn);
             }
             pauses.pass().await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use portcullis_config as config;
-use portcullis_model::ServerId;
+use portcullis_model::{Principal, ServerId};
 use portcullis_oversight::scope;
 
 use super::{Server, ServerState, certificates};
@@ -52,8 +52,8 @@ impl Server {
     }
 
     /// A call of it has ended.
-    pub(crate) fn ended(&self, outcome: &Outcome) {
-        self.version.tally.note(outcome);
+    pub(crate) fn ended(&self, caller: &Principal, outcome: &Outcome) {
+        self.version.tally.note(caller, outcome);
     }
 
     /// Whether only some callers have it.

@@ -47,6 +47,8 @@ pub(super) struct Idp {
     pub(super) forge: Option<fn(&Value, &Value) -> String>,
     /// The nonce of each code that it gave.
     codes: HashMap<String, String>,
+    /// How long an answer to a form is under way.
+    pub(super) delay: Duration,
     /// The forms that were posted.
     pub(super) posted: Vec<(String, String, String)>,
     /// Documents of clients, by URL.
@@ -93,8 +95,21 @@ impl Idp {
         metadata
     }
 
+    /// What comes for the refresh token `rt~WHO`.
+    fn renew(&self, refresh: &str) -> String {
+        let claims = json!({
+            "iss": self.issuer, "aud": "gateway", "sub": refresh.trim_start_matches("rt~"), "iat": now(),
+            "exp": now() + 300,
+        });
+        let token = self.signer.sign(&json!({"alg": "ES256", "kid": "k1", "typ": "JWT"}), &claims);
+        json!({"id_token": token, "access_token": "opaque", "token_type": "Bearer"}).to_string()
+    }
+
     fn redeem(&mut self, body: &str) -> Result<String, FetchError> {
         let params = Params::read(body.as_bytes()).unwrap();
+        if let Some(refresh) = params.get("refresh_token").unwrap() {
+            return Ok(self.renew(refresh));
+        }
         let code = params.get("code").unwrap().unwrap().to_owned();
         let nonce = self.codes.remove(&code).ok_or(FetchError::Status(400))?;
         assert!(params.get("code_verifier").unwrap().is_some_and(|it| it.len() >= 43));
@@ -125,8 +140,16 @@ pub(super) struct Outside(pub(super) Mutex<Idp>);
 
 impl Fetch for Outside {
     fn fetch(&self, wanted: Wanted) -> Fetching {
-        let answer = self.0.lock().unwrap().answer(&wanted);
-        Box::pin(async move { answer.map(|body| Fetched { body: body.into_bytes(), ..Fetched::default() }) })
+        let (answer, delay) = {
+            let mut idp = self.0.lock().unwrap();
+            (idp.answer(&wanted), wanted.form.as_ref().map(|_| idp.delay))
+        };
+        Box::pin(async move {
+            if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+                tokio::time::sleep(delay).await;
+            }
+            answer.map(|body| Fetched { body: body.into_bytes(), ..Fetched::default() })
+        })
     }
 }
 
@@ -256,6 +279,7 @@ impl Scene {
             userinfo: None,
             forge: None,
             codes: HashMap::new(),
+            delay: Duration::ZERO,
             posted: Vec::new(),
             documents: BTreeMap::new(),
             asked: Vec::new(),

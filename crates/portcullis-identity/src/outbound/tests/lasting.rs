@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_now::now_or_never;
+use portcullis_model::Expected;
 use serde_json::{Value, json};
 
 use super::connecting::{begin, come_back, connect, link_of, sent};
 use super::world::*;
+use crate::outbound::account::Kept;
 use crate::outbound::{Client, ClientAuth, Hidden, Kind, Needed, Oauth, Office, Refusal, Source, form};
 use crate::turn::Turn;
 
@@ -79,6 +81,86 @@ fn refreshes(world: &World) -> usize {
     world.asked(TOKEN).iter().filter(|asked| asked.fields["grant_type"] == "refresh_token").count()
 }
 
+/// A token endpoint whose first token is over at once, and which gives another one for a refresh token that it never saw.
+fn takes_a_refresh_token_once(world: &World) {
+    let mut used = false;
+    world.on(TOKEN, move |asked| {
+        if asked.fields["grant_type"] == "authorization_code" {
+            let mut first = bearer("first");
+            first["expires_in"] = 0.into();
+            return (200, first);
+        }
+        if std::mem::replace(&mut used, true) {
+            (400, json!({"error": "invalid_grant"}))
+        } else {
+            (200, bearer("won"))
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_for_a_refresh_token_is_kept_when_nobody_waits_for_it_any_more() {
+    let (world, office) = (World::new(), office(&Arc::default()));
+    let source = account(&office, &world, ann());
+    takes_a_refresh_token_once(&world);
+    connect(&office, &source).await;
+    world.delays(TOKEN, Duration::from_secs(40));
+    assert!(
+        matches!(source.credential().await, Err(Needed::Unavailable(_))),
+        "it has patience for 25 seconds"
+    );
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(shown(&source).await.as_deref(), Some("Bearer won"));
+    assert_eq!(refreshes(&world), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_nobody_gives_back_is_waited_for_while_there_is_time_to_use_it() {
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let office = office(&store);
+    let source = account(&office, &world, ann());
+    takes_a_refresh_token_once(&world);
+    connect(&office, &source).await;
+    let records: Arc<dyn portcullis_model::Records> = store.clone();
+    let accounts = records.list("connection", "", "", 2).await.unwrap();
+    let dead = Turn::take(&records, ("connection", &accounts[0].0)).await.unwrap().expect("nobody has it");
+    let began = tokio::time::Instant::now();
+    let Err(needed) = source.credential().await else { panic!("a credential") };
+    assert!(matches!(&needed, Needed::Unavailable(why) if why.contains("another gateway")), "{needed:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(refreshes(&world), 0);
+    dead.give_back().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(shown(&source).await.as_deref(), Some("Bearer won"));
+}
+
+#[tokio::test]
+async fn an_account_is_renewed_before_it_ends_and_used_as_it_is_while_that_fails() {
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let office = office(&store);
+    // Each looks for the first time.
+    let source = || account(&office, &world, ann());
+    connect(&office, &source()).await;
+    let key = office.vault.keys("connection", "").await.unwrap().remove(0);
+    let opened = office.vault.get("connection", &key).await.unwrap().unwrap();
+    let mut kept = Kept::read(&opened.value).unwrap();
+    assert_eq!(kept.renew, kept.expires - 60);
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 0));
+    // The time has come.
+    kept.renew = crate::outbound::tokens::now();
+    office.vault.put("connection", &key, &kept.write(), None, Expected::Any).await.unwrap();
+    let records: Arc<dyn portcullis_model::Records> = store.clone();
+    let theirs = Turn::take(&records, ("connection", &key)).await.unwrap().expect("nobody has it");
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 0));
+    theirs.give_back().await;
+    refreshes_with(&world, 503, "away");
+    assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 1));
+    takes_a_refresh_token_once(&world);
+    for _ in 0..2 {
+        assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer won"), 2));
+    }
+}
+
 #[tokio::test]
 async fn of_two_processes_one_refreshes_and_the_other_takes_what_it_got() {
     // Both read the same record, and a refresh token is good once.
@@ -86,18 +168,7 @@ async fn of_two_processes_one_refreshes_and_the_other_takes_what_it_got() {
         let (world, store) = (World::new(), Arc::new(Store::default()));
         let (office, other) = (office(&store), office(&store));
         let (one, two) = (account(&office, &world, ann()), account(&other, &world, ann()));
-        let used = AtomicUsize::new(0);
-        world.on(TOKEN, move |asked| {
-            if asked.fields["grant_type"] == "authorization_code" {
-                let mut first = bearer("first");
-                first["expires_in"] = 0.into();
-                return (200, first);
-            }
-            match used.fetch_add(1, Ordering::Relaxed) {
-                0 => (200, bearer("won")),
-                _ => (400, json!({"error": "invalid_grant"})),
-            }
-        });
+        takes_a_refresh_token_once(&world);
         connect(&office, &one).await;
         if winner_is_late {
             // The winner's answer is under way for longer than the loser's.

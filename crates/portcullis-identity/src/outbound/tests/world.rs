@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use portcullis_model::{Expected, Keeping, Principal, Put, Record, Records, Unavailable, User};
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ pub(super) struct World {
     asked: Mutex<Vec<Asked>>,
     nonce: Mutex<Option<String>>,
     slow: AtomicUsize,
+    delays: Mutex<HashMap<String, Duration>>,
 }
 
 impl World {
@@ -75,6 +76,11 @@ impl World {
     /// So many answers are under way for longer than the others.
     pub(super) fn slows(&self, many: usize) {
         self.slow.store(many, Ordering::Relaxed);
+    }
+
+    /// From now on an answer of this is under way for so long.
+    pub(super) fn delays(&self, url: &str, by: Duration) {
+        self.delays.lock().unwrap().insert(url.into(), by);
     }
 
     pub(super) fn asked(&self, url: &str) -> Vec<Asked> {
@@ -120,7 +126,11 @@ impl Fetch for World {
         let nonce = self.nonce.lock().unwrap().clone();
         let slow = self.slow.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         let turns = if slow.is_ok() { 100 } else { 1 };
+        let delay = self.delays.lock().unwrap().get(&wanted.url).copied();
         Box::pin(async move {
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
             // Long enough for others to come meanwhile.
             for _ in 0..turns {
                 tokio::task::yield_now().await;

@@ -176,6 +176,46 @@ fn a_door_that_opens_and_shuts_with_the_time_is_not_remembered_open() {
 }
 
 #[test]
+fn what_is_lacking_is_found_out_once_behind_a_shut_door_too() {
+    let policies = load_with(POLICIES, &options_with(&["write", "delete", "admin"]));
+    let eve = policies.subject(&user("https://idp", &["mcp"]));
+    let lacks = |thing| {
+        let decision = policies.decide(&eve, Action::ToolsCall, what(thing), &at(0), None);
+        decision.lacks.expect("a scope is lacking")
+    };
+    for thing in ["tool files/write", "tool ledger/book", "tool ledger/close"] {
+        assert!(Arc::ptr_eq(&lacks(thing), &lacks(thing)), "{thing} was found out anew");
+    }
+}
+
+#[test]
+fn what_is_lacking_behind_a_shut_door_is_remembered_no_longer_than_it_stands() {
+    let text = r#"
+        permit (principal, action, resource in Server::"ledger")
+        when { context has scopes && context.scopes.contains("write") };
+        forbid (principal, action == Action::"tools/call", resource == Tool::"ledger/book")
+        when { context.weekday == 4 && !(context has scopes && context.scopes.contains("admin")) };
+        forbid (principal, action == Action::"tools/call", resource == Tool::"ledger/put")
+        unless { context.args has path && context.args.path like "/data/*" };
+    "#;
+    let policies = load_with(text, &options_with(&["write", "admin"]));
+    let eve = user("https://idp", &["mcp"]);
+    let subject = policies.subject(&eve);
+    // 1970 began on a Thursday.
+    for day in [0, 1, 0, 1, 7] {
+        let now = at(day * 86_400);
+        let decision = policies.decide(&subject, Action::ToolsCall, what("tool ledger/book"), &now, None);
+        let expected = if day == 1 { "write" } else { "write admin" };
+        assert_eq!(decision.lacks.map(|lacks| lacks.join(" ")).as_deref(), Some(expected), "day {day}");
+    }
+    for (path, expected) in [("/data/a", "write"), ("/etc/a", ""), ("/data/b", "write")] {
+        let arguments = format!(r#"{{"path":"{path}"}}"#);
+        let found = lacks(&policies, &eve, "tools/call", "tool ledger/put", Some(&arguments));
+        assert_eq!(found.as_deref(), Some(expected), "{path}");
+    }
+}
+
+#[test]
 fn all_that_the_next_token_needs_is_said_at_once() {
     let step_up = options_with(&["write", "delete", "admin"]).step_up;
     let eve = user("https://idp", &["mcp", "offline_access", "openid", "delete"]);
