@@ -1,7 +1,8 @@
 //! A call of a tool as an HTTP request.
 //!
 //! Every argument has a place that the definition gave it, and stays in it: in a path as one segment or part of one, in a
-//! query as one value, in a header as one line. An argument that nobody defined, and one that is missing, are told to the
+//! query as one value, in a header as one line. Encoding alone does not keep a value in a path: many servers find the
+//! operation in the decoded path, so what would divide that path is refused. An argument that nobody defined, and one that is missing, are told to the
 //! caller, who can do better.
 
 use std::collections::HashSet;
@@ -9,6 +10,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::operation::{Operation, Piece, is_climbing};
@@ -65,15 +67,24 @@ impl Operation {
             value.filter(|value| parameter.required || value.kind() != Kind::Null)
         };
         let mut path = base.trim_end_matches('/').to_owned();
+        // The same with nothing of the caller's in it.
+        let mut frame = path.clone();
         for piece in &self.path {
             match piece {
-                Piece::Text(text) => path.push_str(text),
+                Piece::Text(text) => {
+                    path.push_str(text);
+                    frame.push_str(text);
+                }
                 Piece::Value(at) => {
                     let parameter = &self.parameters[*at];
                     let Some(value) = value(parameter) else { continue };
                     path.push_str(&in_path(parameter, &value)?);
+                    frame.push('x');
                 }
             }
+        }
+        if divisions(&path) != divisions(&frame) {
+            return unsendable("the arguments make a path with more parts than that of the operation");
         }
         if is_climbing(&path) {
             return unsendable("the arguments make a path with parts that no path may have, as `..`");
@@ -159,11 +170,38 @@ fn as_written(parameter: &Parameter, value: Raw) -> Raw {
     if parameter.as_json && value.kind() != Kind::String { Raw::from_text(value.as_str()) } else { value }
 }
 
+/// How many parts a path has for whoever decodes it once, twice and three times: values are encoded once for sending.
+fn divisions(path: &str) -> [usize; 3] {
+    let mut text = path.to_owned();
+    [(); 3].map(|()| {
+        text = decoded(&text);
+        text.matches(['/', '\\']).count()
+    })
+}
+
+/// Whether a value divides a path for whoever decodes it, and again what comes of that; and a `?` or `#` that only then is
+/// there ends the path.
+fn is_divided(plain: &str) -> bool {
+    let ends = |text: &str| text.matches(['?', '#']).count();
+    let (once, twice) = (decoded(plain), decoded(&decoded(plain)));
+    [plain, &once, &twice].iter().any(|text| text.contains(['/', '\\']) || ends(text) > ends(plain))
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 fn in_path(parameter: &Parameter, value: &Raw) -> Result<String, Unsendable> {
     let value = as_written(parameter, value.clone());
     let name = &parameter.argument;
     let Parameter { style, explode, .. } = *parameter;
     let plain = expanded(style, explode, &parameter.name, &value, &str::to_owned);
+    if is_divided(&plain) {
+        return unsendable(format!(
+            "`{name}` goes into one part of a path, where no `/` or `\\` can be, however it is encoded; give the value \
+             without, or use an operation that takes it elsewhere"
+        ));
+    }
     // However a server on the way reads what is encoded, nobody leaves the segment that the value stands in.
     if is_climbing(&plain) || plain.chars().any(char::is_control) {
         return unsendable(format!("`{name}` has parts that no path may have, as `..`"));
