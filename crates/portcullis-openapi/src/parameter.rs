@@ -53,7 +53,7 @@ pub(crate) struct Parameter {
     pub(crate) required: bool,
     pub(crate) style: Style,
     pub(crate) explode: bool,
-    /// Characters that mean something in a query may stay as they are.
+    /// In a query: characters that mean something there may stay as they are.
     pub(crate) reserved: bool,
     /// The value is written as JSON, whatever the style.
     pub(crate) as_json: bool,
@@ -173,7 +173,7 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
         required: place == Place::Path || flag("required") == Some(true),
         style,
         explode: flag("explode").unwrap_or(style == Style::Form),
-        reserved: flag("allowReserved") == Some(true),
+        reserved: place == Place::Query && flag("allowReserved") == Some(true),
         as_json: content.is_some(),
         schema,
         description,

@@ -148,6 +148,19 @@ fn nobody_leaves_the_place_of_a_path() {
     assert_eq!(sent(&one, "/x/{id}/y", &json!({"id": "v1.2..3"})), Ok("GET /v1/x/v1.2..3/y".to_owned()));
 }
 
+#[test]
+fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_characters() {
+    let reserved = json!({"allowReserved": true});
+    let operation = json!({"get": {"parameters": [
+        parameter("id", "path", &reserved),
+        parameter("sid", "cookie", &reserved),
+        parameter("q", "query", &reserved),
+    ]}});
+    let given = json!({"id": "a?b;c", "sid": "1; admin=1, x", "q": "a/b?;admin=1"});
+    let expected = "GET /v1/x/a%3Fb%3Bc?q=a/b?%3Badmin%3D1 cookie: sid=1%3B%20admin%3D1%2C%20x";
+    assert_eq!(sent(&operation, "/x/{id}", &given), Ok(expected.to_owned()));
+}
+
 /// Many servers find the operation in the decoded path, where `/users/1%2Fkeys` is `/users/1/keys`.
 #[test]
 fn no_value_in_a_path_leads_to_another_operation() {
