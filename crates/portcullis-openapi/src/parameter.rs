@@ -132,13 +132,18 @@ fn is_set(parameter: &Parameter, set: &Set) -> bool {
     }
 }
 
+/// A `token` of RFC 9110, as names of headers and cookies are.
+pub(crate) fn is_token(name: &str) -> bool {
+    let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(may_be)
+}
+
 fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
     let (Some(name), Some(place)) = (raw.find_string("name"), raw.find_string("in")) else {
         return Err("one of its parameters has no `name` or no `in`".to_owned());
     };
     let Some(place) = Place::parse(&place) else { return Ok(None) };
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if matches!(place, Place::Header | Place::Cookie) && (name.is_empty() || !name.bytes().all(is_token)) {
+    if matches!(place, Place::Header | Place::Cookie) && !is_token(&name) {
         return Err(format!("`{name}` is no name of a {}", place.as_str()));
     }
     let flag = |key: &str| raw.find(key).and_then(|it| it.bool());

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::operation::{Operation, Piece, is_climbing};
-use crate::parameter::{Parameter, Place};
+use crate::parameter::{Parameter, Place, is_token};
 use crate::style::{assigned, encoded, expanded, text};
 
 /// The longest path with its query, in bytes: what servers commonly take.
@@ -97,11 +97,14 @@ impl Operation {
         for parameter in self.parameters.iter().filter(|it| it.place != Place::Path) {
             let Some(value) = value(parameter) else { continue };
             let value = as_written(parameter, value);
-            let pairs =
-                || assigned(parameter.style, parameter.explode, &parameter.name, &value, parameter.reserved);
+            let pairs = || {
+                let Parameter { style, explode, name, reserved, .. } = parameter;
+                let pairs = assigned(*style, *explode, name, &value, *reserved);
+                self.check_pairs(parameter, &pairs, set).map(|()| pairs)
+            };
             match parameter.place {
-                Place::Query => query.extend(pairs()),
-                Place::Cookie => cookies.extend(pairs()),
+                Place::Query => query.extend(pairs()?),
+                Place::Cookie => cookies.extend(pairs()?),
                 _ => headers.push(header(parameter, &value)?),
             }
         }
@@ -149,6 +152,35 @@ impl Operation {
         }
     }
 
+    /// An object may be written as its members, under names that the caller chose: none of them is what the operator or
+    /// another argument says, in any reading of the name that servers have.
+    fn check_pairs(
+        &self,
+        own: &Parameter,
+        pairs: &[String],
+        set: &[(String, String)],
+    ) -> Result<(), Unsendable> {
+        let set = set.iter().map(|(name, _)| name).filter(|_| own.place == Place::Query);
+        let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
+        let taken: HashSet<String> = set.chain(others.map(|it| &it.name)).map(|name| folded(name)).collect();
+        for pair in pairs {
+            let name = decoded(pair.split('=').next().unwrap_or_default());
+            let stem = name.split('[').next().unwrap_or_default();
+            if name == own.name {
+                continue;
+            }
+            let argument = &own.argument;
+            if taken.contains(&folded(&name)) || (stem != own.name && taken.contains(&folded(stem))) {
+                let name: String = name.chars().take(100).collect();
+                return unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"));
+            }
+            if own.place == Place::Cookie && !is_token(&name) {
+                return unsendable(format!("`{argument}` has a member that is no name of a cookie"));
+            }
+        }
+        Ok(())
+    }
+
     fn write_body(
         &self,
         arguments: &Raw,
@@ -185,6 +217,11 @@ fn is_divided(plain: &str) -> bool {
     let ends = |text: &str| text.matches(['?', '#']).count();
     let (once, twice) = (decoded(plain), decoded(&decoded(plain)));
     [plain, &once, &twice].iter().any(|text| text.contains(['/', '\\']) || ends(text) > ends(plain))
+}
+
+/// A name as servers that are generous with names read it.
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
 }
 
 fn decoded(text: &str) -> String {

@@ -148,6 +148,45 @@ fn nobody_leaves_the_place_of_a_path() {
     assert_eq!(sent(&one, "/x/{id}/y", &json!({"id": "v1.2..3"})), Ok("GET /v1/x/v1.2..3/y".to_owned()));
 }
 
+/// An object that is written as its members brings names of the caller's.
+#[test]
+fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
+    let paths = json!({"/x": {"get": {"parameters": [
+        parameter("filter", "query", &json!({})),
+        parameter("deep", "query", &json!({"style": "deepObject"})),
+        parameter("Page", "query", &json!({})),
+        parameter("deep[x]", "query", &json!({})),
+        parameter("prefs", "cookie", &json!({})),
+        parameter("sid", "cookie", &json!({})),
+    ]}}});
+    let api = read_with(&with_paths(&paths), &super::set(&[], &["api_key"])).expect("an API");
+    let set = [("api_key".to_owned(), "ours".to_owned())];
+    let request = |given: &Value| api.operations[0].request("", Some(&arguments(given)), &set);
+    for given in [
+        json!({"filter": {"api_key": "mine"}}),
+        json!({"filter": {"API_Key": "mine"}}),
+        json!({"filter": {" api_key": "mine"}}),
+        json!({"filter": {"api_key[]": "mine"}}),
+        json!({"filter": {"a": 1, "page": 7}}),
+        json!({"filter": {"deep[a]": 7}}),
+        json!({"deep": {"x": 7}}),
+        json!({"prefs": {"sid": "mine"}}),
+    ] {
+        let refused = request(&given).expect_err("refused").to_string();
+        assert!(refused.contains("not its to say"), "{given}: {refused}");
+    }
+    for given in [json!({"prefs": {"a;admin": 1}}), json!({"prefs": {"": 1}}), json!({"prefs": {"a b": 1}})] {
+        let refused = request(&given).expect_err("refused").to_string();
+        assert!(refused.contains("no name of a cookie"), "{given}: {refused}");
+    }
+    let given = json!({
+        "filter": {"a": 1, "filter": 2, "keys": "api_key"}, "deep": {"y": 3}, "Page": 4, "prefs": {"theme": "dark"}, "sid": 5,
+    });
+    let made = request(&given).expect("a request");
+    assert_eq!(made.path, "/x?api_key=ours&a=1&filter=2&keys=api_key&deep%5By%5D=3&Page=4");
+    assert_eq!(made.headers[0].1, "theme=dark; sid=5");
+}
+
 #[test]
 fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_characters() {
     let reserved = json!({"allowReserved": true});
