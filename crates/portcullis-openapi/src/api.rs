@@ -23,6 +23,8 @@ pub struct Set {
     pub headers: BTreeSet<String>,
     /// Parameters of the query.
     pub query: BTreeSet<String>,
+    /// Where the API is, whatever its document says.
+    pub is_placed: bool,
     /// The tools that are wanted, as patterns; all of them when there are none.
     pub operations: Vec<String>,
 }
@@ -97,7 +99,10 @@ impl Api {
                 }
                 let read = match elsewhere(item, &raw) {
                     Some(why) => Err(why),
-                    None => Operation::read(document, set, (&*template, item), (method, &raw), name),
+                    None => {
+                        let server = api.server.as_deref().filter(|_| !set.is_placed);
+                        Operation::read(document, set, (&*template, item), (method, &raw), name, server)
+                    }
                 };
                 match read {
                     Ok(operation) => {

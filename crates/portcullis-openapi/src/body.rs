@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::document::Document;
+use crate::shape::written;
 use crate::style::{Style, assigned};
 
 /// A body.
@@ -117,6 +118,18 @@ fn encodings(media: &Raw) -> Result<Vec<Encoding>, String> {
 }
 
 impl Body {
+    /// Where it goes and how, and the members of a form that are written in a way of their own.
+    pub(crate) fn shape(&self) -> Vec<Vec<&str>> {
+        let mut rows = vec![vec![&*self.argument, "body", &self.media]];
+        if let Form::Urlencoded(encodings) = &self.form {
+            for Encoding { name, style, explode } in encodings {
+                let row = [&*self.argument, "form", name.as_str()].into_iter();
+                rows.push(row.chain(written(*style, *explode)).collect());
+            }
+        }
+        rows
+    }
+
     /// The bytes of a value.
     pub(crate) fn write(&self, value: &Raw) -> Result<Vec<u8>, String> {
         match &self.form {

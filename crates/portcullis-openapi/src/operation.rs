@@ -11,6 +11,7 @@ use crate::body::{Body, body};
 use crate::document::Document;
 use crate::parameter::{Parameter, Place, parameters};
 use crate::schema::{Members, Schemas, TooLarge, Way};
+use crate::shape::REQUEST;
 
 /// The largest schema of a tool, in bytes with all that it refers to.
 const MAX_SCHEMA: usize = 64 << 10;
@@ -64,6 +65,7 @@ impl Operation {
         (template, item): (&str, &Raw),
         (method, raw): (&Method, &Raw),
         name: String,
+        server: Option<&str>,
     ) -> Result<Self, String> {
         let parameters = parameters(document, item, raw, set)?;
         let path = pieces(template, &parameters)?;
@@ -86,11 +88,11 @@ impl Operation {
             input.map_err(|TooLarge| format!("what it takes comes to more than {} KiB", MAX_SCHEMA >> 10))?;
         let output = operation.output(document, raw);
         operation.gives_object = output.is_some();
-        operation.definition = operation.define(raw, &input, output.as_ref());
+        operation.definition = operation.define(raw, &input, output.as_ref(), server);
         Ok(operation)
     }
 
-    fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>) -> Raw {
+    fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>, server: Option<&str>) -> Raw {
         let mut out = Vec::with_capacity(input.as_bytes().len() + 1024);
         let mut members = Members::begin(&mut out);
         write_string(members.key("name"), &self.name);
@@ -107,12 +109,15 @@ impl Operation {
             _ => br#"{"readOnlyHint":false}"#,
         };
         members.put("annotations", annotations);
+        let mut meta = Members::begin(members.key("_meta"));
+        meta.put(REQUEST, self.shape(server).as_bytes());
+        meta.end();
         members.end();
         Raw::trusted(out)
     }
 
-    /// What the document says of it, and at the end which request it is: another request is another tool, and whoever
-    /// approved the one did not approve the other.
+    /// What the document says of it, and at the end method and path: another request is another tool, and whoever approved
+    /// the one did not approve the other. `shape.rs` has the rest of it.
     fn describe(&self, raw: &Raw) -> String {
         let mut texts: Vec<String> = Vec::new();
         if raw.find("deprecated").and_then(|it| it.bool()) == Some(true) {

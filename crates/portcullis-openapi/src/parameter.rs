@@ -31,7 +31,7 @@ impl Place {
         })
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
             Self::Query => "query",

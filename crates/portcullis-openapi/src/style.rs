@@ -34,6 +34,18 @@ impl Style {
             _ => return None,
         })
     }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Label => "label",
+            Self::Matrix => "matrix",
+            Self::Form => "form",
+            Self::Space => "spaceDelimited",
+            Self::Pipe => "pipeDelimited",
+            Self::Deep => "deepObject",
+        }
+    }
 }
 
 /// All but the unreserved characters of RFC 3986.

@@ -75,6 +75,7 @@ impl Api {
         let set = Set {
             headers,
             query: settings.query.keys().cloned().collect(),
+            is_placed: !settings.is_placed_by_document,
             operations: settings.operations.clone(),
         };
         Ok(Some(Arc::new(Self {

@@ -310,6 +310,29 @@ async fn an_operation_that_changes_is_held_back_even_where_only_its_request_does
     assert!(pets.seen().iter().all(|seen| !seen.contains("admins")), "{:?}", pets.seen());
 }
 
+/// The words, the schemas, method and path stay; where the request goes, and where its arguments do, does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_goes_elsewhere_is_held_back() {
+    for (path, value, left) in [
+        ("/servers/0/url", json!("/v2"), 0),
+        ("/paths/~1pets/get/parameters/1/in", json!("query"), ALL.len() - 1),
+    ] {
+        let pets = Pets::start().await;
+        let gateway = start(json!({"servers": {"x": pets.config(&json!({}))}}));
+        let client = Modern::at("/mcp/s/x");
+        assert_eq!(names(&client.result(&gateway, "tools/list", json!({})).await).len(), ALL.len());
+        *pets.document.lock().unwrap().pointer_mut(path).expect(path) = value;
+        until("the changed operations are held back", async || {
+            names(&client.result(&gateway, "tools/list", json!({})).await).len() == left
+        })
+        .await;
+        let call = json!({"name": "listPets", "arguments": {"X-Trace": "t"}});
+        let refused = client.request(&gateway, "tools/call", call).await;
+        assert!(String::from_utf8_lossy(&refused.body).contains("quarantined"), "{refused:?}");
+        assert_eq!(pets.seen(), [""; 0]);
+    }
+}
+
 #[tokio::test]
 async fn a_silent_api_and_a_large_answer_and_a_redirect_cost_a_call_and_nothing_else() {
     let pets = Pets::start().await;
