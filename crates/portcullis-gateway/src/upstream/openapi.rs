@@ -2,12 +2,14 @@
 //! an HTTP request that is no message of MCP.
 //!
 //! The document is read when the conversation is opened and with every list, so what changes in it goes the way of every
-//! definition that changes. A digest, where one is configured, is held against it each time. Where requests go is the
+//! definition that changes. The list of one caller does not change what another was let through for: a call says which
+//! definition was looked up, and where the document that was read last has another it is not made. A digest, where one is configured, is held against it each time. Where requests go is the
 //! operator's word; where nobody said it, it is the document's, and then nothing secret is sent, and nowhere but to the
 //! public internet or to where the document itself came from.
 //!
 //! What operations become, and what answers mean, is `portcullis-openapi`'s. Here is what needs a network.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,7 +21,8 @@ use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, ServerId};
-use portcullis_openapi::{Base, Document, LeftOut, MAX_BYTES, Set};
+use portcullis_openapi::{Base, Document, LeftOut, MAX_BYTES, Operation, Set, Unfit};
+use portcullis_oversight::{Definition, DefinitionKind, Pin};
 use tokio::io::AsyncReadExt as _;
 
 use super::connection::Peer;
@@ -51,6 +54,8 @@ pub(crate) struct Api {
 pub(super) struct Known {
     digest: String,
     pub(super) api: portcullis_openapi::Api,
+    /// By the names of the operations: what their definitions are pinned by.
+    pins: HashMap<String, Pin>,
     /// The path below which all requests go.
     pub(super) base: String,
     /// The way there, where the document says it.
@@ -116,12 +121,15 @@ impl Api {
                  there"
             )));
         }
-        let set = self.set.clone();
-        let reading =
-            move || Document::parse(text).and_then(|document| portcullis_openapi::Api::read(&document, &set));
-        let api = tokio::task::spawn_blocking(reading).await;
-        let api = api.map_err(|_| self.unfit("cannot be read"))?;
-        let api = api.map_err(|error| self.unfit(&format!("cannot be used: {error}")))?;
+        let (server, set) = (self.server.clone(), self.set.clone());
+        let reading = move || {
+            let api = portcullis_openapi::Api::read(&Document::parse(text)?, &set)?;
+            let pins = pins(&server, &api);
+            Ok::<_, Unfit>((api, pins))
+        };
+        let read = tokio::task::spawn_blocking(reading).await;
+        let read = read.map_err(|_| self.unfit("cannot be read"))?;
+        let (api, pins) = read.map_err(|error| self.unfit(&format!("cannot be used: {error}")))?;
         self.tell(&api.left_out, api.operations.len());
         let (base, link) = if self.settings.is_placed_by_document {
             let (base, link) = self.place(&api, workers)?;
@@ -129,7 +137,7 @@ impl Api {
         } else {
             (self.base.clone(), None)
         };
-        let known = Arc::new(Known { digest: found, api, base, link });
+        let known = Arc::new(Known { digest: found, api, pins, base, link });
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
     }
@@ -202,7 +210,20 @@ async fn fetch(at: &DocumentAt, outside: &dyn Fetch) -> Result<Bytes, String> {
     }
 }
 
+fn pins(server: &ServerId, api: &portcullis_openapi::Api) -> HashMap<String, Pin> {
+    let of = |operation: &Operation| {
+        let (name, definition) = (operation.name(), operation.definition());
+        Definition::of_item(server.as_str(), DefinitionKind::Tool, name, definition).pin
+    };
+    api.operations.iter().map(|operation| (operation.name().to_owned(), of(operation))).collect()
+}
+
 impl Known {
+    /// The operation behind a tool, and what its definition is pinned by.
+    pub(super) fn operation(&self, name: &str) -> Option<(&Operation, Pin)> {
+        Some((self.api.operation(name)?, *self.pins.get(name)?))
+    }
+
     /// What the API says of itself.
     pub(super) fn hello(&self) -> Raw {
         hello(&self.api)

@@ -333,6 +333,36 @@ async fn an_operation_that_goes_elsewhere_is_held_back() {
     }
 }
 
+/// What one client's list has the gateway read again is not what another client was let through for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_of_the_document_that_it_was_permitted_by() {
+    for (mode, afterwards) in [("trust-first-use", "quarantined"), ("off", "/v1/admins/1")] {
+        let pets = Pets::start().await;
+        let config = json!({
+            "servers": {"x": pets.config(&json!({"list_ttl": "10m"}))}, "definitions": {"mode": mode},
+        });
+        let gateway = start(config);
+        let modern = Modern::at("/mcp/s/x");
+        assert_eq!(names(&modern.result(&gateway, "tools/list", json!({})).await).len(), ALL.len());
+        let mut moved = document();
+        let other = moved["paths"].as_object_mut().unwrap().remove("/pets/{id}").unwrap();
+        moved["paths"]["/admins/{id}"] = other;
+        *pets.document.lock().unwrap() = moved;
+        // The lists of the two eras are two, and this one is fetched now.
+        let legacy = Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25").await;
+        legacy.result(&gateway, "tools/list", json!({})).await;
+        let call = json!({"name": "removePet", "arguments": {"id": "1"}});
+        let refused = modern.request(&gateway, "tools/call", call.clone()).await;
+        let text = String::from_utf8_lossy(&refused.body);
+        assert!(text.contains("document has changed; list the tools again"), "{mode}: {text}");
+        assert_eq!(pets.seen(), [""; 0], "{mode}");
+        // By now the list is another, and so is what holds for it.
+        let second = modern.request(&gateway, "tools/call", call).await;
+        let told = format!("{} {:?}", String::from_utf8_lossy(&second.body), pets.seen());
+        assert!(told.contains(afterwards) && !told.contains("has changed"), "{mode}: {told}");
+    }
+}
+
 #[tokio::test]
 async fn a_silent_api_and_a_large_answer_and_a_redirect_cost_a_call_and_nothing_else() {
     let pets = Pets::start().await;
