@@ -15,6 +15,8 @@ use crate::shape::REQUEST;
 
 /// The largest schema of a tool, in bytes with all that it refers to.
 const MAX_SCHEMA: usize = 64 << 10;
+/// The longest path, in bytes: with values in it, no longer one is sent.
+const MAX_TEMPLATE: usize = 4 << 10;
 /// The longest name of a tool, in characters: what APIs of models allow.
 const MAX_NAME: usize = 64;
 
@@ -62,12 +64,12 @@ impl Operation {
     pub(crate) fn read(
         document: &Document,
         set: &Set,
-        (template, item): (&str, &Raw),
+        (template, shared): (&str, Option<&Raw>),
         (method, raw): (&Method, &Raw),
         name: String,
         server: Option<&str>,
     ) -> Result<Self, String> {
-        let parameters = parameters(document, item, raw, set)?;
+        let parameters = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
         let path = pieces(template, &parameters)?;
         let taken: HashSet<String> = parameters.iter().map(|it| it.argument.clone()).collect();
         // What the body of such a request means, nobody has said (RFC 9110 section 9.3.1).
@@ -171,7 +173,7 @@ impl Operation {
         let responses = raw.find("responses")?;
         let mut schema: Option<Raw> = None;
         for member in responses.members().filter(|member| member.key().starts_with('2')) {
-            let response = document.resolve(&member.value())?;
+            let response = document.resolve(&member.value()).filter(|it| document.spend_on(it, 3))?;
             let given = json_schema(&response)?;
             if schema.as_ref().is_some_and(|other| *other != given) {
                 return None;
@@ -218,6 +220,9 @@ fn pieces(template: &str, parameters: &[Parameter]) -> Result<Vec<Piece>, String
 fn check_template(template: &str) -> Result<(), String> {
     if !template.starts_with('/') {
         return Err("its path does not begin with `/`".to_owned());
+    }
+    if template.len() > MAX_TEMPLATE {
+        return Err(format!("its path has more than {MAX_TEMPLATE} bytes"));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\\?#\"<>^`|".contains(&byte);
     if !template.bytes().all(fits) {

@@ -2,8 +2,8 @@
 //!
 //! Every argument has a place that the definition gave it, and stays in it: in a path as one segment or part of one, in a
 //! query as one value, in a header as one line. Encoding alone does not keep a value in a path: many servers find the
-//! operation in the decoded path, so what would divide that path is refused. An argument that nobody defined, and one that is missing, are told to the
-//! caller, who can do better.
+//! operation in the decoded path, so what would divide that path is refused. An argument that nobody defined, and one that
+//! is missing, are told to the caller, who can do better.
 
 use std::collections::HashSet;
 
