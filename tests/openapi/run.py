@@ -206,6 +206,10 @@ def call(url, server, tool):
     method, template = tool["description"].rsplit("\n", 1)[-1].split(" ", 1)
     schema = tool["inputSchema"]
     arguments = {name: value(part, schema, 0) for name, part in schema.get("properties", {}).items()}
+    in_path = {re.sub(r"[^A-Za-z0-9._-]", "_", name).strip("_") for name in re.findall(r"\{([^}]*)\}", template)}
+    for name in arguments:
+        if name.removesuffix("_path") in in_path:
+            arguments[name] = in_one_part(arguments[name])
     before = len(Api.arrived.get(server, []))
     answer = ask(url, server, "tools/call", {"name": tool["name"], "arguments": arguments})
     result = answer.get("result")
@@ -232,6 +236,15 @@ def call(url, server, tool):
         if not media:
             return "the body arrived without a media type"
     return None
+
+
+def in_one_part(given):
+    """The same without what no part of a path has."""
+    if isinstance(given, list):
+        return [in_one_part(it) for it in given]
+    if isinstance(given, dict):
+        return {in_one_part(name): in_one_part(it) for name, it in given.items()}
+    return re.sub(r"[/\\]", "-", given) if isinstance(given, str) else given
 
 
 def value(schema, root, depth):

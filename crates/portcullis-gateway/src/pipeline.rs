@@ -31,7 +31,7 @@ use crate::inspect::{Content, Inspection, Subject};
 use crate::oversight::{self, Recalled};
 use crate::record::Recorder;
 use crate::rounds::{self, Identity, Wrapping};
-use crate::route::{self, ListKind, Route, resolve};
+use crate::route::{self, ListKind, Listed, Route, resolve};
 use crate::tasks::{self, Plan};
 use crate::upstream::{Asker, Outgoing, Server};
 
@@ -398,6 +398,7 @@ fn open(
         worker: call.worker,
         method: call.method.clone(),
         subject: route.subject.clone(),
+        defined: route.listed().and_then(Listed::pin),
         caps: plan.caps,
         // A task that is made of a call asks when it is asked for its result.
         asker: asker(call, plan.caps).filter(|_| plan.task.is_none() || !server.has_tasks()),

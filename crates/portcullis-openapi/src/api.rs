@@ -1,6 +1,6 @@
 //! A document as the tools that it describes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use http::Method;
 use portcullis_mcp::json::Raw;
@@ -23,6 +23,8 @@ pub struct Set {
     pub headers: BTreeSet<String>,
     /// Parameters of the query.
     pub query: BTreeSet<String>,
+    /// Where the API is, whatever its document says.
+    pub is_placed: bool,
     /// The tools that are wanted, as patterns; all of them when there are none.
     pub operations: Vec<String>,
 }
@@ -55,6 +57,9 @@ pub struct Api {
     pub left_out: Vec<LeftOut>,
 }
 
+/// So often an operation is gone through for what stands in it.
+const LOOKS: usize = 8;
+
 const METHODS: [(&str, Method); 6] = [
     ("get", Method::GET),
     ("head", Method::HEAD),
@@ -82,40 +87,53 @@ impl Api {
             operations: Vec::new(),
             left_out: Vec::new(),
         };
-        let (mut names, mut bytes, mut any) = (HashSet::new(), 0, false);
+        let (mut names, mut bytes, mut any) = (HashMap::new(), 0, false);
         let paths = root.find("paths").unwrap_or_else(|| Raw::from_static("{}"));
         for path in paths.members().take(MOST_PATHS).filter(|path| !path.key().starts_with("x-")) {
             let template = path.key();
-            let item = document.resolve(&path.value());
-            for (key, method) in &METHODS {
-                let Some(item) = &item else { continue };
-                let Some(raw) = item.find(key) else { continue };
+            let item = document.resolve(&path.value()).filter(|item| document.spend_on(item, 1));
+            let Some(item) = item.as_ref().map(Item::of) else {
+                if document.is_given_up() {
+                    api.leave_out(&template, TOO_MUCH.to_owned());
+                    api.check(bytes)?;
+                }
+                continue;
+            };
+            for ((key, method), raw) in METHODS.iter().zip(&item.operations) {
+                let Some(raw) = raw.as_ref() else { continue };
                 any = true;
-                let name = name(&raw, key, &template, &mut names);
+                let is_read = document.spend_on(raw, LOOKS);
+                let name = name(raw, key, &template, &mut names);
                 if !set.operations.is_empty() && !set.operations.iter().any(|it| matches_pattern(it, &name)) {
                     continue;
                 }
-                let read = match elsewhere(item, &raw) {
+                let read = match elsewhere(&item, raw) {
+                    _ if !is_read => Err(TOO_MUCH.to_owned()),
                     Some(why) => Err(why),
-                    None => Operation::read(document, set, (&*template, item), (method, &raw), name),
+                    None => {
+                        let server = api.server.as_deref().filter(|_| !set.is_placed);
+                        Operation::read(
+                            document,
+                            set,
+                            (&*template, item.parameters.as_ref()),
+                            (method, raw),
+                            name,
+                            server,
+                        )
+                    }
                 };
                 match read {
                     Ok(operation) => {
                         bytes += operation.definition().as_bytes().len();
                         api.operations.push(operation);
                     }
-                    Err(why) => {
-                        let operation: String = format!("{method} {template}").chars().take(200).collect();
-                        api.left_out.push(LeftOut { operation, why });
+                    // What is missing then may be there.
+                    Err(_) if document.is_given_up() => {
+                        api.leave_out(&format!("{method} {template}"), TOO_MUCH.to_owned());
                     }
+                    Err(why) => api.leave_out(&format!("{method} {template}"), why),
                 }
-                if api.operations.len() + api.left_out.len() > MOST || bytes > MAX_DEFINITIONS {
-                    return Err(Unfit::new(format!(
-                        "the document has more than {MOST} operations, or more than {} MiB of definitions; name those \
-                         that are wanted in `openapi.operations`",
-                        MAX_DEFINITIONS >> 20
-                    )));
-                }
+                api.check(bytes)?;
             }
         }
         if api.operations.is_empty() {
@@ -129,32 +147,72 @@ impl Api {
         Ok(api)
     }
 
+    fn leave_out(&mut self, operation: &str, why: String) {
+        self.left_out.push(LeftOut { operation: operation.chars().take(200).collect(), why });
+    }
+
+    /// Whether it is still no more than anybody can use.
+    fn check(&self, bytes: usize) -> Result<(), Unfit> {
+        if self.operations.len() + self.left_out.len() <= MOST && bytes <= MAX_DEFINITIONS {
+            return Ok(());
+        }
+        Err(Unfit::new(format!(
+            "the document has more than {MOST} operations, or more than {} MiB of definitions; name those that are \
+             wanted in `openapi.operations`",
+            MAX_DEFINITIONS >> 20
+        )))
+    }
+
     /// The operation behind a tool.
     pub fn operation(&self, name: &str) -> Option<&Operation> {
         self.operations.iter().find(|operation| operation.name() == name)
     }
 }
 
-/// The name of an operation: its own, or one made of method and path, used once.
-fn name(raw: &Raw, method: &str, template: &str, taken: &mut HashSet<String>) -> String {
+/// Why what is there is not read.
+const TOO_MUCH: &str =
+    "its references lead through so much of the document, so often, that the rest is not read";
+
+/// What stands at a path, found in one go.
+struct Item {
+    /// In the order of [`METHODS`].
+    operations: [Option<Raw>; 6],
+    servers: Option<Raw>,
+    parameters: Option<Raw>,
+}
+
+impl Item {
+    fn of(raw: &Raw) -> Self {
+        let keys = ["get", "head", "post", "put", "patch", "delete", "servers", "parameters"];
+        let [get, head, post, put, patch, delete, servers, parameters] = raw.pick(keys);
+        Self { operations: [get, head, post, put, patch, delete], servers, parameters }
+    }
+}
+
+/// The name of an operation: its own, or one made of method and path, used once. `taken` has with each name where to go on
+/// counting for the next that wants it.
+fn name(raw: &Raw, method: &str, template: &str, taken: &mut HashMap<String, usize>) -> String {
     let by_place = || safe_name(&format!("{method}_{template}"));
     let own = raw.find_string("operationId").filter(|id| !id.trim().is_empty());
     let mut name = own.map_or_else(by_place, |id| safe_name(&id));
-    if taken.contains(&name.to_ascii_lowercase()) {
+    if taken.contains_key(&name.to_ascii_lowercase()) {
         name = by_place();
     }
-    let (plain, mut count) = (name.clone(), 2);
-    while !taken.insert(name.to_ascii_lowercase()) {
+    let plain = name.clone();
+    let mut count = taken.get(&plain.to_ascii_lowercase()).copied().unwrap_or(2);
+    while taken.contains_key(&name.to_ascii_lowercase()) {
         let end = format!("_{count}");
         name = plain.chars().take(64 - end.len()).chain(end.chars()).collect();
         count += 1;
     }
+    taken.insert(name.to_ascii_lowercase(), 2);
+    taken.insert(plain.to_ascii_lowercase(), count);
     name
 }
 
 /// Why an operation is not where the others are.
-fn elsewhere(item: &Raw, operation: &Raw) -> Option<String> {
-    let own = operation.find("servers").or_else(|| item.find("servers"))?;
+fn elsewhere(item: &Item, operation: &Raw) -> Option<String> {
+    let own = operation.find("servers").or_else(|| item.servers.clone())?;
     let own = own.elements().next()?;
     let url: String = url(&own).unwrap_or_default().chars().take(100).collect();
     Some(format!(
@@ -198,6 +256,7 @@ fn keys(document: &Document) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
+    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -222,7 +281,65 @@ mod tests {
         document.work.set(40 << 20);
         let api = Api::read(&document, &Set::default()).expect("what it came to before");
         assert!((4..200).contains(&api.operations.len()), "{}", api.operations.len());
-        assert!(api.left_out.len() > 800);
+        assert!(api.left_out.len() > 400, "{}", api.left_out.len());
+        assert!(api.left_out.last().is_some_and(|last| last.why == TOO_MUCH), "{:?}", api.left_out.last());
         assert_eq!(document.work.get(), 0);
+    }
+
+    /// A document that may make so many MiB of work.
+    fn bounded(text: String, work: usize) -> Document {
+        let document = Document::parse(text.into()).expect("a document");
+        document.work.set(work << 20);
+        document
+    }
+
+    /// Without a bound, each of these would be gone through for hours.
+    #[test]
+    fn what_is_referred_to_again_and_again_is_not_read_without_end() {
+        let bound = Duration::from_mins(1);
+        let began = Instant::now();
+        let item = format!(r#"{{"description":"{}","get":{{}}}}"#, "x".repeat(1 << 20));
+        let same = |count: usize| {
+            let path = |n| format!(r##""/p{n}":{{"$ref":"#/components/pathItems/P"}}"##);
+            let paths: Vec<_> = (0..count).map(path).collect();
+            let paths = paths.join(",");
+            format!(
+                r#"{{"openapi":"3.1.0","paths":{{{paths}}},"components":{{"pathItems":{{"P":{item}}}}}}}"#
+            )
+        };
+        let api = Api::read(&bounded(same(1500), 40), &Set::default()).expect("what it came to before");
+        assert_eq!((api.operations.len(), api.left_out.len()), (19, 1481));
+        assert!(api.left_out.iter().all(|it| it.why == TOO_MUCH), "{:?}", api.left_out[0]);
+        assert!(Api::read(&bounded(same(20_000), 40), &Set::default()).is_err());
+        // An answer that is all of itself, sixty-four times.
+        let all = vec![r##"{"$ref":"#/components/schemas/A"}"##; 64].join(",");
+        let answer =
+            r##"{"200":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/A"}}}}}"##;
+        let text = format!(
+            r#"{{"openapi":"3.1.0","paths":{{"/x":{{"get":{{"responses":{answer}}}}}}},"components":{{"schemas":{{"A":{{"allOf":[{all}]}}}}}}}}"#
+        );
+        let document = bounded(text, 40);
+        let api = Api::read(&document, &Set::default()).expect("an API");
+        assert_eq!((api.operations.len(), document.work.get()), (1, 0));
+        // Required members that are looked for among many.
+        let (mut required, mut properties) = (String::new(), String::new());
+        for index in 0..50_000 {
+            let comma = if index > 0 { "," } else { "" };
+            let _ = write!(required, r#"{comma}"p{index}""#);
+            let _ = write!(properties, r#"{comma}"p{index}":{{}}"#);
+        }
+        let text = format!(
+            r#"{{"openapi":"3.1.0","paths":{{"/x":{{"post":{{"requestBody":{{"required":true,"content":{{"application/json":{{"schema":{{"required":[{required}],"properties":{{{properties}}}}}}}}}}}}}}}}}}}"#
+        );
+        assert!(Api::read(&bounded(text, 40), &Set::default()).is_err());
+        // Names that are the same as far as names go.
+        let long = "a".repeat(80);
+        let paths: Vec<_> =
+            (0..20_000).map(|n| format!(r#""/{long}{n}":{{"get":{{}},"put":{{}}}}"#)).collect();
+        let text = format!(r#"{{"openapi":"3.1.0","paths":{{{}}}}}"#, paths.join(","));
+        let none = Set { operations: vec!["none".to_owned()], ..Set::default() };
+        let error = Api::read(&bounded(text, 40), &none).expect_err("none").to_string();
+        assert!(error.contains("matches none"), "{error}");
+        assert!(began.elapsed() < bound, "{:?}", began.elapsed());
     }
 }

@@ -10,7 +10,13 @@ use std::collections::HashSet;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::document::Document;
+use crate::shape::written;
 use crate::style::{Style, assigned};
+
+/// The longest media type, and the longest name of a member of a form with an encoding of its own.
+const MAX_TEXT: usize = 256;
+/// So often a body is gone through for what stands in it.
+const LOOKS: usize = 6;
 
 /// A body.
 #[derive(Clone, Debug)]
@@ -46,7 +52,7 @@ pub(crate) fn body(
     taken: &HashSet<String>,
 ) -> Result<Option<Body>, String> {
     let Some(raw) = operation.find("requestBody") else { return Ok(None) };
-    let Some(raw) = document.resolve(&raw) else {
+    let Some(raw) = document.resolve(&raw).filter(|raw| document.spend_on(raw, LOOKS)) else {
         return Err("its body is a reference that leads nowhere".to_owned());
     };
     let required = raw.find("required").and_then(|it| it.bool()) == Some(true);
@@ -64,7 +70,7 @@ pub(crate) fn body(
         return Err(format!("its body is {media}, which is not written here"));
     };
     let media = if media.contains('*') { "application/json".to_owned() } else { media };
-    if !media.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+    if media.len() > MAX_TEXT || !media.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Err("the media type of its body cannot be sent".to_owned());
     }
     let form = match rank {
@@ -108,6 +114,9 @@ fn encodings(media: &Raw) -> Result<Vec<Encoding>, String> {
         if style.is_none() && explode.is_none() {
             return Ok(None);
         }
+        if name.len() > MAX_TEXT {
+            return Err(format!("the name of a member of its form has more than {MAX_TEXT} bytes"));
+        }
         let style = style.map_or(Some(Style::Form), |style| Style::parse(&style));
         let style = style.ok_or_else(|| format!("`{name}` in its form has a style that there is not"))?;
         Ok(Some(Encoding { name, style, explode: explode.unwrap_or(style == Style::Form) }))
@@ -117,6 +126,18 @@ fn encodings(media: &Raw) -> Result<Vec<Encoding>, String> {
 }
 
 impl Body {
+    /// Where it goes and how, and the members of a form that are written in a way of their own.
+    pub(crate) fn shape(&self) -> Vec<Vec<&str>> {
+        let mut rows = vec![vec![&*self.argument, "body", &self.media]];
+        if let Form::Urlencoded(encodings) = &self.form {
+            for Encoding { name, style, explode } in encodings {
+                let row = [&*self.argument, "form", name.as_str()].into_iter();
+                rows.push(row.chain(written(*style, *explode)).collect());
+            }
+        }
+        rows
+    }
+
     /// The bytes of a value.
     pub(crate) fn write(&self, value: &Raw) -> Result<Vec<u8>, String> {
         match &self.form {

@@ -2,8 +2,8 @@
 //!
 //! `document.rs` reads the text (JSON, or YAML by `yaml.rs`) and follows its references; `api.rs` walks its operations, of
 //! which each becomes a tool (`operation.rs`), with what it takes (`parameter.rs`, `body.rs`) and gives as JSON Schema of
-//! 2020-12 (`schema.rs`). A call becomes a request (`request.rs`, with `style.rs` for how values are written), and the
-//! answer a result (`answer.rs`).
+//! 2020-12 (`schema.rs`) and which request it is (`shape.rs`). A call becomes a request (`request.rs`, with `style.rs` for
+//! how values are written), and the answer a result (`answer.rs`).
 //!
 //! Whoever wrote the document is a stranger. So nothing is fetched, everything has a bound, what it says of paths and
 //! headers is checked before it is used, and where requests go is decided elsewhere. There is no I/O here, and no
@@ -18,6 +18,7 @@ mod operation;
 mod parameter;
 mod request;
 mod schema;
+mod shape;
 mod style;
 mod yaml;
 
@@ -27,3 +28,4 @@ pub use base::{Base, is_document};
 pub use document::{Document, MAX_BYTES, Unfit};
 pub use operation::Operation;
 pub use request::{Request, Unsendable};
+pub use shape::REQUEST;

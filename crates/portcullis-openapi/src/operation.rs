@@ -11,9 +11,12 @@ use crate::body::{Body, body};
 use crate::document::Document;
 use crate::parameter::{Parameter, Place, parameters};
 use crate::schema::{Members, Schemas, TooLarge, Way};
+use crate::shape::REQUEST;
 
 /// The largest schema of a tool, in bytes with all that it refers to.
 const MAX_SCHEMA: usize = 64 << 10;
+/// The longest path, in bytes: with values in it, no longer one is sent.
+const MAX_TEMPLATE: usize = 4 << 10;
 /// The longest name of a tool, in characters: what APIs of models allow.
 const MAX_NAME: usize = 64;
 
@@ -61,11 +64,12 @@ impl Operation {
     pub(crate) fn read(
         document: &Document,
         set: &Set,
-        (template, item): (&str, &Raw),
+        (template, shared): (&str, Option<&Raw>),
         (method, raw): (&Method, &Raw),
         name: String,
+        server: Option<&str>,
     ) -> Result<Self, String> {
-        let parameters = parameters(document, item, raw, set)?;
+        let parameters = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
         let path = pieces(template, &parameters)?;
         let taken: HashSet<String> = parameters.iter().map(|it| it.argument.clone()).collect();
         // What the body of such a request means, nobody has said (RFC 9110 section 9.3.1).
@@ -86,11 +90,11 @@ impl Operation {
             input.map_err(|TooLarge| format!("what it takes comes to more than {} KiB", MAX_SCHEMA >> 10))?;
         let output = operation.output(document, raw);
         operation.gives_object = output.is_some();
-        operation.definition = operation.define(raw, &input, output.as_ref());
+        operation.definition = operation.define(raw, &input, output.as_ref(), server);
         Ok(operation)
     }
 
-    fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>) -> Raw {
+    fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>, server: Option<&str>) -> Raw {
         let mut out = Vec::with_capacity(input.as_bytes().len() + 1024);
         let mut members = Members::begin(&mut out);
         write_string(members.key("name"), &self.name);
@@ -107,12 +111,15 @@ impl Operation {
             _ => br#"{"readOnlyHint":false}"#,
         };
         members.put("annotations", annotations);
+        let mut meta = Members::begin(members.key("_meta"));
+        meta.put(REQUEST, self.shape(server).as_bytes());
+        meta.end();
         members.end();
         Raw::trusted(out)
     }
 
-    /// What the document says of it, and at the end which request it is: another request is another tool, and whoever
-    /// approved the one did not approve the other.
+    /// What the document says of it, and at the end method and path: another request is another tool, and whoever approved
+    /// the one did not approve the other. `shape.rs` has the rest of it.
     fn describe(&self, raw: &Raw) -> String {
         let mut texts: Vec<String> = Vec::new();
         if raw.find("deprecated").and_then(|it| it.bool()) == Some(true) {
@@ -166,7 +173,7 @@ impl Operation {
         let responses = raw.find("responses")?;
         let mut schema: Option<Raw> = None;
         for member in responses.members().filter(|member| member.key().starts_with('2')) {
-            let response = document.resolve(&member.value())?;
+            let response = document.resolve(&member.value()).filter(|it| document.spend_on(it, 3))?;
             let given = json_schema(&response)?;
             if schema.as_ref().is_some_and(|other| *other != given) {
                 return None;
@@ -213,6 +220,9 @@ fn pieces(template: &str, parameters: &[Parameter]) -> Result<Vec<Piece>, String
 fn check_template(template: &str) -> Result<(), String> {
     if !template.starts_with('/') {
         return Err("its path does not begin with `/`".to_owned());
+    }
+    if template.len() > MAX_TEMPLATE {
+        return Err(format!("its path has more than {MAX_TEMPLATE} bytes"));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\\?#\"<>^`|".contains(&byte);
     if !template.bytes().all(fits) {

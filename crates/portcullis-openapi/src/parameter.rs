@@ -11,6 +11,11 @@ use crate::style::Style;
 /// Parameters of one operation that are looked at.
 const MOST: usize = 256;
 
+/// The longest name of one, in bytes.
+const MAX_NAME: usize = 256;
+/// So often one is gone through for what stands in it.
+const LOOKS: usize = 10;
+
 /// Where a parameter goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
@@ -31,7 +36,7 @@ impl Place {
         })
     }
 
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
             Self::Query => "query",
@@ -53,7 +58,7 @@ pub(crate) struct Parameter {
     pub(crate) required: bool,
     pub(crate) style: Style,
     pub(crate) explode: bool,
-    /// Characters that mean something in a query may stay as they are.
+    /// In a query: characters that mean something there may stay as they are.
     pub(crate) reserved: bool,
     /// The value is written as JSON, whatever the style.
     pub(crate) as_json: bool,
@@ -87,21 +92,23 @@ const NO_PARAMETER: &[&str] = &[
     "x-forwarded-proto",
 ];
 
-/// The parameters of a path and of one of its operations, which replaces those of the same place and name.
+/// The parameters of a path and of one of its operations, which replaces those of the same place and name: the values of
+/// `parameters` of both.
 pub(crate) fn parameters(
     document: &Document,
-    path: &Raw,
-    operation: &Raw,
+    given: [Option<&Raw>; 2],
     set: &Set,
 ) -> Result<Vec<Parameter>, String> {
     let mut found: Vec<Parameter> = Vec::new();
-    for owner in [path, operation] {
-        let given = owner.find("parameters");
-        for (index, raw) in given.iter().flat_map(Raw::elements).enumerate() {
+    for given in given.into_iter().flatten() {
+        if !document.spend_on(given, 1) {
+            return Err("its parameters are not read".to_owned());
+        }
+        for (index, raw) in given.elements().enumerate() {
             if index == MOST {
                 return Err(format!("it has more than {MOST} parameters"));
             }
-            let Some(raw) = document.resolve(&raw) else {
+            let Some(raw) = document.resolve(&raw).filter(|raw| document.spend_on(raw, LOOKS)) else {
                 return Err("one of its parameters is a reference that leads nowhere".to_owned());
             };
             let Some(parameter) = read(document, &raw)? else { continue };
@@ -132,13 +139,21 @@ fn is_set(parameter: &Parameter, set: &Set) -> bool {
     }
 }
 
+/// A `token` of RFC 9110, as names of headers and cookies are.
+pub(crate) fn is_token(name: &str) -> bool {
+    let may_be = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(may_be)
+}
+
 fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
     let (Some(name), Some(place)) = (raw.find_string("name"), raw.find_string("in")) else {
         return Err("one of its parameters has no `name` or no `in`".to_owned());
     };
     let Some(place) = Place::parse(&place) else { return Ok(None) };
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if matches!(place, Place::Header | Place::Cookie) && (name.is_empty() || !name.bytes().all(is_token)) {
+    if name.len() > MAX_NAME {
+        return Err(format!("the name of one of its parameters has more than {MAX_NAME} bytes"));
+    }
+    if matches!(place, Place::Header | Place::Cookie) && !is_token(&name) {
         return Err(format!("`{name}` is no name of a {}", place.as_str()));
     }
     let flag = |key: &str| raw.find(key).and_then(|it| it.bool());
@@ -173,7 +188,7 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
         required: place == Place::Path || flag("required") == Some(true),
         style,
         explode: flag("explode").unwrap_or(style == Style::Form),
-        reserved: flag("allowReserved") == Some(true),
+        reserved: place == Place::Query && flag("allowReserved") == Some(true),
         as_json: content.is_some(),
         schema,
         description,

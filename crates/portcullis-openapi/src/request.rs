@@ -1,18 +1,20 @@
 //! A call of a tool as an HTTP request.
 //!
 //! Every argument has a place that the definition gave it, and stays in it: in a path as one segment or part of one, in a
-//! query as one value, in a header as one line. An argument that nobody defined, and one that is missing, are told to the
-//! caller, who can do better.
+//! query as one value, in a header as one line. Encoding alone does not keep a value in a path: many servers find the
+//! operation in the decoded path, so what would divide that path is refused. An argument that nobody defined, and one that
+//! is missing, are told to the caller, who can do better.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::operation::{Operation, Piece, is_climbing};
-use crate::parameter::{Parameter, Place};
+use crate::parameter::{Parameter, Place, is_token};
 use crate::style::{assigned, encoded, expanded, text};
 
 /// The longest path with its query, in bytes: what servers commonly take.
@@ -65,15 +67,24 @@ impl Operation {
             value.filter(|value| parameter.required || value.kind() != Kind::Null)
         };
         let mut path = base.trim_end_matches('/').to_owned();
+        // The same with nothing of the caller's in it.
+        let mut frame = path.clone();
         for piece in &self.path {
             match piece {
-                Piece::Text(text) => path.push_str(text),
+                Piece::Text(text) => {
+                    path.push_str(text);
+                    frame.push_str(text);
+                }
                 Piece::Value(at) => {
                     let parameter = &self.parameters[*at];
                     let Some(value) = value(parameter) else { continue };
                     path.push_str(&in_path(parameter, &value)?);
+                    frame.push('x');
                 }
             }
+        }
+        if divisions(&path) != divisions(&frame) {
+            return unsendable("the arguments make a path with more parts than that of the operation");
         }
         if is_climbing(&path) {
             return unsendable("the arguments make a path with parts that no path may have, as `..`");
@@ -86,11 +97,14 @@ impl Operation {
         for parameter in self.parameters.iter().filter(|it| it.place != Place::Path) {
             let Some(value) = value(parameter) else { continue };
             let value = as_written(parameter, value);
-            let pairs =
-                || assigned(parameter.style, parameter.explode, &parameter.name, &value, parameter.reserved);
+            let pairs = || {
+                let Parameter { style, explode, name, reserved, .. } = parameter;
+                let pairs = assigned(*style, *explode, name, &value, *reserved);
+                self.check_pairs(parameter, &pairs, set).map(|()| pairs)
+            };
             match parameter.place {
-                Place::Query => query.extend(pairs()),
-                Place::Cookie => cookies.extend(pairs()),
+                Place::Query => query.extend(pairs()?),
+                Place::Cookie => cookies.extend(pairs()?),
                 _ => headers.push(header(parameter, &value)?),
             }
         }
@@ -138,6 +152,35 @@ impl Operation {
         }
     }
 
+    /// An object may be written as its members, under names that the caller chose: none of them is what the operator or
+    /// another argument says, in any reading of the name that servers have.
+    fn check_pairs(
+        &self,
+        own: &Parameter,
+        pairs: &[String],
+        set: &[(String, String)],
+    ) -> Result<(), Unsendable> {
+        let set = set.iter().map(|(name, _)| name).filter(|_| own.place == Place::Query);
+        let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
+        let taken: HashSet<String> = set.chain(others.map(|it| &it.name)).map(|name| folded(name)).collect();
+        for pair in pairs {
+            let name = decoded(pair.split('=').next().unwrap_or_default());
+            let stem = name.split('[').next().unwrap_or_default();
+            if name == own.name {
+                continue;
+            }
+            let argument = &own.argument;
+            if taken.contains(&folded(&name)) || (stem != own.name && taken.contains(&folded(stem))) {
+                let name: String = name.chars().take(100).collect();
+                return unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"));
+            }
+            if own.place == Place::Cookie && !is_token(&name) {
+                return unsendable(format!("`{argument}` has a member that is no name of a cookie"));
+            }
+        }
+        Ok(())
+    }
+
     fn write_body(
         &self,
         arguments: &Raw,
@@ -159,11 +202,43 @@ fn as_written(parameter: &Parameter, value: Raw) -> Raw {
     if parameter.as_json && value.kind() != Kind::String { Raw::from_text(value.as_str()) } else { value }
 }
 
+/// How many parts a path has for whoever decodes it once, twice and three times: values are encoded once for sending.
+fn divisions(path: &str) -> [usize; 3] {
+    let mut text = path.to_owned();
+    [(); 3].map(|()| {
+        text = decoded(&text);
+        text.matches(['/', '\\']).count()
+    })
+}
+
+/// Whether a value divides a path for whoever decodes it, and again what comes of that; and a `?` or `#` that only then is
+/// there ends the path.
+fn is_divided(plain: &str) -> bool {
+    let ends = |text: &str| text.matches(['?', '#']).count();
+    let (once, twice) = (decoded(plain), decoded(&decoded(plain)));
+    [plain, &once, &twice].iter().any(|text| text.contains(['/', '\\']) || ends(text) > ends(plain))
+}
+
+/// A name as servers that are generous with names read it.
+fn folded(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
 fn in_path(parameter: &Parameter, value: &Raw) -> Result<String, Unsendable> {
     let value = as_written(parameter, value.clone());
     let name = &parameter.argument;
     let Parameter { style, explode, .. } = *parameter;
     let plain = expanded(style, explode, &parameter.name, &value, &str::to_owned);
+    if is_divided(&plain) {
+        return unsendable(format!(
+            "`{name}` goes into one part of a path, where no `/` or `\\` can be, however it is encoded; give the value \
+             without, or use an operation that takes it elsewhere"
+        ));
+    }
     // However a server on the way reads what is encoded, nobody leaves the segment that the value stands in.
     if is_climbing(&plain) || plain.chars().any(char::is_control) {
         return unsendable(format!("`{name}` has parts that no path may have, as `..`"));

@@ -136,7 +136,8 @@ impl<'d> Schemas<'d> {
     }
 
     fn is_object_within(&self, schema: &Raw, hops: usize) -> bool {
-        let Some(schema) = self.document.resolve(schema) else { return false };
+        let schema = self.document.resolve(schema).filter(|schema| self.document.spend_on(schema, 4));
+        let Some(schema) = schema else { return false };
         if self.is_nullable(&schema) {
             return false;
         }
@@ -306,16 +307,21 @@ impl<'d> Schemas<'d> {
 
     /// The required members, without those that go only the other way; `None` when nothing is left to be required.
     fn required(&self, schema: &All, required: &Raw) -> Option<Raw> {
-        let Some(properties) = schema.find("properties") else { return Some(required.clone()) };
+        let document = self.document;
+        let properties = schema.find("properties").filter(|properties| document.spend_on(properties, 1));
+        let Some(properties) = properties else { return Some(required.clone()) };
+        let properties: HashMap<_, _> = properties.members().map(|it| (it.key(), it.value())).collect();
         let other = match self.way {
             Way::Request => "readOnly",
             Way::Response => "writeOnly",
         };
         let goes_other_way = |name: &Raw| {
             let name = name.string().unwrap_or(Cow::Borrowed(""));
-            let Some(property) = properties.find(&name) else { return false };
-            let target = self.document.resolve(&property);
-            is_true(&property, other) || target.is_some_and(|it| is_true(&it, other))
+            let Some(property) = properties.get(&*name) else { return false };
+            if !document.spend_on(property, 1) {
+                return false;
+            }
+            is_true(property, other) || document.resolve(property).is_some_and(|it| is_true(&it, other))
         };
         let mut any = false;
         let left = required.map_elements(|name| {

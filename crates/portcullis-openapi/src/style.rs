@@ -34,11 +34,23 @@ impl Style {
             _ => return None,
         })
     }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Label => "label",
+            Self::Matrix => "matrix",
+            Self::Form => "form",
+            Self::Space => "spaceDelimited",
+            Self::Pipe => "pipeDelimited",
+            Self::Deep => "deepObject",
+        }
+    }
 }
 
 /// All but the unreserved characters of RFC 3986.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// For `allowReserved`: without those that would end a parameter or the query.
+/// For `allowReserved`, in a query: without those that would end a parameter or the query; some servers take `;` for `&`.
 const RESERVED: &AsciiSet = &STRICT
     .remove(b':')
     .remove(b'/')
@@ -50,8 +62,7 @@ const RESERVED: &AsciiSet = &STRICT
     .remove(b'(')
     .remove(b')')
     .remove(b'*')
-    .remove(b',')
-    .remove(b';');
+    .remove(b',');
 
 /// A text in a URL.
 pub(crate) fn encoded(text: &str, reserved: bool) -> String {
@@ -242,6 +253,7 @@ mod tests {
             assigned(Style::Form, true, "q", &value, true),
             ["q=a%26b%3Dc%23d/e?f%20g%252F%C3%A9%2B%5B1%5D"]
         );
+        assert_eq!(assigned(Style::Form, true, "q", &raw(r#""a;b=c""#), true), ["q=a%3Bb%3Dc"]);
         assert_eq!(
             assigned(Style::Form, true, "q", &raw(r#"[1.0,true,{"a":[]},[]]"#), false),
             ["q=1.0", "q=true", "q=%7B%22a%22%3A%5B%5D%7D", "q=%5B%5D"]

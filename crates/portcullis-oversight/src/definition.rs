@@ -1,7 +1,7 @@
 //! What a server says of one thing that it has, and the digest by which it is known again.
 //!
 //! Everything of an item is pinned but what servers keep for themselves or change without a model noticing: `_meta` except for
-//! what concerns views, and of resources their size and when they were last changed.
+//! what concerns views and which request a tool is that the gateway made of an API's operation, and of resources their size and when they were last changed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -141,10 +141,13 @@ impl Definition {
     }
 }
 
+/// In `_meta`: which request a tool of an API is, as `portcullis-openapi` writes it.
+const REQUEST: &str = "io.portcullis/request";
+
 /// The members that are pinned.
 fn pinned(kind: DefinitionKind, item: &Raw) -> Raw {
     let meta = item.find("_meta").and_then(|meta| {
-        let kept = ["ui", apps::FLAT_RESOURCE_URI].map(|key| (key, meta.find(key)));
+        let kept = ["ui", apps::FLAT_RESOURCE_URI, REQUEST].map(|key| (key, meta.find(key)));
         let kept: Vec<_> = kept.iter().filter_map(|(key, value)| Some((*key, value.as_ref()?))).collect();
         let changes: Vec<_> = kept.iter().map(|(key, value)| (*key, Change::Set(value.as_bytes()))).collect();
         (!changes.is_empty()).then(|| Raw::from_static("{}").with(&changes))
@@ -179,7 +182,7 @@ mod tests {
         let tool = json!({
             "name": "t", "title": "T", "description": "d", "inputSchema": {"type": "object", "properties": {"a": {"description": "x"}}},
             "outputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}, "icons": [{"src": "data:,"}],
-            "_meta": {"ui": {"resourceUri": "ui://a"}, "other": 1},
+            "_meta": {"ui": {"resourceUri": "ui://a"}, "io.portcullis/request": {"server": "/v1"}, "other": 1},
         });
         let pin = of(DefinitionKind::Tool, &tool).pin;
         for (path, value) in [
@@ -190,6 +193,7 @@ mod tests {
             ("/annotations/readOnlyHint", json!(false)),
             ("/icons", json!([])),
             ("/_meta/ui/resourceUri", json!("ui://b")),
+            ("/_meta/io.portcullis~1request/server", json!("/v2")),
         ] {
             let mut other = tool.clone();
             *other.pointer_mut(path).unwrap() = value;

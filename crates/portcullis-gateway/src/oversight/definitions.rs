@@ -66,6 +66,11 @@ impl Pins {
         Self { all, scope: self.scope.clone(), ..Self::default() }
     }
 
+    /// What one of the items is known by.
+    pub(crate) fn at(&self, place: usize) -> Option<Pin> {
+        self.all.as_ref()?.get(place).map(|(pin, _)| *pin)
+    }
+
     /// Which items are shown; `None` for all.
     pub(crate) fn shown<'a>(
         &self,

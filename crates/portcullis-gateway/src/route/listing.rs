@@ -17,6 +17,7 @@ use portcullis_mcp::subscription::Lists;
 use portcullis_mcp::translate::task::TaskSupport;
 use portcullis_mcp::uris::{self, template};
 use portcullis_model::ServerId;
+use portcullis_oversight::Pin;
 use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use portcullis_telemetry::{CallSeries, Metrics};
 
@@ -220,6 +221,11 @@ impl Listed {
         let item = self.item();
         item.definition
             .get_or_init(|| format!("sha256:{}", hex(digest(&SHA256, item.raw.as_bytes()).as_ref())))
+    }
+
+    /// What it is pinned by; `None` for what is the gateway's own.
+    pub(crate) fn pin(&self) -> Option<Pin> {
+        self.listing.pins.at(self.index)
     }
 
     /// Whether it is a tool of which the server says that it changes nothing.

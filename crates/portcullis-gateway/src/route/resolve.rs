@@ -22,6 +22,7 @@ use crate::admit::{Act, Admitted, Pass};
 use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
 use crate::oversight::Standing;
+use crate::upstream::Server;
 
 /// Where a call goes.
 pub(crate) struct Route {
@@ -292,8 +293,8 @@ async fn by_name(
         if connecting::is_tool(&catalogue.server, kind, name) {
             return Ok(connect(&catalogue, call));
         }
-        if pass.is_some() {
-            let (listing, index) = Box::pin(listed(&catalogue, kind, variant, name)).await?;
+        if pass.is_some() || catalogue.server.is_openapi() {
+            let (listing, index) = Box::pin(listed(&catalogue, kind, variant, name, pass)).await?;
             return Ok(route(&catalogue, call, name.to_owned(), Some((listing, index))));
         }
         // The server itself is the judge of its names; the list is only for labels and mirrored headers.
@@ -307,14 +308,28 @@ async fn by_name(
     Box::pin(by_exposed_name(gateway, call, kind, name, pass)).await
 }
 
-/// Where policies decide by what a server says of a thing, what it does not list is not there.
+/// What a call of something is decided by has to be known. What a server has taken back is nothing that policies decide by;
+/// and an operation of an API is called as it is listed, which takes as long as reading the document does.
+fn need(server: &Server, pass: Option<&Pass>) -> Need {
+    match pass {
+        _ if server.is_openapi() => {
+            Need::Recent { age: Duration::MAX, patience: server.settings().call_timeout }
+        }
+        Some(_) => LABELS,
+        None => Need::Known,
+    }
+}
+
+/// Where policies decide by what a server says of a thing, and where it is an operation of an API, what is not listed is not
+/// there.
 async fn listed(
     catalogue: &Arc<Catalogue>,
     kind: ListKind,
     variant: Variant,
     name: &str,
+    pass: Option<&Pass>,
 ) -> Result<(Arc<Listing>, usize), Refusal> {
-    let known = catalogue.list(kind, variant, LABELS).await?.listing;
+    let known = catalogue.list(kind, variant, need(&catalogue.server, pass)).await?.listing;
     let listing = match known.position(name) {
         Some(_) => known,
         None => catalogue.list(kind, variant, UNKNOWN).await?.listing,
@@ -351,9 +366,7 @@ async fn by_exposed_name(
     if connecting::is_exposed_tool(&catalogue.server, kind, name) {
         return Ok(connect(&catalogue, call));
     }
-    // What a server has taken back is nothing that policies decide by.
-    let need = if pass.is_some() { LABELS } else { Need::Known };
-    let known = catalogue.list(kind, variant, need).await?.listing;
+    let known = catalogue.list(kind, variant, need(&catalogue.server, pass)).await?.listing;
     let place = |listing: &Arc<Listing>| as_shown(&catalogue, toolset, listing).position_exposed(name);
     let (listing, index) = match place(&known) {
         Some(index) => (known, index),
@@ -483,7 +496,7 @@ async fn by_reference(gateway: &Gateway, call: &Call, pass: Option<&Pass>) -> Re
             _ => None,
         };
         if let (Some(_), Some(Reference::Prompt(name))) = (pass, &of) {
-            Box::pin(listed(&catalogue, ListKind::Prompts, Variant::of(&call.caller), name)).await?;
+            Box::pin(listed(&catalogue, ListKind::Prompts, Variant::of(&call.caller), name, pass)).await?;
         }
         return Ok(reference_route(&catalogue, call, params, of));
     }

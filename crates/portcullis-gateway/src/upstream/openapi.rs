@@ -2,12 +2,15 @@
 //! an HTTP request that is no message of MCP.
 //!
 //! The document is read when the conversation is opened and with every list, so what changes in it goes the way of every
-//! definition that changes. A digest, where one is configured, is held against it each time. Where requests go is the
-//! operator's word; where nobody said it, it is the document's, and then nothing secret is sent, and nowhere but to the
-//! public internet or to where the document itself came from.
+//! definition that changes. The list of one caller does not change what another was let through for: a call says which
+//! definition was looked up, and where the document that was read last has another it is not made. A digest, where one is
+//! configured, is held against it each time. Where requests go is the operator's word; where nobody said it, it is the
+//! document's, and then nothing secret is sent, and nowhere but to the public internet or to where the document itself came
+//! from.
 //!
 //! What operations become, and what answers mean, is `portcullis-openapi`'s. Here is what needs a network.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,7 +22,8 @@ use portcullis_mcp::json::{Raw, write_string};
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, ServerId};
-use portcullis_openapi::{Base, Document, LeftOut, MAX_BYTES, Set};
+use portcullis_openapi::{Base, Document, LeftOut, MAX_BYTES, Operation, Set, Unfit};
+use portcullis_oversight::{Definition, DefinitionKind, Pin};
 use tokio::io::AsyncReadExt as _;
 
 use super::connection::Peer;
@@ -43,14 +47,30 @@ pub(crate) struct Api {
     query: Vec<(String, String)>,
     /// The path of the configured URL.
     base: String,
-    /// What was read last.
+    /// What was read last and is in force.
     known: Mutex<Option<Arc<Known>>>,
+    /// What reading a document last came to, and whose turn it is: reading one takes its time, which nobody can cut short, and
+    /// whoever does not wait for it comes back.
+    last: Arc<tokio::sync::Mutex<Option<Reading>>>,
+}
+
+/// What reading a document came to, or why it is of no use.
+struct Reading {
+    digest: String,
+    read: Result<Arc<Offered>, Arc<str>>,
+}
+
+/// What a document offers.
+pub(super) struct Offered {
+    api: portcullis_openapi::Api,
+    /// By the names of the operations: what their definitions are pinned by.
+    pins: HashMap<String, Pin>,
 }
 
 /// A document that was read.
 pub(super) struct Known {
     digest: String,
-    pub(super) api: portcullis_openapi::Api,
+    offered: Arc<Offered>,
     /// The path below which all requests go.
     pub(super) base: String,
     /// The way there, where the document says it.
@@ -75,6 +95,7 @@ impl Api {
         let set = Set {
             headers,
             query: settings.query.keys().cloned().collect(),
+            is_placed: !settings.is_placed_by_document,
             operations: settings.operations.clone(),
         };
         Ok(Some(Arc::new(Self {
@@ -84,6 +105,7 @@ impl Api {
             query: query.collect(),
             base: http.url.expose().path().to_owned(),
             known: Mutex::default(),
+            last: Arc::default(),
             settings: settings.clone(),
         })))
     }
@@ -115,22 +137,34 @@ impl Api {
                  there"
             )));
         }
-        let set = self.set.clone();
-        let reading =
-            move || Document::parse(text).and_then(|document| portcullis_openapi::Api::read(&document, &set));
-        let api = tokio::task::spawn_blocking(reading).await;
-        let api = api.map_err(|_| self.unfit("cannot be read"))?;
-        let api = api.map_err(|error| self.unfit(&format!("cannot be used: {error}")))?;
-        self.tell(&api.left_out, api.operations.len());
+        let offered = self.offered(text, &found).await.map_err(|why| self.unfit(&why))?;
+        self.tell(&offered.api.left_out, offered.api.operations.len());
         let (base, link) = if self.settings.is_placed_by_document {
-            let (base, link) = self.place(&api, workers)?;
+            let (base, link) = self.place(&offered.api, workers)?;
             (base, Some(link))
         } else {
             (self.base.clone(), None)
         };
-        let known = Arc::new(Known { digest: found, api, base, link });
+        let known = Arc::new(Known { digest: found, offered, base, link });
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
+    }
+
+    /// What a document with this digest offers. A document is read once, whatever becomes of whoever wanted it, and however often
+    /// it is of no use; and one at a time.
+    async fn offered(&self, text: Bytes, found: &str) -> Result<Arc<Offered>, Arc<str>> {
+        let mut last = self.last.clone().lock_owned().await;
+        if let Some(reading) = last.as_ref().filter(|reading| reading.digest == found) {
+            return reading.read.clone();
+        }
+        let (server, set, digest) = (self.server.clone(), self.set.clone(), found.to_owned());
+        let reading = move || {
+            let read = Offered::read(&server, text, &set).map(Arc::new);
+            let read = read.map_err(|error| Arc::from(format!("cannot be used: {error}")));
+            *last = Some(Reading { digest, read: read.clone() });
+            read
+        };
+        tokio::task::spawn_blocking(reading).await.unwrap_or_else(|_| Err("cannot be read".into()))
     }
 
     /// Where the API is, as the document has it.
@@ -201,16 +235,33 @@ async fn fetch(at: &DocumentAt, outside: &dyn Fetch) -> Result<Bytes, String> {
     }
 }
 
+impl Offered {
+    fn read(server: &ServerId, text: Bytes, set: &Set) -> Result<Self, Unfit> {
+        let api = portcullis_openapi::Api::read(&Document::parse(text)?, set)?;
+        let pin = |operation: &Operation| {
+            let (name, definition) = (operation.name(), operation.definition());
+            Definition::of_item(server.as_str(), DefinitionKind::Tool, name, definition).pin
+        };
+        let pins = api.operations.iter().map(|operation| (operation.name().to_owned(), pin(operation)));
+        Ok(Self { pins: pins.collect(), api })
+    }
+}
+
 impl Known {
+    /// The operation behind a tool, and what its definition is pinned by.
+    pub(super) fn operation(&self, name: &str) -> Option<(&Operation, Pin)> {
+        Some((self.offered.api.operation(name)?, *self.offered.pins.get(name)?))
+    }
+
     /// What the API says of itself.
     pub(super) fn hello(&self) -> Raw {
-        hello(&self.api)
+        hello(&self.offered.api)
     }
 
     /// `tools/list`.
     pub(super) fn tools(&self) -> Raw {
         let mut out = Vec::from(&br#"{"resultType":"complete","tools":["#[..]);
-        for (index, operation) in self.api.operations.iter().enumerate() {
+        for (index, operation) in self.offered.api.operations.iter().enumerate() {
             if index > 0 {
                 out.push(b',');
             }
@@ -257,4 +308,48 @@ fn shortened(text: &str) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api() -> Api {
+        Api {
+            server: ServerId::parse("x").expect("an id"),
+            settings: OpenApi {
+                document: DocumentAt::File("none".into()),
+                digest: None,
+                is_placed_by_document: false,
+                query: std::collections::BTreeMap::default(),
+                operations: Vec::new(),
+            },
+            fetch: identity::outside(None).expect("a client"),
+            set: Set::default(),
+            query: Vec::new(),
+            base: "/".to_owned(),
+            known: Mutex::default(),
+            last: Arc::default(),
+        }
+    }
+
+    /// Whoever wants a document and goes away again, and comes back, does not have it read once more; nor one that is of no use.
+    #[tokio::test]
+    async fn a_document_is_read_once_whoever_waits_for_it() {
+        let api = api();
+        let good = Bytes::from_static(br#"{"openapi":"3.1.0","paths":{"/x":{"get":{}}}}"#);
+        {
+            let mut gone = std::pin::pin!(api.offered(good.clone(), "good"));
+            let waker = std::task::Waker::noop();
+            let _begun = gone.as_mut().poll(&mut std::task::Context::from_waker(waker));
+        }
+        // The text that comes with the same digest is not looked at any more.
+        let first = api.offered(Bytes::from_static(b"never read"), "good").await.expect("an API");
+        let second = api.offered(Bytes::from_static(b"never read"), "good").await.expect("an API");
+        assert!(Arc::ptr_eq(&first, &second));
+        let why = api.offered(Bytes::from_static(b"{}"), "bad").await.err().expect("no API");
+        assert!(why.contains("cannot be used"), "{why}");
+        let again = api.offered(good, "bad").await.err().expect("remembered");
+        assert!(Arc::ptr_eq(&why, &again));
+    }
 }

@@ -8,6 +8,7 @@ use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::Hop;
+use portcullis_oversight::Pin;
 use portcullis_telemetry::trace::TraceContext;
 
 use crate::call::{LogLevel, Worker};
@@ -36,6 +37,8 @@ pub(crate) struct Outgoing {
     pub(crate) content: Content,
     /// The name or URI in `params` that a header mirrors.
     pub(crate) subject: Option<String>,
+    /// The definition that whoever let it through knows it by.
+    pub(crate) defined: Option<Pin>,
     /// What the client at the other end can be asked.
     pub(crate) caps: ClientCaps,
     /// Present when somebody is there to answer what the server asks.
@@ -67,6 +70,7 @@ impl Outgoing {
             method,
             content: Content::own(params),
             subject: None,
+            defined: None,
             caps: ClientCaps::NONE,
             asker: None,
             strict: false,

@@ -8,13 +8,14 @@ use portcullis_mcp::message::{RpcError, code};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_mcp::translate::Payload;
+use portcullis_model::ErrorKind;
 use portcullis_openapi::{Answer, Operation, Request, failure, result};
 
 use super::connection::{Connection, Sent};
 use super::http::{HttpError, HttpLink, read_body};
 use super::openapi::{Api, Known};
 use super::outgoing::Outgoing;
-use crate::call::{Exchange, Outcome};
+use crate::call::{Exchange, Outcome, Refusal};
 
 impl Connection {
     pub(super) async fn exchange_openapi(&self, api: &Api, link: &HttpLink, out: &Outgoing) -> Sent {
@@ -38,9 +39,10 @@ impl Connection {
         let name = params.and_then(|params| params.find_string("name"));
         let arguments = params.and_then(|params| params.find("arguments"));
         let known: Option<Arc<Known>> = api.known();
-        let found = known.as_ref().and_then(|known| Some((known, known.api.operation(name.as_deref()?)?)));
-        let Some((known, operation)) = found else {
-            return failed(code::INVALID_PARAMS, "the document has no such operation any more");
+        let found = known.as_ref().and_then(|known| Some((known, known.operation(name.as_deref()?)?)));
+        let found = found.filter(|(_, (_, pin))| out.defined == Some(*pin));
+        let Some((known, (operation, _))) = found else {
+            return Outcome::Refused(self.changed(name.as_deref().unwrap_or_default()));
         };
         let request = match operation.request(&known.base, arguments.as_ref(), api.query()) {
             Ok(request) => request,
@@ -53,6 +55,18 @@ impl Connection {
             Err(error @ HttpError::TooLarge(_)) => complete(failure(&format!("{error}; ask for less"))),
             Err(error) => self.unreachable(&error),
         }
+    }
+
+    /// What was permitted is not what the document describes by now, which others had read again. Nobody goes on with the old
+    /// lists.
+    fn changed(&self, name: &str) -> Refusal {
+        self.env.notice(&self.server, None, &Method::ToolsListChanged);
+        let message = format!(
+            "the operation `{name:.128}` of server `{}` is not what it was when it was listed: its OpenAPI document has \
+             changed; list the tools again",
+            self.server
+        );
+        Refusal::new(ErrorKind::Quarantined, message)
     }
 
     async fn ask(

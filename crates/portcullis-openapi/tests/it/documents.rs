@@ -95,6 +95,15 @@ fn operations_become_tools() {
             "$defs": {"Kind": {"type": ["string", "null"], "enum": ["cat", "dog", null]}},
         },
         "annotations": {"readOnlyHint": true, "idempotentHint": true},
+        "_meta": {"io.portcullis/request": {
+            "server": "https://eu.pets.example/v1",
+            "arguments": [
+                ["trace", "header", "trace", "simple"],
+                ["limit", "query", "limit", "form", "explode"],
+                ["filter_kind", "query", "filter[kind]", "form", "explode"],
+                ["page", "query", "page", "form", "explode"],
+            ],
+        }},
     });
     assert_eq!(tool(&api, "listPets"), expected);
     let create = tool(&api, "list_Pets");
@@ -190,4 +199,79 @@ fn an_operation_on_another_server_is_not_called_on_this_one() {
     let api = read(&with_paths(&paths)).expect("an API");
     assert_eq!(names(&api), ["get_here"]);
     assert!(api.left_out[0].why.contains("https://uploads.example.com"));
+}
+
+/// Each of these is another request under the same words and schemas.
+#[test]
+fn whatever_changes_the_request_changes_the_definition() {
+    let document = |change: &dyn Fn(&mut Value)| {
+        let mut document = json!({
+            "openapi": "3.1.0", "servers": [{"url": "https://{at}/v1", "variables": {"at": {"default": "a.example"}}}],
+            "paths": {"/x/{id}": {"post": {
+                "operationId": "change",
+                "parameters": [
+                    {"name": "id", "in": "path", "schema": {}},
+                    {"name": "a b", "in": "query", "schema": {}},
+                    {"name": "j", "in": "query", "content": {"application/json": {"schema": {}}}},
+                ],
+                "requestBody": {"content": {"application/x-www-form-urlencoded": {
+                    "schema": {}, "encoding": {"list": {"style": "pipeDelimited"}},
+                }}},
+            }}},
+        });
+        change(&mut document);
+        document.to_string()
+    };
+    let definition = |text: &str| read(text).expect("an API").operations[0].definition().clone();
+    let (plain, placed) = (document(&|_| ()), Set { is_placed: true, ..Set::default() });
+    let before = definition(&plain);
+    let operation = "/paths/~1x~1{id}/post";
+    for (path, value) in [
+        ("/servers/0/url", json!("https://{at}/v2")),
+        ("/servers/0/variables/at/default", json!("b.example")),
+        (&*format!("{operation}/parameters/0/style"), json!("label")),
+        (&*format!("{operation}/parameters/0/explode"), json!(true)),
+        (&*format!("{operation}/parameters/1/name"), json!("a_b")),
+        (&*format!("{operation}/parameters/1/in"), json!("header")),
+        (&*format!("{operation}/parameters/1/in"), json!("cookie")),
+        (&*format!("{operation}/parameters/1/allowReserved"), json!(true)),
+        (&*format!("{operation}/parameters/2/content"), Value::Null),
+        (
+            &format!(
+                "{operation}/requestBody/content/application~1x-www-form-urlencoded/encoding/list/style"
+            ),
+            json!("form"),
+        ),
+        (
+            &format!(
+                "{operation}/requestBody/content/application~1x-www-form-urlencoded/encoding/list/explode"
+            ),
+            json!(true),
+        ),
+    ] {
+        let changed = document(&|document| {
+            let (owner, key) = path.rsplit_once('/').expect("a path");
+            let owner = document.pointer_mut(owner).expect(path);
+            match (owner, value.is_null()) {
+                (Value::Array(all), _) => all[key.parse::<usize>().expect("a place")] = value.clone(),
+                (Value::Object(all), true) => drop(all.remove(key)),
+                (owner, _) => owner[key] = value.clone(),
+            }
+            // The name of a header has no space.
+            if value == "header" || value == "cookie" {
+                document.pointer_mut(operation).expect("it")["parameters"][1]["name"] = "a_b".into();
+            }
+        });
+        let after = definition(&changed);
+        assert_ne!(after, before, "{path} {value}");
+        assert_eq!(after.find("inputSchema"), before.find("inputSchema"), "{path} {value}");
+        if path.starts_with("/servers") {
+            // Where the operator says where the API is, it is nothing that the document changes.
+            let of =
+                |text: &str| read_with(text, &placed).expect("an API").operations[0].definition().clone();
+            assert_eq!(of(&changed), of(&plain), "{path}");
+        }
+    }
+    let media = plain.replace("application/x-www-form-urlencoded", "text/plain");
+    assert_ne!(definition(&media), before);
 }

@@ -131,6 +131,29 @@ fn what_is_too_large_for_a_model_is_left_out_and_costs_little() {
 }
 
 #[test]
+fn no_name_is_longer_than_anybody_writes_one() {
+    let long = "n".repeat(300);
+    let path = format!("/{}", "p".repeat(5000));
+    for (paths, why) in [
+        (json!({"/x": {"get": {"parameters": [{"name": long, "in": "query"}]}}}), "256 bytes"),
+        (
+            json!({"/x": {"post": {"requestBody": {"content": {"application/x-www-form-urlencoded": {
+                "encoding": {long.clone(): {"style": "form"}},
+            }}}}}}),
+            "256 bytes",
+        ),
+        (
+            json!({"/x": {"post": {"requestBody": {"content": {format!("text/plain;{long}"): {}}}}}}),
+            "cannot be sent",
+        ),
+        (json!({path: {"get": {}}}), "4096 bytes"),
+    ] {
+        let error = read(&with_paths(&paths)).map(drop).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn there_are_not_more_operations_than_anybody_can_use() {
     let paths: serde_json::Map<_, _> = (0..2100).map(|n| (format!("/p{n}"), json!({"get": {}}))).collect();
     let text = with_paths(&paths.into());

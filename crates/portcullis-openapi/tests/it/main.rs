@@ -39,7 +39,7 @@ fn names(api: &Api) -> Vec<&str> {
 
 fn set(headers: &[&str], query: &[&str]) -> Set {
     let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    Set { headers: all(headers), query: all(query), operations: Vec::new() }
+    Set { headers: all(headers), query: all(query), ..Set::default() }
 }
 
 fn arguments(value: &Value) -> Raw {

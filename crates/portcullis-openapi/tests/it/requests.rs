@@ -48,10 +48,10 @@ fn each_argument_goes_where_the_document_has_it() {
         "requestBody": {"content": {"text/plain": {}, "application/vnd.x+json": {}}},
     }});
     let given = json!({
-        "id": "a/b c", "id_query": 5, "tags": ["x", "y,z"], "filter": {"a": {"b": true}}, "X-List": [1, 2],
+        "id": "a?b c", "id_query": 5, "tags": ["x", "y,z"], "filter": {"a": {"b": true}}, "X-List": [1, 2],
         "sid": "1;2", "theme": "dark", "where": {"a": [1.5]}, "body": "b", "request_body": {"n": 1, "e": []},
     });
-    let expected = "POST /v1/x/a%2Fb%20c/y?id=5&tags=x,y%2Cz&filter%5Ba%5D%5Bb%5D=true&where=%7B%22a%22%3A%5B1.5%5D%7D&body=b \
+    let expected = "POST /v1/x/a%3Fb%20c/y?id=5&tags=x,y%2Cz&filter%5Ba%5D%5Bb%5D=true&where=%7B%22a%22%3A%5B1.5%5D%7D&body=b \
                     x-list: 1,2 cookie: sid=1%3B2; theme=dark content-type: application/vnd.x+json | {\"n\":1,\"e\":[]}";
     assert_eq!(sent(&operation, "/x/{id}/y", &given), Ok(expected.to_owned()));
     // What may be left out is.
@@ -148,6 +148,102 @@ fn nobody_leaves_the_place_of_a_path() {
     assert_eq!(sent(&one, "/x/{id}/y", &json!({"id": "v1.2..3"})), Ok("GET /v1/x/v1.2..3/y".to_owned()));
 }
 
+/// An object that is written as its members brings names of the caller's.
+#[test]
+fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
+    let paths = json!({"/x": {"get": {"parameters": [
+        parameter("filter", "query", &json!({})),
+        parameter("deep", "query", &json!({"style": "deepObject"})),
+        parameter("Page", "query", &json!({})),
+        parameter("deep[x]", "query", &json!({})),
+        parameter("prefs", "cookie", &json!({})),
+        parameter("sid", "cookie", &json!({})),
+    ]}}});
+    let api = read_with(&with_paths(&paths), &super::set(&[], &["api_key"])).expect("an API");
+    let set = [("api_key".to_owned(), "ours".to_owned())];
+    let request = |given: &Value| api.operations[0].request("", Some(&arguments(given)), &set);
+    for given in [
+        json!({"filter": {"api_key": "mine"}}),
+        json!({"filter": {"API_Key": "mine"}}),
+        json!({"filter": {" api_key": "mine"}}),
+        json!({"filter": {"api_key[]": "mine"}}),
+        json!({"filter": {"a": 1, "page": 7}}),
+        json!({"filter": {"deep[a]": 7}}),
+        json!({"deep": {"x": 7}}),
+        json!({"prefs": {"sid": "mine"}}),
+    ] {
+        let refused = request(&given).expect_err("refused").to_string();
+        assert!(refused.contains("not its to say"), "{given}: {refused}");
+    }
+    for given in [json!({"prefs": {"a;admin": 1}}), json!({"prefs": {"": 1}}), json!({"prefs": {"a b": 1}})] {
+        let refused = request(&given).expect_err("refused").to_string();
+        assert!(refused.contains("no name of a cookie"), "{given}: {refused}");
+    }
+    let given = json!({
+        "filter": {"a": 1, "filter": 2, "keys": "api_key"}, "deep": {"y": 3}, "Page": 4, "prefs": {"theme": "dark"}, "sid": 5,
+    });
+    let made = request(&given).expect("a request");
+    assert_eq!(made.path, "/x?api_key=ours&a=1&filter=2&keys=api_key&deep%5By%5D=3&Page=4");
+    assert_eq!(made.headers[0].1, "theme=dark; sid=5");
+}
+
+#[test]
+fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_characters() {
+    let reserved = json!({"allowReserved": true});
+    let operation = json!({"get": {"parameters": [
+        parameter("id", "path", &reserved),
+        parameter("sid", "cookie", &reserved),
+        parameter("q", "query", &reserved),
+    ]}});
+    let given = json!({"id": "a?b;c", "sid": "1; admin=1, x", "q": "a/b?;admin=1"});
+    let expected = "GET /v1/x/a%3Fb%3Bc?q=a/b?%3Badmin%3D1 cookie: sid=1%3B%20admin%3D1%2C%20x";
+    assert_eq!(sent(&operation, "/x/{id}", &given), Ok(expected.to_owned()));
+}
+
+/// Many servers find the operation in the decoded path, where `/users/1%2Fkeys` is `/users/1/keys`.
+#[test]
+fn no_value_in_a_path_leads_to_another_operation() {
+    let of = |style: &str| json!({"get": {"parameters": [parameter("id", "path", &json!({"style": style, "explode": true}))]}});
+    for value in [
+        json!("1/keys"),
+        json!("1\\keys"),
+        json!("1%2fkeys"),
+        json!("1%5Ckeys"),
+        json!("1%252Fkeys"),
+        json!("1%255ckeys"),
+        json!("1%3Fall=true"),
+        json!("1%23"),
+        json!("1%253fall"),
+        json!(["1", "keys/all"]),
+        json!({"a/b": 1}),
+        json!({"a": {"b": "c/d"}}),
+    ] {
+        for style in ["simple", "label", "matrix"] {
+            let refused = sent(&of(style), "/users/{id}", &json!({"id": value})).expect_err("refused");
+            assert!(refused.contains("`id` goes into one part of a path"), "{style} {value}: {refused}");
+        }
+    }
+    // What is encoded is what was given, and what is given may have a percent sign.
+    for (value, path) in
+        [("a?b#c", "a%3Fb%23c"), ("100%", "100%25"), ("a%20b?", "a%2520b%3F"), ("é", "%C3%A9")]
+    {
+        assert_eq!(
+            sent(&of("simple"), "/users/{id}", &json!({"id": value})),
+            Ok(format!("GET /v1/users/{path}"))
+        );
+    }
+    // Two that come to one together, and one with the text beside it.
+    let two = json!({"get": {"parameters": [parameter("a", "path", &json!({})), parameter("b", "path", &json!({}))]}});
+    for (template, a, b) in
+        [("/x/{a}{b}/y", "1%2", "fz"), ("/x/{a}2{b}/y", "1%", "Fz"), ("/x/{a}2f{b}/y", "%25", "z")]
+    {
+        let refused = sent(&two, template, &json!({"a": a, "b": b})).expect_err(template);
+        assert!(refused.contains("more parts"), "{refused}");
+    }
+    // What the document itself has in its path is its word.
+    assert_eq!(sent(&of("simple"), "/a%2Fb/{id}", &json!({"id": 1})), Ok("GET /v1/a%2Fb/1".to_owned()));
+}
+
 proptest! {
     #[test]
     fn a_value_is_one_segment_and_one_parameter(value in "\\PC{1,40}", style in prop::sample::select(vec!["simple", "label", "matrix"])) {
@@ -155,11 +251,14 @@ proptest! {
             parameter("id", "path", &json!({"style": style})),
             parameter("q", "query", &json!({})),
         ]}});
-        if let Ok(line) = sent(&operation, "/x/{id}/y", &json!({"id": value, "q": value})) {
+        let line = sent(&operation, "/x/{id}/y", &json!({"id": value, "q": value}));
+        prop_assert!(line.is_err() || !value.contains(['/', '\\']));
+        if let Ok(line) = line {
             let target = line.strip_prefix("GET ").expect("a request");
             let (path, query) = target.split_once('?').expect("a query");
             let segments: Vec<_> = path.split('/').collect();
             prop_assert_eq!(segments.len(), 5);
+            prop_assert_eq!(percent(path).split(['/', '\\']).count(), 5);
             prop_assert!(!segments.contains(&"..") && !segments.contains(&"."));
             prop_assert!(target.bytes().all(|byte| byte.is_ascii_graphic()) && !target.contains('#'));
             prop_assert_eq!(query.matches(['&', '=', '?']).count(), 1);

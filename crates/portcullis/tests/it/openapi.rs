@@ -174,7 +174,7 @@ async fn arguments_arrive_where_the_document_has_them() {
     assert_eq!(client.request_with(&gateway, "tools/call", call, &given).await.status(), 200);
     for (name, arguments) in [
         ("addPet", json!({"body": {"name": "Kitty", "age": 1.50}})),
-        ("hasPet", json!({"id": "a/b"})),
+        ("hasPet", json!({"id": "a b?"})),
         ("renamePet", json!({"id": "7", "body": {"name": "x y"}})),
         ("removePet", json!({"id": "7"})),
     ] {
@@ -184,7 +184,7 @@ async fn arguments_arrive_where_the_document_has_them() {
     let expected = [
         "GET /v1/pets?tags=a%20b&tags=c%26d - ",
         r#"POST /v1/pets application/json {"name":"Kitty","age":1.5}"#,
-        "HEAD /v1/pets/a%2Fb - ",
+        "HEAD /v1/pets/a%20b%3F - ",
         "PUT /v1/pets/7 application/x-www-form-urlencoded name=x%20y",
         "DELETE /v1/pets/7 - ",
     ];
@@ -198,7 +198,8 @@ async fn arguments_arrive_where_the_document_has_them() {
     // What does not fit is not sent, and says what to do.
     for (name, arguments, why) in [
         ("getPet", json!({}), "`id` is missing"),
-        ("getPet", json!({"id": "../admin"}), "no path may have"),
+        ("getPet", json!({"id": ".."}), "no path may have"),
+        ("getPet", json!({"id": "7/keys"}), "goes into one part of a path"),
         ("getPet", json!({"id": "7", "more": 1}), "no argument `more`"),
         ("listPets", json!({"X-Trace": "a\r\nb: c"}), "header"),
     ] {
@@ -307,6 +308,59 @@ async fn an_operation_that_changes_is_held_back_even_where_only_its_request_does
         client.request(&gateway, "tools/call", json!({"name": "removePet", "arguments": {"id": "1"}})).await;
     assert!(String::from_utf8_lossy(&refused.body).contains("quarantined"), "{refused:?}");
     assert!(pets.seen().iter().all(|seen| !seen.contains("admins")), "{:?}", pets.seen());
+}
+
+/// The words, the schemas, method and path stay; where the request goes, and where its arguments do, does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operation_that_goes_elsewhere_is_held_back() {
+    for (path, value, left) in [
+        ("/servers/0/url", json!("/v2"), 0),
+        ("/paths/~1pets/get/parameters/1/in", json!("query"), ALL.len() - 1),
+    ] {
+        let pets = Pets::start().await;
+        let gateway = start(json!({"servers": {"x": pets.config(&json!({}))}}));
+        let client = Modern::at("/mcp/s/x");
+        assert_eq!(names(&client.result(&gateway, "tools/list", json!({})).await).len(), ALL.len());
+        *pets.document.lock().unwrap().pointer_mut(path).expect(path) = value;
+        until("the changed operations are held back", async || {
+            names(&client.result(&gateway, "tools/list", json!({})).await).len() == left
+        })
+        .await;
+        let call = json!({"name": "listPets", "arguments": {"X-Trace": "t"}});
+        let refused = client.request(&gateway, "tools/call", call).await;
+        assert!(String::from_utf8_lossy(&refused.body).contains("quarantined"), "{refused:?}");
+        assert_eq!(pets.seen(), [""; 0]);
+    }
+}
+
+/// What one client's list has the gateway read again is not what another client was let through for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_of_the_document_that_it_was_permitted_by() {
+    for (mode, afterwards) in [("trust-first-use", "quarantined"), ("off", "/v1/admins/1")] {
+        let pets = Pets::start().await;
+        let config = json!({
+            "servers": {"x": pets.config(&json!({"list_ttl": "10m"}))}, "definitions": {"mode": mode},
+        });
+        let gateway = start(config);
+        let modern = Modern::at("/mcp/s/x");
+        assert_eq!(names(&modern.result(&gateway, "tools/list", json!({})).await).len(), ALL.len());
+        let mut moved = document();
+        let other = moved["paths"].as_object_mut().unwrap().remove("/pets/{id}").unwrap();
+        moved["paths"]["/admins/{id}"] = other;
+        *pets.document.lock().unwrap() = moved;
+        // The lists of the two eras are two, and this one is fetched now.
+        let legacy = Legacy::open_at(&gateway, "/mcp/s/x", "2025-11-25").await;
+        legacy.result(&gateway, "tools/list", json!({})).await;
+        let call = json!({"name": "removePet", "arguments": {"id": "1"}});
+        let refused = modern.request(&gateway, "tools/call", call.clone()).await;
+        let text = String::from_utf8_lossy(&refused.body);
+        assert!(text.contains("document has changed; list the tools again"), "{mode}: {text}");
+        assert_eq!(pets.seen(), [""; 0], "{mode}");
+        // By now the list is another, and so is what holds for it.
+        let second = modern.request(&gateway, "tools/call", call).await;
+        let told = format!("{} {:?}", String::from_utf8_lossy(&second.body), pets.seen());
+        assert!(told.contains(afterwards) && !told.contains("has changed"), "{mode}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,11 @@ impl Server {
         self.owner.is_none() && self.credentials.as_ref().is_some_and(|it| it.is_personal())
     }
 
+    /// Whether it is an API that a document describes.
+    pub(crate) fn is_openapi(&self) -> bool {
+        self.api.is_some()
+    }
+
     /// Whether a call runs, or somebody watches a resource of it.
     pub(crate) fn is_in_use(&self) -> bool {
         let all = self.settings.max_concurrent.clamp(1, Semaphore::MAX_PERMITS);
