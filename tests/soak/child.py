@@ -55,19 +55,29 @@ def answer(method, params, grandchild):
     return None
 
 
-def main():
-    grandchild = start_grandchild() if os.environ.get("SOAK_BROOD") == "1" else None
+def serve(answer):
+    """Answers what comes on standard input, until it ends, with the result that `answer` has for a method and its params."""
     for line in sys.stdin:
         message = json.loads(line)
         if "id" not in message:
             continue
-        result = answer(message.get("method"), message.get("params") or {}, grandchild)
+        result = answer(message.get("method"), message.get("params") or {})
         reply = {"jsonrpc": "2.0", "id": message["id"]}
         if result is None:
             reply["error"] = {"code": -32601, "message": "no such method"}
         else:
             reply["result"] = result
         print(json.dumps(reply), flush=True)
+
+
+def brood():
+    """A grandchild's process id, where one is asked for."""
+    return start_grandchild() if os.environ.get("SOAK_BROOD") == "1" else None
+
+
+def main():
+    grandchild = brood()
+    serve(lambda method, params: answer(method, params, grandchild))
 
 
 if __name__ == "__main__":

@@ -31,19 +31,8 @@ def answer(version, method, params):
 
 def main():
     version = sys.argv[1]
-    if os.environ.get("SOAK_BROOD") == "1":
-        child.start_grandchild()
-    for line in sys.stdin:
-        message = json.loads(line)
-        if "id" not in message:
-            continue
-        result = answer(version, message.get("method"), message.get("params") or {})
-        reply = {"jsonrpc": "2.0", "id": message["id"]}
-        if result is None:
-            reply["error"] = {"code": -32601, "message": "no such method"}
-        else:
-            reply["result"] = result
-        print(json.dumps(reply), flush=True)
+    child.brood()
+    child.serve(lambda method, params: answer(version, method, params))
 
 
 if __name__ == "__main__":

@@ -186,10 +186,11 @@ fn stages(step: Move) -> &'static [Stage] {
 }
 
 fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
-    let entry = change(&step.kept.config, async |records, settings| {
+    let Step { what, decision } = step;
+    let entry = change(&decision.kept.config, async |records, settings| {
         let registry = Registry::new(records);
-        let mut shelved = meant(&registry, &step.what, stages(to)).await?;
-        if to == Move::Retire && !step.what.contains('@') {
+        let mut shelved = meant(&registry, what, stages(to)).await?;
+        if to == Move::Retire && !what.contains('@') {
             let named = format!("{}@{}", shelved.entry.slug, shelved.entry.version());
             let message = format!("retiring is for good: say which version, for example `{named}`");
             return Err(Usage(message).into());
@@ -197,7 +198,7 @@ fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
         if to == Move::Approve {
             import::hold(&shelved.entry, settings)?;
         }
-        let taken = shelved.entry.take(to, &by(&step.decider.by), now(), step.note.clone());
+        let taken = shelved.entry.take(to, &by(&decision.decider.by), now(), decision.note.clone());
         if let Err(refused) = taken {
             eprintln!("{refused}");
             return Ok(None);
@@ -208,7 +209,7 @@ fn take(step: &Step, to: Move, word: &str) -> anyhow::Result<ExitCode> {
         Ok(Some(shelved.entry))
     })?;
     let Some(entry) = entry else { return Ok(ExitCode::FAILURE) };
-    if step.kept.json {
+    if decision.kept.json {
         print(format_args!("{:#}", brief(&entry, entry.stage().is_in_use().then_some(Share::ALL))));
     } else {
         line(format_args!("{word}: {} {}", entry.slug, entry.version()));

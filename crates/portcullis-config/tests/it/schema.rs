@@ -7,10 +7,7 @@ fn the_published_schema_is_fresh() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/config.schema.json");
     let published = std::fs::read_to_string(&path).unwrap_or_default();
     let made = format!("{:#}\n", portcullis_config::schema());
-    assert!(
-        published == made,
-        "docs/reference/config.schema.json is stale; refresh it with `cargo xtask generate`"
-    );
+    assert!(published == made, "docs/reference/config.schema.json is stale; refresh it with `make generate`");
 }
 
 #[test]
@@ -18,10 +15,7 @@ fn the_published_reference_is_fresh() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/configuration.md");
     let published = std::fs::read_to_string(&path).unwrap_or_default();
     let made = portcullis_config::reference();
-    assert!(
-        published == made,
-        "docs/reference/configuration.md is stale; refresh it with `cargo xtask generate`"
-    );
+    assert!(published == made, "docs/reference/configuration.md is stale; refresh it with `make generate`");
 }
 
 #[test]

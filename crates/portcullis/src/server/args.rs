@@ -88,11 +88,9 @@ pub(crate) struct Scan {
     pub decider: Decider,
 }
 
+/// What every decision about a version says of itself.
 #[derive(ClapArgs, Debug)]
-pub(crate) struct Step {
-    /// `NAME` or `NAME@VERSION`
-    #[arg(value_name = "WHAT")]
-    pub what: String,
+pub(crate) struct Decision {
     /// Why, for the record
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
@@ -100,6 +98,15 @@ pub(crate) struct Step {
     pub kept: Kept,
     #[command(flatten)]
     pub decider: Decider,
+}
+
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Step {
+    /// `NAME` or `NAME@VERSION`
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    #[command(flatten)]
+    pub decision: Decision,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -113,13 +120,8 @@ pub(crate) struct Rollout {
     /// How many callers have it from now on, 1% to 100%
     #[arg(long, value_name = "SHARE")]
     pub to: portcullis_hub::registry::Share,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub note: Option<String>,
     #[command(flatten)]
-    pub kept: Kept,
-    #[command(flatten)]
-    pub decider: Decider,
+    pub decision: Decision,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -127,13 +129,8 @@ pub(crate) struct Rollback {
     /// The server's name here
     #[arg(value_name = "NAME")]
     pub server: portcullis_model::ServerId,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT")]
-    pub note: Option<String>,
     #[command(flatten)]
-    pub kept: Kept,
-    #[command(flatten)]
-    pub decider: Decider,
+    pub decision: Decision,
 }
 
 /// How a version is reached, beside what it says itself.

@@ -13,29 +13,29 @@ use crate::oversight::change;
 use crate::stdout::{line, print};
 
 pub(super) fn out(rollout: &Rollout) -> anyhow::Result<ExitCode> {
-    let Rollout { server, version, to, note, kept, decider } = rollout;
-    let done = change(&kept.config, async |records, settings| {
+    let Rollout { server, version, to, decision } = rollout;
+    let done = change(&decision.kept.config, async |records, settings| {
         configured(server, settings.servers.contains_key(server))?;
-        let by = by(&decider.by);
-        let word = Word { by: &by, at: now(), note: note.clone() };
+        let by = by(&decision.decider.by);
+        let word = Word { by: &by, at: now(), note: decision.note.clone() };
         let hold = |entry: &Entry| import::hold(entry, settings).map_err(|why| why.to_string());
         Ok(Registry::new(records).roll_out(server.as_str(), version, *to, word, hold).await)
     })?;
-    said(kept, done, |entry| match entry.share() {
+    said(&decision.kept, done, |entry| match entry.share() {
         Some(share) => (format!("rolled out to {share}"), Some(share)),
         None => ("rolled out to all".to_owned(), Some(Share::ALL)),
     })
 }
 
 pub(super) fn back(rollback: &Rollback) -> anyhow::Result<ExitCode> {
-    let Rollback { server, note, kept, decider } = rollback;
-    let done = change(&kept.config, async |records, settings| {
+    let Rollback { server, decision } = rollback;
+    let done = change(&decision.kept.config, async |records, settings| {
         configured(server, settings.servers.contains_key(server))?;
-        let by = by(&decider.by);
-        let word = Word { by: &by, at: now(), note: note.clone() };
+        let by = by(&decision.decider.by);
+        let word = Word { by: &by, at: now(), note: decision.note.clone() };
         Ok(Registry::new(records).roll_back(server.as_str(), word).await)
     })?;
-    said(kept, done, |_| ("rolled back".to_owned(), None))
+    said(&decision.kept, done, |_| ("rolled back".to_owned(), None))
 }
 
 /// The file is the operator's word: no version of the registry counts beside it.
