@@ -5,13 +5,17 @@
 
 #![allow(clippy::cast_precision_loss, reason = "small numbers")]
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_audit::payloads::Side;
-use portcullis_audit::{Event, EventId, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
+use portcullis_audit::{
+    Decision, Event, EventId, Keyring, Kind, Log, Mode, Outcome, Request, Segments, Server, Settings, Signer,
+    Time, Tool, Trace, VERSION, Who,
+};
 use rustix::time::{ClockId, clock_gettime};
 
 const EVENTS: u64 = 200_000;
@@ -40,33 +44,47 @@ fn measure<T>(what: &str, mut once: impl FnMut() -> T) {
     report(what, EVENTS, began, before);
 }
 
-/// The event of a call that was carried out, as the gateway writes it.
-fn event(log: &Log, contents: &[Vec<u8>; 2]) -> Event {
-    let mut event = Event::new(Kind::Exchange);
-    event.who.person = Some(log.keyring().pseudonym("https://idp.example", "somebody"));
-    event.who.client = Some("portcullis-bench".to_owned());
-    event.who.groups = vec!["g2".to_owned(), "g7".to_owned(), "g12".to_owned()];
-    event.who.network = Some("loopback".to_owned());
-    event.who.proof = Some("token".to_owned());
-    event.request.endpoint = Some("/mcp/s/up".to_owned());
-    event.request.era = Some("modern".to_owned());
-    event.request.id = Some("123456".to_owned());
-    event.request.method = Some("tools/call".to_owned());
-    event.request.protocol = Some("2026-07-28".to_owned());
-    event.request.transport = Some("http".to_owned());
-    event.server.id = Some("up".to_owned());
-    event.server.version = Some("0.1.0".to_owned());
-    event.server.delegation = Some("none".to_owned());
-    event.tool.name = Some("tool_01".to_owned());
-    event.tool.definition = Some(format!("sha256:{}", "0123456789abcdef".repeat(4)));
-    event.tool.read_only = Some(true);
-    event.decision.verdict = Some("allow".to_owned());
-    event.decision.policies = vec!["p2".to_owned(), "p7".to_owned()];
-    event.decision.revision = Some(format!("sha256:{}", "0123456789abcdef".repeat(4)));
-    event.trace.trace_id = Some("0123456789abcdef0123456789abcdef".to_owned());
-    event.trace.span_id = Some("0123456789abcdef".to_owned());
-    event.result.status = Some("completed".to_owned());
-    event.result.upstream_us = 123;
+/// The event of a call that was carried out, as the gateway writes it: in words that are elsewhere.
+fn event<'a>(log: &Log, contents: &[Vec<u8>; 2]) -> Event<Cow<'a, str>> {
+    let some = |word: &'static str| Some(Cow::Borrowed(word));
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let mut event = Event {
+        kind: Kind::Exchange,
+        id: EventId::new(),
+        time: Time::now(),
+        v: VERSION,
+        who: Who {
+            person: Some(log.keyring().pseudonym("https://idp.example", "somebody").into()),
+            client: some("portcullis-bench"),
+            groups: vec!["g2".into(), "g7".into(), "g12".into()],
+            network: some("loopback"),
+            proof: some("token"),
+            ..Who::default()
+        },
+        request: Request {
+            endpoint: some("/mcp/s/up"),
+            era: some("modern"),
+            id: some("123456"),
+            method: some("tools/call"),
+            protocol: some("2026-07-28"),
+            transport: some("http"),
+            session: None,
+        },
+        server: Server { id: some("up"), version: some("0.1.0"), delegation: some("none") },
+        tool: Tool { name: some("tool_01"), definition: some(digest), read_only: Some(true) },
+        decision: Decision {
+            verdict: some("allow"),
+            policies: vec!["p2".into(), "p7".into()],
+            revision: some(digest),
+            ..Decision::default()
+        },
+        trace: Trace {
+            trace_id: some("0123456789abcdef0123456789abcdef"),
+            span_id: some("0123456789abcdef"),
+        },
+        result: Outcome { status: some("completed"), upstream_us: 123, ..Outcome::default() },
+        ..Event::default()
+    };
     log.attach(&mut event, Side::Input, &contents[0]);
     log.attach(&mut event, Side::Output, &contents[1]);
     event

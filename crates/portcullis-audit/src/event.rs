@@ -18,30 +18,36 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
-use canonical::{Canonical, Members, name};
+pub(crate) use canonical::Canonical;
+pub use canonical::Word;
+use canonical::{Members, name};
 
 /// The version of the dictionary.
 pub const VERSION: u32 = 1;
 
-/// What happened.
+/// What happened. `S` is what its words are: [`String`], or [`Cow`](std::borrow::Cow) for whoever has them elsewhere and
+/// records the event at once, which then takes no copies of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Event {
+#[serde(
+    default,
+    bound(serialize = "S: Serialize + Default + PartialEq", deserialize = "S: Deserialize<'de> + Default")
+)]
+pub struct Event<S = String> {
     /// What the data is, and why it may be used.
     #[serde(skip_serializing_if = "is_default")]
-    pub data: Data,
+    pub data: Data<S>,
     /// May they, and why.
     #[serde(skip_serializing_if = "is_default")]
-    pub decision: Decision,
+    pub decision: Decision<S>,
     /// What changed, for events that are no exchange.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub detail: BTreeMap<String, String>,
     /// What the content filter and the definition checks found and did.
     #[serde(skip_serializing_if = "is_default")]
-    pub guard: Guard,
+    pub guard: Guard<S>,
     /// What a human decided.
     #[serde(skip_serializing_if = "is_default")]
-    pub human: Human,
+    pub human: Human<S>,
     /// Names this event, and no other anywhere.
     pub id: EventId,
     /// What went in.
@@ -51,7 +57,7 @@ pub struct Event {
     pub kind: Kind,
     /// Where. The log fills in what is missing.
     #[serde(skip_serializing_if = "is_default")]
-    pub node: Node,
+    pub node: Node<S>,
     /// What came out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Content>,
@@ -63,29 +69,29 @@ pub struct Event {
     pub phase: Option<Phase>,
     /// What was asked.
     #[serde(skip_serializing_if = "is_default")]
-    pub request: Request,
+    pub request: Request<S>,
     /// How it ended.
     #[serde(skip_serializing_if = "is_default")]
-    pub result: Outcome,
+    pub result: Outcome<S>,
     /// Whom it was for.
     #[serde(skip_serializing_if = "is_default")]
-    pub server: Server,
+    pub server: Server<S>,
     /// Of which AI system it was a part.
     #[serde(skip_serializing_if = "is_default")]
-    pub system: System,
+    pub system: System<S>,
     /// When.
     pub time: Time,
     /// Which tool.
     #[serde(skip_serializing_if = "is_default")]
-    pub tool: Tool,
+    pub tool: Tool<S>,
     /// What it can be brought together with.
     #[serde(skip_serializing_if = "is_default")]
-    pub trace: Trace,
+    pub trace: Trace<S>,
     /// The version of the dictionary.
     pub v: u32,
     /// Who.
     #[serde(skip_serializing_if = "is_default")]
-    pub who: Who,
+    pub who: Who<S>,
 }
 
 impl Event {
@@ -96,7 +102,7 @@ impl Event {
     }
 }
 
-impl Canonical for Event {
+impl<S: Canonical> Canonical for Event<S> {
     fn write(&self, into: &mut Vec<u8>) {
         let mut members = Members::begin(into);
         members.known(name!("data"), &self.data);
@@ -104,13 +110,13 @@ impl Canonical for Event {
         members.known(name!("detail"), &self.detail);
         members.known(name!("guard"), &self.guard);
         members.known(name!("human"), &self.human);
-        members.always(name!("id"), &self.id.0);
+        members.always(name!("id"), &self.id);
         members.known(name!("input"), &self.input);
         members.always(name!("kind"), self.kind.as_str());
         members.known(name!("node"), &self.node);
         members.known(name!("output"), &self.output);
-        members.known(name!("parent"), &self.parent.as_ref().map(|parent| &parent.0));
-        members.known(name!("phase"), &self.phase.map(Phase::as_str));
+        members.known(name!("parent"), &self.parent);
+        members.known(name!("phase"), &self.phase);
         members.known(name!("request"), &self.request);
         members.known(name!("result"), &self.result);
         members.known(name!("server"), &self.server);
@@ -124,10 +130,11 @@ impl Canonical for Event {
     }
 }
 
-impl Event {
+impl<S: Word> Event<S> {
     /// The bytes that are hashed, without the event's place in its log.
+    #[cfg(test)]
     pub(crate) fn to_canonical(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(1024);
+        let mut bytes = Vec::new();
         self.write(&mut bytes);
         bytes
     }
@@ -246,17 +253,13 @@ impl EventId {
         bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         bytes[6] = 0x70 | bytes[6] & 0x0f;
         bytes[8] = 0x80 | bytes[8] & 0x3f;
-        let hex = crate::hex(&bytes);
-        let mut text = String::with_capacity(36);
-        for (place, part) in
-            [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].into_iter().enumerate()
-        {
-            if place > 0 {
-                text.push('-');
-            }
-            text.push_str(part);
+        let mut digits = [0; 32];
+        crate::write_hex(&bytes, &mut digits);
+        let mut text = vec![b'-'; 36];
+        for (from, to, at) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
+            text[at..at + to - from].copy_from_slice(&digits[from..to]);
         }
-        Self(text)
+        Self(String::from_utf8(text).expect("digits and dashes are ASCII"))
     }
 }
 
@@ -303,6 +306,18 @@ impl Time {
     }
 }
 
+impl Canonical for EventId {
+    fn write(&self, into: &mut Vec<u8>) {
+        self.0.write(into);
+    }
+}
+
+impl Canonical for Phase {
+    fn write(&self, into: &mut Vec<u8>) {
+        self.as_str().write(into);
+    }
+}
+
 impl Canonical for Time {
     fn write(&self, into: &mut Vec<u8>) {
         let mut members = Members::begin(into);
@@ -333,12 +348,15 @@ macro_rules! group {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(default)]
-        pub struct $name {
+        #[serde(
+            default,
+            bound(serialize = "S: Serialize + Default + PartialEq", deserialize = "S: Deserialize<'de> + Default")
+        )]
+        pub struct $name<S = String> {
             $($(#[$field_doc])* #[serde(skip_serializing_if = "is_default")] pub $field: $kind,)*
         }
 
-        impl Canonical for $name {
+        impl<S: Canonical> Canonical for $name<S> {
             fn is_absent(&self) -> bool {
                 $(Canonical::is_absent(&self.$field))&&*
             }
@@ -356,11 +374,11 @@ group! {
     /// What the data is, and why it may be used.
     Data {
         /// Categories of data, in the deployer's words.
-        categories: Vec<String>,
+        categories: Vec<S>,
         /// The legal basis that the deployer names.
-        legal_basis: Option<String>,
+        legal_basis: Option<S>,
         /// How long the event is kept: a class of the settings.
-        retention: Option<String>,
+        retention: Option<S>,
     }
 }
 
@@ -368,17 +386,17 @@ group! {
     /// May they, and why.
     Decision {
         /// What a permission was tied to.
-        obligations: Vec<String>,
+        obligations: Vec<S>,
         /// The policies that decided.
-        policies: Vec<String>,
+        policies: Vec<S>,
         /// The reasons, by their stable names.
-        reasons: Vec<String>,
+        reasons: Vec<S>,
         /// The revision of the policies: their digest.
-        revision: Option<String>,
+        revision: Option<S>,
         /// What had flowed into the conversation before.
-        taint: Vec<String>,
+        taint: Vec<S>,
         /// `allow`, `deny`, or why it was not asked: `refused`.
-        verdict: Option<String>,
+        verdict: Option<S>,
     }
 }
 
@@ -386,7 +404,7 @@ group! {
     /// What the content filter and the definition checks found and did.
     Guard {
         /// By rule and action; never a value.
-        findings: Vec<Finding>,
+        findings: Vec<Finding<S>>,
     }
 }
 
@@ -394,13 +412,13 @@ group! {
     /// What one rule found.
     Finding {
         /// What was done: `allow`, `mask`, `block`, `review` …
-        action: String,
+        action: S,
         /// How many times.
         count: u64,
         /// The rule, or what kind of thing was found.
-        rule: String,
+        rule: S,
         /// Where: `input`, `output`, `definition`.
-        side: Option<String>,
+        side: Option<S>,
     }
 }
 
@@ -408,13 +426,13 @@ group! {
     /// What a human decided.
     Human {
         /// Names the approval.
-        approval: Option<String>,
+        approval: Option<S>,
         /// The pseudonym of who decided.
-        approver: Option<String>,
+        approver: Option<S>,
         /// What they decided: `approved`, `refused`, `expired`, `override`.
-        decision: Option<String>,
+        decision: Option<S>,
         /// The reason, by a code of the deployer.
-        reason: Option<String>,
+        reason: Option<S>,
         /// How long it took them, in milliseconds.
         waited_ms: u64,
     }
@@ -424,9 +442,9 @@ group! {
     /// Where.
     Node {
         /// The version of the program.
-        build: String,
+        build: S,
         /// The node.
-        name: String,
+        name: S,
     }
 }
 
@@ -434,19 +452,19 @@ group! {
     /// What was asked.
     Request {
         /// The endpoint: `/mcp`, `/mcp/s/files` …
-        endpoint: Option<String>,
+        endpoint: Option<S>,
         /// `legacy` or `modern`.
-        era: Option<String>,
+        era: Option<S>,
         /// The JSON-RPC id.
-        id: Option<String>,
+        id: Option<S>,
         /// The method: `tools/call` …
-        method: Option<String>,
+        method: Option<S>,
         /// The protocol's revision.
-        protocol: Option<String>,
+        protocol: Option<S>,
         /// The digest of the session's id.
-        session: Option<String>,
+        session: Option<S>,
         /// `http`, `sse`, `stdio` …
-        transport: Option<String>,
+        transport: Option<S>,
     }
 }
 
@@ -454,13 +472,13 @@ group! {
     /// How it ended.
     Outcome {
         /// The kind of error, by its stable name; absent when it went well.
-        error: Option<String>,
+        error: Option<S>,
         /// The JSON-RPC error code.
         error_code: Option<i64>,
         /// The tool said that it failed (`isError`).
         is_error: bool,
         /// `completed`, `cancelled`, `failed`, `refused`, `parked`, `unknown`.
-        status: Option<String>,
+        status: Option<S>,
         /// The HTTP status of the server.
         upstream_status: Option<u16>,
         /// How long the server took, in microseconds.
@@ -472,11 +490,11 @@ group! {
     /// Whom it was for.
     Server {
         /// As whom the server was called: `none`, `service`, `user`, `exchange`.
-        delegation: Option<String>,
+        delegation: Option<S>,
         /// The server.
-        id: Option<String>,
+        id: Option<S>,
         /// The version that it told.
-        version: Option<String>,
+        version: Option<S>,
     }
 }
 
@@ -484,15 +502,15 @@ group! {
     /// Of which AI system it was a part.
     System {
         /// Who deploys it.
-        deployer: Option<String>,
+        deployer: Option<S>,
         /// Names the system.
-        id: Option<String>,
+        id: Option<S>,
         /// The model, if known.
-        model: Option<String>,
+        model: Option<S>,
         /// What it is meant for: a reference.
-        purpose: Option<String>,
+        purpose: Option<S>,
         /// Its class of risk.
-        risk: Option<String>,
+        risk: Option<S>,
     }
 }
 
@@ -500,9 +518,9 @@ group! {
     /// Which tool, prompt or resource.
     Tool {
         /// The digest of its definition.
-        definition: Option<String>,
+        definition: Option<S>,
         /// Its name at its server.
-        name: Option<String>,
+        name: Option<S>,
         /// It says that it changes nothing.
         read_only: Option<bool>,
     }
@@ -512,9 +530,9 @@ group! {
     /// What it can be brought together with.
     Trace {
         /// The span (W3C Trace Context).
-        span_id: Option<String>,
+        span_id: Option<S>,
         /// The trace (W3C Trace Context).
-        trace_id: Option<String>,
+        trace_id: Option<S>,
     }
 }
 
@@ -522,19 +540,19 @@ group! {
     /// Who.
     Who {
         /// On whose behalf, from the nearest: `act` claims, as pseudonyms.
-        actors: Vec<String>,
+        actors: Vec<S>,
         /// How strongly they were authenticated, as the token says: `acr`, then `amr`.
-        assurance: Vec<String>,
+        assurance: Vec<S>,
         /// The client that the token was issued to.
-        client: Option<String>,
+        client: Option<S>,
         /// Their groups.
-        groups: Vec<String>,
+        groups: Vec<S>,
         /// `loopback`, `private` or `public`.
-        network: Option<String>,
+        network: Option<S>,
         /// The pseudonym.
-        person: Option<String>,
+        person: Option<S>,
         /// `token`, `key`, `certificate`, `anonymous`.
-        proof: Option<String>,
+        proof: Option<S>,
     }
 }
 

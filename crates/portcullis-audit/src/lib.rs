@@ -37,9 +37,9 @@ pub use checkpoint::Checkpoint;
 pub use content::{Content, Keyring};
 pub use event::{
     Data, Decision, Event, EventId, Finding, Guard, Human, Kind, Node, Outcome, Phase, Request, Server,
-    System, Time, Tool, Trace, VERSION, Who,
+    System, Time, Tool, Trace, VERSION, Who, Word,
 };
-pub use log::{Health, Log, Mode, OpenError, Receipt, Refused, Settings};
+pub use log::{Health, Log, Mode, OpenError, Receipt, Recording, Refused, Settings};
 pub use note::{InvalidKey, InvalidNote, Signer, VerifierKey};
 pub use record::Record;
 pub use segments::Segments;
@@ -52,13 +52,18 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The same after a few words that say what they are.
 fn labelled(label: &str, bytes: &[u8]) -> String {
-    // Computed and not looked up, so that several are made at once.
-    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     let mut text = vec![0; label.len() + bytes.len() * 2];
     let (start, digits) = text.split_at_mut(label.len());
     start.copy_from_slice(label.as_bytes());
+    write_hex(bytes, digits);
+    String::from_utf8(text).expect("the label is UTF-8, and digits are ASCII")
+}
+
+/// Writes two digits for each of the bytes.
+fn write_hex(bytes: &[u8], digits: &mut [u8]) {
+    // Computed and not looked up, so that several are made at once.
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
     for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
         *pair = [digit(byte >> 4), digit(byte & 15)];
     }
-    String::from_utf8(text).expect("the label is UTF-8, and digits are ASCII")
 }

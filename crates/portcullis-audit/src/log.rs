@@ -6,31 +6,32 @@
 //! refuses; in [`Mode::Normal`] it waits for a place at the most, and what finds none in time is counted, told in the
 //! health, and recorded as a `loss` as soon as there is room: never silently lost.
 
+mod item;
 mod queue;
 mod recovery;
 mod writer;
 
 pub(crate) use recovery::{CHECKPOINT, STATE, leaves, name as checkpoint_name, tree};
 
+use std::borrow::BorrowMut;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use portcullis_model::{Journal, Marks, Unavailable};
+use portcullis_model::{Journal, Unavailable};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 
 use crate::checkpoint::Checkpoint;
 use crate::content::Keyring;
-use crate::event::{Event, Phase};
+use crate::event::{Event, Word};
 use crate::keys::DataKeys;
 use crate::merkle::{Missing, Tree};
 use crate::note::Signer;
 use crate::payloads::{self, Keep, Side};
-use crate::record;
+use item::{Here, Item};
 use queue::Queue;
-
-/// What one place in the queue stands for, in bytes.
-const PLACE: usize = 1024;
 
 /// What an answer waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,7 +77,7 @@ impl Default for Settings {
             checkpoint_events: 100_000,
             queue_bytes: 64 << 20,
             patience: Duration::from_secs(5),
-            linger: Duration::from_millis(20),
+            linger: Duration::from_millis(50),
         }
     }
 }
@@ -129,46 +130,8 @@ pub struct Health {
     pub trouble: Option<String>,
 }
 
-/// An event on its way.
-struct Item {
-    body: Vec<u8>,
-    payload: Option<Vec<u8>>,
-    marks: Marks,
-    link: Option<Link>,
-    /// How many places in the queue it has.
-    places: u32,
-    done: Option<oneshot::Sender<Result<u64, Refused>>>,
-}
-
-impl Item {
-    fn of(event: &Event, marked: bool) -> Self {
-        let link = match event.phase {
-            Some(Phase::Intent) => Some(Link::Opens(event.id.0.clone())),
-            Some(Phase::Outcome) => event.parent.as_ref().map(|intent| Link::Closes(intent.0.clone())),
-            None => None,
-        };
-        Self {
-            body: event.to_canonical(),
-            marks: if marked { record::marks(event) } else { Marks::default() },
-            payload: None,
-            places: 0,
-            done: None,
-            link,
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.body.len() + self.payload.as_ref().map_or(0, Vec::len)
-    }
-}
-
-/// What an event is of two that belong together.
-enum Link {
-    /// An intent, by its own id.
-    Opens(String),
-    /// An outcome, by its intent's.
-    Closes(String),
-}
+/// Who is told when an event is on the disk.
+type Done = oneshot::Sender<Result<u64, Refused>>;
 
 /// What else the thread is asked for.
 enum Ask {
@@ -225,13 +188,84 @@ impl Receipt {
 }
 
 /// An event that waits for a place; lost when it is dropped without one.
-struct Waiting<'a>(Option<&'a AtomicU64>);
+struct Waiting(Option<Arc<Shared>>);
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(lost) = self.0 {
-            lost.fetch_add(1, Ordering::Relaxed);
+        if let Some(shared) = &self.0 {
+            shared.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// An event that is being recorded; see [`Log::record`].
+#[must_use = "in strict mode the event is on the disk when this is done"]
+pub struct Recording(Recorded);
+
+enum Recorded {
+    Now(Option<Result<(), Refused>>),
+    /// Boxed: where nobody waits for the disk, no answer carries the room that waiting takes.
+    Later(Pin<Box<dyn Future<Output = Result<(), Refused>> + Send>>),
+}
+
+impl Recording {
+    fn later(recorded: impl Future<Output = Result<(), Refused>> + Send + 'static) -> Self {
+        Self(Recorded::Later(Box::pin(recorded)))
+    }
+}
+
+impl Future for Recording {
+    type Output = Result<(), Refused>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Recorded::Now(recorded) => Poll::Ready(recorded.take().unwrap_or(Ok(()))),
+            Recorded::Later(recorded) => recorded.as_mut().poll(context),
+        }
+    }
+}
+
+/// Waits for the disk.
+async fn durable(
+    receipt: oneshot::Receiver<Result<u64, Refused>>,
+    patience: Duration,
+) -> Result<(), Refused> {
+    let durable = Receipt(Ok(receipt)).durable();
+    tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
+}
+
+impl Shared {
+    /// Takes the places that an event needs, if they are free.
+    fn places(&self, item: &Item) -> bool {
+        // Whoever writes it gives them back.
+        self.places.try_acquire_many(item.places).map(SemaphorePermit::forget).is_ok()
+    }
+
+    /// Puts what has a place in the queue.
+    fn put(&self, item: Item, body: &[u8]) -> Result<(), Refused> {
+        self.queue.put(item, body).inspect_err(|_| {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Puts an event in the queue when there is a place, and waits for the disk if the mode asks for it.
+    async fn put_late(&self, mut item: Item, body: &[u8], mut waiting: Waiting) -> Result<(), Refused> {
+        let Settings { mode, patience, .. } = self.settings;
+        let place = tokio::time::timeout(patience, self.places.acquire_many(item.places)).await;
+        let Ok(Ok(place)) = place else {
+            return if mode == Mode::Strict { Err(Refused::Full) } else { Ok(()) };
+        };
+        waiting.0 = None;
+        place.forget();
+        if mode == Mode::Normal {
+            // What came too late is counted.
+            let _ = self.put(item, body);
+            return Ok(());
+        }
+        let (done, receipt) = oneshot::channel();
+        item.done = Some(done);
+        self.put(item, body)?;
+        durable(receipt, patience).await
     }
 }
 
@@ -257,7 +291,7 @@ impl Log {
         let (published, checkpoints) = watch::channel(recovered.note.as_deref().map(Arc::from));
         let (tree, lost) = (Arc::new(Mutex::new(recovered.tree)), Arc::new(AtomicU64::new(0)));
         let shared = Arc::new(Shared {
-            places: Arc::new(Semaphore::new((settings.queue_bytes / PLACE).max(1))),
+            places: Arc::new(Semaphore::new(item::places(settings.queue_bytes))),
             keys: DataKeys::new(keyring.clone()),
             thread: Mutex::default(),
             acting: tokio::sync::Mutex::default(),
@@ -306,94 +340,71 @@ impl Log {
 
     /// Adds a content to an event: its keyed digest and size, and the sealed content itself if the settings keep payloads.
     /// The event has to say whose it is (`who.person`, `data.retention`) before.
-    pub fn attach(&self, event: &mut Event, side: Side, content: &[u8]) {
+    pub fn attach<S: Word>(&self, event: &mut Event<S>, side: Side, content: &[u8]) {
         let shared = &*self.0;
         payloads::attach(&shared.keys, &shared.keyring, shared.settings.payloads, event, side, content);
     }
 
     /// Hands an event over and returns at once.
-    pub fn append(&self, event: impl Into<Box<Event>>) -> Receipt {
+    pub fn append<'l, S: Word + From<&'l str>>(&'l self, event: impl BorrowMut<Event<S>>) -> Receipt {
         let (done, receipt) = oneshot::channel();
-        let mut item = self.item(event.into());
-        item.done = Some(done);
-        Receipt(self.hand_over(item).map(|()| receipt))
+        Receipt(self.hand_over(event, Some(done)).map(|()| receipt))
     }
 
     /// The same for whoever does not want to know when it is on the disk. In a `Drop` this is what can be called.
-    pub fn tell(&self, event: impl Into<Box<Event>>) {
+    pub fn tell<'l, S: Word + From<&'l str>>(&'l self, event: impl BorrowMut<Event<S>>) {
         // What found no place is counted.
-        let _ = self.hand_over(self.item(event.into()));
+        let _ = self.hand_over(event, None);
     }
 
-    fn hand_over(&self, item: Item) -> Result<(), Refused> {
-        match self.0.places.try_acquire_many(item.places) {
-            Ok(place) => {
-                // Whoever writes it gives the places back.
-                place.forget();
-                self.put(item)
-            }
-            Err(_) => {
+    fn hand_over<'l, S: Word + From<&'l str>>(
+        &'l self,
+        event: impl BorrowMut<Event<S>>,
+        done: Option<Done>,
+    ) -> Result<(), Refused> {
+        self.here().write(event, |item, body| {
+            if !self.0.places(&item) {
                 self.0.lost.fetch_add(1, Ordering::Relaxed);
-                Err(Refused::Full)
+                return Err(Refused::Full);
             }
-        }
-    }
-
-    /// Puts what has a place in the queue.
-    fn put(&self, item: Item) -> Result<(), Refused> {
-        self.0.queue.put(item).inspect_err(|_| {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            self.0.put(Item { done, ..item }, body)
         })
     }
 
-    /// Records an event as the mode asks: what it returns without an error may be answered.
+    /// Records an event as the mode asks: when what this gives is awaited and gives no error, the event may be answered for. Where
+    /// there is a place for it, it is handed over already when this returns.
     ///
     /// # Errors
     /// In strict mode, the event is not on the disk. In normal mode there is none.
     ///
     /// # Cancel safety
-    /// Dropping it before there was a place loses the event, which is counted like any that finds none.
-    pub fn record(&self, event: impl Into<Box<Event>>) -> impl Future<Output = Result<(), Refused>> {
-        // An event is large: what waits is what it becomes.
-        self.record_item(self.item(event.into()))
+    /// Dropping what this gives before there was a place loses the event, which is counted like any that finds none.
+    pub fn record<'l, S: Word + From<&'l str>>(&'l self, event: impl BorrowMut<Event<S>>) -> Recording {
+        self.here().write(event, |item, body| {
+            let shared = &self.0;
+            let Settings { mode, patience, .. } = shared.settings;
+            if !shared.places(&item) {
+                let (shared, body) = (shared.clone(), body.to_vec());
+                let waiting = Waiting(Some(shared.clone()));
+                return Recording::later(async move { shared.put_late(item, &body, waiting).await });
+            }
+            if mode == Mode::Normal {
+                // What came too late is counted.
+                let _ = shared.put(item, body);
+                return Recording(Recorded::Now(Some(Ok(()))));
+            }
+            let (done, receipt) = oneshot::channel();
+            match shared.put(Item { done: Some(done), ..item }, body) {
+                Ok(()) => Recording::later(durable(receipt, patience)),
+                refused => Recording(Recorded::Now(Some(refused))),
+            }
+        })
     }
 
-    async fn record_item(&self, mut item: Item) -> Result<(), Refused> {
-        let patience = self.0.settings.patience;
-        if self.0.places.try_acquire_many(item.places).map(SemaphorePermit::forget).is_err() {
-            let mut waiting = Waiting(Some(&self.0.lost));
-            let place = tokio::time::timeout(patience, self.0.places.acquire_many(item.places)).await;
-            let strict = self.0.settings.mode == Mode::Strict;
-            let Ok(Ok(place)) = place else { return if strict { Err(Refused::Full) } else { Ok(()) } };
-            waiting.0 = None;
-            place.forget();
-        }
-        if self.0.settings.mode == Mode::Normal {
-            // What came too late is counted.
-            let _ = self.put(item);
-            return Ok(());
-        }
-        let (done, receipt) = oneshot::channel();
-        item.done = Some(done);
-        self.put(item)?;
-        let durable = Receipt(Ok(receipt)).durable();
-        tokio::time::timeout(patience, durable).await.unwrap_or(Err(Refused::Late)).map(drop)
-    }
-
-    fn item(&self, mut event: Box<Event>) -> Item {
-        let settings = &self.0.settings;
-        if event.node.name.is_empty() {
-            event.node.name.clone_from(&settings.node);
-        }
-        if event.node.build.is_empty() {
-            event.node.build.clone_from(&settings.build);
-        }
-        let payload = payloads::take(&mut event);
-        let mut item = Item { payload, ..Item::of(&event, self.0.has_marks) };
-        // What is larger than the whole queue takes the whole queue.
-        let most = (settings.queue_bytes / PLACE).max(1);
-        item.places = u32::try_from((item.bytes() / PLACE + 1).min(most)).unwrap_or(u32::MAX);
-        item
+    /// What is written into events that do not say it, and how.
+    fn here(&self) -> Here<'_> {
+        let Settings { node, build, queue_bytes, .. } = &self.0.settings;
+        Here { node, build, marked: self.0.has_marks, places: item::places(*queue_bytes) }
     }
 
     /// How the log is now.

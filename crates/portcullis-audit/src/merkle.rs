@@ -31,13 +31,18 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
     let mut bytes = [1; 65];
     bytes[1..33].copy_from_slice(left);
     bytes[33..].copy_from_slice(right);
-    written(&digest(&SHA256, &bytes))
+    hash(&bytes)
+}
+
+/// The hash of bytes that are there in one piece, which is made without a context of its own.
+pub(crate) fn hash(bytes: &[u8]) -> Hash {
+    written(&digest(&SHA256, bytes))
 }
 
 /// The hash of the empty tree.
 #[must_use]
 pub fn empty() -> Hash {
-    written(&digest(&SHA256, &[]))
+    hash(&[])
 }
 
 fn written(digest: &Digest) -> Hash {

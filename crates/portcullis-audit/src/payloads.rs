@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_model::{Journal, Unavailable};
 
 use crate::content::{Content, Keyring};
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, Word};
 use crate::keys::{DataKey, DataKeys, KIND};
 use crate::labelled;
 
@@ -37,18 +37,18 @@ pub enum Side {
 }
 
 /// Adds a content to an event: its digest, and the sealed thing itself if that is wanted.
-pub(crate) fn attach(
+pub(crate) fn attach<S: Word>(
     keys: &DataKeys,
     keyring: &Keyring,
     keep: Keep,
-    event: &mut Event,
+    event: &mut Event<S>,
     side: Side,
     bytes: &[u8],
 ) {
     let mut content = keyring.digest(bytes);
     if keep == Keep::Encrypted {
-        let person = event.who.person.as_deref().unwrap_or("nobody");
-        let class = event.data.retention.as_deref().unwrap_or("default");
+        let person = event.who.person.as_ref().map_or("nobody", AsRef::as_ref);
+        let class = event.data.retention.as_ref().map_or("default", AsRef::as_ref);
         let sealed = keys.current(person, class).and_then(|key| {
             let sealed = key.seal(&place(&event.id, side), bytes)?;
             Ok((key.id.clone(), sealed))
@@ -73,7 +73,7 @@ pub(crate) fn sealed_hash(sealed: &[u8]) -> String {
 }
 
 /// Takes what was sealed out of an event, and says in it where that will lie.
-pub(crate) fn take(event: &mut Event) -> Option<Vec<u8>> {
+pub(crate) fn take<S>(event: &mut Event<S>) -> Option<Vec<u8>> {
     let mut payload: Vec<u8> = Vec::new();
     for content in [&mut event.input, &mut event.output].into_iter().flatten() {
         if let Some(bytes) = content.bytes.take() {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use portcullis_model::Marks;
 
-use crate::event::Event;
-use crate::hex;
+use crate::event::{Event, Word};
 use crate::merkle::{self, Hash};
+use crate::write_hex;
 
 /// The place of an event in its log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,33 +37,48 @@ pub struct Record {
 #[error("not a record: {0}")]
 pub struct InvalidRecord(String);
 
-/// The bytes of a record. `log` is written as JSON already.
-pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8]) -> Vec<u8> {
-    let mut record = Vec::with_capacity(body.len() + log.len() + 128);
-    record.extend_from_slice(b"{\"chain\":{\"log\":");
-    record.extend_from_slice(log.as_bytes());
-    record.extend_from_slice(b",\"prev\":\"");
+/// Puts a record together in `into`, after the byte that stands before a record where its leaf hash is made, and makes that.
+/// `log` is written as JSON already.
+pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8], into: &mut Vec<u8>) -> Hash {
+    into.clear();
+    into.extend_from_slice(b"\0{\"chain\":{\"log\":");
+    into.extend_from_slice(log.as_bytes());
+    into.extend_from_slice(b",\"prev\":\"");
     if let Some(prev) = prev {
-        record.extend_from_slice(hex(prev).as_bytes());
+        let mut digits = [0; 64];
+        write_hex(prev, &mut digits);
+        into.extend_from_slice(&digits);
     }
-    record.extend_from_slice(b"\",\"seq\":");
-    record.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
-    record.extend_from_slice(b"},");
+    into.extend_from_slice(b"\",\"seq\":");
+    into.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
+    into.extend_from_slice(b"},");
     // The body's own brace is left out.
-    record.extend_from_slice(&body[1..]);
+    into.extend_from_slice(&body[1..]);
+    merkle::hash(into)
+}
+
+/// The bytes of a record, for tests.
+#[cfg(test)]
+pub(crate) fn of(log: &str, seq: u64, prev: Option<&Hash>, event: &Event) -> Vec<u8> {
+    let mut record = Vec::new();
+    let leaf = write(log, seq, prev, &event.to_canonical(), &mut record);
+    record.remove(0);
+    assert_eq!(leaf, Record::leaf(&record));
     record
 }
 
 /// What an event is found by.
-pub(crate) fn marks(event: &Event) -> Marks {
+pub(crate) fn marks<S: Word>(event: &Event<S>) -> Marks {
+    let text = |word: &S| word.as_ref().to_owned();
+    let maybe = |word: &Option<S>| word.as_ref().map(text);
     Marks {
         time: event.time.end_us,
         kind: event.kind.as_str().to_owned(),
-        person: event.who.person.clone(),
-        server: event.server.id.clone(),
-        tool: event.tool.name.clone(),
-        decision: event.decision.verdict.clone(),
-        findings: event.guard.findings.iter().map(|finding| finding.rule.clone()).collect(),
+        person: maybe(&event.who.person),
+        server: maybe(&event.server.id),
+        tool: maybe(&event.tool.name),
+        decision: maybe(&event.decision.verdict),
+        findings: event.guard.findings.iter().map(|finding| text(&finding.rule)).collect(),
     }
 }
 

@@ -28,6 +28,8 @@ use segment::Loaded;
 
 /// A file that has this many bytes gets no more.
 const FULL: u64 = 16 << 20;
+/// What is kept for the next batch, at the most.
+const SPARE: usize = 4 << 20;
 /// What reading gives at once.
 const READ: usize = 8 << 20;
 const TILES: &str = "tiles";
@@ -48,6 +50,8 @@ struct State {
     next: u64,
     tail: Tail,
     writable: bool,
+    /// Where a batch is put together.
+    batch: Vec<u8>,
 }
 
 /// Where the next frame goes.
@@ -98,7 +102,8 @@ impl Segments {
                 segments.insert(first, path);
             }
         }
-        let mut state = State { segments, next: 0, tail: Tail::Nowhere, writable: lock.is_some() };
+        let mut state =
+            State { segments, next: 0, tail: Tail::Nowhere, writable: lock.is_some(), batch: Vec::new() };
         state.find_end()?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -246,7 +251,9 @@ impl Journal for Segments {
         if first.seq != state.next {
             return Err(Unavailable(format!("event {} cannot follow {} events", first.seq, state.next)));
         }
-        let mut bytes = Vec::with_capacity(entries.iter().map(frame::length).sum());
+        let mut bytes = std::mem::take(&mut state.batch);
+        bytes.clear();
+        bytes.reserve(entries.iter().map(frame::length).sum());
         for entry in entries {
             frame::write(entry, &mut bytes)?;
         }
@@ -258,6 +265,10 @@ impl Journal for Segments {
         }
         *end += bytes.len() as u64;
         state.next += entries.len() as u64;
+        // Memory that is given back and taken again for each batch costs as much as writing it.
+        if bytes.capacity() <= SPARE {
+            state.batch = bytes;
+        }
         drop(state);
         // Derived: what is missing is computed again.
         if let Err(error) = self.write_tiles(entries) {

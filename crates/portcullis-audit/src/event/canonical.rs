@@ -3,6 +3,7 @@
 //! `serde` would write the same (the tests hold the two against each other) in three times as long, and writing events is a
 //! good part of what evidence costs a call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What can stand in an event.
@@ -27,34 +28,37 @@ pub(crate) use name;
 /// Writes the members of an object. Their names are in order, and made by [`name!`].
 pub(crate) struct Members<'a> {
     into: &'a mut Vec<u8>,
-    any: bool,
+    /// Where the object begins.
+    from: usize,
 }
 
 impl<'a> Members<'a> {
     pub(crate) fn begin(into: &'a mut Vec<u8>) -> Self {
-        into.push(b'{');
-        Self { into, any: false }
+        let from = into.len();
+        Self { into, from }
     }
 
-    /// A member that is there in any case.
-    pub(crate) fn always(&mut self, name: &str, value: &(impl Canonical + ?Sized)) {
-        self.name(name);
+    /// A member that is there in any case. Inlined, so that how long its name is, is known where it is copied.
+    #[inline]
+    pub(crate) fn always(&mut self, name: &'static str, value: &(impl Canonical + ?Sized)) {
+        self.into.extend_from_slice(name.as_bytes());
         value.write(self.into);
     }
 
     /// One that is left out where nothing is known.
-    pub(crate) fn known(&mut self, name: &str, value: &(impl Canonical + ?Sized)) {
+    #[inline]
+    pub(crate) fn known(&mut self, name: &'static str, value: &(impl Canonical + ?Sized)) {
         if !value.is_absent() {
             self.always(name, value);
         }
     }
 
-    fn name(&mut self, name: &str) {
-        let from = usize::from(!std::mem::replace(&mut self.any, true));
-        self.into.extend_from_slice(&name.as_bytes()[from..]);
-    }
-
     pub(crate) fn end(self) {
+        // The first name came with a comma, in whose place the brace goes.
+        match self.into.get_mut(self.from) {
+            Some(comma) => *comma = b'{',
+            None => self.into.push(b'{'),
+        }
         self.into.push(b'}');
     }
 }
@@ -98,23 +102,20 @@ fn escape(byte: u8, into: &mut Vec<u8>) {
     into.extend_from_slice(&[b'\\', short]);
 }
 
-impl<T: Canonical + ?Sized> Canonical for &T {
+/// What the words of an event can be.
+pub trait Word: AsRef<str> {}
+
+impl Word for String {}
+
+impl Word for Cow<'_, str> {}
+
+impl<S: Word> Canonical for S {
     fn is_absent(&self) -> bool {
-        (**self).is_absent()
+        self.as_ref().is_empty()
     }
 
     fn write(&self, into: &mut Vec<u8>) {
-        (**self).write(into);
-    }
-}
-
-impl Canonical for String {
-    fn is_absent(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn write(&self, into: &mut Vec<u8>) {
-        self.as_str().write(into);
+        self.as_ref().write(into);
     }
 }
 

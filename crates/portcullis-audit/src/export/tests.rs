@@ -30,7 +30,7 @@ fn record() -> Vec<u8> {
     (event.human.approver, event.human.decision) = (Some("p-7 p-8".to_owned()), Some("approved".to_owned()));
     event.human.waited_ms = 4000;
     event.detail = [("what".to_owned(), "a\\b".to_owned())].into();
-    record::write("\"log\"", 7, None, &event.to_canonical())
+    record::of("\"log\"", 7, None, &event)
 }
 
 fn text(format: Format) -> String {
@@ -147,7 +147,7 @@ fn ocsf_is_what_its_published_schema_says_of_every_kind_of_event() {
         for mut event in [full.clone(), serde_json::json!({})] {
             event["kind"] = kind.into();
             let event: Event = serde_json::from_value(event).unwrap();
-            let bytes = record::write("\"log\"", 7, None, &event.to_canonical());
+            let bytes = record::of("\"log\"", 7, None, &event);
             let written: Value = serde_json::from_slice(&Format::Ocsf.write(&bytes).unwrap()).unwrap();
             let wrong: Vec<_> = validator.iter_errors(&written).map(|error| error.to_string()).collect();
             assert!(wrong.is_empty(), "{kind}: {wrong:?} {written}");

@@ -7,7 +7,8 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Ask, Item, Refused};
+use super::item::{Events, Item};
+use super::{Ask, Refused};
 
 /// Bytes that are not left to gather any longer.
 const ENOUGH: usize = 4 << 20;
@@ -15,11 +16,12 @@ const ENOUGH: usize = 4 << 20;
 /// What was put here since it was last taken.
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub(super) items: Vec<Item>,
+    pub(super) events: Events,
     pub(super) asks: Vec<Ask>,
-    /// When the first of the items came.
+    /// When the first of the events came.
     pub(super) since: Option<Instant>,
-    bytes: usize,
+    /// Bytes of payloads.
+    payloads: usize,
     asleep: Asleep,
     closed: bool,
 }
@@ -34,6 +36,12 @@ enum Asleep {
     Idle,
     /// The end of a while in which events gather.
     Gathering,
+}
+
+impl Waiting {
+    fn is_enough(&self) -> bool {
+        self.events.bodies.len() + self.payloads >= ENOUGH
+    }
 }
 
 /// The queue.
@@ -53,18 +61,19 @@ impl Queue {
     ///
     /// # Errors
     /// Nobody writes any more.
-    pub(super) fn put(&self, item: Item) -> Result<(), Refused> {
+    pub(super) fn put(&self, item: Item, body: &[u8]) -> Result<(), Refused> {
         let mut waiting = self.waiting();
         if waiting.closed {
             return Err(Refused::Closed);
         }
-        waiting.bytes += item.bytes();
         waiting.since.get_or_insert_with(Instant::now);
-        waiting.items.push(item);
+        waiting.payloads += item.payload.as_ref().map_or(0, Vec::len);
+        waiting.events.bodies.extend_from_slice(body);
+        waiting.events.items.push(item);
         let wake = match waiting.asleep {
             Asleep::No => false,
             Asleep::Idle => true,
-            Asleep::Gathering => waiting.bytes >= ENOUGH,
+            Asleep::Gathering => waiting.is_enough(),
         };
         self.wake(waiting, wake);
         Ok(())
@@ -105,10 +114,10 @@ impl Queue {
     }
 
     /// Waits for something, lets events gather for so long, and takes what there is; nothing when the time is up.
-    /// `room` is an empty list that was filled before.
-    pub(super) fn take(&self, until: Instant, linger: Duration, room: Vec<Item>) -> Waiting {
+    /// `room` is empty, and was filled before.
+    pub(super) fn take(&self, until: Instant, linger: Duration, room: Events) -> Waiting {
         let mut waiting = self.waiting();
-        while waiting.items.is_empty() && waiting.asks.is_empty() {
+        while waiting.events.items.is_empty() && waiting.asks.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -116,14 +125,14 @@ impl Queue {
             waiting = self.sleep(waiting, Asleep::Idle, left);
         }
         let gathered = Instant::now() + linger;
-        while !waiting.items.is_empty() && waiting.asks.is_empty() && waiting.bytes < ENOUGH {
+        while !waiting.events.items.is_empty() && waiting.asks.is_empty() && !waiting.is_enough() {
             let left = gathered.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             waiting = self.sleep(waiting, Asleep::Gathering, left);
         }
-        let taken = Waiting { closed: waiting.closed, items: room, ..Waiting::default() };
+        let taken = Waiting { closed: waiting.closed, events: room, ..Waiting::default() };
         std::mem::replace(&mut *waiting, taken)
     }
 }

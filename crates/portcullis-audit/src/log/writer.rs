@@ -11,15 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_model::{Entry, Journal, Unavailable};
+use portcullis_model::{Entry, Journal, Marks, Unavailable};
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use super::item::{Events, Here, Item, Link};
 use super::queue::{Queue, Waiting};
 use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
-use super::{Ask, Health, Item, Link, Mode, Refused, Settings, Shared};
+use super::{Ask, Health, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Kind};
-use crate::merkle::{self, Frontier, Hash, TILE, Tree};
+use crate::merkle::{Frontier, Hash, TILE, Tree};
 use crate::note::{Signer, merged};
 use crate::record;
 use crate::retention;
@@ -27,6 +28,13 @@ use crate::retention;
 /// What one batch has at most.
 const EVENTS: usize = 4096;
 const BYTES: usize = 8 << 20;
+/// Lists and entries that are kept to be filled again: memory that is given back and taken again for each batch costs more than
+/// what is done in it.
+const SPARE_EVENTS: usize = 2048;
+const SPARE_BYTES: usize = 4 << 20;
+const SPARE_RECORD: usize = 4 << 10;
+/// How long events gather at the most in strict mode.
+const COMPANY: Duration = Duration::from_micros(500);
 /// How long it waits before it tries a batch again.
 const REST: Duration = Duration::from_millis(250);
 /// How many checkpoints are kept; of those before, one for each hour.
@@ -62,6 +70,13 @@ pub(super) struct Writer {
     ended: bool,
     /// The number after the last of what was taken to be written.
     reach: u64,
+    /// How many events were in the last batch, and how long the disk took for it.
+    last: usize,
+    took: Duration,
+    /// Entries that were written, to be filled again.
+    spare: Vec<Entry>,
+    /// Where a record is put together.
+    record: Vec<u8>,
 }
 
 /// Events, numbered.
@@ -71,6 +86,19 @@ struct Batch {
     /// What the tree becomes with them, and the hash of the last.
     frontier: Frontier,
     prev: Option<Hash>,
+}
+
+/// How many of these are one batch, and their bytes.
+fn batch(items: &[Item]) -> (usize, usize) {
+    let (mut length, mut payloads) = (0, 0);
+    for (count, item) in items.iter().enumerate() {
+        let payload = item.payload.as_ref().map_or(0, Vec::len);
+        if count == EVENTS || count > 0 && length + item.length + payloads + payload > BYTES {
+            return (count, length);
+        }
+        (length, payloads) = (length + item.length, payloads + payload);
+    }
+    (items.len(), length)
 }
 
 impl Writer {
@@ -100,6 +128,10 @@ impl Writer {
             kept: VecDeque::new(),
             ended: false,
             reach: next,
+            last: 0,
+            took: Duration::ZERO,
+            spare: Vec::new(),
+            record: Vec::new(),
             signer,
             prev,
             next,
@@ -115,23 +147,21 @@ impl Writer {
         if catch_unwind(AssertUnwindSafe(|| self.write_on(queue))).is_err() {
             queue.close();
             // Whoever waits for any of it, or for a place, waits no longer.
-            let left = queue.take(Instant::now(), Duration::ZERO, Vec::new());
+            let left = queue.take(Instant::now(), Duration::ZERO, Events::default());
             let in_hand = self.reach.saturating_sub(self.next);
-            self.lost.fetch_add(in_hand + left.items.len() as u64, Ordering::Relaxed);
+            self.lost.fetch_add(in_hand + left.events.items.len() as u64, Ordering::Relaxed);
             self.places.close();
             self.trouble(&Unavailable("the thread that writes it has failed; start again".to_owned()));
         }
     }
 
     fn write_on(&mut self, queue: &Queue) {
-        let gathering =
-            if self.settings.mode == Mode::Normal { self.settings.linger } else { Duration::ZERO };
-        let (mut room, mut asked) = (Vec::new(), Vec::new());
+        let (mut room, mut asked) = (Events::default(), Vec::new());
         while !self.ended {
             let until = self.signed + self.settings.checkpoint_every;
-            let taken = queue.take(until, gathering, room);
-            self.reach = self.next + taken.items.len() as u64;
-            room = self.write_all(taken.items, taken.since);
+            let taken = queue.take(until, self.gathering(), room);
+            self.reach = self.next + taken.events.items.len() as u64;
+            room = self.write_all(taken.events, taken.since);
             self.tell_losses();
             for ask in taken.asks {
                 self.heed(ask, &mut asked);
@@ -140,29 +170,47 @@ impl Writer {
         }
         queue.close();
         // What came while it ended.
-        let Waiting { items, since, .. } = queue.take(Instant::now(), Duration::ZERO, room);
-        self.reach = self.next + items.len() as u64;
-        self.write_all(items, since);
+        let Waiting { events, since, .. } = queue.take(Instant::now(), Duration::ZERO, room);
+        self.reach = self.next + events.items.len() as u64;
+        self.write_all(events, since);
         self.close();
     }
 
-    /// Writes all that waited, in batches that are not too large; gives the empty list back.
-    fn write_all(&mut self, mut items: Vec<Item>, since: Option<Instant>) -> Vec<Item> {
-        self.since = since;
-        loop {
-            let mut bytes = 0;
-            let fits = |item: &&Item| {
-                bytes += item.bytes();
-                bytes <= BYTES
-            };
-            let count = items.iter().take(EVENTS).take_while(fits).count().max(1);
-            if count >= items.len() {
-                let room = if items.is_empty() { items } else { self.write(items) };
-                // One that had to be long once need not stay so.
-                return if room.capacity() > 4 * EVENTS { Vec::new() } else { room };
-            }
-            self.write(items.drain(..count).collect());
+    /// How long events gather before they are written.
+    fn gathering(&self) -> Duration {
+        match self.settings.mode {
+            Mode::Normal => self.settings.linger,
+            // Whoever was answered together comes back together: the disk is asked once for all of them, and not for the quickest
+            // first.
+            Mode::Strict if self.last > 1 => (self.took / 4).min(COMPANY),
+            Mode::Strict => Duration::ZERO,
         }
+    }
+
+    /// Writes all that waited, in batches that are not too large; gives the empty lists back.
+    fn write_all(&mut self, events: Events, since: Option<Instant>) -> Events {
+        self.since = since;
+        let Events { mut items, mut bodies } = events;
+        let mut from = 0;
+        while !items.is_empty() {
+            let (count, length) = batch(&items);
+            let to = from + length;
+            if count == items.len() {
+                items = self.write(items, &bodies[from..]);
+            } else {
+                self.write(items.drain(..count).collect(), &bodies[from..to]);
+            }
+            from = to;
+        }
+        bodies.clear();
+        // One that had to be long once need not stay so.
+        if items.capacity() > SPARE_EVENTS {
+            items = Vec::new();
+        }
+        if bodies.capacity() > SPARE_BYTES {
+            bodies = Vec::new();
+        }
+        Events { items, bodies }
     }
 
     fn heed(&mut self, ask: Ask, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) {
@@ -193,10 +241,10 @@ impl Writer {
     }
 
     /// An event of the log itself.
-    fn write_own(&mut self, mut event: Event) {
-        event.node.name.clone_from(&self.settings.node);
-        event.node.build.clone_from(&self.settings.build);
-        self.write(vec![Item::of(&event, self.journal.has_marks())]);
+    fn write_own(&mut self, event: Event) {
+        let Settings { node, build, .. } = self.settings.clone();
+        let here = Here { node: &node, build: &build, marked: self.journal.has_marks(), places: 0 };
+        here.write(event, |item, body| self.write(vec![item], body));
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from. Then whoever asked can remove the
@@ -228,11 +276,15 @@ impl Writer {
     }
 
     /// Writes until it is written, or the log is closed while the journal fails. Gives the list back, empty.
-    fn write(&mut self, items: Vec<Item>) -> Vec<Item> {
-        let mut batch = self.number(items);
+    fn write(&mut self, items: Vec<Item>, bodies: &[u8]) -> Vec<Item> {
+        let mut batch = self.number(items, bodies);
         loop {
+            let began = Instant::now();
             let failed = match self.put(&batch) {
-                Ok(()) => break,
+                Ok(()) => {
+                    (self.last, self.took) = (batch.items.len(), began.elapsed());
+                    break;
+                }
                 Err(error) => error,
             };
             self.trouble(&failed);
@@ -258,22 +310,20 @@ impl Writer {
         self.done(batch)
     }
 
-    fn number(&self, mut items: Vec<Item>) -> Batch {
-        let mut entries = Vec::with_capacity(items.len());
+    fn number(&mut self, mut items: Vec<Item>, mut bodies: &[u8]) -> Batch {
+        let mut entries = std::mem::take(&mut self.spare);
+        entries.resize_with(items.len(), Entry::default);
         let (mut prev, mut seq) = (self.prev, self.next);
         let mut frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
-        for item in &mut items {
-            let record = record::write(&self.log, seq, prev.as_ref(), &item.body);
-            let leaf = merkle::leaf(&record);
-            entries.push(Entry {
-                seq,
-                record,
-                payload: item.payload.take(),
-                marks: std::mem::take(&mut item.marks),
-                leaf: Some(leaf),
-                tile: frontier.push(leaf),
-            });
-            (prev, seq) = (Some(leaf), seq + 1);
+        for (item, entry) in items.iter_mut().zip(&mut entries) {
+            let (body, rest) = bodies.split_at(item.length);
+            let leaf = record::write(&self.log, seq, prev.as_ref(), body, &mut self.record);
+            entry.record.clear();
+            entry.record.extend_from_slice(&self.record[1..]);
+            (entry.seq, entry.payload, entry.leaf) = (seq, item.payload.take(), Some(leaf));
+            entry.marks = item.marks.take().map_or_else(Marks::default, |marks| *marks);
+            entry.tile = frontier.push(leaf);
+            (prev, seq, bodies) = (Some(leaf), seq + 1, rest);
         }
         Batch { entries, items, frontier, prev }
     }
@@ -291,7 +341,7 @@ impl Writer {
     }
 
     fn done(&mut self, batch: Batch) -> Vec<Item> {
-        let Batch { entries, mut items, frontier, prev } = batch;
+        let Batch { mut entries, mut items, frontier, prev } = batch;
         let tiles = entries.iter().filter_map(|entry| entry.tile);
         self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(frontier, tiles);
         let delay = self.since.map(|since| since.elapsed()).unwrap_or_default();
@@ -317,6 +367,11 @@ impl Writer {
             }
         }
         self.places.add_permits(places);
+        entries.truncate(SPARE_EVENTS);
+        for entry in entries.iter_mut().filter(|entry| entry.record.capacity() > SPARE_RECORD) {
+            entry.record = Vec::new();
+        }
+        self.spare = entries;
         items
     }
 

@@ -55,19 +55,27 @@ impl Frame {
     /// Whether it is what was written for this number.
     pub(super) fn is_whole(&self, seq: u64, bytes: &[u8]) -> bool {
         let start = self.record.0 - HEAD;
-        let (lengths, checked) = (&bytes[start..start + 8], &bytes[start + 8..start + HEAD]);
+        let (mut lengths, checked) = ([0; 8], &bytes[start + 8..start + HEAD]);
+        lengths.copy_from_slice(&bytes[start..start + 8]);
         let leaf = merkle::leaf(&bytes[self.record.0..self.record.1]);
-        checked == check(seq, lengths, &leaf, &bytes[self.record.1..self.end])
+        checked == check(seq, &lengths, &leaf, &bytes[self.record.1..self.end])
     }
 }
 
-fn check(seq: u64, lengths: &[u8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
-    let mut hash = Context::new(&SHA256);
-    hash.update(&seq.to_le_bytes());
-    hash.update(lengths);
-    hash.update(leaf);
-    hash.update(payload);
+fn check(seq: u64, lengths: &[u8; 8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
+    let mut start = [0; 48];
+    start[..8].copy_from_slice(&seq.to_le_bytes());
+    start[8..16].copy_from_slice(lengths);
+    start[16..].copy_from_slice(leaf);
     let mut check = [0; 8];
-    check.copy_from_slice(&hash.finish().as_ref()[..8]);
+    if payload.is_empty() {
+        // Most have none, and need no context for it.
+        check.copy_from_slice(&merkle::hash(&start)[..8]);
+    } else {
+        let mut hash = Context::new(&SHA256);
+        hash.update(&start);
+        hash.update(payload);
+        check.copy_from_slice(&hash.finish().as_ref()[..8]);
+    }
     check
 }

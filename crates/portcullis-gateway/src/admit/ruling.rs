@@ -27,9 +27,9 @@ impl Ruled {
     }
 
     /// The policies that decided.
-    pub(crate) fn policies(&self) -> Vec<String> {
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &str> {
         let rules = self.decision.iter().flat_map(|decision| decision.reasons.iter());
-        rules.map(|rule| self.in_force.policies.id(*rule).to_owned()).collect()
+        rules.map(move |rule| self.in_force.policies.id(*rule))
     }
 
     /// Whether one of these policies permits it.
@@ -39,17 +39,16 @@ impl Ruled {
         by.any(|rule| ids.iter().any(|id| id == self.in_force.policies.id(*rule)))
     }
 
-    /// Why, in words of ours.
-    pub(crate) fn reasons(&self) -> Vec<String> {
-        let reason = match &self.decision {
+    /// Why not, in words of ours.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        Some(match &self.decision {
             None => "not_shown",
-            Some(decision) if decision.allowed => return Vec::new(),
+            Some(decision) if decision.allowed => return None,
             Some(_) if self.in_force.casts_shadows() => "would_be_denied",
             Some(_) if self.scope.is_some() => "insufficient_scope",
             Some(decision) if decision.reasons.is_empty() => "nothing_permits",
             Some(_) => "forbidden",
-        };
-        vec![reason.to_owned()]
+        })
     }
 
     /// What the caller is told whose token only lacks scopes for what is denied.

@@ -8,16 +8,19 @@
 //! What a server says after its client was answered (a task, a parked call that nobody came back to) is an event of its own,
 //! which names this one.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_audit::{Event, EventId, Finding, Kind, Phase};
+use bytes::Bytes;
+use portcullis_audit::{EventId, Finding, Kind, Phase};
 use portcullis_config::Direction;
+use portcullis_mcp::json::Object;
 use portcullis_mcp::method::Method;
 use portcullis_model::{ErrorKind, ServerId};
 use portcullis_oversight::Approval;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Pending};
 use super::human::{self, Said};
 use super::written;
 use crate::admit::Ruled;
@@ -67,6 +70,8 @@ fn side(direction: Direction) -> &'static str {
 /// What was noted on the way.
 #[derive(Clone, Default)]
 pub(super) struct Facts {
+    /// What the client sent, where it is not what the call goes on with.
+    pub(super) input: Option<Bytes>,
     pub(super) server: Option<Target>,
     pub(super) listed: Option<Listed>,
     pub(super) decision: Option<Ruled>,
@@ -76,7 +81,7 @@ pub(super) struct Facts {
     pub(super) taint: Vec<String>,
     /// The guard's rules that come with the policies that permit it.
     pub(super) obligations: Vec<String>,
-    pub(super) findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding<Cow<'static, str>>>,
     /// Of the span, where the client named none.
     pub(super) trace: Option<portcullis_telemetry::TraceContext>,
     pub(super) attempts: u32,
@@ -130,6 +135,11 @@ impl Entry {
         });
     }
 
+    /// These are the params as the client sent them; from now on there is more in them.
+    pub(crate) fn sent(&self, params: Option<&Object>) {
+        self.note(|facts| facts.input = params.map(written::input));
+    }
+
     /// The request is about something at this server.
     pub(crate) fn is_about(&self, server: &ServerId) {
         self.note(|facts| facts.server = Some(Target::Id(server.clone())));
@@ -172,10 +182,10 @@ impl Entry {
         self.note(|facts| {
             facts.findings.extend(findings.counts.iter().map(|((direction, entity, action), count)| {
                 Finding {
-                    rule: entity.name().to_owned(),
-                    action: action.name().to_owned(),
+                    rule: entity.name().into(),
+                    action: action.name().into(),
                     count: u64::try_from(*count).unwrap_or(u64::MAX),
-                    side: Some(side(*direction).to_owned()),
+                    side: Some(side(*direction).into()),
                 }
             }));
         });
@@ -189,6 +199,7 @@ impl Entry {
             state.continued = Some(self.clone());
             Facts {
                 parent: Some(first.id()),
+                input: None,
                 attempts: 0,
                 upstream: Duration::ZERO,
                 upstream_status: None,
@@ -204,21 +215,30 @@ impl Entry {
     /// # Errors
     /// That cannot be kept; the call must not be made.
     pub(crate) async fn intent(&self, call: &Call) -> Result<(), Refusal> {
-        let Some(inner) = self.0.as_ref().filter(|inner| inner.evidence.is_strict()) else { return Ok(()) };
-        let facts = inner.state().facts.clone();
+        match self.intend(call) {
+            Some(intent) => intent.done().await,
+            None => Ok(()),
+        }
+    }
+
+    fn intend(&self, call: &Call) -> Option<Pending> {
+        let inner = self.0.as_ref().filter(|inner| inner.evidence.is_strict())?;
+        let mut state = inner.state();
+        let facts = &state.facts;
         // Of several rounds, the first says it for all.
         if call.method != Method::ToolsCall || facts.intent.is_some() {
-            return Ok(());
+            return None;
         }
         if facts.listed.as_ref().is_some_and(Listed::only_reads) {
-            return Ok(());
+            return None;
         }
         let id = EventId::new();
-        let mut event = written::of(inner, call, &facts, Kind::Exchange, id.clone());
+        let mut event = written::of(inner, call, facts, Kind::Exchange, id.clone());
         event.phase = Some(Phase::Intent);
-        // Noted before: should it be refused, or the client leave, then the call's own event says how it ended all the same.
-        inner.state().facts.intent = Some(id);
-        inner.evidence.record(event).await
+        let intent = inner.evidence.record(event);
+        // Noted also should it be refused, or the client leave: the call's own event says how it ended all the same.
+        state.facts.intent = Some(id);
+        Some(intent)
     }
 
     /// Whether a call may begin.
@@ -282,11 +302,18 @@ impl Inner {
     }
 
     /// Marks the end of a call that its client is told of like this, and writes it down.
-    fn end(&self, call: &Call, outcome: &Outcome) -> Box<Event> {
+    fn end(&self, call: &Call, outcome: &Outcome) -> Pending {
         let mut state = self.state();
         state.ended = true;
         // Written under the lock: nobody else has anything to note now, and what was noted need not be copied.
-        written::answered(self, call, &state.facts, outcome)
+        self.evidence.record(written::answered(self, call, &state.facts, outcome))
+    }
+
+    /// The same where nobody is there any more to be told.
+    fn abandon(&self, call: &Call, outcome: &Outcome) {
+        let mut state = self.state();
+        state.ended = true;
+        self.evidence.append(written::answered(self, call, &state.facts, outcome));
     }
 }
 
@@ -315,8 +342,8 @@ impl Open {
             return OnRecord(outcome);
         }
         let Some(inner) = self.call.record.inner() else { return OnRecord(outcome) };
-        let event = inner.end(&self.call, &outcome);
-        match inner.evidence.record(event).await {
+        let recorded = inner.end(&self.call, &outcome);
+        match recorded.done().await {
             Ok(()) => OnRecord(outcome),
             Err(refusal) => OnRecord(refusal.into()),
         }
@@ -330,7 +357,7 @@ impl Drop for Open {
         }
         if let Some(inner) = self.call.record.inner() {
             let left = Refusal::new(ErrorKind::Cancelled, "the client did not wait for the answer").into();
-            inner.evidence.append(inner.end(&self.call, &left));
+            inner.abandon(&self.call, &left);
         }
     }
 }
@@ -350,7 +377,8 @@ impl Lasting {
 impl Drop for Lasting {
     fn drop(&mut self) {
         let Some(inner) = self.call.record.inner() else { return };
-        let mut event = written::of(inner, &self.call, &inner.facts(), Kind::Subscription, EventId::new());
+        let facts = inner.facts();
+        let mut event = written::of(inner, &self.call, &facts, Kind::Subscription, EventId::new());
         event.parent = Some(inner.id());
         event.detail.insert("what".to_owned(), self.what.to_owned());
         inner.evidence.append(event);

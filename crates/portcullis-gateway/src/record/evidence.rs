@@ -4,6 +4,7 @@
 //! nothing is answered before its event is durable, and no call begins while events cannot be kept; in `normal` an answer waits
 //! for a place among what is to be written at the most, and what finds none is counted, told, and raises an alarm.
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_audit::payloads::Side;
 use portcullis_audit::retention::Policy;
-use portcullis_audit::{Event, Health, Kind, Log, Mode, Refused};
+use portcullis_audit::{Event, Health, Kind, Log, Mode, Recording, Refused, Word};
 use portcullis_model::{ErrorKind, Principal};
 use tokio::sync::watch;
 
@@ -35,6 +36,21 @@ pub struct Evidence {
     anchors: Arc<Anchors>,
     systems: Systems,
     retention: Policy,
+}
+
+/// An event that goes on record. It was handed over already.
+#[must_use = "in `strict` nothing may be answered before this is done"]
+pub(crate) struct Pending(Result<Recording, Box<Refusal>>);
+
+impl Pending {
+    /// Waits for as long as the mode asks.
+    ///
+    /// # Errors
+    /// In `strict`, it is not on the disk.
+    pub(crate) async fn done(self) -> Result<(), Refusal> {
+        let recording = self.0.map_err(|refusal| *refusal)?;
+        recording.await.map_err(|refused| refuse(&refused))
+    }
 }
 
 /// Where a request was refused that became no call.
@@ -108,33 +124,37 @@ impl Evidence {
         Ok(())
     }
 
-    /// Puts an event on record, as far as the mode asks.
-    ///
-    /// # Errors
-    /// In `strict`, it is not on the disk.
-    pub(super) fn record(&self, event: impl Into<Box<Event>>) -> impl Future<Output = Result<(), Refusal>> {
-        let mut event = event.into();
-        self.systems.tag(&mut event);
-        let recorded = match self.may_begin() {
+    /// Puts an event on record, as far as the mode asks; see [`Pending`].
+    pub(super) fn record<'a, S: Word + From<&'a str>>(
+        &'a self,
+        mut event: impl BorrowMut<Event<S>>,
+    ) -> Pending {
+        let event: &mut Event<S> = event.borrow_mut();
+        self.systems.tag(event);
+        Pending(match self.may_begin() {
             Ok(()) => Ok(self.log.record(event)),
             Err(refusal) => {
                 // It is known not to come soon; it is written when it can be.
-                self.append(event);
-                Err(refusal)
+                self.log.tell(event);
+                Err(Box::new(refusal))
             }
-        };
-        async { recorded?.await.map_err(|refused| refuse(&refused)) }
+        })
     }
 
     /// Puts an event on record for which nobody waits.
-    pub(super) fn append(&self, event: impl Into<Box<Event>>) {
-        let mut event = event.into();
-        self.systems.tag(&mut event);
+    pub(super) fn append<'a, S: Word + From<&'a str>>(&'a self, mut event: impl BorrowMut<Event<S>>) {
+        let event: &mut Event<S> = event.borrow_mut();
+        self.systems.tag(event);
         self.log.tell(event);
     }
 
     /// Says in an event what went in or out: as a digest, and sealed where that is wanted. Whose it is, is said before.
-    pub(super) fn attach(&self, event: &mut Event, side: Side, bytes: &[u8]) {
+    pub(super) fn attach<'a, S: Word + From<&'a str>>(
+        &'a self,
+        event: &mut Event<S>,
+        side: Side,
+        bytes: &[u8],
+    ) {
         // What it is sealed with goes by the system.
         self.systems.tag(event);
         self.log.attach(event, side, bytes);
@@ -175,7 +195,7 @@ impl Evidence {
         event.decision.reasons = vec![reason.to_owned()];
         event.result.status = Some("refused".to_owned());
         event.result.error = Some(reason.to_owned());
-        self.record(event).await
+        self.record(event).done().await
     }
 
     /// Something changed that is no exchange: the configuration, policies, a key, a login. `detail` is words of ours.
@@ -183,7 +203,7 @@ impl Evidence {
     /// # Errors
     /// When strict mode cannot keep the event.
     pub async fn changed(&self, kind: Kind, detail: &[(&str, String)]) -> Result<(), Refusal> {
-        self.record(change(kind, detail)).await
+        self.record(change(kind, detail)).done().await
     }
 
     /// The same, done by somebody.
@@ -195,7 +215,7 @@ impl Evidence {
         detail: &[(&str, String)],
     ) -> Result<(), Refusal> {
         let who = written::of_principal(self, principal, peer);
-        self.record(Event { who, ..change(kind, detail) }).await
+        self.record(Event { who, ..change(kind, detail) }).done().await
     }
 
     /// Puts a step of a login at the gateway's own authorization server on record, with whom it is about where that is certain.
@@ -237,7 +257,7 @@ impl Evidence {
             other => other,
         };
         event.who.person = names.map(|(issuer, subject)| self.pseudonym(issuer, subject));
-        self.record(event).await
+        self.record(event).done().await
     }
 
     /// Puts on record what became of a session, or of a stream of it.
@@ -292,9 +312,11 @@ fn unavailable() -> Refusal {
 
 /// Bytes in lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from(half + if half < 10 { b'0' } else { b'a' - 10 });
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_audit::payloads::Side;
-use portcullis_audit::{Event, EventId, Kind, Time};
+use portcullis_audit::{Content, EventId, Kind, Time};
 use portcullis_mcp::json::Raw;
 use portcullis_mcp::message::RpcError;
 
-use super::evidence::Evidence;
+use super::entry::Facts;
 use super::written::{self, action_of};
 use crate::call::{Call, Question};
 
@@ -20,23 +20,27 @@ pub(crate) struct Questioning {
 }
 
 struct Note {
-    evidence: Arc<Evidence>,
-    event: Box<Event>,
+    call: Arc<Call>,
+    facts: Facts,
+    id: EventId,
+    method: String,
+    input: Option<Content>,
+    time: Time,
     began: Instant,
 }
 
 impl Questioning {
     pub(crate) fn new(question: Question, call: &Arc<Call>) -> Self {
         let note = call.record.inner().map(|inner| {
-            let mut event = written::of(inner, call, &inner.facts(), Kind::Question, EventId::new());
-            event.parent = Some(inner.id());
-            event.time = Time::now();
-            event.request.method = Some(question.method.as_str().to_owned());
+            let (facts, id, method) = (inner.facts(), EventId::new(), question.method.as_str().to_owned());
+            let mut event = written::of(inner, call, &facts, Kind::Question, id.clone());
             event.input = None;
             if let Some(params) = &question.params {
                 inner.evidence.attach(&mut event, Side::Input, params.as_bytes());
             }
-            Note { evidence: inner.evidence.clone(), event, began: Instant::now() }
+            let input = event.input.take();
+            drop(event);
+            Note { call: call.clone(), facts, id, method, input, time: Time::now(), began: Instant::now() }
         });
         Self { question: Some(question), note }
     }
@@ -47,19 +51,8 @@ impl Questioning {
 
     /// Passes the client's answer on.
     pub(crate) fn answer(mut self, answer: Result<Raw, RpcError>) {
-        if let Some(mut note) = self.note.take() {
-            let status = match &answer {
-                Ok(answer) => {
-                    note.evidence.clone().attach(&mut note.event, Side::Output, answer.as_bytes());
-                    note.event.human.decision = Some(action_of(answer).to_owned());
-                    "completed"
-                }
-                Err(error) => {
-                    note.event.result.error_code = Some(error.code());
-                    "failed"
-                }
-            };
-            note.write(status);
+        if let Some(note) = self.note.take() {
+            note.write(Some(&answer), None);
         }
         if let Some(question) = self.question.take() {
             question.answer(answer);
@@ -68,29 +61,48 @@ impl Questioning {
 
     /// The client gave no answer.
     pub(crate) fn unanswered(mut self, why: &'static str) {
-        if let Some(mut note) = self.note.take() {
-            note.event.detail.insert("why".to_owned(), why.to_owned());
-            note.write("cancelled");
+        if let Some(note) = self.note.take() {
+            note.write(None, Some(why));
         }
     }
 }
 
 impl Note {
-    fn write(mut self, status: &str) {
+    /// Writes down what the client answered, or why it did not.
+    fn write(self, answer: Option<&Result<Raw, RpcError>>, why: Option<&'static str>) {
+        let Some(inner) = self.call.record.inner() else { return };
         let took = self.began.elapsed();
-        self.event.result.status = Some(status.to_owned());
-        self.event.human.waited_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let mut event = written::of(inner, &self.call, &self.facts, Kind::Question, self.id);
+        event.parent = Some(inner.id());
+        event.request.method = Some(self.method.as_str().into());
+        event.input = self.input;
+        let status = match answer {
+            Some(Ok(answer)) => {
+                inner.evidence.attach(&mut event, Side::Output, answer.as_bytes());
+                event.human.decision = Some(action_of(answer).into());
+                "completed"
+            }
+            Some(Err(error)) => {
+                event.result.error_code = Some(error.code());
+                "failed"
+            }
+            None => "cancelled",
+        };
+        event.detail.extend(why.map(|why| ("why".to_owned(), why.to_owned())));
+        event.result.status = Some(status.into());
+        event.human.waited_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let micros = |took: Duration| i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
-        self.event.time.end_us = self.event.time.start_us.saturating_add(micros(took));
+        event.time = self.time;
+        event.time.end_us = event.time.start_us.saturating_add(micros(took));
         // The answer is for a server, which waits for nobody's disk.
-        self.evidence.append(self.event);
+        inner.evidence.append(event);
     }
 }
 
 impl Drop for Questioning {
     fn drop(&mut self) {
         if let Some(note) = self.note.take() {
-            note.write("cancelled");
+            note.write(None, None);
         }
     }
 }

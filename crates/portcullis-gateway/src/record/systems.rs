@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use portcullis_audit::retention::Policy;
-use portcullis_audit::{Event, System};
+use portcullis_audit::{Event, System, Word};
 use portcullis_config as config;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -17,9 +17,9 @@ impl Systems {
     }
 
     /// Writes into an event of which system it is a part, if it is of one.
-    pub(super) fn tag(&self, event: &mut Event) {
-        let fits = |wanted: &[String], is: Option<&String>| {
-            wanted.is_empty() || is.is_some_and(|is| wanted.contains(is))
+    pub(super) fn tag<'a, S: Word + From<&'a str>>(&'a self, event: &mut Event<S>) {
+        let fits = |wanted: &[String], is: Option<&S>| {
+            wanted.is_empty() || is.is_some_and(|is| wanted.iter().any(|wanted| wanted == is.as_ref()))
         };
         // What is of no server and no client is of no system: the gateway's own events.
         if self.0.is_empty() || event.server.id.is_none() && event.who.client.is_none() {
@@ -30,16 +30,17 @@ impl Systems {
                 && fits(&system.clients, event.who.client.as_ref())
         });
         let Some((name, system)) = found else { return };
+        let word = |word: &'a Option<String>| word.as_deref().map(S::from);
         event.system = System {
-            deployer: system.deployer.clone(),
-            id: Some(name.clone()),
-            model: system.model.clone(),
-            purpose: system.purpose.clone(),
-            risk: system.risk.clone(),
+            deployer: word(&system.deployer),
+            id: Some(name.as_str().into()),
+            model: word(&system.model),
+            purpose: word(&system.purpose),
+            risk: word(&system.risk),
         };
-        event.data.categories.clone_from(&system.data);
-        event.data.legal_basis.clone_from(&system.legal_basis);
-        event.data.retention = system.retention_days.map(|_| name.clone());
+        event.data.categories = system.data.iter().map(|category| category.as_str().into()).collect();
+        event.data.legal_basis = word(&system.legal_basis);
+        event.data.retention = system.retention_days.map(|_| name.as_str().into());
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Contents are digests and sizes, persons pseudonyms; names of tools, servers, groups and clients are in the clear.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,16 +11,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_audit::payloads::Side;
 use portcullis_audit::{
-    self as audit, Decision, Event, EventId, Guard, Kind, Outcome as Ending, Phase, Request, Time, Tool,
-    Trace, Who,
+    self as audit, Decision, Event, EventId, Guard, Human, Kind, Outcome as Ending, Phase, Request, Time,
+    Tool, Trace, Who,
 };
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::{Claim, ErrorKind, Fault, Principal};
 
 use super::entry::{Facts, Inner, Target, Transport};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, hex};
 use crate::call::{Call, Endpoint, Outcome, Refusal};
 
 /// Names that callers make up are cut here, in bytes.
@@ -27,43 +28,66 @@ const LONGEST_NAME: usize = 256;
 /// Things that are counted of what a client is asked or answers.
 const MOST_COUNTED: usize = 64;
 
+/// An event in the words of the call that it is of: there is one for each call, and copies would be most of what it costs.
+pub(super) type Written<'a> = Event<Cow<'a, str>>;
+
 /// What is known of a call before it has ended, as an event with this name.
-pub(super) fn of(inner: &Inner, call: &Call, facts: &Facts, kind: Kind, id: EventId) -> Box<Event> {
+pub(super) fn of<'a>(
+    inner: &'a Inner,
+    call: &'a Call,
+    facts: &'a Facts,
+    kind: Kind,
+    id: EventId,
+) -> Written<'a> {
     let evidence = &inner.evidence;
     let revision = call.caller.revision;
     let legacy = revision.era() == Era::Legacy;
-    let time = Time::between(inner.came, inner.began.elapsed());
-    // On the heap from the start: it is large, and goes from hand to hand.
-    let mut event = Box::<Event>::default();
-    (event.kind, event.id, event.time, event.v) = (kind, id, time, audit::VERSION);
-    event.decision = decision(facts);
-    event.decision.taint.clone_from(&facts.taint);
-    event.decision.obligations.clone_from(&facts.obligations);
-    event.human = facts.human.clone();
-    event.guard = Guard { findings: facts.findings.clone() };
-    event.parent = facts.intent.clone().or_else(|| facts.parent.clone());
-    event.request = Request {
-        endpoint: Some(endpoint(&call.endpoint)),
-        era: Some(if legacy { "legacy" } else { "modern" }.to_owned()),
-        id: Some(shortened(&call.request_id)),
-        method: Some(shortened(call.method.as_str())),
-        protocol: Some(revision.as_str().to_owned()),
-        // A client of the newer era has none: it says everything with each request.
-        session: legacy.then(|| evidence.fingerprint(&call.caller.conversation)),
-        transport: Some(transport(inner.transport).to_owned()),
+    let mut event = Event {
+        kind,
+        id,
+        time: Time::between(inner.came, inner.began.elapsed()),
+        v: audit::VERSION,
+        decision: decision(facts),
+        human: human(facts),
+        guard: Guard { findings: facts.findings.clone() },
+        parent: facts.intent.clone().or_else(|| facts.parent.clone()),
+        request: Request {
+            endpoint: Some(endpoint(&call.endpoint)),
+            era: Some(if legacy { "legacy" } else { "modern" }.into()),
+            id: Some(cut(&call.request_id).into()),
+            method: Some(cut(call.method.as_str()).into()),
+            protocol: Some(revision.as_str().into()),
+            // A client of the newer era has none: it says everything with each request.
+            session: legacy.then(|| evidence.fingerprint(&call.caller.conversation).into()),
+            transport: Some(transport(inner.transport).into()),
+        },
+        server: server(facts),
+        tool: tool(call, facts),
+        trace: trace(call, facts),
+        who: of_principal(evidence, &call.caller.principal, call.caller.peer),
+        // All that is left one by one: another event to take them from would be as much to write as this one.
+        data: audit::Data::default(),
+        detail: BTreeMap::new(),
+        input: None,
+        node: audit::Node::default(),
+        output: None,
+        phase: None,
+        result: Ending::default(),
+        system: audit::System::default(),
     };
-    event.server = server(facts);
-    event.tool = tool(call, facts);
-    event.trace = trace(call, facts);
-    event.who = of_principal(evidence, &call.caller.principal, call.caller.peer);
-    if let Some(input) = input(call) {
+    if let Some(input) = facts.input.clone().or_else(|| call.params.as_ref().map(input)) {
         evidence.attach(&mut event, Side::Input, &input);
     }
     event
 }
 
 /// A call that has ended, as its client is told.
-pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outcome) -> Box<Event> {
+pub(super) fn answered<'a>(
+    inner: &'a Inner,
+    call: &'a Call,
+    facts: &'a Facts,
+    outcome: &'a Outcome,
+) -> Written<'a> {
     // The server has done what it was asked; only its answer waits.
     let waits = facts.attempts > 0
         && matches!(outcome, Outcome::Refused(refusal) if refusal.kind == ErrorKind::ApprovalRequired);
@@ -81,7 +105,7 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
         event.detail.insert("attempts".to_owned(), facts.attempts.to_string());
     }
     if waits {
-        event.result.status = Some("parked".to_owned());
+        event.result.status = Some("parked".into());
     } else if let Outcome::Refused(refusal) = outcome {
         refused(&mut event, refusal);
     }
@@ -97,17 +121,22 @@ pub(super) fn answered(inner: &Inner, call: &Call, facts: &Facts, outcome: &Outc
 }
 
 /// What a server said when its client had been answered already.
-pub(super) fn late(event: &mut Event, reason: Option<&str>, took: Duration, status: Option<u16>) {
+pub(super) fn late<'a>(
+    event: &mut Written<'a>,
+    reason: Option<&'a str>,
+    took: Duration,
+    status: Option<u16>,
+) {
     event.phase = Some(Phase::Outcome);
     event.result = Ending {
-        error: reason.map(str::to_owned),
+        error: reason.map(Cow::Borrowed),
         status: Some(
             match reason {
                 None => "completed",
                 Some(reason) if reason == ErrorKind::Cancelled.as_str() => "cancelled",
                 Some(_) => "failed",
             }
-            .to_owned(),
+            .into(),
         ),
         upstream_us: micros(took),
         upstream_status: status,
@@ -132,29 +161,48 @@ fn is_denial(kind: ErrorKind) -> bool {
     kind.fault() != Fault::Upstream && !matches!(kind, ErrorKind::Cancelled | ErrorKind::InputRefused)
 }
 
-fn refused(event: &mut Event, refusal: &Refusal) {
+fn refused(event: &mut Written<'_>, refusal: &Refusal) {
     let denied = event.decision.verdict.as_deref() == Some("deny");
     if is_denial(refusal.kind) && !denied {
-        event.decision.verdict = Some("refused".to_owned());
-        event.decision.reasons = vec![refusal.kind.as_str().to_owned()];
+        event.decision.verdict = Some("refused".into());
+        event.decision.reasons = vec![refusal.kind.as_str().into()];
     }
 }
 
-fn decision(facts: &Facts) -> Decision {
-    let Some(ruled) = &facts.decision else { return Decision::default() };
+fn words(words: &[String]) -> Vec<Cow<'_, str>> {
+    words.iter().map(Cow::from).collect()
+}
+
+fn decision(facts: &Facts) -> Decision<Cow<'_, str>> {
+    let (taint, obligations) = (words(&facts.taint), words(&facts.obligations));
+    let Some(ruled) = &facts.decision else { return Decision { taint, obligations, ..Decision::default() } };
     Decision {
-        policies: ruled.policies(),
-        reasons: ruled.reasons(),
-        revision: Some(ruled.revision().to_owned()),
-        verdict: Some(if ruled.allowed() { "allow" } else { "deny" }.to_owned()),
-        ..Decision::default()
+        policies: ruled.policies().map(Cow::from).collect(),
+        reasons: ruled.reason().map(Cow::from).into_iter().collect(),
+        revision: Some(ruled.revision().into()),
+        verdict: Some(if ruled.allowed() { "allow" } else { "deny" }.into()),
+        taint,
+        obligations,
+    }
+}
+
+fn human(facts: &Facts) -> Human<Cow<'_, str>> {
+    fn word(word: Option<&String>) -> Option<Cow<'_, str>> {
+        word.map(Cow::from)
+    }
+    let human = &facts.human;
+    Human {
+        approval: word(human.approval.as_ref()),
+        approver: word(human.approver.as_ref()),
+        decision: word(human.decision.as_ref()),
+        reason: word(human.reason.as_ref()),
+        waited_ms: human.waited_ms,
     }
 }
 
 /// What is digested of a request: its arguments, or, where a method has none, its params.
-fn input(call: &Call) -> Option<Bytes> {
-    let params = call.params.as_ref()?;
-    Some(params.find("arguments").unwrap_or_else(|| params.raw().clone()).bytes().clone())
+pub(super) fn input(params: &Object) -> Bytes {
+    params.find("arguments").unwrap_or_else(|| params.raw().clone()).bytes().clone()
 }
 
 fn output(outcome: &Outcome) -> Option<&[u8]> {
@@ -166,7 +214,7 @@ fn output(outcome: &Outcome) -> Option<&[u8]> {
     }
 }
 
-fn ending(outcome: &Outcome) -> Ending {
+fn ending(outcome: &Outcome) -> Ending<Cow<'_, str>> {
     let (status, error, code, is_error) = match outcome {
         Outcome::Complete(payload) => {
             let failed = payload.result.find("isError").and_then(|flag| flag.bool()) == Some(true);
@@ -185,55 +233,59 @@ fn ending(outcome: &Outcome) -> Ending {
         }
     };
     Ending {
-        error: error.map(str::to_owned),
+        error: error.map(Cow::from),
         error_code: code,
         is_error,
-        status: Some(status.to_owned()),
+        status: Some(status.into()),
         ..Ending::default()
     }
 }
 
-fn server(facts: &Facts) -> audit::Server {
+fn server(facts: &Facts) -> audit::Server<Cow<'_, str>> {
     match &facts.server {
-        Some(Target::Id(id)) => audit::Server { id: Some(id.to_string()), ..audit::Server::default() },
+        Some(Target::Id(id)) => audit::Server { id: Some(id.as_str().into()), ..audit::Server::default() },
         Some(Target::Server(server)) => audit::Server {
-            delegation: Some(server.acts_as().to_owned()),
-            id: Some(server.id().to_string()),
+            delegation: Some(server.acts_as().into()),
+            id: Some(server.id().as_str().into()),
             // What was approved, or else what it says itself.
             version: match server.version() {
-                Some(version) => Some(shortened(version)),
-                None => server
-                    .about()
-                    .and_then(|about| about.server_info.as_ref()?.to_be_judged().find_string("version"))
-                    .map(|version| shortened(&version)),
+                Some(version) => Some(cut(version).into()),
+                None => server.about().and_then(|about| Some(shortened(about.version.as_ref()?).into())),
             },
         },
         None => audit::Server::default(),
     }
 }
 
-fn tool(call: &Call, facts: &Facts) -> Tool {
+fn tool<'a>(call: &'a Call, facts: &'a Facts) -> Tool<Cow<'a, str>> {
     match (&facts.listed, &call.method) {
         (Some(listed), method) => Tool {
-            definition: Some(listed.definition().to_owned()),
-            name: Some(shortened(listed.name())),
+            definition: Some(listed.definition().into()),
+            name: Some(cut(listed.name()).into()),
             read_only: (*method == Method::ToolsCall).then(|| listed.only_reads()),
         },
         // A URI can name a person; what was read is told from its digest.
         (None, Method::ToolsCall | Method::PromptsGet) => {
-            Tool { name: call.subject.as_deref().map(shortened), ..Tool::default() }
+            Tool { name: call.subject.as_deref().map(|name| cut(name).into()), ..Tool::default() }
         }
         (None, _) => Tool::default(),
     }
 }
 
-fn trace(call: &Call, facts: &Facts) -> Trace {
+fn trace(call: &Call, facts: &Facts) -> Trace<Cow<'static, str>> {
     let Some(context) = facts.trace.as_ref().or(call.trace.as_ref()) else { return Trace::default() };
-    Trace { span_id: Some(context.span_id().to_string()), trace_id: Some(context.trace_id().to_string()) }
+    Trace {
+        span_id: Some(hex(&context.span_id().to_bytes()).into()),
+        trace_id: Some(hex(&context.trace_id().to_bytes()).into()),
+    }
 }
 
 /// Who somebody is.
-pub(super) fn of_principal(evidence: &Evidence, principal: &Principal, peer: Option<IpAddr>) -> Who {
+pub(super) fn of_principal<'a, S: From<&'a str> + From<String>>(
+    evidence: &Evidence,
+    principal: &'a Principal,
+    peer: Option<IpAddr>,
+) -> Who<S> {
     let (proof, user) = match principal {
         Principal::Anonymous => ("anonymous", None),
         Principal::Certificate { .. } | Principal::Workload { .. } => ("certificate", None),
@@ -244,22 +296,22 @@ pub(super) fn of_principal(evidence: &Evidence, principal: &Principal, peer: Opt
     Who {
         actors: user.map(|user| actors(evidence, user.claims.get("act"))).unwrap_or_default(),
         assurance: user.map(|user| assurance(&user.claims)).unwrap_or_default(),
-        client: client.map(shortened),
-        groups: principal.groups().to_vec(),
-        network: peer.map(|peer| network(peer).to_owned()),
-        person: person(evidence, principal),
-        proof: Some(proof.to_owned()),
+        client: client.map(|client| cut(client).into()),
+        groups: principal.groups().iter().map(|group| group.as_str().into()).collect(),
+        network: peer.map(|peer| network(peer).into()),
+        person: person(evidence, principal).map(S::from),
+        proof: Some(proof.into()),
     }
 }
 
 /// How strongly a token says that its user was authenticated (OpenID Connect Core, section 2): `acr`, then `amr`.
-fn assurance(claims: &BTreeMap<String, Claim>) -> Vec<String> {
+fn assurance<'a, S: From<&'a str>>(claims: &'a BTreeMap<String, Claim>) -> Vec<S> {
     let methods = match claims.get("amr") {
         Some(Claim::List(methods)) => methods.as_slice(),
         _ => &[],
     };
     let all = claims.get("acr").into_iter().chain(methods).filter_map(Claim::as_text);
-    all.take(MOST_COUNTED).map(shortened).collect()
+    all.take(MOST_COUNTED).map(|word| cut(word).into()).collect()
 }
 
 /// What somebody is called in the log, whom `portcullis audit` finds by the same two words.
@@ -274,13 +326,13 @@ fn person(evidence: &Evidence, principal: &Principal) -> Option<String> {
 }
 
 /// The chain of those on whose behalf somebody acts (RFC 8693 section 4.1), from the nearest.
-fn actors(evidence: &Evidence, act: Option<&Claim>) -> Vec<String> {
+fn actors<S: From<String>>(evidence: &Evidence, act: Option<&Claim>) -> Vec<S> {
     let mut all = Vec::new();
     let mut next = act;
     while let Some(Claim::Object(members)) = next {
         let text = |name: &str| members.get(name).and_then(Claim::as_text);
         if let Some(subject) = text("sub").or_else(|| text("client_id")) {
-            all.push(evidence.pseudonym(text("iss").unwrap_or_default(), subject));
+            all.push(evidence.pseudonym(text("iss").unwrap_or_default(), subject).into());
         }
         if all.len() >= MOST_COUNTED {
             break;
@@ -299,8 +351,12 @@ fn network(peer: IpAddr) -> &'static str {
     if private { "private" } else { "public" }
 }
 
-pub(super) fn endpoint(endpoint: &Endpoint) -> String {
-    format!("/mcp{}", endpoint.place())
+fn endpoint(endpoint: &Endpoint) -> Cow<'static, str> {
+    match endpoint {
+        Endpoint::Aggregate => "/mcp".into(),
+        Endpoint::Server(id) => ["/mcp/s/", id.as_str()].concat().into(),
+        Endpoint::Toolset(id) => ["/mcp/v/", id.as_str()].concat().into(),
+    }
 }
 
 /// A path that somebody asked for. Links and what follows them are secrets, and what is not served is nobody's word.
@@ -323,11 +379,11 @@ fn transport(transport: Transport) -> &'static str {
 
 /// A name of somebody else's, bounded.
 pub(super) fn shortened(name: &str) -> String {
-    let mut end = name.len().min(LONGEST_NAME);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].to_owned()
+    cut(name).to_owned()
+}
+
+fn cut(name: &str) -> &str {
+    &name[..name.floor_char_boundary(LONGEST_NAME)]
 }
 
 /// How often something is in the values of an object: `elicitation/create 2, roots/list 1`.

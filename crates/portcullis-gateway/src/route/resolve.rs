@@ -184,6 +184,7 @@ impl Route {
     pub(crate) fn fix(&mut self, admitted: Admitted) -> (Admitted, Option<Refusal>) {
         let fixed = self.shown.as_ref().and_then(|shown| shown.item().fixed.clone());
         let Some(fixed) = fixed else { return (admitted, None) };
+        admitted.record.sent(admitted.params.as_ref());
         let mut meddled = None;
         let apply = |params: &Object, meddled: &mut Option<Refusal>| {
             let (arguments, refusal) = fixed.apply(params.find("arguments"));

@@ -41,6 +41,8 @@ pub(crate) struct Peer {
     pub(crate) capabilities: Raw,
     /// Its `Implementation`.
     pub(crate) server_info: Option<Unread<Raw>>,
+    /// Its version, by the same: for the record of each call.
+    pub(crate) version: Option<Arc<str>>,
     /// Meant for the model.
     pub(crate) instructions: Option<Unread<String>>,
     /// It makes tasks of tool calls.
@@ -55,12 +57,14 @@ impl Peer {
         let capabilities = hello.find("capabilities").unwrap_or_else(|| Raw::from_static("{}"));
         // A member of the legacy result, in `_meta` of the modern one.
         let server_info = hello.find("serverInfo").or_else(|| hello.find_path(&["_meta", key::SERVER_INFO]));
+        let server_info = server_info.filter(|info| info.kind() == Kind::Object);
         Self {
             revision,
             has_tasks: ServerCaps::read(&capabilities).tasks,
             has_logging: capabilities.find("logging").is_some(),
             capabilities,
-            server_info: server_info.filter(|info| info.kind() == Kind::Object).map(Unread::new),
+            version: server_info.as_ref().and_then(|info| info.find_string("version")).map(Arc::from),
+            server_info: server_info.map(Unread::new),
             instructions: hello.find_string("instructions").map(Unread::new),
         }
     }

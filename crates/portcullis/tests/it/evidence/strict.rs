@@ -151,6 +151,27 @@ async fn a_call_that_may_change_something_is_told_before_it_is_made() {
 }
 
 #[tokio::test]
+async fn an_intent_and_its_outcome_are_of_the_same_arguments_where_a_toolset_presets_some() {
+    let properties = json!({"region": {"type": "string"}, "q": {"type": "string"}});
+    let find = json!({"name": "find", "inputSchema": {"type": "object", "properties": properties}});
+    let upstream = Fake::modern().tools(vec![find]).start().await;
+    let desk = json!({"tools": [{"from": "x/find", "preset": {"region": "eu"}}]});
+    let config = json!({"servers": {"x": upstream.config()}, "toolsets": {"desk": desk}});
+    let gateway = start_with(tempfile::tempdir().unwrap(), "strict", config);
+    let client = Modern::at("/mcp/v/desk");
+    let listed = client.result(&gateway, "tools/list", json!({})).await;
+    let name = listed["tools"][0]["name"].as_str().unwrap();
+    let sent = json!({"q": "a"});
+    client.result(&gateway, "tools/call", json!({"name": name, "arguments": sent})).await;
+    assert_eq!(upstream.nth("tools/call", 1).await.rpc["params"]["arguments"]["region"], "eu");
+    let told: Vec<_> = events(&gateway).into_iter().filter(is_call).collect();
+    let phases: Vec<_> = told.iter().map(|event| &event["phase"]).collect();
+    assert_eq!(phases, ["intent", "outcome"]);
+    assert_eq!(told[0]["input"], told[1]["input"]);
+    assert_eq!(told[0]["input"]["size"], sent.to_string().len());
+}
+
+#[tokio::test]
 async fn strict_refuses_while_nothing_can_be_kept_and_goes_on_when_it_can() {
     let upstream = Fake::modern().start().await;
     let gateway = start("strict", &json!({"x": upstream.config()}));
