@@ -12,6 +12,8 @@ mod facade;
 mod guard;
 mod http;
 mod identity;
+mod kubeconfig;
+mod kubernetes;
 mod limits;
 mod listener;
 mod openapi;
@@ -62,6 +64,7 @@ pub(crate) fn check(
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
         toolsets: toolset::toolsets(&mut check, &file.toolsets, &servers),
         servers,
+        kubernetes: kubernetes::kubernetes(&mut check, file),
         registered: BTreeMap::new(),
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),

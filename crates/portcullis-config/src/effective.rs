@@ -1,6 +1,7 @@
 //! What a configuration came to, in the shape of the file: `portcullis config show --effective`.
 
 mod guard;
+mod kubernetes;
 mod openapi;
 mod toolset;
 
@@ -33,6 +34,7 @@ pub fn effective(settings: &Settings) -> Value {
         "store": store(&settings.store),
         "secrets": settings.secrets.as_ref().map(|vault| json!({ "vault": secret_vault(vault) })),
         "servers": servers,
+        "kubernetes": settings.kubernetes.as_ref().map(kubernetes::kubernetes),
         "identity": identity(&settings.identity),
         "policy": settings.policy.as_ref().map(policy),
         "audit": settings.audit.as_ref().map(audit),
@@ -251,6 +253,9 @@ fn server(server: &Server) -> Value {
     shown["description"] = json!(server.description);
     if let Transport::Http(HttpUpstream { openapi: Some(api), .. }) = &server.transport {
         openapi::openapi(&mut shown, api);
+    }
+    if let Transport::Http(HttpUpstream { image: Some(image), .. }) = &server.transport {
+        kubernetes::image(&mut shown, image);
     }
     shown
 }

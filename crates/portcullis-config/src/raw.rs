@@ -11,6 +11,7 @@ mod embeddings;
 mod facade;
 mod guard;
 mod identity;
+mod kubernetes;
 mod openapi;
 mod oversight;
 mod policy;
@@ -38,6 +39,7 @@ pub(crate) use guard::{
     Roles,
 };
 pub(crate) use identity::{Anonymous, Identity, Issuer, KeysFile, Login, RevokedFile};
+pub(crate) use kubernetes::{Container, Kubernetes, KubernetesGateway};
 pub(crate) use openapi::OpenApi;
 pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
@@ -73,13 +75,15 @@ pub(crate) struct File {
     /// Where state that replicas share is kept. A change needs a restart.
     pub(crate) shared: Option<Shared>,
     /// The upstream MCP servers by name. A name is lower-case letters and digits in groups joined by `-`, at
-    /// most 20 characters. Each entry has either `command` or `url`.
+    /// most 20 characters. Each entry has one of `command`, `url`, `openapi` and `image`.
     pub(crate) servers: BTreeMap<String, Server>,
     /// The `mcpServers` object of an MCP client, unchanged. Joined with `servers`; names that do not fit are
     /// made to fit, with a warning.
     #[serde(rename = "mcpServers")]
     #[schemars(with = "BTreeMap<String, ClientServer>")]
     pub(crate) _mcp_servers: serde::de::IgnoredAny,
+    /// The cluster in which servers with an `image` run.
+    pub(crate) kubernetes: Option<Kubernetes>,
     /// What views of MCP Apps may ask for, whichever server they come from.
     pub(crate) apps: Apps,
     /// Who may call.

@@ -16,8 +16,8 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Embeddings, Facade, Flow,
-    Guard, Halt, Issuer, OauthClient, OpenApi, Policy, Registered, Revoked, Sandbox, Secret, ServerRegistry,
-    Toolset, Witness,
+    Guard, Halt, Image, Issuer, Kubernetes, OauthClient, OpenApi, Policy, Registered, Revoked, Sandbox,
+    Secret, ServerRegistry, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -55,6 +55,8 @@ pub struct Settings {
     pub witness: Option<Witness>,
     /// The upstream MCP servers by id, those with `enabled == false` included.
     pub servers: BTreeMap<ServerId, Server>,
+    /// The cluster in which images are run. A change needs a restart.
+    pub kubernetes: Option<Kubernetes>,
     /// The versions of those that are of the registry.
     pub registered: BTreeMap<ServerId, Registered>,
     /// Virtual servers, each made of what others have.
@@ -348,6 +350,8 @@ pub struct HttpUpstream {
     pub tls: UpstreamTls,
     /// It is no MCP server but an API, which a document describes.
     pub openapi: Option<Box<OpenApi>>,
+    /// It is run in the cluster, and `url` leads nowhere: where it is, the cluster says.
+    pub image: Option<Box<Image>>,
 }
 
 /// How the certificate of an upstream is checked.

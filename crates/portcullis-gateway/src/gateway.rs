@@ -37,7 +37,7 @@ use crate::route::{Servers, Views};
 use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
-use crate::upstream::{Change, Known, Server, ServerState, Surroundings, TlsError};
+use crate::upstream::{Change, Cluster, Known, Server, ServerState, Surroundings, TlsError};
 
 pub use kept::Kept;
 pub(crate) use rollouts::now_ms;
@@ -131,9 +131,12 @@ impl Gateway {
         let client_info = info.as_str().to_owned();
         let oversight = Arc::new(Oversight::new(records.clone(), &settings, evidence.clone()));
         let guard = Guard::new(&settings, &metrics);
+        let cluster = settings.kubernetes.as_ref().map(|it| Cluster::new(it, &settings.limits)).transpose();
+        let cluster = cluster.map_err(UpdateError::Kubernetes)?;
         let env = Surroundings::new(
             control,
             supervisor,
+            cluster,
             workers,
             client_info,
             metrics,
@@ -212,6 +215,8 @@ impl Gateway {
             let outside = identity::outside(Some(ca));
             outside.map_err(|cause| UpdateError::Issuer("secrets.vault".to_owned(), cause))?;
         }
+        let cluster = settings.kubernetes.as_ref().map(|it| Cluster::new(it, &settings.limits));
+        cluster.transpose().map_err(UpdateError::Kubernetes)?;
         unfit::policies(settings)?;
         Ok(())
     }
@@ -517,6 +522,9 @@ impl Gateway {
 
     /// Takes all servers out of service and stops their children.
     pub async fn close(&self) {
+        if let Some(cluster) = &self.env.cluster {
+            cluster.leave();
+        }
         let servers = self.servers.swap(Arc::default());
         let patience = Duration::ZERO;
         let all = servers.iter().flat_map(|catalogue| catalogue.all_servers());

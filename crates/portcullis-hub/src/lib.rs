@@ -4,7 +4,10 @@
 //! servers, and the [`supervisor`], which starts a stdio server with a scrubbed environment, hands its pipes to
 //! whoever speaks MCP over them, reads its stderr, and sees to it that nothing the server started outlives
 //! it, or the gateway. It knows no protocol: bytes on the pipes are the gateway's business.
+//! With the feature `kubernetes` it also has the lives of servers that run as Deployments of a cluster.
 
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod registry;
 pub mod search;
 pub mod supervisor;

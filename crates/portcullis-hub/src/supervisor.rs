@@ -44,6 +44,8 @@ pub use command::{Command, SpawnError};
 pub use keeper::keeper_main;
 pub use logs::Log;
 pub use sandbox::{Host, Lack, Limits, Network, Sandbox, sandbox_main};
+#[cfg(feature = "kubernetes")]
+pub(crate) use stderr::cleaned;
 
 use child::{Entry, Walls};
 use folder::Folders;

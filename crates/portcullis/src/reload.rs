@@ -153,6 +153,7 @@ impl Reloader {
             ("audit", but_people(&settings) != but_people(&self.settings)),
             ("witness", settings.witness != self.settings.witness),
             ("vault.key", settings.vault_key != self.settings.vault_key),
+            ("kubernetes", settings.kubernetes != self.settings.kubernetes),
             ("workers", settings.workers != self.settings.workers),
         ];
         for (key, _) in restart.iter().filter(|(_, changed)| *changed) {
@@ -173,6 +174,7 @@ impl Reloader {
                     store: self.settings.store.clone(),
                     witness: self.settings.witness.clone(),
                     vault_key: self.settings.vault_key,
+                    kubernetes: self.settings.kubernetes.clone(),
                     workers: self.settings.workers,
                     ..settings
                 };

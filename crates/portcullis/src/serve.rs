@@ -112,6 +112,7 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     tokio::spawn(gateway.clone().look_after_records());
     tokio::spawn(gateway.clone().look_after_logins());
     tokio::spawn(gateway.clone().look_after_evidence());
+    tokio::spawn(gateway.clone().look_after_cluster());
 
     let endpoint = banner::endpoint(&settings, address);
     banner::listening(&settings, address);

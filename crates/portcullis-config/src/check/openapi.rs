@@ -70,6 +70,7 @@ pub(super) fn openapi(
                 credentials: None,
                 tls: UpstreamTls::default(),
                 openapi: None,
+                image: None,
             }
         }
     };

@@ -10,8 +10,8 @@ use super::Check;
 use super::http::{absolute_url, is_host, is_loopback};
 use crate::node::Path;
 use crate::{
-    Apps, CredentialKind, EraPin, HttpTransport, HttpUpstream, Limits, Secret, SecretSource, Server, Sharing,
-    Stdio, Transport, UpstreamTls, UpstreamUrl, raw, slug,
+    Apps, CredentialKind, Credentials, EraPin, HttpTransport, HttpUpstream, Limits, Secret, SecretSource,
+    Server, Sharing, Stdio, Transport, UpstreamTls, UpstreamUrl, raw, slug,
 };
 
 /// How long lists are kept when neither the server nor the file says.
@@ -76,23 +76,33 @@ fn server(
     if raw.call_timeout.is_some() && call_timeout > limits.call_max {
         check.error(&path.key("call_timeout"), "longer than `limits.call_max`; shorten it or raise that");
     }
-    let transport = match (&raw.command, &raw.url, &raw.openapi) {
-        (Some(command), None, None) => stdio(check, path, raw, command).map(Transport::Stdio),
-        (None, Some(url), None) => http(check, path, raw, url, &path.key("url")).map(Transport::Http),
-        (None, None, Some(api)) => super::openapi::openapi(check, path, raw, api).map(Transport::Http),
-        (None, None, None) => {
+    if raw.image.is_none() {
+        misplaced(check, path, "image", &[("container", raw.container.is_some())]);
+    }
+    let transport = match (&raw.command, &raw.url, &raw.openapi, &raw.image) {
+        (Some(command), None, None, None) => stdio(check, path, raw, command).map(Transport::Stdio),
+        (None, Some(url), None, None) => http(check, path, raw, url, &path.key("url")).map(Transport::Http),
+        (None, None, Some(api), None) => super::openapi::openapi(check, path, raw, api).map(Transport::Http),
+        (None, None, None, Some(image)) => {
+            super::kubernetes::image(check, path, raw, image).map(Transport::Http)
+        }
+        (None, None, None, None) => {
             if !check.report.failed_under(path) {
                 check.error(
                     path,
-                    "has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document); add \
-                     one",
+                    "has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document) nor \
+                     `image` (of a container); add one",
                 );
             }
             None
         }
-        (command, url, openapi) => {
-            let all =
-                [("command", command.is_some()), ("url", url.is_some()), ("openapi", openapi.is_some())];
+        (command, url, openapi, image) => {
+            let all = [
+                ("command", command.is_some()),
+                ("url", url.is_some()),
+                ("openapi", openapi.is_some()),
+                ("image", image.is_some()),
+            ];
             let given: Vec<_> =
                 all.iter().filter(|(_, given)| *given).map(|(key, _)| format!("`{key}`")).collect();
             let (last, first) = given.split_last().expect("two of them, or more");
@@ -242,15 +252,7 @@ pub(super) fn http(
             "`modern` does not go with `transport: sse`, which only `legacy` servers speak",
         );
     }
-    let credentials = raw.credentials.as_ref();
-    let credentials =
-        credentials.and_then(|raw| super::credentials::credentials(check, &path.key("credentials"), raw));
-    if credentials.is_some() && headers.contains_key("authorization") {
-        check.error(
-            &path.key("headers"),
-            "holds `authorization`, which `credentials` set; keep one of the two",
-        );
-    }
+    let credentials = credentials(check, path, raw, &headers);
     if let Some(credentials) = &credentials
         && matches!(credentials.kind, CredentialKind::Oauth { .. })
         && credentials.resource.as_ref().is_some_and(|resource| !is_part_of(&url.to_string(), resource))
@@ -260,8 +262,34 @@ pub(super) fn http(
             "is not the beginning of the server's URL, up to a `/`: nobody could tell that the server is part of it",
         );
     }
-    let credentials = credentials.map(Box::new);
-    Some(HttpUpstream { url: UpstreamUrl(url), transport, headers, credentials, tls, openapi: None })
+    Some(HttpUpstream {
+        url: UpstreamUrl(url),
+        transport,
+        headers,
+        credentials,
+        tls,
+        openapi: None,
+        image: None,
+    })
+}
+
+/// As whom a server is called.
+pub(super) fn credentials(
+    check: &mut Check<'_>,
+    path: &Path,
+    raw: &raw::Server,
+    headers: &BTreeMap<String, Secret>,
+) -> Option<Box<Credentials>> {
+    let credentials = raw.credentials.as_ref();
+    let credentials =
+        credentials.and_then(|raw| super::credentials::credentials(check, &path.key("credentials"), raw));
+    if credentials.is_some() && headers.contains_key("authorization") {
+        check.error(
+            &path.key("headers"),
+            "holds `authorization`, which `credentials` set; keep one of the two",
+        );
+    }
+    credentials.map(Box::new)
 }
 
 /// What only a program has that is started here.

@@ -10,6 +10,8 @@ const SAME: &[&str] = &[
     "cwd",
     "headers",
     "openapi",
+    "image",
+    "container",
     "enabled",
     "description",
     "inherit_env",

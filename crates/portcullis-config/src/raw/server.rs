@@ -6,25 +6,27 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::credentials::Credentials;
-use super::{Duration, OpenApi, Sandbox, Secret};
+use super::{Container, Duration, OpenApi, Sandbox, Secret};
 
-/// An upstream MCP server: a child process (`command`), a URL (`url`), or an HTTP API (`openapi`).
+/// An upstream MCP server: a child process (`command`), a URL (`url`), an HTTP API (`openapi`), or an image that a cluster runs
+/// (`image`).
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {
     /// The program to start as a child, without a shell: a path, or a name that is looked up in PATH.
     pub(crate) command: Option<String>,
-    /// Its arguments. Other users of the machine can see them: secrets belong into `env`. Only with `command`.
+    /// Its arguments. Other users of the machine can see them: secrets belong into `env`. Only with `command` or
+    /// `image`.
     pub(crate) args: Vec<String>,
-    /// Environment variables set for it. It gets no others but PATH, HOME and a few harmless ones. Only with
-    /// `command`.
+    /// Environment variables set for it. A child gets no others but PATH, HOME and a few harmless ones. Only
+    /// with `command` or `image`.
     pub(crate) env: BTreeMap<String, Secret>,
     /// Its working directory; when not given, that of the gateway, or, with a `sandbox`, a folder of its own. Only with `command`.
     pub(crate) cwd: Option<String>,
     /// Names of variables handed on to it from the gateway's own environment. Only with `command`.
     pub(crate) inherit_env: Vec<String>,
     /// Stops it after so long without a call; the next call starts it again. Never stopped when not given. Only
-    /// with `command`.
+    /// with `command` or `image`.
     pub(crate) idle_stop: Option<Duration>,
     /// Most processes of it at once, a spare one aside. The one that was idle longest makes room for another; while all
     /// are in use, whoever needs one more is refused. Only with `command`.
@@ -45,9 +47,14 @@ pub(crate) struct Server {
     pub(crate) transport: Option<HttpTransport>,
     /// An HTTP API whose operations become tools, as its OpenAPI document (3.0 or 3.1) describes them.
     pub(crate) openapi: Option<OpenApi>,
-    /// Headers sent with each request. Only with `url` or `openapi`.
+    /// The image of a container that serves Streamable HTTP, by its digest: `ghcr.io/acme/server@sha256:…`. The cluster of
+    /// `kubernetes` runs it when it is needed.
+    pub(crate) image: Option<String>,
+    /// How the image is run. Only with `image`.
+    pub(crate) container: Option<Container>,
+    /// Headers sent with each request. Only with `url`, `openapi` or `image`.
     pub(crate) headers: BTreeMap<String, Secret>,
-    /// As whom it is called. Only with `url`.
+    /// As whom it is called. Only with `url`, `openapi` or `image`.
     pub(crate) credentials: Option<Credentials>,
     /// How its certificate is checked. Only with an `https` URL.
     pub(crate) tls: Option<UpstreamTls>,

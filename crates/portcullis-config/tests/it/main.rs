@@ -8,6 +8,7 @@ mod files;
 mod formats;
 mod guard;
 mod identity;
+mod kubernetes;
 mod listener;
 mod openapi;
 mod oversight;

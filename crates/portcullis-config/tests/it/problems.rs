@@ -128,8 +128,8 @@ servers:
   other: { url: 'http://localhost/', args: [a], idle_stop: 5m }
 ",
         "
-p.yaml:2:3: error: servers.none: has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document); add one
-p.yaml:3:3: error: servers.empty: has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document); add one
+p.yaml:2:3: error: servers.none: has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document) nor `image` (of a container); add one
+p.yaml:3:3: error: servers.empty: has neither `command` (a program to start) nor `url` (an endpoint) nor `openapi` (a document) nor `image` (of a container); add one
 p.yaml:4:3: error: servers.both: has both `command` and `url`; keep the one that the server is reached by
 p.yaml:5:24: error: servers.mixed.headers: only works with `url`; remove it
 p.yaml:5:43: error: servers.mixed.tls: only works with `url`; remove it

@@ -64,6 +64,22 @@ impl Gateway {
         }
     }
 
+    /// Watches the cluster in which images run, where there is one; runs for as long as the gateway serves.
+    pub async fn look_after_cluster(self: Arc<Self>) {
+        if let Some(cluster) = &self.env.cluster {
+            cluster.look_after().await;
+        }
+    }
+
+    /// Deletes what its servers run as in a cluster: for whoever has looked at them and wants nothing of them to stay.
+    pub async fn delete_deployments(&self) {
+        for catalogue in self.servers.load_full().iter() {
+            if let Some(deployed) = catalogue.server.deployed() {
+                deployed.delete().await;
+            }
+        }
+    }
+
     /// Takes up logins that ended in other processes with the same store; runs for as long as the gateway serves.
     pub async fn look_after_logins(self: Arc<Self>) {
         let mut said = None;

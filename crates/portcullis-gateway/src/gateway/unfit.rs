@@ -24,6 +24,9 @@ pub enum UpdateError {
     /// A key of the gateway's.
     #[error("{0}")]
     Key(String),
+    /// What the cluster is to be reached with.
+    #[error("kubernetes: {0}")]
+    Kubernetes(TlsError),
     /// Something is wrong with the policies.
     #[error("{}", lines(.0))]
     Policy(Vec<Problem>),

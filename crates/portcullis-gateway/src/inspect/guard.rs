@@ -244,6 +244,7 @@ fn known(settings: &Settings) -> KnownValues {
             config::Transport::Http(http) => {
                 http.headers.values().for_each(&mut add);
                 http.openapi.iter().flat_map(|api| api.query.values()).for_each(&mut add);
+                http.image.iter().flat_map(|image| image.env.values()).for_each(&mut add);
             }
         }
     }

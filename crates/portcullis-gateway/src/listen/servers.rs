@@ -22,7 +22,9 @@ use super::readers::{has_role, is_local};
 use super::request::Head;
 use super::{response, rollout};
 use crate::call::{Endpoint, Refusal};
+use crate::gateway::Gateway;
 use crate::identity::Form;
+use crate::upstream::PodLog;
 
 pub(super) const SERVERS: &str = "/api/v1/servers/";
 /// The roles whose members run servers.
@@ -102,7 +104,10 @@ async fn act(context: &Arc<Context>, server: &ServerId, asked: Asked) -> Result<
         return Ok(response::json(StatusCode::OK, told.to_string()));
     }
     if asked == Asked::Logs {
-        let instances = newest(gateway.env.supervisor.logs(server));
+        let instances = match of_pods(gateway, server).await? {
+            Some(instances) => instances,
+            None => newest(gateway.env.supervisor.logs(server)),
+        };
         return Ok(response::json(
             StatusCode::OK,
             json!({ "server": server.as_str(), "instances": instances }).to_string(),
@@ -121,18 +126,56 @@ async fn act(context: &Arc<Context>, server: &ServerId, asked: Asked) -> Result<
     }
 }
 
+/// What the pods of a server wrote, where a cluster runs it.
+async fn of_pods(gateway: &Arc<Gateway>, server: &ServerId) -> Result<Option<Vec<Value>>, Refusal> {
+    let Some(catalogue) = gateway.servers.load().find(server.as_str()).cloned() else { return Ok(None) };
+    // Each version has pods of its own.
+    let others = catalogue.others();
+    let versions = std::iter::once(&catalogue).chain(&others);
+    let deployed: Vec<_> = versions.filter_map(|it| it.server.deployed().cloned()).collect();
+    if deployed.is_empty() {
+        return Ok(None);
+    }
+    // Where everything of the cluster is asked.
+    let asked = gateway.env.control.spawn(async move {
+        let mut pods = Vec::new();
+        for version in deployed {
+            pods.extend(version.logs().await?);
+        }
+        Ok::<_, Refusal>(pods)
+    });
+    let pods = asked.await.unwrap_or_else(|_| Ok(Vec::new()))?;
+    let mut left = MOST;
+    let instance = |log: PodLog| {
+        let lines = newest_of(&log.lines, &mut left, |(_, line)| line.len());
+        let from = log.lines.len() - lines.len();
+        let lines: Vec<_> = lines.iter().map(|(at, line)| json!({ "at": at, "line": line })).collect();
+        json!({
+            "pod": log.pod, "phase": log.phase, "started": log.started, "ended": null, "left_out": from, "lines": lines,
+        })
+    };
+    Ok(Some(pods.into_iter().map(instance).collect()))
+}
+
+/// The last of these that find place in what is left.
+fn newest_of<'a, T>(all: &'a [T], left: &mut usize, length: impl Fn(&T) -> usize) -> &'a [T] {
+    let fits = all.iter().rev().take_while(|one| {
+        let length = length(one);
+        let fits = length <= *left;
+        *left = if fits { *left - length } else { 0 };
+        fits
+    });
+    &all[all.len() - fits.count()..]
+}
+
 /// The newest lines of all, as far as they find place, by child with the newest first.
 fn newest(logs: Vec<Log>) -> Vec<Value> {
     let mut left = MOST;
     let instance = |log: Log| {
-        let fits = log.lines.iter().rev().take_while(|(_, line)| {
-            let fits = line.len() <= left;
-            left = if fits { left - line.len() } else { 0 };
-            fits
-        });
-        let from = log.lines.len() - fits.count();
+        let lines = newest_of(&log.lines, &mut left, |(_, line)| line.len());
+        let from = log.lines.len() - lines.len();
         let lines: Vec<_> =
-            log.lines[from..].iter().map(|(at, line)| json!({ "at": moment(*at), "line": line })).collect();
+            lines.iter().map(|(at, line)| json!({ "at": moment(*at), "line": line })).collect();
         json!({
             "pid": log.pid,
             "started": moment(log.started),

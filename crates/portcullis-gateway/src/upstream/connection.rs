@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::channel::Channel;
+use super::cluster::Running;
 use super::feed::Feed;
 use super::http::{Head, SharedLink};
 use super::openapi::Api;
@@ -98,6 +99,8 @@ pub(crate) struct Connection {
     pub(super) feed: OnceLock<Arc<Feed>>,
     /// Fires when the server has answered for the standalone stream of a conversation that carries no feed.
     pub(super) listens: CancellationToken,
+    /// What it is with, where a cluster runs that.
+    pub(super) running: OnceLock<Arc<Running>>,
     /// Places for messages that nobody waits for.
     pub(super) asides: Arc<Semaphore>,
     /// The log level that a legacy server was set to, as an index; [`UNSET`] before.
@@ -149,6 +152,7 @@ impl Connection {
             ids: AtomicU64::new(16),
             feed: OnceLock::new(),
             listens: CancellationToken::new(),
+            running: OnceLock::new(),
             asides: Arc::new(Semaphore::new(16)),
             level: AtomicU8::new(UNSET),
             used: LastUse::now(),
@@ -174,7 +178,9 @@ impl Connection {
     /// Why no more calls can be sent.
     pub(super) fn broken(&self) -> Option<&str> {
         match &self.link {
-            Link::Http { .. } | Link::OpenApi { .. } => None,
+            // A server in a cluster is there as long as that runs it.
+            Link::Http { .. } => self.running.get().and_then(|running| running.ended()),
+            Link::OpenApi { .. } => None,
             Link::Channel(channel) => channel.broken(),
         }
     }

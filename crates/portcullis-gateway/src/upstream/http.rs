@@ -32,6 +32,24 @@ pub(crate) struct HttpLink {
     source: Option<Arc<Source>>,
 }
 
+/// Where a server was put, and the connections to it.
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster moves servers"))]
+pub(super) struct Place {
+    url: Uri,
+    pools: Arc<[Arc<Pool>]>,
+}
+
+#[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster moves servers"))]
+impl Place {
+    /// A place with one client for each of `workers` threads; plain `http`.
+    pub(super) fn new(url: &Uri, workers: usize) -> Result<Self, TlsError> {
+        let target =
+            Target::new(url, client_config(&UpstreamTls::default())?, None).map_err(TlsError::Name)?;
+        let pools = (0..workers).map(|_| Pool::new(target.clone())).collect();
+        Ok(Self { url: url.clone(), pools })
+    }
+}
+
 /// A request that got no answer at all.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HttpError {
@@ -77,6 +95,13 @@ impl HttpLink {
         let target = if may_be_inside { target } else { target.outside() };
         let pools = (0..workers).map(|_| Pool::new(target.clone())).collect();
         Ok(Self { url: url.clone(), pools, headers: Arc::default(), source: None })
+    }
+
+    /// The same server, called in the same way, at another place.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster moves servers"))]
+    pub(super) fn moved(&self, place: &Place) -> Self {
+        let (url, pools) = (place.url.clone(), place.pools.clone());
+        Self { url, pools, headers: self.headers.clone(), source: self.source.clone() }
     }
 
     /// The same server over the same connections, called with the credentials of this source.

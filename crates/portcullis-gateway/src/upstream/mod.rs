@@ -2,12 +2,17 @@
 //!
 //! `server.rs` is one configured server with its conversations; `opening.rs` finds its era and shakes hands;
 //! `connection.rs` with `over_http.rs`, `over_channel.rs` and `over_openapi.rs` carries a call; `channel.rs` is what calls on a child
-//! (`stdio.rs`) or a stream (`sse.rs`) share, `openapi.rs` an API that a document makes a server of, and `incoming.rs` reads what comes back; `feed/` is what servers tell of
+//! (`stdio.rs`) or a stream (`sse.rs`) share, `openapi.rs` an API that a document makes a server of, `cluster.rs` a server that a cluster runs, and `incoming.rs` reads what comes back; `feed/` is what servers tell of
 //! themselves. Nothing here knows who called or what an aggregate is.
 
 mod asked;
 mod batch;
 mod channel;
+#[cfg(feature = "kubernetes")]
+mod cluster;
+#[cfg(not(feature = "kubernetes"))]
+#[path = "no_cluster.rs"]
+mod cluster;
 mod connection;
 pub(crate) mod credentials;
 mod event_stream;
@@ -36,6 +41,7 @@ mod surroundings;
 pub(crate) mod tls;
 mod views;
 
+pub(crate) use cluster::{Cluster, PodLog};
 pub(crate) use connection::Peer;
 pub(crate) use event_stream::{EventStream, StreamEnd};
 pub(crate) use feed::{Subscription, Watcher};

@@ -7,6 +7,7 @@
 mod about;
 mod account;
 mod calling;
+mod deployed;
 mod establish;
 mod idle;
 mod probe;
@@ -32,6 +33,7 @@ use self::idle::stop_when_idle;
 use self::spare::Spare;
 use self::version::Version;
 use super::Surroundings;
+use super::cluster::Deployed;
 use super::connection::{Connection, Link, Peer};
 use super::credentials::Credentials;
 use super::feed::{self, Feeds};
@@ -66,6 +68,8 @@ pub(crate) struct Server {
     http: Option<SharedLink>,
     /// Present when it is an API that a document describes.
     api: Option<Arc<Api>>,
+    /// Present when a cluster runs it.
+    deployed: Option<Arc<Deployed>>,
     /// What its credentials are got with.
     credentials: Option<Arc<Credentials>>,
     /// Whose it is, where each user is called for with credentials of their own.
@@ -101,6 +105,7 @@ pub(crate) struct Server {
 struct Reached {
     http: Option<SharedLink>,
     api: Option<Arc<Api>>,
+    deployed: Option<Arc<Deployed>>,
     certificates: Option<Vec<u8>>,
     credentials: Option<Arc<Credentials>>,
 }
@@ -153,18 +158,27 @@ impl Server {
     ) -> Result<Arc<Self>, TlsError> {
         // Before they are read: what is renewed in between is then found to differ.
         let certificates = certificates(&settings);
-        let (http, api, credentials) = match &settings.transport {
+        let (http, api, deployed, credentials) = match &settings.transport {
             Transport::Http(http) => {
                 let credentials = Credentials::of(&id, http)?;
                 let shared = credentials.as_ref().filter(|credentials| !credentials.is_personal());
                 let source = shared.map(|credentials| credentials.source(&env.office, None));
                 let link = HttpLink::new(http, env.workers + 1)?.called_as(source);
-                (Some(Arc::new(link)), Api::of(&id, http)?, credentials.map(Arc::new))
+                let api = Api::of(&id, http)?;
+                let image = env.cluster.as_ref().zip(http.image.as_deref());
+                let deployed = image.map(|(cluster, image)| Deployed::new(cluster, &id, version, image));
+                (Some(Arc::new(link)), api, deployed, credentials.map(Arc::new))
             }
-            Transport::Stdio(_) => (None, None, None),
+            Transport::Stdio(_) => (None, None, None, None),
         };
         let version = Version::new(id, version);
-        Ok(Self::with(version, settings, env, Reached { http, api, certificates, credentials }, None))
+        Ok(Self::with(
+            version,
+            settings,
+            env,
+            Reached { http, api, deployed, certificates, credentials },
+            None,
+        ))
     }
 
     fn with(
@@ -174,7 +188,7 @@ impl Server {
         reached: Reached,
         owner: Option<Principal>,
     ) -> Arc<Self> {
-        let Reached { http, api, certificates, credentials } = reached;
+        let Reached { http, api, deployed, certificates, credentials } = reached;
         let most = match (&settings.transport, settings.sharing) {
             (Transport::Stdio(stdio), Sharing::Session) => stdio.max_instances,
             // The one that everybody shares is one of them.
@@ -192,6 +206,7 @@ impl Server {
             env,
             http,
             api,
+            deployed,
             credentials,
             owner,
             certificates,
@@ -361,7 +376,8 @@ impl Server {
         lane: u8,
     ) -> Result<Arc<Connection>, Refusal> {
         if let (None, Some(link)) = (self.place(era), &self.http) {
-            self.verdict(link).await?;
+            let link = self.way(link).await?;
+            self.verdict(&link).await?;
         }
         let place = self.place(era).unwrap_or(0);
         let declared = if let Some(declared) = self.declared(era, caps) {
@@ -474,6 +490,9 @@ impl Server {
         let _ = tokio::time::timeout(patience, self.calls.acquire_many(all)).await;
         for slot in self.conversations.take_all() {
             slot.close().await;
+        }
+        if let (Some(deployed), None) = (&self.deployed, &self.owner) {
+            deployed.release();
         }
     }
 

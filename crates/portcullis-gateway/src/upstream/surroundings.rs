@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::call::Worker;
 use crate::inspect::{Definitions, Guard};
 use crate::oversight::Oversight;
+use crate::upstream::Cluster;
 
 /// How a change is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) struct Surroundings {
     /// The runtime that owns children, background work and whatever must outlive the request that started it.
     pub(crate) control: Handle,
     pub(crate) supervisor: Supervisor,
+    /// Where images are run.
+    pub(crate) cluster: Option<Cluster>,
     /// How many worker threads there are; the control runtime counts as one more.
     pub(crate) workers: usize,
     /// The gateway as a client: an `Implementation` as JSON.
@@ -80,6 +83,7 @@ impl Surroundings {
     pub(crate) fn new(
         control: Handle,
         supervisor: Supervisor,
+        cluster: Option<Cluster>,
         workers: usize,
         client_info: String,
         metrics: Metrics,
@@ -91,6 +95,7 @@ impl Surroundings {
         Self {
             control,
             supervisor,
+            cluster,
             workers,
             client_info,
             metrics,

@@ -28,6 +28,9 @@ pub enum TlsError {
     /// A private key cannot be used.
     #[error("{0}")]
     Key(String),
+    /// Something that was to be used is not fit for it.
+    #[error("{0}")]
+    Unfit(String),
     /// rustls refuses the combination.
     #[error("the TLS settings do not fit together: {0}")]
     Config(#[from] rustls::Error),
@@ -72,23 +75,36 @@ pub(super) fn fingerprint(settings: &UpstreamTls, document: Option<&Path>) -> Ve
 
 /// The client side's TLS configuration for one server.
 pub(crate) fn client_config(settings: &UpstreamTls) -> Result<ClientConfig, TlsError> {
+    let roots = settings.ca.as_deref().filter(|_| settings.verify).map(load_roots).transpose()?;
+    let own = match (&settings.cert, &settings.key) {
+        (Some(cert), Some(key)) => Some((load_certificates(cert)?, load_key(key)?)),
+        _ => None,
+    };
+    let mut config = configured(roots, settings.verify, own)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// A certificate chain and its key.
+type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The client side's TLS configuration that trusts `roots`, or those of the system, and appears as `own`.
+pub(super) fn configured(
+    roots: Option<RootCertStore>,
+    verify: bool,
+    own: Option<Own>,
+) -> Result<ClientConfig, TlsError> {
     let builder = ClientConfig::builder();
-    let builder = if settings.verify {
-        let roots = match &settings.ca {
-            Some(path) => load_roots(path)?,
-            None => system_roots(),
-        };
-        builder.with_root_certificates(roots)
+    let builder = if verify {
+        builder.with_root_certificates(roots.unwrap_or_else(system_roots))
     } else {
         let provider = builder.crypto_provider().clone();
         builder.dangerous().with_custom_certificate_verifier(Arc::new(NoVerification(provider)))
     };
-    let mut config = match (&settings.cert, &settings.key) {
-        (Some(cert), Some(key)) => builder.with_client_auth_cert(load_certificates(cert)?, load_key(key)?)?,
-        _ => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(match own {
+        Some((certificates, key)) => builder.with_client_auth_cert(certificates, key)?,
+        None => builder.with_no_client_auth(),
+    })
 }
 
 /// The client side's TLS configuration toward what is no server, which speaks no HTTP: trusts the authorities of a file, or

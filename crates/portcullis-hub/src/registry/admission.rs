@@ -81,7 +81,9 @@ impl Admission {
             return false;
         }
         let kind = text(package, "registryType").unwrap_or_default();
-        let other = other_than_public(package);
+        // An image says itself where it comes from.
+        let image = (kind == "oci").then(|| host_of_image(package)).flatten();
+        let other = image.as_deref().or_else(|| other_than_public(package));
         let from = other.or_else(|| public(kind));
         let is = |allowed: &String| {
             if allowed == kind { other.is_none() && from.is_some() } else { from == Some(bare(allowed)) }
@@ -115,6 +117,13 @@ fn is_steered(package: &Value) -> bool {
         })
     };
     !items("runtimeArguments").is_empty() || items("environmentVariables").iter().any(steers)
+}
+
+/// The registry of an image that is not of Docker Hub, as a URL.
+fn host_of_image(package: &Value) -> Option<String> {
+    let (host, _) = text(package, "identifier")?.split_once('/')?;
+    let is_host = host.contains(['.', ':']) || host == "localhost";
+    (is_host && host != "docker.io").then(|| format!("https://{host}"))
 }
 
 /// The registry that a package comes from, where it is not the public one of its kind.

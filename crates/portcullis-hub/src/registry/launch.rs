@@ -14,7 +14,8 @@ use super::{Document, Flaw};
 /// What the operator gives for the inputs of a document, by their names: a text, or a reference to a secret.
 pub type Inputs = BTreeMap<String, Value>;
 
-/// An entry of `servers` for the document: its first remote, or else its first package that can be started here.
+/// An entry of `servers` for the document: its first remote, or else its first package that can be started here, or else its first
+/// image, which a cluster runs.
 ///
 /// # Errors
 /// Nothing in it can be reached, or inputs that it requires are not given; all of these are named.
@@ -28,11 +29,14 @@ pub fn launch(document: &Document, inputs: &Inputs) -> Result<Value, Vec<Flaw>> 
     };
     match document.packages().iter().enumerate().find(|(_, package)| known(package)) {
         Some((index, package)) => Launch::new(&format!("packages[{index}]"), inputs).package(package),
-        None => {
-            let message = "it has no remote, and no package of npm or PyPI that speaks over stdio; say how it is started \
-                           with a command of your own";
-            Err(vec![Flaw { path: "packages".to_owned(), message: message.to_owned() }])
-        }
+        None => match document.packages().iter().enumerate().find(|(_, package)| is_image(package)) {
+            Some((index, package)) => Launch::new(&format!("packages[{index}]"), inputs).image(package),
+            None => {
+                let message = "it has no remote, no package of npm or PyPI that speaks over stdio, and no image; say how it is \
+                               started with a command of your own";
+                Err(vec![Flaw { path: "packages".to_owned(), message: message.to_owned() }])
+            }
+        },
     }
 }
 
@@ -44,8 +48,15 @@ fn items<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
+fn is_image(package: &Value) -> bool {
+    text(package, "registryType") == Some("oci")
+}
+
 /// Whether an entry starts this package and no other, in its version and from its registry, with no option before it.
 pub(super) fn starts(package: &Value, entry: &Value) -> bool {
+    if is_image(package) {
+        return entry.get("image").is_some() && entry.get("image") == package.get("identifier");
+    }
     let bare = json!({
         "registryType": package.get("registryType"),
         "registryBaseUrl": package.get("registryBaseUrl"),
@@ -55,6 +66,18 @@ pub(super) fn starts(package: &Value, entry: &Value) -> bool {
     let Ok(started) = Launch::new("", &Inputs::new()).package(&bare) else { return false };
     let begins = items(entry, "args").starts_with(items(&started, "args"));
     begins && entry.get("command") == started.get("command")
+}
+
+/// The port and the path of a URL of a server on its own machine.
+fn endpoint(url: &str) -> Option<(u16, String)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    let port = match authority.rsplit_once(':') {
+        Some((_, port)) => port.parse().ok()?,
+        None if scheme == "http" => 80,
+        None => return None,
+    };
+    (port != 0).then(|| (port, path.to_owned()))
 }
 
 /// A value of the configuration in which all texts stand for themselves.
@@ -120,6 +143,54 @@ impl<'a> Launch<'a> {
         let mut entry = json!({ "command": command, "args": args });
         if let (false, Some(members)) = (env.is_empty(), entry.as_object_mut()) {
             members.insert("env".to_owned(), Value::Object(env));
+        }
+        self.done(entry)
+    }
+
+    /// An image by its digest, which serves Streamable HTTP.
+    fn image(mut self, package: &Value) -> Result<Value, Vec<Flaw>> {
+        let identifier = text(package, "identifier").unwrap_or_default();
+        if !identifier.contains("@sha256:") {
+            let message = "its image is named by a tag, which could be another program tomorrow; a document that is to be used here \
+                           names it by its digest, `…@sha256:…`";
+            self.flaw("identifier", message.to_owned());
+        }
+        let transport = package.get("transport").unwrap_or(&Value::Null);
+        let mut container = Map::new();
+        match text(transport, "type") {
+            Some("streamable-http") => {
+                let url = text(transport, "url").unwrap_or_default();
+                let url = self.filled("transport.url", url, transport);
+                match endpoint(&url) {
+                    Some((port, path)) => {
+                        container.insert("port".to_owned(), port.into());
+                        container.insert("path".to_owned(), path.into());
+                    }
+                    None => self.flaw("transport.url", format!("`{url:.100}` is no URL with a port")),
+                }
+            }
+            other => {
+                let message = format!(
+                    "its image speaks over {}; one that a cluster is to run has to serve `streamable-http`",
+                    other.unwrap_or("nothing that is said")
+                );
+                self.flaw("transport.type", message);
+            }
+        }
+        if !items(package, "runtimeArguments").is_empty() {
+            let message = "they are for a program that runs containers, and none is run here; say with `container` what is needed";
+            self.flaw("runtimeArguments", message.to_owned());
+        }
+        let args = self.arguments("packageArguments", package);
+        let env = self.named("environmentVariables", package);
+        let mut entry = json!({ "image": identifier, "container": container });
+        if let Some(members) = entry.as_object_mut() {
+            if !args.is_empty() {
+                members.insert("args".to_owned(), args.into());
+            }
+            if !env.is_empty() {
+                members.insert("env".to_owned(), Value::Object(env));
+            }
         }
         self.done(entry)
     }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::Document;
 use super::python::Python;
 
-/// A package of npm or PyPI.
+/// A package of npm or PyPI, or an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
-    /// `npm` or `pypi`.
+    /// `npm`, `pypi` or `oci`.
     pub registry: String,
     /// Its name there.
     pub name: String,
@@ -88,6 +88,11 @@ impl Package {
     /// # Errors
     /// The command line has what could make another package of it.
     pub fn of(launch: &Value, document: &Document) -> Result<Vec<Self>, Untold> {
+        if let Some(image) = launch.get("image").and_then(Value::as_str) {
+            let (name, digest) = image.split_once("@sha256:").ok_or_else(|| Untold(image.to_owned()))?;
+            let (name, digest) = (name.to_owned(), Some(digest.to_owned()));
+            return Ok(vec![Self { registry: "oci".to_owned(), name, version: None, digest }]);
+        }
         let command = launch.get("command").and_then(Value::as_str).unwrap_or_default();
         let starter = match command.rsplit('/').next() {
             Some("npx") => NPX,

@@ -526,3 +526,44 @@ fn the_package_is_what_the_command_line_names() {
         assert_eq!(found, Err(Untold(untold.to_owned())), "{command} {args}");
     }
 }
+
+/// A document with one image.
+fn of_image(identifier: &str, transport: &Value) -> Document {
+    let package = json!({
+        "registryType": "oci", "identifier": identifier, "transport": transport,
+        "environmentVariables": [{ "name": "KEY", "isRequired": true, "isSecret": true }],
+    });
+    let whole = json!({
+        "name": "com.example/x", "description": "An image.", "version": "1.0.0", "packages": [package],
+    });
+    Document::new(whole).expect("well-formed")
+}
+
+#[test]
+fn an_image_is_run_by_its_digest_where_it_serves_http() {
+    let pinned = format!("ghcr.io/acme/x@sha256:{}", "0a".repeat(32));
+    let streamable = json!({ "type": "streamable-http", "url": "http://localhost:{port}/mcp" });
+    let given: Inputs =
+        [("KEY".to_owned(), json!({ "env": "X_KEY" })), ("port".to_owned(), json!("9000"))].into();
+    let document = of_image(&pinned, &streamable);
+    let entry = launch(&document, &given).expect("all is given");
+    let container = json!({ "port": 9000, "path": "/mcp" });
+    assert_eq!(
+        entry,
+        json!({ "image": pinned, "container": container, "env": { "KEY": { "env": "X_KEY" } } })
+    );
+    let packages = Package::of(&entry, &document).expect("told");
+    assert_eq!((packages[0].registry.as_str(), packages[0].name.as_str()), ("oci", "ghcr.io/acme/x"));
+    assert_eq!(packages[0].digest, Some("0a".repeat(32)));
+
+    let said = |document: &Document| {
+        let flaws = launch(document, &given).expect_err("it is not fit");
+        flaws.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let tagged = said(&of_image("ghcr.io/acme/x:1.0.0", &streamable));
+    assert!(tagged.contains("packages[0].identifier: its image is named by a tag"), "{tagged}");
+    let stdio = said(&of_image(&pinned, &json!({ "type": "stdio" })));
+    assert!(stdio.contains("speaks over stdio; one that a cluster is to run has to serve"), "{stdio}");
+    let missing = launch(&document, &Inputs::new()).expect_err("nothing is given");
+    assert_eq!(missing.len(), 3, "{missing:?}");
+}

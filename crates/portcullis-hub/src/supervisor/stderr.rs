@@ -173,6 +173,16 @@ impl Lines {
     }
 }
 
+/// The lines of a text that came in one piece, as those that come one by one are kept.
+#[cfg(feature = "kubernetes")]
+pub(crate) fn cleaned(text: &[u8], secrets: &[String]) -> Vec<String> {
+    let mut lines = Lines { secrets: Secrets::of(secrets), ..Lines::default() };
+    let mut all = Vec::new();
+    lines.add(text, &mut |line| all.push(line));
+    lines.end(&mut |line| all.push(line));
+    all
+}
+
 /// Makes text out of a line, in which nothing acts on whoever looks at it. `cut` bytes of it are lost already.
 fn escape(line: &[u8], mut cut: usize) -> String {
     let line = String::from_utf8_lossy(line);

@@ -32,6 +32,10 @@ pub(super) fn findings(
 fn of_package(package: &Package, folder: Option<&Path>) -> anyhow::Result<Vec<Finding>> {
     let Package { registry, name, version, .. } = package;
     let at = format!("package {registry} {}", visible(name));
+    if registry == "oci" {
+        // Its digest pins it, and advisories are about what is in images, not about these.
+        return Ok(Vec::new());
+    }
     if version.is_none() {
         let what = "its version is not pinned: what is started tomorrow may be another program".to_owned();
         return Ok(vec![Finding { at, what }]);

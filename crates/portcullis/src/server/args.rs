@@ -204,7 +204,7 @@ pub(crate) struct Import {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Add {
-    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, a URL, a command in quotes, or a file: a `server.json`, an OpenAPI
+    /// `npm:PACKAGE@VERSION`, `pypi:PACKAGE@VERSION`, `oci:IMAGE@sha256:DIGEST`, a URL, a command in quotes, or a file: a `server.json`, an OpenAPI
     /// document or the configuration of a client; `-` reads one from standard input. A URL that ends in `.json` or `.yaml`,
     /// or has `openapi:` before it, is that of an OpenAPI document
     #[arg(value_name = "WHAT")]

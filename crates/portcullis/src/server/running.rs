@@ -22,22 +22,36 @@ pub(super) fn logs(running: &Running) -> anyhow::Result<ExitCode> {
     instances.reverse();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     for instance in &instances {
+        let started = text(&instance["started"]);
+        if let Some(pod) = instance["pod"].as_str() {
+            let phase = text(&instance["phase"]);
+            let began = if started.is_empty() { String::new() } else { format!(" started {started},") };
+            print(format_args!("-- pod {pod}{began} {phase}"));
+            lines_of(instance);
+            continue;
+        }
         let ended = match instance["ended"]["how"].as_str() {
             Some(how) => format!("ended {} with {how}", text(&instance["ended"]["at"])),
             None => "runs".to_owned(),
         };
-        print(format_args!("-- process {} started {}, {ended}", instance["pid"], text(&instance["started"])));
-        if let Some(left_out @ 1..) = instance["left_out"].as_u64() {
-            print(format_args!("-- {left_out} lines before"));
-        }
-        for line in instance["lines"].as_array().into_iter().flatten() {
-            print(format_args!("{} {}", text(&line["at"]), text(&line["line"])));
-        }
+        print(format_args!("-- process {} started {started}, {ended}", instance["pid"]));
+        lines_of(instance);
     }
     if instances.is_empty() {
-        print("no process of it was started by this gateway yet");
+        print("no process or pod of it was started by this gateway yet");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What one of them wrote.
+fn lines_of(instance: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if let Some(left_out @ 1..) = instance["left_out"].as_u64() {
+        print(format_args!("-- {left_out} lines before"));
+    }
+    for line in instance["lines"].as_array().into_iter().flatten() {
+        print(format_args!("{} {}", text(&line["at"]), text(&line["line"])));
+    }
 }
 
 /// Calls under way end at the old one; whoever calls next starts the new one.

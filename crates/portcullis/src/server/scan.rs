@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use portcullis_config::{DefinitionsMode, Overrides, Settings};
+use portcullis_config::{DefinitionsMode, Kubernetes, Overrides, Settings};
 use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport};
 use portcullis_hub::Supervisor;
 use portcullis_hub::registry::{Entry, Finding, Offer, Package, Registry, Scan, Stage};
@@ -30,10 +30,10 @@ pub(super) const STAGES: [Stage; 3] = [Stage::Submitted, Stage::Scanned, Stage::
 const AT_MOST: Duration = Duration::from_mins(3);
 
 pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
-    let (entry, advisories) = ask(&scan.kept.config, async |records, settings| {
+    let (entry, advisories, cluster) = ask(&scan.kept.config, async |records, settings| {
         let entry = meant(&Registry::new(records), &scan.what, &STAGES).await?.entry;
         super::import::hold(&entry, settings)?;
-        Ok((entry, settings.registry.advisories.clone()))
+        Ok((entry, settings.registry.advisories.clone(), settings.kubernetes.clone()))
     })?;
     if entry.launch.is_null() {
         let named = format!("{}@{}", entry.slug, entry.version());
@@ -47,7 +47,7 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
     let known = advisories::findings(&started, advisories.as_deref())?;
     let package = started.ok().and_then(|packages| packages.into_iter().next());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(look(&entry));
+    let found = runtime.block_on(look(&entry, cluster));
     runtime.shutdown_timeout(Duration::from_millis(200));
     let found = match found? {
         Ok(mut found) => {
@@ -84,18 +84,26 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
 }
 
 /// What it offers, and what somebody should look at; or why it cannot be reached.
-async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
+async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Result<Scan, String>> {
     let (id, mut server) = server_of(&entry.slug, &entry.launch).map_err(crate::Usage)?;
     server.enabled = true;
     let walls = match &server.transport {
+        portcullis_config::Transport::Http(http) if http.image.is_some() => "a pod of its own",
         portcullis_config::Transport::Http(_) => "none: it runs elsewhere",
         portcullis_config::Transport::Stdio(stdio) if stdio.sandbox.is_some() => "a sandbox",
         portcullis_config::Transport::Stdio(_) => "none: it was added without",
     };
     let overrides = Overrides::default();
     let settings = crate::config::settle(portcullis_config::defaults(&Ours, &overrides))?.settings;
-    let settings =
-        Settings { servers: [(id, server)].into(), definitions: DefinitionsMode::TrustFirstUse, ..settings };
+    // Beside what runs for callers, and never it.
+    let kubernetes =
+        cluster.map(|it| Kubernetes { instance: format!("{}-scan", it.instance), is_for_a_look: true, ..it });
+    let settings = Settings {
+        servers: [(id, server)].into(),
+        kubernetes,
+        definitions: DefinitionsMode::TrustFirstUse,
+        ..settings
+    };
     let records = Arc::new(Memory::default());
     let supervisor = Supervisor::new(&own_program()?);
     let kept = KeptBy { records: records.clone(), evidence: None, witness: None };
@@ -103,9 +111,11 @@ async fn look(entry: &Entry) -> anyhow::Result<Result<Scan, String>> {
     let gateway = Gateway::new(settings, 1, control, supervisor.clone(), metrics, Tracer::disabled(), kept)
         .map_err(|error| crate::Usage(error.to_string()))?;
     gateway.recall_decisions().await;
+    tokio::spawn(gateway.clone().look_after_cluster());
     let reached = tokio::time::timeout(AT_MOST, gateway.warm_up()).await;
     let report = gateway.report().into_iter().next();
     let entries = Register::entries(&*records).await?;
+    gateway.delete_deployments().await;
     gateway.close().await;
     supervisor.shutdown().await;
     if reached.is_err() {
@@ -152,9 +162,13 @@ pub(super) fn show(scan: Option<&Scan>) {
         scan.walls
     ));
     if let Some(Package { registry, name, version, digest }) = &scan.package {
-        let version = version.as_deref().unwrap_or("whatever is newest");
+        let version = match version {
+            Some(version) => format!(" {version}"),
+            None if registry == "oci" => String::new(),
+            None => " whatever is newest".to_owned(),
+        };
         let digest = digest.as_deref().map(|digest| format!(", sha256:{digest}")).unwrap_or_default();
-        line(format_args!("    package {registry} {name} {version}{digest}"));
+        line(format_args!("    package {registry} {name}{version}{digest}"));
     }
     for finding in &scan.findings {
         line(format_args!("    LOOK AT {}: {}", finding.at, finding.what));

@@ -1,4 +1,4 @@
-//! What somebody adds: a package, a URL, a command, an OpenAPI document, a `server.json`, or the configuration of a client.
+//! What somebody adds: a package, an image, a URL, a command, an OpenAPI document, a `server.json`, or the configuration of a client.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -47,6 +47,11 @@ pub(super) fn recognize(what: &str, base_url: Option<&str>) -> anyhow::Result<Wh
         let package = package.replacen("==", "@", 1);
         let (name, version) = pinned("pypi", &package)?;
         return one(json!({ "command": "uvx", "args": [package] }), Some(version), guess(name));
+    }
+    if let Some(image) = what.strip_prefix("oci:") {
+        let name = image.split('@').next().unwrap_or(image).rsplit('/').next().unwrap_or(image);
+        let name = name.split(':').next().unwrap_or(name);
+        return one(json!({ "image": image }), None, guess(name));
     }
     if let Some(url) = what.strip_prefix("openapi:").filter(|it| it.contains("://")) {
         return api(openapi::at_url(url, base_url));
@@ -142,6 +147,11 @@ pub(super) fn reached_by(launch: &Value) -> String {
         return visible_line(url);
     }
     let args = launch.get("args").and_then(Value::as_array).into_iter().flatten();
+    if let Some(image) = launch.get("image") {
+        let words = std::iter::once(image).chain(args);
+        let words: Vec<_> = words.map(|word| visible_line(&quoted(word.as_str().unwrap_or("?")))).collect();
+        return format!("the image {}, in a pod of the cluster", words.join(" "));
+    }
     let words = launch.get("command").into_iter().chain(args);
     let words: Vec<_> = words.map(|word| visible_line(&quoted(word.as_str().unwrap_or("?")))).collect();
     let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
@@ -267,5 +277,7 @@ mod tests {
             r"npx -y 'a b' 'it'\''s' '' '<U+001B>[2Kx<U+000D><U+000A>safe' @acme/files@1.0.0, in a sandbox";
         assert_eq!(shown, expected);
         assert_eq!(reached_by(&json!({ "url": "https://a\r/b" })), "https://a<U+000D>/b");
+        let image = json!({ "image": "ghcr.io/a/b@sha256:00", "args": ["a b"] });
+        assert_eq!(reached_by(&image), "the image ghcr.io/a/b@sha256:00 'a b', in a pod of the cluster");
     }
 }

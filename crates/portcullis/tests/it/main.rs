@@ -18,6 +18,7 @@ mod hostile_client;
 mod hostile_server;
 mod identity;
 mod interactive;
+mod kubernetes;
 mod lifecycle;
 mod limits;
 mod openapi;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use portcullis_config::Transport;
 use portcullis_identity::outbound::{Kind, SigningKey, Source, SubjectToken};
 use portcullis_model::Principal;
 use tokio::sync::Semaphore;
@@ -26,6 +27,7 @@ impl Server {
             Reached {
                 http: self.http.as_ref().map(|link| Arc::new(link.called_as(source))),
                 api: self.api.clone(),
+                deployed: self.deployed.clone(),
                 certificates: self.certificates.clone(),
                 credentials: self.credentials.clone(),
             },
@@ -41,6 +43,11 @@ impl Server {
     /// Whether it is an API that a document describes.
     pub(crate) fn is_openapi(&self) -> bool {
         self.api.is_some()
+    }
+
+    /// Whether it is an image that a cluster runs.
+    pub(super) fn has_image(&self) -> bool {
+        matches!(&self.settings.transport, Transport::Http(http) if http.image.is_some())
     }
 
     /// Whether a call runs, or somebody watches a resource of it.

@@ -35,17 +35,25 @@ impl Server {
                 let established = tokio::time::timeout(limit, self.establish_openapi(caps)).await;
                 established.unwrap_or_else(|_| Err(self.silent(limit)))
             }
+            Transport::Http(http) if http.image.is_some() => {
+                Box::pin(self.establish_deployed(era, caps)).await
+            }
             // A server that takes the connection and then says nothing must not hold up everybody for ever.
             Transport::Http(_) => {
                 let limit = self.settings.call_timeout;
-                let established = tokio::time::timeout(limit, self.establish_http(era, caps)).await;
+                let link = self.http.clone().expect("a server behind a URL has a link");
+                let established = tokio::time::timeout(limit, self.establish_http(link, era, caps)).await;
                 established.unwrap_or_else(|_| Err(self.silent(limit)))
             }
         }
     }
 
-    async fn establish_http(self: &Arc<Self>, era: Era, caps: ClientCaps) -> Result<Connection, Refusal> {
-        let link = self.http.clone().expect("a server behind a URL has a link");
+    pub(super) async fn establish_http(
+        self: &Arc<Self>,
+        link: SharedLink,
+        era: Era,
+        caps: ClientCaps,
+    ) -> Result<Connection, Refusal> {
         let verdict = self.verdict(&link).await?;
         let told = self.told(caps);
         let questions = told.questions.clone();
@@ -133,7 +141,7 @@ impl Server {
         Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone(), pages) }
     }
 
-    fn silent(&self, limit: Duration) -> Refusal {
+    pub(super) fn silent(&self, limit: Duration) -> Refusal {
         let message = format!("server `{}` did not answer the handshake within {limit:?}", self.id);
         Refusal::new(ErrorKind::UpstreamTimeout, message)
     }

@@ -20,7 +20,7 @@ impl Server {
         *until = (*until).max(Some(Instant::now() + kept));
     }
 
-    fn keeps_tasks(&self) -> bool {
+    pub(super) fn keeps_tasks(&self) -> bool {
         let until = self.tasks_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| until > Instant::now())
     }

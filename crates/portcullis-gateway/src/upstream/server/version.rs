@@ -103,5 +103,8 @@ impl Server {
     /// Another is to take its place with the next update.
     pub(crate) fn wear_out(&self) {
         self.worn.store(true, Ordering::Relaxed);
+        if let Some(deployed) = &self.deployed {
+            deployed.wear_out();
+        }
     }
 }

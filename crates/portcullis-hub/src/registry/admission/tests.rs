@@ -155,3 +155,33 @@ fn a_host_is_what_a_client_would_connect_to() {
         assert_eq!(host_of(url).as_deref(), host, "{url}");
     }
 }
+
+#[test]
+fn an_image_says_itself_where_it_comes_from() {
+    let image = |name: &str| {
+        json!({
+            "registryType": "oci", "identifier": format!("{name}@sha256:{}", "0".repeat(64)),
+            "transport": { "type": "streamable-http", "url": "http://localhost:8080/mcp" },
+        })
+    };
+    for (name, allowed, comes_in) in [
+        ("acme/x", "oci", true),
+        ("docker.io/acme/x", "oci", true),
+        ("ghcr.io/acme/x", "oci", false),
+        ("ghcr.io/acme/x", "https://ghcr.io", true),
+        ("ghcr.io.evil.example/acme/x", "https://ghcr.io", false),
+        ("localhost:5000/x", "oci", false),
+    ] {
+        let document = document("com.example/x", &json!([image(name)]), &json!([]));
+        let admitted = admission(&["com.example"], &[allowed], &[]).admit(&document);
+        assert_eq!(admitted.is_ok(), comes_in, "{name} {allowed}");
+    }
+    let document = document("com.example/x", &json!([image("acme/x")]), &json!([]));
+    let reached = launch(&document, &Inputs::new()).expect("it takes nothing");
+    let slug = ServerId::parse("x").expect("a slug");
+    let other = json!({ "image": format!("acme/y@sha256:{}", "0".repeat(64)) });
+    let only = admission(&["com.example"], &["oci"], &[]);
+    for (entry, holds) in [(reached, true), (other, false)] {
+        assert_eq!(only.holds(&Entry::submitted(&document, &slug, entry, "ann", 1)).is_ok(), holds);
+    }
+}

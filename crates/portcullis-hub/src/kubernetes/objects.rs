@@ -1,0 +1,256 @@
+//! The objects of a workload, as they are sent to be applied: all that the gateway decides about them, and nothing else, so that
+//! every field in them is one that it owns.
+//!
+//! A pod is what the profile `restricted` of the Pod Security Standards takes, and a little less: its root file system cannot be
+//! written to, and it has no token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::cluster::Settings;
+use super::workload::Workload;
+use crate::Network;
+
+/// By whom objects are managed, and under which name they are applied.
+pub(super) const MANAGER: &str = "portcullis";
+pub(super) const INSTANCE: &str = "portcullis.io/instance";
+pub(super) const SERVER: &str = "portcullis.io/server";
+/// The name of the Deployment, which selects its pods.
+pub(super) const DEPLOYMENT: &str = "portcullis.io/deployment";
+const VERSION: &str = "portcullis.io/version";
+/// In the template: a pod with another Secret, or one that is to be started anew, is another pod.
+pub(super) const SECRET: &str = "portcullis.io/secret-version";
+pub(super) const RESTARTED: &str = "portcullis.io/restarted-at";
+pub(super) const CONTAINER: &str = "server";
+
+/// Processor time in thousandths of a core, and memory in bytes, that a pod is sure of: most of them wait most of the time.
+const SURE_CPU: u64 = 50;
+const SURE_MEMORY: u64 = 64 << 20;
+
+/// What differs between two applications of one Deployment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) replicas: u32,
+    /// The version of its Secret, where it has one.
+    pub(super) secret: Option<String>,
+    /// When it was to be started anew last.
+    pub(super) restarted: Option<String>,
+}
+
+/// All of them, for one workload in one cluster.
+pub(super) struct Objects<'a> {
+    pub(super) name: &'a str,
+    pub(super) workload: &'a Workload,
+    pub(super) settings: &'a Settings,
+}
+
+impl Objects<'_> {
+    fn labels(&self) -> Value {
+        json!({
+            "app.kubernetes.io/managed-by": MANAGER,
+            INSTANCE: self.settings.instance,
+            SERVER: self.workload.server.as_str(),
+            DEPLOYMENT: self.name,
+        })
+    }
+
+    fn selector(&self) -> Value {
+        json!({ DEPLOYMENT: self.name })
+    }
+
+    /// The metadata of an object that the Deployment owns.
+    fn owned(&self, uid: &str) -> Value {
+        json!({
+            "name": self.name,
+            "namespace": self.settings.namespace,
+            "labels": self.labels(),
+            "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "Deployment", "name": self.name, "uid": uid },
+            ],
+        })
+    }
+
+    pub(super) fn deployment(&self, wanted: &Wanted) -> Value {
+        let mut metadata = json!({
+            "name": self.name,
+            "namespace": self.settings.namespace,
+            "labels": self.labels(),
+        });
+        if let Some(version) = &self.workload.version {
+            metadata["annotations"] = json!({ VERSION: version });
+        }
+        let mut template = json!({ "labels": self.labels() });
+        let annotations: Map<_, _> = [(SECRET, &wanted.secret), (RESTARTED, &wanted.restarted)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.as_ref()?.as_str().into())))
+            .collect();
+        if !annotations.is_empty() {
+            template["annotations"] = annotations.into();
+        }
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "replicas": wanted.replicas,
+                "revisionHistoryLimit": 1,
+                "progressDeadlineSeconds": self.settings.start_timeout.as_secs().max(10),
+                "selector": { "matchLabels": self.selector() },
+                // The one that serves goes when the one that follows it is ready.
+                "strategy": { "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } },
+                "template": { "metadata": template, "spec": self.pod() },
+            },
+        })
+    }
+
+    fn pod(&self) -> Value {
+        let mut security = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
+        if let Some(user) = self.workload.user {
+            security["runAsUser"] = user.into();
+        }
+        let mut pod = json!({
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "securityContext": security,
+            "containers": [self.container()],
+            "volumes": [{ "name": "tmp", "emptyDir": { "sizeLimit": self.workload.tmp.to_string() } }],
+        });
+        if !self.settings.pull_secrets.is_empty() {
+            let names = self.settings.pull_secrets.iter().map(|name| json!({ "name": name }));
+            pod["imagePullSecrets"] = names.collect();
+        }
+        pod
+    }
+
+    fn container(&self) -> Value {
+        let workload = self.workload;
+        let cpu = format!("{}m", thousandths(&workload.cpu).min(SURE_CPU));
+        let memory = workload.memory.min(SURE_MEMORY).to_string();
+        let mut container = json!({
+            "name": CONTAINER,
+            "image": workload.image,
+            "imagePullPolicy": "IfNotPresent",
+            "ports": [{ "name": "mcp", "containerPort": workload.port, "protocol": "TCP" }],
+            "readinessProbe": { "tcpSocket": { "port": "mcp" }, "periodSeconds": 2, "failureThreshold": 3 },
+            "resources": {
+                "limits": { "cpu": workload.cpu, "memory": workload.memory.to_string() },
+                "requests": { "cpu": cpu, "memory": memory },
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": { "drop": ["ALL"] },
+                "privileged": false,
+                "readOnlyRootFilesystem": true,
+            },
+            "volumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }],
+        });
+        for (key, words) in [("command", &workload.command), ("args", &workload.args)] {
+            if !words.is_empty() {
+                // What looks like a reference to a variable is the operator's own text (`$$` stands for `$`).
+                container[key] = words.iter().map(|word| Value::from(word.replace('$', "$$"))).collect();
+            }
+        }
+        if !workload.env.is_empty() {
+            let of = |name: &String| json!({ "secretKeyRef": { "name": self.name, "key": name } });
+            let variables = workload.env.keys().map(|name| json!({ "name": name, "valueFrom": of(name) }));
+            container["env"] = variables.collect();
+        }
+        container
+    }
+
+    /// The variables; `None` where there are none.
+    pub(super) fn secret(&self, uid: &str) -> Option<Value> {
+        let env = &self.workload.env;
+        let data: Map<_, _> =
+            env.iter().map(|(name, value)| (name.clone(), STANDARD.encode(value).into())).collect();
+        (!data.is_empty()).then(|| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": self.owned(uid),
+                "type": "Opaque",
+                "data": data,
+            })
+        })
+    }
+
+    pub(super) fn service(&self, uid: &str) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": self.owned(uid),
+            "spec": {
+                "type": "ClusterIP",
+                "selector": self.selector(),
+                "ports": [
+                    { "name": "mcp", "port": self.workload.port, "targetPort": "mcp", "protocol": "TCP" },
+                ],
+            },
+        })
+    }
+
+    /// In from the gateway, and out to where the description says.
+    pub(super) fn network_policy(&self, uid: &str) -> Value {
+        let gateway = &self.settings.gateway;
+        let mut from = Vec::new();
+        if !gateway.labels.is_empty() {
+            let mut pods = json!({ "podSelector": { "matchLabels": gateway.labels } });
+            if let Some(namespace) = &gateway.namespace {
+                let named = json!({ "matchLabels": { "kubernetes.io/metadata.name": namespace } });
+                pods["namespaceSelector"] = named;
+            }
+            from.push(pods);
+        }
+        from.extend(gateway.cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } })));
+        json!({
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": self.owned(uid),
+            "spec": {
+                "podSelector": { "matchLabels": self.selector() },
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [
+                    { "from": from, "ports": [{ "port": self.workload.port, "protocol": "TCP" }] },
+                ],
+                "egress": self.egress(),
+            },
+        })
+    }
+
+    fn egress(&self) -> Value {
+        let ports = match &self.workload.network {
+            Network::None => return json!([]),
+            Network::Any => return json!([{}]),
+            Network::Ports(ports) => ports,
+        };
+        let mut rules = Vec::new();
+        if ports.contains(&53) {
+            let both = ["UDP", "TCP"].map(|protocol| json!({ "port": 53, "protocol": protocol }));
+            rules.push(json!({ "ports": both }));
+        }
+        let others: Vec<_> = ports
+            .iter()
+            .filter(|port| **port != 53)
+            .map(|port| json!({ "port": port, "protocol": "TCP" }))
+            .collect();
+        if !others.is_empty() {
+            let mut rule = json!({ "ports": others });
+            if !self.workload.cidrs.is_empty() {
+                let to = self.workload.cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } }));
+                rule["to"] = to.collect();
+            }
+            rules.push(rule);
+        }
+        rules.into()
+    }
+}
+
+/// `1`, `500m`.
+fn thousandths(cpu: &str) -> u64 {
+    let whole = || cpu.parse::<u64>().map_or(SURE_CPU, |cores| cores.saturating_mul(1000));
+    cpu.strip_suffix('m').and_then(|text| text.parse().ok()).unwrap_or_else(whole)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

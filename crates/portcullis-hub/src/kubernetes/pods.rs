@@ -1,0 +1,91 @@
+//! The pods of a Deployment: what they wrote lately, and why they do not become ready.
+
+use serde_json::Value;
+
+use super::api::{Api, Kind};
+use super::failure::{Failure, plain};
+use super::objects::{CONTAINER, DEPLOYMENT};
+use crate::supervisor::cleaned;
+
+/// Pods of one Deployment that are looked at.
+const MOST: usize = 5;
+/// Lines of each, and bytes of them.
+const LINES: usize = 200;
+const BYTES: usize = 32 * 1024;
+
+/// What one pod wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodLog {
+    /// Its name.
+    pub pod: String,
+    /// When it was started, as the API writes it.
+    pub started: Option<String>,
+    /// How it is: `Running`, `Pending`, `Failed` …
+    pub phase: String,
+    /// The last lines, oldest first, each with its time as the API writes it. Control characters are escaped, and secrets that
+    /// it was given are blotted out.
+    pub lines: Vec<(String, String)>,
+}
+
+async fn pods(api: &Api, name: &str) -> Result<Vec<Value>, Failure> {
+    let found = api.list(Kind::Pod, &format!("{DEPLOYMENT}={name}"), MOST, None).await?;
+    let mut pods: Vec<Value> = found["items"].as_array().into_iter().flatten().take(MOST).cloned().collect();
+    pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    pods.reverse();
+    Ok(pods)
+}
+
+/// What the pods of a Deployment wrote lately, the newest pod first.
+pub(super) async fn logs(api: &Api, name: &str, secrets: &[String]) -> Result<Vec<PodLog>, Failure> {
+    let mut all = Vec::new();
+    for pod in pods(api, name).await? {
+        let Some(named) = pod["metadata"]["name"].as_str().filter(|it| is_name(it)) else { continue };
+        let written = match api.logs(named, CONTAINER, LINES, BYTES).await {
+            Ok(written) => written,
+            // It has not been started yet, or is gone.
+            Err(Failure::Refused(refused)) if matches!(refused.status, 400 | 404) => Vec::new(),
+            Err(failure) => return Err(failure),
+        };
+        let lines = cleaned(&written, secrets).into_iter().map(|line| match line.split_once(' ') {
+            Some((at, rest)) if at.ends_with('Z') => (at.to_owned(), rest.to_owned()),
+            _ => (String::new(), line),
+        });
+        all.push(PodLog {
+            pod: named.to_owned(),
+            started: pod["status"]["startTime"].as_str().map(plain),
+            phase: plain(pod["status"]["phase"].as_str().unwrap_or("Unknown")),
+            lines: lines.collect(),
+        });
+    }
+    Ok(all)
+}
+
+/// Why the newest pod of a Deployment is not ready, as far as its node says.
+pub(super) async fn why_not_ready(api: &Api, name: &str) -> Option<String> {
+    let pods = pods(api, name).await.ok()?;
+    let pod = pods.first()?;
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    let of_container = statuses.filter_map(|status| {
+        let told = |state: &Value| {
+            let text = |key: &str| state[key].as_str().filter(|text| !text.is_empty()).map(plain);
+            let code = state["exitCode"].as_i64().map(|code| format!("exit code {code}"));
+            let parts: Vec<_> = [text("reason"), code, text("message")].into_iter().flatten().collect();
+            (!parts.is_empty()).then(|| parts.join(", "))
+        };
+        let last = || told(&status["lastState"]["terminated"]);
+        told(&status["state"]["waiting"]).map(|waits| match last() {
+            Some(ended) => format!("{waits} (it ended before: {ended})"),
+            None => waits,
+        })
+    });
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    let of_pod = conditions.filter(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+    let of_pod = of_pod.filter_map(|it| Some(plain(it["message"].as_str()?)));
+    of_container.chain(of_pod).next()
+}
+
+/// What goes into a path is a name of Kubernetes and nothing else.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    !text.is_empty() && text.len() <= 253 && text.bytes().all(fits) && !text.starts_with('.')
+}
