@@ -93,6 +93,9 @@ impl Engine {
         told: Option<&Told>,
         work: &mut Work,
     ) -> Vec<Hit> {
+        if told.is_none() && self.is_idle(text, field) {
+            return Vec::new();
+        }
         let mut hits = self.layers(text, field, 0, work);
         hits.retain(|hit| hit.score >= self.threshold);
         match told.map(|told| told.in_text(text)) {
@@ -104,6 +107,14 @@ impl Engine {
         }
         hits.retain(|hit| !self.is_allowed(&text[hit.start..hit.end]));
         resolve(hits)
+    }
+
+    /// Whether nothing is to be found in a short text, by its key neither: most values are such.
+    pub(crate) fn is_idle(&self, text: &str, field: Field<'_>) -> bool {
+        field.announced == Announced::Nothing
+            && !(field.topics.any(Topics::NAME.or(Topics::ADDRESS)) && self.entities.meets(EntitySet::NAMES))
+            && self.sweep.is_idle(text.as_bytes())
+            && !self.known.is_in(text.as_bytes())
     }
 
     fn is_allowed(&self, value: &str) -> bool {

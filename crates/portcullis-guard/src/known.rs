@@ -83,6 +83,13 @@ impl KnownValues {
         }
     }
 
+    /// Whether one of them is in a text.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        let mut is_in = false;
+        self.find(text, |_, _| is_in = true);
+        is_in
+    }
+
     /// The values whose head has this hash.
     fn of(&self, head: u16) -> &[Known] {
         let from = self.values.partition_point(|known| known.head < head);

@@ -69,6 +69,15 @@ pub(crate) struct Sweep {
     beginnings: Beginnings,
     /// What credentials begin with.
     heads: Heads,
+    /// Whether numbers are wanted.
+    numbers: bool,
+}
+
+/// What gets a closer look: where in its block, how many letters it begins with, and whether it is a sign.
+struct Candidate {
+    bit: usize,
+    letters: usize,
+    is_sign: bool,
 }
 
 impl Sweep {
@@ -121,7 +130,8 @@ impl Sweep {
         }
         // Hashes that the engine wrote.
         heads.add("h:");
-        Self { meanings, formats, rules: Rules::new(), words, beginnings, heads }
+        let numbers = wanted.meets(EntitySet::NUMBERS);
+        Self { meanings, formats, rules: Rules::new(), words, beginnings, heads, numbers }
     }
 
     /// Looks through the text; runs of what may be base64 are added to `runs`.
@@ -135,35 +145,14 @@ impl Sweep {
             let window = Block::window(bytes, base, &mut last);
             let block = Block::of(window);
             let all = self.candidates(window, &block);
-            let (other, outside) = (block.digit | block.mark, !block.letter);
             let mut open = all;
-            while open != 0 {
-                let bit = open.trailing_zeros() as usize;
-                let first = open & open.wrapping_neg();
-                open ^= first;
+            while let Some(Candidate { bit, letters, is_sign }) =
+                self.next(window, &block, class::before(bytes, base), &mut open)
+            {
                 let at = base + bit;
-                let (mut letters, mut is_sign) = (0, false);
-                if first & other == 0 {
-                    // One bit, where the letters end, to which the sum carries.
-                    let after = block.letter.wrapping_add(first) & outside;
-                    if after == 0 && bit > 0 {
-                        base = at;
-                        continue 'blocks;
-                    }
-                    letters = if after == 0 { block::SIZE } else { after.trailing_zeros() as usize - bit };
-                    let word = eight(window, bit);
-                    if letters < decode::SHORTEST
-                        && (after & other == 0 || !self.goes_on(window[bit + letters], word))
-                        && !self.words.may_be(word, letters)
-                    {
-                        continue;
-                    }
-                } else if first & block.mark != 0 {
-                    is_sign = CLASS[usize::from(window[bit])] & SIGN != 0;
-                    // Most are the commas of sentences.
-                    if !is_sign || window[bit] == b',' && !matches!(class::before(bytes, at), b'"' | b'\'') {
-                        continue;
-                    }
+                if letters > 0 && bit > 0 && bit + letters == block::SIZE {
+                    base = at;
+                    continue 'blocks;
                 }
                 let Some(next) = self.closer(subject, &mut runs, at, at + letters, is_sign) else { continue };
                 if next >= base + block::SIZE {
@@ -177,8 +166,53 @@ impl Sweep {
         }
     }
 
+    /// The next of the open candidates that gets a closer look; `before` stands before the block.
+    #[allow(
+        clippy::inline_always,
+        reason = "the loop over all text: a call for each candidate costs a tenth of it"
+    )]
+    #[inline(always)]
+    fn next(&self, window: &block::Window, block: &Block, before: u8, open: &mut u64) -> Option<Candidate> {
+        let other = block.digit | block.mark;
+        while *open != 0 {
+            let bit = open.trailing_zeros() as usize;
+            let first = *open & open.wrapping_neg();
+            *open ^= first;
+            let before = || if bit == 0 { before } else { window[bit - 1] };
+            if first & block.mark != 0 {
+                let is_sign = CLASS[usize::from(window[bit])] & SIGN != 0;
+                if is_sign && !idle::is_idle_sign(window, bit, before()) {
+                    return Some(Candidate { bit, letters: 0, is_sign });
+                }
+                continue;
+            }
+            if first & block.digit != 0 {
+                if !self.is_idle_number(window, block, bit, before()) {
+                    return Some(Candidate { bit, letters: 0, is_sign: false });
+                }
+                continue;
+            }
+            // One bit, where the letters end, to which the sum carries.
+            let after = block.letter.wrapping_add(first) & !block.letter;
+            let end = if after == 0 { block::SIZE } else { after.trailing_zeros() as usize };
+            let (letters, word) = (end - bit, eight(window, bit));
+            if letters < decode::SHORTEST && after != 0 {
+                let goes_on = after & other != 0 && self.goes_on(window[end], word);
+                if goes_on && !self.is_idle_word(window, block, (bit, end), before()) {
+                    return Some(Candidate { bit, letters, is_sign: false });
+                }
+                if !self.words.may_be(word, letters) {
+                    continue;
+                }
+            }
+            return Some(Candidate { bit, letters, is_sign: false });
+        }
+        None
+    }
+
     /// Where words begin that may matter, and marks.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "once for each block of all text")]
+    #[inline(always)]
     fn candidates(&self, window: &block::Window, block: &Block) -> u64 {
         let starts = block.starts() & u64::MAX >> (block::SIZE - block.whole());
         let words = starts & block.letter;
@@ -190,8 +224,9 @@ impl Sweep {
             }
             open &= open - 1;
         }
-        // Where letters end and what follows may belong to them.
-        let mut ends = block.letter << 1 & (block.mark | block.digit);
+        // Where letters end and what follows may belong to them: a mark does when something stands behind it.
+        let goes_on = (block.word() | block.mark) >> 1 | 1 << (block::SIZE - 1);
+        let mut ends = block.letter << 1 & (block.mark & goes_on | block.digit);
         while ends != 0 {
             let end = ends.trailing_zeros() as usize;
             let outside = !block.letter & ((1 << end) - 1);
@@ -353,7 +388,7 @@ impl Runs<'_> {
             return;
         }
         self.until = decode::run_end(bytes, start);
-        if self.until - start >= decode::SHORTEST {
+        if decode::may_be_run(&bytes[start..self.until]) {
             self.found.push((start, self.until));
         }
     }
@@ -380,8 +415,7 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     if let Some(end) = parts::look(subject, start, end) {
         return Some(end);
     }
-    let first_digit = bytes[start].is_ascii_digit();
-    if first_digit && length <= 4 && matches!(&bytes[end - 2..end], b"st" | b"nd" | b"rd" | b"th") {
+    if idle::is_ordinal(&bytes[start..end]) {
         return date::look(subject, start);
     }
     if length == 2
@@ -531,5 +565,6 @@ fn sign(subject: &mut Subject<'_>, at: usize) -> Option<usize> {
     }
 }
 
+mod idle;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! Replaced as a whole when the configuration changes; calls under way end with the one that they began with.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use aws_lc_rs::{hmac, rand};
 use foldhash::HashMap;
@@ -37,6 +37,8 @@ pub(crate) struct Guard {
     /// Groups by the id of a principal, as the operator says.
     groups: BTreeMap<String, BTreeSet<String>>,
     decisions: Mutex<HashMap<(Fitting, Direction, Form), Arc<Decision>>>,
+    /// Those about which no rule is, by direction and form.
+    usual: [[OnceLock<Arc<Decision>>; 3]; 2],
 }
 
 /// What a message is about.
@@ -85,6 +87,7 @@ impl Guard {
             metrics: metrics.clone(),
             groups,
             decisions: Mutex::default(),
+            usual: Default::default(),
         })
     }
 
@@ -129,6 +132,14 @@ impl Guard {
                 fitting[index / 64] |= 1 << (index % 64);
             }
         }
+        let profile = self.settings.as_ref().map(|settings| settings.profile);
+        let fresh = |rules: &[_]| {
+            Arc::new(Decision::new(profile, rules, about.direction, about.form, self.key.clone()))
+        };
+        if fitting == Fitting::default() {
+            let usual = &self.usual[about.direction as usize][about.form as usize];
+            return usual.get_or_init(|| fresh(&[])).clone();
+        }
         let key = (fitting, about.direction, about.form);
         let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(decision) = decisions.get(&key) {
@@ -136,9 +147,7 @@ impl Guard {
         }
         let rules = self.rules().iter().enumerate();
         let rules: Vec<_> = rules.filter(|(index, _)| fitting[index / 64] & 1 << (index % 64) != 0).collect();
-        let profile = self.settings.as_ref().map(|settings| settings.profile);
-        let decision =
-            Arc::new(Decision::new(profile, &rules, about.direction, about.form, self.key.clone()));
+        let decision = fresh(&rules);
         if decisions.len() >= MOST_KEPT {
             decisions.clear();
         }

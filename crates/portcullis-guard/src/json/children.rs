@@ -1,10 +1,12 @@
 //! The members or elements of a value on the way through it, as far as some may have to be taken out.
 
+use super::edit::Edit;
+
 /// A member or element, for taking it out.
-pub(super) struct Child {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) dropped: bool,
+struct Child {
+    start: usize,
+    end: usize,
+    dropped: bool,
 }
 
 /// The members or elements of one value; kept only when one of them may have to be taken out.
@@ -25,8 +27,22 @@ impl Children {
         }
     }
 
-    /// All of them, if any is to be taken out.
-    pub(super) fn dropped(self) -> Vec<Child> {
-        self.kept.filter(|kept| kept.iter().any(|child| child.dropped)).unwrap_or_default()
+    /// Takes out those that are dropped, each with one of the commas beside it.
+    pub(super) fn take_out(self, edits: &mut Vec<Edit>) {
+        let children = self.kept.unwrap_or_default();
+        let mut kept = false;
+        for (index, child) in children.iter().enumerate() {
+            if !child.dropped {
+                kept = true;
+                continue;
+            }
+            let start = if kept { children[index - 1].end } else { child.start };
+            let end = match children.get(index + 1) {
+                Some(next) if !kept => next.start,
+                _ => child.end,
+            };
+            edits.retain(|edit| edit.end <= start || edit.start >= end);
+            edits.push(Edit { start, end, text: String::new() });
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use foldhash::HashSet;
 use portcullis_mcp::json::{self, Limits};
 
-use super::children::{Child, Children};
+use super::children::Children;
 use super::edit::{Copied, Copies, Edit};
 use super::keys::Meant;
 use super::replace;
@@ -47,13 +47,13 @@ struct Document<'d, 'w, 'e> {
     text: &'d str,
     at: usize,
     steps: Vec<Step<'d>>,
-    /// How many steps lead to each root that field rules may be meant from.
+    /// How many steps lead to each root that field rules may be meant from, besides the document's own.
     roots: Vec<usize>,
     /// The path of the string that this document is in.
     prefix: String,
     /// Levels that are left.
     depth: usize,
-    quote: String,
+    quote: Cow<'static, str>,
     edits: Vec<Edit>,
 }
 
@@ -92,7 +92,7 @@ impl<'e> Walk<'e> {
     pub(crate) fn document(&mut self, text: &str) -> Vec<Edit> {
         let depth = self.engine.limits.depth;
         let narrowed = self.plan.is_some_and(|plan| plan.only.is_some() && plan.data.is_empty());
-        self.inner(text, String::new(), depth, "\"".to_owned(), narrowed, Field::NONE)
+        self.inner(text, String::new(), depth, "\"".into(), narrowed, Field::NONE)
     }
 
     fn inner(
@@ -100,7 +100,7 @@ impl<'e> Walk<'e> {
         text: &str,
         prefix: String,
         depth: usize,
-        quote: String,
+        quote: Cow<'static, str>,
         narrowed: bool,
         field: Field<'_>,
     ) -> Vec<Edit> {
@@ -109,7 +109,7 @@ impl<'e> Walk<'e> {
             text,
             at: 0,
             steps: Vec::new(),
-            roots: vec![0],
+            roots: Vec::new(),
             prefix,
             depth,
             quote,
@@ -169,9 +169,7 @@ impl<'d> Document<'d, '_, '_> {
     fn ruled(&mut self, plan: &Plan, mut place: Place<'_>) -> bool {
         if place.narrowed {
             let only = plan.only.as_deref().unwrap_or_default();
-            let standings = || {
-                only.iter().flat_map(|path| self.roots.iter().map(|root| path.standing(&self.steps[*root..])))
-            };
+            let standings = || only.iter().flat_map(|path| self.standings(path));
             if standings().any(|standing| standing == Standing::Within) {
                 place.narrowed = false;
             } else if !(standings().any(|standing| standing == Standing::Above)
@@ -195,7 +193,13 @@ impl<'d> Document<'d, '_, '_> {
     }
 
     fn is_within(&self, path: &crate::Path) -> bool {
-        self.roots.iter().any(|root| path.standing(&self.steps[*root..]) == Standing::Within)
+        self.standings(path).any(|standing| standing == Standing::Within)
+    }
+
+    /// How the value at hand stands to a path, from each root.
+    fn standings(&self, path: &crate::Path) -> impl Iterator<Item = Standing> {
+        let roots = std::iter::once(0).chain(self.roots.iter().copied());
+        roots.map(|root| path.standing(&self.steps[root..]))
     }
 
     /// A value that goes because of where it stands.
@@ -323,7 +327,7 @@ impl<'d> Document<'d, '_, '_> {
             }
         }
         self.at += 1;
-        self.take_out(&children.dropped());
+        children.take_out(&mut self.edits);
         false
     }
 
@@ -374,26 +378,8 @@ impl<'d> Document<'d, '_, '_> {
             }
         }
         self.at += 1;
-        self.take_out(&children.dropped());
+        children.take_out(&mut self.edits);
         false
-    }
-
-    /// Takes out those that are dropped, each with one of the commas beside it.
-    fn take_out(&mut self, children: &[Child]) {
-        let mut kept = false;
-        for (index, child) in children.iter().enumerate() {
-            if !child.dropped {
-                kept = true;
-                continue;
-            }
-            let start = if kept { children[index - 1].end } else { child.start };
-            let end = match children.get(index + 1) {
-                Some(next) if !kept => next.start,
-                _ => child.end,
-            };
-            self.edits.retain(|edit| edit.end <= start || edit.start >= end);
-            self.edits.push(Edit { start, end, text: String::new() });
-        }
     }
 
     /// Looks at a key as at a text; one that is changed stays apart from all others of its object.
@@ -494,11 +480,12 @@ impl<'d> Document<'d, '_, '_> {
             || self.walk.plan.is_some_and(|plan| {
                 plan.only.is_some()
                     && self.prefix.is_empty()
-                    && self.roots.len() == 1
+                    && self.roots.is_empty()
                     && !plan.data.is_empty()
             });
         let from = self.walk.report.applied.len();
-        let edits = self.walk.inner(text, self.path(), depth, deeper(&self.quote), narrowed, place.field);
+        let edits =
+            self.walk.inner(text, self.path(), depth, deeper(&self.quote).into(), narrowed, place.field);
         let source = |at: usize| start + offsets.start(at);
         let source_end = |at: usize| start + offsets.end(at);
         for applied in &mut self.walk.report.applied[from..] {

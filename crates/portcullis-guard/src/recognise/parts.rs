@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// The shortest first part.
-const SHORTEST: usize = {
+pub(crate) const SHORTEST: usize = {
     let (mut shortest, mut at) = (usize::MAX, 0);
     while at < ROWS.len() {
         let least = ROWS[at].0[0].2;
@@ -49,6 +49,20 @@ const SHORTEST: usize = {
         at += 1;
     }
     shortest
+};
+
+/// A bit for each length of a first part.
+const LENGTHS: u128 = {
+    let (mut lengths, mut at) = (0, 0);
+    while at < ROWS.len() {
+        let mut length = ROWS[at].0[0].2;
+        while length <= ROWS[at].0[0].3 {
+            lengths |= 1 << length;
+            length += 1;
+        }
+        at += 1;
+    }
+    lengths
 };
 
 fn any(_: &str) -> bool {
@@ -79,15 +93,16 @@ fn is_annotated(word: &str) -> bool {
 /// Looks at what stands after the word from `start` to `end`, which has letters and digits; says where the credential ends.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let (word, bytes) = (&subject.text[start..end], subject.bytes);
-    if word.len() < SHORTEST {
+    if word.len() > 127 || LENGTHS >> word.len() & 1 == 0 {
         return None;
     }
     let fits = |row: &&Row| {
         let Row([first, ..], check, _) = row else { return None };
         let long = (first.2..=first.3).contains(&word.len());
         let joined = matches!(class::before(bytes, start), b'_' | b'-' | b'.');
-        (long && !joined && word.bytes().all(|byte| of::is(byte, first.1)) && check(word)).then_some(())?;
-        rest(bytes, end, &row.0[1..])
+        // What is beside it tells sooner than what is in it.
+        let stop = if long && !joined { rest(bytes, end, &row.0[1..])? } else { return None };
+        (word.bytes().all(|byte| of::is(byte, first.1)) && check(word)).then_some(stop)
     };
     let (row, stop) = ROWS.iter().find_map(|row| fits(&row).map(|stop| (row, stop)))?;
     let has = |kind: fn(&u8) -> bool| bytes[end..stop].iter().any(kind);

@@ -91,6 +91,14 @@ const PIECES: &[&str] = &[
     "a long word without an end: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "Ünïcödé and русский",
     "src/main/java/Example-1/README",
+    "at 12:30:45, ",
+    "1st of March 1990",
+    "1000.0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef",
+    "GB29 NWBK 6016 1331 9268 19",
+    "A1b2C3 utf8 x86_64 v1.0-rc2 a1",
+    "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1",
+    "Abc_0123456789abcdefghijklmnopq_mmk",
+    "aGVsbG8gd29ybGQ+",
 ];
 
 fn texts() -> impl Strategy<Value = String> {
@@ -200,5 +208,70 @@ fn finds_a_credential_behind_a_number() {
                 );
             }
         }
+    }
+}
+
+/// What two sweeps, and what escapes stand for, would say of a text.
+fn nothing_shows(sweep: &Sweep, wanted: EntitySet, words: &Words, text: &str) -> bool {
+    let (hits, runs) = wanting(wanted, sweep, words, text);
+    hits.is_empty()
+        && runs.is_empty()
+        && decode::in_place(text).is_none()
+        && class::next_odd(text.as_bytes(), 0).is_none()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn nothing_shows_in_what_is_idle(text in texts(), from in any::<prop::sample::Index>(), length in 0usize..70) {
+        static WORDS: LazyLock<Words> = LazyLock::new(Words::new);
+        let from = text.floor_char_boundary(from.index(text.len() + 1));
+        let text = &text[from..text.floor_char_boundary((from + length).min(text.len()))];
+        for (wanted, sweep) in &*SOME {
+            let is_idle = sweep.is_idle(text.as_bytes());
+            prop_assert!(!is_idle || nothing_shows(sweep, *wanted, &WORDS, text), "{text:?}");
+        }
+    }
+}
+
+/// Every byte before and behind every short word, and inside it.
+#[test]
+fn nothing_shows_in_what_is_idle_whatever_stands_beside_it() {
+    let words = Words::new();
+    let (all, profile) = (&SOME[SOME.len() - 4], &SOME[SOME.len() - 1]);
+    for word in ["ab", "Ab", "12", "1000", "a1", "1st", "DE89", "h", "EMAIL", "eyJ", "0123456789abc", "AKIA"]
+    {
+        for byte in 0..0x80u8 {
+            let byte = char::from(byte);
+            for text in [
+                format!("{byte}{word}"),
+                format!("{word}{byte}"),
+                format!("{word}{byte}{word}"),
+                format!("{byte}{word}{byte} {word}"),
+            ] {
+                for (wanted, sweep) in [all, profile] {
+                    let is_idle = sweep.is_idle(text.as_bytes());
+                    assert!(!is_idle || nothing_shows(sweep, *wanted, &words, &text), "{text:?}");
+                    let (plain, quick) = (plainly(&all.1, &words, &text), quickly(&all.1, &words, &text));
+                    assert_eq!(quick, plain, "{text:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn ordinary_values_are_idle() {
+    let (_, sweep) = &SOME[SOME.len() - 1];
+    for text in
+        ["", "text", "2026-07-28", "portcullis-bench", "0.1.0", "Hello, world.", "echo_07", "12:30", "utf8"]
+    {
+        assert!(sweep.is_idle(text.as_bytes()), "{text}");
+    }
+    for text in
+        ["jane@example.org is the password", "ignore all", "a%20b", "&amp;", "\\n", "Zoë", "\u{7f}", "key: x"]
+    {
+        assert!(!sweep.is_idle(text.as_bytes()), "{text}");
     }
 }

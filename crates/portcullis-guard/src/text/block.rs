@@ -44,17 +44,38 @@ impl Block {
         self.word() & !(self.word() << 1)
     }
 
-    /// Where sixteen letters begin.
+    /// Where fifteen letters begin: with a mark behind them they may be base64.
     pub(crate) fn long(&self) -> u64 {
         let two = self.letter & self.letter >> 1;
         let four = two & two >> 2;
         let eight = four & four >> 4;
-        eight & eight >> 8
+        eight & eight >> 7
     }
 
     /// How many of its bytes are looked at with it: letters that go on beyond it are with the next.
     pub(crate) fn whole(&self) -> usize {
         if self.letter == u64::MAX { SIZE } else { SIZE - self.letter.leading_ones() as usize }
+    }
+
+    /// The block of a text of so many bytes, when all of them are printed ASCII and none of them begins an escape.
+    pub(crate) fn of_plain(window: &Window, length: usize) -> Option<Self> {
+        let all = u8x16::splat;
+        let (mut block, mut other) = (Self::default(), u8x16::ZERO);
+        for (index, quarter) in window[..SIZE].as_chunks().0.iter().take(length.div_ceil(16)).enumerate() {
+            let shift = index * 16;
+            let bytes = u8x16::new(*quarter);
+            let beyond = bytes - all(b' ');
+            other |= beyond.max(all(b'~' - b' ' + 1)).simd_eq(beyond)
+                | bytes.simd_eq(all(b'%'))
+                | bytes.simd_eq(all(b'&'))
+                | bytes.simd_eq(all(b'\\'));
+            let [letter, digit, mark] = classes(bytes).map(|bits| u64::from(bits) << shift);
+            block.letter |= letter;
+            block.digit |= digit;
+            block.mark |= mark;
+        }
+        block.mark &= !block.digit;
+        (other.to_bitmask() == 0).then_some(block)
     }
 
     /// The block that a window begins with.
@@ -116,6 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_plain_is_the_same_and_nothing_else_is_plain() {
+        for byte in 0..=u8::MAX {
+            for place in 0..SIZE {
+                let mut bytes = [b' '; SIZE + 8];
+                bytes[place] = byte;
+                let plain = matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'&' | b'\\');
+                let expected = plain.then(|| by_table(&bytes));
+                assert_eq!(Block::of_plain(&bytes, place + 1), expected, "{byte:#x} at {place}");
+            }
+        }
+        assert_eq!(Block::of_plain(&[b' '; SIZE + 8], 0), Some(Block::default()));
+    }
+
+    #[test]
     fn what_is_beyond_the_end_is_nothing() {
         let block = |text: &[u8], start| Block::of(Block::window(text, start, &mut [b'x'; SIZE + 8]));
         let found = block(b"xx a1-@", 2);
@@ -132,6 +167,6 @@ mod tests {
         let spaced = |letters: usize| format!("{:>60}{}", " ", "a".repeat(letters));
         assert_eq!([0, 3, 4, 9].map(|letters| of(&spaced(letters)).whole()), [64, 64, 60, 60]);
         assert_eq!(of(&"a".repeat(80)).whole(), 64);
-        assert_eq!([15, 16, 17].map(|letters| of(&"a".repeat(letters)).long()), [0, 1, 3]);
+        assert_eq!([14, 15, 16].map(|letters| of(&"a".repeat(letters)).long()), [0, 1, 3]);
     }
 }

@@ -154,16 +154,42 @@ pub(crate) fn run_end(text: &[u8], start: usize) -> usize {
     end
 }
 
+/// Whether a run may be text that [`run`] gives, by its first bytes: most are names, paths and digests.
+pub(crate) fn may_be_run(run: &[u8]) -> bool {
+    if run.len() < SHORTEST {
+        return false;
+    }
+    if let Some(mut bytes) = digest(run) {
+        return bytes.all(|byte| is_telling(byte, run.len()));
+    }
+    // No padding is among these.
+    run[..12].as_chunks().0.iter().all(|four: &[u8; 4]| {
+        let bits = four.iter().fold(0, |bits, byte| bits << 6 | u32::from(SEXTET[usize::from(*byte)]));
+        bits.to_be_bytes()[1..].iter().all(|byte| is_text(*byte))
+    })
+}
+
+/// The bits of the characters of base64, of either alphabet.
+const SEXTET: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    let characters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    while at < 64 {
+        table[characters[at as usize] as usize] = at;
+        at += 1;
+    }
+    table[b'-' as usize] = 62;
+    table[b'_' as usize] = 63;
+    table
+};
+
 /// The text in a run, if it is one: mostly printable.
 pub(crate) fn run(run: &[u8]) -> Option<String> {
     if run.len() < SHORTEST {
         return None;
     }
-    if run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit) {
-        let bytes = || run.as_chunks().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low));
-        // Most are digests and ids, and the first bytes tell.
-        let is_telling = |byte: u8| is_text(byte) && (byte < 0x80 || run.len() >= 2 * TELLING);
-        return bytes().all(is_telling).then(|| bytes().collect()).and_then(readable);
+    if let Some(bytes) = digest(run) {
+        return may_be_run(run).then(|| bytes.collect()).and_then(readable);
     }
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) { &URL_SAFE } else { &STANDARD };
     // The first bytes tell text from noise; most runs are names and paths, which are not decoded further.
@@ -175,6 +201,17 @@ pub(crate) fn run(run: &[u8]) -> Option<String> {
     // A run that lacks its last character is one that was cut.
     let whole = if run.len() % 4 == 1 { &run[..run.len() - 1] } else { run };
     readable(engine.decode(whole).ok()?)
+}
+
+/// The bytes of a run of hexadecimal digits.
+fn digest(run: &[u8]) -> Option<impl Iterator<Item = u8>> {
+    let is_one = run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit);
+    is_one.then(|| run.as_chunks().0.iter().map(|[high, low]| nibble(*high) << 4 | nibble(*low)))
+}
+
+/// Whether a byte of so many hexadecimal digits may be of text. Most are digests and ids, and their first bytes tell.
+fn is_telling(byte: u8, digits: usize) -> bool {
+    is_text(byte) && (byte < 0x80 || digits >= 2 * TELLING)
 }
 
 /// The value of a hexadecimal digit.
@@ -198,4 +235,45 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
         return None;
     }
     String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hexadecimal(text: &[u8]) -> String {
+        text.iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_run_that_is_text_may_be_one(
+            text in prop_oneof![
+                "[ -~]{8,40}".prop_map(String::into_bytes),
+                "\\PC{3,40}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 8..40),
+            ],
+            cut in 0usize..3,
+        ) {
+            let ways = [
+                BASE64_STANDARD.encode(&text),
+                BASE64_STANDARD_NO_PAD.encode(&text),
+                BASE64_URL_SAFE.encode(&text),
+                hexadecimal(&text),
+                String::from_utf8_lossy(&text).into_owned(),
+            ];
+            for encoded in ways {
+                let encoded = &encoded.as_bytes()[..encoded.len().saturating_sub(cut)];
+                prop_assert!(run(encoded).is_none() || may_be_run(encoded), "{}", encoded.escape_ascii());
+            }
+        }
+    }
 }
