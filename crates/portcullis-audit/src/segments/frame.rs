@@ -26,7 +26,7 @@ pub(super) fn write(entry: &Entry, into: &mut Vec<u8>) -> Result<(), Unavailable
     lengths[4..].copy_from_slice(&u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes());
     into.extend_from_slice(&lengths);
     let leaf = entry.leaf.unwrap_or_else(|| merkle::leaf(&entry.record));
-    into.extend_from_slice(&check(entry.seq, &lengths, &leaf, payload));
+    into.extend_from_slice(&check(entry.seq, lengths, &leaf, payload));
     into.extend_from_slice(&entry.record);
     into.extend_from_slice(payload);
     Ok(())
@@ -58,14 +58,14 @@ impl Frame {
         let (mut lengths, checked) = ([0; 8], &bytes[start + 8..start + HEAD]);
         lengths.copy_from_slice(&bytes[start..start + 8]);
         let leaf = merkle::leaf(&bytes[self.record.0..self.record.1]);
-        checked == check(seq, &lengths, &leaf, &bytes[self.record.1..self.end])
+        checked == check(seq, lengths, &leaf, &bytes[self.record.1..self.end])
     }
 }
 
-fn check(seq: u64, lengths: &[u8; 8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
+fn check(seq: u64, lengths: [u8; 8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
     let mut start = [0; 48];
     start[..8].copy_from_slice(&seq.to_le_bytes());
-    start[8..16].copy_from_slice(lengths);
+    start[8..16].copy_from_slice(&lengths);
     start[16..].copy_from_slice(leaf);
     let mut check = [0; 8];
     if payload.is_empty() {
