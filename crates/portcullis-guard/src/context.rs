@@ -123,7 +123,7 @@ const PASSWORD: &str = "password passwd pwd pass passphrase passwort kennwort co
     passcode passw userpassword dbpassword mdp lösenord hasło heslo";
 const SECRET: &str = "secret secrets token tokens apikey api_key credential credentials auth authtoken accesskey \
     secretkey accesstoken clientsecret apitoken authkey privatekey bearer authorization apisecret passkey \
-    client_secret secret_key connectionstring signature sig creds jwt pat";
+    client_secret secret_key connectionstring signature sig creds jwt pat webhook webhooks";
 const KEY: &str = "key keys api access license salt hmac sas schlüssel clave clef chiave";
 const NAME: &str = "name fullname firstname lastname surname givenname familyname vorname nachname nom prénom prenom nombre \
     apellido apellidos nome cognome naam achternaam voornaam displayname middlename maidenname imię nazwisko namn efternamn \
@@ -175,44 +175,85 @@ const NATIONAL: &[(&str, &str)] = &[
     ("IS", "kennitala"),
 ];
 
-const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian authress beamer bitbucket bittrex cloudflare codecov cohere \
-    coinbase confluent contentful databricks datadog dronecidrone droneci dropbox easypost etsy facebook fastly finicity \
-    finnhub flickr freshbooks freemius gitter gocardless grafana heroku hubspot infracost intercom jfrog artifactory \
-    bintray jira kraken kucoin launchdarkly linear linkedin lob looker mailchimp mailgun mapbox mattermost messagebird \
-    netlify newrelic new_relic nytimes newyorktimes okta openai plaid privateai rapidapi sendbird sentry sidekiq snyk \
-    sonar sourcegraph squarespace square sumologic sumo travisci travis trello twitch twitter yandex zendesk nyt duffel \
-    discord doppler defined digitalocean cisco meraki clickhouse clojars octopus paypal shopify slack telegram tines \
-    vonage pagerduty firebase azure aws gcp google github gitlab stripe twilio anthropic braintree aiven auth0 bamboo \
-    circleci coveralls crowdin dynatrace fullstory hashicorp vault honeycomb mandrill mixpanel notion opsgenie pusher \
-    rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity maxmind newyork miro mistral adyen amplitude \
-    apify baidu bitly buildkite calendly clickup cloudinary codacy convertkit crowdstrike deepgram deepl docusign \
-    elevenlabs eventbrite figma firecrawl foursquare freshdesk giphy groq hetzner huawei ipinfo iterable jotform klaviyo \
-    langfuse langsmith linode livekit loggly mailjet netsuite newsapi ngrok nylas openrouter openweathermap patreon \
-    pinecone pinterest pipedrive plivo posthog postmark qdrant quickbooks razorpay recurly replicate salesforce scaleway \
-    sendgrid servicenow shippo sinch smartsheet snowflake spotify statuspage storyblok strapi surveymonkey tavily tencent \
-    tiktok todoist toggl typeform unsplash uploadcare upstash vultr wakatime weaviate webflow wistia woocommerce workos \
-    wrike xero yelp zoho abuseipdb accuweather adzuna airbrake airvisual alienvault anypoint apideck apilayer appcues \
-    assemblyai autodesk aviationstack aylien azuredevops bannerbear betterstack bitfinex bitmex blazemeter braintrust \
-    browserstack bugsnag calendarific censys checkly clarifai clearbit clickhelp clockify cloudconvert cloudmersive \
-    cloudsmith codeclimate codemagic coinapi coinlib commercejs convertapi couchbase cryptocompare currencylayer deepai \
+const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian authress beamer bitbucket bittrex cloudflare codecov \
+    cohere coinbase confluent contentful databricks datadog dronecidrone droneci dropbox easypost etsy facebook \
+    fastly finicity finnhub flickr freshbooks freemius gitter gocardless grafana heroku hubspot infracost intercom \
+    jfrog artifactory bintray jira kraken kucoin launchdarkly linear linkedin lob looker mailchimp mailgun mapbox \
+    mattermost messagebird netlify newrelic new_relic nytimes newyorktimes okta openai plaid privateai rapidapi \
+    sendbird sentry sidekiq snyk sonar sourcegraph squarespace square sumologic sumo travisci travis trello twitch \
+    twitter yandex zendesk nyt duffel discord doppler defined digitalocean cisco meraki clickhouse clojars octopus \
+    paypal shopify slack telegram tines vonage pagerduty firebase azure aws gcp google github gitlab stripe twilio \
+    anthropic braintree aiven auth0 bamboo circleci coveralls crowdin dynatrace fullstory hashicorp vault honeycomb \
+    mandrill mixpanel notion opsgenie pusher rollbar segment sparkpost splunk supabase vercel zapier zoom perplexity \
+    maxmind newyork miro mistral adyen amplitude apify baidu bitly buildkite calendly clickup cloudinary codacy \
+    convertkit crowdstrike deepgram deepl docusign elevenlabs eventbrite figma firecrawl foursquare freshdesk giphy \
+    groq hetzner huawei ipinfo iterable jotform klaviyo langfuse langsmith linode livekit loggly mailjet netsuite \
+    newsapi ngrok nylas openrouter openweathermap patreon pinecone pinterest pipedrive plivo posthog postmark qdrant \
+    quickbooks razorpay recurly replicate salesforce scaleway sendgrid servicenow shippo sinch smartsheet snowflake \
+    spotify statuspage storyblok strapi surveymonkey tavily tencent tiktok todoist toggl typeform unsplash \
+    uploadcare upstash vultr wakatime weaviate webflow wistia woocommerce workos wrike xero yelp zoho abuseipdb \
+    accuweather adzuna airbrake airvisual alienvault anypoint apideck apilayer appcues assemblyai autodesk \
+    aviationstack aylien azuredevops bannerbear betterstack bitfinex bitmex blazemeter braintrust browserstack \
+    bugsnag calendarific censys checkly clarifai clearbit clickhelp clockify cloudconvert cloudmersive cloudsmith \
+    codeclimate codemagic coinapi coinlib commercejs convertapi couchbase cryptocompare currencylayer deepai \
     deepseek detectify diffbot disqus dockerhub dotdigital dwolla edamam elasticemail endorlabs etherscan ethplorer \
-    everhour exchangerate faceplusplus fibery fixerio fleetbase flexport flutterwave flyio frameio geckoboard geoapify \
-    geocodio getresponse glassnode gocanvas godaddy graphcms graphhopper gtmetrix gumroad gyazo hasura hellosign helpscout \
-    huggingface ibmcloud iexcloud imagekit imagga infura instamojo intrinio ipapi ipgeolocation ipstack jumpcloud kickbox \
-    larksuite leadfeeder lemlist lemonsqueezy livestorm logentries logzio lokalise mailerlite mapquest marketstack metaapi \
-    microsoftteams mixmax moosend moralis nasdaqdatalink newscatcher nexmo npmjs nuget nutritionix nvidia oanda \
-    octopusdeploy omnisend onelogin onesignal onfleet opencage openvpn openweather optimizely packagecloud pagarme \
-    pandadoc parsehub pastebin paymongo paystack pepipost photoroom pipedream pivotaltracker pixabay planetscale podio \
-    poloniex portainer postman prefect pubnub pulumi pushbullet pushover qualtrics rabbitmq rebrandly redislabs \
-    ringcentral rootly rubygems runpod samsara saucelabs scraperapi scrapingbee sendinblue brevo serpapi serpstack shodan \
-    shotstack shutterstock signalwire smartystreets snipcart sonarcloud sonarqube spoonacular sqreen statuscake stormglass \
-    strava streamlabs stytch surveysparrow swiftype tableau tailscale taxjar telnyx terraform thinkific ticketmaster \
-    tiingo tomtom tradier transferwise tripadvisor twelvedata tyntec ubidots uptimerobot urlscan valtown veriphone \
-    virustotal visualcrossing voiceflow walkscore weatherbit weatherstack webex wandb wepay xai youtube zenrows zenserp \
-    zeplin zerobounce zerotier zipcodeapi binance bitstamp bybit coinmarketcap gemfury gitea gitguardian grafbase inngest \
-    instagram whatsapp kaggle keycloak kinde mercadopago mollie nightfall nordigen onfido printful resend revolut scalingo \
-    sentinelone skyscanner truelayer turso uipath unkey uploadthing volcengine voyageai wolframalpha workato wordpress \
-    xendit zuora";
+    everhour exchangerate faceplusplus fibery fixerio fleetbase flexport flutterwave flyio frameio geckoboard \
+    geoapify geocodio getresponse glassnode gocanvas godaddy graphcms graphhopper gtmetrix gumroad gyazo hasura \
+    hellosign helpscout huggingface ibmcloud iexcloud imagekit imagga infura instamojo intrinio ipapi ipgeolocation \
+    ipstack jumpcloud kickbox larksuite leadfeeder lemlist lemonsqueezy livestorm logentries logzio lokalise \
+    mailerlite mapquest marketstack metaapi microsoftteams mixmax moosend moralis nasdaqdatalink newscatcher nexmo \
+    npmjs nuget nutritionix nvidia oanda octopusdeploy omnisend onelogin onesignal onfleet opencage openvpn \
+    openweather optimizely packagecloud pagarme pandadoc parsehub pastebin paymongo paystack pepipost photoroom \
+    pipedream pivotaltracker pixabay planetscale podio poloniex portainer postman prefect pubnub pulumi pushbullet \
+    pushover qualtrics rabbitmq rebrandly redislabs ringcentral rootly rubygems runpod samsara saucelabs scraperapi \
+    scrapingbee sendinblue brevo serpapi serpstack shodan shotstack shutterstock signalwire smartystreets snipcart \
+    sonarcloud sonarqube spoonacular sqreen statuscake stormglass strava streamlabs stytch surveysparrow swiftype \
+    tableau tailscale taxjar telnyx terraform thinkific ticketmaster tiingo tomtom tradier transferwise tripadvisor \
+    twelvedata tyntec ubidots uptimerobot urlscan valtown veriphone virustotal visualcrossing voiceflow walkscore \
+    weatherbit weatherstack webex wandb wepay xai youtube zenrows zenserp zeplin zerobounce zerotier zipcodeapi \
+    binance bitstamp bybit coinmarketcap gemfury gitea gitguardian grafbase inngest instagram whatsapp kaggle \
+    keycloak kinde mercadopago mollie nightfall nordigen onfido printful resend revolut scalingo sentinelone \
+    skyscanner truelayer turso uipath unkey uploadthing volcengine voyageai wolframalpha workato wordpress xendit \
+    zuora abyssale aeroworkflow aftership airship alconost alegra aletheiaapi alphavantage amadeus apacta apiflash \
+    apifonica apimatic apimetrics apitemplate appfollow appointedd appsynergy apptivo appveyor autoklose avaza \
+    axonaut ayrshare baremetrics beebole besnappy billomat bigcommerce bitbar bitcoinaverage bitrise blitapp \
+    blocknative bombbomb boostnote borgbase brandfetch brightdata browshot browserless browserbase bscscan buddyns \
+    budibase bugherd bulksms bunnycdn buttercms calorieninja campayn capsulecrm captaindata carboninterface cashfree \
+    caspio centralstation cexio chargebee chartmogul chatfuel checkvist checkmarx chorus clevertap clicksend \
+    clickatell cliengo clientary clinchpad clockworksms closecrm cloudelements cloudimage cloudplan cloverly \
+    clustdoc codequiry coinlayer companyhub conekta configcat convier countrylayer craftmypdf cronitor currencyapi \
+    currencycloud currencyfreaks currencyscoop currentsapi customerio cyberark dailyco dareboost datocms debounce \
+    deepinfra deepsource demio descope detectlanguage dialpad diggernaut directus dnscheck docparser documo dovico \
+    dronahq duply dynalist dyspatch eagleeyenetworks easyinsight easyship ecostruxureit edenai enablex exportsdk \
+    extractorapi fastforex fastspring feedier fetchrss fileio filestack findl flagsmith flightapi flightlabs \
+    flightstats flowflu fmfw formbucket formcraft formio formsite freshworks frontegg fulcrum fusionauth fxmarket \
+    gengo geocodify getemail getemails getgeoapi getgist getstream gnews goodday groovehq growthbook gupshup \
+    happyscribe helicone helpcrunch hereapi hiveage holidayapi hotjar hubapi humanloop hybiscus hypertrack \
+    iconfinder ideogram iexapis imgix infisical infobip instabot interseller invoiceocean ipdata ipify ipinfodb \
+    ipqualityscore iyzico jupiterone juro kanbantool karmacrm keenio keycdn klarna klipfolio knapsackpro koyeb \
+    kustomer kylas languagelayer lendflow lexigram linenotify linkpreview liveagent llamacloud loadmill locationiq \
+    loginradius logicmonitor logrocket logtail loyverse lunchmoney madkudu magicbell mailboxlayer mailersend \
+    mailmodo mailsac mavenlink meaningcloud mediastack meistertask mergify mesibo messagemedia metrilo midtrans \
+    mindmeister mockaroo moengage moonclerk mparticle mrticktock musixmatch myintervals nethunt neutrinoapi newsdata \
+    nftport nicereply northflank nozbe numverify omdb omise onedesk onepagecrm oopspam opencagedata openuv owlbot \
+    oxylabs pagseguro pandascore paperform papertrail paralleldots partnerstack paydirt paymo paytm payu pdflayer \
+    pdfshift peopledatalabs pexels pinata pingdom planview planyo plausible pollsapi portkey positionstack \
+    postageapp powrbot printify prismic prodpad promptlayer prospectcrm proxycrawl purestake qase qiniu qualaroo \
+    quandl qubole railway rawg reachmail refiner rentman repairshopr replyio requestfinance restpack revampcrm \
+    riotgames ritekit rocketreach route4me rownd rudderstack runrunit runwayml sailthru salesblink salescookie \
+    salesflare salesmate sambanova satismeter scalr scrapeowl scraperbox scrapestack scrapfly scrapingant \
+    screenshotapi screenshotlayer scrutinizer securitytrails selectel selectpdf semgrep sendcloud serper serphouse \
+    sheety sherpadesk shipday shipengine shipstation signalfx signaturit signupgenius sigopt simfin simplesat \
+    simplynoted simvoly sirv siteleaf skrapp skybiometry smartproxy smooch smtp2go solarwinds sonatype sportsmonk \
+    sslmate stabilityai stackhawk statsig statuspal stitchdata stockdata storecove stormboard storychief sugester \
+    supernotes supertokens surveybot survicate tallyfy tatum tatumio teamgate teamtailor teamwork tefter teletype \
+    testingbot textmagic theoddsapi thousandeyes tickettailor timecamp timezoneapi tmdb tmetric tokeet tomorrowio \
+    traceloop travelpayouts typesense typetalk uclassify unplugg upcdatabase uplead upyun userflow userstack vagrant \
+    vatlayer vbout verimail veracode versioneye viewneo voodoosms vouchery vpnapi weatherapi webengage webscraper \
+    webscraping websitepulse wechat whatthreewords whoxy worksnaps workstack worldcoinindex worldpay worldweather \
+    wunderground youneedabudget yotpo yousign zenkit zenscrape zilliz zipbooks zipcodebase zonka zyte aliyun \
+    alicloud dingtalk feishu weixin ovh upcloud exoscale ionos equinix launchnotes bluesnap chargify cybersource \
+    saltedge yodlee belvo dlocal kushki codefresh semaphoreci signnow calcom agora whereby";
 
 /// What words stand for.
 pub(crate) struct Words {
@@ -285,6 +326,40 @@ impl Words {
         let mut all = Topics::NONE;
         self.each(text, |topics| all = all.or(topics));
         all
+    }
+
+    /// Whether two words of a name are a vendor's together: `new_relic`, `DigitalOcean`.
+    pub(crate) fn of_pairs(&self, name: &str) -> Topics {
+        let bytes = name.as_bytes();
+        let is_letter = |at: usize| CLASS[usize::from(bytes[at])] & (LOWER | UPPER) != 0;
+        let (mut pair, mut length, mut split) = ([0; 32], 0, None);
+        let mut found = Topics::NONE;
+        let mut at = 0;
+        while at < bytes.len() {
+            if !is_letter(at) {
+                at += 1;
+                continue;
+            }
+            let start = at;
+            let is_next = |at: usize| bytes[at].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase();
+            while at < bytes.len() && is_letter(at) && (at == start || !is_next(at)) {
+                at += 1;
+            }
+            // The word before, and this one behind it.
+            if let Some(from) = split {
+                pair.copy_within(from..length, 0);
+                length -= from;
+            }
+            split = Some(length);
+            let Some(place) = pair.get_mut(length..length + at - start) else { return found };
+            place.copy_from_slice(&bytes[start..at]);
+            length += at - start;
+            if let Ok(both) = std::str::from_utf8(&pair[..length]) {
+                found =
+                    found.or(if self.word(both).has(Topics::VENDOR) { Topics::VENDOR } else { Topics::NONE });
+            }
+        }
+        found
     }
 
     fn each(&self, text: &str, mut told: impl FnMut(Topics)) {

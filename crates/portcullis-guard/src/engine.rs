@@ -46,6 +46,11 @@ pub(crate) struct Field<'a> {
 impl Field<'_> {
     pub(crate) const NONE: Field<'static> =
         Field { key: "", topics: Topics::NONE, announced: Announced::Nothing };
+
+    /// What this announces for a member of it: `{"api_key": {"value": …}}`.
+    pub(crate) fn announced_for(&self, key: &str) -> Announced {
+        if matches!(key, "value" | "Value" | "default") { self.announced } else { Announced::Nothing }
+    }
 }
 
 impl Engine {

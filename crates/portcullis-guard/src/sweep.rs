@@ -12,8 +12,8 @@ use crate::recognise::assigned::Announced;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
 use crate::recognise::{
-    Subject, assigned, curl, date, email, iban, lettered, manifest, mrz, national, network, number, parts,
-    person, secret,
+    Subject, assigned, behind, curl, date, email, iban, lettered, manifest, mrz, national, network, number,
+    parts, person, secret,
 };
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
@@ -413,6 +413,12 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         return Some(end);
     }
     if let Some(end) = parts::look(subject, start, end) {
+        return Some(end);
+    }
+    if length >= behind::WORD
+        && subject.wanted.meets(EntitySet::CREDENTIALS)
+        && let Some(end) = behind::look(subject, start, end)
+    {
         return Some(end);
     }
     if idle::is_ordinal(&bytes[start..end]) {

@@ -362,6 +362,7 @@ impl<'d> Document<'d, '_, '_> {
             } else {
                 topics.or(place.field.topics)
             };
+            let announced = announced.or(place.field.announced_for(&key));
             let field = Field { key: &key, topics, announced };
             self.steps.push(Step::Name(key.clone()));
             let from = self.at;

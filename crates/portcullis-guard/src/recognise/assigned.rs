@@ -11,7 +11,9 @@ use crate::text::class;
 
 /// How long a name and a value may be.
 const NAME: usize = 60;
-const VALUE: usize = 1024;
+const VALUE: usize = 2048;
+/// How many spaces align names and values.
+const ALIGNED: usize = 40;
 /// How long a value is that stands by itself, in a member of JSON.
 const LONGEST: usize = 8 << 10;
 /// How long a value is at least whose scheme is not known.
@@ -29,10 +31,18 @@ pub(crate) enum Announced {
     Nothing,
 }
 
+impl Announced {
+    /// What this says, else what the other says.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self == Self::Nothing { other } else { self }
+    }
+}
+
 /// What a name announces, judged by its words.
 pub(crate) fn announced(words: &Words, name: &str) -> Announced {
-    // `var apiToken string = …`
+    // `var apiToken string = …`, `-Dacme.login=…`
     let name = name.strip_suffix(" string").unwrap_or(name);
+    let name = name.strip_prefix("-D").unwrap_or(name);
     // Bundler's credentials of a host, whose name is the rest: `user:password`.
     let own = name.rsplit(' ').next().unwrap_or(name);
     if own.strip_prefix("BUNDLE_").is_some_and(|host| host.contains("__")) {
@@ -44,6 +54,7 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
     if bare.len() < name.len() {
         topics = topics.or(words.of(bare));
     }
+    topics = topics.or(words.of_pairs(name));
     let ending = by_ending(bare);
     let said = if topics.has(Topics::PASSWORD) || ending == Announced::Password {
         Announced::Password
@@ -61,7 +72,8 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
             return Announced::Nothing;
         }
     };
-    if !topics.has(Topics::VENDOR) && is_count(name) && !is_key_id(name) { Announced::Nothing } else { said }
+    let is_own = topics.has(Topics::VENDOR) || is_key_id(name) || is_webhook(name);
+    if !is_own && is_count(name) { Announced::Nothing } else { said }
 }
 
 /// What the end of a name says, whatever its words are.
@@ -124,6 +136,11 @@ fn is_key_id(name: &str) -> bool {
     ends_with(name, "accesskeyid")
 }
 
+/// `webhook_url`, which is a credential by itself when a part of it is drawn by chance.
+fn is_webhook(name: &str) -> bool {
+    ends_with(name, "webhookurl") || ends_with(name, "webhookuri")
+}
+
 /// Whether what is named is about a value and not one: `password_length`, `token-type`.
 fn is_count(name: &str) -> bool {
     let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -154,6 +171,10 @@ pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
         return None;
     }
     let (start, end, quoted) = value_after(bytes, sign)?;
+    // What a name is compared with is a value in quotes alone: `data["password"] != data["again"]`.
+    if !quoted && class::before(bytes, sign) == b'!' {
+        return None;
+    }
     judge(subject, what, start, end, quoted)
 }
 
@@ -192,12 +213,16 @@ fn typed(text: &str, from: usize) -> Option<&str> {
 
 /// The name before a sign: up to the words of one line, without quotes around it.
 fn name_before(bytes: &[u8], sign: usize) -> Option<(usize, usize)> {
-    let mut to = sign;
+    let mut end = sign;
+    while end > 0 && sign - end < ALIGNED && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    let mut to = end;
     while to > 0
-        && sign - to < 6
+        && end - to < 6
         && matches!(
             bytes[to - 1],
-            b' ' | b'"' | b'\'' | b'`' | b'\\' | b':' | b'|' | b'?' | b'=' | b'+' | b']' | b')'
+            b' ' | b'"' | b'\'' | b'`' | b'\\' | b':' | b'|' | b'?' | b'=' | b'+' | b'!' | b']' | b')'
         )
     {
         to -= 1;
@@ -224,10 +249,12 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
     let mut at = block.unwrap_or(sign + 1);
     let mut quote = None;
     // The text of an element may stand on a line of its own.
-    let (reach, lines) = if bytes[sign] == b'>' || block.is_some() { (32, true) } else { (8, false) };
-    while at < bytes.len() && at - sign <= reach {
+    let lines = bytes[sign] == b'>' || block.is_some();
+    while at < bytes.len() && at - sign <= ALIGNED {
         match bytes[at] {
             b'\n' | b'\r' if lines && quote.is_none() => at += 1,
+            // `: =a1b2`: what stands alone before a value is a sign, and what touches it is its first character.
+            b'=' if quote.is_none() && bytes[at - 1] == b' ' && is_first(class::at(bytes, at + 1)) => break,
             b' ' | b'\t' | b'=' | b'>' | b':' | b'\\' | b'(' | b',' if quote.is_none() => at += 1,
             mark @ (b'"' | b'\'' | b'`') if quote.is_none() => {
                 quote = Some(mark);
@@ -235,6 +262,9 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
             }
             _ => break,
         }
+    }
+    if quote.is_none() {
+        (at, quote) = marked(bytes, at);
     }
     at += scheme(&bytes[at.min(bytes.len())..]);
     let rest = bytes.get(at..)?;
@@ -267,6 +297,19 @@ fn value_after(bytes: &[u8], sign: usize) -> Option<(usize, usize, bool)> {
         length -= 1;
     }
     (length > 0 && length <= VALUE).then_some((at, at + length, quote.is_some()))
+}
+
+/// Whether a value may go on with it after an `=`.
+fn is_first(byte: u8) -> bool {
+    class::is_word(byte) || matches!(byte, b'-' | b'_')
+}
+
+/// Where a text begins whose quote has a mark before it, and its quote: `f"…"`, `b'…'`, `@"…"`.
+fn marked(bytes: &[u8], at: usize) -> (usize, Option<u8>) {
+    let quote = class::at(bytes, at + 1);
+    let is_mark =
+        matches!(class::at(bytes, at), b'@' | b'b' | b'f' | b'r' | b'u' | b'B' | b'F' | b'R' | b'U');
+    if is_mark && matches!(quote, b'"' | b'\'') { (at + 2, Some(quote)) } else { (at, None) }
 }
 
 /// Where the line of a block scalar of YAML ends (1.2.2 § 8.1): `: |-`.
@@ -352,7 +395,7 @@ pub(crate) fn told(subject: &mut Subject<'_>, start: usize, end: usize, what: An
     Some(start + value.len())
 }
 
-/// Whether a long option of a command goes on here: `--api-`.
+/// Whether a long option of a command goes on here: `--api-`, `-` where it is the whole of it.
 fn is_flag(before: &[u8]) -> bool {
     let name = before
         .iter()
@@ -360,7 +403,8 @@ fn is_flag(before: &[u8]) -> bool {
         .take(NAME)
         .take_while(|byte| class::is_word(**byte) || matches!(byte, b'-' | b'_'));
     let from = before.len() - name.count();
-    before[from..].starts_with(b"--")
+    before[from..].starts_with(b"-")
+        && (before.len() - from == 1 || before[from..].starts_with(b"--"))
         && matches!(class::before(before, from), b' ' | b'\t' | b'\n' | b'"' | b'\'')
 }
 
@@ -398,8 +442,17 @@ fn judge(
             0.85
         }
         Announced::Secret if is_uuid(value.as_bytes()) || is_number(value.as_bytes()) => 0.6,
-        Announced::Vendor if is_secret(value.as_bytes(), quoted) && !value.contains('.') => 0.7,
-        Announced::Vague if is_secret(value.as_bytes(), quoted) && is_long_random(value.as_bytes()) => 0.7,
+        Announced::Secret if is_capability(value) => 0.7,
+        // One that is too long for a password, or has words in it, may be a token that is called so.
+        Announced::Password if value.len() > 128 && is_secret(value.as_bytes(), quoted) => 0.7,
+        Announced::Vendor if is_secret(value.as_bytes(), quoted) && !is_dotted(value) => 0.7,
+        Announced::Vague
+            if is_secret(value.as_bytes(), quoted)
+                && is_long_random(value.as_bytes())
+                && !is_dotted(value) =>
+        {
+            0.7
+        }
         _ => return None,
     };
     let entity = if what == Announced::Password { Entity::Password } else { Entity::Secret };
@@ -452,7 +505,7 @@ fn is_password(value: &str, quoted: bool) -> bool {
         && words == 1
         && !is_call
         && !is_path
-        && (quoted || mixed && !is_version)
+        && (quoted || mixed && !is_version || bytes.len() >= 8 && is_jumbled(bytes, false))
         && !NONE.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
@@ -471,10 +524,11 @@ fn is_secret(value: &[u8], quoted: bool) -> bool {
     let slashes = memchr::memchr_iter(b'/', value).count();
     let is_path =
         value.starts_with(b"http") || value.starts_with(b"/") && slashes > 2 && entropy(value) < 4.2;
-    let is_chance = || is_random(value) || is_jumbled(value, quoted);
+    let is_chance = || is_random(value) || is_jumbled(value, quoted) || is_hex(value);
     let least = if value.len() < 20 { 2.2 } else { 2.8 };
     // Of a few characters more has to be by chance.
-    let is_long = value.len() >= 10 || value.len() >= 8 && is_random(value) && is_jumbled(value, false);
+    let has_digit = || value.iter().any(u8::is_ascii_digit);
+    let is_long = value.len() >= 10 || value.len() >= 8 && has_digit() && is_jumbled(value, false);
     is_long && value.len() <= LONGEST && is_token && !is_path && entropy(value) >= least && is_chance()
 }
 
@@ -486,6 +540,15 @@ fn is_basic(text: &str, start: usize, end: usize) -> bool {
             .is_some_and(|pair| pair.split_once(':').is_some_and(|(name, _)| !name.is_empty()))
 }
 
+/// Hexadecimal that chance gave nearly no letters, or no digits.
+fn is_hex(value: &[u8]) -> bool {
+    let has = |kind: fn(&u8) -> bool| value.iter().any(kind);
+    value.len() >= 16
+        && value.iter().all(u8::is_ascii_hexdigit)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic)
+}
+
 /// Some vendors' client secrets are long numbers.
 fn is_number(value: &[u8]) -> bool {
     (15..=80).contains(&value.len()) && value.iter().all(u8::is_ascii_digit) && entropy(value) >= 2.0
@@ -495,8 +558,31 @@ fn is_long_random(value: &[u8]) -> bool {
     // Of a few characters each has to be another, as chance makes them.
     let (least, is_chance) = match value.len() {
         0..12 => return false,
-        12..16 => (3.2, is_random(value) && is_jumbled(value, false)),
+        12..16 => (3.0, is_random(value) && is_jumbled(value, false)),
         _ => (3.0, true),
     };
-    is_chance && (is_uuid(value) || entropy(value) >= least) && !value.contains(&b'.')
+    is_chance && (is_uuid(value) || entropy(value) >= least)
+}
+
+/// Whether a value has dots, and its parts are not those of a token: long, and by chance.
+fn is_dotted(value: &str) -> bool {
+    let is_part =
+        |part: &str| part.len() >= 8 && is_random(part.as_bytes()) && is_jumbled(part.as_bytes(), false);
+    value.contains('.') && !(value.len() >= 32 && value.split('.').all(is_part))
+}
+
+/// An address that whoever has it may use: a part of it is drawn by chance.
+fn is_capability(value: &str) -> bool {
+    let Some((_, rest)) = value.split_once("://").filter(|(scheme, _)| scheme.starts_with("http")) else {
+        return false;
+    };
+    let is_drawn = |part: &str| {
+        (20..=VALUE).contains(&part.len())
+            && is_random(part.as_bytes())
+            && is_jumbled(part.as_bytes(), false)
+            && !is_uuid(part.as_bytes())
+            && !part.contains('.')
+    };
+    let mut parts = rest.split(['/', '?', '&', '=']).skip(1);
+    value.bytes().all(|byte| byte.is_ascii_graphic()) && parts.any(is_drawn)
 }

@@ -6,9 +6,11 @@
 use foldhash::{HashMap, HashMapExt};
 
 use super::Subject;
-use super::secret::{entropy, is_placeholder};
+use super::secret::{entropy, is_jumbled, is_placeholder, is_random};
 use crate::Entity;
 use crate::text::class;
+
+mod more;
 
 /// Characters that may follow, as bits.
 pub(crate) mod of {
@@ -93,7 +95,7 @@ const FORMATS: &[Format] = &[
     Format("xsmtpsib-", of::ALNUM | of::HYPHEN, 81, 81, "brevo"),
     Format("bb_live_", of::TOKEN, 20, 40, "browserbase"),
     Format("bkct_", of::ALNUM, 30, 60, "buildkite"),
-    Format("bkua_", of::HEX, 40, 40, "buildkite"),
+    Format("bkua_", of::LOWER | of::DIGIT, 40, 40, "buildkite"),
     Format("cnvca", of::ALNUM, 51, 51, "canva"),
     Format("csk-", of::LOWER | of::DIGIT, 48, 48, "cerebras"),
     Format("cu_", of::HEX, 32, 32, "checkly"),
@@ -135,7 +137,7 @@ const FORMATS: &[Format] = &[
     Format("dckr_pat_", of::TOKEN, 27, 32, "docker"),
     Format("dp.audit.", of::ALNUM, 40, 44, "doppler"),
     Format("dp.ct.", of::ALNUM, 40, 44, "doppler"),
-    Format("dp.pt.", of::ALNUM, 43, 43, "doppler"),
+    Format("dp.pt.", of::ALNUM, 40, 44, "doppler"),
     Format("dp.sa.", of::ALNUM, 40, 44, "doppler"),
     Format("dp.scim.", of::ALNUM, 40, 44, "doppler"),
     Format("dp.st.", of::ALNUM | of::DOT | of::UNDERSCORE, 40, 80, "doppler"),
@@ -174,7 +176,7 @@ const FORMATS: &[Format] = &[
     Format("gho_", of::ALNUM, 36, 255, "github"),
     Format("ghp_", of::ALNUM, 36, 255, "github"),
     Format("ghr_", of::ALNUM, 36, 255, "github"),
-    Format("ghs_", of::ALNUM, 36, 255, "github"),
+    Format("ghs_", of::TOKEN | of::DOT, 36, 1024, "github"),
     Format("ghu_", of::ALNUM, 36, 255, "github"),
     Format("github_pat_", of::ALNUM | of::UNDERSCORE, 60, 90, "github"),
     Format("GR1348941", of::TOKEN, 20, 50, "gitlab"),
@@ -241,7 +243,7 @@ const FORMATS: &[Format] = &[
     Format("test_", of::HEX, 35, 35, "lob"),
     Format("test_pub_", of::HEX, 31, 31, "lob"),
     Format("pylf_v1_", of::ALNUM | of::UNDERSCORE, 40, 64, "logfire"),
-    Format("key-", of::HEX, 32, 32, "mailgun"),
+    Format("key-", of::LOWER | of::DIGIT, 32, 32, "mailgun"),
     Format("pubkey-", of::HEX, 32, 32, "mailgun"),
     Format("md-", of::TOKEN, 22, 22, "mandrill"),
     Format("pk.", of::ALNUM | of::DOT | of::UNDERSCORE, 80, 110, "mapbox"),
@@ -269,7 +271,7 @@ const FORMATS: &[Format] = &[
     Format("oy2", of::LOWER | of::DIGIT, 43, 43, "nuget"),
     Format("nvapi-", of::TOKEN, 60, 70, "nvidia"),
     Format("nyk_v0_", of::ALNUM, 64, 64, "nylas"),
-    Format("API-", of::CAPITALS, 26, 26, "octopus"),
+    Format("API-", of::CAPITALS, 26, 34, "octopus"),
     Format("skey_live_", of::ALNUM, 19, 24, "omise"),
     Format("skey_test_", of::ALNUM, 19, 24, "omise"),
     Format("os_v2_app_", of::LOWER | of::DIGIT, 103, 103, "onesignal"),
@@ -309,9 +311,9 @@ const FORMATS: &[Format] = &[
     Format("PMAT-", of::CAPITALS, 26, 26, "postman"),
     Format("pnb_", of::ALNUM, 36, 36, "prefect"),
     Format("pnu_", of::ALNUM, 36, 36, "prefect"),
-    Format("pub-c-", of::HEX | of::HYPHEN, 36, 36, "pubnub"),
+    Format("pub-c-", of::LOWER | of::DIGIT | of::HYPHEN, 36, 36, "pubnub"),
     Format("sec-c-", of::ALNUM, 48, 52, "pubnub"),
-    Format("sub-c-", of::HEX | of::HYPHEN, 36, 36, "pubnub"),
+    Format("sub-c-", of::LOWER | of::DIGIT | of::HYPHEN, 36, 36, "pubnub"),
     Format("pul-", of::HEX, 40, 40, "pulumi"),
     Format("pypi-AgEIcHlwaS5vcmc", of::TOKEN, 50, 1000, "pypi"),
     Format("pypi-AgENdGVzdC5weXBpLm9yZ", of::TOKEN, 50, 1000, "pypi"),
@@ -322,7 +324,7 @@ const FORMATS: &[Format] = &[
     Format("rdme_", of::ALNUM, 70, 70, "readme"),
     Format("rh-api-", of::HEX | of::HYPHEN, 36, 36, "redhat"),
     Format("rnd_", of::ALNUM, 28, 36, "render"),
-    Format("r8_", of::ALNUM, 37, 40, "replicate"),
+    Format("r8_", of::TOKEN, 37, 40, "replicate"),
     Format("re_", of::ALNUM | of::UNDERSCORE, 32, 36, "resend"),
     Format("secret-token:", of::TOKEN | of::SLASH, 30, 120, "rfc8959"),
     Format("rootly_", of::HEX, 64, 64, "rootly"),
@@ -333,7 +335,7 @@ const FORMATS: &[Format] = &[
     Format("samsara_api_", of::ALNUM, 30, 30, "samsara"),
     Format("SCW", of::CAPITALS, 17, 17, "scaleway"),
     Format("tk-us-", of::TOKEN, 48, 48, "scalingo"),
-    Format("SG.", of::DOTTED, 60, 70, "sendgrid"),
+    Format("SG.", of::DOTTED, 60, 76, "sendgrid"),
     Format("sntrya_", of::BASE64 | of::UNDERSCORE, 60, ANY, "sentry"),
     Format("sntrys_", of::BASE64 | of::UNDERSCORE, 80, ANY, "sentry"),
     Format("sntryu_", of::HEX, 64, 64, "sentry"),
@@ -381,11 +383,11 @@ const FORMATS: &[Format] = &[
     Format("sq0idp-", of::TOKEN, 22, 22, "square"),
     Format("sqco_", of::ALNUM, 59, 59, "square"),
     Format("pi_", of::ALNUM | of::UNDERSCORE, 50, 64, "stripe"),
-    Format("rk_live_", of::ALNUM, 10, 110, "stripe"),
+    Format("rk_live_", of::ALNUM, 10, 255, "stripe"),
     Format("rk_prod_", of::ALNUM, 10, 110, "stripe"),
     Format("rk_test_", of::ALNUM, 10, 110, "stripe"),
     Format("seti_", of::ALNUM | of::UNDERSCORE, 50, 64, "stripe"),
-    Format("sk_live_", of::ALNUM, 10, 110, "stripe"),
+    Format("sk_live_", of::ALNUM, 10, 255, "stripe"),
     Format("sk_org_", of::TOKEN, 24, 120, "stripe"),
     Format("sk_prod_", of::ALNUM, 10, 110, "stripe"),
     Format("sk_test_", of::ALNUM, 10, 110, "stripe"),
@@ -393,7 +395,7 @@ const FORMATS: &[Format] = &[
     Format("secret-live-", of::TOKEN | of::EQUALS, 36, 48, "stytch"),
     Format("secret-test-", of::TOKEN | of::EQUALS, 36, 48, "stytch"),
     Format("sb_secret_", of::TOKEN, 20, 60, "supabase"),
-    Format("sbp_", of::HEX, 40, 40, "supabase"),
+    Format("sbp_", of::LOWER | of::DIGIT, 40, 40, "supabase"),
     Format("sbp_v0_", of::HEX, 40, 40, "supabase"),
     Format("tskey-", of::ALNUM | of::HYPHEN, 20, 80, "tailscale"),
     Format("tvly-", of::ALNUM | of::HYPHEN, 32, 48, "tavily"),
@@ -442,13 +444,17 @@ const FORMATS: &[Format] = &[
     Format("zpka_", of::HEX | of::UNDERSCORE, 41, 41, "zuplo"),
 ];
 
+fn all() -> impl Iterator<Item = &'static Format> {
+    more::MORE.iter().chain(FORMATS)
+}
+
 /// The forms by their first two characters.
 pub(crate) struct Formats(HashMap<[u8; 2], Vec<&'static Format>>);
 
 impl Formats {
     pub(crate) fn new() -> Self {
         let mut known: HashMap<[u8; 2], Vec<&'static Format>> = HashMap::new();
-        for format in FORMATS {
+        for format in all() {
             let head = format.0.as_bytes();
             known.entry([head[0], head[1]]).or_default().push(format);
         }
@@ -478,9 +484,11 @@ impl Formats {
         let varied = entropy(tail) >= if format.2 <= 20 { 2.0 } else { 2.5 };
         let joined = format.0.len() <= 4 && matches!(class::before(subject.bytes, start), b'.' | b'-');
         let has = |kind: fn(&u8) -> bool| tail.iter().any(kind);
-        let worded = has(|byte| matches!(byte, b'_' | b'-'))
-            && !has(u8::is_ascii_digit)
-            && !(has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase));
+        let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+        let spelled = !(mixed || has(u8::is_ascii_digit));
+        // Letters of one case may be words, and what begins with a single letter may be a name of code.
+        let worded = spelled && (has(|byte| matches!(byte, b'_' | b'-')) || !is_jumbled(tail, false))
+            || format.0 == "s." && !(is_random(tail) && is_jumbled(tail, false));
         if !long && (!varied || joined || worded || is_placeholder(value)) {
             return None;
         }
@@ -510,7 +518,7 @@ fn fit(format: &Format, text: &[u8]) -> Option<usize> {
 /// One credential of each form, and whose it is.
 #[cfg(test)]
 pub(crate) fn samples() -> impl Iterator<Item = (String, &'static str)> {
-    FORMATS.iter().map(|Format(prefix, set, least, _, whose)| {
+    all().map(|Format(prefix, set, least, _, whose)| {
         let among: Vec<u8> = (b'!'..=b'~').filter(|byte| of::is(*byte, *set)).collect();
         let words: Vec<u8> = among.iter().copied().filter(|byte| class::is_word(*byte)).collect();
         // No set has a multiple of 29 characters, so that each comes before one comes again.

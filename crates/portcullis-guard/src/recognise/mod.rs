@@ -4,6 +4,7 @@
 //! linear; what it finds it adds to [`Subject::hits`].
 
 pub(crate) mod assigned;
+pub(crate) mod behind;
 pub(crate) mod card;
 pub(crate) mod curl;
 pub(crate) mod date;

@@ -35,6 +35,15 @@ const ROWS: &[Row] = &[
     Row(&[Part("", of::ALNUM, 84, 84)], is_annotated, "azure"),
     Row(&[Part("", of::ALNUM, 52, 52)], |word| &word[42..46] == "AzSe", "azure"),
     Row(&[Part("", of::ALNUM, 16, 16), Part("$", of::HEX, 32, 32)], any, "braintree"),
+    Row(&[Part("", of::HEX, 24, 24), Part(":", of::HEX, 64, 64)], any, "ghost"),
+    Row(&[Part("", of::ALNUM, 22, 22), Part("==:", of::ALNUM, 32, 32)], any, "tableau"),
+    Row(
+        &[Part("", of::ALNUM, 64, 64), Part("_", of::ALNUM, 4, 4), Part("_", of::HEX | of::HYPHEN, 36, 36)],
+        any,
+        "webex",
+    ),
+    Row(&[Part("", of::ALNUM, 42, 42), Part("-NRMA", 0, 0, 0)], any, "newrelic"),
+    Row(&[Part("", of::ALNUM, 11, 11), Part(":APA91b", of::TOKEN, 134, 134)], any, "firebase"),
     Row(&[Part("", of::ALNUM, 50, 51)], |word| &word[10..13] == "msh" && word.contains("jsn"), "rapidapi"),
 ];
 

@@ -3,12 +3,13 @@
 //! Each of these says no more than what the closer look would find, which is nothing; what is not sure is left to that.
 
 use super::Sweep;
-use crate::recognise::parts;
+use crate::recognise::{behind, parts};
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, LINK};
 
-/// Words with letters and digits that are shorter are no credential by their parts, and no base64.
-const IDLE: usize = parts::SHORTEST;
+/// Words with letters and digits that are shorter are no credential, neither by their parts nor by a name behind them, and no
+/// base64.
+const IDLE: usize = if parts::SHORTEST < behind::WORD { parts::SHORTEST } else { behind::WORD };
 /// The same where numbers are wanted: shorter ones are no identifier.
 const IDLE_IF_NUMBERS: usize = 6;
 
@@ -126,8 +127,8 @@ fn is_idle_colon(window: &block::Window, colon: usize) -> bool {
     let rest = &window[colon + 1..];
     let is_part = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
     let Some(length) = rest.iter().position(|byte| !is_part(byte)) else { return false };
-    let colons = rest[..length].iter().filter(|byte| **byte == b':').count();
-    colons < 4 && !rest[..length].array_windows().any(|pair| pair == b"::")
+    let parts = rest[..length].split(|byte| *byte == b':').count();
+    parts <= 4 && !rest[..length].array_windows().any(|pair| pair == b"::")
 }
 
 /// Whether a word may begin an account's number: two letters and a digit.

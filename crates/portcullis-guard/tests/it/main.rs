@@ -4,6 +4,7 @@ mod corpus;
 mod identifiers;
 mod properties;
 mod scan;
+mod secrets;
 mod transform;
 
 use std::collections::HashMap;

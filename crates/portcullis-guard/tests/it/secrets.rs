@@ -1,0 +1,230 @@
+//! Credentials without a form of their own, by what stands before them: that they are found wherever people, programs and
+//! services write them, and that what is innocent there is not.
+
+use portcullis_guard::Entity;
+use proptest::prelude::*;
+
+use crate::{engine, found};
+
+/// How a name and its value are written; `{N}` is the name, `{V}` the value.
+const FORMS: [&str; 44] = [
+    "{N} = \"{V}\"",
+    "{N}: {V}",
+    "{N}={V}",
+    "{N}               = \"{V}\"",
+    "{N}\t\t= '{V}'",
+    "\"{N}\":                  \"{V}\",",
+    "{N}:\n  '{V}',",
+    "if it.{N} != \"{V}\" {",
+    "assert {N} == '{V}'",
+    "-{N} {V} -Verbose",
+    "{N} = f\"{V}\"",
+    "{N}=b'{V}'",
+    "@\"{N}\" : @\"{V}\"",
+    "NSString *{N} = @\"{V}\";",
+    "{N} := []byte(\"{V}\")",
+    "{N}: aws.String(\"{V}\"),",
+    "client.{N}(\"{V}\")",
+    "public string {N} { get; set; } = \"{V}\";",
+    "process.env.{N} || \"{V}\"",
+    "process.env.{N} ?? '{V}'",
+    "os.environ.get(\"{N}\") or \"{V}\"",
+    "getenv(\"{N}\", default=\"{V}\")",
+    "variable \"{N}\" {\n  default = \"{V}\"\n}",
+    "{N}: !vault {V}",
+    "{N} '{V}'",
+    "<{N}>{V}</{N}>",
+    "<string name=\"{N}\">{V}</string>",
+    "<entry key=\"{N}\">{V}</entry>",
+    "<key>{N}</key>\n\t<string>{V}</string>",
+    "<name>{N}</name>\n<value>{V}</value>",
+    "<setting name=\"{N}\" serializeAs=\"String\">\n  <value>{V}</value>",
+    "<td>{N}</td><td>{V}</td>",
+    "&lt;{N}&gt;{V}&lt;/{N}&gt;",
+    "| {N} | {V} |",
+    "| `{N}` | `{V}` |",
+    "{N}\t{V}",
+    "{N};{V}",
+    "**{N}:** {V}",
+    "- {N}: `{V}`",
+    "{N}: \u{201c}{V}\u{201d}",
+    "{N} \u{2192} {V}",
+    "{N}:\n\n```\n{V}\n```",
+    "my {N} {V} was posted, revoke it",
+    "{\"{N}\": {\"value\": \"{V}\"}}",
+];
+
+/// Names of credentials.
+const NAMES: [&str; 8] = [
+    "apiToken",
+    "ACME_API_KEY",
+    "client_secret",
+    "accessToken",
+    "auth_token",
+    "secret",
+    "token",
+    "acmeCredentials",
+];
+
+/// Names of what is none, though it may look like one.
+const INNOCENT: [&str; 16] = [
+    "commit",
+    "sha256",
+    "checksum",
+    "etag",
+    "id",
+    "requestId",
+    "trace_id",
+    "digest",
+    "revision",
+    "version",
+    "build",
+    "name",
+    "image",
+    "file",
+    "cursor",
+    "fingerprint",
+];
+
+/// What stands in the place of a value.
+const PLACEHOLDERS: [&str; 16] = [
+    "YOUR_API_KEY",
+    "your-token-here",
+    "xxxxxxxxxxxxxxxxxxxxxxxx",
+    "changeme",
+    "<token>",
+    "${TOKEN}",
+    "$API_TOKEN",
+    "{{ api_token }}",
+    "%TOKEN%",
+    "****************",
+    "secrets.API_TOKEN",
+    "process.env.API_TOKEN",
+    "path/to/some/token.txt",
+    "/var/run/secrets/acme/token",
+    "https://acme.example.org/docs/tokens",
+    "getTokenFromVault",
+];
+
+fn filled(form: &str, name: &str, value: &str) -> String {
+    form.replace("{N}", name).replace("{V}", value)
+}
+
+#[track_caller]
+fn nothing_in(text: &str) {
+    assert_eq!(found(&engine(), text), [], "in {text:?}");
+}
+
+#[test]
+fn finds_a_named_value_wherever_it_is_written() {
+    let value = "q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y";
+    for name in NAMES {
+        for form in FORMS {
+            let text = filled(form, name, value);
+            let seen = found(&engine(), &text);
+            assert_eq!(seen, [(Entity::Secret, value.to_owned())], "in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_for_a_value_is_none_wherever_it_is_written() {
+    for form in FORMS {
+        for value in PLACEHOLDERS {
+            nothing_in(&filled(form, "apiToken", value));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_chance_makes_is_found_by_its_name(
+        value in "[A-Za-z0-9]{24,48}|[a-f0-9]{32}|[a-f0-9]{40}|[a-z0-9]{24,40}|[A-Z0-9]{24,40}",
+        form in prop::sample::select(FORMS.to_vec()),
+        name in prop::sample::select(NAMES.to_vec()),
+    ) {
+        // A few in a thousand have nearly no digits, or go as words do.
+        let digits = value.bytes().filter(u8::is_ascii_digit).count();
+        prop_assume!((4..value.len() - 6).contains(&digits));
+        let text = filled(form, name, &value);
+        let seen = found(&engine(), &text);
+        prop_assert_eq!(seen, [(Entity::Secret, value)], "in {:?}", text);
+    }
+
+    #[test]
+    fn hashes_and_ids_under_innocent_names_are_left_alone(
+        value in "[a-f0-9]{40}|[a-f0-9]{64}|[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-a[a-f0-9]{3}-[a-f0-9]{12}|[A-Za-z0-9]{22}",
+        form in prop::sample::select(FORMS.to_vec()),
+        name in prop::sample::select(INNOCENT.to_vec()),
+    ) {
+        let text = filled(form, name, &value);
+        // Digits may be somebody's number by chance; credentials are what this is about.
+        let credentials: Vec<_> = found(&engine(), &text)
+            .into_iter()
+            .filter(|(entity, _)| matches!(entity, Entity::Secret | Entity::Password))
+            .collect();
+        prop_assert_eq!(credentials, [], "in {:?}", text);
+    }
+}
+
+#[test]
+fn a_name_counts_for_what_it_stands_before() {
+    for text in [
+        "the token of commit 3f786850e387550fdab836ed7e6dc881de23001b",
+        "Rotate the secret. Build 3f786850e387550fdab836ed7e6dc881de23001b is live.",
+        "token expired; request q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "the token is valid until q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "cache key 9f86d081884c7d659a2feaa0c55ad015",
+        "sort key: `created_at`, primary key: `id`",
+        "secret/9f86d081884c7d659a2feaa0c55ad015/data.json",
+        "webhook_url: https://acme.io/hooks/orders",
+        "webhook: https://acme.io/550e8400-e29b-41d4-a716-446655440000",
+        "while data['password'] != data['again']:",
+        "self.token_at_start_of_line_or_end_of_block12",
+        "s.iterWithSomeLongName12345 and as-internationalizations",
+    ] {
+        let credentials: Vec<_> = found(&engine(), text);
+        assert!(
+            credentials.iter().all(|(entity, _)| !matches!(entity, Entity::Secret | Entity::Password)),
+            "{text:?} gives {credentials:?}"
+        );
+    }
+}
+
+#[test]
+fn finds_what_services_mark_as_their_credentials() {
+    for token in ["xk_live_a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6", "mj_sk_q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y"] {
+        assert_eq!(found(&engine(), &format!("we use {token} here")), [(Entity::Secret, token.to_owned())]);
+    }
+    nothing_in("see live_or_recorded_session12 and user_sk_translation_of_2024_edition");
+}
+
+#[test]
+fn finds_addresses_that_are_credentials() {
+    for text in [
+        "webhook_url: https://hooks.acme.io/in/q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "ACME_TOKEN=https://hooks.acme.io/services/T0/q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "WEBHOOK=\"https://acme.io/workflows/run?code=q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y\"",
+    ] {
+        assert_eq!(
+            found(&engine(), text).first().map(|(entity, _)| *entity),
+            Some(Entity::Secret),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn finds_vendors_whose_name_is_two_words() {
+    let value = "9f86d081884c7d659a2feaa0c55ad015";
+    for name in ["newRelic", "NEW_RELIC", "new-relic", "DigitalOcean", "digital_ocean", "launchDarkly"] {
+        assert_eq!(
+            found(&engine(), &format!("{name}: {value}")),
+            [(Entity::Secret, value.to_owned())],
+            "{name}"
+        );
+    }
+    nothing_in(&format!("newIdea: {value}"));
+}
