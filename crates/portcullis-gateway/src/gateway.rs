@@ -502,6 +502,12 @@ impl Gateway {
         crate::route::warm_up(&servers).await;
     }
 
+    /// Fetches what servers show to clients of another era or with other capabilities, as far as they do.
+    pub async fn list_for_others(self: &Arc<Self>) {
+        let servers = self.servers.load_full();
+        crate::route::list_for_others(&servers).await;
+    }
+
     /// The servers in service.
     pub fn report(&self) -> Vec<ServerReport> {
         self.servers.load().iter().map(|catalogue| catalogue.report()).collect()

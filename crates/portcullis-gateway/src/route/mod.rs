@@ -26,7 +26,7 @@ pub(crate) use hello::{discover, initialize_result, offered};
 pub(crate) use listing::{ListKind, Listed, Listing};
 pub(crate) use owner::{server_of_uri, unknown_resource};
 pub(crate) use resolve::{Route, held, not_there, resolve};
-pub(crate) use servers::{Servers, unknown_endpoint, warm_up};
+pub(crate) use servers::{Servers, list_for_others, unknown_endpoint, warm_up};
 pub(crate) use sight::{Sight, Sights, freshen, may_hide, sights};
 pub(crate) use toolset::Toolsets;
 pub(crate) use trial::Tally;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -312,6 +314,41 @@ async fn what_a_version_asked_for_is_given_to_that_version() {
         found.insert(text_of(&answered).to_owned());
     }
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["1.0.0 1.0.0", "2.0.0 2.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_scan_of_a_version_did_not_see_is_held_back() {
+    const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    let is_late = Arc::new(AtomicBool::new(false));
+    let late = is_late.clone();
+    let server = answering(OLD).on("tools/list", move |seen, answer| {
+        let mut tools = vec![tool("which")];
+        if seen.rpc["params"]["_meta"][CAPABILITIES].get("elicitation").is_some() {
+            tools.push(tool("ask"));
+        }
+        if late.load(Ordering::SeqCst) {
+            tools.push(tool("late"));
+        }
+        let list = json!({"resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private"});
+        async move { answer.result(list).await }
+    });
+    let server = server.start().await;
+    let gateway = start(json!({"servers": {}}));
+    reviewed(gateway.folder(), &server, OLD);
+    done(gateway.folder(), &["server", "approve", "x"]);
+    is_late.store(true, Ordering::SeqCst);
+    until("the approved server", async || gateway.ready().await["servers"]["x"].is_object()).await;
+    let names = async |client: &Modern| {
+        let list = client.result(&gateway, "tools/list", json!({})).await;
+        let tools = list["tools"].as_array().unwrap().clone();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&Modern::new()).await, ["x__which"]);
+    let mut able = Modern::new();
+    able.meta[CAPABILITIES] = json!({"elicitation": {"form": {}}});
+    assert_eq!(names(&able).await, ["x__which", "x__ask"], "the scan asked for what it is shown as well");
+    let shown = done(gateway.folder(), &["definitions", "show", "x/late"]);
+    assert!(shown.contains("nobody has approved it yet"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
