@@ -279,11 +279,8 @@ impl Gateway {
     /// to callers and what servers are called with belong to it.
     fn put_guard(&self, old: &Settings) -> Option<Arc<Guard>> {
         let settings = self.settings.load();
-        let groups = |settings: &Settings| settings.policy.as_ref().map(|policy| policy.groups.clone());
-        let same = settings.guard == old.guard
-            && (settings.guard.is_none()
-                || (settings.servers == old.servers && groups(&settings) == groups(old)));
-        (!same).then(|| self.env.set_guard(Guard::new(&settings, &self.env.metrics)))
+        (!Guard::is_same(&settings, old))
+            .then(|| self.env.set_guard(Guard::new(&settings, &self.env.metrics)))
     }
 
     /// What servers say of themselves was read by another guard: it is asked for anew, and whoever listens is told.
@@ -363,7 +360,7 @@ impl Gateway {
         // A client has as many answers to read at most as it may have calls under way.
         let limits = &settings.limits;
         self.sessions.replay().set_limits(limits.replay_bytes, limits.concurrent_per_client);
-        let takes_subjects = settings.servers.values().any(|server| match &server.transport {
+        let takes_subjects = settings.all_servers().any(|server| match &server.transport {
             Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
             Transport::Stdio(_) => false,
         });
