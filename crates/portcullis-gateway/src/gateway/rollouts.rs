@@ -46,7 +46,6 @@ impl Gateway {
                 if catalogue.overdue(Instant::now()) {
                     self.let_go(catalogue);
                 }
-                catalogue.forget_sessions(|id| self.sessions.get(id).is_some());
             }
             let taken_back =
                 servers.iter().filter_map(|it| it.next_version()).filter(|it| it.server.is_tripped());

@@ -256,10 +256,13 @@ impl Catalogue {
         gone.iter().flat_map(|it| it.catalogue.all_servers()).collect()
     }
 
-    /// Forgets what sessions have that are not there any more.
+    /// Forgets what sessions have that are not there any more. Whoever chooses a version does not wait while they are looked
+    /// for.
     pub(crate) fn forget_sessions(&self, is_there: impl Fn(&str) -> bool) {
-        if let Some(others) = &*self.versions.0.load() {
-            others.sessions.lock().retain(|id, _| is_there(id));
+        let Some(others) = self.versions.0.load_full() else { return };
+        let noted: Vec<_> = others.sessions.lock().keys().cloned().collect();
+        for gone in noted.iter().filter(|id| !is_there(id)) {
+            others.sessions.lock().remove(gone);
         }
     }
 
