@@ -33,7 +33,7 @@ use crate::listen::{self, Connections, Sessions};
 use crate::oversight::Oversight;
 use crate::record::{self, Evidence};
 use crate::rounds::Lot;
-use crate::route::{Servers, Views};
+use crate::route::{Servers, Transition, Views};
 use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
@@ -374,8 +374,10 @@ impl Gateway {
         }
         self.subscribers.put_toolsets(update.servers.toolsets().clone());
         let listening = self.before_transitions(&update.transitions);
-        update.transitions.into_iter().for_each(|it| it.apply(|| self.sessions.ids()));
+        // Whoever finds the new ones finds all versions, and so does whoever still finds the old ones.
+        update.transitions.iter().for_each(|it| it.begin(|| self.sessions.ids()));
         self.servers.store(Arc::new(update.servers));
+        update.transitions.into_iter().for_each(Transition::end);
         if anew {
             for catalogue in self.servers.load().iter() {
                 self.env.tell_of_lists(catalogue.server.id(), Known::Announced);

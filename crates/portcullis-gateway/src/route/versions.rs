@@ -194,7 +194,7 @@ impl Catalogue {
     /// The same with those of its other versions.
     pub(crate) fn all_servers(&self) -> Vec<Arc<Server>> {
         let mut all = self.own_servers();
-        all.extend(self.others().iter().flat_map(|other| other.all_servers()));
+        all.extend(self.others().iter().flat_map(|other| other.own_servers()));
         all
     }
 
@@ -203,21 +203,24 @@ impl Catalogue {
         self.versions.0.load().is_some()
     }
 
-    /// What its users and its other versions have of it.
+    /// What its users and its other versions have of it, and theirs. Two versions may know each other for a moment, so nobody
+    /// asks the others for more.
     pub(super) fn under(&self) -> Vec<Arc<Self>> {
         let mut all = self.users();
-        all.extend(self.others());
+        for other in self.others() {
+            all.extend(other.users());
+            all.push(other);
+        }
         all
     }
 
     /// A session has ended.
     pub(crate) fn end_session(&self, id: &Arc<str>) {
         self.server.end_conversation(id);
-        for own in self.users() {
-            own.server.end_conversation(id);
+        for other in self.under() {
+            other.server.end_conversation(id);
         }
         if let Some(others) = &*self.versions.0.load() {
-            others.all().for_each(|other| other.end_session(id));
             others.sessions.lock().remove(id);
         }
     }
@@ -253,7 +256,7 @@ impl Catalogue {
         let rest = (next.is_some() || !left.is_empty())
             .then(|| Arc::new(Others { next, leaving: left, sessions: others.sessions.clone() }));
         self.versions.0.store(rest);
-        gone.iter().flat_map(|it| it.catalogue.all_servers()).collect()
+        gone.iter().flat_map(|it| it.catalogue.own_servers()).collect()
     }
 
     /// Forgets what sessions have that are not there any more. Whoever chooses a version does not wait while they are looked
@@ -353,26 +356,31 @@ impl Transition {
         self.base.server.id()
     }
 
-    /// Puts it in force; `sessions` are those that are there.
-    pub(crate) fn apply(self, sessions: impl FnOnce() -> Vec<Arc<str>>) {
+    /// Tells the version that most callers have from now on of the others; `sessions` are those that are there. Whoever still
+    /// finds the one that they had goes on as before.
+    pub(crate) fn begin(&self, sessions: impl FnOnce() -> Vec<Arc<str>>) {
         let is_rolled_out = self.others.as_ref().is_some_and(|others| others.next.is_some());
         self.base.server.put_on_trial(false);
         self.base.server.tally().count(is_rolled_out);
         if let Some(others) = &self.others {
-            if let Some(version) = self.sessions_have {
-                let mut known = others.sessions.lock();
-                known.extend(sessions().into_iter().map(|id| (id, version.clone())));
+            if let Some(version) = &self.sessions_have {
+                let there = sessions();
+                others.sessions.lock().extend(there.into_iter().map(|id| (id, version.clone())));
             }
-            for leaving in &others.leaving {
-                leaving.catalogue.server.put_on_trial(true);
-                leaving.catalogue.versions.0.store(None);
+            for other in others.all() {
+                other.server.put_on_trial(true);
             }
             if let Some((next, _)) = &others.next {
-                next.server.put_on_trial(true);
                 next.server.tally().count(true);
-                next.versions.0.store(None);
             }
         }
-        self.base.versions.0.store(self.others);
+        self.base.versions.0.store(self.others.clone());
+    }
+
+    /// All find the version that most callers have from now on, and the others by that alone.
+    pub(crate) fn end(self) {
+        for other in self.others.iter().flat_map(|others| others.all()) {
+            other.versions.0.store(None);
+        }
     }
 }
