@@ -358,6 +358,8 @@ async fn it_is_done_over_http_as_well_and_what_cannot_be_is_said() {
     let post = async |what: &str, body: Value| {
         gateway.post(&format!("/api/v1/servers/x/{what}"), body.to_string()).await
     };
+    let read = gateway.get("/api/v1/servers/x/rollback").await;
+    assert_eq!((read.status(), read.header("allow")), (405, Some("POST, OPTIONS")), "as its siblings say");
     let early = post("rollback", json!({})).await;
     assert_eq!(early.status(), 409);
     assert!(early.json()["error"].as_str().unwrap().contains("only version"), "{}", early.text());
