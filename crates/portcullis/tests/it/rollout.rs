@@ -1,10 +1,10 @@
 //! Versions of a server that are rolled out to some callers first, to all, and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -310,6 +310,44 @@ async fn what_a_version_asked_for_is_given_to_that_version() {
         let mut again = call;
         again["requestState"] = asked["requestState"].clone();
         again["inputResponses"] = json!({"a": {"action": "accept", "content": {}}});
+        let answered = client.result(&gateway, "tools/call", again).await;
+        found.insert(text_of(&answered).to_owned());
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["1.0.0 1.0.0", "2.0.0 2.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_from_a_page_has_the_version_that_sent_them_there() {
+    let sent: Arc<Mutex<HashMap<String, &'static str>>> = Arc::default();
+    let sending = |version: &'static str| {
+        let sent = sent.clone();
+        let fake = Fake::legacy().tools(vec![tool("which")]).on("tools/call", move |seen, answer| {
+            let who = seen.rpc["params"]["arguments"]["who"].to_string();
+            let first = sent.lock().unwrap().insert(who, version);
+            async move {
+                if let Some(first) = first {
+                    return answer.result(text(&format!("{first} {version}"))).await;
+                }
+                let page =
+                    json!({"mode": "url", "message": "m", "url": "https://example.com", "elicitationId": "e"});
+                let data = json!({"elicitations": [page]});
+                answer.error(200, json!({"code": -32042, "message": "open it", "data": data})).await;
+            }
+        });
+        fake.start()
+    };
+    let (old, new) = (sending(OLD).await, sending(NEW).await);
+    let gateway = prepared(json!({}), &old, &new).await;
+    roll_out(&gateway, 50).await;
+    let mut client = Modern::new();
+    client.meta["io.modelcontextprotocol/clientCapabilities"] = json!({"elicitation": {"url": {}}});
+    let mut found = BTreeSet::new();
+    for who in 0..24 {
+        let call = json!({"name": "x__which", "arguments": {"who": who}});
+        let asked = client.result(&gateway, "tools/call", call.clone()).await;
+        let mut again = call;
+        again["requestState"] = asked["requestState"].clone();
+        again["inputResponses"] = json!({"q1": {"action": "accept"}});
         let answered = client.result(&gateway, "tools/call", again).await;
         found.insert(text_of(&answered).to_owned());
     }
