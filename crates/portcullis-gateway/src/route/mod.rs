@@ -30,5 +30,5 @@ pub(crate) use servers::{Servers, list_for_others, unknown_endpoint, warm_up};
 pub(crate) use sight::{Sight, Sights, freshen, may_hide, sights};
 pub(crate) use toolset::Toolsets;
 pub(crate) use trial::Tally;
-pub(crate) use versions::{HeldTo, Rollout, Transition};
+pub(crate) use versions::{HeldTo, Rollout, Transition, in_id};
 pub(crate) use view::{Tools, Views, list};

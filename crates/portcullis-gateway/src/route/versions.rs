@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_config as config;
 use portcullis_hub::registry::{Share, place};
 use portcullis_mcp::revision::Era;
@@ -23,6 +24,7 @@ use portcullis_oversight::{server_of, version_of};
 use super::catalogue::Catalogue;
 use super::trial::{Count, verdict};
 use crate::call::Caller;
+use crate::record::hex;
 use crate::upstream::Server;
 
 /// The other versions of a server.
@@ -129,7 +131,18 @@ impl Others {
 }
 
 fn is_version(catalogue: &Catalogue, version: &str) -> bool {
-    catalogue.server.version().is_some_and(|it| **it == *version)
+    let is = |it: &Arc<str>| **it == *version || (version.starts_with('#') && *in_id(it) == *version);
+    catalogue.server.version().is_some_and(is)
+}
+
+/// A version as a word of an id that has to be short: itself, or else its digest.
+pub(crate) fn in_id(version: &Arc<str>) -> Arc<str> {
+    const LONGEST: usize = 64;
+    if version.len() <= LONGEST && !version.contains(' ') {
+        return version.clone();
+    }
+    let digest = digest(&SHA256, version.as_bytes());
+    format!("#{}", &hex(digest.as_ref())[..LONGEST / 2]).into()
 }
 
 /// Who a caller is, as far as that decides which version they have.
