@@ -209,7 +209,8 @@ mod tests {
         // Whatever a version is called, it is a short word, and stays so.
         for odd in ["2.0.0 beta", &"9".repeat(200)] {
             let odd = Arc::from(odd);
-            let new = |version| Handle::new(&Endpoint::Aggregate, (&server, version), "t", Place::Here(1), None);
+            let new =
+                |version| Handle::new(&Endpoint::Aggregate, (&server, version), "t", Place::Here(1), None);
             let handle = new(Some(&odd));
             assert_eq!(handle.version, Some(in_id(&odd)));
             assert_eq!(new(handle.version.as_ref()), handle);
