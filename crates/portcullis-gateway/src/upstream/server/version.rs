@@ -119,7 +119,7 @@ mod tests {
         let write = |text: &str| std::fs::write(&document, text).expect("written");
         write("{}");
         let text = serde_json::json!({"servers": {"x": {
-            "url": "https://api.example", "openapi": {"document": document},
+            "openapi": {"document": document, "base_url": "https://api.example"},
         }}});
         let loaded = portcullis_config::parse(
             "test.json",
