@@ -285,7 +285,7 @@ impl Register {
                 let offered = offered.as_ref().map(|all| all.get(&(kind, definition.name.clone())).copied());
                 let unseen = kind.is_seen_whole() && offered == Some(None);
                 let expected = offered.flatten();
-                let candidate = Candidate { server, definition, baseline, facts, expected, unseen };
+                let candidate = Candidate { server, definition, baseline, expected, unseen, facts };
                 decided.extend(decide(&state, mode, &candidate, room.longest()));
             }
         }
