@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Server;
+use super::{Server, Settings};
 
 /// The versions of one server that are in use; how the first is reached stands among the servers.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,14 @@ pub struct NextVersion {
     pub percent: u8,
     /// How it is reached.
     pub server: Server,
+}
+
+impl Settings {
+    /// All servers, those with `enabled == false` included, and the versions that are rolled out beside some of them.
+    pub fn all_servers(&self) -> impl Iterator<Item = &Server> {
+        let next = self.registered.values().filter_map(|it| it.next.as_ref());
+        self.servers.values().chain(next.map(|next| &next.server))
+    }
 }
 
 /// What a version was seen to offer.

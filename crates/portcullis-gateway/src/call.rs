@@ -232,6 +232,8 @@ pub struct Exchange {
     events: Events,
     /// The server chose to stream its answer.
     streamed: bool,
+    /// The call was refused before it was sent, with what looks like an answer of the server.
+    unsent: bool,
 }
 
 enum Events {
@@ -242,17 +244,17 @@ enum Events {
 impl Exchange {
     /// An answer that is there already.
     pub fn done(outcome: impl Into<Outcome>) -> Self {
-        Self { events: Events::Ready(Some(outcome.into())), streamed: false }
+        Self { events: Events::Ready(Some(outcome.into())), streamed: false, unsent: false }
     }
 
     /// An answer that is there already and came on a stream.
     pub fn done_on_stream(outcome: Outcome) -> Self {
-        Self { events: Events::Ready(Some(outcome)), streamed: true }
+        Self { events: Events::Ready(Some(outcome)), streamed: true, unsent: false }
     }
 
     /// An answer under way. The stream must yield [`Event::Done`] once; what comes after it is not asked for.
     pub fn live(events: impl Stream<Item = Event> + Send + 'static, streamed: bool) -> Self {
-        Self { events: Events::Live(Box::pin(events)), streamed }
+        Self { events: Events::Live(Box::pin(events)), streamed, unsent: false }
     }
 
     /// An answer that is still to be asked for, which happens when the first event is.
@@ -263,6 +265,17 @@ impl Exchange {
             Events::Live(events) => events,
         });
         Self::live(events, false)
+    }
+
+    /// The same, where the call was refused before it was sent: what looks like an answer is none of the server's.
+    #[must_use]
+    pub(crate) fn with_unsent(self, unsent: bool) -> Self {
+        Self { unsent, ..self }
+    }
+
+    /// Whether it is none of the server's.
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.unsent
     }
 
     /// Whether the server answered with an event stream, so that a client which can should see one too.

@@ -33,7 +33,7 @@ use crate::listen::{self, Connections, Sessions};
 use crate::oversight::Oversight;
 use crate::record::{self, Evidence};
 use crate::rounds::Lot;
-use crate::route::{Servers, Views};
+use crate::route::{Servers, Transition, Views};
 use crate::seal::Sealer;
 use crate::subscribe::Subscribers;
 use crate::tasks::Tasks;
@@ -284,11 +284,8 @@ impl Gateway {
     /// to callers and what servers are called with belong to it.
     fn put_guard(&self, old: &Settings) -> Option<Arc<Guard>> {
         let settings = self.settings.load();
-        let groups = |settings: &Settings| settings.policy.as_ref().map(|policy| policy.groups.clone());
-        let same = settings.guard == old.guard
-            && (settings.guard.is_none()
-                || (settings.servers == old.servers && groups(&settings) == groups(old)));
-        (!same).then(|| self.env.set_guard(Guard::new(&settings, &self.env.metrics)))
+        (!Guard::is_same(&settings, old))
+            .then(|| self.env.set_guard(Guard::new(&settings, &self.env.metrics)))
     }
 
     /// What servers say of themselves was read by another guard: it is asked for anew, and whoever listens is told.
@@ -368,7 +365,7 @@ impl Gateway {
         // A client has as many answers to read at most as it may have calls under way.
         let limits = &settings.limits;
         self.sessions.replay().set_limits(limits.replay_bytes, limits.concurrent_per_client);
-        let takes_subjects = settings.servers.values().any(|server| match &server.transport {
+        let takes_subjects = settings.all_servers().any(|server| match &server.transport {
             Transport::Http(http) => http.credentials.as_ref().is_some_and(|it| it.kind.takes_subject()),
             Transport::Stdio(_) => false,
         });
@@ -382,8 +379,10 @@ impl Gateway {
         }
         self.subscribers.put_toolsets(update.servers.toolsets().clone());
         let listening = self.before_transitions(&update.transitions);
-        update.transitions.into_iter().for_each(|it| it.apply(|| self.sessions.ids()));
+        // Whoever finds the new ones finds all versions, and so does whoever still finds the old ones.
+        update.transitions.iter().for_each(|it| it.begin(|| self.sessions.ids()));
         self.servers.store(Arc::new(update.servers));
+        update.transitions.into_iter().for_each(Transition::end);
         if anew {
             for catalogue in self.servers.load().iter() {
                 self.env.tell_of_lists(catalogue.server.id(), Known::Announced);
@@ -505,6 +504,12 @@ impl Gateway {
     pub async fn warm_up(self: &Arc<Self>) {
         let servers = self.servers.load_full();
         crate::route::warm_up(&servers).await;
+    }
+
+    /// Fetches what servers show to clients of another era or with other capabilities, as far as they do.
+    pub async fn list_for_others(self: &Arc<Self>) {
+        let servers = self.servers.load_full();
+        crate::route::list_for_others(&servers).await;
     }
 
     /// The servers in service.

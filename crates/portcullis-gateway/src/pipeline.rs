@@ -240,6 +240,7 @@ async fn forward(gateway: &Arc<Gateway>, admitted: Admitted) -> Exchange {
         holding,
         tasked: plan.task.is_some(),
         visits: shows_pages(&call),
+        unsent: false,
         _places: places,
         permit: None,
     });
@@ -452,6 +453,8 @@ struct WayBack {
     tasked: bool,
     /// The client can send its user to a page, and come back.
     visits: bool,
+    /// It was never sent, so how it ended says nothing of the server.
+    unsent: bool,
     _places: Held,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -466,6 +469,7 @@ enum Held {
 impl WayBack {
     async fn carry(mut self: Box<Self>, exchange: Exchange) -> Exchange {
         let streamed = exchange.is_streamed();
+        self.unsent = exchange.is_unsent();
         match exchange.into_ready() {
             // What is there already needs no timer.
             Ok(outcome) => Exchange::done(self.end(outcome).await),
@@ -562,7 +566,9 @@ impl WayBack {
 
     fn finish(&mut self, outcome: &Outcome) {
         if let Some(recorder) = self.recorder.take() {
-            self.stop.server.ended(&self.stop.call.caller.principal, outcome);
+            if !self.unsent {
+                self.stop.server.ended(&self.stop.call.caller.principal, outcome);
+            }
             recorder.finish(outcome);
         }
     }

@@ -40,6 +40,12 @@ impl DefinitionKind {
         }
     }
 
+    /// Whether whoever lists them once has seen them all. Resources come and go with what they stand for, and no scan reads
+    /// instructions.
+    pub(crate) fn is_seen_whole(self) -> bool {
+        matches!(self, Self::Tool | Self::Prompt | Self::Template)
+    }
+
     /// Reads a name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)

@@ -1,7 +1,8 @@
 //! Which definitions are trusted, which are held back, and why.
 //!
 //! The first pin of a thing is trusted at first use, unless something speaks against it, or when somebody approves it; every
-//! other pin is held back until somebody does. All is decided on what is known in memory; what was decided is kept in
+//! other pin is held back until somebody does. Of a version that was looked at before it was approved, that is the first sight:
+//! what it comes up with later is held back, too. All is decided on what is known in memory; what was decided is kept in
 //! records, one for each definition, and a mark beside them changes when one of them does, so that others who share the
 //! store notice. Two that decide at the same time have one winner, and the other decides again.
 
@@ -131,9 +132,9 @@ impl Register {
         Self { records, suspicion, state, generation, decided, expected }
     }
 
-    /// What versions of servers offered when they were approved, by their scopes.
+    /// What versions of servers offered when they were approved, by their scopes. What was said of others before stays.
     pub fn expect(&self, all: HashMap<String, Arc<Offered>>) {
-        self.expected.set(all);
+        self.expected.add(all);
     }
 
     /// Grows with every decision: what was derived from an older one may be wrong.
@@ -281,8 +282,10 @@ impl Register {
             let new = state.find(server, kind, &definition.name).is_none();
             if room.take(definition, new) {
                 let baseline = baseline && state.is_first_of_its_server(server, kind, &definition.name);
-                let offered = offered.as_ref().and_then(|all| all.get(&(kind, definition.name.clone())));
-                let candidate = Candidate { server, definition, baseline, facts, expected: offered.copied() };
+                let offered = offered.as_ref().map(|all| all.get(&(kind, definition.name.clone())).copied());
+                let unseen = kind.is_seen_whole() && offered == Some(None);
+                let expected = offered.flatten();
+                let candidate = Candidate { server, definition, baseline, expected, unseen, facts };
                 decided.extend(decide(&state, mode, &candidate, room.longest()));
             }
         }
@@ -394,6 +397,7 @@ fn decide(
         (_, Mode::Approve) => Some(Reason::New),
         // What was held back from the first is not let in by saying something else.
         (Some(_), Mode::FirstUse) => Some(Reason::Changed),
+        (None, Mode::FirstUse) if candidate.unseen => Some(Reason::New),
         (None, Mode::FirstUse) => None,
     };
     let all: Vec<_> = first.into_iter().chain(found).collect();

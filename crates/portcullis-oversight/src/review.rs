@@ -139,6 +139,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) baseline: bool,
     /// What it was when its version was approved, where that had one of its name.
     pub(crate) expected: Option<Pin>,
+    /// When its version was approved, that had none of its name.
+    pub(crate) unseen: bool,
     pub(crate) facts: &'a Facts,
 }
 

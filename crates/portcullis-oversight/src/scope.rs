@@ -49,9 +49,9 @@ impl Expectations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(scope).cloned()
     }
 
-    /// Of no others from now on.
-    pub(crate) fn set(&self, all: HashMap<String, Arc<Offered>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    /// Of these, too. What is known of others stays: a version that leaves is still asked by those who have it.
+    pub(crate) fn add(&self, all: HashMap<String, Arc<Offered>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(all);
     }
 }
 

@@ -42,6 +42,9 @@ impl Gateway {
             for idle in self.servers.load().iter().flat_map(|catalogue| catalogue.take_idle(&listening)) {
                 self.env.control.spawn(idle.retire(Duration::ZERO));
             }
+            for catalogue in self.servers.load().iter() {
+                catalogue.forget_sessions(|id| self.sessions.get(id).is_some());
+            }
             let ended = self.sessions.sweep(self.env.limits().session_idle);
             for session in ended {
                 crate::listen::session_ended(&self, &session);

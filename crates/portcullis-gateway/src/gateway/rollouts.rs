@@ -22,13 +22,29 @@ use crate::upstream::ServerState;
 
 /// How often it is looked how versions do.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long it is waited before a take-back is written down once more, and at most.
+const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// What the gateway does by itself is done by this name.
 const BY: &str = "gateway";
+
+/// That a version was taken back, as long as it is still rolled out here.
+struct Unwritten {
+    /// When it is written down, or looked whether it was.
+    again: Instant,
+    /// How often in a row the store did not take it.
+    failures: u32,
+}
+
+/// How long it is waited after so many failures.
+fn pause(failures: u32) -> Duration {
+    LONGEST_PAUSE.min(PAUSE * 2_u32.saturating_pow(failures.min(16)))
+}
 
 impl Gateway {
     /// Looks after versions that are rolled out or leave; runs for as long as the gateway serves.
     pub async fn look_after_versions(self: Arc<Self>) {
-        let mut said = false;
+        let mut unwritten = HashMap::new();
         // One attempt at a time for each.
         let mut attempts: HashMap<Arc<str>, JoinHandle<()>> = HashMap::new();
         while !self.draining.is_cancelled() {
@@ -46,19 +62,10 @@ impl Gateway {
                 if catalogue.overdue(Instant::now()) {
                     self.let_go(catalogue);
                 }
-                catalogue.forget_sessions(|id| self.sessions.get(id).is_some());
             }
-            let taken_back =
-                servers.iter().filter_map(|it| it.next_version()).filter(|it| it.server.is_tripped());
-            for next in taken_back {
-                let written = self.write_down(&next).await;
-                if let Err(error) = &written
-                    && !said
-                {
-                    tracing::warn!(%error, server.id = %next.server.id(), "cannot write down that a version was taken back");
-                }
-                said = written.is_err();
-            }
+            let next = servers.iter().filter_map(|it| it.next_version());
+            let taken_back: Vec<_> = next.filter(|it| it.server.is_tripped()).collect();
+            self.write_down_all(&taken_back, &mut unwritten).await;
             attempts.retain(|_, attempt| !attempt.is_finished());
         }
     }
@@ -95,6 +102,33 @@ impl Gateway {
                 ("why", why.to_owned()),
             ];
             let _ = evidence.changed(Kind::Catalogue, &detail).await;
+        }
+    }
+
+    /// Writes down which were taken back, each when its time has come, and says once of each that it cannot be.
+    async fn write_down_all(
+        &self,
+        taken_back: &[Arc<Catalogue>],
+        unwritten: &mut HashMap<Arc<str>, Unwritten>,
+    ) {
+        unwritten.retain(|scope, _| taken_back.iter().any(|it| it.server.scope() == scope));
+        for next in taken_back {
+            let scope = next.server.scope().clone();
+            let it =
+                unwritten.entry(scope).or_insert_with(|| Unwritten { again: Instant::now(), failures: 0 });
+            if it.again > Instant::now() {
+                continue;
+            }
+            match self.write_down(next).await {
+                Ok(()) => it.failures = 0,
+                Err(error) => {
+                    if it.failures == 0 {
+                        tracing::warn!(%error, server.id = %next.server.id(), "cannot write down that a version was taken back");
+                    }
+                    it.failures = it.failures.saturating_add(1);
+                }
+            }
+            it.again = Instant::now() + pause(it.failures);
         }
     }
 
@@ -139,3 +173,6 @@ pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ pub(crate) fn settings(settings: &config::Settings, base: &str) -> Result<Option
 
 /// Whether a server is called in exchange for its callers' tokens.
 fn exchanges(settings: &config::Settings) -> bool {
-    settings.servers.values().filter(|server| server.enabled).any(|server| match &server.transport {
+    settings.all_servers().filter(|server| server.enabled).any(|server| match &server.transport {
         Transport::Http(http) => match http.credentials.as_ref().map(|it| &it.kind) {
             Some(CredentialKind::IdJag { subject, .. }) => subject.is_none(),
             Some(CredentialKind::TokenExchange { entra, .. }) => !entra,

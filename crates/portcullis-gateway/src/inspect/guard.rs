@@ -91,6 +91,13 @@ impl Guard {
         })
     }
 
+    /// Whether two configurations have the same.
+    pub(crate) fn is_same(one: &Settings, other: &Settings) -> bool {
+        let groups = |settings: &Settings| settings.policy.as_ref().map(|policy| policy.groups.clone());
+        one.guard == other.guard
+            && (one.guard.is_none() || (secrets(one) == secrets(other) && groups(one) == groups(other)))
+    }
+
     /// Whether more is looked at than what servers say of themselves.
     pub(super) fn inspects_calls(&self) -> bool {
         self.settings.is_some()
@@ -239,25 +246,29 @@ const SHORTEST_KNOWN: usize = 12;
 /// What the gateway itself calls servers with and starts them with: it must not show, wherever it turns up.
 fn known(settings: &Settings) -> KnownValues {
     let mut known = KnownValues::default();
-    let mut add = |secret: &config::Secret| {
-        let value = secret.expose();
-        let value = value.strip_prefix("Bearer ").unwrap_or(value);
-        let is_literal = *secret.source() == config::SecretSource::Literal;
-        if value.len() >= SHORTEST_KNOWN && !is_literal {
-            known.add(value);
-        }
-    };
-    for server in settings.servers.values() {
-        match &server.transport {
-            config::Transport::Stdio(stdio) => stdio.env.values().for_each(&mut add),
-            config::Transport::Http(http) => {
-                http.headers.values().for_each(&mut add);
-                http.openapi.iter().flat_map(|api| api.query.values()).for_each(&mut add);
-                http.image.iter().flat_map(|image| image.env.values()).for_each(&mut add);
-            }
-        }
+    for value in secrets(settings) {
+        known.add(value);
     }
     known
+}
+
+fn secrets(settings: &Settings) -> BTreeSet<&str> {
+    let read = settings.all_servers().flat_map(given);
+    let read = read.filter(|secret| *secret.source() != config::SecretSource::Literal);
+    let values = read.map(config::Secret::expose).map(|value| value.strip_prefix("Bearer ").unwrap_or(value));
+    values.filter(|value| value.len() >= SHORTEST_KNOWN).collect()
+}
+
+/// What a server is called with, or started with.
+fn given(server: &config::Server) -> Vec<&config::Secret> {
+    match &server.transport {
+        config::Transport::Stdio(stdio) => stdio.env.values().chain(stdio.told.values()).collect(),
+        config::Transport::Http(http) => {
+            let query = http.openapi.iter().flat_map(|api| api.query.values());
+            let image = http.image.iter().flat_map(|image| image.env.values());
+            http.headers.values().chain(query).chain(image).collect()
+        }
+    }
 }
 
 /// A key for one purpose.
@@ -265,4 +276,55 @@ pub(super) fn derive(master: &[u8; 32], purpose: &[u8]) -> [u8; 32] {
     let key = hmac::Key::new(hmac::HMAC_SHA256, master);
     let tag = hmac::sign(&key, &[b"portcullis guard ", purpose].concat());
     tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use portcullis_config::{Format, NextVersion, Overrides, Registered};
+    use portcullis_model::ServerId;
+
+    use super::*;
+
+    fn settings(servers: &str) -> Settings {
+        let env = ["ARGUED", "HEADER", "NEXT"];
+        let env: BTreeMap<_, _> =
+            env.iter().map(|name| (format!("{name}_KEY"), format!("the-key-that-is-{name}"))).collect();
+        let text = format!(r#"{{"guard": {{}}, "servers": {{{servers}}}}}"#);
+        let loaded = portcullis_config::parse("test.json", &text, Format::Json, &env, &Overrides::default());
+        loaded.expect("well-formed").settings
+    }
+
+    #[test]
+    fn what_any_version_is_called_or_started_with_is_known() {
+        let mut all = settings(
+            r#""a": {"command": "a", "args": ["--key=${ARGUED_KEY}"]},
+               "b": {"url": "https://b.example/mcp", "headers": {"x-key": "${HEADER_KEY}"}}"#,
+        );
+        assert_eq!(
+            secrets(&all).into_iter().collect::<Vec<_>>(),
+            ["the-key-that-is-ARGUED", "the-key-that-is-HEADER"]
+        );
+        let before = all.clone();
+        assert!(Guard::is_same(&all, &before));
+        let b = ServerId::parse("b").expect("a slug");
+        let next = settings(r#""b": {"url": "https://b.example/mcp", "headers": {"x-key": "${NEXT_KEY}"}}"#);
+        let next = NextVersion {
+            version: "2".to_owned(),
+            offers: Arc::new([]),
+            percent: 10,
+            server: next.servers[&b].clone(),
+        };
+        let registered =
+            Registered { version: "1".to_owned(), offers: Arc::new([]), next: Some(next.clone()) };
+        all.registered.insert(b.clone(), registered);
+        assert!(secrets(&all).contains("the-key-that-is-NEXT"));
+        assert!(!Guard::is_same(&all, &before));
+        // One more step is no reason to read everything again.
+        let mut further = all.clone();
+        let next = Some(NextVersion { percent: 50, ..next });
+        further.registered.get_mut(&b).expect("it is there").next = next;
+        assert!(Guard::is_same(&all, &further));
+    }
 }

@@ -27,10 +27,10 @@ impl Inspection {
         if self.0.is_none() {
             return exchange;
         }
-        let streamed = exchange.is_streamed();
+        let (streamed, unsent) = (exchange.is_streamed(), exchange.is_unsent());
         match exchange.into_ready() {
             Ok(outcome) if streamed => Exchange::done_on_stream(self.outcome(outcome).await),
-            Ok(outcome) => Exchange::done(self.outcome(outcome).await),
+            Ok(outcome) => Exchange::done(self.outcome(outcome).await).with_unsent(unsent),
             Err(exchange) => {
                 let start = (self.clone(), exchange);
                 let events = futures_util::stream::unfold(start, |(inspection, mut exchange)| async move {

@@ -21,7 +21,7 @@ use super::context::Context;
 use super::readers::is_local;
 use super::request::Head;
 use super::response;
-use super::servers::{SERVERS, may};
+use super::servers::{Asked, asked, may};
 use crate::call::{Endpoint, Refusal};
 use crate::gateway::{Gateway, now_ms};
 use crate::identity::Form;
@@ -33,24 +33,23 @@ pub(super) const LARGEST: usize = 16 * 1024;
 const LONGEST_NOTE: usize = 2_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+enum Way {
     Out,
     Back,
 }
 
-fn asked(path: &str) -> Option<(ServerId, Asked)> {
-    let (server, asked) = path.strip_prefix(SERVERS)?.split_once('/')?;
-    let asked = match asked {
-        "rollout" => Asked::Out,
-        "rollback" => Asked::Back,
-        _ => return None,
-    };
-    Some((ServerId::parse(server).ok()?, asked))
+fn way(path: &str) -> Option<(ServerId, Way)> {
+    let (server, asked) = asked(path)?;
+    match asked {
+        Asked::Rollout => Some((server, Way::Out)),
+        Asked::Rollback => Some((server, Way::Back)),
+        Asked::Logs | Asked::Restart => None,
+    }
 }
 
 /// Whether a version is to be rolled out or back.
 pub(super) fn is_for(head: &Head) -> bool {
-    head.method == Method::POST && asked(&head.path).is_some()
+    head.method == Method::POST && way(&head.path).is_some()
 }
 
 /// Lets in whoever may.
@@ -97,17 +96,17 @@ enum Step {
 impl Step {
     /// # Errors
     /// What is wrong with the body.
-    fn read(asked: Asked, body: &[u8]) -> Result<Self, String> {
-        let step = match asked {
-            Asked::Out => {
+    fn read(way: Way, body: &[u8]) -> Result<Self, String> {
+        let step = match way {
+            Way::Out => {
                 let expected = r#"expected {"version": "2.0.0", "to": 10}, where `to` is 1 to 100 (percent)"#;
                 let Out { version, to, note } =
                     serde_json::from_slice(body).map_err(|error| format!("{expected}: {error}"))?;
                 let share = Share::new(to).ok_or_else(|| format!("{expected}; not {to}"))?;
                 Self::Out(version, share, note)
             }
-            Asked::Back if body.iter().all(u8::is_ascii_whitespace) => Self::Back(None),
-            Asked::Back => {
+            Way::Back if body.iter().all(u8::is_ascii_whitespace) => Self::Back(None),
+            Way::Back => {
                 let read = serde_json::from_slice(body);
                 let Back { note } =
                     read.map_err(|error| format!(r#"expected nothing, or {{"note": "why"}}: {error}"#))?;
@@ -124,8 +123,8 @@ impl Step {
 
 /// Does it.
 pub(super) async fn answer(context: &Arc<Context>, head: &Head, body: Bytes) -> Response<Body> {
-    let Some((server, asked)) = asked(&head.path) else { return response::empty(StatusCode::NOT_FOUND) };
-    let step = match Step::read(asked, &body) {
+    let Some((server, way)) = way(&head.path) else { return response::empty(StatusCode::NOT_FOUND) };
+    let step = match Step::read(way, &body) {
         Ok(step) => step,
         Err(why) => return refused(context, &Refusal::new(ErrorKind::InvalidRequest, why)),
     };
@@ -245,7 +244,7 @@ mod tests {
 
     #[test]
     fn bodies_are_read_and_what_is_wrong_is_said() {
-        let out = |body: &str| match Step::read(Asked::Out, body.as_bytes()) {
+        let out = |body: &str| match Step::read(Way::Out, body.as_bytes()) {
             Ok(Step::Out(version, share, note)) => Ok((version, share.percent(), note)),
             Ok(Step::Back(_)) => unreachable!("it was rolled out"),
             Err(why) => Err(why),
@@ -263,8 +262,8 @@ mod tests {
         }
         let long = format!(r#"{{"version":"2","to":1,"note":"{}"}}"#, "x".repeat(LONGEST_NOTE + 1));
         assert!(out(&long).expect_err("too long").contains("`note`"));
-        assert!(matches!(Step::read(Asked::Back, b" \n"), Ok(Step::Back(None))));
-        assert!(matches!(Step::read(Asked::Back, br#"{"note":"x"}"#), Ok(Step::Back(Some(_)))));
-        assert!(Step::read(Asked::Back, b"7").is_err());
+        assert!(matches!(Step::read(Way::Back, b" \n"), Ok(Step::Back(None))));
+        assert!(matches!(Step::read(Way::Back, br#"{"note":"x"}"#), Ok(Step::Back(Some(_)))));
+        assert!(Step::read(Way::Back, b"7").is_err());
     }
 }

@@ -26,45 +26,58 @@ use crate::gateway::Gateway;
 use crate::identity::Form;
 use crate::upstream::PodLog;
 
-pub(super) const SERVERS: &str = "/api/v1/servers/";
+const SERVERS: &str = "/api/v1/servers/";
 /// The roles whose members run servers.
 const ROLES: [&str; 2] = ["operator", "admin"];
 /// Bytes of lines in one answer; what is older than that is left out.
 const MOST: usize = 128 << 10;
 
-#[derive(Clone, Copy, PartialEq)]
-enum Asked {
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// What its children wrote.
     Logs,
+    /// To start it anew.
     Restart,
+    /// To roll a version out (POST), or how one goes (GET).
     Rollout,
+    /// To take it back.
+    Rollback,
+}
+
+/// Of which server what is asked; `None` where the path is another one.
+pub(super) fn asked(path: &str) -> Option<(ServerId, Asked)> {
+    let (server, asked) = path.strip_prefix(SERVERS)?.split_once('/')?;
+    let asked = match asked {
+        "logs" => Asked::Logs,
+        "restart" => Asked::Restart,
+        "rollout" => Asked::Rollout,
+        "rollback" => Asked::Rollback,
+        _ => return None,
+    };
+    Some((ServerId::parse(server).ok()?, asked))
 }
 
 /// Answers what is asked here; `None` when it is something else.
 pub(super) async fn answer(context: &Arc<Context>, head: &Head) -> Option<Response<Body>> {
-    let (server, asked) = head.path.strip_prefix(SERVERS)?.split_once('/')?;
-    let (asked, method) = match asked {
-        "logs" => (Asked::Logs, Method::GET),
-        "restart" => (Asked::Restart, Method::POST),
-        // To roll out has a body, and is answered elsewhere.
-        "rollout" => (Asked::Rollout, Method::GET),
-        _ => return None,
-    };
-    let server = ServerId::parse(server).ok()?;
+    let (server, asked) = asked(&head.path)?;
     let local = is_local(context, head);
     let context = match authenticate(context, &Endpoint::Aggregate, Form::Streamable, head).await {
         Ok(context) => context,
         Err(answer) => return Some(*answer),
     };
-    if head.method != method {
+    // To roll out and back has a body, and is answered elsewhere.
+    let (method, allowed) = match asked {
+        Asked::Logs => (Some(Method::GET), "GET, OPTIONS"),
+        Asked::Restart => (Some(Method::POST), "POST, OPTIONS"),
+        Asked::Rollout => (Some(Method::GET), "GET, POST, OPTIONS"),
+        Asked::Rollback => (None, "POST, OPTIONS"),
+    };
+    if method.is_none_or(|method| head.method != method) {
         let mut answer = response::json(
             StatusCode::METHOD_NOT_ALLOWED,
             json!({ "error": "this is not done here" }).to_string(),
         );
-        let allowed = match asked {
-            Asked::Logs => "GET, OPTIONS",
-            Asked::Restart => "POST, OPTIONS",
-            Asked::Rollout => "GET, POST, OPTIONS",
-        };
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         return Some(answer);
     }
@@ -96,23 +109,27 @@ pub(super) fn may(context: &Context, local: bool) -> Result<(), Refusal> {
 
 async fn act(context: &Arc<Context>, server: &ServerId, asked: Asked) -> Result<Response<Body>, Refusal> {
     let gateway = &context.gateway;
-    if gateway.servers.load().find(server.as_str()).is_none() {
-        let told = json!({ "error": format!("there is no server `{server}` here") });
-        return Ok(response::json(StatusCode::NOT_FOUND, told.to_string()));
-    }
-    if let Some(told) = (asked == Asked::Rollout).then(|| rollout::told(gateway, server)).flatten() {
-        return Ok(response::json(StatusCode::OK, told.to_string()));
-    }
-    if asked == Asked::Logs {
-        let instances = match of_pods(gateway, server).await? {
-            Some(instances) => instances,
-            None => newest(gateway.env.supervisor.logs(server)),
-        };
-        return Ok(response::json(
-            StatusCode::OK,
-            json!({ "server": server.as_str(), "instances": instances }).to_string(),
-        ));
-    }
+    let there = gateway.servers.load().find(server.as_str()).is_some();
+    let told = match asked {
+        // A reload may take it away at any time.
+        Asked::Logs | Asked::Restart if !there => None,
+        Asked::Rollout | Asked::Rollback => rollout::told(gateway, server),
+        Asked::Logs => {
+            let instances = match of_pods(gateway, server).await? {
+                Some(instances) => instances,
+                None => newest(gateway.env.supervisor.logs(server)),
+            };
+            Some(json!({ "server": server.as_str(), "instances": instances }))
+        }
+        Asked::Restart => return restart(context, server).await,
+    };
+    let none = || json!({ "error": format!("there is no server `{server}` here") });
+    let status = if told.is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND };
+    Ok(response::json(status, told.unwrap_or_else(none).to_string()))
+}
+
+async fn restart(context: &Arc<Context>, server: &ServerId) -> Result<Response<Body>, Refusal> {
+    let gateway = &context.gateway;
     if let Some(evidence) = &gateway.evidence {
         let detail = [("what", "restarted".to_owned()), ("server", server.to_string())];
         evidence.changed_by(Kind::Catalogue, &context.principal, context.peer, &detail).await?;
@@ -189,4 +206,25 @@ fn newest(logs: Vec<Log>) -> Vec<Value> {
 
 fn moment(at: SystemTime) -> String {
     format!("{}Z", date_time(at.duration_since(UNIX_EPOCH).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_says_of_which_server_what_is_asked() {
+        for (what, expected) in [
+            ("logs", Asked::Logs),
+            ("restart", Asked::Restart),
+            ("rollout", Asked::Rollout),
+            ("rollback", Asked::Rollback),
+        ] {
+            let (server, found) = asked(&format!("/api/v1/servers/files/{what}")).expect(what);
+            assert_eq!((server.as_str(), found), ("files", expected));
+        }
+        for other in ["files", "files/", "files/stop", "files/logs/", "/logs", "no%20slug/logs"] {
+            assert_eq!(asked(&format!("{SERVERS}{other}")), None, "{other}");
+        }
+    }
 }

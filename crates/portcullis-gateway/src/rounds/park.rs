@@ -48,14 +48,14 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, mut call: Arc<Call>) -> Exchange
                 return resume(gateway, &call, identity, place);
             }
             // The rest is between the client and the server.
-            Ok(State::Relayed { whose, .. }) => {
-                // The version that asked is the one that can go on.
+            Ok(State::Relayed { whose, .. } | State::Visited { whose }) => {
+                // The version that asked is the one that can go on, and that the page was for.
                 if let Some(held_to) = HeldTo::of(&whose) {
                     let caller = Caller { held_to: Some(held_to.into()), ..Caller::clone(&call.caller) };
                     call = Arc::new(Call { caller: caller.into(), ..Call::clone(&call) });
                 }
             }
-            Ok(State::Visited { .. } | State::Asked { .. }) => {}
+            Ok(State::Asked { .. }) => {}
             Err(refusal) => return pipeline::refuse(gateway, &call, refusal),
         }
     }

@@ -13,6 +13,7 @@ use portcullis_mcp::message::RpcError;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::translate::{input_requests, input_required};
 use portcullis_model::ErrorKind;
+use portcullis_oversight::server_of;
 
 use super::state::{Identity, State, refuse};
 use super::{RESPONSES, STATE};
@@ -36,7 +37,8 @@ pub(crate) fn reopen(
         State::Relayed { whose, inner } if whose == *server.scope() || *whose == *server.id().as_str() => {
             Ok(Some(params.with(&[(STATE, Change::Set(inner.as_bytes()))])))
         }
-        State::Visited { server: of } if of == *server.id() => {
+        // Also of another version, where the one that sent them there is gone by then.
+        State::Visited { whose } if server_of(&whose) == server.id().as_str() => {
             if !agreed(params) {
                 let message = "the user did not agree to open the page that the server needs";
                 return Err(Refusal::new(ErrorKind::InputRefused, message));
@@ -93,7 +95,7 @@ pub(crate) fn wrap_url_elicitation(
         let page = page.with(&[("mode", Change::Set(b"\"url\"")), ("elicitationId", Change::Remove)]);
         (key.as_str(), &Method::CreateElicitation, Some(page))
     }));
-    let state = State::Visited { server: wrapping.server.id().clone() };
+    let state = State::Visited { whose: wrapping.server.scope().clone() };
     let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
     Some(Outcome::InputRequired(input_required(&requests, &sealed, server_info)))
 }
@@ -114,7 +116,7 @@ pub(crate) fn ask_to_visit(
     let requests = input_requests([(CONNECT, &Method::CreateElicitation, Some(page))]);
     let result = match wrapping {
         Some(wrapping) => {
-            let state = State::Visited { server: wrapping.server.id().clone() };
+            let state = State::Visited { whose: wrapping.server.scope().clone() };
             let sealed = wrapping.identity.seal(&wrapping.sealer, wrapping.patience, &state);
             input_required(&requests, &sealed, server_info)
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_mcp::json::{Kind, Raw, write_string};
-use portcullis_model::{ErrorKind, ServerId};
+use portcullis_model::ErrorKind;
 use portcullis_oversight::{Matter, server_of};
 
 use super::lot::Place;
@@ -26,8 +26,8 @@ pub(super) enum State {
     Parked(Place),
     /// The server keeps it, or the one version of it (`server@version`): its own state, byte for byte.
     Relayed { whose: Arc<str>, inner: Raw },
-    /// A legacy server has sent the user to a web page (-32042); the call is to be made again.
-    Visited { server: ServerId },
+    /// A legacy server, or the one version of it, has sent the user to a web page (-32042); the call is to be made again.
+    Visited { whose: Arc<str> },
     /// The gateway itself has asked whether the call may be made, or its result given, in the question that has this nonce.
     Asked { nonce: u64, matter: Matter },
 }
@@ -85,7 +85,7 @@ impl Identity {
                 server(&mut content, b'r', whose);
                 content.extend_from_slice(inner.as_bytes());
             }
-            State::Visited { server: id } => server(&mut content, b'v', id.as_str()),
+            State::Visited { whose } => server(&mut content, b'v', whose),
             State::Asked { nonce, matter } => {
                 content.push(match matter {
                     Matter::Call => b'a',
@@ -137,7 +137,7 @@ fn read(content: &[u8]) -> Option<State> {
     let whose = std::str::from_utf8(server).ok()?;
     match kind {
         b'r' => Some(State::Relayed { whose: whose.into(), inner: Raw::trusted(inner.to_vec()) }),
-        b'v' => Some(State::Visited { server: ServerId::parse(whose).ok()? }),
+        b'v' => Some(State::Visited { whose: whose.into() }),
         _ => None,
     }
 }

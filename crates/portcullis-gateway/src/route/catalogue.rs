@@ -181,9 +181,11 @@ impl Catalogue {
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
     pub(crate) fn invalidate(&self, method: &Method) {
-        for own in self.under() {
-            own.invalidate(method);
-        }
+        self.under().iter().for_each(|other| other.invalidate_own(method));
+        self.invalidate_own(method);
+    }
+
+    fn invalidate_own(&self, method: &Method) {
         for ((kind, _), cell) in self.lock().iter() {
             if kind.is_changed_by(method) {
                 cell.invalidate();
@@ -193,9 +195,11 @@ impl Catalogue {
 
     /// What may be shown of the lists has changed: those that are kept are not shown any more.
     pub(crate) fn forget(&self) {
-        for own in self.under() {
-            own.forget();
-        }
+        self.under().iter().for_each(|other| other.forget_own());
+        self.forget_own();
+    }
+
+    fn forget_own(&self) {
         for cell in self.lock().values() {
             cell.invalidate();
             cell.current.store(None);
@@ -205,9 +209,11 @@ impl Catalogue {
     /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
     /// now, if `somebody` wants to be told in case they have changed.
     pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
-        for own in self.under() {
-            own.doubt(method, somebody);
-        }
+        self.under().iter().for_each(|other| other.doubt_own(method, somebody));
+        self.doubt_own(method, somebody);
+    }
+
+    fn doubt_own(self: &Arc<Self>, method: &Method, somebody: bool) {
         for ((kind, variant), cell) in self.lock().iter() {
             let old = cell.current.load_full();
             if !kind.is_changed_by(method) || (old.is_none() && !cell.is_fetching()) {

@@ -176,7 +176,19 @@ pub(crate) fn unknown_endpoint(endpoint: &Endpoint) -> Refusal {
 
 /// Fetches every list of every server, all at once.
 pub(crate) async fn warm_up(servers: &Servers) {
-    let variant = Variant { era: Era::Modern, caps: ClientCaps::NONE };
+    list_for(servers, Variant { era: Era::Modern, caps: ClientCaps::NONE }).await;
+}
+
+/// Fetches them as other clients are shown them: those of either era, who can do nothing and everything.
+pub(crate) async fn list_for_others(servers: &Servers) {
+    for (era, caps) in
+        [(Era::Modern, ClientCaps::ALL), (Era::Legacy, ClientCaps::NONE), (Era::Legacy, ClientCaps::ALL)]
+    {
+        list_for(servers, Variant { era, caps }).await;
+    }
+}
+
+async fn list_for(servers: &Servers, variant: Variant) {
     let all = servers.iter().filter(|catalogue| !catalogue.server.is_personal());
     let all = all.map(|catalogue| async move {
         for kind in ListKind::ALL {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_config as config;
 use portcullis_hub::registry::{Share, place};
 use portcullis_mcp::revision::Era;
@@ -23,6 +24,7 @@ use portcullis_oversight::{server_of, version_of};
 use super::catalogue::Catalogue;
 use super::trial::{Count, verdict};
 use crate::call::Caller;
+use crate::record::hex;
 use crate::upstream::Server;
 
 /// The other versions of a server.
@@ -129,7 +131,18 @@ impl Others {
 }
 
 fn is_version(catalogue: &Catalogue, version: &str) -> bool {
-    catalogue.server.version().is_some_and(|it| **it == *version)
+    let is = |it: &Arc<str>| **it == *version || (version.starts_with('#') && *in_id(it) == *version);
+    catalogue.server.version().is_some_and(is)
+}
+
+/// A version as a word of an id that has to be short: itself, or else its digest.
+pub(crate) fn in_id(version: &Arc<str>) -> Arc<str> {
+    const LONGEST: usize = 64;
+    if version.len() <= LONGEST && !version.contains(' ') {
+        return version.clone();
+    }
+    let digest = digest(&SHA256, version.as_bytes());
+    format!("#{}", &hex(digest.as_ref())[..LONGEST / 2]).into()
 }
 
 /// Who a caller is, as far as that decides which version they have.
@@ -194,7 +207,7 @@ impl Catalogue {
     /// The same with those of its other versions.
     pub(crate) fn all_servers(&self) -> Vec<Arc<Server>> {
         let mut all = self.own_servers();
-        all.extend(self.others().iter().flat_map(|other| other.all_servers()));
+        all.extend(self.others().iter().flat_map(|other| other.own_servers()));
         all
     }
 
@@ -203,21 +216,24 @@ impl Catalogue {
         self.versions.0.load().is_some()
     }
 
-    /// What its users and its other versions have of it.
+    /// What its users and its other versions have of it, and theirs. Two versions may know each other for a moment, so nobody
+    /// asks the others for more.
     pub(super) fn under(&self) -> Vec<Arc<Self>> {
         let mut all = self.users();
-        all.extend(self.others());
+        for other in self.others() {
+            all.extend(other.users());
+            all.push(other);
+        }
         all
     }
 
     /// A session has ended.
     pub(crate) fn end_session(&self, id: &Arc<str>) {
         self.server.end_conversation(id);
-        for own in self.users() {
-            own.server.end_conversation(id);
+        for other in self.under() {
+            other.server.end_conversation(id);
         }
         if let Some(others) = &*self.versions.0.load() {
-            others.all().for_each(|other| other.end_session(id));
             others.sessions.lock().remove(id);
         }
     }
@@ -253,13 +269,16 @@ impl Catalogue {
         let rest = (next.is_some() || !left.is_empty())
             .then(|| Arc::new(Others { next, leaving: left, sessions: others.sessions.clone() }));
         self.versions.0.store(rest);
-        gone.iter().flat_map(|it| it.catalogue.all_servers()).collect()
+        gone.iter().flat_map(|it| it.catalogue.own_servers()).collect()
     }
 
-    /// Forgets what sessions have that are not there any more.
+    /// Forgets what sessions have that are not there any more. Whoever chooses a version does not wait while they are looked
+    /// for.
     pub(crate) fn forget_sessions(&self, is_there: impl Fn(&str) -> bool) {
-        if let Some(others) = &*self.versions.0.load() {
-            others.sessions.lock().retain(|id, _| is_there(id));
+        let Some(others) = self.versions.0.load_full() else { return };
+        let noted: Vec<_> = others.sessions.lock().keys().cloned().collect();
+        for gone in noted.iter().filter(|id| !is_there(id)) {
+            others.sessions.lock().remove(gone);
         }
     }
 
@@ -350,26 +369,31 @@ impl Transition {
         self.base.server.id()
     }
 
-    /// Puts it in force; `sessions` are those that are there.
-    pub(crate) fn apply(self, sessions: impl FnOnce() -> Vec<Arc<str>>) {
+    /// Tells the version that most callers have from now on of the others; `sessions` are those that are there. Whoever still
+    /// finds the one that they had goes on as before.
+    pub(crate) fn begin(&self, sessions: impl FnOnce() -> Vec<Arc<str>>) {
         let is_rolled_out = self.others.as_ref().is_some_and(|others| others.next.is_some());
         self.base.server.put_on_trial(false);
         self.base.server.tally().count(is_rolled_out);
         if let Some(others) = &self.others {
-            if let Some(version) = self.sessions_have {
-                let mut known = others.sessions.lock();
-                known.extend(sessions().into_iter().map(|id| (id, version.clone())));
+            if let Some(version) = &self.sessions_have {
+                let there = sessions();
+                others.sessions.lock().extend(there.into_iter().map(|id| (id, version.clone())));
             }
-            for leaving in &others.leaving {
-                leaving.catalogue.server.put_on_trial(true);
-                leaving.catalogue.versions.0.store(None);
+            for other in others.all() {
+                other.server.put_on_trial(true);
             }
             if let Some((next, _)) = &others.next {
-                next.server.put_on_trial(true);
                 next.server.tally().count(true);
-                next.versions.0.store(None);
             }
         }
-        self.base.versions.0.store(self.others);
+        self.base.versions.0.store(self.others.clone());
+    }
+
+    /// All find the version that most callers have from now on, and the others by that alone.
+    pub(crate) fn end(self) {
+        for other in self.others.iter().flat_map(|others| others.all()) {
+            other.versions.0.store(None);
+        }
     }
 }

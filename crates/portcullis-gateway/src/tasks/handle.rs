@@ -14,7 +14,7 @@ use portcullis_policy::{Action, Annotations, Thing, ThingKind};
 use crate::admit::Act;
 use crate::call::{Call, Caller, Endpoint, Refusal};
 use crate::gateway::Gateway;
-use crate::route::{Catalogue, ListKind, Variant};
+use crate::route::{Catalogue, ListKind, Variant, in_id};
 use crate::seal::{LONGEST_TASK, Purpose, ROTATION};
 
 /// The longest id that a server may give a task: with our seal around it it has to fit into a header.
@@ -72,8 +72,7 @@ impl Handle {
         let longest = millis(LONGEST_TASK);
         // A server may find later that it keeps the task for longer.
         let most = ttl.unwrap_or(longest).clamp(millis(ROTATION), longest);
-        // A word of an id has no spaces in it, and ids are short.
-        let version = version.filter(|version| version.len() <= 64 && !version.contains(' ')).cloned();
+        let version = version.map(in_id);
         let (endpoint, server) = (endpoint.clone(), server.clone());
         Self { endpoint, server, version, tool: tool.to_owned(), place, most }
     }
@@ -206,6 +205,16 @@ mod tests {
                 assert_eq!(handle.version, Some(version));
                 assert_eq!(Handle::read(&handle.write()), Some(handle));
             }
+        }
+        // Whatever a version is called, it is a short word, and stays so.
+        for odd in ["2.0.0 beta", &"9".repeat(200)] {
+            let odd = Arc::from(odd);
+            let new =
+                |version| Handle::new(&Endpoint::Aggregate, (&server, version), "t", Place::Here(1), None);
+            let handle = new(Some(&odd));
+            assert_eq!(handle.version, Some(in_id(&odd)));
+            assert_eq!(new(handle.version.as_ref()), handle);
+            assert_eq!(Handle::read(&handle.write()), Some(handle));
         }
         assert!(Handle::read(b" a h 1 1 t1").is_some());
         for bad in [

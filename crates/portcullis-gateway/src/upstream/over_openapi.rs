@@ -20,7 +20,7 @@ use crate::call::{Exchange, Outcome, Refusal};
 impl Connection {
     pub(super) async fn exchange_openapi(&self, api: &Api, link: &HttpLink, out: &Outgoing) -> Sent {
         let outcome = match &out.method {
-            Method::ToolsCall => self.call_operation(api, link, out).await,
+            Method::ToolsCall => return Sent::Answered(self.call_operation(api, link, out).await),
             Method::ToolsList => match api.read(self.env.workers + 1).await {
                 Ok(known) => complete(known.tools()),
                 Err(refusal) => refusal.into(),
@@ -34,7 +34,7 @@ impl Connection {
         Sent::Answered(Exchange::done(outcome))
     }
 
-    async fn call_operation(&self, api: &Api, link: &HttpLink, out: &Outgoing) -> Outcome {
+    async fn call_operation(&self, api: &Api, link: &HttpLink, out: &Outgoing) -> Exchange {
         let params = out.content.params();
         let name = params.and_then(|params| params.find_string("name"));
         let arguments = params.and_then(|params| params.find("arguments"));
@@ -42,19 +42,21 @@ impl Connection {
         let found = known.as_ref().and_then(|known| Some((known, known.operation(name.as_deref()?)?)));
         let found = found.filter(|(_, (_, pin))| out.defined == Some(*pin));
         let Some((known, (operation, _))) = found else {
-            return Outcome::Refused(self.changed(name.as_deref().unwrap_or_default()));
+            return Exchange::done(self.changed(name.as_deref().unwrap_or_default()));
         };
         let request = match operation.request(&known.base, arguments.as_ref(), api.query()) {
             Ok(request) => request,
             // Whoever called can do better, which an error of the protocol would not say (2025-11-25, tools).
-            Err(unsendable) => return complete(failure(&unsendable.to_string())),
+            Err(unsendable) => {
+                return Exchange::done(complete(failure(&unsendable.to_string()))).with_unsent(true);
+            }
         };
         let link = known.link.as_deref().unwrap_or(link);
-        match self.ask(link, operation, request, out).await {
+        Exchange::done(match self.ask(link, operation, request, out).await {
             Ok(result) => complete(result),
             Err(error @ HttpError::TooLarge(_)) => complete(failure(&format!("{error}; ask for less"))),
             Err(error) => self.unreachable(&error),
-        }
+        })
     }
 
     /// What was permitted is not what the document describes by now, which others had read again. Nobody goes on with the old

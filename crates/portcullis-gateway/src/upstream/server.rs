@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use portcullis_config::{self as config, DocumentAt, EraPin, Sharing, Transport};
+use portcullis_config::{self as config, EraPin, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
@@ -74,7 +74,7 @@ pub(crate) struct Server {
     credentials: Option<Arc<Credentials>>,
     /// Whose it is, where each user is called for with credentials of their own.
     owner: Option<Principal>,
-    /// Which certificates, and which document, the settings named when they were read.
+    /// Which certificates the settings named when they were read.
     certificates: Option<Vec<u8>>,
     /// What probing found behind the URL.
     verdict: ArcSwapOption<Verdict>,
@@ -578,16 +578,11 @@ impl Server {
     }
 }
 
-/// Which files the settings name, by what is in them.
+/// Which certificates the settings name, by what is in their files. An OpenAPI document is none of them: whoever lists the tools
+/// reads it, away from this thread and with a bound, and what changes in it goes the way of every definition that changes.
 fn certificates(settings: &config::Server) -> Option<Vec<u8>> {
     match &settings.transport {
-        Transport::Http(http) => {
-            let document = http.openapi.as_deref().and_then(|api| match &api.document {
-                DocumentAt::File(file) => Some(file.as_path()),
-                DocumentAt::Url(_) => None,
-            });
-            Some(fingerprint(&http.tls, document))
-        }
+        Transport::Http(http) => Some(fingerprint(&http.tls)),
         Transport::Stdio(_) => None,
     }
 }

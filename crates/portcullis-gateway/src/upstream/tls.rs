@@ -63,10 +63,10 @@ pub(crate) fn load_roots(path: &Path) -> Result<RootCertStore, TlsError> {
 }
 
 /// Tells apart what the files of `settings` hold from what they will hold when they have been renewed.
-pub(super) fn fingerprint(settings: &UpstreamTls, document: Option<&Path>) -> Vec<u8> {
+pub(super) fn fingerprint(settings: &UpstreamTls) -> Vec<u8> {
     let mut sum = digest::Context::new(&digest::SHA256);
     let certificates = [&settings.ca, &settings.cert, &settings.key].into_iter().flatten();
-    for path in certificates.map(PathBuf::as_path).chain(document) {
+    for path in certificates {
         // A file that cannot be read is reported by whoever needs what is in it.
         sum.update(&std::fs::read(path).unwrap_or_default());
     }

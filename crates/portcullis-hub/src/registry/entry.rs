@@ -12,7 +12,7 @@ use portcullis_model::ServerId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::rollout::{Share, Word, in_use};
+use super::rollout::{Beside, Share, Word, in_use};
 use super::{Document, Package};
 
 /// How far a version has come.
@@ -198,6 +198,9 @@ pub struct Entry {
     /// How many callers have it, in hundredths; all that it is for, where it does not say. Nobody has what was rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) given: Option<u8>,
+    /// What it is rolled out beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Beside>,
     /// What its last scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scan: Option<Scan>,
@@ -221,6 +224,7 @@ impl Entry {
             imported: false,
             stage: Stage::Submitted,
             given: None,
+            beside: None,
             scan: None,
             offered: None,
             history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None, share: None }],
@@ -346,25 +350,31 @@ impl Entry {
         let to = step.leads(self.stage).ok_or_else(|| self.no_way(step.verb()))?;
         if step == Move::Approve {
             self.answered_for(note.as_deref())?;
-            (self.given, self.offered) = (None, None);
+            (self.given, self.beside, self.offered) = (None, None, None);
         }
         self.step(at, by, to, note);
         Ok(())
     }
 
-    /// Gives it to so many callers. The first step is its approval.
+    /// Gives it to so many callers, beside what the others have. The step with which that begins is its approval.
     ///
     /// # Errors
     /// As [`Entry::take`].
-    pub(super) fn roll_out(&mut self, share: Share, word: Word<'_>) -> Result<(), Refused> {
+    pub(super) fn roll_out(
+        &mut self,
+        share: Share,
+        (beside, begins): (Beside, bool),
+        word: Word<'_>,
+    ) -> Result<(), Refused> {
         let Word { by, at, note } = word;
         let to = Move::Approve.leads(self.stage).ok_or_else(|| self.no_way("rolled out"))?;
         // With the steps after it, nothing is approved that was not.
-        if self.share().is_none() {
+        if begins {
             self.answered_for(note.as_deref())?;
             self.offered = None;
         }
-        self.given = (share != Share::ALL).then_some(share.percent());
+        let some = share != Share::ALL;
+        (self.given, self.beside) = (some.then_some(share.percent()), some.then_some(beside));
         self.step(at, by, to, note);
         self.note_share(share.percent());
         Ok(())
@@ -373,7 +383,7 @@ impl Entry {
     /// Takes it from all callers; it stays as approved as it was.
     pub(super) fn step_back(&mut self, word: Word<'_>) {
         let Word { by, at, note } = word;
-        self.given = Some(0);
+        (self.given, self.beside) = (Some(0), None);
         self.step(at, by, self.stage, note);
         self.note_share(0);
     }

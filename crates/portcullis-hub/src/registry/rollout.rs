@@ -2,16 +2,18 @@
 //!
 //! A share stands with the version itself, so a step is one change of one record: of two that are taken at the same time, one
 //! is refused, and gateways that share a store see the same. The version that all others have is the one that was approved for
-//! all last. Whoever is let in by a share stays in when it grows: each caller has a place from 0 to 9,999 that follows from the server,
+//! all last, and a roll-out is one beside that: where another takes its place, the roll-out is over for good. Whoever is let in by a share stays in when it grows: each caller has a place from 0 to 9,999 that follows from the server,
 //! the version and who they are, and nothing else, so it is the same in every process, and with another version others come first.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_model::Unavailable;
+use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Refused, Stage};
+use super::entry::{Change, Entry, Refused, Stage};
 use super::shelf::{Registry, Shelved};
 
 /// How many of a server's callers a version is for, in hundredths.
@@ -79,35 +81,60 @@ pub struct InUse<'a> {
     pub next: Option<(&'a Entry, Share)>,
 }
 
-/// A server, the version that all may have, and the one that some may.
-type Found<'a> = (&'a str, Option<&'a Entry>, Option<(&'a Entry, Share)>);
+/// What a version was rolled out beside. The roll-out goes on for as long as that stays so, and once it is over nothing brings it back.
+/// It is counted and not timed: those who take steps have clocks of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Beside {
+    /// The version that all others had.
+    version: String,
+    /// How often any version of the server had been given to all by then. That only grows, so where it has grown, one was since.
+    given: usize,
+}
+
+impl Beside {
+    /// What is so now; `versions` are all of one server.
+    fn now(base: &Entry, versions: &[&Entry]) -> Self {
+        let version = base.version().to_owned();
+        Self { version, given: versions.iter().map(|entry| entry.times_given_to_all()).sum() }
+    }
+}
 
 /// The versions of each server that are reached. Of those that may be used by all, it is the one that was approved last; and beside it
-/// the one that was given to some later than that. Where the other one was taken away meanwhile, what some have all have.
+/// the one that is rolled out beside that. Where the other one was taken away meanwhile, what some have all have. Of a server,
+/// `entries` have to have all versions that were ever approved, retired ones too.
 pub fn in_use<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<InUse<'a>> {
-    let mut servers: Vec<Found<'a>> = Vec::new();
-    for entry in entries.into_iter().filter(|entry| entry.stage().is_in_use() && entry.is_given()) {
-        let place = servers.iter().position(|(slug, ..)| *slug == entry.slug).unwrap_or_else(|| {
-            servers.push((&entry.slug, None, None));
-            servers.len() - 1
-        });
-        let (_, all, some) = &mut servers[place];
-        match entry.share() {
-            None if all.is_none_or(|other| other.approved() < entry.approved()) => *all = Some(entry),
-            Some(share) if some.is_none_or(|(other, _)| other.approved() < entry.approved()) => {
-                *some = Some((entry, share));
-            }
-            _ => {}
+    let mut servers: Vec<Vec<&Entry>> = Vec::new();
+    let mut places = HashMap::new();
+    for entry in entries {
+        let place = *places.entry(entry.slug.as_str()).or_insert(servers.len());
+        match servers.get_mut(place) {
+            Some(versions) => versions.push(entry),
+            None => servers.push(vec![entry]),
         }
     }
-    let of = |(_, all, some): Found<'a>| match (all, some) {
-        (Some(entry), some) => {
-            Some(InUse { entry, next: some.filter(|(next, _)| next.approved() >= entry.approved()) })
-        }
-        (None, Some((entry, _))) => Some(InUse { entry, next: None }),
-        (None, None) => None,
+    servers.iter().filter_map(|versions| in_use_of(versions)).collect()
+}
+
+/// The versions of one server that are reached, of all that it has.
+fn in_use_of<'a>(versions: &[&'a Entry]) -> Option<InUse<'a>> {
+    let given = versions.iter().copied().filter(|entry| entry.stage().is_in_use() && entry.is_given());
+    let (some, all): (Vec<&Entry>, Vec<&Entry>) = given.partition(|entry| entry.share().is_some());
+    // Of two, the one that comes first.
+    let last = |of: Vec<&'a Entry>| of.into_iter().rev().max_by_key(|entry| entry.approved());
+    // Where only such are left that some had, all have one of them; also while another is rolled out beside that.
+    let beside = |base: &&Entry| {
+        let now = Beside::now(base, versions);
+        some.iter().any(|next| next.beside.as_ref() == Some(&now))
     };
-    servers.into_iter().filter_map(of).collect()
+    let entry = last(all).or_else(|| some.iter().copied().find(beside)).or_else(|| last(some.clone()))?;
+    let now = Beside::now(entry, versions);
+    let goes_on = |next: &&Entry| match &next.beside {
+        Some(beside) => *beside == now,
+        // It was kept before that was; its next step says it.
+        None => next.version() != entry.version() && next.approved() >= entry.approved(),
+    };
+    let next = last(some.into_iter().filter(goes_on).collect());
+    Some(InUse { entry, next: next.and_then(|next| Some((next, next.share()?))) })
 }
 
 /// Why a version is not rolled out, or back.
@@ -200,7 +227,11 @@ impl Registry {
             _ => {}
         }
         hold(&shelved.entry).map_err(NotRolled::KeptOut)?;
-        shelved.entry.roll_out(share, word)?;
+        let begins = now.is_none_or(|now| now.next.is_none());
+        // What is not beside anything is refused for what it is.
+        let base = now.map_or(&shelved.entry, |now| now.entry);
+        let beside = Beside::now(base, &entries);
+        shelved.entry.roll_out(share, (beside, begins), word)?;
         self.changed(shelved).await
     }
 
@@ -295,6 +326,14 @@ impl Entry {
     /// Whether it came from elsewhere, and is held to what may come in.
     pub fn is_held(&self) -> bool {
         self.imported && !self.launch.is_null()
+    }
+
+    /// How often it was given to all: approved for them, or rolled out to the last of them.
+    fn times_given_to_all(&self) -> usize {
+        let to_all = |change: &&Change| {
+            change.to == Stage::Approved && change.share.is_none_or(|share| share == Share::ALL.0)
+        };
+        self.history().iter().filter(to_all).count()
     }
 
     fn may_be_given(&self) -> bool {

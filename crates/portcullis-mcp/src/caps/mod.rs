@@ -50,6 +50,8 @@ const FLAGS: u32 = 8;
 impl ClientCaps {
     /// Nothing declared.
     pub const NONE: Self = Self(0);
+    /// Everything declared.
+    pub const ALL: Self = Self(u8::MAX);
 
     /// Reads `ClientCapabilities` of any revision. An `elicitation` object that names no mode means form
     /// (2025-06-18, and 2026-07-28 by default).

@@ -276,6 +276,30 @@ async fn each_version_is_held_against_what_it_was_when_it_was_approved() {
 }
 
 #[tokio::test]
+async fn what_a_version_did_not_offer_when_it_was_approved_is_held_back() {
+    let register = register();
+    register.ready().await.unwrap();
+    let (seen, unseen) = (tool("read", "Reads."), tool("send", "Sends."));
+    let both = [seen.clone(), unseen.clone()];
+    register.expect([("files@2".to_owned(), scanned("files", from_ref(&seen)))].into());
+    // Also while it leaves, and nobody speaks of it any more.
+    for rest in [None, Some("files@3")] {
+        let rest = rest.map(|scope| (scope.to_owned(), scanned("files", &both)));
+        register.expect(rest.into_iter().collect());
+        assert_eq!(listed_in(&register, Mode::FirstUse, "files@2", &both).await, ["+", "new"]);
+    }
+    assert_eq!(listed_in(&register, Mode::FirstUse, "files@3", &both).await, ["+", "+"]);
+    // A server without versions is trusted as it is first seen, and so are resources, which come and go.
+    assert_eq!(listed_in(&register, Mode::FirstUse, "other", &both).await, ["+", "+"]);
+    let raw = Raw::from_value(&json!({"uri": "file:///new", "name": "new"}));
+    let kind = DefinitionKind::Resource;
+    let resource = Definition::of_item("files", kind, "file:///new", &raw);
+    let screened = register.screen(Mode::FirstUse, "files@2", kind, from_ref(&resource), false);
+    assert!(register.keep(screened).await.unwrap());
+    assert!(register.trusts("files@2", kind, "file:///new", resource.pin));
+}
+
+#[tokio::test]
 async fn versions_of_one_server_do_not_shadow_each_other_and_others_are_still_shadowed() {
     let register = register();
     register.ready().await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use portcullis_config::{DefinitionsMode, Kubernetes, Overrides, Settings};
-use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport};
+use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport, ServerState};
 use portcullis_hub::Supervisor;
 use portcullis_hub::registry::{Entry, Finding, Offer, Package, Registry, Scan, Stage};
 use portcullis_oversight::{DefinitionKind, Reason, Register, visible, visible_line};
@@ -114,6 +114,10 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
     tokio::spawn(gateway.clone().look_after_cluster());
     let reached = tokio::time::timeout(AT_MOST, gateway.warm_up()).await;
     let report = gateway.report().into_iter().next();
+    if report.as_ref().is_some_and(|report| report.state == ServerState::Up) {
+        // What is not seen now is held back later. Whether there is anything else for others, nobody knows: it may fail.
+        let _ = tokio::time::timeout(AT_MOST, gateway.list_for_others()).await;
+    }
     let entries = Register::entries(&*records).await?;
     gateway.delete_deployments().await;
     gateway.close().await;
@@ -124,7 +128,7 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
     let Some(ServerReport { state, revision: Some(revision), .. }) = report else {
         return Ok(Err("it was not reached".to_owned()));
     };
-    if let portcullis_gateway::ServerState::Down { why } = state {
+    if let ServerState::Down { why } = state {
         return Ok(Err(why));
     }
     let kind = |kind: DefinitionKind| kind.to_string();
@@ -137,7 +141,14 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
         let reasons = it.held.iter().flat_map(|held| &held.reasons).filter(|reason| **reason != Reason::New);
         reasons.map(|reason| Finding {
             at: format!("{} {}", kind(it.kind), visible(&it.name)),
-            what: reason.to_string(),
+            what: match reason {
+                // Only one of what it says to whom can be expected.
+                Reason::Changed => {
+                    "it says something else to clients that can do more or less, which will be held back"
+                        .to_owned()
+                }
+                reason => reason.to_string(),
+            },
         })
     });
     let findings = findings.collect();

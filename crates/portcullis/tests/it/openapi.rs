@@ -469,3 +469,38 @@ async fn a_document_in_a_file_needs_to_be_told_where_the_api_is() {
     let output = run(&["server", "add", "old.json", "--yes"]);
     assert!(output.status.code() == Some(2) && said(&output).contains("Swagger 2.0"), "{}", said(&output));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_never_sent_is_no_failure_of_a_version() {
+    let (old, new) = (Pets::start().await, Pets::start().await);
+    let gateway = start(json!({"servers": {}}));
+    let run = |args: &[&str]| {
+        tokio::task::block_in_place(|| crate::oversight::done(gateway.folder(), args));
+    };
+    for (pets, version) in [(&old, "1.0.0"), (&new, "2.0.0")] {
+        let url = format!("{}/openapi.json", pets.origin());
+        run(&["server", "add", &url, "--name", "pets", "--version", version, "--yes"]);
+        for step in ["scan", "review"] {
+            run(&["server", step, &format!("pets@{version}")]);
+        }
+        let how: &[&str] = if version == "1.0.0" {
+            &["server", "approve", "pets"]
+        } else {
+            &["server", "rollout", "pets", version, "--to", "50%"]
+        };
+        run(how);
+    }
+    let rollout = async || gateway.get("/api/v1/servers/pets/rollout").await.json();
+    until("the roll-out", async || rollout().await["next"]["share"] == 50).await;
+    let client = Modern::new();
+    for _ in 0..12 {
+        let refused = client.call(&gateway, "pets__getPet", json!({"id": ".."})).await;
+        assert_eq!(refused["isError"], true);
+    }
+    let told = rollout().await;
+    assert_eq!((&told["failed"], &told["next"]["failed"]), (&json!(0), &json!(0)), "{told}");
+    // One that was sent is the server's.
+    client.call(&gateway, "pets__getPet", json!({"id": "nobody"})).await;
+    let told = rollout().await;
+    assert_eq!(told["failed"].as_u64().unwrap() + told["next"]["failed"].as_u64().unwrap(), 1, "{told}");
+}

@@ -1,8 +1,10 @@
 //! Versions of a server that are rolled out to some callers first, to all, and back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -315,12 +317,87 @@ async fn what_a_version_asked_for_is_given_to_that_version() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_from_a_page_has_the_version_that_sent_them_there() {
+    let sent: Arc<Mutex<HashMap<String, &'static str>>> = Arc::default();
+    let sending = |version: &'static str| {
+        let sent = sent.clone();
+        let fake = Fake::legacy().tools(vec![tool("which")]).on("tools/call", move |seen, answer| {
+            let who = seen.rpc["params"]["arguments"]["who"].to_string();
+            let first = sent.lock().unwrap().insert(who, version);
+            async move {
+                if let Some(first) = first {
+                    return answer.result(text(&format!("{first} {version}"))).await;
+                }
+                let page =
+                    json!({"mode": "url", "message": "m", "url": "https://example.com", "elicitationId": "e"});
+                let data = json!({"elicitations": [page]});
+                answer.error(200, json!({"code": -32042, "message": "open it", "data": data})).await;
+            }
+        });
+        fake.start()
+    };
+    let (old, new) = (sending(OLD).await, sending(NEW).await);
+    let gateway = prepared(json!({}), &old, &new).await;
+    roll_out(&gateway, 50).await;
+    let mut client = Modern::new();
+    client.meta["io.modelcontextprotocol/clientCapabilities"] = json!({"elicitation": {"url": {}}});
+    let mut found = BTreeSet::new();
+    for who in 0..24 {
+        let call = json!({"name": "x__which", "arguments": {"who": who}});
+        let asked = client.result(&gateway, "tools/call", call.clone()).await;
+        let mut again = call;
+        again["requestState"] = asked["requestState"].clone();
+        again["inputResponses"] = json!({"q1": {"action": "accept"}});
+        let answered = client.result(&gateway, "tools/call", again).await;
+        found.insert(text_of(&answered).to_owned());
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["1.0.0 1.0.0", "2.0.0 2.0.0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_scan_of_a_version_did_not_see_is_held_back() {
+    const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+    let is_late = Arc::new(AtomicBool::new(false));
+    let late = is_late.clone();
+    let server = answering(OLD).on("tools/list", move |seen, answer| {
+        let mut tools = vec![tool("which")];
+        if seen.rpc["params"]["_meta"][CAPABILITIES].get("elicitation").is_some() {
+            tools.push(tool("ask"));
+        }
+        if late.load(Ordering::SeqCst) {
+            tools.push(tool("late"));
+        }
+        let list = json!({"resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private"});
+        async move { answer.result(list).await }
+    });
+    let server = server.start().await;
+    let gateway = start(json!({"servers": {}}));
+    reviewed(gateway.folder(), &server, OLD);
+    done(gateway.folder(), &["server", "approve", "x"]);
+    is_late.store(true, Ordering::SeqCst);
+    until("the approved server", async || gateway.ready().await["servers"]["x"].is_object()).await;
+    let names = async |client: &Modern| {
+        let list = client.result(&gateway, "tools/list", json!({})).await;
+        let tools = list["tools"].as_array().unwrap().clone();
+        tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&Modern::new()).await, ["x__which"]);
+    let mut able = Modern::new();
+    able.meta[CAPABILITIES] = json!({"elicitation": {"form": {}}});
+    assert_eq!(names(&able).await, ["x__which", "x__ask"], "the scan asked for what it is shown as well");
+    let shown = done(gateway.folder(), &["definitions", "show", "x/late"]);
+    assert!(shown.contains("nobody has approved it yet"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_done_over_http_as_well_and_what_cannot_be_is_said() {
     let (old, new) = both().await;
     let gateway = prepared(json!({}), &old, &new).await;
     let post = async |what: &str, body: Value| {
         gateway.post(&format!("/api/v1/servers/x/{what}"), body.to_string()).await
     };
+    let read = gateway.get("/api/v1/servers/x/rollback").await;
+    assert_eq!((read.status(), read.header("allow")), (405, Some("POST, OPTIONS")), "as its siblings say");
     let early = post("rollback", json!({})).await;
     assert_eq!(early.status(), 409);
     assert!(early.json()["error"].as_str().unwrap().contains("only version"), "{}", early.text());

@@ -5,7 +5,7 @@ use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::Limits;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_model::Principal;
+use portcullis_model::{Principal, ServerId};
 
 use super::*;
 use crate::call::fixture;
@@ -24,11 +24,10 @@ fn call(params: &str) -> Identity {
 }
 
 fn states() -> [State; 5] {
-    let server = ServerId::parse("x").unwrap();
     [
         State::Parked(Place { id: [7; 16], round: 3 }),
         State::Relayed { whose: "x@2.0.0".into(), inner: Raw::from_static(r#""é\u00e9=""#) },
-        State::Visited { server },
+        State::Visited { whose: "x@2.0.0".into() },
         State::Asked { nonce: 7, matter: Matter::Call },
         State::Asked { nonce: 7, matter: Matter::Result },
     ]

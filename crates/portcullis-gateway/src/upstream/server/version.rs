@@ -108,3 +108,33 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_is_edited_makes_no_other_server() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let document = folder.path().join("api.json");
+        let write = |text: &str| std::fs::write(&document, text).expect("written");
+        write("{}");
+        let text = serde_json::json!({"servers": {"x": {
+            "openapi": {"document": document, "base_url": "https://api.example"},
+        }}});
+        let loaded = portcullis_config::parse(
+            "test.json",
+            &text.to_string(),
+            config::Format::Json,
+            &BTreeMap::new(),
+            &config::Overrides::default(),
+        );
+        let settings = loaded.expect("well-formed").settings;
+        let server = settings.servers.values().next().expect("it is there");
+        let before = certificates(server);
+        write(r#"{"openapi": "3.1.0"}"#);
+        assert!(before.is_some() && before == certificates(server));
+    }
+}

@@ -169,6 +169,88 @@ async fn whatever_else_is_approved_or_taken_away_ends_a_roll_out() {
     assert_eq!(entry.share(), None);
 }
 
+/// Takes a step with a version, which everybody may have or nobody.
+async fn step(registry: &Registry, version: &str, step: Move, at: u64) {
+    let mut shelved = registry.get("local/files", version).await.expect("asked").expect("there");
+    shelved.entry.take(step, "ben", at, None).expect("taken");
+    assert!(registry.change(&shelved).await.expect("kept"));
+}
+
+#[tokio::test]
+async fn a_roll_out_that_has_ended_stays_so() {
+    // Another was approved for all, and is rolled back.
+    let one = registry(&[approved("1.0.0", 1), reviewed("2.0.0", 2), reviewed("3.0.0", 2)]).await;
+    one.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    step(&one, "3.0.0", Move::Approve, 5).await;
+    assert_eq!(had(&one).await, ("3.0.0".into(), None));
+    one.roll_back("files", word(6)).await.expect("rolled back");
+    assert_eq!(had(&one).await, ("1.0.0".into(), None));
+    // The one beside which it was is retired, and an older one takes its place.
+    let two = registry(&[approved("0.9.0", 0), approved("1.0.0", 1), reviewed("2.0.0", 2)]).await;
+    two.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    step(&two, "1.0.0", Move::Retire, 4).await;
+    assert_eq!(had(&two).await, ("0.9.0".into(), None));
+    assert!(two.step_back("files", "2.0.0", word(5)).await.expect("asked").is_none(), "it is over");
+    // Another was approved for all, and retired.
+    let three = registry(&[approved("1.0.0", 1), reviewed("2.0.0", 2), reviewed("3.0.0", 2)]).await;
+    three.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    step(&three, "3.0.0", Move::Approve, 5).await;
+    step(&three, "3.0.0", Move::Retire, 6).await;
+    assert_eq!(had(&three).await, ("1.0.0".into(), None));
+    // Whoever wants it goes on from the start.
+    three.roll_out("files", "2.0.0", share(20), word(7), |_| Ok(())).await.expect("rolled out");
+    assert_eq!(had(&three).await, ("1.0.0".into(), Some(("2.0.0".into(), 20))));
+}
+
+#[tokio::test]
+async fn a_roll_out_that_begins_again_is_answered_for_again() {
+    let finding = || vec![Finding { at: "tool a".into(), what: "odd".into() }];
+    let mut odd = reviewed("2.0.0", 2);
+    odd.scanned(Scan { findings: finding(), ..Scan::default() }, "ann").expect("scanned");
+    odd.take(Move::Review, "ben", 2, None).expect("reviewed");
+    let registry = registry(&[approved("1.0.0", 1), odd, reviewed("3.0.0", 2)]).await;
+    let roll = async |word| registry.roll_out("files", "2.0.0", share(10), word, |_| Ok(())).await;
+    roll(Word { note: Some("it is meant so".into()), ..word(3) }).await.expect("rolled out");
+    step(&registry, "3.0.0", Move::Approve, 5).await;
+    let silent = roll(word(6)).await.expect_err("refused").to_string();
+    assert!(silent.contains("with a note"), "{silent}");
+    roll(Word { note: Some("still".into()), ..word(7) }).await.expect("rolled out");
+    assert_eq!(had(&registry).await, ("3.0.0".into(), Some(("2.0.0".into(), 10))));
+}
+
+#[tokio::test]
+async fn whose_clock_is_behind_rolls_out_all_the_same() {
+    let registry = registry(&[approved("1.0.0", 1_000), reviewed("2.0.0", 2)]).await;
+    registry.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    assert_eq!(had(&registry).await, ("1.0.0".into(), Some(("2.0.0".into(), 10))));
+}
+
+#[tokio::test]
+async fn a_version_is_rolled_out_beside_one_that_only_some_had() {
+    let registry = registry(&[approved("1.0.0", 1), reviewed("2.0.0", 2), reviewed("3.0.0", 2)]).await;
+    registry.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    step(&registry, "1.0.0", Move::Retire, 4).await;
+    registry.roll_out("files", "3.0.0", share(20), word(5), |_| Ok(())).await.expect("rolled out");
+    assert_eq!(had(&registry).await, ("2.0.0".into(), Some(("3.0.0".into(), 20))));
+    registry.roll_out("files", "3.0.0", Share::ALL, word(6), |_| Ok(())).await.expect("to all");
+    assert_eq!(had(&registry).await, ("3.0.0".into(), None));
+}
+
+#[tokio::test]
+async fn a_roll_out_that_was_kept_before_it_said_beside_what_goes_on() {
+    let registry = registry(&[approved("1.0.0", 1), reviewed("2.0.0", 2)]).await;
+    registry.roll_out("files", "2.0.0", share(10), word(3), |_| Ok(())).await.expect("rolled out");
+    let mut shelved = registry.get("local/files", "2.0.0").await.expect("asked").expect("there");
+    let mut value = serde_json::to_value(&shelved.entry).expect("written");
+    assert!(value.as_object_mut().expect("an object").remove("beside").is_some());
+    shelved.entry = serde_json::from_value(value).expect("read");
+    assert!(registry.change(&shelved).await.expect("kept"));
+    assert_eq!(had(&registry).await, ("1.0.0".into(), Some(("2.0.0".into(), 10))));
+    let entry = registry.roll_out("files", "2.0.0", share(20), word(4), |_| Ok(())).await.expect("further");
+    assert!(entry.beside.is_some(), "and says it with its next step");
+    assert_eq!(had(&registry).await, ("1.0.0".into(), Some(("2.0.0".into(), 20))));
+}
+
 #[test]
 fn a_scan_of_what_is_in_use_changes_nothing_in_what_was_approved() {
     let offer = |digest: &str| Offer { kind: "tool".into(), name: "read".into(), digest: digest.into() };

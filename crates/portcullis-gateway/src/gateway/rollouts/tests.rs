@@ -1,0 +1,121 @@
+//! Versions that take each other's place.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use portcullis_config::{Format, NextVersion, Overrides, Registered, Settings};
+use portcullis_hub::Supervisor;
+use portcullis_mcp::method::Method;
+use portcullis_mcp::revision::Revision;
+use portcullis_model::{Expected, Keeping, Put, Record, Records};
+use portcullis_telemetry::{Metrics, Tracer};
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::call::{Caller, fixture};
+use crate::gateway::Kept;
+use crate::route::Servers;
+
+/// A store that keeps nothing.
+struct Nothing;
+
+impl Records for Nothing {
+    fn get<'a>(&'a self, _: &'static str, _: &'a str) -> Keeping<'a, Option<Record>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        _: &'static str,
+        _: &'a str,
+        _: Vec<u8>,
+        _: Option<SystemTime>,
+        _: Expected,
+    ) -> Keeping<'a, Put> {
+        Box::pin(async { Ok(Put::Kept(1)) })
+    }
+
+    fn take<'a>(&'a self, _: &'static str, _: &'a str) -> Keeping<'a, Option<Record>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'static str,
+        _: &'a str,
+        _: &'a str,
+        _: usize,
+    ) -> Keeping<'a, Vec<(String, Record)>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn sweep(&self) -> Keeping<'_, usize> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+/// One server `x` in a version, and perhaps another that nearly all have.
+fn settings(version: &str, next: Option<&str>) -> Settings {
+    let of = |version: &str| {
+        let text = format!(r#"{{"servers": {{"x": {{"url": "http://127.0.0.1:9/{version}"}}}}}}"#);
+        let loaded = portcullis_config::parse(
+            "test.json",
+            &text,
+            Format::Json,
+            &BTreeMap::new(),
+            &Overrides::default(),
+        );
+        loaded.expect("well-formed").settings
+    };
+    let mut settings = of(version);
+    let next = next.map(|version| NextVersion {
+        version: version.to_owned(),
+        offers: Arc::new([]),
+        percent: 99,
+        server: of(version).servers.into_values().next().expect("it is there"),
+    });
+    let registered = Registered { version: version.to_owned(), offers: Arc::new([]), next };
+    settings.registered.insert(ServerId::parse("x").expect("a slug"), registered);
+    settings
+}
+
+fn gateway(settings: Settings) -> Arc<Gateway> {
+    let (control, supervisor) = (Handle::current(), Supervisor::new(Path::new("portcullis")));
+    let kept = Kept { records: Arc::new(Nothing), evidence: None, witness: None };
+    Gateway::new(settings, 1, control, supervisor, Metrics::new(), Tracer::disabled(), kept)
+        .expect("a gateway")
+}
+
+#[tokio::test]
+async fn whoever_has_a_version_has_it_while_it_takes_the_others_place() {
+    let gateway = gateway(settings("1", Some("2")));
+    let before = gateway.servers.load_full();
+    let version = |servers: &Servers, caller: &Caller| {
+        let chosen = servers.find("x").expect("it is there").version_of(caller);
+        chosen.server.version().expect("it has one").to_string()
+    };
+    let somebody = fixture::call(Revision::NEWEST, ClientCaps::NONE, "{}").caller;
+    let mut callers = (0..1_000).map(|connection| Caller { connection, ..Caller::clone(&somebody) });
+    let caller = callers.find(|caller| version(&before, caller) == "2").expect("one of them has it");
+    let until = Instant::now() + Duration::from_mins(1);
+    let update = before.update(&settings("2", None), &gateway.env, until).expect("an update");
+    update.transitions.iter().for_each(|it| it.begin(Vec::new));
+    assert_eq!(version(&before, &caller), "2", "whoever still finds the old ones");
+    assert_eq!(version(&update.servers, &caller), "2");
+    // While both know each other, nothing goes round in circles.
+    for servers in [&*before, &update.servers] {
+        let catalogue = servers.find("x").expect("it is there");
+        catalogue.end_session(&"somebody".into());
+        catalogue.invalidate(&Method::ToolsListChanged);
+        catalogue.forget();
+        assert_eq!(catalogue.all_servers().len(), 2);
+    }
+    update.transitions.into_iter().for_each(Transition::end);
+    assert_eq!(version(&update.servers, &caller), "2");
+}
+
+#[test]
+fn a_store_that_is_away_is_asked_less_and_less() {
+    let pauses = [0, 1, 2, 5, 6, 100, u32::MAX].map(|failures| pause(failures).as_secs());
+    assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
+}
