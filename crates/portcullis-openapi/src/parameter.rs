@@ -130,13 +130,33 @@ pub(crate) fn parameters(
 fn is_set(parameter: &Parameter, set: &Set) -> bool {
     match parameter.place {
         Place::Path => false,
-        Place::Query => set.query.contains(&parameter.name),
+        Place::Query => set.query.iter().any(|name| is_said_by(&parameter.name, name)),
         Place::Cookie => set.headers.contains("cookie"),
         Place::Header => {
-            let name = parameter.name.to_ascii_lowercase();
-            NO_PARAMETER.contains(&name.as_str()) || set.headers.contains(&name)
+            // Servers that hand headers on as variables of an environment (RFC 3875 section 4.1.18) take `_` for `-`.
+            let read = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+            let name = read(&parameter.name);
+            NO_PARAMETER.contains(&name.as_str()) || set.headers.iter().any(|set| read(set) == name)
         }
     }
+}
+
+/// A name in a query as servers that are generous with names read it: case and spaces around it mean nothing, it ends at a
+/// NUL, and PHP takes a dot, a space and a bracket in it for `_`.
+pub(crate) fn folded(name: &str) -> String {
+    let name = name.split('\0').next().unwrap_or_default();
+    name.trim().to_lowercase().replace(['.', ' ', '['], "_")
+}
+
+/// The name of the list or object of which a name with brackets is a part.
+pub(crate) fn stem(name: &str) -> &str {
+    name.split('[').next().unwrap_or_default()
+}
+
+/// Whether a name in a query says, to whichever server, what another says: the whole of it or a part.
+pub(crate) fn is_said_by(name: &str, other: &str) -> bool {
+    let other = folded(other);
+    folded(name) == other || folded(stem(name)) == other
 }
 
 /// A `token` of RFC 9110, as names of headers and cookies are.

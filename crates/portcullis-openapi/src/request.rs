@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::operation::{Operation, Piece, is_climbing};
-use crate::parameter::{Parameter, Place, is_token};
+use crate::parameter::{Parameter, Place, folded, is_said_by, is_token, stem};
 use crate::style::{assigned, encoded, expanded, text};
 
 /// The longest path with its query, in bytes: what servers commonly take.
@@ -160,19 +160,35 @@ impl Operation {
         pairs: &[String],
         set: &[(String, String)],
     ) -> Result<(), Unsendable> {
-        let set = set.iter().map(|(name, _)| name).filter(|_| own.place == Place::Query);
-        let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
-        let taken: HashSet<String> = set.chain(others.map(|it| &it.name)).map(|name| folded(name)).collect();
+        let argument = &own.argument;
+        let not_its = |name: &str| {
+            let name: String = name.chars().take(100).collect();
+            unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"))
+        };
+        let is_set = |name: &str| {
+            own.place == Place::Query
+                && set.iter().any(|(set, _)| is_said_by(name, set) || is_said_by(set, name))
+        };
+        let own_is_set = is_set(&own.name);
+        let mut taken = None;
         for pair in pairs {
             let name = decoded(pair.split('=').next().unwrap_or_default());
-            let stem = name.split('[').next().unwrap_or_default();
             if name == own.name {
+                if own_is_set {
+                    return unsendable(format!("`{argument}` is not the caller's to say"));
+                }
                 continue;
             }
-            let argument = &own.argument;
-            if taken.contains(&folded(&name)) || (stem != own.name && taken.contains(&folded(stem))) {
-                let name: String = name.chars().take(100).collect();
-                return unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"));
+            let taken: &HashSet<String> = taken.get_or_insert_with(|| {
+                let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
+                others.map(|it| folded(&it.name)).collect()
+            });
+            let stem = stem(&name);
+            if is_set(&name)
+                || taken.contains(&folded(&name))
+                || (stem != own.name && taken.contains(&folded(stem)))
+            {
+                return not_its(&name);
             }
             if own.place == Place::Cookie && !is_token(&name) {
                 return unsendable(format!("`{argument}` has a member that is no name of a cookie"));
@@ -217,11 +233,6 @@ fn is_divided(plain: &str) -> bool {
     let ends = |text: &str| text.matches(['?', '#']).count();
     let (once, twice) = (decoded(plain), decoded(&decoded(plain)));
     [plain, &once, &twice].iter().any(|text| text.contains(['/', '\\']) || ends(text) > ends(plain))
-}
-
-/// A name as servers that are generous with names read it.
-fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
 }
 
 fn decoded(text: &str) -> String {

@@ -167,6 +167,11 @@ fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
         json!({"filter": {"API_Key": "mine"}}),
         json!({"filter": {" api_key": "mine"}}),
         json!({"filter": {"api_key[]": "mine"}}),
+        json!({"filter": {"api.key": "mine"}}),
+        json!({"filter": {"api key": "mine"}}),
+        json!({"filter": {"Api[key": "mine"}}),
+        json!({"filter": {"api.key[]": "mine"}}),
+        json!({"filter": {"api_key\u{0}x": "mine"}}),
         json!({"filter": {"a": 1, "page": 7}}),
         json!({"filter": {"deep[a]": 7}}),
         json!({"deep": {"x": 7}}),
@@ -185,6 +190,31 @@ fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
     let made = request(&given).expect("a request");
     assert_eq!(made.path, "/x?api_key=ours&a=1&filter=2&keys=api_key&deep%5By%5D=3&Page=4");
     assert_eq!(made.headers[0].1, "theme=dark; sid=5");
+}
+
+/// What the operator says is no argument, however the document writes its name.
+#[test]
+fn no_parameter_says_what_the_operator_says() {
+    let names = ["API_KEY", "api.key", "api key", "api[key", "api_key[]", " api_key", "q"];
+    let mut parameters: Vec<_> = names.iter().map(|name| parameter(name, "query", &json!({}))).collect();
+    parameters
+        .extend(["x-key", "X_Key", "X_Forwarded_For"].map(|name| parameter(name, "header", &json!({}))));
+    let paths = json!({"/x": {"get": {"parameters": parameters}}});
+    let api = read_with(&with_paths(&paths), &super::set(&["x-key"], &["api_key"])).expect("an API");
+    let properties = &tool(&api, "get_x")["inputSchema"]["properties"];
+    assert_eq!(*properties, json!({"q": {}}));
+    // A part of what the operator says in part stays the caller's; the whole is not.
+    let filter = parameter("filter", "query", &json!({"style": "deepObject"}));
+    let paths = json!({"/x": {"get": {"parameters": [filter]}}});
+    let api = read_with(&with_paths(&paths), &super::set(&[], &["filter[owner]"])).expect("an API");
+    let set = [("filter[owner]".to_owned(), "ours".to_owned())];
+    let request = |given: Value| api.operations[0].request("", Some(&arguments(&given)), &set);
+    assert!(request(json!({"filter": {"name": "x"}})).is_ok());
+    for given in
+        [json!({"filter": {"owner": "mine"}}), json!({"filter": {"Owner": "mine"}}), json!({"filter": "all"})]
+    {
+        request(given.clone()).expect_err(&given.to_string());
+    }
 }
 
 #[test]
