@@ -9,7 +9,7 @@ use portcullis_mcp::json::{Kind, Raw, write_string};
 use crate::api::Set;
 use crate::body::{Body, body};
 use crate::document::Document;
-use crate::parameter::{Parameter, Place, parameters};
+use crate::parameter::{Parameter, Place, Said, parameters};
 use crate::schema::{Members, Schemas, TooLarge, Way};
 use crate::shape::REQUEST;
 
@@ -69,12 +69,16 @@ impl Operation {
         name: String,
         server: Option<&str>,
     ) -> Result<Self, String> {
-        let parameters = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
+        let (parameters, mut said) = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
         let path = pieces(template, &parameters)?;
         let taken: HashSet<String> = parameters.iter().map(|it| it.argument.clone()).collect();
         // What the body of such a request means, nobody has said (RFC 9110 section 9.3.1).
         let takes_none = matches!(*method, Method::GET | Method::HEAD);
         let body = if takes_none { None } else { body(document, raw, &taken)? };
+        let body = body.map(|(body, of_it)| {
+            said.push(of_it);
+            body
+        });
         let mut operation = Self {
             name,
             method: method.clone(),
@@ -85,7 +89,7 @@ impl Operation {
             gives_object: false,
             definition: Raw::from_static("{}"),
         };
-        let input = operation.input(document);
+        let input = operation.input(document, &said);
         let input =
             input.map_err(|TooLarge| format!("what it takes comes to more than {} KiB", MAX_SCHEMA >> 10))?;
         let output = operation.output(document, raw);
@@ -133,16 +137,15 @@ impl Operation {
         texts.join("\n\n")
     }
 
-    fn input(&self, document: &Document) -> Result<Raw, TooLarge> {
+    /// What it takes; `said` is of its parameters and then of its body.
+    fn input(&self, document: &Document, said: &[Said]) -> Result<Raw, TooLarge> {
         let mut schemas = Schemas::new(document, Way::Request, MAX_SCHEMA);
         let (mut properties, mut required) = (Vec::new(), Vec::new());
         let mut members = Members::begin(&mut properties);
-        let parameters =
-            self.parameters.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
-        let body =
-            self.body.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
-        for (argument, is_required, schema, description) in parameters.chain(body) {
-            let schema = schemas.write(schema, description)?;
+        let parameters = self.parameters.iter().map(|it| (&it.argument, it.required));
+        let all = parameters.chain(self.body.iter().map(|it| (&it.argument, it.required)));
+        for ((argument, is_required), said) in all.zip(said) {
+            let schema = schemas.write(&said.schema, said.description.as_ref())?;
             members.put(argument, schema.as_bytes());
             if is_required {
                 required.push(Raw::from_text(argument).to_string());

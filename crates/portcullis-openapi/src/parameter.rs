@@ -62,6 +62,12 @@ pub(crate) struct Parameter {
     pub(crate) reserved: bool,
     /// The value is written as JSON, whatever the style.
     pub(crate) as_json: bool,
+}
+
+/// What the document says of an argument. It is for the definition alone: these are parts of the document, and whoever keeps
+/// one of them keeps all of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
     pub(crate) schema: Raw,
     pub(crate) description: Option<Raw>,
 }
@@ -93,13 +99,13 @@ const NO_PARAMETER: &[&str] = &[
 ];
 
 /// The parameters of a path and of one of its operations, which replaces those of the same place and name: the values of
-/// `parameters` of both.
+/// `parameters` of both. With each, what is said of it.
 pub(crate) fn parameters(
     document: &Document,
     given: [Option<&Raw>; 2],
     set: &Set,
-) -> Result<Vec<Parameter>, String> {
-    let mut found: Vec<Parameter> = Vec::new();
+) -> Result<(Vec<Parameter>, Vec<Said>), String> {
+    let mut found: Vec<(Parameter, Said)> = Vec::new();
     for given in given.into_iter().flatten() {
         if !document.spend_on(given, 1) {
             return Err("its parameters are not read".to_owned());
@@ -111,19 +117,19 @@ pub(crate) fn parameters(
             let Some(raw) = document.resolve(&raw).filter(|raw| document.spend_on(raw, LOOKS)) else {
                 return Err("one of its parameters is a reference that leads nowhere".to_owned());
             };
-            let Some(parameter) = read(document, &raw)? else { continue };
-            match found.iter_mut().find(|it| it.place == parameter.place && it.name == parameter.name) {
-                Some(known) => *known = parameter,
-                None => found.push(parameter),
+            let Some(read) = read(document, &raw)? else { continue };
+            match found.iter_mut().find(|(it, _)| it.place == read.0.place && it.name == read.0.name) {
+                Some(known) => *known = read,
+                None => found.push(read),
             }
         }
     }
-    found.retain(|parameter| !is_set(parameter, set));
+    found.retain(|(parameter, _)| !is_set(parameter, set));
     let mut taken = HashSet::new();
-    for parameter in &mut found {
+    for (parameter, _) in &mut found {
         parameter.argument = argument(&parameter.name, parameter.place, &mut taken);
     }
-    Ok(found)
+    Ok(found.into_iter().unzip())
 }
 
 /// Whether it is nothing for callers to say.
@@ -165,7 +171,7 @@ pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(may_be)
 }
 
-fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
+fn read(document: &Document, raw: &Raw) -> Result<Option<(Parameter, Said)>, String> {
     let (Some(name), Some(place)) = (raw.find_string("name"), raw.find_string("in")) else {
         return Err("one of its parameters has no `name` or no `in`".to_owned());
     };
@@ -201,7 +207,7 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
     let described = |of: &Raw| of.find("description").filter(|text| text.kind() == Kind::String);
     // A reference says less than what it leads to, and what stands beside it may count for nothing.
     let description = described(raw).or_else(|| described(&document.resolve(&schema)?));
-    Ok(Some(Parameter {
+    let parameter = Parameter {
         argument: String::new(),
         name,
         place,
@@ -210,9 +216,8 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
         explode: flag("explode").unwrap_or(style == Style::Form),
         reserved: place == Place::Query && flag("allowReserved") == Some(true),
         as_json: content.is_some(),
-        schema,
-        description,
-    }))
+    };
+    Ok(Some((parameter, Said { schema, description })))
 }
 
 /// A name for callers, of the characters that APIs of models allow, and used once.
