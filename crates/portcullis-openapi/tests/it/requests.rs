@@ -1,6 +1,7 @@
 //! What calls become.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -228,6 +229,25 @@ fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_char
     let given = json!({"id": "a?b;c", "sid": "1; admin=1, x", "q": "a/b?;admin=1"});
     let expected = "GET /v1/x/a%3Fb%3Bc?q=a/b?%3Badmin%3D1 cookie: sid=1%3B%20admin%3D1%2C%20x";
     assert_eq!(sent(&operation, "/x/{id}", &given), Ok(expected.to_owned()));
+}
+
+/// However many parameters there are, what is given is gone through a few times and not once for each.
+#[test]
+fn a_large_call_costs_what_it_has_and_not_what_it_might_have() {
+    let all: Vec<_> = (0..256).map(|n| parameter(&format!("q{n}"), "query", &json!({}))).collect();
+    let paths =
+        json!({"/x": {"post": {"parameters": all, "requestBody": {"content": {"application/json": {}}}}}});
+    let api = read(&with_paths(&paths)).expect("an API");
+    let given = arguments(&json!({"body": vec![1; 1 << 19]}));
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(given.members().count(), 1);
+    }
+    let four_times = began.elapsed();
+    let began = Instant::now();
+    api.operations[0].request("", Some(&given), &[]).expect("a request");
+    let took = began.elapsed();
+    assert!(took < four_times * 10, "{took:?}, and to go through it four times takes {four_times:?}");
 }
 
 /// Many servers find the operation in the decoded path, where `/users/1%2Fkeys` is `/users/1/keys`.
