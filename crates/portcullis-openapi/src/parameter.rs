@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use portcullis_mcp::json::{Kind, Raw};
+use portcullis_model::FORWARDING;
 
 use crate::api::Set;
 use crate::document::Document;
@@ -72,7 +73,8 @@ pub(crate) struct Said {
     pub(crate) description: Option<Raw>,
 }
 
-/// Headers that are no parameter: OpenAPI says so of the first three, the others are for the connection, or say who calls.
+/// Headers that are no parameter, beside what proxies say: OpenAPI says so of the first three, the others are for the
+/// connection, say who calls, or are the trace, which the gateway writes.
 const NO_PARAMETER: &[&str] = &[
     "accept",
     "authorization",
@@ -84,18 +86,16 @@ const NO_PARAMETER: &[&str] = &[
     "cookie",
     "dpop",
     "expect",
-    "forwarded",
     "host",
     "keep-alive",
     "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
+    "traceparent",
+    "tracestate",
     "transfer-encoding",
     "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
 ];
 
 /// The parameters of a path and of one of its operations, which replaces those of the same place and name: the values of
@@ -142,7 +142,9 @@ fn is_set(parameter: &Parameter, set: &Set) -> bool {
             // Servers that hand headers on as variables of an environment (RFC 3875 section 4.1.18) take `_` for `-`.
             let read = |name: &str| name.to_ascii_lowercase().replace('_', "-");
             let name = read(&parameter.name);
-            NO_PARAMETER.contains(&name.as_str()) || set.headers.iter().any(|set| read(set) == name)
+            NO_PARAMETER.contains(&name.as_str())
+                || FORWARDING.contains(&name.as_str())
+                || set.headers.iter().any(|set| read(set) == name)
         }
     }
 }

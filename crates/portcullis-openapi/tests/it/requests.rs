@@ -198,8 +198,10 @@ fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
 fn no_parameter_says_what_the_operator_says() {
     let names = ["API_KEY", "api.key", "api key", "api[key", "api_key[]", " api_key", "q"];
     let mut parameters: Vec<_> = names.iter().map(|name| parameter(name, "query", &json!({}))).collect();
-    parameters
-        .extend(["x-key", "X_Key", "X_Forwarded_For"].map(|name| parameter(name, "header", &json!({}))));
+    parameters.extend(
+        ["x-key", "X_Key", "X_Forwarded_For", "X-Real-IP", "Via", "traceparent", "TraceState"]
+            .map(|name| parameter(name, "header", &json!({}))),
+    );
     let paths = json!({"/x": {"get": {"parameters": parameters}}});
     let api = read_with(&with_paths(&paths), &super::set(&["x-key"], &["api_key"])).expect("an API");
     let properties = &tool(&api, "get_x")["inputSchema"]["properties"];
