@@ -25,6 +25,9 @@ pub struct Answer<'a> {
     pub depth: usize,
 }
 
+/// Why a good answer is none.
+const BROKEN: &str = "the API answered with something else than the object that it promises";
+
 /// A result that says why there is none.
 pub fn failure(why: &str) -> Raw {
     let mut content = Content::default();
@@ -43,6 +46,9 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
         if !good {
             return content.into_result(None, true);
         }
+        if operation.gives_object {
+            content.text(BROKEN);
+        }
         content.text(&answer.status.to_string());
         return content.into_result(None, operation.gives_object);
     }
@@ -55,7 +61,7 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
                 let structure = (good && value.kind() == Kind::Object).then(|| value.clone());
                 let broken = good && operation.gives_object && structure.is_none();
                 if broken {
-                    content.text("the API answered with something else than the object that it promises");
+                    content.text(BROKEN);
                 }
                 content.text(value.as_str());
                 content.into_result(structure.as_ref(), !good || broken)
@@ -69,7 +75,7 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
     }
     let failed = !good || operation.gives_object;
     if good && failed {
-        content.text("the API answered with something else than the object that it promises");
+        content.text(BROKEN);
     }
     match as_text(&essence, full, &answer.body) {
         Some(text) => content.text(&text),
