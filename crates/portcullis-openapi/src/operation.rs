@@ -17,6 +17,8 @@ use crate::shape::REQUEST;
 const MAX_SCHEMA: usize = 64 << 10;
 /// The longest path, in bytes: with values in it, no longer one is sent.
 const MAX_TEMPLATE: usize = 4 << 10;
+/// The longest description of a tool, in characters beside method and path: more of one leaves a model no room for others.
+const MAX_DESCRIPTION: usize = 8 << 10;
 /// The longest name of a tool, in characters: what APIs of models allow.
 const MAX_NAME: usize = 64;
 
@@ -133,8 +135,12 @@ impl Operation {
             let text = raw.find_string(key).map(|text| text.trim().to_owned());
             texts.extend(text.filter(|text| !text.is_empty() && !texts.contains(text)));
         }
-        texts.push(self.place());
-        texts.join("\n\n")
+        let said = texts.join("\n\n");
+        let said = match said.char_indices().nth(MAX_DESCRIPTION) {
+            Some((end, _)) => format!("{}…", &said[..end]),
+            None => said,
+        };
+        if said.is_empty() { self.place() } else { format!("{said}\n\n{}", self.place()) }
     }
 
     /// What it takes; `said` is of its parameters and then of its body.

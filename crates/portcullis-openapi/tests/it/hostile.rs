@@ -202,3 +202,14 @@ fn what_is_no_tool_says_why_and_takes_no_name() {
     let api = read_with(&with_paths(&paths.into()), &few).expect("an API");
     assert_eq!((names(&api), api.left_out.len()), (vec!["get_p7"], 2000));
 }
+
+#[test]
+fn a_description_is_no_longer_than_anybody_reads() {
+    let paths = json!({"/x": {"get": {"description": "é".repeat(100_000), "summary": "Does it."}}, "/y": {"get": {}}});
+    let api = read(&with_paths(&paths)).expect("an API");
+    let shortened = tool(&api, "get_x");
+    let text = shortened["description"].as_str().expect("a description");
+    assert!(text.starts_with("Does it.\n\né") && text.ends_with("é…\n\nGET /x"), "{} bytes", text.len());
+    assert_eq!(text.chars().count(), (8 << 10) + 1 + "\n\nGET /x".len());
+    assert_eq!(tool(&api, "get_y")["description"], "GET /y");
+}
