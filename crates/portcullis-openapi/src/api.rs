@@ -295,14 +295,16 @@ fn keys(document: &Document) -> Vec<String> {
     for scheme in schemes.iter().flat_map(Raw::members).take(32) {
         let Some(scheme) = document.resolve(&scheme.value()) else { continue };
         let text = |key: &str| scheme.find_string(key).unwrap_or_default();
-        keys.push(match text("type").as_str() {
+        let key = match text("type").as_str() {
             "apiKey" => format!("{} {}", text("in"), text("name")),
             "http" => format!("header Authorization ({})", text("scheme")),
             kind @ ("oauth2" | "openIdConnect") => format!("header Authorization ({kind})"),
             _ => continue,
-        });
+        };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
-    keys.dedup();
     keys
 }
 

@@ -67,6 +67,7 @@ components:
   securitySchemes:
     key: { type: apiKey, in: query, name: api_key }
     token: { type: http, scheme: bearer }
+    again: { type: apiKey, in: query, name: api_key }
 "##;
 
 #[test]
