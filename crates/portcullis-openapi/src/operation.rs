@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
-use portcullis_mcp::json::{Kind, Raw, write_string};
+use portcullis_mcp::json::{Kind, Raw, Writer};
 
 use crate::api::Set;
 use crate::body::{Body, body};
 use crate::document::Document;
 use crate::parameter::{Parameter, Place, Said, parameters};
-use crate::schema::{Members, Schemas, TooLarge, Way};
+use crate::schema::{Schemas, TooLarge, Way};
 use crate::shape::REQUEST;
 
 /// The largest schema of a tool, in bytes with all that it refers to.
@@ -102,9 +102,9 @@ impl Operation {
 
     fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>, server: Option<&str>) -> Raw {
         let mut out = Vec::with_capacity(input.as_bytes().len() + 1024);
-        let mut members = Members::begin(&mut out);
-        write_string(members.key("name"), &self.name);
-        write_string(members.key("description"), &self.describe(raw));
+        let mut members = Writer::begin(&mut out);
+        members.text("name", &self.name);
+        members.text("description", &self.describe(raw));
         members.put("inputSchema", input.as_bytes());
         if let Some(output) = output {
             members.put("outputSchema", output.as_bytes());
@@ -117,7 +117,7 @@ impl Operation {
             _ => br#"{"readOnlyHint":false}"#,
         };
         members.put("annotations", annotations);
-        let mut meta = Members::begin(members.key("_meta"));
+        let mut meta = Writer::begin(members.key("_meta"));
         meta.put(REQUEST, self.shape(server).as_bytes());
         meta.end();
         members.end();
@@ -147,7 +147,7 @@ impl Operation {
     fn input(&self, document: &Document, said: &[Said]) -> Result<Raw, TooLarge> {
         let mut schemas = Schemas::new(document, Way::Request, MAX_SCHEMA);
         let (mut properties, mut required) = (Vec::new(), Vec::new());
-        let mut members = Members::begin(&mut properties);
+        let mut members = Writer::begin(&mut properties);
         let parameters = self.parameters.iter().map(|it| (&it.argument, it.required));
         let all = parameters.chain(self.body.iter().map(|it| (&it.argument, it.required)));
         for ((argument, is_required), said) in all.zip(said) {
@@ -160,7 +160,7 @@ impl Operation {
         members.end();
         let definitions = schemas.definitions()?;
         let mut out = Vec::with_capacity(properties.len() + 128);
-        let mut members = Members::begin(&mut out);
+        let mut members = Writer::begin(&mut out);
         members.put("type", br#""object""#);
         members.put("properties", &properties);
         if !required.is_empty() {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::Uri;
 use portcullis_config::{CredentialKind, DocumentAt, HttpUpstream, OpenApi};
 use portcullis_identity::{Fetch, FetchError, Trust, Wanted};
-use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::json::{Raw, Writer, write_string};
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, ServerId};
@@ -31,6 +31,7 @@ use super::http::{HttpLink, SharedLink};
 use super::tls::TlsError;
 use crate::call::Refusal;
 use crate::identity;
+use crate::record::hex;
 
 /// As much of what a document says of itself is shown to models, in characters.
 const MOST_SAID: usize = 2000;
@@ -293,20 +294,24 @@ pub(super) fn unread_peer() -> Peer {
 }
 
 fn hello(api: &portcullis_openapi::Api) -> Raw {
-    let mut out = Vec::from(&br#"{"resultType":"complete","supportedVersions":["#[..]);
-    write_string(&mut out, Revision::NEWEST.as_str());
-    out.extend_from_slice(br#"],"capabilities":{"tools":{}}"#);
+    let mut out = Vec::new();
+    let mut members = Writer::begin(&mut out);
+    members.text("resultType", "complete");
+    let versions = members.key("supportedVersions");
+    versions.push(b'[');
+    write_string(versions, Revision::NEWEST.as_str());
+    versions.push(b']');
+    members.put("capabilities", br#"{"tools":{}}"#);
     if let Some(description) = api.description.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-        out.extend_from_slice(br#","instructions":"#);
-        write_string(&mut out, &shortened(description));
+        members.text("instructions", &shortened(description));
     }
-    out.extend_from_slice(br#","_meta":{"#);
-    write_string(&mut out, key::SERVER_INFO);
-    out.extend_from_slice(br#":{"name":"#);
-    write_string(&mut out, &shortened(api.title.as_deref().unwrap_or("API")));
-    out.extend_from_slice(br#","version":"#);
-    write_string(&mut out, &shortened(api.version.as_deref().unwrap_or("0")));
-    out.extend_from_slice(b"}}}");
+    let mut meta = Writer::begin(members.key("_meta"));
+    let mut server = Writer::begin(meta.key(key::SERVER_INFO));
+    server.text("name", &shortened(api.title.as_deref().unwrap_or("API")));
+    server.text("version", &shortened(api.version.as_deref().unwrap_or("0")));
+    server.end();
+    meta.end();
+    members.end();
     Raw::trusted(out)
 }
 
@@ -315,10 +320,6 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
