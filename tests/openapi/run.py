@@ -114,6 +114,16 @@ def operations(document):
     ]
 
 
+def left_out_beside(document):
+    """How many of its paths lead nowhere, and how many OPTIONS and TRACE it has: no operations, and left out all the same."""
+    count = 0
+    for path, item in (document.get("paths") or {}).items():
+        item = followed(document, item)
+        if not path.startswith("x-"):
+            count += sum(method in item for method in ("options", "trace")) if isinstance(item, dict) else 1
+    return count
+
+
 def followed(document, item):
     """An item, or what it refers to in the document; nothing where that is a circle or elsewhere."""
     for _ in range(16):
@@ -171,7 +181,9 @@ def check(stage, binary):
         left_out = re.search(rf'"?server\.id"?[=:]\s*"?j{index}\b.*?left_out"?[=:]\s*(\d+)', stage.log_of("gateway"))
         count = int(left_out[1]) if left_out else 0
         if lists[0] is not None:
-            hold(len(tools) + count == len(wanted), f"{title}: {len(tools)} tools, {count} left out, {len(wanted)} operations")
+            beside = left_out_beside(document)
+            what = f"{len(tools)} tools, {count} left out, {len(wanted)} operations and {beside} that are none"
+            hold(len(tools) + count == len(wanted) + beside, f"{title}: {what}")
         for tool in tools:
             problem = call(url, f"j{index}", tool)
             hold(problem is None, f"{title}: {tool['name']}: {problem}")

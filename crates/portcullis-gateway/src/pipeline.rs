@@ -61,6 +61,12 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, call: Arc<Call>) -> Exchange {
         // Pinned where it is made: to move it costs more than most of its steps.
         return pin!(forward(gateway, admitted)).await;
     }
+    // A search may be a request to a service that wants to be paid.
+    let target = own.and_then(|own| own.target(&admitted));
+    let _taken = match target.map(|target| gateway.quotas.take(&target)).transpose() {
+        Ok(taken) => taken,
+        Err(refusal) => return refuse(gateway, &admitted, refusal),
+    };
     let recorder = record_own(gateway, &admitted);
     // Boxed, lest every call carries the room that a list needs.
     let answered = match (kind, own) {

@@ -12,12 +12,17 @@ pub(crate) struct Clock {
     began: Option<(Duration, tokio::time::Instant)>,
 }
 
+/// The machine's time, in whole seconds since 1970 began.
+pub(crate) fn now() -> u64 {
+    Clock::default().seconds()
+}
+
 impl Clock {
     /// One that goes on from here as timers do.
     #[cfg(test)]
     pub(crate) fn of_timers() -> Self {
         // From a whole second, which is what tokens name.
-        let began = Duration::from_secs(crate::authenticate::now());
+        let began = Duration::from_secs(now());
         Self { began: Some((began, tokio::time::Instant::now())) }
     }
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use crate::authenticate::now;
+use crate::clock::now;
 use crate::facade::secret;
 use crate::issuer::form_encode;
 use crate::jose::SigningKey;

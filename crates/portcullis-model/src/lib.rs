@@ -4,6 +4,7 @@
 //! only when two rooms that must not know each other both say it.
 
 mod error_kind;
+mod forwarding;
 mod journal;
 mod moment;
 mod pattern;
@@ -13,6 +14,7 @@ mod server_id;
 mod toolset_id;
 
 pub use error_kind::{ErrorKind, Fault};
+pub use forwarding::FORWARDING;
 pub use journal::{Entry, Extent, Journal, Marks, Search, bounded};
 pub use moment::date_time;
 pub use pattern::matches_pattern;

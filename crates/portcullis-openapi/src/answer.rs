@@ -7,10 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use portcullis_mcp::json::{Kind, Limits, Raw, write_string};
+use portcullis_mcp::json::{Kind, Limits, Raw, Writer};
 
 use crate::operation::Operation;
-use crate::schema::Members;
 
 /// What an API said.
 #[derive(Clone, Debug)]
@@ -24,6 +23,9 @@ pub struct Answer<'a> {
     /// How deep JSON may be nested.
     pub depth: usize,
 }
+
+/// Why a good answer is none.
+const BROKEN: &str = "the API answered with something else than the object that it promises";
 
 /// A result that says why there is none.
 pub fn failure(why: &str) -> Raw {
@@ -43,6 +45,9 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
         if !good {
             return content.into_result(None, true);
         }
+        if operation.gives_object {
+            content.text(BROKEN);
+        }
         content.text(&answer.status.to_string());
         return content.into_result(None, operation.gives_object);
     }
@@ -55,7 +60,7 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
                 let structure = (good && value.kind() == Kind::Object).then(|| value.clone());
                 let broken = good && operation.gives_object && structure.is_none();
                 if broken {
-                    content.text("the API answered with something else than the object that it promises");
+                    content.text(BROKEN);
                 }
                 content.text(value.as_str());
                 content.into_result(structure.as_ref(), !good || broken)
@@ -69,7 +74,7 @@ pub fn result(operation: &Operation, answer: &Answer<'_>) -> Raw {
     }
     let failed = !good || operation.gives_object;
     if good && failed {
-        content.text("the API answered with something else than the object that it promises");
+        content.text(BROKEN);
     }
     match as_text(&essence, full, &answer.body) {
         Some(text) => content.text(&text),
@@ -125,9 +130,9 @@ impl Content {
     }
 
     fn text(&mut self, text: &str) {
-        let mut members = Members::begin(self.item());
+        let mut members = Writer::begin(self.item());
         members.put("type", b"\"text\"");
-        write_string(members.key("text"), text);
+        members.text("text", text);
         members.end();
     }
 
@@ -136,25 +141,25 @@ impl Content {
         let kind = if matches!(top, "image" | "audio") { top } else { "resource" };
         let media = if essence.is_empty() { "application/octet-stream" } else { essence };
         let encoded = STANDARD.encode(body);
-        let mut members = Members::begin(self.item());
-        write_string(members.key("type"), kind);
+        let mut members = Writer::begin(self.item());
+        members.text("type", kind);
         if kind == "resource" {
-            let mut inner = Members::begin(members.key("resource"));
+            let mut inner = Writer::begin(members.key("resource"));
             // The address of the request may have a secret in it.
-            write_string(inner.key("uri"), &format!("openapi:///{}", operation.name()));
-            write_string(inner.key("mimeType"), media);
-            write_string(inner.key("blob"), &encoded);
+            inner.text("uri", &format!("openapi:///{}", operation.name()));
+            inner.text("mimeType", media);
+            inner.text("blob", &encoded);
             inner.end();
         } else {
-            write_string(members.key("data"), &encoded);
-            write_string(members.key("mimeType"), media);
+            members.text("data", &encoded);
+            members.text("mimeType", media);
         }
         members.end();
     }
 
     fn into_result(self, structure: Option<&Raw>, is_error: bool) -> Raw {
         let mut out = Vec::with_capacity(self.0.len() + structure.map_or(0, |it| it.as_bytes().len()) + 96);
-        let mut members = Members::begin(&mut out);
+        let mut members = Writer::begin(&mut out);
         members.put("resultType", b"\"complete\"");
         let content = members.key("content");
         content.push(b'[');

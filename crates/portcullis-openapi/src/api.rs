@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use http::Method;
-use portcullis_mcp::json::Raw;
+use portcullis_mcp::json::{Kind, Raw};
 use portcullis_model::matches_pattern;
 
 use crate::document::{Document, Unfit};
@@ -38,6 +38,12 @@ pub struct LeftOut {
     pub why: String,
 }
 
+impl LeftOut {
+    fn new(operation: &str, why: String) -> Self {
+        Self { operation: operation.chars().take(200).collect(), why }
+    }
+}
+
 /// An API.
 #[derive(Debug)]
 pub struct Api {
@@ -69,6 +75,9 @@ const METHODS: [(&str, Method); 6] = [
     ("delete", Method::DELETE),
 ];
 
+/// They are about the connection (RFC 9110 sections 9.3.7 and 9.3.8).
+const NO_TOOLS: [(&str, Method); 2] = [("options", Method::OPTIONS), ("trace", Method::TRACE)];
+
 impl Api {
     /// Reads all operations.
     ///
@@ -89,26 +98,40 @@ impl Api {
         };
         let (mut names, mut bytes, mut any) = (HashMap::new(), 0, false);
         let paths = root.find("paths").unwrap_or_else(|| Raw::from_static("{}"));
+        let mut beside = Vec::new();
         for path in paths.members().take(MOST_PATHS).filter(|path| !path.key().starts_with("x-")) {
             let template = path.key();
             let item = document.resolve(&path.value()).filter(|item| document.spend_on(item, 1));
-            let Some(item) = item.as_ref().map(Item::of) else {
-                if document.is_given_up() {
+            let item = match item {
+                Some(item) if item.kind() == Kind::Object => Item::of(&item),
+                None if document.is_given_up() => {
                     api.leave_out(&template, TOO_MUCH.to_owned());
                     api.check(bytes)?;
+                    continue;
                 }
-                continue;
+                found => {
+                    let why = if found.is_some() { NO_OBJECT } else { NOWHERE };
+                    note(&mut beside, &template, why);
+                    continue;
+                }
             };
+            for ((key, method), raw) in NO_TOOLS.iter().zip(&item.no_tools) {
+                let Some(raw) = raw.as_ref() else { continue };
+                if is_wanted(set, &plain_name(raw, key, &template)) {
+                    note(&mut beside, &format!("{method} {template}"), NO_TOOL);
+                }
+            }
             for ((key, method), raw) in METHODS.iter().zip(&item.operations) {
                 let Some(raw) = raw.as_ref() else { continue };
                 any = true;
                 let is_read = document.spend_on(raw, LOOKS);
                 let name = name(raw, key, &template, &mut names);
-                if !set.operations.is_empty() && !set.operations.iter().any(|it| matches_pattern(it, &name)) {
+                if !is_wanted(set, &name) {
                     continue;
                 }
                 let read = match elsewhere(&item, raw) {
                     _ if !is_read => Err(TOO_MUCH.to_owned()),
+                    _ if raw.kind() != Kind::Object => Err(NO_OBJECT.to_owned()),
                     Some(why) => Err(why),
                     None => {
                         let server = api.server.as_deref().filter(|_| !set.is_placed);
@@ -136,6 +159,7 @@ impl Api {
                 api.check(bytes)?;
             }
         }
+        api.left_out.append(&mut beside);
         if api.operations.is_empty() {
             let why = match (any, api.left_out.first()) {
                 (_, Some(first)) => format!(": {} is left out because {}", first.operation, first.why),
@@ -148,7 +172,7 @@ impl Api {
     }
 
     fn leave_out(&mut self, operation: &str, why: String) {
-        self.left_out.push(LeftOut { operation: operation.chars().take(200).collect(), why });
+        self.left_out.push(LeftOut::new(operation, why));
     }
 
     /// Whether it is still no more than anybody can use.
@@ -173,30 +197,49 @@ impl Api {
 const TOO_MUCH: &str =
     "its references lead through so much of the document, so often, that the rest is not read";
 
+/// Why what is there is nothing.
+const NO_OBJECT: &str = "what is there is no object";
+const NOWHERE: &str = "it is a reference that leads nowhere in the document";
+const NO_TOOL: &str = "no tool is made of its method";
+
+/// Notes what was no operation in the first place, and does not count as one: at most so many.
+fn note(beside: &mut Vec<LeftOut>, operation: &str, why: &str) {
+    if beside.len() < MOST {
+        beside.push(LeftOut::new(operation, why.to_owned()));
+    }
+}
+
+/// Whether the operator wants an operation of this name.
+fn is_wanted(set: &Set, name: &str) -> bool {
+    set.operations.is_empty() || set.operations.iter().any(|it| matches_pattern(it, name))
+}
+
 /// What stands at a path, found in one go.
 struct Item {
     /// In the order of [`METHODS`].
     operations: [Option<Raw>; 6],
+    /// In the order of [`NO_TOOLS`].
+    no_tools: [Option<Raw>; 2],
     servers: Option<Raw>,
     parameters: Option<Raw>,
 }
 
 impl Item {
     fn of(raw: &Raw) -> Self {
-        let keys = ["get", "head", "post", "put", "patch", "delete", "servers", "parameters"];
-        let [get, head, post, put, patch, delete, servers, parameters] = raw.pick(keys);
-        Self { operations: [get, head, post, put, patch, delete], servers, parameters }
+        let keys =
+            ["get", "head", "post", "put", "patch", "delete", "options", "trace", "servers", "parameters"];
+        let [get, head, post, put, patch, delete, options, trace, servers, parameters] = raw.pick(keys);
+        let operations = [get, head, post, put, patch, delete];
+        Self { operations, no_tools: [options, trace], servers, parameters }
     }
 }
 
 /// The name of an operation: its own, or one made of method and path, used once. `taken` has with each name where to go on
 /// counting for the next that wants it.
 fn name(raw: &Raw, method: &str, template: &str, taken: &mut HashMap<String, usize>) -> String {
-    let by_place = || safe_name(&format!("{method}_{template}"));
-    let own = raw.find_string("operationId").filter(|id| !id.trim().is_empty());
-    let mut name = own.map_or_else(by_place, |id| safe_name(&id));
+    let mut name = plain_name(raw, method, template);
     if taken.contains_key(&name.to_ascii_lowercase()) {
-        name = by_place();
+        name = name_of_place(method, template);
     }
     let plain = name.clone();
     let mut count = taken.get(&plain.to_ascii_lowercase()).copied().unwrap_or(2);
@@ -208,6 +251,16 @@ fn name(raw: &Raw, method: &str, template: &str, taken: &mut HashMap<String, usi
     taken.insert(name.to_ascii_lowercase(), 2);
     taken.insert(plain.to_ascii_lowercase(), count);
     name
+}
+
+/// The name that an operation wants.
+fn plain_name(raw: &Raw, method: &str, template: &str) -> String {
+    let own = raw.find_string("operationId").filter(|id| !id.trim().is_empty());
+    own.map_or_else(|| name_of_place(method, template), |id| safe_name(&id))
+}
+
+fn name_of_place(method: &str, template: &str) -> String {
+    safe_name(&format!("{method}_{template}"))
 }
 
 /// Why an operation is not where the others are.
@@ -242,14 +295,16 @@ fn keys(document: &Document) -> Vec<String> {
     for scheme in schemes.iter().flat_map(Raw::members).take(32) {
         let Some(scheme) = document.resolve(&scheme.value()) else { continue };
         let text = |key: &str| scheme.find_string(key).unwrap_or_default();
-        keys.push(match text("type").as_str() {
+        let key = match text("type").as_str() {
             "apiKey" => format!("{} {}", text("in"), text("name")),
             "http" => format!("header Authorization ({})", text("scheme")),
             kind @ ("oauth2" | "openIdConnect") => format!("header Authorization ({kind})"),
             _ => continue,
-        });
+        };
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
     }
-    keys.dedup();
     keys
 }
 

@@ -3,8 +3,6 @@
 //! A document may name any address. One that it was fetched from itself is the operator's word; every other is a
 //! stranger's, and whoever connects has to treat it as that.
 
-use portcullis_mcp::json::{Limits, Raw};
-
 use crate::document::Unfit;
 
 /// Where requests go, as a document has it.
@@ -70,19 +68,6 @@ fn origin(url: &str) -> Option<(&str, &str, &str)> {
     (!authority.is_empty()).then_some((scheme, authority, path))
 }
 
-/// Whether a text looks like an OpenAPI document, of any version.
-pub fn is_document(text: &str) -> bool {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    if text.starts_with('{') {
-        let raw = Raw::parse(text.as_bytes().to_vec().into(), Limits { depth: 128 });
-        return raw.is_ok_and(|raw| raw.find("openapi").is_some() || raw.find("swagger").is_some());
-    }
-    text.lines().any(|line| {
-        let key = line.split_once(':').map(|(key, _)| key.trim_matches(['"', '\'']));
-        matches!(key, Some("openapi" | "swagger"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,23 +102,6 @@ mod tests {
         ] {
             let error = Base::of(Some(server), document).expect_err(server);
             assert!(error.to_string().contains("base_url"), "{error}");
-        }
-    }
-
-    #[test]
-    fn documents_are_recognized() {
-        for text in [
-            "{\"openapi\":\"3.1.0\"}",
-            "# c\nopenapi: 3.0.0\n",
-            "info: {}\n\"swagger\": '2.0'",
-            "\u{feff} {\"swagger\":1}",
-        ] {
-            assert!(is_document(text), "{text}");
-        }
-        for text in
-            ["{\"mcpServers\":{}}", "servers:\n  openapi: x\n", "{\"a\":{\"openapi\":1}}", "", "openapi"]
-        {
-            assert!(!is_document(text), "{text}");
         }
     }
 }

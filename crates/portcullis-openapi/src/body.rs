@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::document::Document;
+use crate::parameter::Said;
 use crate::shape::written;
 use crate::style::{Style, assigned};
 
@@ -26,8 +27,6 @@ pub(crate) struct Body {
     pub(crate) media: String,
     form: Form,
     pub(crate) required: bool,
-    pub(crate) schema: Raw,
-    pub(crate) description: Option<Raw>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,12 +44,12 @@ struct Encoding {
     explode: bool,
 }
 
-/// The body of an operation. The argument is called differently when a parameter is called `body`.
+/// The body of an operation, and what is said of it. The argument is called differently when a parameter is called `body`.
 pub(crate) fn body(
     document: &Document,
     operation: &Raw,
     taken: &HashSet<String>,
-) -> Result<Option<Body>, String> {
+) -> Result<Option<(Body, Said)>, String> {
     let Some(raw) = operation.find("requestBody") else { return Ok(None) };
     let Some(raw) = document.resolve(&raw).filter(|raw| document.spend_on(raw, LOOKS)) else {
         return Err("its body is a reference that leads nowhere".to_owned());
@@ -80,14 +79,11 @@ pub(crate) fn body(
     };
     let argument = ["body", "request_body", "body_"].into_iter().find(|name| !taken.contains(*name));
     let Some(argument) = argument else { return Err("its parameters leave no name for its body".to_owned()) };
-    Ok(Some(Body {
-        argument: argument.to_owned(),
-        media,
-        form,
-        required,
+    let said = Said {
         schema: value.find("schema").unwrap_or_else(|| Raw::from_static("{}")),
         description: raw.find("description").filter(|text| text.kind() == Kind::String),
-    }))
+    };
+    Ok(Some((Body { argument: argument.to_owned(), media, form, required }, said)))
 }
 
 const FORM: u8 = 3;

@@ -178,6 +178,19 @@ fn unescaped(token: &str) -> Cow<'_, str> {
     if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() }
 }
 
+/// Whether a text looks like an OpenAPI document, of any version.
+pub fn is_document(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with('{') {
+        let raw = Raw::parse(text.as_bytes().to_vec().into(), Limits { depth: MAX_DEPTH });
+        return raw.is_ok_and(|raw| raw.find("openapi").is_some() || raw.find("swagger").is_some());
+    }
+    text.lines().any(|line| {
+        let key = line.split_once(':').map(|(key, _)| key.trim_matches(['"', '\'']));
+        matches!(key, Some("openapi" | "swagger"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +242,22 @@ mod tests {
             Some(r#"{"type":"object"}"#)
         );
         assert!(document.resolve(&schema("C")).is_none());
+    }
+
+    #[test]
+    fn documents_are_recognized() {
+        for text in [
+            "{\"openapi\":\"3.1.0\"}",
+            "# c\nopenapi: 3.0.0\n",
+            "info: {}\n\"swagger\": '2.0'",
+            "\u{feff} {\"swagger\":1}",
+        ] {
+            assert!(is_document(text), "{text}");
+        }
+        for text in
+            ["{\"mcpServers\":{}}", "servers:\n  openapi: x\n", "{\"a\":{\"openapi\":1}}", "", "openapi"]
+        {
+            assert!(!is_document(text), "{text}");
+        }
     }
 }

@@ -24,8 +24,8 @@ mod yaml;
 
 pub use answer::{Answer, failure, result};
 pub use api::{Api, LeftOut, Set};
-pub use base::{Base, is_document};
-pub use document::{Document, MAX_BYTES, Unfit};
+pub use base::Base;
+pub use document::{Document, MAX_BYTES, Unfit, is_document};
 pub use operation::Operation;
 pub use request::{Request, Unsendable};
 pub use shape::REQUEST;

@@ -4,19 +4,21 @@ use std::collections::HashSet;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
-use portcullis_mcp::json::{Kind, Raw, write_string};
+use portcullis_mcp::json::{Kind, Raw, Writer};
 
 use crate::api::Set;
 use crate::body::{Body, body};
 use crate::document::Document;
-use crate::parameter::{Parameter, Place, parameters};
-use crate::schema::{Members, Schemas, TooLarge, Way};
+use crate::parameter::{Parameter, Place, Said, parameters};
+use crate::schema::{Schemas, TooLarge, Way};
 use crate::shape::REQUEST;
 
 /// The largest schema of a tool, in bytes with all that it refers to.
 const MAX_SCHEMA: usize = 64 << 10;
 /// The longest path, in bytes: with values in it, no longer one is sent.
 const MAX_TEMPLATE: usize = 4 << 10;
+/// The longest description of a tool, in characters beside method and path: more of one leaves a model no room for others.
+const MAX_DESCRIPTION: usize = 8 << 10;
 /// The longest name of a tool, in characters: what APIs of models allow.
 const MAX_NAME: usize = 64;
 
@@ -69,12 +71,16 @@ impl Operation {
         name: String,
         server: Option<&str>,
     ) -> Result<Self, String> {
-        let parameters = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
+        let (parameters, mut said) = parameters(document, [shared, raw.find("parameters").as_ref()], set)?;
         let path = pieces(template, &parameters)?;
         let taken: HashSet<String> = parameters.iter().map(|it| it.argument.clone()).collect();
         // What the body of such a request means, nobody has said (RFC 9110 section 9.3.1).
         let takes_none = matches!(*method, Method::GET | Method::HEAD);
         let body = if takes_none { None } else { body(document, raw, &taken)? };
+        let body = body.map(|(body, of_it)| {
+            said.push(of_it);
+            body
+        });
         let mut operation = Self {
             name,
             method: method.clone(),
@@ -85,7 +91,7 @@ impl Operation {
             gives_object: false,
             definition: Raw::from_static("{}"),
         };
-        let input = operation.input(document);
+        let input = operation.input(document, &said);
         let input =
             input.map_err(|TooLarge| format!("what it takes comes to more than {} KiB", MAX_SCHEMA >> 10))?;
         let output = operation.output(document, raw);
@@ -96,9 +102,9 @@ impl Operation {
 
     fn define(&self, raw: &Raw, input: &Raw, output: Option<&Raw>, server: Option<&str>) -> Raw {
         let mut out = Vec::with_capacity(input.as_bytes().len() + 1024);
-        let mut members = Members::begin(&mut out);
-        write_string(members.key("name"), &self.name);
-        write_string(members.key("description"), &self.describe(raw));
+        let mut members = Writer::begin(&mut out);
+        members.text("name", &self.name);
+        members.text("description", &self.describe(raw));
         members.put("inputSchema", input.as_bytes());
         if let Some(output) = output {
             members.put("outputSchema", output.as_bytes());
@@ -111,7 +117,7 @@ impl Operation {
             _ => br#"{"readOnlyHint":false}"#,
         };
         members.put("annotations", annotations);
-        let mut meta = Members::begin(members.key("_meta"));
+        let mut meta = Writer::begin(members.key("_meta"));
         meta.put(REQUEST, self.shape(server).as_bytes());
         meta.end();
         members.end();
@@ -129,20 +135,23 @@ impl Operation {
             let text = raw.find_string(key).map(|text| text.trim().to_owned());
             texts.extend(text.filter(|text| !text.is_empty() && !texts.contains(text)));
         }
-        texts.push(self.place());
-        texts.join("\n\n")
+        let said = texts.join("\n\n");
+        let said = match said.char_indices().nth(MAX_DESCRIPTION) {
+            Some((end, _)) => format!("{}…", &said[..end]),
+            None => said,
+        };
+        if said.is_empty() { self.place() } else { format!("{said}\n\n{}", self.place()) }
     }
 
-    fn input(&self, document: &Document) -> Result<Raw, TooLarge> {
+    /// What it takes; `said` is of its parameters and then of its body.
+    fn input(&self, document: &Document, said: &[Said]) -> Result<Raw, TooLarge> {
         let mut schemas = Schemas::new(document, Way::Request, MAX_SCHEMA);
         let (mut properties, mut required) = (Vec::new(), Vec::new());
-        let mut members = Members::begin(&mut properties);
-        let parameters =
-            self.parameters.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
-        let body =
-            self.body.iter().map(|it| (&it.argument, it.required, &it.schema, it.description.as_ref()));
-        for (argument, is_required, schema, description) in parameters.chain(body) {
-            let schema = schemas.write(schema, description)?;
+        let mut members = Writer::begin(&mut properties);
+        let parameters = self.parameters.iter().map(|it| (&it.argument, it.required));
+        let all = parameters.chain(self.body.iter().map(|it| (&it.argument, it.required)));
+        for ((argument, is_required), said) in all.zip(said) {
+            let schema = schemas.write(&said.schema, said.description.as_ref())?;
             members.put(argument, schema.as_bytes());
             if is_required {
                 required.push(Raw::from_text(argument).to_string());
@@ -151,7 +160,7 @@ impl Operation {
         members.end();
         let definitions = schemas.definitions()?;
         let mut out = Vec::with_capacity(properties.len() + 128);
-        let mut members = Members::begin(&mut out);
+        let mut members = Writer::begin(&mut out);
         members.put("type", br#""object""#);
         members.put("properties", &properties);
         if !required.is_empty() {

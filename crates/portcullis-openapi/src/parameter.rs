@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use portcullis_mcp::json::{Kind, Raw};
+use portcullis_model::FORWARDING;
 
 use crate::api::Set;
 use crate::document::Document;
@@ -62,11 +63,18 @@ pub(crate) struct Parameter {
     pub(crate) reserved: bool,
     /// The value is written as JSON, whatever the style.
     pub(crate) as_json: bool,
+}
+
+/// What the document says of an argument. It is for the definition alone: these are parts of the document, and whoever keeps
+/// one of them keeps all of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
     pub(crate) schema: Raw,
     pub(crate) description: Option<Raw>,
 }
 
-/// Headers that are no parameter: OpenAPI says so of the first three, the others are for the connection, or say who calls.
+/// Headers that are no parameter, beside what proxies say: OpenAPI says so of the first three, the others are for the
+/// connection, say who calls, or are the trace, which the gateway writes.
 const NO_PARAMETER: &[&str] = &[
     "accept",
     "authorization",
@@ -78,28 +86,26 @@ const NO_PARAMETER: &[&str] = &[
     "cookie",
     "dpop",
     "expect",
-    "forwarded",
     "host",
     "keep-alive",
     "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
+    "traceparent",
+    "tracestate",
     "transfer-encoding",
     "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
 ];
 
 /// The parameters of a path and of one of its operations, which replaces those of the same place and name: the values of
-/// `parameters` of both.
+/// `parameters` of both. With each, what is said of it.
 pub(crate) fn parameters(
     document: &Document,
     given: [Option<&Raw>; 2],
     set: &Set,
-) -> Result<Vec<Parameter>, String> {
-    let mut found: Vec<Parameter> = Vec::new();
+) -> Result<(Vec<Parameter>, Vec<Said>), String> {
+    let mut found: Vec<(Parameter, Said)> = Vec::new();
     for given in given.into_iter().flatten() {
         if !document.spend_on(given, 1) {
             return Err("its parameters are not read".to_owned());
@@ -111,32 +117,54 @@ pub(crate) fn parameters(
             let Some(raw) = document.resolve(&raw).filter(|raw| document.spend_on(raw, LOOKS)) else {
                 return Err("one of its parameters is a reference that leads nowhere".to_owned());
             };
-            let Some(parameter) = read(document, &raw)? else { continue };
-            match found.iter_mut().find(|it| it.place == parameter.place && it.name == parameter.name) {
-                Some(known) => *known = parameter,
-                None => found.push(parameter),
+            let Some(read) = read(document, &raw)? else { continue };
+            match found.iter_mut().find(|(it, _)| it.place == read.0.place && it.name == read.0.name) {
+                Some(known) => *known = read,
+                None => found.push(read),
             }
         }
     }
-    found.retain(|parameter| !is_set(parameter, set));
+    found.retain(|(parameter, _)| !is_set(parameter, set));
     let mut taken = HashSet::new();
-    for parameter in &mut found {
+    for (parameter, _) in &mut found {
         parameter.argument = argument(&parameter.name, parameter.place, &mut taken);
     }
-    Ok(found)
+    Ok(found.into_iter().unzip())
 }
 
 /// Whether it is nothing for callers to say.
 fn is_set(parameter: &Parameter, set: &Set) -> bool {
     match parameter.place {
         Place::Path => false,
-        Place::Query => set.query.contains(&parameter.name),
+        Place::Query => set.query.iter().any(|name| is_said_by(&parameter.name, name)),
         Place::Cookie => set.headers.contains("cookie"),
         Place::Header => {
-            let name = parameter.name.to_ascii_lowercase();
-            NO_PARAMETER.contains(&name.as_str()) || set.headers.contains(&name)
+            // Servers that hand headers on as variables of an environment (RFC 3875 section 4.1.18) take `_` for `-`.
+            let read = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+            let name = read(&parameter.name);
+            NO_PARAMETER.contains(&name.as_str())
+                || FORWARDING.contains(&name.as_str())
+                || set.headers.iter().any(|set| read(set) == name)
         }
     }
+}
+
+/// A name in a query as servers that are generous with names read it: case and spaces around it mean nothing, it ends at a
+/// NUL, and PHP takes a dot, a space and a bracket in it for `_`.
+pub(crate) fn folded(name: &str) -> String {
+    let name = name.split('\0').next().unwrap_or_default();
+    name.trim().to_lowercase().replace(['.', ' ', '['], "_")
+}
+
+/// The name of the list or object of which a name with brackets is a part.
+pub(crate) fn stem(name: &str) -> &str {
+    name.split('[').next().unwrap_or_default()
+}
+
+/// Whether a name in a query says, to whichever server, what another says: the whole of it or a part.
+pub(crate) fn is_said_by(name: &str, other: &str) -> bool {
+    let other = folded(other);
+    folded(name) == other || folded(stem(name)) == other
 }
 
 /// A `token` of RFC 9110, as names of headers and cookies are.
@@ -145,7 +173,7 @@ pub(crate) fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(may_be)
 }
 
-fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
+fn read(document: &Document, raw: &Raw) -> Result<Option<(Parameter, Said)>, String> {
     let (Some(name), Some(place)) = (raw.find_string("name"), raw.find_string("in")) else {
         return Err("one of its parameters has no `name` or no `in`".to_owned());
     };
@@ -181,7 +209,7 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
     let described = |of: &Raw| of.find("description").filter(|text| text.kind() == Kind::String);
     // A reference says less than what it leads to, and what stands beside it may count for nothing.
     let description = described(raw).or_else(|| described(&document.resolve(&schema)?));
-    Ok(Some(Parameter {
+    let parameter = Parameter {
         argument: String::new(),
         name,
         place,
@@ -190,9 +218,8 @@ fn read(document: &Document, raw: &Raw) -> Result<Option<Parameter>, String> {
         explode: flag("explode").unwrap_or(style == Style::Form),
         reserved: place == Place::Query && flag("allowReserved") == Some(true),
         as_json: content.is_some(),
-        schema,
-        description,
-    }))
+    };
+    Ok(Some((parameter, Said { schema, description })))
 }
 
 /// A name for callers, of the characters that APIs of models allow, and used once.

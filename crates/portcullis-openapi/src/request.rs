@@ -5,7 +5,7 @@
 //! operation in the decoded path, so what would divide that path is refused. An argument that nobody defined, and one that
 //! is missing, are told to the caller, who can do better.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use portcullis_mcp::json::{Kind, Raw};
 
 use crate::operation::{Operation, Piece, is_climbing};
-use crate::parameter::{Parameter, Place, is_token};
+use crate::parameter::{Parameter, Place, folded, is_said_by, is_token, stem};
 use crate::style::{assigned, encoded, expanded, text};
 
 /// The longest path with its query, in bytes: what servers commonly take.
@@ -61,9 +61,9 @@ impl Operation {
         if arguments.kind() != Kind::Object {
             return unsendable("the arguments are no object");
         }
-        self.check_names(arguments)?;
+        let arguments = self.given(arguments)?;
         let value = |parameter: &Parameter| {
-            let value = arguments.find(&parameter.argument);
+            let value = arguments.get(parameter.argument.as_str()).cloned();
             value.filter(|value| parameter.required || value.kind() != Kind::Null)
         };
         let mut path = base.trim_end_matches('/').to_owned();
@@ -114,7 +114,7 @@ impl Operation {
             };
             headers.push((http::header::COOKIE, value));
         }
-        let body = self.write_body(arguments, &mut headers)?;
+        let body = self.write_body(&arguments, &mut headers)?;
         if path.is_empty() {
             path.push('/');
         }
@@ -131,24 +131,26 @@ impl Operation {
         }
     }
 
-    fn check_names(&self, arguments: &Raw) -> Result<(), Unsendable> {
-        let names: Vec<&str> = self
-            .parameters
-            .iter()
-            .map(|it| it.argument.as_str())
-            .chain(self.body.iter().map(|it| it.argument.as_str()))
-            .collect();
-        let given: HashSet<String> = arguments.members().map(|member| member.key().into_owned()).collect();
-        if let Some(unknown) = given.iter().find(|name| !names.contains(&name.as_str())) {
-            let unknown: String = unknown.chars().take(100).collect();
-            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return unsendable(format!("there is no argument `{unknown}`; there are {known}"));
+    /// The arguments by their names: gone through once, for they may be large and the parameters many.
+    fn given(&self, arguments: &Raw) -> Result<HashMap<&str, Raw>, Unsendable> {
+        let parameters = self.parameters.iter().map(|it| (it.argument.as_str(), it.required));
+        let all = parameters.chain(self.body.iter().map(|it| (it.argument.as_str(), it.required)));
+        let all: Vec<_> = all.collect();
+        let names: HashSet<&str> = all.iter().map(|(name, _)| *name).collect();
+        let mut given = HashMap::new();
+        for member in arguments.members() {
+            let name = member.key();
+            let Some(name) = names.get(&*name) else {
+                let unknown: String = name.chars().take(100).collect();
+                let known: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return unsendable(format!("there is no argument `{unknown}`; there are {known}"));
+            };
+            given.insert(*name, member.value());
         }
-        let parameters = self.parameters.iter().map(|it| (&it.argument, it.required));
-        let all = parameters.chain(self.body.iter().map(|it| (&it.argument, it.required)));
-        match all.filter(|(_, required)| *required).find(|(name, _)| !given.contains(*name)) {
+        match all.iter().find(|(name, required)| *required && !given.contains_key(name)) {
             Some((missing, _)) => unsendable(format!("the argument `{missing}` is missing")),
-            None => Ok(()),
+            None => Ok(given),
         }
     }
 
@@ -160,19 +162,35 @@ impl Operation {
         pairs: &[String],
         set: &[(String, String)],
     ) -> Result<(), Unsendable> {
-        let set = set.iter().map(|(name, _)| name).filter(|_| own.place == Place::Query);
-        let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
-        let taken: HashSet<String> = set.chain(others.map(|it| &it.name)).map(|name| folded(name)).collect();
+        let argument = &own.argument;
+        let not_its = |name: &str| {
+            let name: String = name.chars().take(100).collect();
+            unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"))
+        };
+        let is_set = |name: &str| {
+            own.place == Place::Query
+                && set.iter().any(|(set, _)| is_said_by(name, set) || is_said_by(set, name))
+        };
+        let own_is_set = is_set(&own.name);
+        let mut taken = None;
         for pair in pairs {
             let name = decoded(pair.split('=').next().unwrap_or_default());
-            let stem = name.split('[').next().unwrap_or_default();
             if name == own.name {
+                if own_is_set {
+                    return unsendable(format!("`{argument}` is not the caller's to say"));
+                }
                 continue;
             }
-            let argument = &own.argument;
-            if taken.contains(&folded(&name)) || (stem != own.name && taken.contains(&folded(stem))) {
-                let name: String = name.chars().take(100).collect();
-                return unsendable(format!("`{argument}` has a member `{name}`, which is not its to say"));
+            let taken: &HashSet<String> = taken.get_or_insert_with(|| {
+                let others = self.parameters.iter().filter(|it| it.place == own.place && it.name != own.name);
+                others.map(|it| folded(&it.name)).collect()
+            });
+            let stem = stem(&name);
+            if is_set(&name)
+                || taken.contains(&folded(&name))
+                || (stem != own.name && taken.contains(&folded(stem)))
+            {
+                return not_its(&name);
             }
             if own.place == Place::Cookie && !is_token(&name) {
                 return unsendable(format!("`{argument}` has a member that is no name of a cookie"));
@@ -183,12 +201,12 @@ impl Operation {
 
     fn write_body(
         &self,
-        arguments: &Raw,
+        arguments: &HashMap<&str, Raw>,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Option<Bytes>, Unsendable> {
         let Some(body) = &self.body else { return Ok(None) };
-        let Some(value) = arguments.find(&body.argument) else { return Ok(None) };
-        let bytes = body.write(&value).map_err(Unsendable)?;
+        let Some(value) = arguments.get(body.argument.as_str()) else { return Ok(None) };
+        let bytes = body.write(value).map_err(Unsendable)?;
         let Ok(media) = HeaderValue::try_from(body.media.as_str()) else {
             return unsendable("the media type of the body cannot be sent");
         };
@@ -217,11 +235,6 @@ fn is_divided(plain: &str) -> bool {
     let ends = |text: &str| text.matches(['?', '#']).count();
     let (once, twice) = (decoded(plain), decoded(&decoded(plain)));
     [plain, &once, &twice].iter().any(|text| text.contains(['/', '\\']) || ends(text) > ends(plain))
-}
-
-/// A name as servers that are generous with names read it.
-fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
 }
 
 fn decoded(text: &str) -> String {

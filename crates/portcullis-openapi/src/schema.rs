@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use portcullis_mcp::json::{Change, Kind, Raw, write_string};
+use portcullis_mcp::json::{Change, Kind, Raw, Writer, write_string};
 
 use crate::document::Document;
 
@@ -193,7 +193,7 @@ impl<'d> Schemas<'d> {
     }
 
     fn object(&mut self, all: &All, nullable: bool, out: &mut Vec<u8>) -> Result<(), TooLarge> {
-        let mut members = Members::begin(out);
+        let mut members = Writer::begin(out);
         self.take_room(2)?;
         if let Some(reference) = all.find("$ref").and_then(Raw::string) {
             self.refer(&reference, &mut members)?;
@@ -216,7 +216,7 @@ impl<'d> Schemas<'d> {
         schema: &All,
         nullable: bool,
         (key, value): (&str, &Raw),
-        members: &mut Members<'_>,
+        members: &mut Writer<'_>,
     ) -> Result<(), TooLarge> {
         if key == "$ref" || key.starts_with("x-") || DROPPED.contains(&key) {
             return Ok(());
@@ -237,7 +237,7 @@ impl<'d> Schemas<'d> {
             return Ok(());
         }
         if NAMED.contains(&key) && value.kind() == Kind::Object {
-            let mut named = Members::begin(members.key(key));
+            let mut named = Writer::begin(members.key(key));
             for property in value.members() {
                 let key = property.key();
                 self.take_room(key.len() + 4)?;
@@ -273,7 +273,7 @@ impl<'d> Schemas<'d> {
         Ok(())
     }
 
-    fn refer(&mut self, reference: &str, members: &mut Members<'_>) -> Result<(), TooLarge> {
+    fn refer(&mut self, reference: &str, members: &mut Writer<'_>) -> Result<(), TooLarge> {
         if self.document.find(reference).is_none_or(|it| !matches!(it.kind(), Kind::Object | Kind::Bool)) {
             return Ok(());
         }
@@ -371,37 +371,6 @@ fn with_null(values: &Raw) -> Raw {
     }
     out.extend_from_slice(b"null]");
     Raw::trusted(out)
-}
-
-/// Writes the members of an object.
-pub(crate) struct Members<'o> {
-    out: &'o mut Vec<u8>,
-    is_first: bool,
-}
-
-impl<'o> Members<'o> {
-    pub(crate) fn begin(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, is_first: true }
-    }
-
-    /// Writes a key; the value is to be written next.
-    pub(crate) fn key(&mut self, key: &str) -> &mut Vec<u8> {
-        if !std::mem::take(&mut self.is_first) {
-            self.out.push(b',');
-        }
-        write_string(self.out, key);
-        self.out.push(b':');
-        self.out
-    }
-
-    pub(crate) fn put(&mut self, key: &str, value: &[u8]) {
-        self.key(key).extend_from_slice(value);
-    }
-
-    pub(crate) fn end(self) {
-        self.out.push(b'}');
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@
 //! beside method and path is part of the definition, and whoever pins definitions pins it. It is written out, and no
 //! digest, so that a person who is shown the change sees what it is. What the operator decides is not in it.
 
-use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::json::{Raw, Writer, write_string};
 
 use crate::body::Body;
 use crate::operation::Operation;
 use crate::parameter::Parameter;
-use crate::schema::Members;
 use crate::style::Style;
 
 /// The member of `_meta`.
@@ -23,9 +22,9 @@ impl Operation {
         let rows = self.parameters.iter().map(of_parameter);
         let rows: Vec<Vec<&str>> = rows.chain(self.body.iter().flat_map(Body::shape)).collect();
         let mut out = Vec::new();
-        let mut members = Members::begin(&mut out);
+        let mut members = Writer::begin(&mut out);
         if let Some(server) = server {
-            write_string(members.key("server"), server);
+            members.text("server", server);
         }
         let arguments = members.key("arguments");
         arguments.push(b'[');

@@ -2,7 +2,7 @@
 //! and servers. What is in settings and policies is not written down: digests name them, and sections and servers their names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use portcullis_audit::{Kind, worm};
 use portcullis_config::{AuditMode, Registered, Settings};
 use portcullis_gateway::Evidence;
 
+use crate::hex::hex;
 use crate::policy::versions::{self, Trigger};
 
 /// Writes to the evidence log, where there is one.
@@ -161,11 +162,7 @@ impl Chronicle {
 /// The digest of settings as `config show --effective` shows them, secrets as `***`.
 fn digest_of(settings: &Settings) -> String {
     let effective = portcullis_config::effective(settings).to_string();
-    let digest = digest(&SHA256, effective.as_bytes());
-    digest.as_ref().iter().fold("sha256:".to_owned(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("sha256:{}", hex(digest(&SHA256, effective.as_bytes()).as_ref()))
 }
 
 /// The sections that are not what they were.

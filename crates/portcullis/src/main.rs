@@ -11,6 +11,7 @@ mod doctor;
 mod evidence;
 mod files;
 mod guard;
+mod hex;
 mod oversight;
 mod policy;
 mod reload;

@@ -5,7 +5,6 @@
 //! Replicas have nothing in common but their database, and a key beside it would be there for all who can read it: for them
 //! the operator configures `vault.key`, and nothing is made here. An existing file is never changed.
 
-use std::fmt::Write as _;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use anyhow::Context as _;
 use portcullis_config::{Settings, Store, vault_key};
 
 use crate::Usage;
+use crate::hex::hex;
 
 /// Largest file that is read as a key.
 const LARGEST: u64 = 1024;
@@ -41,10 +41,7 @@ fn beside(store: &Path) -> PathBuf {
 fn make(file: &Path) -> anyhow::Result<[u8; 32]> {
     let mut key = [0; 32];
     aws_lc_rs::rand::fill(&mut key).expect("the operating system has randomness");
-    let mut text = key.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
+    let mut text = hex(&key);
     text.push('\n');
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest::{SHA256, digest};
 use portcullis_config as config;
 use portcullis_hub::search::{Hit, Vector, nearest};
-use portcullis_identity::{Fetch, Form, Trust, Wanted};
+use portcullis_identity::{Fetch, FetchError, Form, Trust, Wanted};
 use portcullis_mcp::json::{Object, Raw};
 use portcullis_mcp::method::Method;
 use portcullis_model::ServerId;
@@ -40,8 +40,14 @@ const LONGEST: usize = 1_000;
 /// Vectors after which the older ones are forgotten, and bytes of them.
 const MOST_KNOWN: usize = 20_000;
 const MOST_BYTES: usize = 32 << 20;
-/// After a failure, tools are not learned for so long.
+/// While the service is away, tools are not learned for so long, and nothing more is said of it.
 const PAUSE: Duration = Duration::from_secs(30);
+/// After so long a text is asked about again for which there was no vector.
+const ASKED_AGAIN: Duration = Duration::from_hours(1);
+/// What every service has a vector for: one that answers this is there.
+const ANY: &str = "a tool";
+/// Vectors of more bytes together are not gone through on a worker: so many take a fraction of a millisecond.
+const MOST_HERE: usize = 1 << 20;
 /// The nearest so many count.
 pub(super) const NEAREST: usize = 50;
 
@@ -59,7 +65,10 @@ pub(crate) struct Embeddings {
     outside: Result<Arc<dyn Fetch>, String>,
     known: Mutex<Known>,
     learning: AtomicBool,
-    failed: Mutex<Option<Instant>>,
+    /// When the service was found to be away as tools were learned: what becomes of a question is its caller's alone.
+    away: Mutex<Option<Instant>>,
+    /// When the log said so last.
+    said: Mutex<Option<Instant>>,
     metrics: Metrics,
 }
 
@@ -70,6 +79,8 @@ struct Known {
     older: HashMap<Key, Arc<Vector>>,
     /// Of the newer ones.
     bytes: usize,
+    /// Texts that have no vector, and since when that is known.
+    none: HashMap<Key, Instant>,
 }
 
 impl Known {
@@ -89,6 +100,49 @@ impl Known {
         }
         self.bytes += vector.size();
         self.newer.insert(key, vector);
+    }
+
+    /// What a service said of a text; `None` when it has no vector for it.
+    fn learn(&mut self, text: &str, vector: Option<Vector>) {
+        match vector {
+            Some(vector) => self.add(key(text), Arc::new(vector)),
+            None => {
+                if self.none.len() >= MOST_KNOWN {
+                    self.none.clear();
+                }
+                self.none.insert(key(text), Instant::now());
+            }
+        }
+    }
+
+    /// Whether there is no vector for a text, as far as is known.
+    fn has_none(&self, key: &Key) -> bool {
+        self.none.get(key).is_some_and(|since| since.elapsed() < ASKED_AGAIN)
+    }
+}
+
+/// Why there are no vectors.
+struct Failure {
+    why: String,
+    /// It may be for what was asked, and not because of who asks or of whom.
+    may_be_of_text: bool,
+}
+
+impl Failure {
+    fn of_text(why: String) -> Self {
+        Self { why, may_be_of_text: true }
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Self {
+        let may_be_of_text = match error {
+            FetchError::Status(401 | 403 | 429) | FetchError::Forbidden(_) | FetchError::Failed(_) => false,
+            // Servers of models say 500, too, of a text that is too long for them.
+            FetchError::Status(status) => (400..=500).contains(&status),
+            FetchError::TooLarge => true,
+        };
+        Self { why: error.to_string(), may_be_of_text }
     }
 }
 
@@ -139,7 +193,8 @@ impl Embeddings {
             outside,
             known: Mutex::default(),
             learning: AtomicBool::new(false),
-            failed: Mutex::default(),
+            away: Mutex::default(),
+            said: Mutex::default(),
             metrics: metrics.clone(),
             settings,
         })
@@ -150,19 +205,21 @@ impl Embeddings {
         self.settings == *settings
     }
 
-    /// The vectors of some texts.
-    async fn ask(&self, texts: &[String]) -> Result<Vec<Vector>, String> {
+    /// The vectors of some texts; none of what has no direction.
+    async fn ask(&self, texts: &[String]) -> Result<Vec<Option<Vector>>, Failure> {
         let body = json!({ "model": self.settings.model, "input": texts, "encoding_format": "float" });
         let authorization = self.authorization.clone();
         let form = Form { body: body.to_string(), json: true, authorization, ..Form::default() };
         let wanted = Wanted::post(&self.settings.url, Trust::Configured, form, LARGEST);
-        let outside = self.outside.as_ref().map_err(Clone::clone)?;
-        let fetched = outside.fetch(wanted).await.map_err(|error| error.to_string())?;
-        let Answer { data } =
-            serde_json::from_slice(&fetched.body).map_err(|error| format!("not its answer: {error}"))?;
+        let outside = self.outside.as_ref();
+        let outside = outside.map_err(|why| Failure { why: why.clone(), may_be_of_text: false })?;
+        let fetched = outside.fetch(wanted).await?;
+        let answer = serde_json::from_slice(&fetched.body);
+        let Answer { data } = answer.map_err(|error| Failure::of_text(format!("not its answer: {error}")))?;
         let all: BTreeMap<usize, Vec<f32>> = data.into_iter().map(|it| (it.index, it.embedding)).collect();
-        let vectors: Option<Vec<_>> = (0..texts.len()).map(|index| Vector::new(all.get(&index)?)).collect();
-        vectors.ok_or_else(|| "an answer without a vector for each text".to_owned())
+        let vectors = (0..texts.len()).map(|index| Some(Vector::new(all.get(&index)?)));
+        let vectors: Option<Vec<_>> = vectors.collect();
+        vectors.ok_or_else(|| Failure::of_text("an answer without a vector for each text".to_owned()))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -172,15 +229,18 @@ impl Embeddings {
     /// The vector of a question, if there is one in time.
     async fn question(&self, question: &str) -> Option<Arc<Vector>> {
         let key = key(question);
-        let known = self.known().get(&key);
-        if known.is_some() {
-            return known;
+        {
+            let mut known = self.known();
+            let vector = known.get(&key);
+            if vector.is_some() || known.has_none(&key) {
+                return vector;
+            }
         }
         let texts = [question.to_owned()];
         let vector = match tokio::time::timeout(self.settings.timeout, self.ask(&texts)).await {
-            Ok(Ok(mut vectors)) => Arc::new(vectors.pop()?),
-            Ok(Err(why)) => {
-                self.failed(&why);
+            Ok(Ok(mut vectors)) => vectors.pop()?,
+            Ok(Err(failure)) => {
+                self.failed(&failure.why);
                 return None;
             }
             Err(_) => {
@@ -189,17 +249,17 @@ impl Embeddings {
             }
         };
         self.count("ok");
-        self.known().add(key, vector.clone());
-        Some(vector)
+        let mut known = self.known();
+        known.learn(question, vector);
+        known.get(&key)
     }
 
     /// Said once in a while.
     fn failed(&self, why: &str) {
         self.count("failed");
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.is_none_or(|at| at.elapsed() >= PAUSE) {
+        if !is_lately(&self.said) {
             tracing::warn!(why, "`discovery.embeddings` does not answer: tools are found by words alone");
-            *failed = Some(Instant::now());
+            note(&self.said);
         }
     }
 
@@ -209,31 +269,56 @@ impl Embeddings {
     }
 
     fn is_pausing(&self) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.is_some_and(|at| at.elapsed() < PAUSE)
+        is_lately(&self.away)
     }
 
-    /// Asks about these texts, one batch after the other, until all are known or one fails.
+    /// Asks about these texts, one batch after the other, until all are known or the service is away.
     async fn learn(&self, texts: Vec<String>) {
         for batch in texts.chunks(TOGETHER) {
-            match self.ask(batch).await {
-                Ok(vectors) => {
-                    self.count("ok");
-                    let mut known = self.known();
-                    for (text, vector) in batch.iter().zip(vectors) {
-                        known.add(key(text), Arc::new(vector));
-                    }
-                }
-                Err(why) => {
-                    self.failed(&why);
-                    break;
-                }
+            if let Err(why) = self.learn_batch(batch).await {
+                self.failed(&why);
+                note(&self.away);
+                break;
             }
         }
         self.learning.store(false, Ordering::Release);
     }
 
-    /// What is known of the tools that are shown, by part and place; the texts of those of which nothing is.
+    /// Asks about a batch, and where that is refused, about each of its texts: whoever writes one that is refused keeps none of
+    /// the others from being learned.
+    ///
+    /// # Errors
+    /// The service is away.
+    async fn learn_batch(&self, batch: &[String]) -> Result<(), String> {
+        let why = match self.ask(batch).await {
+            Ok(vectors) => {
+                self.count("ok");
+                let mut known = self.known();
+                batch.iter().zip(vectors).for_each(|(text, vector)| known.learn(text, vector));
+                return Ok(());
+            }
+            Err(failure) if failure.may_be_of_text => failure.why,
+            Err(failure) => return Err(failure.why),
+        };
+        if let [text] = batch {
+            // A service that answers nothing says so of every text, as one does that has no such model.
+            self.ask(&[ANY.to_owned()]).await.map_err(|failure| failure.why)?;
+            self.count("refused");
+            tracing::debug!(
+                why,
+                "`discovery.embeddings` has no vector for a text, which is found by words alone"
+            );
+            self.known().learn(text, None);
+            return Ok(());
+        }
+        for text in batch {
+            Box::pin(self.learn_batch(std::slice::from_ref(text))).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of the tools that are shown, by part and place; the texts of those of which nothing is, for whoever is to
+    /// learn them: one at a time.
     fn tools(&self, tools: &Tools) -> (Vec<Placed>, Vec<String>) {
         let (mut found, mut unknown) = (Vec::new(), Vec::new());
         let mut known = self.known();
@@ -244,6 +329,7 @@ impl Embeddings {
                 }
                 match known.get(key) {
                     Some(vector) => found.push((part, item, vector)),
+                    None if known.has_none(key) => {}
                     // One look learns no more than fits.
                     None if unknown.len() < MOST_KNOWN / 2 => unknown.push((part, item)),
                     None => {}
@@ -251,7 +337,7 @@ impl Embeddings {
             }
         }
         drop(known);
-        if unknown.is_empty() || self.is_pausing() {
+        if unknown.is_empty() || self.is_pausing() || self.learning.swap(true, Ordering::AcqRel) {
             return (found, Vec::new());
         }
         let parts: Vec<_> = tools.parts().collect();
@@ -269,7 +355,7 @@ pub(super) async fn ranking(
 ) -> Option<Vec<Hit>> {
     let embeddings = gateway.embeddings.load_full()?;
     let (known, unknown) = embeddings.tools(tools);
-    if !unknown.is_empty() && !embeddings.learning.swap(true, Ordering::AcqRel) {
+    if !unknown.is_empty() {
         let learning = embeddings.clone();
         gateway.env.control.spawn(async move { learning.learn(unknown).await });
     }
@@ -281,7 +367,26 @@ pub(super) async fn ranking(
         return None;
     };
     let asked = embeddings.question(&question).await?;
-    Some(nearest(&asked, known.iter().map(|(part, item, vector)| (*part, *item, &**vector)), NEAREST))
+    among(asked, known).await
+}
+
+/// The nearest to a question. Many are gone through beside the worker, whose other calls do not wait for them.
+async fn among(asked: Arc<Vector>, known: Vec<Placed>) -> Option<Vec<Hit>> {
+    let bytes: usize = known.iter().map(|(.., vector)| vector.size()).sum();
+    let rank =
+        move || nearest(&asked, known.iter().map(|(part, item, vector)| (*part, *item, &**vector)), NEAREST);
+    if bytes <= MOST_HERE {
+        return Some(rank());
+    }
+    tokio::task::spawn_blocking(rank).await.ok()
+}
+
+fn is_lately(at: &Mutex<Option<Instant>>) -> bool {
+    at.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < PAUSE)
+}
+
+fn note(at: &Mutex<Option<Instant>>) {
+    *at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
 }
 
 /// The question as it may be said outside; `None` where it may not.
@@ -304,88 +409,4 @@ async fn sayable(gateway: &Gateway, call: &Call, question: &str) -> Option<Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use portcullis_identity::{Fetched, Fetching};
-    use serde_json::Value;
-
-    use super::*;
-
-    /// A service that gives each text a vector of its length, or says this.
-    #[derive(Clone, Default)]
-    struct Service {
-        asked: Arc<Mutex<Vec<Value>>>,
-        says: Option<&'static str>,
-        silent: bool,
-    }
-
-    impl Fetch for Service {
-        fn fetch(&self, wanted: Wanted) -> Fetching {
-            let form = wanted.form.expect("it is posted");
-            assert_eq!(form.authorization, "Bearer secret");
-            let asked: Value = serde_json::from_str(&form.body).unwrap();
-            self.asked.lock().unwrap().push(asked.clone());
-            let (says, silent) = (self.says, self.silent);
-            Box::pin(async move {
-                if silent {
-                    std::future::pending::<()>().await;
-                }
-                let all = asked["input"].as_array().unwrap().iter().enumerate().rev();
-                let vector = |(index, text): (usize, &Value)| json!({"object": "embedding", "index": index, "embedding": [text.as_str().unwrap().len(), 1]});
-                let body = json!({"object": "list", "data": all.map(vector).collect::<Vec<_>>()}).to_string();
-                let body = says.map_or(body, str::to_owned);
-                Ok(Fetched { body: body.into_bytes(), ..Fetched::default() })
-            })
-        }
-    }
-
-    fn asking(service: &Service) -> Arc<Embeddings> {
-        let settings = config::Embeddings {
-            url: "https://models.example/v1/embeddings".to_owned(),
-            model: "small".to_owned(),
-            key: Some(config::Secret::new("secret", config::SecretSource::Literal)),
-            ca: None,
-            timeout: Duration::from_millis(200),
-        };
-        Embeddings::asking(settings, Ok(Arc::new(service.clone())), &Metrics::default())
-    }
-
-    #[tokio::test]
-    async fn a_question_is_asked_once_and_vectors_are_taken_by_their_index() {
-        let service = Service::default();
-        let embeddings = asking(&service);
-        let first = embeddings.question("a question").await.expect("a vector");
-        assert_eq!(embeddings.question("a question").await, Some(first));
-        assert_eq!(service.asked.lock().unwrap().len(), 1);
-        let texts = ["one".to_owned(), "longer".to_owned()];
-        let vectors = embeddings.ask(&texts).await.unwrap();
-        assert_eq!(vectors, [Vector::new(&[3.0, 1.0]).unwrap(), Vector::new(&[6.0, 1.0]).unwrap()]);
-        assert_eq!(service.asked.lock().unwrap()[1]["model"], "small");
-    }
-
-    #[tokio::test]
-    async fn whatever_goes_wrong_words_are_left() {
-        let wrong = |says| Service { says: Some(says), ..Service::default() };
-        for service in [
-            Service { silent: true, ..Service::default() },
-            wrong("{}"),
-            wrong(r#"{"data": []}"#),
-            wrong(r#"{"data": [{"index": 0, "embedding": [0, 0]}]}"#),
-            wrong(r#"{"data": [{"index": 7, "embedding": [1]}]}"#),
-        ] {
-            assert_eq!(asking(&service).question("a question").await, None, "{:?}", service.says);
-        }
-        let broken = asking(&wrong("{}"));
-        broken.learn(vec!["one".to_owned(); 40]).await;
-        assert!(broken.is_pausing() && !broken.learning.load(Ordering::Acquire));
-    }
-
-    #[test]
-    fn what_is_known_is_bounded() {
-        let (mut known, vector) = (Known::default(), Arc::new(Vector::new(&[1.0; 4096]).unwrap()));
-        for number in 0..20_000 {
-            known.add(key(&number.to_string()), vector.clone());
-            assert!(known.bytes <= MOST_BYTES);
-        }
-        assert!(known.get(&key("0")).is_none() && known.get(&key("19999")).is_some());
-    }
-}
+mod tests;

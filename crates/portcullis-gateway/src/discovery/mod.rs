@@ -24,6 +24,7 @@ use portcullis_mcp::translate::Payload;
 use portcullis_model::{ErrorKind, matches_pattern};
 use serde_json::{Value, json};
 
+use crate::admit::Target;
 use crate::call::{Call, Caller, Endpoint, Exchange, Outcome, Refusal};
 use crate::gateway::Gateway;
 use crate::route::Tools;
@@ -94,6 +95,17 @@ pub(crate) enum Asked {
     Search,
     /// For the definitions of tools.
     Describe,
+}
+
+impl Asked {
+    /// As what it is held against the limits on calls; nothing for what costs no more than a list.
+    pub(crate) fn target(self, call: &Call) -> Option<Target<'_>> {
+        let principal = &call.caller.principal;
+        match self {
+            Self::Search => Some(Target { principal, server: "hub", tool: Some("search") }),
+            Self::Describe => None,
+        }
+    }
 }
 
 /// Whether the gateway is asked itself.

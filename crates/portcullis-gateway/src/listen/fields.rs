@@ -62,6 +62,11 @@ impl Fields {
         self.get(name).is_some()
     }
 
+    /// Whether there is a field of one of these names, which are in lower case.
+    pub(super) fn has_any(&self, names: &[&str]) -> bool {
+        self.places.iter().any(|place| names.iter().any(|name| self.is_named(place, name.as_bytes())))
+    }
+
     /// The fields whose names start with `prefix`, which is in lower case.
     pub(crate) fn with_prefix(&self, prefix: &str) -> HeaderMap {
         let mut found = HeaderMap::new();

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use http::header::{FORWARDED, HOST, VIA};
+use http::Response;
+use http::header::HOST;
 use http::uri::Authority;
-use http::{HeaderName, Response};
 use portcullis_config::{Policy, Readers, Settings};
 use portcullis_mcp::revision::Era;
-use portcullis_model::{ErrorKind, Principal};
+use portcullis_model::{ErrorKind, FORWARDING, Principal};
 
 use super::authentication::authenticate;
 use super::body::Body;
@@ -23,14 +23,6 @@ use crate::identity::Form;
 
 /// Roles whose members run the gateway, or look after those who do.
 const ROLES: [&str; 3] = ["operator", "auditor", "admin"];
-
-/// What proxies say of whom they forward.
-const X_FORWARDED: [HeaderName; 4] = [
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
-];
 
 /// Whether whoever makes a request may read them.
 ///
@@ -82,8 +74,5 @@ pub(super) fn is_local(context: &Context, head: &Head) -> bool {
         let name = host.host().trim_start_matches('[').trim_end_matches(']');
         name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     });
-    let forwarded = head.fields.has(&FORWARDED)
-        || head.fields.has(&VIA)
-        || X_FORWARDED.iter().any(|name| head.fields.has(name));
-    from_here && to_here && !forwarded
+    from_here && to_here && !head.fields.has_any(&FORWARDING)
 }

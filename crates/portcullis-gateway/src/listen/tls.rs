@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
 use super::shown::{Shown, Trust};
+use crate::record::hex;
 use crate::upstream::TlsError;
 use crate::upstream::tls::{load_certificates, load_key, load_roots};
 
@@ -125,12 +126,4 @@ fn spiffe_id(certificate: &CertificateDer<'_>) -> Option<String> {
     let (Some(id), None) = (names.next(), names.next()) else { return None };
     let (domain, path) = id.strip_prefix("spiffe://")?.split_once('/')?;
     (id.len() <= LONGEST_ID && !domain.is_empty() && !path.is_empty()).then(|| id.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::Uri;
 use portcullis_config::{CredentialKind, DocumentAt, HttpUpstream, OpenApi};
 use portcullis_identity::{Fetch, FetchError, Trust, Wanted};
-use portcullis_mcp::json::{Raw, write_string};
+use portcullis_mcp::json::{Raw, Writer, write_string};
 use portcullis_mcp::revision::Revision;
 use portcullis_mcp::translate::key;
 use portcullis_model::{ErrorKind, ServerId};
@@ -31,6 +31,7 @@ use super::http::{HttpLink, SharedLink};
 use super::tls::TlsError;
 use crate::call::Refusal;
 use crate::identity;
+use crate::record::hex;
 
 /// As much of what a document says of itself is shown to models, in characters.
 const MOST_SAID: usize = 2000;
@@ -53,6 +54,9 @@ pub(crate) struct Api {
     /// whoever does not wait for it comes back.
     last: Arc<tokio::sync::Mutex<Option<Reading>>>,
 }
+
+/// Whose turn it is.
+type Turn = tokio::sync::OwnedMutexGuard<Option<Reading>>;
 
 /// What reading a document came to, or why it is of no use.
 struct Reading {
@@ -125,6 +129,8 @@ impl Api {
     /// # Errors
     /// Why it is of no use.
     pub(super) async fn read(&self, workers: usize) -> Result<Arc<Known>, Refusal> {
+        // Fetched in turn, too: what was fetched first is never in force after what was fetched later.
+        let last = self.last.clone().lock_owned().await;
         let text = fetch(&self.settings.document, &*self.fetch).await;
         let text = text.map_err(|why| self.unfit(&why))?;
         let found = hex(digest(&SHA256, &text).as_ref());
@@ -137,7 +143,7 @@ impl Api {
                  there"
             )));
         }
-        let offered = self.offered(text, &found).await.map_err(|why| self.unfit(&why))?;
+        let (offered, _turn) = self.offered(last, text, &found).await.map_err(|why| self.unfit(&why))?;
         self.tell(&offered.api.left_out, offered.api.operations.len());
         let (base, link) = if self.settings.is_placed_by_document {
             let (base, link) = self.place(&offered.api, workers)?;
@@ -150,19 +156,25 @@ impl Api {
         Ok(known)
     }
 
-    /// What a document with this digest offers. A document is read once, whatever becomes of whoever wanted it, and however often
-    /// it is of no use; and one at a time.
-    async fn offered(&self, text: Bytes, found: &str) -> Result<Arc<Offered>, Arc<str>> {
-        let mut last = self.last.clone().lock_owned().await;
-        if let Some(reading) = last.as_ref().filter(|reading| reading.digest == found) {
-            return reading.read.clone();
+    /// What a document with this digest offers, and the turn to put it in force. A document is read once, whatever becomes of
+    /// whoever wanted it, and however often it is of no use.
+    async fn offered(
+        &self,
+        mut last: Turn,
+        text: Bytes,
+        found: &str,
+    ) -> Result<(Arc<Offered>, Turn), Arc<str>> {
+        let before =
+            last.as_ref().filter(|reading| reading.digest == found).map(|reading| reading.read.clone());
+        if let Some(read) = before {
+            return read.map(|offered| (offered, last));
         }
         let (server, set, digest) = (self.server.clone(), self.set.clone(), found.to_owned());
         let reading = move || {
             let read = Offered::read(&server, text, &set).map(Arc::new);
             let read = read.map_err(|error| Arc::from(format!("cannot be used: {error}")));
             *last = Some(Reading { digest, read: read.clone() });
-            read
+            read.map(|offered| (offered, last))
         };
         tokio::task::spawn_blocking(reading).await.unwrap_or_else(|_| Err("cannot be read".into()))
     }
@@ -282,20 +294,24 @@ pub(super) fn unread_peer() -> Peer {
 }
 
 fn hello(api: &portcullis_openapi::Api) -> Raw {
-    let mut out = Vec::from(&br#"{"resultType":"complete","supportedVersions":["#[..]);
-    write_string(&mut out, Revision::NEWEST.as_str());
-    out.extend_from_slice(br#"],"capabilities":{"tools":{}}"#);
+    let mut out = Vec::new();
+    let mut members = Writer::begin(&mut out);
+    members.text("resultType", "complete");
+    let versions = members.key("supportedVersions");
+    versions.push(b'[');
+    write_string(versions, Revision::NEWEST.as_str());
+    versions.push(b']');
+    members.put("capabilities", br#"{"tools":{}}"#);
     if let Some(description) = api.description.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-        out.extend_from_slice(br#","instructions":"#);
-        write_string(&mut out, &shortened(description));
+        members.text("instructions", &shortened(description));
     }
-    out.extend_from_slice(br#","_meta":{"#);
-    write_string(&mut out, key::SERVER_INFO);
-    out.extend_from_slice(br#":{"name":"#);
-    write_string(&mut out, &shortened(api.title.as_deref().unwrap_or("API")));
-    out.extend_from_slice(br#","version":"#);
-    write_string(&mut out, &shortened(api.version.as_deref().unwrap_or("0")));
-    out.extend_from_slice(b"}}}");
+    let mut meta = Writer::begin(members.key("_meta"));
+    let mut server = Writer::begin(meta.key(key::SERVER_INFO));
+    server.text("name", &shortened(api.title.as_deref().unwrap_or("API")));
+    server.text("version", &shortened(api.version.as_deref().unwrap_or("0")));
+    server.end();
+    meta.end();
+    members.end();
     Raw::trusted(out)
 }
 
@@ -304,10 +320,6 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -338,18 +350,50 @@ mod tests {
     async fn a_document_is_read_once_whoever_waits_for_it() {
         let api = api();
         let good = Bytes::from_static(br#"{"openapi":"3.1.0","paths":{"/x":{"get":{}}}}"#);
+        let turn = async || api.last.clone().lock_owned().await;
         {
-            let mut gone = std::pin::pin!(api.offered(good.clone(), "good"));
+            let mut gone = std::pin::pin!(api.offered(turn().await, good.clone(), "good"));
             let waker = std::task::Waker::noop();
             let _begun = gone.as_mut().poll(&mut std::task::Context::from_waker(waker));
         }
         // The text that comes with the same digest is not looked at any more.
-        let first = api.offered(Bytes::from_static(b"never read"), "good").await.expect("an API");
-        let second = api.offered(Bytes::from_static(b"never read"), "good").await.expect("an API");
+        let never = || Bytes::from_static(b"never read");
+        let (first, _) = api.offered(turn().await, never(), "good").await.expect("an API");
+        let (second, _) = api.offered(turn().await, never(), "good").await.expect("an API");
         assert!(Arc::ptr_eq(&first, &second));
-        let why = api.offered(Bytes::from_static(b"{}"), "bad").await.err().expect("no API");
+        let bad = Bytes::from_static(b"{}");
+        let why = api.offered(turn().await, bad, "bad").await.err().expect("no API");
         assert!(why.contains("cannot be used"), "{why}");
-        let again = api.offered(good, "bad").await.err().expect("remembered");
+        let again = api.offered(turn().await, good, "bad").await.err().expect("remembered");
         assert!(Arc::ptr_eq(&why, &again));
+    }
+
+    /// A document that is another one each time it is fetched; the first takes long.
+    #[derive(Default)]
+    struct Changing(std::sync::atomic::AtomicUsize);
+
+    impl Fetch for Changing {
+        fn fetch(&self, _: Wanted) -> portcullis_identity::Fetching {
+            let count = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Box::pin(async move {
+                if count == 0 {
+                    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+                }
+                let body =
+                    format!(r#"{{"openapi":"3.1.0","paths":{{"/v{count}":{{"get":{{}}}}}}}}"#).into_bytes();
+                Ok(portcullis_identity::Fetched { body, ..portcullis_identity::Fetched::default() })
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_fetched_first_is_not_in_force_last() {
+        let mut api = api();
+        api.settings.document = DocumentAt::Url("https://api.example/openapi.json".to_owned());
+        api.fetch = Arc::new(Changing::default());
+        let (first, second) = tokio::join!(api.read(1), api.read(1));
+        assert!(first.is_ok_and(|known| known.operation("get_v0").is_some()));
+        assert!(second.is_ok_and(|known| known.operation("get_v1").is_some()));
+        assert!(api.known().expect("one").operation("get_v1").is_some());
     }
 }

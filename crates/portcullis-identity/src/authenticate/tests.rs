@@ -11,6 +11,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::api_key::{ApiKey, KeyHash};
+use crate::clock::now;
 use crate::fetch::Wanted;
 use crate::fixture::{ENDPOINT, ISSUER, Outside, Signer, encode, issuer};
 use crate::inbound::sha256;

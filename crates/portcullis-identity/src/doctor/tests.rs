@@ -364,7 +364,7 @@ async fn a_token_is_taken_to_pieces_and_shown_nowhere() {
     let token = |header: Value, claims: Value| {
         format!("{}.{}.{}", encode(header.to_string()), encode(claims.to_string()), encode("s"))
     };
-    let later = crate::facade::now() + 300;
+    let later = crate::clock::now() + 300;
     let good = json!({"iss": AS, "aud": URL, "exp": later});
     let typed = json!({"alg": "ES256", "typ": "at+jwt"});
     let with = |name: &str, value: Value| {

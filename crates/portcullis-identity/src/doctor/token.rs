@@ -53,7 +53,7 @@ impl Walk<'_> {
             self.bad(about, "nonce", "this is an ID token", "send the access token that came with it");
         }
         match claims.get("exp").and_then(Value::as_u64) {
-            Some(expires) if expires < crate::facade::now() => {
+            Some(expires) if expires < crate::clock::now() => {
                 self.bad(about, "exp", "has expired", "get a new one; see that clocks agree");
             }
             Some(_) => {}

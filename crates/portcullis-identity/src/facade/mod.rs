@@ -46,11 +46,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use portcullis_model::{Records, ServerId, ToolsetId};
 use tokio::runtime::Handle;
 
+use crate::clock::now;
 use crate::dpop::Nonces;
 use crate::ended::{Ended, LONGEST_TOKEN};
 use crate::fetch::{Fetch, FetchError, Fetched, Fetching, Wanted};
@@ -284,8 +285,4 @@ impl Fetch for Local {
             Ok(Fetched { body: set.public().to_string().into_bytes(), ..Fetched::default() })
         })
     }
-}
-
-pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -21,7 +21,8 @@ use super::needed::Needed;
 use super::settings::{Client, Kind, Oauth};
 use super::sign::random;
 use super::source::Source;
-use super::tokens::{Endpoint, TokenError, TokenType, Tokens, now};
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens};
+use crate::clock::now;
 use crate::fetch::{Form, Trust, Wanted};
 use crate::inbound::sha256;
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::sign::{SigningKey, random};
-use super::tokens::{Prover, now};
+use super::tokens::Prover;
+use crate::clock::now;
 
 /// A credential for one server.
 pub struct Credential {

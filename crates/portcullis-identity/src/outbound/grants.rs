@@ -11,7 +11,8 @@ use super::needed::Needed;
 use super::settings::{Assertion, Exchange, Flavor, Grant, IdJag, Place, Workload};
 use super::source::Source;
 use super::subject::SubjectToken;
-use super::tokens::{Endpoint, TokenError, TokenType, Tokens, is_token, now};
+use super::tokens::{Endpoint, TokenError, TokenType, Tokens, is_token};
+use crate::clock::now;
 use crate::jose::{Compact, Object};
 use portcullis_model::Principal;
 

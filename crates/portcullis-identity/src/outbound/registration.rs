@@ -14,7 +14,7 @@ use super::needed::Needed;
 use super::office::client_metadata;
 use super::settings::{Client, ClientAuth, Hidden, Oauth};
 use super::source::Source;
-use super::tokens::now;
+use crate::clock::now;
 use crate::fetch::{Form, Wanted};
 
 const KIND: &str = "registration";

@@ -23,7 +23,8 @@ use super::office::Office;
 use super::settings::{Kind, ServerCredentials};
 use super::sign::SigningKey;
 use super::subject::SubjectToken;
-use super::tokens::{Prover, now};
+use super::tokens::Prover;
+use crate::clock::now;
 use crate::fetch::Fetch;
 
 /// How long a failure counts: those who come meanwhile are told the same, and nobody is asked.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::tokens::now;
+use crate::clock::now;
 use crate::facade::Brought;
 use crate::inbound::{InboundToken, Presented, Scheme, sha256};
 use crate::jose::Compact;

@@ -11,6 +11,7 @@ use super::form::{Fields, encode};
 use super::needed::{LogIn, Needed};
 use super::settings::{Client, ClientAuth};
 use super::sign::{SigningKey, random};
+use crate::clock::now;
 use crate::fetch::{Fetch, FetchError, Form, Trust, Wanted};
 use crate::issuer::origin;
 
@@ -252,9 +253,4 @@ fn read(answer: &Value) -> Result<Tokens, TokenError> {
 pub(super) fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     (1..=LONGEST).contains(&text.len()) && text.bytes().all(fits)
-}
-
-pub(super) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }

@@ -14,12 +14,14 @@ mod outline;
 mod raw;
 mod run;
 mod scan;
+mod writer;
 
 pub use edit::{Change, write_string};
 pub use object::Object;
 pub use raw::{Elements, Kind, Member, Members, Raw};
 pub use run::plain_run;
 pub use scan::{JsonError, Limits, verify};
+pub use writer::Writer;
 
 #[cfg(test)]
 mod tests;

@@ -100,5 +100,6 @@ fn who_promises_an_object_gives_one_or_fails() {
     ] {
         let broken = answered(&promise, status, media, body);
         assert_eq!((&broken["isError"], broken.get("structuredContent")), (&json!(true), None), "{media:?}");
+        assert!(texts(&broken)[0].contains("than the object that it promises"), "{media:?}: {broken}");
     }
 }

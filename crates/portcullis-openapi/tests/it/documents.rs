@@ -67,6 +67,7 @@ components:
   securitySchemes:
     key: { type: apiKey, in: query, name: api_key }
     token: { type: http, scheme: bearer }
+    again: { type: apiKey, in: query, name: api_key }
 "##;
 
 #[test]
@@ -274,4 +275,24 @@ fn whatever_changes_the_request_changes_the_definition() {
     }
     let media = plain.replace("application/x-www-form-urlencoded", "text/plain");
     assert_ne!(definition(&media), before);
+}
+
+/// What is kept of a document is what was made of it; one of many MiB would stay as long as its server otherwise.
+#[test]
+fn nothing_of_a_document_is_kept_once_it_is_read() {
+    let paths = json!({"/x/{id}": {"post": {
+        "summary": "Does it.",
+        "parameters": [
+            {"name": "id", "in": "path", "description": "Which.", "schema": {"type": "string"}},
+            {"name": "q", "in": "query", "schema": {"type": "integer"}},
+        ],
+        "requestBody": {"description": "What.", "content": {"application/json": {"schema": {"type": "object"}}}},
+        "responses": {"200": {"content": {"application/json": {"schema": {"type": "object"}}}}},
+    }}});
+    let text = bytes::Bytes::from(with_paths(&paths));
+    let document = Document::parse(text.clone()).expect("a document");
+    let api = Api::read(&document, &Set::default()).expect("an API");
+    drop(document);
+    assert_eq!(api.operations.len(), 1);
+    assert!(text.is_unique(), "somebody has a part of it");
 }

@@ -95,7 +95,9 @@ fn references_in_circles_and_out_of_the_document_harm_nobody() {
         "schemas":{"X":{"$ref":"#/components/schemas/Y"},"Y":{"$ref":"#/components/schemas/X"}}}}"##;
     let api = read(text).expect("an API");
     assert_eq!(names(&api), ["post_f"]);
-    assert_eq!(api.left_out.len(), 2);
+    let left_out: Vec<_> = api.left_out.iter().map(|it| it.operation.as_str()).collect();
+    assert_eq!(left_out, ["GET /d", "POST /e", "/a", "/b", "/c"]);
+    assert!(api.left_out.iter().all(|it| it.why.contains("leads nowhere")), "{:?}", api.left_out);
     let expected = json!({"X": {"$ref": "#/$defs/Y"}, "Y": {"$ref": "#/$defs/X"}});
     assert_eq!(tool(&api, "post_f")["inputSchema"]["$defs"], expected);
 }
@@ -168,11 +170,46 @@ fn what_is_no_api_says_so() {
     for (text, why) in [
         (r#"{"openapi":"3.1.0"}"#, "no operation"),
         (r#"{"openapi":"3.1.0","paths":[]}"#, "no operation"),
-        (r#"{"openapi":"3.1.0","paths":{"/x":{"get":7}}}"#, ""),
+        (
+            r#"{"openapi":"3.1.0","paths":{"/x":{"get":7}}}"#,
+            "GET /x is left out because what is there is no object",
+        ),
+        ("openapi: 3.1.0\npaths:\n  /x:\n    delete:\n", "DELETE /x is left out because"),
+        (r#"{"openapi":"3.1.0","paths":{"/x":7}}"#, "/x is left out because what is there is no object"),
+        (r#"{"openapi":"3.1.0","paths":{"/x":{"options":{}}}}"#, "OPTIONS /x is left out because no tool"),
     ] {
-        match read(text) {
-            Ok(api) => assert_eq!(names(&api), ["get_x"], "{text}"),
-            Err(error) => assert!(error.to_string().contains(why) && !why.is_empty(), "{text}: {error}"),
-        }
+        let error = read(text).map(drop).expect_err(text).to_string();
+        assert!(error.contains(why), "{text}: {error}");
     }
+}
+
+#[test]
+fn what_is_no_tool_says_why_and_takes_no_name() {
+    let item =
+        json!({"trace": {}, "options": {"operationId": "x"}, "get": {"operationId": "x"}, "put": null});
+    let paths = json!({"/x": item, "/y": {"$ref": "paths/y.yaml"}});
+    let api = read(&with_paths(&paths)).expect("an API");
+    assert_eq!(names(&api), ["x"]);
+    let left_out: Vec<_> = api.left_out.iter().map(|it| it.operation.as_str()).collect();
+    assert_eq!(left_out, ["PUT /x", "OPTIONS /x", "TRACE /x", "/y"]);
+    // What nobody wants is not told, and what is no operation is not counted as one.
+    let mut paths: serde_json::Map<_, _> =
+        (0..1500).map(|n| (format!("/p{n}"), json!({"get": {}, "options": {}}))).collect();
+    let api = read(&with_paths(&paths.clone().into())).expect("an API");
+    assert_eq!((api.operations.len(), api.left_out.len()), (1500, 1500));
+    paths.extend((0..3000).map(|n| (format!("/q{n}"), json!({"$ref": "q.yaml"}))));
+    let few = Set { operations: vec!["get_p7".to_owned()], ..Set::default() };
+    let api = read_with(&with_paths(&paths.into()), &few).expect("an API");
+    assert_eq!((names(&api), api.left_out.len()), (vec!["get_p7"], 2000));
+}
+
+#[test]
+fn a_description_is_no_longer_than_anybody_reads() {
+    let paths = json!({"/x": {"get": {"description": "é".repeat(100_000), "summary": "Does it."}}, "/y": {"get": {}}});
+    let api = read(&with_paths(&paths)).expect("an API");
+    let shortened = tool(&api, "get_x");
+    let text = shortened["description"].as_str().expect("a description");
+    assert!(text.starts_with("Does it.\n\né") && text.ends_with("é…\n\nGET /x"), "{} bytes", text.len());
+    assert_eq!(text.chars().count(), (8 << 10) + 1 + "\n\nGET /x".len());
+    assert_eq!(tool(&api, "get_y")["description"], "GET /y");
 }

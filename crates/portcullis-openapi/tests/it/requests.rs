@@ -1,6 +1,7 @@
 //! What calls become.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -167,6 +168,11 @@ fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
         json!({"filter": {"API_Key": "mine"}}),
         json!({"filter": {" api_key": "mine"}}),
         json!({"filter": {"api_key[]": "mine"}}),
+        json!({"filter": {"api.key": "mine"}}),
+        json!({"filter": {"api key": "mine"}}),
+        json!({"filter": {"Api[key": "mine"}}),
+        json!({"filter": {"api.key[]": "mine"}}),
+        json!({"filter": {"api_key\u{0}x": "mine"}}),
         json!({"filter": {"a": 1, "page": 7}}),
         json!({"filter": {"deep[a]": 7}}),
         json!({"deep": {"x": 7}}),
@@ -187,6 +193,33 @@ fn no_member_of_an_argument_says_what_the_operator_or_another_argument_says() {
     assert_eq!(made.headers[0].1, "theme=dark; sid=5");
 }
 
+/// What the operator says is no argument, however the document writes its name.
+#[test]
+fn no_parameter_says_what_the_operator_says() {
+    let names = ["API_KEY", "api.key", "api key", "api[key", "api_key[]", " api_key", "q"];
+    let mut parameters: Vec<_> = names.iter().map(|name| parameter(name, "query", &json!({}))).collect();
+    parameters.extend(
+        ["x-key", "X_Key", "X_Forwarded_For", "X-Real-IP", "Via", "traceparent", "TraceState"]
+            .map(|name| parameter(name, "header", &json!({}))),
+    );
+    let paths = json!({"/x": {"get": {"parameters": parameters}}});
+    let api = read_with(&with_paths(&paths), &super::set(&["x-key"], &["api_key"])).expect("an API");
+    let properties = &tool(&api, "get_x")["inputSchema"]["properties"];
+    assert_eq!(*properties, json!({"q": {}}));
+    // A part of what the operator says in part stays the caller's; the whole is not.
+    let filter = parameter("filter", "query", &json!({"style": "deepObject"}));
+    let paths = json!({"/x": {"get": {"parameters": [filter]}}});
+    let api = read_with(&with_paths(&paths), &super::set(&[], &["filter[owner]"])).expect("an API");
+    let set = [("filter[owner]".to_owned(), "ours".to_owned())];
+    let request = |given: Value| api.operations[0].request("", Some(&arguments(&given)), &set);
+    assert!(request(json!({"filter": {"name": "x"}})).is_ok());
+    for given in
+        [json!({"filter": {"owner": "mine"}}), json!({"filter": {"Owner": "mine"}}), json!({"filter": "all"})]
+    {
+        request(given.clone()).expect_err(&given.to_string());
+    }
+}
+
 #[test]
 fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_characters() {
     let reserved = json!({"allowReserved": true});
@@ -198,6 +231,25 @@ fn no_value_ends_a_cookie_or_a_parameter_where_the_document_leaves_reserved_char
     let given = json!({"id": "a?b;c", "sid": "1; admin=1, x", "q": "a/b?;admin=1"});
     let expected = "GET /v1/x/a%3Fb%3Bc?q=a/b?%3Badmin%3D1 cookie: sid=1%3B%20admin%3D1%2C%20x";
     assert_eq!(sent(&operation, "/x/{id}", &given), Ok(expected.to_owned()));
+}
+
+/// However many parameters there are, what is given is gone through a few times and not once for each.
+#[test]
+fn a_large_call_costs_what_it_has_and_not_what_it_might_have() {
+    let all: Vec<_> = (0..256).map(|n| parameter(&format!("q{n}"), "query", &json!({}))).collect();
+    let paths =
+        json!({"/x": {"post": {"parameters": all, "requestBody": {"content": {"application/json": {}}}}}});
+    let api = read(&with_paths(&paths)).expect("an API");
+    let given = arguments(&json!({"body": vec![1; 1 << 19]}));
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(given.members().count(), 1);
+    }
+    let four_times = began.elapsed();
+    let began = Instant::now();
+    api.operations[0].request("", Some(&given), &[]).expect("a request");
+    let took = began.elapsed();
+    assert!(took < four_times * 10, "{took:?}, and to go through it four times takes {four_times:?}");
 }
 
 /// Many servers find the operation in the decoded path, where `/users/1%2Fkeys` is `/users/1/keys`.

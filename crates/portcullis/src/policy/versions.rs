@@ -15,6 +15,8 @@ pub(crate) use portcullis_gateway::{beside_policies as beside, policy_revision a
 use portcullis_model::{Expected, Put, Records, Unavailable, date_time};
 use serde_json::{Value, json};
 
+use crate::hex::hex;
+
 /// One record for each version, under its number.
 const VERSION: &str = "policy-version";
 /// One for each set, under its digest: the number of its newest version.
@@ -63,11 +65,7 @@ pub(crate) struct Version {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    digest::digest(&SHA256, bytes).as_ref().iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    hex(digest::digest(&SHA256, bytes).as_ref())
 }
 
 /// Puts a set that is in force on record, and says its number.

@@ -3,7 +3,6 @@
 //! The document stays where it is. What is kept is where that is and its digest, so that what was approved is what is used:
 //! a document that has changed is another version.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::what::Named;
 use crate::Usage;
+use crate::hex::hex;
 
 /// So many operations are shown, and so many that are left out.
 const SHOWN: usize = 20;
@@ -34,10 +34,7 @@ pub(super) fn in_file(path: &Path, text: Vec<u8>, base_url: Option<&str>) -> any
 }
 
 fn named(at: &DocumentAt, text: Vec<u8>, base_url: Option<&str>) -> anyhow::Result<Named> {
-    let mut hex = String::new();
-    for byte in digest(&SHA256, &text).as_ref() {
-        let _ = write!(hex, "{byte:02x}");
-    }
+    let hex = hex(digest(&SHA256, &text).as_ref());
     let api = Document::parse(text.into()).and_then(|document| Api::read(&document, &Set::default()));
     // Whoever wrote the document wrote part of that, too.
     let api = api.map_err(|error| Usage(visible_line(&format!("{at}: {error}"))))?;

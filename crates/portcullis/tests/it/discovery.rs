@@ -40,6 +40,28 @@ const THREE: [&str; 3] = [FIND, TELL, CALL];
 const FOUR: [&str; 4] =
     ["calendar__create_event", "calendar__list_events", "forge__open_issue", "forge__merge"];
 
+/// Each may be a request to somebody outside.
+#[tokio::test]
+async fn searches_are_held_against_the_limits_on_calls() {
+    let servers = servers().await;
+    let mut config = config(&servers, "beside");
+    config["limits"] =
+        json!({"calls": [{"name": "searches", "tools": ["hub/search"], "rate": "1/h", "burst": 2}]});
+    let gateway = Gateway::start(&config);
+    let client = Modern::new();
+    let ask = async |name: &str, arguments: Value| {
+        client.request(&gateway, "tools/call", json!({"name": name, "arguments": arguments})).await
+    };
+    for query in ["merge", "events"] {
+        assert_eq!(ask(FIND, json!({"query": query})).await.status(), 200, "{query}");
+    }
+    let refused = ask(FIND, json!({"query": "merge"})).await;
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.json()["error"]["data"]["limit"], "searches");
+    assert_eq!(ask(TELL, json!({"names": ["forge__merge"]})).await.status(), 200);
+    assert_eq!(ask("forge__merge", json!({})).await.status(), 200);
+}
+
 #[tokio::test]
 async fn they_are_listed_as_configured_and_what_is_not_listed_can_be_called() {
     let servers = servers().await;

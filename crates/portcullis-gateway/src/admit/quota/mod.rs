@@ -5,7 +5,7 @@
 //! balancer, three times as much can come through.
 //!
 //! Deliberately absent: lists, greetings and questions about tasks, which the gateway mostly answers itself; they are held by
-//! `limits.concurrent_per_client`. And waiting: whoever is beyond a limit is told when to come back.
+//! `limits.concurrent_per_client`. Searches for tools are counted, as calls of a tool `search` of a server `hub`. And waiting: whoever is beyond a limit is told when to come back.
 
 mod count;
 mod table;

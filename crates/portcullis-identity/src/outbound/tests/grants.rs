@@ -377,7 +377,7 @@ async fn an_identity_assertion_is_got_from_the_provider_and_given_to_the_servers
 async fn the_platforms_assertion_goes_to_whom_it_is_for_and_to_nobody_that_a_server_names() {
     let folder = std::env::temp_dir().join(format!("portcullis-workload-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let now = super::super::tokens::now();
+    let now = crate::clock::now();
     for (name, claims, expected) in [
         ("good", json!({"aud": ISSUER, "exp": now + 60}), true),
         ("other", json!({"aud": "https://other", "exp": now + 60}), false),

@@ -147,7 +147,7 @@ async fn an_account_is_renewed_before_it_ends_and_used_as_it_is_while_that_fails
     assert_eq!(kept.renew, kept.expires - 60);
     assert_eq!((shown(&source()).await.as_deref(), refreshes(&world)), (Some("Bearer token-1"), 0));
     // The time has come.
-    kept.renew = crate::outbound::tokens::now();
+    kept.renew = crate::clock::now();
     office.vault.put("connection", &key, &kept.write(), None, Expected::Any).await.unwrap();
     let records: Arc<dyn portcullis_model::Records> = store.clone();
     let theirs = Turn::take(&records, ("connection", &key)).await.unwrap().expect("nobody has it");
@@ -272,7 +272,7 @@ async fn a_nonce_is_for_all_calls_with_the_same_token() {
 
 #[tokio::test]
 async fn a_registration_lasts_for_as_long_as_it_says_and_no_number_breaks_it() {
-    let day = crate::outbound::tokens::now() + 24 * 3600;
+    let day = crate::clock::now() + 24 * 3600;
     for (end, kept) in [
         (json!(0), true),
         (json!(u64::MAX), true),
