@@ -220,7 +220,9 @@ impl ApiServer {
         let mut inner = self.lock();
         let keys: Vec<_> =
             inner.objects.keys().filter(|key| key.starts_with("apps/deployments/")).cloned().collect();
-        keys.iter().for_each(|key| inner.delete(key));
+        for key in &keys {
+            inner.delete(key);
+        }
         drop(inner);
         self.state.changed.notify_waiters();
     }

@@ -142,7 +142,9 @@ impl Object {
         let mut leaves = BTreeMap::new();
         flatten(patch, &mut Vec::new(), &mut leaves);
         for (field, leaf) in leaves {
-            self.managers.values_mut().for_each(|fields| drop(fields.remove(&field)));
+            for fields in self.managers.values_mut() {
+                fields.remove(&field);
+            }
             if leaf.is_null() {
                 self.fields.remove(&field);
             } else {

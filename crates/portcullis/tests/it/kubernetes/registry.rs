@@ -20,7 +20,7 @@ fn instances(cluster: &ApiServer) -> Vec<Value> {
     all.iter().map(|it| it["metadata"]["labels"]["portcullis.io/instance"].clone()).collect()
 }
 
-async fn gateway(cluster: &ApiServer) -> Gateway {
+fn gateway(cluster: &ApiServer) -> Gateway {
     start(json!({"servers": {}, "kubernetes": cluster.config()}))
 }
 
@@ -28,7 +28,7 @@ async fn gateway(cluster: &ApiServer) -> Gateway {
 async fn an_image_is_scanned_in_a_pod_of_its_own_and_runs_when_it_is_approved() {
     let upstream = Fake::modern().start().await;
     let cluster = ApiServer::start(port(&upstream)).await;
-    let gateway = gateway(&cluster).await;
+    let gateway = gateway(&cluster);
     let folder = gateway.folder();
     let document = json!({
         "name": "com.example/x", "description": "It echoes.", "version": "1.0.0",
@@ -77,7 +77,7 @@ async fn two_versions_run_side_by_side_and_the_one_that_nobody_has_goes() {
         .start()
         .await;
     let cluster = ApiServer::start(port(&upstream)).await;
-    let gateway = gateway(&cluster).await;
+    let gateway = gateway(&cluster);
     let folder = gateway.folder();
     for version in ["1.0.0", "2.0.0"] {
         let other = DIGEST.replace('f', if version == "1.0.0" { "a" } else { "b" });
