@@ -57,9 +57,18 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
             found.findings.splice(0..0, known);
             Scan { package, ..found }
         }
-        Err(reason) => {
+        Err(NotReached { why, last_words, walled }) => {
             let (slug, version) = (&entry.slug, visible_line(entry.version()));
-            eprintln!("{slug} {version} cannot be scanned: {}", visible(&reason));
+            eprintln!("{slug} {version} cannot be scanned: {}", visible(&why));
+            for line in last_words {
+                eprintln!("  stderr: {}", visible_line(&line));
+            }
+            if walled {
+                eprintln!(
+                    "it runs in a sandbox: `portcullis server configure {slug}@{version} --read PATH` lets it read more, and \
+                     `--no-sandbox` in place of that shows whether the sandbox is why"
+                );
+            }
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -83,8 +92,20 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A version of which nothing could be seen.
+struct NotReached {
+    why: String,
+    /// The last lines on stderr of a program that was started for it.
+    last_words: Vec<String>,
+    /// Whether that ran in a sandbox.
+    walled: bool,
+}
+
+/// How many of its last lines on stderr are shown.
+const LAST_WORDS: usize = 10;
+
 /// What it offers, and what somebody should look at; or why it cannot be reached.
-async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Result<Scan, String>> {
+async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Result<Scan, NotReached>> {
     let (id, mut server) = server_of(&entry.slug, &entry.launch).map_err(crate::Usage)?;
     server.enabled = true;
     let walls = match &server.transport {
@@ -93,7 +114,8 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
         portcullis_config::Transport::Stdio(stdio) if stdio.sandbox.is_some() => "a sandbox",
         portcullis_config::Transport::Stdio(_) => "none: it was added without",
     };
-    let overrides = Overrides::default();
+    let walled = matches!(&server.transport, portcullis_config::Transport::Stdio(it) if it.sandbox.is_some());
+    let (overrides, name) = (Overrides::default(), id.clone());
     let settings = crate::config::settle(portcullis_config::defaults(&Ours, &overrides))?.settings;
     // Beside what runs for callers, and never it.
     let kubernetes =
@@ -122,15 +144,21 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
     gateway.delete_deployments().await;
     gateway.close().await;
     supervisor.shutdown().await;
-    if reached.is_err() {
-        return Ok(Err(format!("it did not answer within {} s", AT_MOST.as_secs())));
-    }
-    let Some(ServerReport { state, revision: Some(revision), .. }) = report else {
-        return Ok(Err("it was not reached".to_owned()));
+    let not_reached = |why: String| {
+        let lines = supervisor.logs(&name).into_iter().next().map(|log| log.lines).unwrap_or_default();
+        let skipped = lines.len().saturating_sub(LAST_WORDS);
+        let last_words = lines.into_iter().skip(skipped).map(|(_, line)| line).collect();
+        Ok(Err(NotReached { why, last_words, walled }))
     };
-    if let ServerState::Down { why } = state {
-        return Ok(Err(why));
-    }
+    let revision = match report {
+        // Why it is down is known before it was ever reached.
+        Some(ServerReport { state: ServerState::Down { why }, .. }) => return not_reached(why),
+        _ if reached.is_err() => {
+            return not_reached(format!("it did not answer within {} s", AT_MOST.as_secs()));
+        }
+        Some(ServerReport { revision: Some(revision), .. }) => revision,
+        _ => return not_reached("it was not reached".to_owned()),
+    };
     let kind = |kind: DefinitionKind| kind.to_string();
     let offers = entries.iter().filter_map(|it| {
         let pin = it.trusted.last().map(|trusted| trusted.pin).or(it.held.as_ref().map(|held| held.pin))?;

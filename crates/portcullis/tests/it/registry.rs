@@ -88,6 +88,30 @@ async fn what_nobody_approved_is_not_reached_and_what_was_is_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_has_not_reached_says_why() {
+    let gateway = start(json!({"servers": {}}));
+    let folder = gateway.folder();
+    let scan = |name: &str, what: &str, more: &[&str]| {
+        done(folder, &[&["server", "add", what, "--name", name, "--yes"], more].concat());
+        let output = run(folder, &["server", "scan", name]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        said(&output)
+    };
+    let failing = scan("failing", "sh -c 'echo no folder /srv/data >&2; exit 3'", &["--no-sandbox"]);
+    for told in ["failing 0.0.1 cannot be scanned: ", "exit code 3", "\n  stderr: no folder /srv/data\n"] {
+        assert!(failing.contains(told), "{told}: {failing}");
+    }
+    assert!(!failing.contains("it runs in a sandbox"), "{failing}");
+    let walled = scan("walled", "sh -c 'exit 3'", &[]);
+    assert!(
+        walled.contains("it runs in a sandbox: `portcullis server configure walled@0.0.1 --read PATH`"),
+        "{walled}"
+    );
+    let away = scan("away", "http://127.0.0.1:9/mcp", &[]);
+    assert!(!away.contains("it was not reached") && !away.contains("sandbox"), "{away}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_takes_the_place_of_the_old_one_and_gives_it_back() {
     let (old, new) = (
         Fake::modern().tools(vec![tool("old")]).start().await,
