@@ -47,8 +47,10 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
+            let meant = meant(text).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
             format!(
-                "`{text}` is nothing to halt: expected `all`, `server:NAME`, `tool:SERVER/NAME` or `principal:ID`"
+                "`{text}` is nothing to halt: expected `all`, `server:NAME`, `tool:SERVER/NAME` or \
+                 `principal:ID`{meant}"
             )
         };
         if text == "all" {
@@ -69,6 +71,29 @@ impl FromStr for Target {
             _ => Err(wrong()),
         }
     }
+}
+
+/// What somebody means who leaves the kind out.
+fn meant(text: &str) -> Option<String> {
+    let name = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 100
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.*".contains(&b))
+    };
+    if is_principal(text) {
+        return Some(format!("principal:{text}"));
+    }
+    match text.split_once('/') {
+        Some((server, tool)) if name(server) && name(tool) => Some(format!("tool:{text}")),
+        None if name(text) => Some(format!("server:{text}")),
+        _ => None,
+    }
+}
+
+/// Whether an id has a form in which callers are named: `anonymous`, `user:…`, `key:…`, `cert:…` or `spiffe://…`.
+pub fn is_principal(id: &str) -> bool {
+    let of_kind = |kind: &str| id.strip_prefix(kind).is_some_and(|rest| !rest.is_empty());
+    id == "anonymous" || ["user:", "key:", "cert:", "spiffe://"].into_iter().any(of_kind)
 }
 
 impl From<Target> for String {
@@ -235,6 +260,13 @@ mod tests {
         {
             assert!(text.parse::<Target>().is_err(), "{text}");
         }
+        for (text, meant) in
+            [("crm", "server:crm"), ("crm/send", "tool:crm/send"), ("key:ada", "principal:key:ada")]
+        {
+            let wrong = text.parse::<Target>().unwrap_err();
+            assert!(wrong.ends_with(&format!("; did you mean `{meant}`?")), "{wrong}");
+        }
+        assert!(!"a b".parse::<Target>().unwrap_err().contains("did you mean"));
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub use approval::{APPROVAL, Approval, Digest, Matter, Request, Ruling, Standing
 pub use canonical::canonical;
 pub use definition::{Definition, DefinitionKind, Pin};
 pub use entry::{Entry, Held, Reason, Trusted};
-pub use halt::{HALT, Halt, Halts, Target};
+pub use halt::{HALT, Halt, Halts, Target, is_principal};
 pub use hidden::{has_hidden, visible, visible_line};
 pub use register::{DEFINITION, Decided, Mode, Register, Ruled, Screened};
 pub use review::Suspicion;

@@ -67,6 +67,43 @@ async fn what_is_halted_is_refused_until_it_is_lifted() {
 }
 
 #[tokio::test]
+async fn halts_that_may_stop_nothing_are_set_and_doubted() {
+    let server = waiting(true).await;
+    let gateway = start(json!({"servers": {"crm": server.config()}}));
+    let folder = gateway.folder();
+    assert!(works(&gateway, "crm__echo").await);
+    let doubt = |what: &str| {
+        let output = run(folder, &["halt", "set", what]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("halted: {what}\n"));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    until("the pins of the tools", async || doubt("tool:crm/ec*").is_empty()).await;
+    for fits in ["all", "server:crm", "server:hub", "principal:anonymous", "principal:user:https://idp#ada"] {
+        assert_eq!(doubt(fits), "", "{fits}");
+    }
+    for (what, why) in [
+        ("server:crn", "has a server `crn`, so this stops nothing; there are crm"),
+        ("tool:crn/echo", "has a server `crn`"),
+        (
+            "tool:crm/ehco",
+            "has listed nothing so far that `ehco` fits, so this may stop nothing; it has listed echo, wait",
+        ),
+        ("principal:ada", "no caller is called `ada`"),
+        ("principal:key:ada", "no `identity.keys`"),
+    ] {
+        let doubt = doubt(what);
+        assert!(doubt.starts_with("warning: ") && doubt.contains(why), "{what}: {doubt}");
+    }
+    let bare = run(folder, &["halt", "set", "crm"]);
+    assert!(
+        bare.status.code() == Some(2) && said(&bare).contains("did you mean `server:crm`?"),
+        "{}",
+        said(&bare)
+    );
+}
+
+#[tokio::test]
 async fn calls_under_way_and_streams_end_at_once() {
     for (what, ends) in [("tool:x/wait", [true, false]), ("server:x", [true, true]), ("all", [true, true])] {
         for modern in [true, false] {
