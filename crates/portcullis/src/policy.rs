@@ -70,10 +70,12 @@ fn test(file: &Path, config: Option<&Path>, as_json: bool) -> anyhow::Result<Exi
             shown["name"] = json!(name);
             shown["line"] = json!(case.line);
             shown["ok"] = json!(wrong.is_none());
+            shown["key"] = json!(question.key);
             found.push(shown);
         } else if let Some(wrong) = wrong {
             print(format_args!("{place}: FAILED: {name}: {wrong}"));
             write(&verdict);
+            tell_key(&question);
         }
     }
     let passed = cases.cases.len() - failed;
@@ -111,11 +113,13 @@ pub(crate) fn explain(asked: &Explain) -> anyhow::Result<ExitCode> {
         shown["question"] = json!(question.to_string());
         shown["digest"] = json!(digest);
         shown["version"] = json!(version);
+        shown["key"] = json!(question.key);
         print(format_args!("{shown:#}"));
     } else {
         let word = if verdict.allowed { "allowed" } else { "denied" };
         print(format_args!("{word}: {question}"));
         write(&verdict);
+        tell_key(&question);
         let version = version.map(|version| format!("version {version}, ")).unwrap_or_default();
         print(format_args!("  by the policies of {version}digest {digest:.12}"));
     }
@@ -129,6 +133,13 @@ fn version_of(settings: &Settings) -> (String, Option<u64>) {
     // Without a store, or while it is away, the digest says which they are.
     let version = asked.ok().flatten().map(|version| version.number);
     (digest, version)
+}
+
+/// Where the groups and scopes of a machine are from.
+fn tell_key(question: &Question) {
+    if let Some(key) = &question.key {
+        print(format_args!("  {key}"));
+    }
 }
 
 fn write(verdict: &Verdict) {

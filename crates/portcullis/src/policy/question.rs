@@ -21,6 +21,8 @@ pub(super) struct Question {
     name: String,
     arguments: Option<Raw>,
     circumstances: Circumstances,
+    /// What the file of the keys says of the caller, where it is one.
+    pub(super) key: Option<String>,
 }
 
 impl fmt::Display for Question {
@@ -54,8 +56,10 @@ impl Question {
             server: case.server.clone(),
             toolset: case.toolset.clone(),
         };
+        let (principal, key) = principal(&case.who, settings)?;
         Self {
-            principal: principal(&case.who)?,
+            principal,
+            key,
             arguments: case.args.as_deref().map(object).transpose()?,
             circumstances: circumstances(case.from.as_deref(), case.at.as_deref())?,
             ..Self::about(&thing, &case.annotations, settings)?
@@ -75,8 +79,10 @@ impl Question {
             client: asked.client.clone(),
             claims: asked.claims.clone(),
         };
+        let (principal, key) = principal(&who, settings)?;
         Self {
-            principal: principal(&who)?,
+            principal,
+            key,
             arguments: asked.args.as_deref().map(object).transpose()?,
             circumstances: circumstances(asked.from.as_deref(), asked.at.as_deref())?,
             ..Self::about(&asked.thing, &asked.annotations, settings)?
@@ -120,6 +126,7 @@ impl Question {
             name: name.to_owned(),
             arguments: None,
             circumstances: Circumstances { now: SystemTime::now(), ip: None },
+            key: None,
         })
     }
 
@@ -143,7 +150,45 @@ impl Question {
     }
 }
 
-fn principal(who: &Who) -> Result<Principal, String> {
+/// Who asks, and what is known of the key with which they do.
+fn principal(who: &Who, settings: &Settings) -> Result<(Principal, Option<String>), String> {
+    match who.id.strip_prefix("key:") {
+        Some(name) => Ok(machine(name, who, settings)),
+        None => Ok((person(who)?, None)),
+    }
+}
+
+/// A machine with the groups and scopes that its key has, or those that were given instead.
+fn machine(name: &str, who: &Who, settings: &Settings) -> (Principal, Option<String>) {
+    let (mut groups, mut scopes) = (who.groups.clone(), who.scopes.clone());
+    let said = settings.identity.keys.as_ref().map(|keys| {
+        let file = keys.file.display();
+        let Some(key) = keys.keys.get(name) else {
+            let known: Vec<_> = keys.keys.keys().map(String::as_str).collect();
+            return format!("there is no key `{name}` in {file}, which has {}", list(&known));
+        };
+        let told = |what: &str, given: &mut Vec<String>, kept: &[String]| {
+            if !given.is_empty() {
+                return format!("{what} as given, in place of {}", list(kept));
+            }
+            given.extend_from_slice(kept);
+            format!("{what} {}", list(kept))
+        };
+        let groups = told("groups", &mut groups, &key.groups);
+        let scopes = told("scopes", &mut scopes, &key.scopes);
+        format!("the key `{name}` of {file}: {groups}; {scopes}")
+    });
+    let said = said
+        .unwrap_or_else(|| format!("the configuration has no `identity.keys`, so nobody is `key:{name}`"));
+    (Principal::key(Key { id: name.to_owned(), groups, scopes }), Some(said))
+}
+
+fn list<T: AsRef<str>>(names: &[T]) -> String {
+    let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn person(who: &Who) -> Result<Principal, String> {
     let Who { id, groups, scopes, client, claims } = who;
     if let Some(user) = id.strip_prefix("user:") {
         let (issuer, subject) =
@@ -155,13 +200,6 @@ fn principal(who: &Who) -> Result<Principal, String> {
             scopes: scopes.clone(),
             groups: groups.clone(),
             claims: read_claims(claims.as_deref())?,
-        }));
-    }
-    if let Some(key) = id.strip_prefix("key:") {
-        return Ok(Principal::key(Key {
-            id: key.to_owned(),
-            groups: groups.clone(),
-            scopes: scopes.clone(),
         }));
     }
     if !groups.is_empty() || !scopes.is_empty() || client.is_some() || claims.is_some() {

@@ -171,6 +171,33 @@ fn explain_names_the_policy_and_the_reason() {
 }
 
 #[test]
+fn machines_have_the_groups_and_scopes_of_their_keys() {
+    let folder = folder("permit (principal in Group::\"writers\", action, resource);");
+    let path = folder.path();
+    let config = CONFIG.replace("policy:\n", "identity: { keys: { file: keys.yaml } }\npolicy:\n");
+    std::fs::write(path.join("portcullis.yaml"), config).unwrap();
+    let hash = "0".repeat(64);
+    let keys = format!("keys: {{ bob: {{ groups: [writers], hashes: [{{ sha256: {hash} }}] }} }}");
+    std::fs::write(path.join("keys.yaml"), keys).unwrap();
+    for (args, code, told) in [
+        (&["--as", "key:bob"][..], 0, "groups writers; scopes none"),
+        (&["--as", "key:bob", "--group", "readers"], 1, "groups as given, in place of writers"),
+        (&["--as", "key:zed"], 1, "there is no key `zed` in "),
+        (&["--as", "key:zed", "--group", "writers"], 0, "which has bob"),
+    ] {
+        let all = [&["explain", "-c", "portcullis.yaml", "--server", "crm"], args].concat();
+        let output = run(path, &all);
+        let said = stdout(&output);
+        assert!(output.status.code() == Some(code) && said.contains(told), "{args:?}: {output:?}");
+    }
+    let cases =
+        "config: portcullis.yaml\ncases:\n  - { as: { id: \"key:bob\" }, server: crm, expect: allow }\n";
+    std::fs::write(path.join("cases.yaml"), cases).unwrap();
+    let test = run(path, &["policy", "test", "cases.yaml", "--json"]);
+    assert!(test.status.success() && stdout(&test).contains("groups writers"), "{test:?}");
+}
+
+#[test]
 fn problems_of_policies_are_problems_of_the_configuration() {
     let folder = folder("permit (principal, action, resource) when { resource.nam == 1 };\npermit (x);");
     let path = folder.path();
