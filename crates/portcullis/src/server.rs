@@ -145,7 +145,7 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
         Ok(meant(&Registry::new(records), &inspect.what, &[]).await?.entry)
     })?;
     if inspect.kept.json {
-        print(format_args!("{:#}", json!(entry)));
+        print(format_args!("{:#}", what::shown(&entry)));
         return Ok(ExitCode::SUCCESS);
     }
     line(format_args!("{} {} ({}), {}", entry.name(), entry.version(), entry.slug, entry.stage().as_str()));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::Add;
 use super::configure::{give, inputs, tell, walled_in};
-use super::what::{Named, What, given, reached_by, recognize};
+use super::what::{Named, What, given, in_plain_text, reached_by, recognize};
 use super::{brief, by, now};
 use crate::Usage;
 use crate::approved::would_be_one;
@@ -156,7 +156,22 @@ pub(super) fn preview(entry: &Entry) {
     for line in given(entry) {
         eprintln!("{line}");
     }
+    for line in secrets_in_plain_text(entry) {
+        eprintln!("{line}");
+    }
     eprintln!("  it is not reached before it was scanned, reviewed and approved");
+}
+
+/// What is said of secrets that would be kept as they were given.
+pub(super) fn secrets_in_plain_text(entry: &Entry) -> Vec<String> {
+    let warning = |name: &str| {
+        let name = visible_line(name);
+        format!(
+            "warning: {name} looks like a secret, and the registry keeps it in plain text; `--secret {name}=VARIABLE` in its \
+             place has it read from the gateway's environment"
+        )
+    };
+    in_plain_text(entry).into_iter().map(warning).collect()
 }
 
 pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {

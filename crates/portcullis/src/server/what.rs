@@ -166,6 +166,7 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
         let from = match (value.get("env").and_then(Value::as_str), value.as_str()) {
             (Some(variable), _) => format!("from the gateway's {variable}"),
             (None, Some(text)) if document.as_ref().is_some_and(|it| it.gives(name)) => format!("= {text}"),
+            (None, Some(text)) if is_secret(name, text) => "as given, in plain text".to_owned(),
             _ => "as given".to_owned(),
         };
         visible_line(&format!("  {key:<10}  {name} {from}"))
@@ -177,6 +178,69 @@ pub(super) fn given(entry: &Entry) -> Vec<String> {
     };
     let all = ["env", "headers", "query"].into_iter().flat_map(members);
     all.map(|(key, name, value)| line(key, name, value)).collect()
+}
+
+/// Where somebody here gives something by name, as pointers into a launch.
+const GIVEN: [&str; 4] = ["/env", "/headers", "/openapi/headers", "/openapi/query"];
+/// Parts of a name that say that its value is a secret, and what the values of known ones begin with.
+const TELLING: [&str; 10] =
+    ["token", "key", "secret", "passw", "auth", "credential", "cookie", "dsn", "private", "pwd"];
+const BEGINNINGS: [&str; 15] = [
+    "bearer ",
+    "basic ",
+    "token ",
+    "sk-",
+    "sk_live_",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "xox",
+    "akia",
+    "npm_",
+    "pcl_",
+    "eyj",
+];
+
+/// Whether a text that was given under a name is a secret, as far as can be told. What is filled in later is none yet.
+fn is_secret(name: &str, text: &str) -> bool {
+    let (name, lower) = (name.to_ascii_lowercase(), text.to_ascii_lowercase());
+    let in_url = lower
+        .split_once("://")
+        .and_then(|(_, rest)| rest.split('/').next())
+        .is_some_and(|it| it.contains('@'));
+    let filled = text.replace("$${", "").contains("${");
+    !text.is_empty()
+        && !filled
+        && (in_url
+            || TELLING.iter().any(|part| name.contains(part))
+            || BEGINNINGS.iter().any(|begin| lower.starts_with(begin)))
+}
+
+/// The names of the secrets that somebody gave word for word.
+pub(super) fn in_plain_text(entry: &Entry) -> Vec<&str> {
+    let document = entry.document();
+    let published = |name: &str| document.as_ref().is_some_and(|it| it.gives(name));
+    let members = GIVEN.iter().filter_map(|at| entry.launch.pointer(at)?.as_object()).flatten();
+    let secret = members
+        .filter(|(name, value)| value.as_str().is_some_and(|text| is_secret(name, text)) && !published(name));
+    secret.map(|(name, _)| name.as_str()).collect()
+}
+
+/// An entry for programs, without the secrets that somebody gave word for word.
+pub(super) fn shown(entry: &Entry) -> Value {
+    let hidden: Vec<String> = in_plain_text(entry).into_iter().map(str::to_owned).collect();
+    let mut shown = json!(entry);
+    for at in GIVEN {
+        let members = shown.pointer_mut(&format!("/launch{at}")).and_then(Value::as_object_mut);
+        for (_, value) in members.into_iter().flatten().filter(|(name, _)| hidden.contains(name)) {
+            if value.is_string() {
+                *value = json!("***");
+            }
+        }
+    }
+    shown
 }
 
 /// A word of a command line, in quotation marks unless it is plain.
@@ -236,6 +300,31 @@ mod tests {
         for line in ["WHERE = a<U+001B>[2J<U+000A>b", "KEY from the gateway's FILES_KEY", "TEAM as given"] {
             assert!(lines.contains(line), "{line}: {lines}");
         }
+    }
+
+    #[test]
+    fn secrets_in_plain_text_are_named_and_not_shown() {
+        let document = Document::made("local/crm", None, "A server.", "0.0.1").expect("well-formed");
+        let slug = ServerId::parse("crm").expect("a slug");
+        let env = json!({
+            "API_KEY": "sk-live-123", "PLAIN": "ghp_abc", "TEAM": "blue", "TOKEN": "${CRM_TOKEN}",
+            "SECRET": { "env": "CRM_SECRET" }, "DATABASE": "postgres://me:pw@db/crm", "HOME_URL": "https://example.com/a@b",
+        });
+        let launch = json!({ "command": "crm", "env": env });
+        let entry = Entry::submitted(&document, &slug, launch, "ann", 1);
+        let mut names = in_plain_text(&entry);
+        names.sort_unstable();
+        assert_eq!(names, ["API_KEY", "DATABASE", "PLAIN"]);
+        assert!(given(&entry).join("\n").contains("API_KEY as given, in plain text"));
+        let shown = shown(&entry);
+        let env = &shown["launch"]["env"];
+        for name in names {
+            assert_eq!(env[name], "***", "{name}");
+        }
+        assert_eq!((&env["TEAM"], &env["TOKEN"]), (&json!("blue"), &json!("${CRM_TOKEN}")));
+        assert_eq!(env["SECRET"], json!({ "env": "CRM_SECRET" }));
+        let lines = super::super::add::secrets_in_plain_text(&entry);
+        assert!(lines.iter().any(|line| line.contains("--secret API_KEY=VARIABLE")), "{lines:?}");
     }
 
     #[test]
