@@ -108,11 +108,27 @@ impl fmt::Display for Ended {
 impl fmt::Display for Exit {
     /// One line: how it ended, and its last words if it had any and they may be told.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.stderr.last() {
-            Some(line) if self.quotes => write!(out, "{}; last line on stderr: {line}", self.ended),
+        match self.telling() {
+            Some((line, true)) if self.quotes => write!(out, "{}; last line on stderr: {line}", self.ended),
+            Some((line, false)) if self.quotes => write!(out, "{}; on stderr: {line}", self.ended),
             Some(_) => write!(out, "{}; what it wrote to stderr is in the log", self.ended),
             None => write!(out, "{}; nothing on stderr", self.ended),
         }
+    }
+}
+
+impl Exit {
+    /// The line of stderr that says most likely why, and whether it is the last: that itself, unless it is the end of an object
+    /// or of a trace, which the line that begins it is said in place of.
+    fn telling(&self) -> Option<(&str, bool)> {
+        let last = self.stderr.last()?;
+        let tells = |line: &&String| {
+            let begins = !line.starts_with(char::is_whitespace);
+            let trace = ["at ", "Node.js v"].iter().any(|start| line.starts_with(start));
+            begins && !trace && line.chars().filter(|c| c.is_alphanumeric()).count() >= 2
+        };
+        let line = self.stderr.iter().rev().find(tells).unwrap_or(last);
+        Some((line.trim_end_matches(['{', '[', '(', ' ']), std::ptr::eq(line, last)))
     }
 }
 
@@ -305,9 +321,11 @@ impl Watcher {
         let ended = ended(status);
         self.written.end(ended);
         let exit = Arc::new(Exit { ended, stderr: self.tail.lines(), quotes });
-        match exit.stderr.last() {
+        match exit.telling() {
             // The reader may have left it out, and nobody else will tell it.
-            Some(last) if !quotes => info!(server.id = %self.server, ended = %exit.ended, last, "exited"),
+            Some((last, _)) if !quotes => {
+                info!(server.id = %self.server, ended = %exit.ended, last, "exited");
+            }
             _ => debug!(server.id = %self.server, ended = %exit.ended, "exited"),
         }
         self.progress.send_replace(Progress::Exited(exit.clone()));
@@ -375,5 +393,44 @@ fn ended(status: io::Result<ExitStatus>) -> Ended {
         Ok((None, Some(signal))) => Ended::Signal(signal),
         // Only if somebody else reaped it; that it is gone is all that is known.
         Ok((None, None)) | Err(_) => Ended::Code(-1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_that_says_why_is_quoted() {
+        let exit = |lines: &[&str]| {
+            let stderr = lines.iter().map(|line| (*line).to_owned()).collect();
+            Exit { ended: Ended::Code(1), stderr, quotes: true }.to_string()
+        };
+        for (lines, said) in [
+            (&["starting", "no key"][..], "last line on stderr: no key"),
+            (
+                &["Error accessing /x: ENOENT {", "  errno: -2,", "  path: '/x'", "}"],
+                "on stderr: Error accessing /x: ENOENT",
+            ),
+            (
+                &[
+                    "  throw err;",
+                    "Error: Cannot find module '/x'",
+                    "    at load (a.js:1)",
+                    "at b",
+                    "}",
+                    "Node.js v20.1.0",
+                ],
+                "on stderr: Error: Cannot find module '/x'",
+            ),
+            (
+                &["Traceback (most recent call last):", "  File 1", "KeyError: 'A'"],
+                "last line on stderr: KeyError: 'A'",
+            ),
+            (&["  }", "}"], "last line on stderr: }"),
+        ] {
+            assert_eq!(exit(lines), format!("exit code 1; {said}"));
+        }
+        assert_eq!(exit(&[]), "exit code 1; nothing on stderr");
     }
 }
