@@ -195,6 +195,7 @@ fn check(file: &str, head: &Head, proved: &[Proved], demands: &Demands, report: 
     report.origin.clone_from(&checkpoint.origin);
     (report.first, report.next) =
         (proved.first().map_or(0, |it| it.seq), proved.last().map_or(0, |it| it.seq + 1));
+    report.proved = Some(proved.len() as u64);
     (report.checkpoints, report.covered) = (1, checkpoint.size);
     for event in proved {
         if let Err(why) = check_event(event, checkpoint) {

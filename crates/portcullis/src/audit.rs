@@ -110,11 +110,9 @@ fn keys(text: &str) -> anyhow::Result<Vec<VerifierKey>> {
 
 fn tell(report: &Report) {
     print(format_args!("log          {}", report.origin));
-    print(format_args!("events       {} ({} to {})", report.next - report.first, report.first, report.next));
-    print(format_args!(
-        "checkpoints  {} fit; the last is over {} events",
-        report.checkpoints, report.covered
-    ));
+    for line in counts(report) {
+        print(line);
+    }
     if report.witnesses.is_empty() {
         print("witnesses    none");
     } else {
@@ -147,6 +145,23 @@ fn tell(report: &Report) {
         print(format_args!("WRONG        and {} more", report.more_problems));
     }
     print(if report.is_good() { "whole and unaltered" } else { "NOT whole and unaltered" });
+}
+
+/// Which events there are, and how far checkpoints are over them. Events are counted from 0, and both ends are there.
+fn counts(report: &Report) -> [String; 2] {
+    let (first, last) = (report.first, report.next.saturating_sub(1));
+    let count = report.next.saturating_sub(report.first);
+    let events = match report.proved {
+        _ if count == 0 => "none".to_owned(),
+        Some(proved) => format!("{proved}, of {first} to {last}"),
+        None => format!("{count} ({first} to {last})"),
+    };
+    let checkpoints = if report.covered == 0 && count > 0 {
+        format!("nothing is under a checkpoint yet; events {first} to {last} are only chained")
+    } else {
+        format!("{} fit; the last is over {} events", report.checkpoints, report.covered)
+    };
+    [format!("events       {events}"), format!("checkpoints  {checkpoints}")]
 }
 
 fn query(place: &Place, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
@@ -315,4 +330,27 @@ fn key(asked: &Key) -> anyhow::Result<ExitCode> {
     }
     print(if asked.witness { signer.witness_key() } else { signer.log_key() });
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_event_is_named_and_what_no_checkpoint_is_over_is_said() {
+        let log = Report { next: 50, checkpoints: 3, covered: 48, ..Report::default() };
+        assert_eq!(
+            counts(&log),
+            ["events       50 (0 to 49)", "checkpoints  3 fit; the last is over 48 events"]
+        );
+        let proof =
+            Report { first: 12, next: 56, proved: Some(5), checkpoints: 1, covered: 60, ..log.clone() };
+        assert_eq!(counts(&proof)[0], "events       5, of 12 to 55");
+        let chained = Report { checkpoints: 0, covered: 0, ..log };
+        assert_eq!(
+            counts(&chained)[1],
+            "checkpoints  nothing is under a checkpoint yet; events 0 to 49 are only chained"
+        );
+        assert_eq!(counts(&Report::default())[0], "events       none");
+    }
 }

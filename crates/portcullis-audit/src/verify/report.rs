@@ -59,6 +59,9 @@ pub struct Report {
     pub first: u64,
     /// The number after the last.
     pub next: u64,
+    /// How many events a proof has, which need not follow each other; `None` of a log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proved: Option<u64>,
     /// When the first ended, and the last: microseconds since 1970.
     pub times_us: Option<(i64, i64)>,
     /// How many checkpoints fit.
