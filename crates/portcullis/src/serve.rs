@@ -58,6 +58,11 @@ pub(crate) fn serve(serve: &args::Serve) -> anyhow::Result<ExitCode> {
         tracer(&loaded.settings, &Metrics::new())?;
         evidence::check(&loaded.settings)?;
         Gateway::check(&loaded.settings).map_err(|error| Usage(error.to_string()))?;
+        if let Some(Ok(policies)) = portcullis_gateway::policies(&loaded.settings) {
+            for warning in policies.warnings() {
+                eprintln!("{warning}");
+            }
+        }
         print(format_args!("{}: ok", serve.config.display()));
         return Ok(ExitCode::SUCCESS);
     }

@@ -198,6 +198,26 @@ fn machines_have_the_groups_and_scopes_of_their_keys() {
 }
 
 #[test]
+fn names_that_nobody_has_are_warned_of_by_both_checks() {
+    let folder = folder(
+        "permit (principal, action, resource in Server::\"crn\");\n\
+         permit (principal, action, resource == Toolset::\"dsk\");\n\
+         permit (principal, action, resource == Tool::\"flies/look\");",
+    );
+    let check = run(folder.path(), &["config", "check", "portcullis.yaml"]);
+    let serve = run(folder.path(), &["serve", "--config", "portcullis.yaml", "--check"]);
+    for (output, said) in [(&check, stdout(&check)), (&serve, stderr(&serve))] {
+        assert!(output.status.success(), "{output:?}");
+        for (line, name) in [(1, "Server::\"crn\""), (2, "Toolset::\"dsk\""), (3, "Tool::\"flies/look\"")] {
+            let warned = |it: &str| {
+                it.contains(&format!("a.cedar:{line}:")) && it.contains(name) && it.contains("warning")
+            };
+            assert!(said.lines().any(warned), "{name}: {said}");
+        }
+    }
+}
+
+#[test]
 fn problems_of_policies_are_problems_of_the_configuration() {
     let folder = folder("permit (principal, action, resource) when { resource.nam == 1 };\npermit (x);");
     let path = folder.path();
