@@ -111,12 +111,12 @@ pub(crate) struct Step {
 
 #[derive(ClapArgs, Debug)]
 pub(crate) struct Rollout {
-    /// The server's name here
+    /// The server's name here, or `NAME@VERSION`
     #[arg(value_name = "NAME")]
-    pub server: portcullis_model::ServerId,
-    /// The version, which was reviewed
+    pub what: String,
+    /// The version, which was reviewed, unless it stands behind the name
     #[arg(value_name = "VERSION")]
-    pub version: String,
+    pub version: Option<String>,
     /// How many callers have it from now on, 1% to 100%
     #[arg(long, value_name = "SHARE")]
     pub to: portcullis_hub::registry::Share,

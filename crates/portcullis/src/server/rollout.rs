@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use portcullis_hub::registry::{Entry, NotRolled, Registry, Share, Word};
+use portcullis_hub::registry::{Entry, NotRolled, Registry, Share, Word, in_use};
+use portcullis_model::ServerId;
 use portcullis_oversight::visible_line;
 
 use super::args::{Rollback, Rollout};
@@ -13,7 +14,8 @@ use crate::oversight::change;
 use crate::stdout::{line, print};
 
 pub(super) fn out(rollout: &Rollout) -> anyhow::Result<ExitCode> {
-    let Rollout { server, version, to, decision } = rollout;
+    let Rollout { what, version, to, decision } = rollout;
+    let (server, version) = &named(what, version.as_deref())?;
     let done = change(&decision.kept.config, async |records, settings| {
         configured(server, settings.servers.contains_key(server))?;
         let by = by(&decision.decider.by);
@@ -22,24 +24,50 @@ pub(super) fn out(rollout: &Rollout) -> anyhow::Result<ExitCode> {
         Ok(Registry::new(records).roll_out(server.as_str(), version, *to, word, hold).await)
     })?;
     said(&decision.kept, done, |entry| match entry.share() {
-        Some(share) => (format!("rolled out to {share}"), Some(share)),
-        None => ("rolled out to all".to_owned(), Some(Share::ALL)),
+        Some(share) => (format!("rolled out to {share}: {}", named_in(entry)), Some(share)),
+        None => (format!("rolled out to all: {}", named_in(entry)), Some(Share::ALL)),
     })
 }
 
 pub(super) fn back(rollback: &Rollback) -> anyhow::Result<ExitCode> {
     let Rollback { server, decision } = rollback;
-    let done = change(&decision.kept.config, async |records, settings| {
+    let (done, now) = change(&decision.kept.config, async |records, settings| {
         configured(server, settings.servers.contains_key(server))?;
         let by = by(&decision.decider.by);
         let word = Word { by: &by, at: now(), note: decision.note.clone() };
-        Ok(Registry::new(records).roll_back(server.as_str(), word).await)
+        let registry = Registry::new(records);
+        let done = registry.roll_back(server.as_str(), word).await;
+        // What it comes to is for people: that it cannot be looked up takes nothing back.
+        let all = registry.all().await.unwrap_or_default();
+        let now =
+            in_use(all.iter().map(|it| &it.entry)).into_iter().find(|it| it.entry.slug == server.as_str());
+        let now = now.map(|it| it.entry.version().to_owned());
+        Ok((done, now))
     })?;
-    said(&decision.kept, done, |_| ("rolled back".to_owned(), None))
+    said(&decision.kept, done, |entry| {
+        let now = now.map(|version| format!("; {} is in use", visible_line(&version))).unwrap_or_default();
+        (format!("rolled back: {} is taken from all callers{now}", named_in(entry)), None)
+    })
+}
+
+fn named_in(entry: &Entry) -> String {
+    format!("{} {}", entry.slug, visible_line(entry.version()))
+}
+
+/// `NAME VERSION`, or `NAME@VERSION` as the other commands take it.
+fn named(what: &str, version: Option<&str>) -> anyhow::Result<(ServerId, String)> {
+    let (name, version) = match (what.split_once('@'), version) {
+        (Some((name, version)), None) if !version.is_empty() => (name, version),
+        (None, Some(version)) => (what, version),
+        (None, None) => return Err(Usage(format!("say which version: `{what}@VERSION`")).into()),
+        (Some(_), _) => return Err(Usage(format!("`{what}`: name one version, once")).into()),
+    };
+    let server = ServerId::parse(name).map_err(|error| Usage(format!("`{name}`: {error}")))?;
+    Ok((server, version.to_owned()))
 }
 
 /// The file is the operator's word: no version of the registry counts beside it.
-fn configured(server: &portcullis_model::ServerId, is_configured: bool) -> anyhow::Result<()> {
+fn configured(server: &ServerId, is_configured: bool) -> anyhow::Result<()> {
     if is_configured {
         let message = format!(
             "`{server}` stands in the configuration, which counts; only servers of the registry have versions"
@@ -70,7 +98,7 @@ fn said(
     if kept.json {
         print(format_args!("{:#}", brief(&entry, share)));
     } else {
-        line(format_args!("{word}: {} {}", entry.slug, visible_line(entry.version())));
+        line(word);
     }
     Ok(ExitCode::SUCCESS)
 }

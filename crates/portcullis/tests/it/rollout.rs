@@ -189,12 +189,18 @@ async fn users_keep_their_version_whatever_they_connect_by_and_wherever() {
     let first = all(&gateway).await;
     assert_eq!(all(&gateway).await, first);
     assert_eq!(all(&other).await, first, "every gateway decides the same");
-    done(folder, &["server", "rollout", "x", NEW, "--to", "80%"]);
+    assert_eq!(
+        done(folder, &["server", "rollout", "x@2.0.0", "--to", "80%"]),
+        "rolled out to 80%: x 2.0.0\n"
+    );
     until("the larger share", async || all(&gateway).await != first).await;
     for (before, after) in first.iter().zip(all(&gateway).await) {
         assert!(before == OLD || after == NEW, "whoever has the new one keeps it");
     }
-    done(folder, &["server", "rollback", "x", "--note", "it is slow"]);
+    assert_eq!(
+        done(folder, &["server", "rollback", "x", "--note", "it is slow"]),
+        "rolled back: x 2.0.0 is taken from all callers; 1.0.0 is in use\n"
+    );
     until("the way back", async || all(&gateway).await == [OLD; 20]).await;
     until("the way back there", async || all(&other).await == [OLD; 20]).await;
 }
@@ -431,6 +437,9 @@ async fn it_is_done_over_http_as_well_and_what_cannot_be_is_said() {
         (&["rollout", "x", NEW, "--to", "none"][..], 2, "1% to 100%"),
         (&["rollout", "x", "9.9.9", "--to", "5"], 2, "there is no version 9.9.9"),
         (&["rollout", "x", OLD, "--to", "5"], 1, "already"),
+        (&["rollout", "x", "--to", "5"], 2, "say which version: `x@VERSION`"),
+        (&["rollout", "x@1.0.0", NEW, "--to", "5"], 2, "name one version, once"),
+        (&["rollout", "X!@1.0.0", "--to", "5"], 2, "`X!`"),
         (&["rollback", "y"], 1, "no version of `y` is in use"),
     ] {
         let mut all = vec!["server"];
