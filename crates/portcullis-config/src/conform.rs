@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::node::{Entry, Node, Path, Scalar, Value};
+use crate::node::{Entry, Node, Path, Scalar, Segment, Value};
 use crate::report::{Report, nearest};
 
 /// Keys inside an entry of `servers` that are planned and that this version does not have. They must never look like they work.
@@ -55,7 +55,8 @@ impl Walk<'_> {
             Value::Scalar(scalar) => match typed(schema, scalar) {
                 Ok(value) => Some(value),
                 Err(nearest) => {
-                    report.error(node.at, path, format!("expected {}", expected(schema)), nearest);
+                    let such = self.as_list(schema, scalar, path).unwrap_or_default();
+                    report.error(node.at, path, format!("expected {}{such}", expected(schema)), nearest);
                     None
                 }
             },
@@ -64,6 +65,32 @@ impl Walk<'_> {
                 None
             }
         }
+    }
+
+    /// What somebody most likely means who wrote a text where a list of texts stands. What may be a secret is not repeated.
+    fn as_list(&self, schema: &Json, scalar: &Scalar, path: &Path) -> Option<String> {
+        let texts = allows(schema, "array") && allows(self.resolve(&schema["items"]), "string");
+        let text = scalar.text.trim();
+        let simple = |c: char| c.is_alphanumeric() || "-_./@:+=~ ".contains(c);
+        let short = !text.is_empty() && text.len() <= 80 && text.chars().all(simple);
+        let lower = text.to_ascii_lowercase();
+        let secret =
+            !scalar.filled.is_empty() || crate::check::TELLING.iter().any(|part| lower.contains(part));
+        if !texts || !short || secret || text.contains(": ") {
+            return None;
+        }
+        let words: Vec<_> = match path.0.last() {
+            Some(Segment::Key(key)) if key == "args" => text.split_whitespace().collect(),
+            _ => vec![text],
+        };
+        // Read again as YAML, each has to be the text that it is.
+        let word = |word: &&str| match word.chars().next() {
+            Some(first) if first.is_alphanumeric() || "./~".contains(first) => (*word).to_owned(),
+            Some('-') if word.len() > 1 => (*word).to_owned(),
+            _ => format!("\"{word}\""),
+        };
+        let words: Vec<_> = words.iter().map(word).collect();
+        Some(format!(", such as `[{}]`", words.join(", ")))
     }
 
     /// An item of a list or an entry under a free name: it cannot be absent. An empty mapping is left to the

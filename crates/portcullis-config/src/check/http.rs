@@ -57,7 +57,10 @@ pub(super) fn is_host(text: &str) -> bool {
 
 /// An absolute `http` or `https` URL with a host and without user information or fragment.
 pub(super) fn absolute_url(text: &str) -> Result<Uri, String> {
-    let expected = || "is not a URL; expected `https://host/path` or `http://host/path`".to_owned();
+    let expected = || match with_scheme(text) {
+        Some(meant) => format!("is not a URL; did you mean `{meant}`?"),
+        None => "is not a URL; expected `https://host/path` or `http://host/path`".to_owned(),
+    };
     if text.contains('#') {
         return Err("has a fragment (`#…`), which is never sent; remove it".to_owned());
     }
@@ -73,6 +76,25 @@ pub(super) fn absolute_url(text: &str) -> Result<Uri, String> {
         return Err("has a port that is none; expected a number from 0 to 65535".to_owned());
     }
     Ok(url)
+}
+
+/// What somebody most likely means who left the scheme out. What may be a secret is not repeated.
+fn with_scheme(text: &str) -> Option<String> {
+    if text.contains("://") || text.contains(['@', '?']) || text.len() > 200 {
+        return None;
+    }
+    let of = |scheme: &str| format!("{scheme}://{text}").parse::<Uri>().ok();
+    let url = of("http")?;
+    let plain = |part: &str| part.len() <= 8 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if url.path().matches('/').count() > 2 || !url.path().split('/').all(plain) {
+        return None;
+    }
+    let authority = url.authority().filter(|it| !it.host().is_empty() && has_fit_port(it))?;
+    if is_loopback(&url) {
+        return Some(url.to_string());
+    }
+    let named = authority.host().contains('.') || authority.port().is_some();
+    if named { of("https").map(|url| url.to_string()) } else { None }
 }
 
 /// Whether what follows the host is nothing or a port.

@@ -17,7 +17,8 @@ pub(super) fn policy(check: &mut Check<'_>, raw: &raw::Policy) -> Policy {
     for (index, file) in raw.files.iter().enumerate() {
         texts.extend(read(check, &top.key("files").index(index), file));
     }
-    if raw.files.is_empty() && raw.roles.is_empty() {
+    // What was refused already would have been some.
+    if raw.files.is_empty() && raw.roles.is_empty() && !check.report.failed_under(&top) {
         check.warn(&top, "names neither `files` nor `roles`: everything is denied to everybody");
     }
     for (key, lists) in [("roles", &raw.roles), ("groups", &raw.groups), ("labels", &raw.labels)] {

@@ -5,8 +5,11 @@ use crate::node::{Path, Segment};
 use crate::{Secret, SecretSource, fill, raw};
 
 /// Parts of a name that say that its value is a secret.
-const TELLING: &[&str] =
+pub(crate) const TELLING: &[&str] =
     &["token", "key", "secret", "password", "passwd", "auth", "credential", "cookie", "dsn", "private"];
+
+/// What stands before the secret in a header.
+const SCHEMES: [&str; 3] = ["bearer ", "basic ", "token "];
 
 /// Largest file that a secret is read from, in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -32,7 +35,7 @@ impl Check<'_> {
                     return Some(Secret::new(value, SecretSource::Env(filled)));
                 }
                 if is_telling(name, value) {
-                    self.literal(path, name);
+                    self.literal(path, name, value);
                 }
                 Some(Secret::new(value, SecretSource::Literal))
             }
@@ -70,13 +73,22 @@ impl Check<'_> {
         }
     }
 
-    fn literal(&mut self, path: &Path, name: &str) {
+    fn literal(&mut self, path: &Path, name: &str, value: &str) {
         if let [Segment::Key(_), Segment::Key(server), ..] = path.0.as_slice()
             && self.report.is_from_client(server)
         {
             if !self.literals.contains(server) {
                 self.literals.push(server.clone());
             }
+            return;
+        }
+        if let Some(scheme) = SCHEMES.iter().find(|scheme| begins_with(value, scheme)) {
+            // The whole of a variable would lack the word before the secret.
+            let scheme = value.get(..scheme.len()).unwrap_or(scheme);
+            let message = format!(
+                "a secret in plain text; write `\"{scheme}${{TOKEN}}\"`, and set TOKEN in the environment"
+            );
+            self.warn(path, message);
             return;
         }
         let variable = name.to_ascii_uppercase().replace('-', "_");
@@ -112,16 +124,18 @@ pub(super) fn read_bounded(file: &std::path::Path, largest: u64) -> std::io::Res
     Ok(text)
 }
 
+fn begins_with(value: &str, scheme: &str) -> bool {
+    value.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+}
+
 /// Whether a value in plain text is likely a secret. `NODE_ENV: production` is not, and a warning about it would
 /// teach people to skip warnings.
 fn is_telling(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let scheme = ["bearer ", "basic ", "token "];
-    let opening = value.get(..value.len().min(7)).unwrap_or_default().to_ascii_lowercase();
     let url_password =
         value.split_once("://").and_then(|(_, rest)| rest.split('/').next()).is_some_and(|a| a.contains('@'));
     !value.is_empty()
         && (TELLING.iter().any(|part| name.contains(part))
-            || scheme.iter().any(|scheme| opening.starts_with(scheme))
+            || SCHEMES.iter().any(|scheme| begins_with(value, scheme))
             || url_password)
 }

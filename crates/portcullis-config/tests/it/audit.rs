@@ -115,7 +115,7 @@ witness: { key: { env: HOME }, logs: [] }
 ",
         "
 p.yaml:3:9: error: audit.witnesses[0].url: plain `http` off this machine: anybody on the way could keep checkpoints back; use `https`
-p.yaml:4:9: error: audit.witnesses[1].url: is not a URL; expected `https://host/path` or `http://host/path`
+p.yaml:4:9: error: audit.witnesses[1].url: is not a URL; did you mean `https://w.example/`?
 p.yaml:4:27: error: audit.witnesses[1].key: another witness has this key: asked twice, it proves nothing more
 p.yaml:5:1: error: witness: a witness that forgets what it signed signs another history after a restart; set `store: { kind: sqlite }` or `postgres`
 p.yaml:5:32: error: witness.logs: no log is witnessed; give the keys of those that are to be

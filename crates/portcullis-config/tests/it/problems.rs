@@ -28,11 +28,32 @@ telemetry: { log: { format: jsn } }
 p.yaml:1:1: error: listn: unknown key (did you mean `listen`?)
 p.yaml:3:15: error: limits.json_depth: expected a whole number from 8 to 120
 p.yaml:4:3: error: limits.drain: `25` is not a duration; expected a whole number and ms, s, m or h, such as `30s`
-p.yaml:7:5: error: servers.crm.url: is not a URL; expected `https://host/path` or `http://host/path`
+p.yaml:7:5: error: servers.crm.url: is not a URL; did you mean `https://crm.internal/`?
 p.yaml:8:5: error: servers.crm.erra: unknown key (did you mean `era`?)
 p.yaml:9:3: error: servers.Files: not a server name: lower-case letters and digits in groups joined by `-`, at most 20 characters; call it `files`
 p.yaml:11:11: error: servers.Files.args: expected a list
 p.yaml:12:29: error: telemetry.log.format: expected `auto`, `json`, `pretty` (did you mean `json`?)",
+    );
+}
+
+#[test]
+fn says_what_was_most_likely_meant() {
+    refuses(
+        "\
+servers:
+  a: { command: npx, args: '-y x' }
+  b: { url: 'localhost:3001/mcp' }
+  c: { url: 'hooks.example/services/T0123456789/x' }
+  d: { command: npx, args: '--api-key 12' }
+policy: { roles: { user: staff, admin: 'on call: all' } }
+",
+        "
+p.yaml:2:28: error: servers.a.args: expected a list, such as `[-y, x]`
+p.yaml:3:8: error: servers.b.url: is not a URL; did you mean `http://localhost:3001/mcp`?
+p.yaml:4:8: error: servers.c.url: is not a URL; expected `https://host/path` or `http://host/path`
+p.yaml:5:28: error: servers.d.args: expected a list
+p.yaml:6:26: error: policy.roles.user: expected a list, such as `[staff]`
+p.yaml:6:40: error: policy.roles.admin: expected a list",
     );
 }
 

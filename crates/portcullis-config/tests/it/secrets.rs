@@ -74,7 +74,7 @@ servers:
         "
 p.yaml:4:34: warning: servers.a.env.API_KEY: a secret in plain text; write `{ env: API_KEY }`, `{ file: PATH }` or `${API_KEY}`
 p.yaml:4:48: warning: servers.a.env.DB: a secret in plain text; write `{ env: DB }`, `{ file: PATH }` or `${DB}`
-p.yaml:5:49: warning: servers.b.headers.Authorization: a secret in plain text; write `{ env: AUTHORIZATION }`, `{ file: PATH }` or `${AUTHORIZATION}`",
+p.yaml:5:49: warning: servers.b.headers.Authorization: a secret in plain text; write `\"Bearer ${TOKEN}\"`, and set TOKEN in the environment",
     );
 }
 
