@@ -92,6 +92,12 @@ async fn run_gateway(loaded: Loaded, source: Option<Source>, logs: LogHandle) ->
     let listener = Listener::bind(settings.listen).map_err(|error| Usage(error.to_string()))?;
     let address = listener.address();
     let records = store::open(&settings).await?;
+    if source.is_some() && settings.store == config::Store::Memory {
+        tracing::info!(
+            "the store is in memory: `definitions`, `approval`, `halt` and `server` cannot reach it, and it is gone with this \
+             process; `store: {{ kind: sqlite }}` keeps it"
+        );
+    }
     let evidence = evidence::open(settings.audit.as_ref())?;
     let witness = evidence::witness(settings.witness.as_ref())?;
     let kept = Kept { records: records.clone(), evidence: evidence.clone(), witness };

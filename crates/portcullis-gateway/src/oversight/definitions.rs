@@ -232,7 +232,8 @@ impl Oversight {
         let name = visible(name);
         let message = format!(
             "the {kind} `{name:.128}` of server `{server}` is held back: {why}; an operator can look at it with \
-             `portcullis definitions show`"
+             `portcullis definitions show`{}",
+            if self.in_reach { "" } else { ", which needs a `store` that is a file or a database" }
         );
         Refusal::new(ErrorKind::Quarantined, message)
     }

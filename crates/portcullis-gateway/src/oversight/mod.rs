@@ -74,6 +74,8 @@ pub(crate) struct Oversight {
     evidence: Option<Arc<Evidence>>,
     waiting: Waiting,
     begun: Begun,
+    /// Whether commands reach what is kept.
+    in_reach: bool,
     mode: AtomicU8,
 }
 
@@ -98,6 +100,7 @@ impl Oversight {
             rules: ArcSwapOption::empty(),
             windows: Windows::default(),
             records,
+            in_reach: settings.store != Store::Memory,
             key: settings.vault_key,
             shelf: Shelf::new(settings.vault_key),
             evidence,

@@ -58,6 +58,22 @@ async fn a_definition_that_changes_is_held_back_until_somebody_approves_it() {
 }
 
 #[tokio::test]
+async fn what_no_command_can_reach_says_what_is_needed() {
+    let server = Evolving::with_tools(true, json!([tool("add")])).await;
+    let gateway = Gateway::start(&json!({"servers": {"x": server.config()}}));
+    assert_eq!(tools(&gateway).await, "x__add");
+    server.set("tools", json!([saying("add", "does something else")]));
+    assert_eq!(tools(&gateway).await, "");
+    let (_, message) = refused(&gateway, "x__add").await;
+    assert!(
+        message
+            .ends_with("`portcullis definitions show`, which needs a `store` that is a file or a database"),
+        "{message}"
+    );
+    gateway.logged("the store is in memory: `definitions`").await;
+}
+
+#[tokio::test]
 async fn what_was_trusted_is_remembered_by_the_next_process() {
     let server = Evolving::with_tools(true, json!([tool("add")])).await;
     let keep = tempfile::tempdir().unwrap();
