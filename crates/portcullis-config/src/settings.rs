@@ -214,7 +214,12 @@ pub struct Login {
 impl Identity {
     /// Whether callers can show who they are by a token or an API key.
     pub fn takes_tokens(&self) -> bool {
-        !self.issuers.is_empty() || self.facade.is_some() || self.keys.is_some()
+        self.logs_in() || self.keys.is_some()
+    }
+
+    /// Whether somebody gives out tokens that are taken here, so that callers can log in.
+    pub fn logs_in(&self) -> bool {
+        !self.issuers.is_empty() || self.facade.is_some()
     }
 }
 

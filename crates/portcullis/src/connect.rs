@@ -2,14 +2,13 @@
 
 use std::process::ExitCode;
 
-use portcullis_config::{HttpUpstream, Overrides, ProcessEnvironment, Transport};
+use portcullis_config::{HttpUpstream, Overrides, Problem, ProcessEnvironment, Transport};
 use portcullis_gateway::bridge;
 use portcullis_telemetry::{LogFormat, init_logs};
 use serde_json::json;
 
 use crate::Usage;
 use crate::args::{Access, Connect};
-use crate::config::settle;
 
 /// Bridges standard input and output to the endpoint.
 pub(crate) fn run(connect: &Connect) -> anyhow::Result<ExitCode> {
@@ -29,14 +28,22 @@ pub(crate) fn endpoint(url: &str, access: &Access) -> anyhow::Result<HttpUpstrea
         Some(name) => json!({"authorization": format!("Bearer {}", token(name)?)}),
         None => json!({}),
     };
-    let text = json!({"mcpServers": {"endpoint": {"url": url, "headers": headers}}}).to_string();
-    let mut loaded =
-        portcullis_config::import("command line", &text, &ProcessEnvironment, &Overrides::default());
-    if let Ok(loaded) = &mut loaded {
-        // They would be about a file that nobody has written.
-        loaded.warnings.clear();
+    let in_full = |said: &str| Usage(format!("`{url}` {said}"));
+    if !url.contains("://") {
+        return Err(in_full(&format!("is not the URL of an endpoint; write `http://{url}`")).into());
     }
-    let servers = settle(loaded)?.settings.servers;
+    let text = json!({"mcpServers": {"endpoint": {"url": url, "headers": headers}}}).to_string();
+    // Warnings would be about a file that nobody has written.
+    let loaded = portcullis_config::import("command line", &text, &ProcessEnvironment, &Overrides::default());
+    // The settings are ours, and the problems of what was typed.
+    let loaded = loaded.map_err(|problems| {
+        let wrong = |problem: &Problem| {
+            let of_token = problem.path.contains(".headers");
+            if of_token { format!("--token-env: {}", problem.message) } else { in_full(&problem.message).0 }
+        };
+        Usage(problems.0.iter().map(wrong).collect::<Vec<_>>().join("\n"))
+    });
+    let servers = loaded?.settings.servers;
     match servers.into_values().next().map(|server| server.transport) {
         Some(Transport::Http(mut http)) => {
             http.tls.ca.clone_from(&access.ca);

@@ -43,7 +43,7 @@ pub(crate) fn run(verb: &ToolVerb) -> anyhow::Result<ExitCode> {
             at
         }
     };
-    let endpoint = endpoint(&at.url, &at.access)?;
+    let endpoint = endpoint(&in_full(&at.url), &at.access)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let ((ours, input), (output, theirs)) =
@@ -51,7 +51,7 @@ pub(crate) fn run(verb: &ToolVerb) -> anyhow::Result<ExitCode> {
         let ((_, writes), (reads, _)) = (tokio::io::split(ours), tokio::io::split(theirs));
         let client = async {
             let mut client = Client { writes, reads: BufReader::new(reads).lines(), last: 0 };
-            let done = client.greet().await;
+            let done = client.greet(at).await;
             match (done, verb) {
                 (Err(error), _) => Err(error),
                 (Ok(()), ToolVerb::List { at }) => client.list(at).await,
@@ -66,6 +66,32 @@ pub(crate) fn run(verb: &ToolVerb) -> anyhow::Result<ExitCode> {
         bridged?;
         done
     })
+}
+
+/// Where the endpoint of a gateway is that was named without a path, as `server logs` takes it.
+fn in_full(url: &str) -> String {
+    match url.split_once("://") {
+        Some((_, rest)) if !rest.trim_end_matches('/').contains(['/', '?']) => {
+            format!("{}/mcp", url.trim_end_matches('/'))
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Why the endpoint did not greet us, in terms of this command.
+fn unreached(said: &str, has_token: bool) -> String {
+    if let Some(told) = said.strip_prefix("cannot connect to ") {
+        let (url, why) = told.split_once(": ").unwrap_or((told, "no connection"));
+        return format!("nothing answers at {url} (`--url`, PORTCULLIS_URL): {why}");
+    }
+    match said.strip_prefix("the endpoint answered ") {
+        Some(status) if status.starts_with("401") || status.starts_with("403") => {
+            let hint =
+                if has_token { "" } else { "; `--token-env NAME` sends the key or token of a variable" };
+            format!("the endpoint does not let us in: {status}{hint}")
+        }
+        _ => said.to_owned(),
+    }
 }
 
 fn arguments_of(text: &str) -> anyhow::Result<Value> {
@@ -87,12 +113,12 @@ struct Client {
 
 impl Client {
     /// Opens the session.
-    async fn greet(&mut self) -> anyhow::Result<()> {
+    async fn greet(&mut self, at: &At) -> anyhow::Result<()> {
         let info = json!({ "name": "portcullis tool", "version": env!("CARGO_PKG_VERSION") });
         let hello = json!({ "protocolVersion": REVISION, "capabilities": {}, "clientInfo": info });
         match self.ask("initialize", hello).await? {
             Ok(_) => self.write(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await,
-            Err(Refused { message, .. }) => anyhow::bail!("the endpoint does not let us in: {message}"),
+            Err(Refused { message, .. }) => anyhow::bail!(unreached(&message, at.access.token_env.is_some())),
         }
     }
 
@@ -122,7 +148,7 @@ impl Client {
             print(format_args!("{:<40}  {first:.100}", text("name")).to_string().trim_end());
         }
         if tools.is_empty() {
-            print("no tools");
+            print("no tools; `/readyz` of the gateway says whether a server is down");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -65,6 +65,7 @@ pub async fn run(
     let (host, messages) = mpsc::channel(QUEUE);
     let writer = tokio::spawn(write(output, messages));
     let bridge = Arc::new(Bridge {
+        url: endpoint.url.to_string(),
         link: HttpLink::new(endpoint, 1)?,
         host,
         session: Session::default(),
@@ -111,6 +112,8 @@ async fn write(
 }
 
 struct Bridge {
+    /// The endpoint, as people are told of it.
+    url: String,
     link: HttpLink,
     /// What the host reads.
     host: mpsc::Sender<Raw>,
@@ -257,6 +260,10 @@ impl Bridge {
         if let Some(why) = failed
             && !mark.is_cancelled()
         {
+            let why = match why.strip_prefix("cannot connect: ") {
+                Some(why) => format!("cannot connect to {}: {why}", self.url),
+                None => why,
+            };
             self.answer_error(Some(&request.id), code::INTERNAL, &why).await;
         }
     }

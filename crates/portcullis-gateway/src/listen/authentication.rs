@@ -179,6 +179,10 @@ fn refuse(
         tracing::info!(reason = %refused, "refused a credential");
     }
     let (kind, message) = match refused {
+        Refused::Missing if takes_tokens && !settings.identity.logs_in() => (
+            ErrorKind::Unauthenticated,
+            "who are you? Send an API key of this gateway, as `Authorization: Bearer pcl_…`",
+        ),
         Refused::Missing if takes_tokens => (
             ErrorKind::Unauthenticated,
             "who are you? Send an access token; `WWW-Authenticate` says where to get one",

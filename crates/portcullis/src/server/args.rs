@@ -45,7 +45,7 @@ pub(crate) struct Running {
     /// The server's name
     #[arg(value_name = "NAME")]
     pub server: portcullis_model::ServerId,
-    /// The gateway
+    /// The gateway, with or without /mcp
     #[arg(long, value_name = "URL", env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// Send the bearer token that this environment variable holds

@@ -38,7 +38,9 @@ pub(super) fn logs(running: &Running) -> anyhow::Result<ExitCode> {
         lines_of(instance);
     }
     if instances.is_empty() {
-        print("no process or pod of it was started by this gateway yet");
+        print(
+            "no process or pod of it was started by this gateway; one that is reached by URL has none here",
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -40,6 +40,11 @@ async fn keys_are_rotated_without_a_break_and_without_a_restart() {
     let session = open_session(&gateway, OLD).await;
     let bare = gateway.post("/mcp", "{}").await;
     assert_eq!((bare.status(), bare.header("www-authenticate")), (401, Some("Bearer realm=\"portcullis\"")));
+    assert!(
+        bare.text().contains("Send an API key of this gateway, as `Authorization: Bearer pcl_"),
+        "{}",
+        bare.text()
+    );
     assert_eq!(gateway.get("/.well-known/oauth-protected-resource/mcp").await.status(), 404);
 
     write(gateway.folder(), json!([hash(OLD), hash(NEW)]));
