@@ -53,7 +53,10 @@ struct Proved {
 #[derive(Debug, thiserror::Error)]
 pub enum Unproved {
     /// There is no checkpoint, or none that is over all of it.
-    #[error("no checkpoint is over event {0} yet")]
+    #[error(
+        "no checkpoint is over event {0} yet: one is signed every ten seconds, or as `audit.checkpoint_interval` says, and when the \
+         gateway stops"
+    )]
     NoCheckpoint(u64),
     /// There is nothing in it.
     #[error("no event was found")]

@@ -165,13 +165,18 @@ fn counts(report: &Report) -> [String; 2] {
 }
 
 fn query(place: &Place, filter: &Filter) -> anyhow::Result<portcullis_model::Search> {
+    let (mut server, mut tool) = (filter.server.clone(), filter.tool.clone());
+    // As a search prints it. A tool with a `/` in its own name is named beside its server.
+    if let (None, Some((of, name))) = (&server, tool.as_deref().and_then(|tool| tool.split_once('/'))) {
+        (server, tool) = (Some(of.to_owned()), Some(name.to_owned()));
+    }
     Ok(portcullis_model::Search {
         since: time(filter.since.as_ref())?,
         until: time(filter.until.as_ref())?,
         person: person(place, filter)?,
         kind: filter.kind.clone(),
-        server: filter.server.clone(),
-        tool: filter.tool.clone(),
+        server,
+        tool,
         decision: filter.decision.clone(),
         finding: filter.finding.clone(),
         ..portcullis_model::Search::default()
@@ -206,7 +211,11 @@ fn time(text: Option<&String>) -> anyhow::Result<Option<i64>> {
 
 fn search(asked: &Search) -> anyhow::Result<ExitCode> {
     let query = portcullis_model::Search { newest_first: true, ..query(&asked.place, &asked.filter)? };
-    for entry in journal(&asked.place)?.find(&query, asked.limit)? {
+    let found = journal(&asked.place)?.find(&query, asked.limit)?;
+    if found.is_empty() {
+        eprintln!("no event was found");
+    }
+    for entry in found {
         if asked.json {
             print(String::from_utf8_lossy(&entry.record));
         } else {
@@ -315,8 +324,11 @@ fn key(asked: &Key) -> anyhow::Result<ExitCode> {
             Signer::parse(&secret).map_err(|error| Usage(format!("{}: {error}", asked.file.display())))?
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let signer =
-                Signer::generate(&asked.name).map_err(|error| Usage(format!("{}: {error}", asked.name)))?;
+            let name = asked.name.as_deref().ok_or_else(|| {
+                let file = asked.file.display();
+                Usage(format!("there is no {file} yet: say the NAME of the key that is to be made, as gw.example.com/audit/one"))
+            })?;
+            let signer = Signer::generate(name).map_err(|error| Usage(format!("{name}: {error}")))?;
             let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&asked.file);
             made.and_then(|mut file| writeln!(file, "{}", signer.to_secret()))
                 .with_context(|| asked.file.display().to_string())?;
@@ -324,8 +336,10 @@ fn key(asked: &Key) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error).with_context(|| asked.file.display().to_string()),
     };
-    if signer.name() != asked.name {
-        let message = format!("{} is the key of {}", asked.file.display(), signer.name());
+    if let Some(name) = asked.name.as_deref().filter(|name| *name != signer.name()) {
+        let (file, own) = (asked.file.display(), signer.name());
+        let message =
+            format!("{file} is the key of {own}, not of {name}; leave the name out to print what it is");
         return Err(Usage(message).into());
     }
     print(if asked.witness { signer.witness_key() } else { signer.log_key() });

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use portcullis_audit::Kind;
 
 use crate::args::Decider;
 use crate::evidence::place::{Database, Place};
@@ -63,6 +64,12 @@ pub(crate) struct Trust {
     pub since_checkpoint: Vec<PathBuf>,
 }
 
+/// A kind of event; what is none is told with all that there are.
+fn kind(text: &str) -> Result<String, String> {
+    let kind: Result<Kind, _> = serde_json::from_value(text.into());
+    kind.map(|kind| kind.as_str().to_owned()).map_err(|error| error.to_string())
+}
+
 /// Which events.
 #[derive(Args, Debug)]
 pub(crate) struct Filter {
@@ -75,17 +82,17 @@ pub(crate) struct Filter {
     /// Of this server
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
-    /// Of this tool, as its server names it
+    /// Of this tool: SERVER/NAME, or NAME as its server has it
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
-    /// With this decision: allow, deny, refused
-    #[arg(long, value_name = "DECISION")]
+    /// With this decision
+    #[arg(long, value_name = "DECISION", value_parser = ["allow", "deny", "refused"])]
     pub decision: Option<String>,
-    /// In which this rule found something
-    #[arg(long, value_name = "RULE")]
+    /// In which the guard found this, for example EMAIL
+    #[arg(long, value_name = "ENTITY")]
     pub finding: Option<String>,
     /// Of this kind: exchange, denial, policy …
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = kind)]
     pub kind: Option<String>,
     /// Not before this time, as 2026-11-28T20:00:00Z or 2026-11-28
     #[arg(long, value_name = "TIME")]
@@ -149,9 +156,9 @@ pub(crate) struct Prove {
 
 #[derive(Args, Debug)]
 pub(crate) struct Key {
-    /// The name: of a log its origin, for example gw.example.com/audit/one
+    /// The name, which a new key takes: of a log its origin, for example gw.example.com/audit/one
     #[arg(value_name = "NAME")]
-    pub name: String,
+    pub name: Option<String>,
     /// Where to keep the private key; if it is there already, it stays
     #[arg(long, value_name = "FILE")]
     pub file: PathBuf,
