@@ -179,6 +179,17 @@ impl Check<'_> {
         self.source.root.child("servers").is_some_and(|servers| servers.node.child(name).is_some())
     }
 
+    /// Reports that `name` is no server of the file: a problem, unless the registry may have it, which is in a store that
+    /// outlives the process.
+    fn no_server(&mut self, path: &Path, name: &str) {
+        let kind = self.source.root.child("store").and_then(|store| store.node.child("kind"));
+        if kind.and_then(|kind| kind.node.as_text()).is_some_and(|kind| kind != "memory") {
+            self.warn(path, format!("`{name}` is no configured server; it may come from the registry"));
+        } else {
+            self.error(path, format!("there is no server `{name}`"));
+        }
+    }
+
     /// The environment variables that went into the value at `path`.
     fn filled(&self, path: &Path) -> &[String] {
         match self.source.root.locate(path) {

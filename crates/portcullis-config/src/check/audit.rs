@@ -80,7 +80,7 @@ fn systems(
         }
         for (index, server) in system.servers.iter().enumerate() {
             if !check.has_server(server) {
-                check.error(&path.key("servers").index(index), format!("`{server}` is no configured server"));
+                check.no_server(&path.key("servers").index(index), server);
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::Check;
 use super::credentials::scopes;
 use super::http::guarded_url;
-use crate::node::{Node, Path};
+use crate::node::{Node, Path, Value};
 use crate::report::Report;
 use crate::{
     Anonymous, ApiKey, ApiKeys, Dpop, Format, Identity, Introspection, Issuer, KeyHash, Login, OauthClient,
@@ -283,6 +283,13 @@ fn document<T: JsonSchema + DeserializeOwned + Default>(
         check.report.include(report);
         return (file, None);
     };
+    if let Some(entry) = root.child("keys").filter(|entry| matches!(entry.node.value, Value::List(_))) {
+        let message =
+            "expected a mapping from names to `{ groups: […], hashes: [{ sha256: … }] }`, as `ci-bot: { … }`";
+        report.error(entry.node.at, &Path::top("keys"), message, None);
+        check.report.include(report);
+        return (file, None);
+    }
     let conformed = conform::conform(&schema::of::<T>(), &root, &mut report);
     // Whatever does not fit has been reported.
     let raw = serde_json::from_value(conformed).unwrap_or_default();

@@ -153,6 +153,17 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
         check.error(&path.key("command"), "expected a program: a path, or a name that is looked up in PATH");
         return None;
     }
+    let mut words = command.split_whitespace();
+    if let (Some(first), Some(second)) = (words.next(), words.next())
+        && !std::path::Path::new(&program(check, command)).exists()
+    {
+        let args: Vec<_> = std::iter::once(second).chain(words).collect();
+        let message = format!(
+            "is the name of one program, blanks and all; if it is not: `command: {first}, args: [{}]`",
+            args.join(", ")
+        );
+        check.warn(&path.key("command"), message);
+    }
     let mut told = BTreeMap::new();
     for (index, arg) in raw.args.iter().enumerate() {
         let path = path.key("args").index(index);

@@ -136,7 +136,7 @@ fn source(check: &mut Check<'_>, path: &Path, text: &str, servers: &Servers) -> 
         return Source { server: text.to_owned(), name: String::new() };
     };
     if !servers.keys().any(|id| source.is_of(id.as_str())) {
-        check.error(path, format!("there is no server `{}`", source.server));
+        check.no_server(path, &source.server);
     }
     source
 }

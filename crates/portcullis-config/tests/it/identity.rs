@@ -200,6 +200,18 @@ revoked.yaml:1:14: error: principals[0]: not the id of a caller: `user:<issuer>#
 }
 
 #[test]
+fn keys_in_a_list_are_told_what_they_have_to_be() {
+    let (loaded, _folder) = load("keys:\n- sha256: 00\n", "");
+    let told = loaded.unwrap_err().to_string();
+    assert!(
+        told.ends_with(
+            "keys.yaml:2:1: error: keys: expected a mapping from names to `{ groups: […], hashes: [{ sha256: … }] }`, as `ci-bot: { … }`"
+        ),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_file_that_is_not_there_is_a_problem_of_the_configuration() {
     refuses(
         "identity: { keys: { file: nowhere.yaml } }",

@@ -280,3 +280,11 @@ p.yaml:2:20: error: telemetry.otlp: `endpoint` is missing; add it
 p.yaml:2:52: error: telemetry.otlp.sample_ratio: expected a number from 0 to 1",
     );
 }
+
+#[test]
+fn warns_of_a_command_line_in_place_of_a_program() {
+    warns(
+        "servers: { time: { command: uvx mcp-server-time --utc } }\n",
+        "p.yaml:1:20: warning: servers.time.command: is the name of one program, blanks and all; if it is not: `command: uvx, args: [mcp-server-time, --utc]`",
+    );
+}

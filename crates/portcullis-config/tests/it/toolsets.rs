@@ -114,3 +114,21 @@ p.yaml:1:24: error: discovery.clients[0]: fits everybody: name clients, or use `
 p.yaml:1:58: error: discovery.clients[1].principals[0]: `ada` is no principal; expected `anonymous`, `cert:<SHA-256 in lower-case hex>`, `key:<name>`, `user:<issuer>#<subject>` or `spiffe://…`",
     );
 }
+
+#[test]
+fn a_server_of_the_registry_may_be_meant_where_there_is_one() {
+    warns(
+        "\
+store: { kind: sqlite, path: p.db }
+audit: { systems: { hr: { servers: [ats], purpose: x, risk: high } } }
+toolsets: { desk: { tools: [{ from: files/read }] } }
+",
+        "
+p.yaml:2:37: warning: audit.systems.hr.servers[0]: `ats` is no configured server; it may come from the registry
+p.yaml:3:29: warning: toolsets.desk.tools[0].from: `files` is no configured server; it may come from the registry",
+    );
+    refuses(
+        "store: { kind: memory }\ntoolsets: { desk: { tools: [{ from: files/read }] } }\n",
+        "p.yaml:2:29: error: toolsets.desk.tools[0].from: there is no server `files`",
+    );
+}

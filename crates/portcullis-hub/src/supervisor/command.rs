@@ -72,8 +72,9 @@ pub enum SpawnError {
     /// No such program in any directory of the child's `PATH`.
     #[error(
         "server `{server}`: program `{program}` was not found; looked in {}. Install it, write its full path as \
-         `command`, or set PATH in the server's `env`",
-        list(looked_in)
+         `command`, or set PATH in the server's `env`{}",
+        list(looked_in),
+        if program.contains(char::is_whitespace) { "; what follows its name goes into `args`" } else { "" }
     )]
     NotFound {
         /// The server that wants it.
