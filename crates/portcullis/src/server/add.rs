@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::args::Add;
 use super::configure::{give, inputs, tell, walled_in};
-use super::what::{Named, What, given, in_plain_text, reached_by, recognize};
+use super::what::{Named, What, given, in_plain_text, reached_by, recognize, walls};
 use super::{brief, by, now};
 use crate::Usage;
 use crate::approved::would_be_one;
@@ -87,7 +87,15 @@ fn entries(add: &Add) -> anyhow::Result<Vec<Entry>> {
     for entry in &mut entries {
         tell(&add.way, &mut entry.launch, has_own)?;
         walled_in(&add.way, &mut entry.launch);
-        would_be_one(&entry.slug, &entry.launch).map_err(Usage)?;
+        would_be_one(&entry.slug, &entry.launch).map_err(|why| {
+            let url = entry.launch.get("url").and_then(Value::as_str);
+            let hint = if url.is_some_and(|url| url.contains("${")) {
+                "; `${…}` is not filled in here: write the URL"
+            } else {
+                ""
+            };
+            Usage(format!("{why}{hint}"))
+        })?;
         if !add.owners.is_empty() {
             entry.owners.clone_from(&add.owners);
         }
@@ -153,7 +161,7 @@ pub(super) fn preview(entry: &Entry) {
     let (name, version) = (visible_line(entry.name()), visible_line(entry.version()));
     eprintln!("{name} {version}, called `{}` here", entry.slug);
     eprintln!("  reached by  {}", reached_by(&entry.launch));
-    for line in given(entry) {
+    for line in walls(&entry.launch).into_iter().chain(given(entry)) {
         eprintln!("{line}");
     }
     for line in secrets_in_plain_text(entry) {

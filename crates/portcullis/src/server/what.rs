@@ -81,20 +81,61 @@ pub(super) fn recognize(what: &str, base_url: Option<&str>) -> anyhow::Result<Wh
     if matches!(extension, Some("json" | "yaml" | "yml")) && !what.contains(char::is_whitespace) {
         return Err(Usage(format!("there is no file {what}")).into());
     }
+    if let Some((kind, _)) = what.split_once(':')
+        && !kind.is_empty()
+        && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    {
+        let message = format!(
+            "`{kind}:` is not known: it is `npm:`, `pypi:`, `oci:` or `openapi:`, a URL with `http://` or `https://`, a file, or a command"
+        );
+        return Err(Usage(message).into());
+    }
     let mut line = words(what)?.into_iter();
     let command = line.next().ok_or_else(|| Usage("nothing is named".to_owned()))?;
-    one(json!({ "command": command, "args": line.collect::<Vec<_>>() }), None, guess(what))
+    let about = missing(&command).into_iter().collect();
+    let launch = json!({ "command": command, "args": line.collect::<Vec<_>>() });
+    let version = version_of(&launch);
+    Ok(What::Entries(vec![Named { name: guess(what), launch, version, about }]))
 }
 
 /// A package with its version, which is what makes it the same tomorrow.
 fn pinned<'a>(kind: &str, package: &'a str) -> anyhow::Result<(&'a str, &'a str)> {
-    let wrong = || {
-        Usage(format!(
-            "say which version of {package}: `{kind}:{package}@1.2.3`; another could be another program"
-        ))
+    let (name, version) = match package.rsplit_once('@').filter(|(name, _)| !name.is_empty()) {
+        Some((name, version)) => (name, Some(version)),
+        None => (package, None),
     };
-    let (name, version) = package.rsplit_once('@').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
-    if is_exact(kind, version) { Ok((name, version)) } else { Err(wrong().into()) }
+    if let Some(version) = version.filter(|version| is_exact(kind, version)) {
+        return Ok((name, version));
+    }
+    let found = version.map(|version| format!("`{version}` is not one version; ")).unwrap_or_default();
+    let newest = match kind {
+        "npm" => format!("npm view {name} version"),
+        _ => format!("pip index versions {name}"),
+    };
+    let message = format!(
+        "{found}say which version of {name}, as `{kind}:{name}@1.2.3`: another could be another program. `{newest}` tells the newest"
+    );
+    Err(Usage(message).into())
+}
+
+/// The version of the package that a command line begins with, where it is one.
+fn version_of(launch: &Value) -> Option<String> {
+    let (kind, mark) = match launch.get("command")?.as_str()? {
+        "npx" => ("npm", "@"),
+        "uvx" => ("pypi", "=="),
+        _ => return None,
+    };
+    let mut args = launch.get("args")?.as_array()?.iter().filter_map(Value::as_str);
+    let package = args.find(|arg| !arg.starts_with('-'))?;
+    let (name, version) = package.rsplit_once(mark).or_else(|| package.rsplit_once('@'))?;
+    (!name.is_empty() && is_exact(kind, version)).then(|| version.to_owned())
+}
+
+/// What is said of a command that nobody could start from here.
+fn missing(command: &str) -> Option<String> {
+    let folders = std::env::var_os("PATH")?;
+    let found = command.contains('/') || std::env::split_paths(&folders).any(|it| it.join(command).is_file());
+    (!found).then(|| format!("warning: there is no program `{command}` in the PATH of this terminal"))
 }
 
 fn file(name: &str, text: &str) -> anyhow::Result<What> {
@@ -133,7 +174,8 @@ fn imported(name: &str, text: &str) -> anyhow::Result<What> {
         if let Some(members) = launch.as_object_mut() {
             members.remove("enabled");
         }
-        Named { name, launch, version: None, about: Vec::new() }
+        let version = version_of(&launch);
+        Named { name, launch, version, about: Vec::new() }
     };
     Ok(What::Entries(servers.into_iter().map(entry).collect()))
 }
@@ -156,6 +198,26 @@ pub(super) fn reached_by(launch: &Value) -> String {
     let words: Vec<_> = words.map(|word| visible_line(&quoted(word.as_str().unwrap_or("?")))).collect();
     let sandbox = if launch.get("sandbox").is_some() { ", in a sandbox" } else { ", WITHOUT a sandbox" };
     words.join(" ") + sandbox
+}
+
+/// What its sandbox lets it do, in lines for people; none without one.
+pub(super) fn walls(launch: &Value) -> Vec<String> {
+    let Some(sandbox) = launch.get("sandbox") else { return Vec::new() };
+    let list = |key: &str| -> Vec<String> {
+        let all = sandbox.get(key).and_then(Value::as_array).into_iter().flatten();
+        all.map(|it| it.as_str().map_or_else(|| it.to_string(), str::to_owned)).collect()
+    };
+    let (read, write, ports) = (list("read"), list("write"), list("ports"));
+    let none_but = |what: Vec<String>| {
+        if what.is_empty() { "its own alone".to_owned() } else { format!("its own, {}", what.join(", ")) }
+    };
+    let network = match (sandbox.get("network").and_then(Value::as_str), ports.is_empty()) {
+        (Some("any"), _) => "anywhere".to_owned(),
+        (_, false) => format!("ports {}", ports.join(", ")),
+        _ => "nowhere".to_owned(),
+    };
+    let lines = [("reads", none_but(read)), ("changes", none_but(write)), ("connects", network)];
+    lines.iter().map(|(what, told)| visible_line(&format!("  {what:<10}  {told}"))).collect()
 }
 
 /// What it is given, in lines for people. What its publisher says is shown word for word; what somebody here gave may be a
@@ -279,6 +341,56 @@ mod tests {
             let error = recognize(what, None).expect_err("no version");
             assert!(error.to_string().contains("say which version"), "{what}: {error}");
         }
+        let error = recognize("npm:@acme/files@latest", None).expect_err("no version").to_string();
+        assert!(
+            error.starts_with("`latest` is not one version; say which version of @acme/files, as"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_command_brings_the_version_of_its_package() {
+        for (what, version) in [
+            ("npx -y @acme/weather@1.0.0 --units c", Some("1.0.0")),
+            ("uvx mcp-server-time==2025.1.1", Some("2025.1.1")),
+            ("uvx mcp-server-time@2025.1.1", Some("2025.1.1")),
+            ("npx -y @acme/weather", None),
+            ("npx -y @acme/weather@latest", None),
+            ("python3 server.py", None),
+        ] {
+            let What::Entries(entries) = recognize(what, None).expect("recognized") else {
+                panic!("an entry")
+            };
+            assert_eq!(entries[0].version.as_deref(), version, "{what}");
+        }
+        let client =
+            json!({ "mcpServers": { "w": { "command": "npx", "args": ["-y", "@acme/weather@1.0.0"] } } });
+        let What::Entries(entries) = file("mcp.json", &client.to_string()).expect("one") else {
+            panic!("entries")
+        };
+        assert_eq!(entries[0].version.as_deref(), Some("1.0.0"));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_package_is_no_command() {
+        let error = recognize("pip:mcp-server-time@1.0", None).expect_err("no command").to_string();
+        assert!(error.starts_with("`pip:` is not known: it is `npm:`, `pypi:`"), "{error}");
+        let What::Entries(entries) = recognize("there-is-no-such-program", None).expect("recognized") else {
+            panic!("an entry")
+        };
+        assert!(
+            entries[0].about[0].contains("no program `there-is-no-such-program`"),
+            "{:?}",
+            entries[0].about
+        );
+        let walled =
+            json!({ "command": "x", "sandbox": { "read": ["/srv/docs"], "write": [], "ports": [443, 53] } });
+        let told = [
+            "  reads       its own, /srv/docs",
+            "  changes     its own alone",
+            "  connects    ports 443, 53",
+        ];
+        assert_eq!(walls(&walled), told);
     }
 
     #[test]
