@@ -1,12 +1,25 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use portcullis_config::Overrides;
 
 use crate::audit::args::AuditVerb;
 use crate::server::args::ServerVerb;
+
+/// The arguments of this process, which ends here when they are none.
+pub(crate) fn parse() -> Args {
+    Args::try_parse().unwrap_or_else(|error| {
+        let told = error.to_string();
+        if error.kind() == ErrorKind::MissingRequiredArgument && told.contains("--config <FILE>") {
+            eprintln!("{}\n\nThe configuration may also be named by PORTCULLIS_CONFIG.", told.trim_end());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
+}
 
 /// A gateway for the Model Context Protocol: any client to any server, through one endpoint.
 #[derive(Parser, Debug)]
@@ -434,7 +447,7 @@ pub(crate) enum ToolVerb {
 /// The endpoint that is asked, and as whom.
 #[derive(ClapArgs, Debug)]
 pub(crate) struct At {
-    /// The endpoint
+    /// The endpoint; without a path it is /mcp
     #[arg(long, value_name = "URL", env = "PORTCULLIS_URL", default_value = "http://127.0.0.1:8080/mcp")]
     pub url: String,
     #[command(flatten)]
@@ -444,22 +457,38 @@ pub(crate) struct At {
     pub json: bool,
 }
 
+/// A configuration, in either way to name one.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Named {
+    /// The configuration
+    #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG", required_unless_present = "config")]
+    file: Option<PathBuf>,
+    /// The same, as other commands take it
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Named {
+    /// What was typed wins over the environment.
+    pub(crate) fn file(&self) -> &Path {
+        self.config.as_deref().or(self.file.as_deref()).expect("one is required")
+    }
+}
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigVerb {
     /// Report every problem of a configuration, with file and line
     Check {
-        /// The configuration
-        #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG")]
-        file: PathBuf,
+        #[command(flatten)]
+        config: Named,
         /// Print the problems as JSON
         #[arg(long)]
         json: bool,
     },
     /// Print a configuration as it is understood
     Show {
-        /// The configuration
-        #[arg(value_name = "FILE", env = "PORTCULLIS_CONFIG")]
-        file: PathBuf,
+        #[command(flatten)]
+        config: Named,
         /// With every default filled in (there is no other form; accepted for clarity)
         #[arg(long)]
         effective: bool,

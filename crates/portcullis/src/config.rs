@@ -12,9 +12,9 @@ use crate::stdout::print;
 
 pub(crate) fn run(verb: &ConfigVerb) -> anyhow::Result<ExitCode> {
     match verb {
-        ConfigVerb::Check { file, json } => Ok(check(file, *json)),
-        ConfigVerb::Show { file, .. } => {
-            let loaded = load(file, &Overrides::default())?;
+        ConfigVerb::Check { config, json } => Ok(check(config.file(), *json)),
+        ConfigVerb::Show { config, .. } => {
+            let loaded = load(config.file(), &Overrides::default())?;
             print(format_args!("{:#}", portcullis_config::effective(&loaded.settings)));
             Ok(ExitCode::SUCCESS)
         }

@@ -27,7 +27,7 @@ pub(crate) fn run(verb: &GuardVerb) -> anyhow::Result<ExitCode> {
 
 /// The lines of a file, or of what comes in.
 fn lines(file: Option<&Path>) -> anyhow::Result<Box<dyn Iterator<Item = io::Result<String>>>> {
-    Ok(match file {
+    Ok(match file.filter(|file| *file != Path::new("-")) {
         Some(file) => {
             let opened =
                 File::open(file).map_err(|error| crate::Usage(format!("{}: {error}", file.display())))?;

@@ -26,13 +26,11 @@ mod vault_key;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// A call makes many small allocations: under load, the system's allocator took 7 % of the processor.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-use args::{Args, Verb};
+use args::Verb;
 
 /// Usage or configuration is wrong (exit code 2); everything else that fails is a dependency (3).
 #[derive(Debug)]
@@ -57,7 +55,7 @@ fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .expect("nothing else has chosen a provider");
-    let done = match Args::parse().verb {
+    let done = match args::parse().verb {
         Verb::Up(up) => serve::up(&up),
         Verb::Serve(serve) => serve::serve(&serve),
         Verb::Connect(connect) => connect::run(&connect),

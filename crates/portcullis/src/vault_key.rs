@@ -53,7 +53,7 @@ fn make(file: &Path) -> anyhow::Result<[u8; 32]> {
     let _ = std::fs::remove_file(&draft);
     match linked {
         Ok(()) => {
-            tracing::info!(file = %file.display(), "made a key that seals the accounts that users connect; keep it with the store");
+            tracing::info!(file = %file.display(), "made a key that seals the accounts that users connect; keep it with the store: without it they have to connect them anew");
             Ok(key)
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => read(file),

@@ -253,6 +253,74 @@ fn guard_report_scores_what_is_marked() {
     assert_eq!(run(&[]).status.code(), Some(2));
 }
 
+#[test]
+fn an_endpoint_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = |args: &[&str]| {
+        let output = portcullis(folder.path()).env_remove("PORTCULLIS_URL").args(args).output().unwrap();
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    for url in [format!("http://{nobody}"), format!("http://{nobody}/mcp")] {
+        let (code, told) = run(&["tool", "list", "--url", &url]);
+        assert_eq!(code, Some(3), "{told}");
+        assert!(
+            told.contains(&format!("nothing answers at http://{nobody}/mcp (`--url`, PORTCULLIS_URL): ")),
+            "{told}"
+        );
+    }
+    let (code, told) = run(&["connect", "127.0.0.1:8095/mcp"]);
+    let expected = "`127.0.0.1:8095/mcp` is not the URL of an endpoint; write `http://127.0.0.1:8095/mcp`\n";
+    assert_eq!((code, told.as_str()), (Some(2), expected));
+    let (code, told) = run(&["connect", "ftp://h/mcp"]);
+    assert!(code == Some(2) && told.starts_with("`ftp://h/mcp` is not a URL"), "{told}");
+    let mut bridge = portcullis(folder.path());
+    let bridge = bridge.args(["connect", &format!("http://{nobody}/mcp")]);
+    let mut bridge = bridge.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = bridge.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").unwrap();
+    drop(input);
+    let told = stdout(&bridge.wait_with_output().unwrap());
+    assert!(told.contains(&format!("cannot connect to http://{nobody}/mcp: ")), "{told}");
+}
+
+#[test]
+fn a_configuration_is_named_in_either_way_and_its_lack_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.yaml"), "servers: {}\n").unwrap();
+    let output = run(folder.path(), &["config", "check", "-c", "good.yaml"]);
+    assert_eq!((output.status.code(), stdout(&output)), (Some(0), "good.yaml: ok\n".to_owned()));
+    let mut both = portcullis(folder.path());
+    let both = both.env("PORTCULLIS_CONFIG", "other.yaml").args(["config", "show", "--config", "good.yaml"]);
+    assert_eq!(both.output().unwrap().status.code(), Some(0), "what was typed wins");
+    let output = run(folder.path(), &["definitions", "list"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("may also be named by PORTCULLIS_CONFIG"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_in_a_log_is_not_searched_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, told) in [
+        (["--decision", "denied"], "possible values: allow, deny, refused"),
+        (["--kind", "call"], "expected one of `exchange`, `denial`"),
+    ] {
+        let output = run(folder.path(), &["audit", "search", ".", args[0], args[1]]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+    let made = run(folder.path(), &["audit", "key", "gw/audit/one", "--file", "key"]);
+    let shown = run(folder.path(), &["audit", "key", "--file", "key"]);
+    assert_eq!((made.status.code(), stdout(&made)), (Some(0), stdout(&shown)));
+    assert!(stdout(&shown).starts_with("gw/audit/one+"), "{shown:?}");
+    let other = run(folder.path(), &["audit", "key", "gw/audit/two", "--file", "key"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("key is the key of gw/audit/one, not of gw/audit/two"), "{other:?}");
+    let none = run(folder.path(), &["audit", "key", "--file", "none"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("say the NAME"), "{none:?}");
+}
+
 /// A verb without a section, a flag or an argument without a row, or a row without either fails here.
 #[test]
 fn the_reference_page_is_complete() {
