@@ -45,7 +45,7 @@ async fn what_ends_late_takes_nothing_from_what_has_its_id_now() {
     let (host, _messages) = mpsc::channel(QUEUE);
     let (link, session) = (HttpLink::new(&nowhere(), 1).unwrap(), Session::default());
     let (running, mirrors) = (Mutex::default(), Mutex::default());
-    let bridge = Bridge { link, host, session, running, mirrors };
+    let bridge = Bridge { url: String::new(), link, host, session, running, mirrors };
     let id = Id::number(7);
     let begin = || {
         let (task, mark) = (tokio::spawn(std::future::pending::<()>()), Arc::<Mark>::default());
