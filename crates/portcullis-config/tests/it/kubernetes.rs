@@ -106,9 +106,9 @@ p.yaml:1:1: error: kubernetes: the gateway is no pod of a cluster (KUBERNETES_SE
 p.yaml:1:15: error: kubernetes.context: needs `kubeconfig`, the file that has contexts
 p.yaml:3:8: error: servers.a.image: expected an image by its digest, `ghcr.io/acme/server@sha256:…` with 64 hexadecimal digits: a tag could be another program tomorrow
 p.yaml:4:3: error: servers.b: has both `command` and `image`; keep the one that the server is reached by
-p.yaml:5:89: error: servers.c.cwd: only works with `command`; remove it
-p.yaml:5:97: error: servers.c.sandbox: only works with `command`; remove it
-p.yaml:5:110: error: servers.c.tls: only works with `url`; remove it
+p.yaml:5:92: error: servers.c.cwd: only works with `command`; remove it
+p.yaml:5:100: error: servers.c.sandbox: only works with `command`; remove it
+p.yaml:5:113: error: servers.c.tls: only works with `url`; remove it
 p.yaml:6:20: error: servers.d.container: only works with `image`; remove it
 p.yaml:9:12: error: servers.e.env.A B: no variable of a container: expected letters, digits, `_`, `.` and `-`
 p.yaml:9:22: error: servers.e.env.1A: no variable of a container: expected letters, digits, `_`, `.` and `-`

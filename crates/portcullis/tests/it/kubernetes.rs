@@ -178,7 +178,7 @@ async fn without_a_cluster_it_says_what_is_missing() {
     let gateway = Gateway::before(&image(8080));
     let told = ask(&gateway).await.text();
     assert!(told.contains("`kubernetes` says which"), "{told}");
-    let check = crate::oversight::run(gateway.folder(), &["config", "check", "portcullis.json"]);
+    let check = crate::oversight::run(gateway.folder(), &["config", "check"]);
     let told = crate::oversight::said(&check);
     assert!(
         told.contains("servers.x.image: cannot be started: `kubernetes` says in which cluster"),

@@ -21,7 +21,8 @@ fn instances(cluster: &ApiServer) -> Vec<Value> {
 }
 
 fn gateway(cluster: &ApiServer) -> Gateway {
-    start(json!({"servers": {}, "kubernetes": cluster.config()}))
+    // What a version began may end within `drain`.
+    start(json!({"servers": {}, "kubernetes": cluster.config(), "limits": {"drain": "1s"}}))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +111,6 @@ async fn two_versions_run_side_by_side_and_the_one_that_nobody_has_goes() {
     })
     .await;
     done(folder, &["server", "rollout", "x", "2.0.0", "--to", "100%"]);
-    // What the old one began may end within `limits.drain`.
     until("the new one alone", async || versions() == [r#""2.0.0""#]).await;
     let result = Modern::new().call(&gateway, "x__echo", json!({})).await;
     assert_eq!(text_of(&result), "here");
