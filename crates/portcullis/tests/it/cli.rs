@@ -408,6 +408,10 @@ fn help(verb: &[String]) -> Help {
         }
     }
     // Said once for all commands, at the top of the page.
-    help.terms.retain(|term| !matches!(term.as_str(), "-h" | "--help" | "-V" | "--version"));
+    help.terms.retain(|term| !matches!(term.as_str(), "-h" | "--help"));
+    // Some commands have a version of their own to name.
+    if help.terms.remove("-V") {
+        help.terms.remove("--version");
+    }
     help
 }

@@ -369,7 +369,7 @@ async fn what_came_in_stays_held_to_what_may_come_in() {
         let config = json!({"store": {"kind": "sqlite"}, "servers": {}, "registry": registry});
         std::fs::write(folder.join("portcullis.json"), config.to_string()).unwrap();
     };
-    let variables = json!([{"name": "KEY", "isRequired": true}, {"name": "WHERE", "value": "{a}", "variables": {"a": {"default": "${HOME}"}}}]);
+    let variables = json!([{"name": "PLACE", "isRequired": true}, {"name": "WHERE", "value": "{a}", "variables": {"a": {"default": "${HOME}"}}}]);
     let package = |from: &str| {
         json!({
             "registryType": "npm", "registryBaseUrl": from, "identifier": "files", "version": "1.0.0",
@@ -387,13 +387,13 @@ async fn what_came_in_stays_held_to_what_may_come_in() {
         serde_json::from_str(&done(folder, &["server", "inspect", "files", "--json"])).unwrap()
     };
     assert_eq!(shown()["launch"], Value::Null, "it takes what nobody has given");
-    for key in ["one", "two"] {
-        done(folder, &["server", "configure", "files", "--set", &format!("KEY={key}")]);
+    for place in ["one", "two"] {
+        done(folder, &["server", "configure", "files", "--set", &format!("PLACE={place}")]);
         let launch = shown()["launch"].clone();
         assert_eq!(launch["args"], json!(["-y", "files@1.0.0"]), "by what may be used, and nothing else");
         assert_eq!(
             launch["env"],
-            json!({"KEY": key, "WHERE": "$${HOME}"}),
+            json!({"PLACE": place, "WHERE": "$${HOME}"}),
             "which is no variable of the gateway"
         );
     }
@@ -406,7 +406,7 @@ async fn what_came_in_stays_held_to_what_may_come_in() {
     }
     let refused = run(folder, &["server", "configure", "files", "--set", "KEY=three"]);
     assert_eq!(refused.status.code(), Some(2), "nothing comes in where nobody says what may");
-    assert_eq!(shown()["launch"]["env"]["KEY"], "two");
+    assert_eq!(shown()["launch"]["env"]["PLACE"], "two");
     allow(import(&[mirror]));
     done(folder, &["server", "configure", "files", "--set", "KEY=three"]);
     let other = json!(["-y", "--registry=https://npm.example.com", "files@1.0.0"]);
@@ -489,11 +489,11 @@ async fn a_package_is_given_its_arguments() {
     let add = ["server", "add", "npm:files@1.0.0", "--arg", "/srv/a", "--arg", "--ro", "--yes"];
     done(folder, &add);
     assert_eq!(launch("files")["args"], json!(["-y", "files@1.0.0", "/srv/a", "--ro"]));
-    done(folder, &["server", "configure", "files", "--arg", "${HOME}", "--set", "KEY=${HOME}"]);
+    done(folder, &["server", "configure", "files", "--arg", "${HOME}", "--set", "PLACE=${HOME}"]);
     let configured = launch("files");
     assert_eq!(configured["args"], json!(["-y", "files@1.0.0", "$${HOME}"]), "in place of those before");
-    assert_eq!(configured["env"]["KEY"], "$${HOME}", "what is given stands for itself");
-    done(folder, &["server", "configure", "files", "--set", "KEY=k"]);
+    assert_eq!(configured["env"]["PLACE"], "$${HOME}", "what is given stands for itself");
+    done(folder, &["server", "configure", "files", "--set", "PLACE=k"]);
     assert_eq!(launch("files")["args"], configured["args"], "they stay when none are given");
     let package = json!({
         "registryType": "pypi", "identifier": "notes", "version": "1.0.0", "transport": {"type": "stdio"},
