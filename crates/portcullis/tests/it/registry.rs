@@ -404,11 +404,11 @@ async fn what_came_in_stays_held_to_what_may_come_in() {
         assert_eq!(refused.status.code(), Some(2), "{narrower}");
         assert!(said(&refused).contains("may not come in now"), "{}", said(&refused));
     }
-    let refused = run(folder, &["server", "configure", "files", "--set", "KEY=three"]);
+    let refused = run(folder, &["server", "configure", "files", "--set", "PLACE=three"]);
     assert_eq!(refused.status.code(), Some(2), "nothing comes in where nobody says what may");
     assert_eq!(shown()["launch"]["env"]["PLACE"], "two");
     allow(import(&[mirror]));
-    done(folder, &["server", "configure", "files", "--set", "KEY=three"]);
+    done(folder, &["server", "configure", "files", "--set", "PLACE=three"]);
     let other = json!(["-y", "--registry=https://npm.example.com", "files@1.0.0"]);
     assert_eq!(shown()["launch"]["args"], other, "what may be used now");
     let named = run(folder, &["server", "add", "http://127.0.0.1:9/mcp", "--name", "hub", "--yes"]);
