@@ -205,7 +205,7 @@ fn keys_in_a_list_are_told_what_they_have_to_be() {
     let told = loaded.unwrap_err().to_string();
     assert!(
         told.ends_with(
-            "keys.yaml:2:1: error: keys: expected a mapping from names to `{ groups: […], hashes: [{ sha256: … }] }`, as `ci-bot: { … }`"
+            "keys.yaml:2:3: error: keys: expected a mapping from names to `{ groups: […], hashes: [{ sha256: … }] }`, as `ci-bot: { … }`"
         ),
         "{told}"
     );

@@ -115,7 +115,7 @@ p.yaml:9:22: error: servers.e.env.1A: no variable of a container: expected lette
 p.yaml:10:18: error: servers.e.container.cpu: expected a number of cores, such as `2`, or of thousandths, such as `500m`
 p.yaml:10:28: error: servers.e.container.path: expected the path of a URL, such as `/mcp`
 p.yaml:10:53: error: servers.e.container.ports: `network: any` opens every port already; keep one of the two
-p.yaml:10:68: error: servers.e.container.cidrs[0]: expected addresses as `203.0.113.0/24` or `2001:db8::/32`",
+p.yaml:10:75: error: servers.e.container.cidrs[0]: expected addresses as `203.0.113.0/24` or `2001:db8::/32`",
     );
 }
 

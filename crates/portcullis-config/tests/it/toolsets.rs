@@ -125,7 +125,7 @@ toolsets: { desk: { tools: [{ from: files/read }] } }
 ",
         "
 p.yaml:2:37: warning: audit.systems.hr.servers[0]: `ats` is no configured server; it may come from the registry
-p.yaml:3:29: warning: toolsets.desk.tools[0].from: `files` is no configured server; it may come from the registry",
+p.yaml:3:31: warning: toolsets.desk.tools[0].from: `files` is no configured server; it may come from the registry",
     );
     refuses(
         "store: { kind: memory }\ntoolsets: { desk: { tools: [{ from: files/read }] } }\n",
