@@ -129,6 +129,6 @@ p.yaml:3:31: warning: toolsets.desk.tools[0].from: `files` is no configured serv
     );
     refuses(
         "store: { kind: memory }\ntoolsets: { desk: { tools: [{ from: files/read }] } }\n",
-        "p.yaml:2:29: error: toolsets.desk.tools[0].from: there is no server `files`",
+        "p.yaml:2:31: error: toolsets.desk.tools[0].from: there is no server `files`",
     );
 }
