@@ -16,6 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "examples"
+KUBECONFIG = """\
+current-context: here
+contexts: [{ name: here, context: { cluster: there, user: us } }]
+clusters: [{ name: there, cluster: { server: "https://192.0.2.1", certificate-authority: tls/company-ca.pem } }]
+users: [{ name: us, user: { token: a-token } }]
+"""
 
 
 def make_certificate(folder, name):
@@ -45,11 +51,20 @@ def main():
         for name in ("server", "clients-ca", "company-ca", "gateway"):
             make_certificate(folder / "tls", name)
         (folder / "secrets").mkdir()
-        (folder / "secrets" / "notebook").write_text("a-secret\n")
+        for name in ("notebook", "weather"):
+            (folder / "secrets" / name).write_text("a-secret\n")
 
         code, told = check(options.bin, config)
         if code != 0 or "warning" in told:
             problems.append(f"examples/production.yaml is refused or warned of (exit code {code}):\n{told}")
+        # Outside of a cluster it says which one.
+        (folder / "kubeconfig").write_text(KUBECONFIG)
+        cluster = folder / "cluster.yaml"
+        text = (EXAMPLES / "kubernetes" / "portcullis.yaml").read_text()
+        cluster.write_text(text.replace("\nkubernetes:\n", "\nkubernetes:\n  kubeconfig: kubeconfig\n"))
+        code, told = check(options.bin, cluster)
+        if code != 0 or "warning" in told:
+            problems.append(f"examples/kubernetes/portcullis.yaml is refused or warned of (exit code {code}):\n{told}")
         shutil.copy(EXAMPLES / "toolsets.cedar", folder)
         toolsets = folder / "toolsets.yaml"
         text = (EXAMPLES / "toolsets.yaml").read_text()
@@ -67,7 +82,7 @@ def main():
             problems.append(f"a broken key passes the check (exit code {code}):\n{told}")
     for problem in problems:
         print(f"FAILED {problem}")
-    print(f"{4 - len(problems)} passed, {len(problems)} failed")
+    print(f"{5 - len(problems)} passed, {len(problems)} failed")
     sys.exit(1 if problems else 0)
 
 
