@@ -64,6 +64,7 @@ tidy: ## Check the rules of the house: dependency edges, files, documents
 .PHONY: clippy
 clippy: toolchain ## Lint everything; warnings are errors
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	@cargo clippy -p portcullis --no-default-features --locked --quiet -- -D warnings
 
 .PHONY: unit
 unit: toolchain nextest ## Run the Rust tests, among them those of the whole program

@@ -22,6 +22,7 @@ use portcullis_model::ServerId;
 pub(crate) use self::deployed::Deployed;
 use self::wire::ApiServer;
 use super::tls::TlsError;
+use crate::record::hex;
 use crate::seal::random_bytes;
 
 pub(crate) use portcullis_hub::kubernetes::{PodLog, Running};
@@ -39,8 +40,7 @@ impl Cluster {
     /// What its API server is to be reached with cannot be used.
     pub(crate) fn new(settings: &config::Kubernetes, limits: &config::Limits) -> Result<Self, TlsError> {
         let wire = Arc::new(ApiServer::new(&settings.access)?);
-        let id =
-            random_bytes().iter().take(4).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let id = hex(&random_bytes()[..4]);
         let gateway = Ingress {
             labels: settings.gateway.labels.clone(),
             namespace: settings.gateway.namespace.clone(),

@@ -1,6 +1,10 @@
 //! A build without the feature `kubernetes`: there is no cluster, and nothing is deployed. This has the face of `cluster.rs`.
 
-#![allow(dead_code, reason = "nothing of this is ever made")]
+#![allow(
+    dead_code,
+    clippy::unused_async,
+    reason = "nothing of this is ever made, and its face is that of `cluster.rs`"
+)]
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -52,6 +52,7 @@ impl Server {
     }
 
     /// How long nobody has used it; nothing while a call runs, somebody listens, or it keeps a task.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster stops them"))]
     pub(crate) fn unused(&self) -> Duration {
         if self.is_in_use() || self.keeps_tasks() {
             return Duration::ZERO;
@@ -60,11 +61,13 @@ impl Server {
     }
 
     /// The conversations that are open.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster stops them"))]
     pub(crate) fn open_connections(&self) -> Vec<Arc<Connection>> {
         self.conversations.open()
     }
 
     /// Nobody gets one of these conversations any more.
+    #[cfg_attr(not(feature = "kubernetes"), allow(dead_code, reason = "only a cluster stops them"))]
     pub(crate) fn let_go(&self, connections: &[Arc<Connection>]) {
         for connection in connections {
             self.conversations.forget(connection);
