@@ -181,7 +181,8 @@ class Caller(threading.Thread):
         if "result" not in message or message["result"].get("isError"):
             self.world.count("failed")
             if not self.world.met_a_kill(name, begun):
-                self.world.found(f"a call of {name} failed and nothing was killed: {json.dumps(message)[:300]}")
+                took = time.monotonic() - begun
+                self.world.found(f"a call of {name} failed after {took:.1f} s and nothing was killed: {json.dumps(message)[:300]}")
             return False
         said = json.loads(message["result"]["content"][0]["text"])
         self.world.count(f"answered by {said['version']}, {'legacy' if self.legacy else 'modern'}")

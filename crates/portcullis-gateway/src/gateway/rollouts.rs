@@ -25,6 +25,11 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long it is waited before a take-back is written down once more, and at most.
 const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Whoever chose a version before it was let go has begun their call by then.
+const BEGUN: Duration = Duration::from_millis(250);
+/// What calls that are under way when a version is let go may still take: a session has it until the last moment, and what it
+/// called just then is not broken off.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 /// What the gateway does by itself is done by this name.
 const BY: &str = "gateway";
 
@@ -148,7 +153,10 @@ impl Gateway {
         for server in gone {
             let version = server.version().map(|version| &**version);
             tracing::info!(server.id = %server.id(), version, "a version is let go");
-            self.env.control.spawn(server.retire(Duration::ZERO));
+            self.env.control.spawn(async move {
+                tokio::time::sleep(BEGUN).await;
+                server.retire(UNDER_WAY).await;
+            });
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use crate::evidence;
 use crate::harness::client::text_of;
 use crate::harness::fake::{text, tool};
 use crate::harness::idp::sha256;
-use crate::harness::{Fake, Gateway, Legacy, Modern, Upstream, hex, until, within};
+use crate::harness::{Child, Fake, Gateway, Legacy, Modern, Upstream, hex, until, within};
 use crate::oversight::{said, start};
 
 const OLD: &str = "1.0.0";
@@ -152,6 +153,49 @@ async fn a_version_goes_to_some_callers_and_each_session_keeps_what_it_has() {
     .await;
     assert_eq!(versions(&gateway, &some).await, vec![NEW; 24], "then all have the new one");
     until("the end of the old one", async || rollout(&gateway).await["leaving"] == json!([])).await;
+}
+
+/// A session has its version until that is let go, and what it called just before is not broken off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_called_just_before_a_version_is_let_go_is_answered() {
+    let script = "handlers['tools/call'] = lambda r: text(r, order())";
+    let (old, new) = (Child::new(script).await, answering(NEW).start().await);
+    let gateway = start(json!({"servers": {}, "limits": {"drain": "0s"}}));
+    let folder = gateway.folder();
+    let config = old.config();
+    let of = |at: usize| config["args"][at].as_str().expect("a word");
+    let command = format!("python3 {} {}", of(0), of(1));
+    let add = ["server", "add", &command, "--name", "x", "--version", OLD, "--no-sandbox", "--yes"];
+    done(folder, &add);
+    for step in ["scan", "review", "approve"] {
+        done(folder, &["server", step, "x"]);
+    }
+    reviewed(folder, &new, NEW);
+    until("the approved server", async || gateway.ready().await["servers"]["x"].is_object()).await;
+    let session = Legacy::open(&gateway).await;
+    let mut calling = std::pin::pin!(session.call(&gateway, "x__echo", json!({})));
+    let letting_go = async {
+        // Those that the scan started have exited.
+        let mut process = loop {
+            let mut process = old.started().await;
+            if process.comes("tools/call").await.is_some() {
+                break process;
+            }
+        };
+        roll_out(&gateway, 100).await;
+        until("the end of the old one", async || rollout(&gateway).await["leaving"] == json!([])).await;
+        // It would have been broken off by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        process
+    };
+    let mut process = tokio::select! {
+        process = letting_go => process,
+        called = &mut calling => panic!("it was broken off: {called}"),
+    };
+    process.tell(json!("answered")).await;
+    let called = calling.await;
+    assert_eq!(text_of(&called), "answered");
+    process.exited().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -112,10 +112,15 @@ impl Process {
 
     /// Waits for a message with this method.
     pub(crate) async fn message(&mut self, method: &str) -> Value {
+        self.comes(method).await.unwrap_or_else(|| panic!("the child exited before {method}"))
+    }
+
+    /// The next message with this method, unless the child exits before it.
+    pub(crate) async fn comes(&mut self, method: &str) -> Option<Value> {
         loop {
-            let event = self.event().await.unwrap_or_else(|| panic!("the child exited before {method}"));
+            let event = self.event().await?;
             if event["method"] == method {
-                return event;
+                return Some(event);
             }
         }
     }
