@@ -105,6 +105,6 @@ pub struct Image {
     pub user: Option<u32>,
     /// Where it may connect to.
     pub network: SandboxNetwork,
-    /// Where the ports of that may be; anywhere when it is empty.
+    /// Where the ports of that may be; at public addresses when it is empty.
     pub cidrs: Vec<String>,
 }

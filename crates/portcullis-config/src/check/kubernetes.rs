@@ -227,7 +227,7 @@ fn container(check: &mut Check<'_>, path: &Path, raw: &raw::Server, reference: &
         check.error(&at.key("ports").index(index), "no port has the number 0");
     }
     cidrs(check, &at.key("cidrs"), &given.cidrs);
-    if !given.cidrs.is_empty() && given.ports.iter().all(|port| *port == 53) {
+    if !given.cidrs.is_empty() && given.ports.is_empty() {
         check.error(&at.key("cidrs"), "says where `ports` may be, and none are given");
     }
     let mut size = |key: &str, raw: &Option<raw::Size>, default: usize| {
