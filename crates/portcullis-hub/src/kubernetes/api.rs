@@ -278,10 +278,7 @@ impl Api {
         let mut body = self.fit(verb, what, answer).await?;
         match collect(&mut *body, most).await? {
             Some(body) => Ok(body),
-            None => {
-                let asked = format!("{} {what}", verb.as_str());
-                Err(Failure::Unreadable(asked, format!("it is larger than {most} bytes")))
-            }
+            None => Err(Failure::Large(format!("{} {what}", verb.as_str()), most)),
         }
     }
 

@@ -18,6 +18,9 @@ pub enum Failure {
     /// It answered with something else than what was asked for.
     #[error("the API server's answer to {0} cannot be read: {1}")]
     Unreadable(String, String),
+    /// It answered with more than is read.
+    #[error("the API server's answer to {0} cannot be read: it is larger than {1} bytes")]
+    Large(String, usize),
     /// It refused.
     #[error("{0}")]
     Refused(Refused),
