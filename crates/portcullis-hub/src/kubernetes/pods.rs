@@ -66,14 +66,15 @@ pub(super) async fn why_not_ready(api: &Api, name: &str) -> Option<String> {
     let pod = pods.first()?;
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let of_container = statuses.filter_map(|status| {
-        let told = |state: &Value| {
-            let text = |key: &str| state[key].as_str().filter(|text| !text.is_empty()).map(plain);
+        let told = |state: &Value, keys: &[&str]| {
+            let text = |key: &&str| state[key].as_str().filter(|text| !text.is_empty()).map(plain);
             let code = state["exitCode"].as_i64().map(|code| format!("exit code {code}"));
-            let parts: Vec<_> = [text("reason"), code, text("message")].into_iter().flatten().collect();
+            let parts: Vec<_> = keys.iter().filter_map(text).chain(code).collect();
             (!parts.is_empty()).then(|| parts.join(", "))
         };
-        let last = || told(&status["lastState"]["terminated"]);
-        told(&status["state"]["waiting"]).map(|waits| match last() {
+        // A container writes the message of its end itself, and callers are told this.
+        let last = || told(&status["lastState"]["terminated"], &["reason"]);
+        told(&status["state"]["waiting"], &["reason", "message"]).map(|waits| match last() {
             Some(ended) => format!("{waits} (it ended before: {ended})"),
             None => waits,
         })

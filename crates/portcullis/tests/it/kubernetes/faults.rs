@@ -144,6 +144,7 @@ async fn a_pod_that_does_not_become_ready_says_why() {
     let gateway = Gateway::start(&config);
     cluster.pods_are(Pods::Crash);
     told(&gateway, "CrashLoopBackOff, back-off 10s (it ended before: Completed, exit code 0)").await;
+    assert!(!ask(&gateway).await.text().contains("hunter2"), "callers are told what a container wrote");
     told(&gateway, "one that speaks over stdio only cannot be run here").await;
     cluster.pods_are(Pods::Forbidden);
     told(&gateway, "violates PodSecurity").await;

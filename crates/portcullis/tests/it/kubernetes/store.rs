@@ -168,9 +168,12 @@ impl Inner {
             Pods::Ready => json!({"running": {}}),
             Pods::Crash => json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}),
         };
-        let last = json!({"terminated": {"reason": "Completed", "exitCode": 0}});
+        // A container can write the message of its end, and here has.
+        let last = json!({"terminated": {"reason": "Completed", "exitCode": 0, "message": "SECRET=hunter2"}});
+        let set = json!([{"kind": "ReplicaSet", "name": format!("{deployment}-7d9"), "controller": true}]);
         Some(json!({
-            "metadata": {"name": format!("{deployment}-7d9-abcde"), "creationTimestamp": "2026-11-30T10:00:00Z"},
+            "metadata": {"name": format!("{deployment}-7d9-abcde"), "creationTimestamp": "2026-11-30T10:00:00Z",
+                         "ownerReferences": set},
             "status": {"phase": "Running", "startTime": "2026-11-30T10:00:01Z",
                        "containerStatuses": [{"name": "server", "state": state, "lastState": last}]},
         }))
