@@ -24,6 +24,11 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// What is answered with.
+const OBJECTS: &str = "application/json";
+/// What is answered to whoever writes a Secret: an object would have all that is in it, with what others put there.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+
 /// The way to an API server. It knows where that is and shows it who asks.
 pub trait Wire: Send + Sync {
     /// Sends a request and waits for the head of the answer.
@@ -43,6 +48,8 @@ pub struct Request {
     pub method: &'static str,
     /// Path and query.
     pub path: String,
+    /// The media type of the answer.
+    pub accept: &'static str,
     /// The media type of the body.
     pub media: Option<&'static str>,
     /// The body; empty where there is none.
@@ -143,6 +150,7 @@ impl Api {
         let request = Request {
             method: "PATCH",
             path: format!("{path}/{name}?fieldManager={MANAGER}&fieldValidation=Strict"),
+            accept: if kind == Kind::Secret { METADATA } else { OBJECTS },
             // YAML, of which JSON is a part: all versions of the API take this name.
             media: Some("application/apply-patch+yaml"),
             body: object.to_string().into_bytes(),
@@ -163,6 +171,7 @@ impl Api {
         let request = Request {
             method: "PATCH",
             path: format!("{path}/{name}?fieldManager={MANAGER}"),
+            accept: OBJECTS,
             media: Some("application/merge-patch+json"),
             body: json!({ "metadata": { "annotations": { key: value } } }).to_string().into_bytes(),
         };
@@ -217,6 +226,7 @@ impl Api {
         let request = Request {
             method: "DELETE",
             path: format!("{path}/{name}"),
+            accept: OBJECTS,
             media: Some("application/json"),
             body: options.to_string().into_bytes(),
         };
@@ -294,7 +304,7 @@ impl Api {
 }
 
 fn get(path: String) -> Request {
-    Request { method: "GET", path, media: None, body: Vec::new() }
+    Request { method: "GET", path, accept: OBJECTS, media: None, body: Vec::new() }
 }
 
 fn late() -> Failure {

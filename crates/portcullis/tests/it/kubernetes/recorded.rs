@@ -21,7 +21,9 @@ fn shown(record: &[Exchange], port: u16) -> String {
             reads.insert(format!("GET {path} -> {}", exchange.status));
             continue;
         }
-        let _ = writeln!(writes, "\n{} {path} {} -> {}", exchange.method, exchange.media, exchange.status);
+        let (method, media, accept) = (&exchange.method, &exchange.media, &exchange.accept);
+        let accept = if accept == "application/json" { String::new() } else { format!(" {accept}") };
+        let _ = writeln!(writes, "\n{method} {path} {media} -> {}{accept}", exchange.status);
         let _ = writeln!(writes, "{:#}", settle(&exchange.body, port));
     }
     let reads: Vec<_> = reads.into_iter().collect();

@@ -213,7 +213,15 @@ impl Inner {
         let port = &seen.rpc["spec"]["ports"][0]["port"];
         assert!(seen.rpc["kind"] != "Service" || *port == self.port, "the port of the server");
         match self.make(key, manager, &seen.rpc) {
-            Ok(is_new) => (if is_new { 201 } else { 200 }, self.objects[key].to_json()),
+            Ok(is_new) => {
+                let mut told = self.objects[key].to_json();
+                if seen.header("accept").is_some_and(|it| it.contains("as=PartialObjectMetadata;")) {
+                    told = json!({"kind": "PartialObjectMetadata", "metadata": told["metadata"]});
+                }
+                // Whoever writes a Secret is not told what is in it.
+                assert!(seen.rpc["kind"] != "Secret" || told.get("data").is_none(), "{told}");
+                (if is_new { 201 } else { 200 }, told)
+            }
             Err(conflict) => (409, conflict),
         }
     }
