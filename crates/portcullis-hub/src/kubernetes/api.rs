@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::failure::{Failure, Refused};
 use super::objects::MANAGER;
@@ -159,13 +159,12 @@ impl Api {
         self.json(Verb::Apply, &what, request).await
     }
 
-    /// Sets an annotation, which is nobody else's.
+    /// Sets annotations, or removes those that are `null`; whoever else manages others keeps them.
     pub(super) async fn annotate(
         &self,
         kind: Kind,
         name: &str,
-        key: &str,
-        value: &str,
+        annotations: &Map<String, Value>,
     ) -> Result<Value, Failure> {
         let path = kind.path(&self.namespace);
         let request = Request {
@@ -173,7 +172,7 @@ impl Api {
             path: format!("{path}/{name}?fieldManager={MANAGER}"),
             accept: OBJECTS,
             media: Some("application/merge-patch+json"),
-            body: json!({ "metadata": { "annotations": { key: value } } }).to_string().into_bytes(),
+            body: json!({ "metadata": { "annotations": annotations } }).to_string().into_bytes(),
         };
         let what = format!("{} `{name}`", kind.name());
         self.json(Verb::Note, &what, request).await
@@ -214,15 +213,25 @@ impl Api {
         self.fit(Verb::Watch, &what, answer).await
     }
 
-    /// Deletes a Deployment and what it owns, if it is still the one with this uid; whether it was there.
-    pub(super) async fn delete(&self, kind: Kind, name: &str, uid: &str) -> Result<bool, Failure> {
+    /// Deletes a Deployment and what it owns, if it is still the one with this uid, and nobody has touched it since this version;
+    /// whether it was that.
+    pub(super) async fn delete(
+        &self,
+        kind: Kind,
+        name: &str,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<bool, Failure> {
         let path = kind.path(&self.namespace);
-        let options = json!({
+        let mut options = json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": { "uid": uid },
         });
+        if let Some(version) = version {
+            options["preconditions"]["resourceVersion"] = version.into();
+        }
         let request = Request {
             method: "DELETE",
             path: format!("{path}/{name}"),

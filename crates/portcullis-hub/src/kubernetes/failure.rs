@@ -27,6 +27,12 @@ pub enum Failure {
     /// A Deployment does not become ready.
     #[error("{0}")]
     NotReady(String),
+    /// Somebody else has made of it what was not described.
+    #[error("{0}")]
+    Foreign(String),
+    /// Nobody wants it any more.
+    #[error("its start was given up")]
+    GivenUp,
     /// The Deployments that there are have not been listed yet.
     #[error("the Deployments of the namespace are not known yet: {0}")]
     Unknown(String),

@@ -120,9 +120,15 @@ impl Objects<'_> {
         if let Some(user) = self.workload.user {
             security["runAsUser"] = user.into();
         }
+        // What is said here nobody else says, so there is more than has to be.
         let mut pod = json!({
             "automountServiceAccountToken": false,
+            "serviceAccountName": "default",
             "enableServiceLinks": false,
+            "hostNetwork": false,
+            "hostPID": false,
+            "hostIPC": false,
+            "shareProcessNamespace": false,
             "securityContext": security,
             "containers": [self.container()],
             "volumes": [{ "name": "tmp", "emptyDir": { "sizeLimit": self.workload.tmp.to_string() } }],

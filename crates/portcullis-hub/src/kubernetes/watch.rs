@@ -34,8 +34,16 @@ pub(super) struct Table {
     pub(super) deployments: BTreeMap<String, State>,
     /// All of them have been listed once.
     pub(super) is_whole: bool,
-    /// Why nothing new is heard.
+    /// Why nothing new is heard, and since when.
     pub(super) trouble: Option<String>,
+    since: Option<Instant>,
+}
+
+impl Table {
+    /// How long nothing has been heard.
+    pub(super) fn silence(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// The labels of what an instance has.
@@ -97,6 +105,7 @@ impl Watch<'_> {
     fn settle(&self) {
         self.table.send_if_modified(|table| {
             let was = table.trouble.take();
+            table.since = None;
             if was.is_some() {
                 tracing::info!("the API server of the cluster answers again");
             }
@@ -111,6 +120,7 @@ impl Watch<'_> {
             if is_news {
                 tracing::warn!(why, "the Deployments of the cluster cannot be watched");
                 table.trouble = Some(why);
+                table.since.get_or_insert_with(Instant::now);
             }
             is_news
         });

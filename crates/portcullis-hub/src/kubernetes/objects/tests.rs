@@ -37,6 +37,8 @@ pub(in crate::kubernetes) fn settings() -> Settings {
         start_timeout: Duration::from_mins(2),
         drain: Duration::from_secs(25),
         grace: Duration::from_secs(30),
+        scans: None,
+        is_local: false,
     }
 }
 
@@ -60,9 +62,10 @@ fn a_pod_has_no_privileges() {
     });
     assert_eq!(pod["containers"][0]["securityContext"], expected);
     assert_eq!(pod["containers"][0]["resources"]["limits"], json!({"cpu": "1", "memory": "536870912"}));
-    for host in ["hostNetwork", "hostPID", "hostIPC", "serviceAccountName"] {
-        assert_eq!(pod.get(host), None, "{host}");
+    for shared in ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"] {
+        assert_eq!(pod[shared], false, "{shared}, which somebody else could set otherwise");
     }
+    assert_eq!(pod["serviceAccountName"], "default");
     let of_user = Workload { user: Some(65532), ..workload() };
     let pod = &deployment(&of_user, &settings())["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);

@@ -49,9 +49,23 @@ async fn what_somebody_changed_is_not_called_as_if_it_were_what_was_described() 
     let other =
         json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "evil:latest"}]}}}});
     cluster.update("kubectl-edit", &other);
-    told(&gateway, "image is managed by \\\"kubectl-edit\\\"").await;
+    told(&gateway, r#"containers[{\"name\":\"server\"}].image"#).await;
+    told(&gateway, r#"is managed by \"kubectl-edit\""#).await;
     cluster.delete_all();
     works(&gateway).await;
+    // What is added to it is as little what was described, though it is in nobody's way.
+    let spy =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "spy", "image": "evil:latest"}]}}}});
+    cluster.update("kubectl-edit", &spy);
+    told(&gateway, r#"containers[{\"name\":\"spy\"}].image"#).await;
+    cluster.delete_all();
+    works(&gateway).await;
+    for field in ["hostNetwork", "hostPID"] {
+        cluster.update("kubectl-edit", &json!({"spec": {"template": {"spec": { field: true }}}}));
+        told(&gateway, &format!("spec.template.spec.{field} is managed by")).await;
+        cluster.delete_all();
+        works(&gateway).await;
+    }
 }
 
 #[tokio::test]

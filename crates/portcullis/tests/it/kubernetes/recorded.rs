@@ -60,7 +60,7 @@ fn settle(value: &Value, port: u16) -> Value {
             // In the order of keys, which is nobody's promise.
             let sorted: BTreeMap<_, _> = members.iter().collect();
             let member = |(key, value): (&String, &Value)| match key.as_str() {
-                "portcullis.io/secret-version" => (key.clone(), json!("VERSION")),
+                "portcullis.io/secret-version" | "resourceVersion" => (key.clone(), json!("VERSION")),
                 key if key.starts_with("used-by.portcullis.io/") => {
                     ("used-by.portcullis.io/GATEWAY".to_owned(), json!("TIME"))
                 }

@@ -41,6 +41,7 @@ impl Kept {
         object["metadata"]["uid"] = self.uid.as_str().into();
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         object["metadata"]["generation"] = self.generation.into();
+        object["metadata"]["managedFields"] = self.object.managed();
         if !self.status.is_null() {
             object["status"] = self.status.clone();
         }
@@ -235,6 +236,10 @@ impl Inner {
         };
         if options["preconditions"]["uid"] != kept.uid.as_str() {
             return (409, status(409, "Conflict", "the UID in the precondition does not match"));
+        }
+        let version = &options["preconditions"]["resourceVersion"];
+        if version.as_str().is_some_and(|it| it.parse() != Ok(kept.version)) {
+            return (409, status(409, "Conflict", "the ResourceVersion in the precondition does not match"));
         }
         self.delete(key);
         (200, json!({"kind": "Status", "status": "Success"}))
