@@ -127,9 +127,9 @@ fn a_pod_connects_to_where_its_description_says_and_nowhere_else() {
     let names = json!({"ports": both, "to": [pods, block("169.254.20.10/32")]});
     let expected = json!([names, {"ports": https, "to": public}]);
     assert_eq!(egress(Network::Ports(vec![53, 443]), &[]), expected, "what is inside has to be named");
-    let named = [block("10.0.0.10/32"), block("203.0.113.0/24")];
-    let names = json!({"ports": both, "to": [pods, named[0], named[1], block("169.254.20.10/32")]});
-    let expected = json!([names, {"ports": https, "to": named}]);
+    let inside = [block("10.0.0.10/32"), block("203.0.113.0/24")];
+    let names = json!({"ports": both, "to": [pods, inside[0], inside[1], block("169.254.20.10/32")]});
+    let expected = json!([names, {"ports": https, "to": inside}]);
     assert_eq!(egress(Network::Ports(vec![443, 53]), &["10.0.0.10/32", "203.0.113.0/24"]), expected);
     let any = egress(Network::Any, &[]);
     assert_eq!(any[0]["to"][0], pods);
