@@ -29,6 +29,7 @@ mod toolset;
 mod vault;
 
 pub use credentials::read_vault_key;
+pub(crate) use http::is_loopback;
 pub(crate) use secret::TELLING;
 
 use std::collections::{BTreeMap, BTreeSet};

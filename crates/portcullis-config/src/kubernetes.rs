@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check::is_loopback;
 use crate::{SandboxNetwork, Secret, UpstreamUrl};
 
 /// The cluster in which servers with an image run.
@@ -23,6 +24,19 @@ pub struct Kubernetes {
     pub start_timeout: Duration,
     /// Nobody but one look needs what is there of the instance. No file says it: the program does, when it looks at a server.
     pub is_for_a_look: bool,
+}
+
+impl Kubernetes {
+    /// What tells what is only looked at from what runs for callers.
+    pub fn instance_of_scans(&self) -> String {
+        format!("{}-scan", self.instance)
+    }
+
+    /// The same cluster for one look: beside what runs for callers, and never it.
+    #[must_use]
+    pub fn for_a_look(self) -> Self {
+        Self { instance: self.instance_of_scans(), is_for_a_look: true, ..self }
+    }
 }
 
 /// Where the gateway is, as network policies say it. Either labels or addresses are there.
@@ -49,6 +63,13 @@ pub struct ClusterAccess {
     pub verify: bool,
     /// As whom it is asked.
     pub auth: ClusterAuth,
+}
+
+impl ClusterAccess {
+    /// Whether the API server is on this machine.
+    pub fn is_local(&self) -> bool {
+        is_loopback(self.server.expose())
+    }
 }
 
 /// As whom an API server is asked.
@@ -105,6 +126,6 @@ pub struct Image {
     pub user: Option<u32>,
     /// Where it may connect to.
     pub network: SandboxNetwork,
-    /// Where the ports of that may be; anywhere when it is empty.
+    /// Where the ports of that may be; at public addresses when it is empty.
     pub cidrs: Vec<String>,
 }

@@ -42,6 +42,7 @@ fn source(runtime: &Runtime, kind: Kind) -> Arc<Source> {
     let settings = ServerCredentials {
         server: "crm".into(),
         url: URL.into(),
+        nowhere: false,
         kind,
         dpop: false,
         private_network: false,

@@ -199,18 +199,18 @@ pub(crate) fn tracer(settings: &config::Settings, metrics: &Metrics) -> anyhow::
 }
 
 /// SIGTERM and SIGINT.
-struct End {
+pub(crate) struct End {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl End {
-    fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Waits for the next of them.
-    async fn asked_for(&mut self) {
+    pub(crate) async fn asked_for(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -103,7 +103,7 @@ fn has_fit_port(authority: &Authority) -> bool {
 }
 
 /// Whether the host of a URL is this machine.
-pub(super) fn is_loopback(url: &Uri) -> bool {
+pub(crate) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use portcullis_model::ServerId;
+
 use super::Check;
 use super::http::absolute_url;
 use super::kubeconfig;
@@ -12,14 +14,12 @@ use super::secret::read_bounded;
 use super::server::misplaced;
 use crate::node::Path;
 use crate::{
-    ClusterAccess, ClusterAuth, GatewayPlace, HttpTransport, HttpUpstream, Image, Kubernetes, Pem,
-    SandboxNetwork, Secret, UpstreamTls, UpstreamUrl, raw,
+    ClusterAccess, ClusterAuth, CredentialKind, Credentials, GatewayPlace, HttpTransport, HttpUpstream,
+    Image, Kubernetes, Pem, SandboxNetwork, Secret, UpstreamTls, UpstreamUrl, raw,
 };
 
 /// Where a pod finds what it asks the API server with.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// Where a Deployment is, only the cluster says.
-const NOWHERE: &str = "http://image.invalid/";
 /// Labels of the gateway's pods, when the file says nothing.
 const LABEL: (&str, &str) = ("app.kubernetes.io/name", "portcullis");
 
@@ -129,6 +129,7 @@ fn in_cluster(check: &mut Check<'_>, path: &Path) -> Option<(ClusterAccess, Opti
 pub(super) fn image(
     check: &mut Check<'_>,
     path: &Path,
+    id: &ServerId,
     raw: &raw::Server,
     reference: &str,
 ) -> Option<HttpUpstream> {
@@ -147,11 +148,15 @@ pub(super) fn image(
         check.error(&path.key("image"), message);
         return None;
     }
+    let url = nowhere(id, reference)?;
     let image = container(check, path, raw, reference);
     let headers = super::server::headers(check, &path.key("headers"), &raw.headers);
     let credentials = super::server::credentials(check, path, raw, &headers);
+    if let Some(credentials) = &credentials {
+        tell_all(check, &path.key("credentials"), credentials);
+    }
     Some(HttpUpstream {
-        url: UpstreamUrl(::http::Uri::from_static(NOWHERE)),
+        url: UpstreamUrl(url),
         transport: HttpTransport::Streamable,
         headers,
         credentials,
@@ -159,6 +164,41 @@ pub(super) fn image(
         openapi: None,
         image: Some(Box::new(image)),
     })
+}
+
+/// What stands for a URL, since only the cluster says where a Deployment is. Users' accounts are kept by it, so it is that of this
+/// server and of this image, whatever its version. Nothing is asked there, and no domain that a resolver adds makes it a place.
+fn nowhere(id: &ServerId, reference: &str) -> Option<::http::Uri> {
+    let (name, _) = reference.split_once('@')?;
+    let tag = name.rfind('/').map_or(0, |at| at + 1);
+    let repository = name[tag..].find(':').map_or(name, |at| &name[..tag + at]);
+    format!("http://{id}.image.invalid./{repository}").parse().ok()
+}
+
+/// A server behind a URL is asked who gives tokens for it, and they are for that URL. Here all of that is configured.
+fn tell_all(check: &mut Check<'_>, path: &Path, credentials: &Credentials) {
+    use CredentialKind as Kind;
+    let (asks, names) = match &credentials.kind {
+        Kind::Static { .. } => return,
+        Kind::Assertion { .. } => {
+            if credentials.audience.is_none() {
+                check.error(path, "needs `audience` beside an `image`, which has no URL that it could be");
+            }
+            return;
+        }
+        Kind::Oauth { .. } => (credentials.issuer.is_none(), "`issuer`"),
+        _ => (credentials.issuer.is_none() && credentials.token_url.is_none(), "`issuer` or `token_url`"),
+    };
+    if asks {
+        let message = format!("needs {names} beside an `image`, which nobody can ask who gives its tokens");
+        check.error(path, message);
+    }
+    let is_named =
+        credentials.resource.is_some() || matches!(credentials.kind, Kind::TokenExchange { entra: true, .. });
+    if !is_named {
+        let message = "needs `resource` beside an `image`, which has no URL that its tokens could be for; an empty text leaves it out";
+        check.error(path, message);
+    }
 }
 
 fn container(check: &mut Check<'_>, path: &Path, raw: &raw::Server, reference: &str) -> Image {
@@ -187,7 +227,7 @@ fn container(check: &mut Check<'_>, path: &Path, raw: &raw::Server, reference: &
         check.error(&at.key("ports").index(index), "no port has the number 0");
     }
     cidrs(check, &at.key("cidrs"), &given.cidrs);
-    if !given.cidrs.is_empty() && given.ports.iter().all(|port| *port == 53) {
+    if !given.cidrs.is_empty() && given.ports.is_empty() {
         check.error(&at.key("cidrs"), "says where `ports` may be, and none are given");
     }
     let mut size = |key: &str, raw: &Option<raw::Size>, default: usize| {

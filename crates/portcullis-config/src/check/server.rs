@@ -57,7 +57,7 @@ pub(super) fn servers(
             );
             id
         });
-        if let Some(server) = server(check, &path, entry, &everywhere, limits) {
+        if let Some(server) = server(check, &path, &id, entry, &everywhere, limits) {
             servers.insert(id, server);
         }
     }
@@ -67,6 +67,7 @@ pub(super) fn servers(
 fn server(
     check: &mut Check<'_>,
     path: &Path,
+    id: &ServerId,
     raw: &raw::Server,
     apps: &Apps,
     limits: &Limits,
@@ -84,7 +85,7 @@ fn server(
         (None, Some(url), None, None) => http(check, path, raw, url, &path.key("url")).map(Transport::Http),
         (None, None, Some(api), None) => super::openapi::openapi(check, path, raw, api).map(Transport::Http),
         (None, None, None, Some(image)) => {
-            super::kubernetes::image(check, path, raw, image).map(Transport::Http)
+            super::kubernetes::image(check, path, id, raw, image).map(Transport::Http)
         }
         (None, None, None, None) => {
             if !check.report.failed_under(path) {

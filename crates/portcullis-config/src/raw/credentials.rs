@@ -25,7 +25,7 @@ pub(crate) struct Credentials {
     #[serde(default)]
     pub(crate) value: Option<Secret>,
     /// The authorization server that gives the tokens, by its identifier. With `oauth` and `workload-identity` the server
-    /// says which when it is not given; a `client_id` of `oauth` needs it.
+    /// says which when it is not given; a `client_id` of `oauth` needs it, and so does an `image`.
     #[serde(default)]
     pub(crate) issuer: Option<String>,
     /// Its token endpoint, where its metadata does not say.
@@ -48,12 +48,13 @@ pub(crate) struct Credentials {
     /// the user of an `oauth` account may agree to more.
     #[serde(default)]
     pub(crate) scopes: Vec<String>,
-    /// For whom a token is asked for (`audience`), or an assertion made.
+    /// For whom a token is asked for (`audience`), or an assertion made: the server's URL when not given, which an `image` does
+    /// not have.
     #[serde(default)]
     pub(crate) audience: Option<String>,
     /// For which resource a token is asked for (RFC 8707); the server's URL when not given. An empty text leaves it out. With
     /// `oauth`: the resource that the server is part of, where its document (RFC 9728) is about that; it is the beginning of
-    /// the server's URL.
+    /// the server's URL. An `image` has none, so it needs this.
     #[serde(default)]
     pub(crate) resource: Option<String>,
     /// How the token endpoint exchanges tokens: `standard`, or `entra-obo` for Entra's on-behalf-of flow. Only with

@@ -69,11 +69,13 @@ pub(crate) struct Container {
     /// The user that it runs as, by number. When not given, that of the image, which has to be a number and not 0.
     #[schemars(range(min = 1, max = 4_294_967_294_i64))]
     pub(crate) user: Option<u32>,
-    /// `any` lets it connect anywhere; `none` to the TCP ports in `ports` only.
+    /// `any` lets it connect anywhere but to addresses that are of a machine alone (`169.254.0.0/16` and the like), where clouds
+    /// tell a machine who it is; `none` to the TCP ports in `ports` only.
     #[schemars(extend("default" = "none"))]
     pub(crate) network: Option<Network>,
-    /// TCP ports that it may connect to. 53 opens UDP as well, since names are looked up over it.
+    /// TCP ports that it may connect to. 53 opens UDP as well, since names are looked up over it, to pods of the cluster and to
+    /// `cidrs`.
     pub(crate) ports: Vec<u16>,
-    /// Where these ports, other than 53, may be: `203.0.113.0/24`. Anywhere when not given.
+    /// Where these ports may be: `203.0.113.0/24`. When not given, at public addresses: what is inside has to be named.
     pub(crate) cidrs: Vec<String>,
 }

@@ -196,3 +196,61 @@ fn a_pod_without_an_account_is_told_what_is_missing() {
     let problems = read.map(|_| ()).expect_err("no account").to_string();
     assert!(problems.contains(&format!("cannot read {}", account.display())), "{problems}");
 }
+
+#[test]
+fn no_two_images_are_one_server_to_those_who_give_tokens() {
+    let digests = [digest(), format!("sha256:{}", "0b".repeat(32))];
+    let url = |name: &str, image: &str| {
+        let text = format!("servers:\n  {name}: {{ image: {image} }}\n");
+        let loaded = yaml(&text, &Env::new()).unwrap_or_else(|problems| panic!("{problems}"));
+        let Transport::Http(http) = &server(&loaded.settings, name).transport else { panic!("an image") };
+        http.url.expose().to_string()
+    };
+    let one = url("a", &format!("ghcr.io/acme/a@{}", digests[0]));
+    assert_eq!(one, "http://a.image.invalid./ghcr.io/acme/a");
+    assert_eq!(
+        url("a", &format!("ghcr.io/acme/a:v2@{}", digests[1])),
+        one,
+        "another version is the same server"
+    );
+    assert_ne!(url("b", &format!("ghcr.io/acme/a@{}", digests[0])), one);
+    assert_ne!(url("a", &format!("ghcr.io/acme/b@{}", digests[0])), one);
+    assert_eq!(
+        url("a", &format!("localhost:5000/b@{}", digests[0])),
+        "http://a.image.invalid./localhost:5000/b"
+    );
+}
+
+#[test]
+fn for_whom_the_tokens_of_an_image_are_is_configured() {
+    let client = "client_id: g, client_secret: { env: TOKEN }";
+    let issuer = "issuer: 'https://as.example.com'";
+    let text = |credentials: &str| {
+        format!("servers:\n  a: {{ image: 'a@{}', credentials: {{ {credentials} }} }}\n", digest())
+    };
+    let (asks, names) = ("which nobody can ask who gives its tokens", "needs `resource` beside an `image`");
+    for (credentials, why) in [
+        ("kind: assertion".to_owned(), "needs `audience` beside an `image`"),
+        ("kind: oauth".to_owned(), asks),
+        ("kind: oauth".to_owned(), names),
+        (format!("kind: oauth, {issuer}"), names),
+        (format!("kind: client-credentials, {issuer}, {client}"), names),
+        (format!("kind: client-credentials, {issuer}, {client}, audience: a"), names),
+        (format!("kind: token-exchange, {issuer}, {client}"), names),
+        ("kind: workload-identity, token_file: t, resource: ''".to_owned(), asks),
+    ] {
+        let problems = yaml(&text(&credentials), &Env::from([("TOKEN".to_owned(), "x".to_owned())]));
+        let problems = problems.map(|_| ()).expect_err(&credentials).to_string();
+        assert!(problems.contains(why), "{credentials}: {problems}");
+    }
+    for credentials in [
+        "kind: assertion, audience: a".to_owned(),
+        "kind: static, token: { env: TOKEN }".to_owned(),
+        format!("kind: oauth, {issuer}, resource: 'https://mcp.example.com'"),
+        format!("kind: client-credentials, {issuer}, {client}, resource: ''"),
+        format!("kind: token-exchange, flavor: entra-obo, {issuer}, {client}"),
+    ] {
+        let loaded = yaml(&text(&credentials), &Env::from([("TOKEN".to_owned(), "x".to_owned())]));
+        assert!(loaded.is_ok(), "{credentials}: {}", loaded.map(|_| ()).unwrap_err());
+    }
+}

@@ -54,6 +54,8 @@ impl Cluster {
             start_timeout: settings.start_timeout,
             drain: limits.drain,
             grace: if settings.is_for_a_look { Duration::ZERO } else { GRACE },
+            scans: (!settings.is_for_a_look).then(|| settings.instance_of_scans()),
+            is_local: settings.access.is_local(),
         };
         Ok(Self(Namespace::new(wire, settings, &id)))
     }

@@ -37,6 +37,7 @@ impl Credentials {
         let settings = ServerCredentials {
             server: id.as_str().to_owned(),
             url: http.url.expose().to_string(),
+            nowhere: http.image.is_some(),
             kind: kind(credentials)?,
             dpop: credentials.dpop,
             private_network: credentials.private_network,

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::failure::{Failure, Refused};
 use super::objects::MANAGER;
@@ -23,6 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What is answered with.
+const OBJECTS: &str = "application/json";
+/// What is answered to whoever writes a Secret: an object would have all that is in it, with what others put there.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// The way to an API server. It knows where that is and shows it who asks.
 pub trait Wire: Send + Sync {
@@ -43,6 +48,8 @@ pub struct Request {
     pub method: &'static str,
     /// Path and query.
     pub path: String,
+    /// The media type of the answer.
+    pub accept: &'static str,
     /// The media type of the body.
     pub media: Option<&'static str>,
     /// The body; empty where there is none.
@@ -143,6 +150,7 @@ impl Api {
         let request = Request {
             method: "PATCH",
             path: format!("{path}/{name}?fieldManager={MANAGER}&fieldValidation=Strict"),
+            accept: if kind == Kind::Secret { METADATA } else { OBJECTS },
             // YAML, of which JSON is a part: all versions of the API take this name.
             media: Some("application/apply-patch+yaml"),
             body: object.to_string().into_bytes(),
@@ -151,20 +159,20 @@ impl Api {
         self.json(Verb::Apply, &what, request).await
     }
 
-    /// Sets an annotation, which is nobody else's.
+    /// Sets annotations, or removes those that are `null`; whoever else manages others keeps them.
     pub(super) async fn annotate(
         &self,
         kind: Kind,
         name: &str,
-        key: &str,
-        value: &str,
+        annotations: &Map<String, Value>,
     ) -> Result<Value, Failure> {
         let path = kind.path(&self.namespace);
         let request = Request {
             method: "PATCH",
             path: format!("{path}/{name}?fieldManager={MANAGER}"),
+            accept: OBJECTS,
             media: Some("application/merge-patch+json"),
-            body: json!({ "metadata": { "annotations": { key: value } } }).to_string().into_bytes(),
+            body: json!({ "metadata": { "annotations": annotations } }).to_string().into_bytes(),
         };
         let what = format!("{} `{name}`", kind.name());
         self.json(Verb::Note, &what, request).await
@@ -205,18 +213,29 @@ impl Api {
         self.fit(Verb::Watch, &what, answer).await
     }
 
-    /// Deletes a Deployment and what it owns, if it is still the one with this uid; whether it was there.
-    pub(super) async fn delete(&self, kind: Kind, name: &str, uid: &str) -> Result<bool, Failure> {
+    /// Deletes a Deployment and what it owns, if it is still the one with this uid, and nobody has touched it since this version;
+    /// whether it was that.
+    pub(super) async fn delete(
+        &self,
+        kind: Kind,
+        name: &str,
+        uid: &str,
+        version: Option<&str>,
+    ) -> Result<bool, Failure> {
         let path = kind.path(&self.namespace);
-        let options = json!({
+        let mut options = json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
             "preconditions": { "uid": uid },
         });
+        if let Some(version) = version {
+            options["preconditions"]["resourceVersion"] = version.into();
+        }
         let request = Request {
             method: "DELETE",
             path: format!("{path}/{name}"),
+            accept: OBJECTS,
             media: Some("application/json"),
             body: options.to_string().into_bytes(),
         };
@@ -278,10 +297,7 @@ impl Api {
         let mut body = self.fit(verb, what, answer).await?;
         match collect(&mut *body, most).await? {
             Some(body) => Ok(body),
-            None => {
-                let asked = format!("{} {what}", verb.as_str());
-                Err(Failure::Unreadable(asked, format!("it is larger than {most} bytes")))
-            }
+            None => Err(Failure::Large(format!("{} {what}", verb.as_str()), most)),
         }
     }
 
@@ -297,7 +313,7 @@ impl Api {
 }
 
 fn get(path: String) -> Request {
-    Request { method: "GET", path, media: None, body: Vec::new() }
+    Request { method: "GET", path, accept: OBJECTS, media: None, body: Vec::new() }
 }
 
 fn late() -> Failure {

@@ -6,27 +6,33 @@
 //! When the gateway ends, what runs goes on: the next life of the gateway, or another one of the same instance, takes it over.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch::Sender};
 use tokio::time::Instant;
 
 use super::api::{Api, Kind, Wire};
 use super::deployment::State;
 use super::failure::Failure;
-use super::objects::{Objects, Wanted};
+use super::objects::{DEPLOYMENT, Objects, Wanted};
 use super::pods::{self, PodLog};
 use super::uses::{self, NOTED, USED_BY};
 use super::watch::{Table, Watch};
 use super::workload::{Ingress, Workload};
 
+mod sweep;
+
 /// How often it is looked whether others are done.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often what nobody claims is looked for in any case.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How often what leads to a Deployment is applied again while it is used.
+const CONFIRMED: Duration = Duration::from_mins(1);
+/// So long after it was heard what becomes of the Deployments, nothing is believed of them any more: an API server may be away for
+/// some time, and what runs is called meanwhile.
+const SILENT: Duration = Duration::from_mins(15);
 
 /// What workloads in a cluster have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +51,10 @@ pub struct Settings {
     pub drain: Duration,
     /// How long what nobody has claimed since this process began is left to itself: the registry may be slow to answer.
     pub grace: Duration,
+    /// The instance of scans, where what they left behind is to be removed.
+    pub scans: Option<String>,
+    /// The API server is on this machine, and so Services may be.
+    pub is_local: bool,
 }
 
 /// A namespace of a cluster.
@@ -70,6 +80,10 @@ struct Place {
     restarted: Mutex<Option<String>>,
     /// When its use was noted last.
     noted: Mutex<Option<Instant>>,
+    /// The Deployment that was applied here last.
+    made: Mutex<Option<String>>,
+    /// It is to be deleted, so whoever starts it need not.
+    given_up: Notify,
 }
 
 /// A workload that somebody wants to be there. Dropped by all who do, its Deployment is deleted.
@@ -89,7 +103,20 @@ pub struct Running {
     generation: u64,
     /// The address of its Service.
     pub address: String,
+    /// When what leads there was applied last.
+    confirmed: Mutex<Instant>,
     ended: OnceLock<String>,
+}
+
+/// Whether a Service can have this address. What leads back to the gateway's own machine is none.
+fn is_of_a_service(address: IpAddr, is_local: bool) -> bool {
+    let address = address.to_canonical();
+    let is_linked = match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    let is_own = address.is_loopback() && !is_local;
+    !(is_own || is_linked || address.is_unspecified() || address.is_multicast())
 }
 
 fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,7 +140,7 @@ impl Cluster {
     /// Watches what is there, and removes what nobody claims; runs as long as the gateway does.
     pub async fn look_after(&self) {
         let watch = Watch { api: &self.api, instance: &self.settings.instance, table: &self.table };
-        tokio::join!(watch.run(), self.sweep());
+        tokio::join!(watch.run(), self.sweep(), self.sweep_scans());
     }
 
     /// From now on what runs is left as it is.
@@ -132,45 +159,6 @@ impl Cluster {
             place.clone()
         };
         Claim { cluster: self.clone(), workload, name, place }
-    }
-
-    async fn sweep(&self) {
-        let mut table = self.table.subscribe();
-        // A table that is whole stays so.
-        if table.wait_for(|table| table.is_whole).await.is_err() {
-            return;
-        }
-        let began = Instant::now();
-        loop {
-            let grace = self.settings.grace;
-            let early = began.elapsed() < grace;
-            self.remove_unclaimed(early).await;
-            let next = if early { grace.saturating_sub(began.elapsed()) } else { SWEEP };
-            let _ = tokio::time::timeout(next, self.released.notified()).await;
-        }
-    }
-
-    async fn remove_unclaimed(&self, early: bool) {
-        let is_claimed = |name: &str| {
-            let places = locked(&self.places);
-            // Before there was time to claim it, what nobody had is left to itself.
-            places.get(name).map_or(early, |place| place.claims.load(Ordering::Relaxed) > 0)
-        };
-        let known = self.table.borrow().deployments.clone();
-        for (name, state) in known.iter().filter(|(name, state)| !state.deleting && !is_claimed(name)) {
-            let used = uses::by_others(&state.uses, &self.id, uses::now());
-            if used || self.leaving.load(Ordering::Relaxed) {
-                continue;
-            }
-            match self.api.delete(Kind::Deployment, name, &state.uid).await {
-                Ok(_) => {
-                    tracing::info!(deployment = name, "removed a Deployment that no server has any more");
-                }
-                Err(failure) => tracing::warn!(deployment = name, %failure, "cannot remove a Deployment"),
-            }
-        }
-        locked(&self.places)
-            .retain(|name, place| place.claims.load(Ordering::Relaxed) > 0 || known.contains_key(name));
     }
 
     /// Waits until it is known what is there, or why that is not known.
@@ -207,10 +195,17 @@ impl Claim {
     /// # Errors
     /// [`Failure`]; what was made stays, and is taken up by the next attempt.
     pub async fn start(&self) -> Result<Arc<Running>, Failure> {
+        let given_up = self.place.given_up.notified();
+        tokio::pin!(given_up);
+        given_up.as_mut().enable();
         let _turn = self.place.turn.lock().await;
         let patience = self.cluster.settings.start_timeout;
         let end = Instant::now() + patience;
-        let started = tokio::time::timeout_at(end, self.make_ready()).await;
+        let started = tokio::select! {
+            started = tokio::time::timeout_at(end, self.make_ready()) => started,
+            () = given_up => Ok(Err(Failure::GivenUp)),
+            () = self.keep_noting() => Ok(Err(Failure::GivenUp)),
+        };
         let failure = match started {
             Ok(Ok(running)) => {
                 self.note_use().await;
@@ -242,57 +237,140 @@ impl Claim {
         }
     }
 
+    /// Tells others that it is used, for as long as it is waited for.
+    async fn keep_noting(&self) {
+        loop {
+            tokio::time::sleep(NOTED / 4).await;
+            if self.cluster.state(&self.name).is_some() {
+                self.note_use().await;
+            }
+        }
+    }
+
     async fn make_ready(&self) -> Result<Running, Failure> {
         let cluster = &self.cluster;
         // What is there already is not made anew.
         cluster.listed().await?;
         let known = cluster.until(&self.name, |state| state.is_none_or(|state| !state.deleting)).await;
-        let restarted = locked(&self.place.restarted).clone();
-        let restarted = restarted.or_else(|| known.as_ref()?.restarted.clone());
+        let restarted = self.restarted(known.as_ref());
         let uid = match &known {
-            Some(state) => state.uid.clone(),
+            Some(state) => {
+                state.is_own(&self.name)?;
+                state.uid.clone()
+            }
             // It owns the others, which its pods need: it is there first, and without pods.
             None => {
                 let wanted = Wanted { restarted: restarted.clone(), ..Wanted::default() };
                 let made = self.apply(&wanted).await?;
                 tracing::info!(server.id = %self.workload.server, deployment = self.name, "made a Deployment");
-                made.0
+                // What was noted in an earlier one has gone with that.
+                *locked(&self.place.noted) = None;
+                made.uid
             }
         };
-        let objects = self.objects();
-        let api = &cluster.api;
-        api.apply(Kind::NetworkPolicy, &self.name, &objects.network_policy(&uid)).await?;
-        let service = api.apply(Kind::Service, &self.name, &objects.service(&uid)).await?;
-        let secret = match objects.secret(&uid) {
+        // Before anything else, so that nobody takes it for one that nobody uses.
+        self.note_use().await;
+        let address = self.lead(&uid).await?;
+        let secret = match self.objects().secret(&uid) {
             Some(secret) => {
-                let applied = api.apply(Kind::Secret, &self.name, &secret).await?;
+                let applied = cluster.api.apply(Kind::Secret, &self.name, &secret).await?;
                 applied["metadata"]["resourceVersion"].as_str().map(str::to_owned)
             }
             None => None,
         };
-        let address =
-            service["spec"]["clusterIP"].as_str().filter(|it| it.parse::<std::net::IpAddr>().is_ok());
-        let address = address.map(str::to_owned).ok_or_else(|| {
-            Failure::NotReady(format!("the Service `{}` was given no address in the cluster", self.name))
-        })?;
         let runs = known.as_ref().filter(|state| state.runs());
         if runs.is_some_and(|state| state.secret != secret || state.restarted != restarted) {
             self.until_others_are_done().await;
         }
-        let (uid, generation) = self.apply(&Wanted { replicas: 1, secret, restarted }).await?;
-        self.wait_ready(&uid, generation).await?;
-        let (cluster, name, ended) = (cluster.clone(), self.name.clone(), OnceLock::new());
-        Ok(Running { cluster, name, uid, generation, address, ended })
+        let state = self.apply(&Wanted { replicas: 1, secret, restarted }).await?;
+        if state.uid != uid {
+            let why = format!("the Deployment `{}` was deleted while it was started", self.name);
+            return Err(Failure::NotReady(why));
+        }
+        state.is_own(&self.name)?;
+        self.wait_ready(&uid, state.generation).await?;
+        if let Some(pod) = pods::stranger(&cluster.api, &self.name).await? {
+            return Err(Failure::Foreign(format!(
+                "the Pod `{pod}` has the label `{DEPLOYMENT}: {}` and is none of that Deployment: calls would reach it as well; \
+                 whoever made it has to delete it",
+                self.name
+            )));
+        }
+        Ok(Running {
+            cluster: cluster.clone(),
+            name: self.name.clone(),
+            uid,
+            generation: state.generation,
+            address,
+            confirmed: Mutex::new(Instant::now()),
+            ended: OnceLock::new(),
+        })
     }
 
-    /// Waits for whoever has been replaced here and ends what it began: its pod is about to go.
+    /// When it was to be started anew last, by anybody: an older word than that is none.
+    fn restarted(&self, known: Option<&State>) -> Option<String> {
+        let own = locked(&self.place.restarted).clone();
+        let theirs = known.and_then(|state| state.restarted.clone());
+        own.into_iter().chain(theirs).max_by_key(|at| at.parse::<u64>().unwrap_or_default())
+    }
+
+    /// Applies what says who reaches it and what it reaches, and what leads to it: the address of that.
+    async fn lead(&self, uid: &str) -> Result<String, Failure> {
+        let (api, objects) = (&self.cluster.api, self.objects());
+        api.apply(Kind::NetworkPolicy, &self.name, &objects.network_policy(uid)).await?;
+        let service = api.apply(Kind::Service, &self.name, &objects.service(uid)).await?;
+        let address = service["spec"]["clusterIP"].as_str().unwrap_or_default();
+        if address.parse().is_ok_and(|address| is_of_a_service(address, self.cluster.settings.is_local)) {
+            return Ok(address.to_owned());
+        }
+        let what = super::failure::plain(address);
+        Err(Failure::NotReady(format!(
+            "the Service `{}` has no address in the cluster (`{what}`)",
+            self.name
+        )))
+    }
+
+    /// Makes sure, once a minute, that calls are led where they were led, and to what is as it was described.
+    pub async fn confirm(&self, running: &Running) {
+        {
+            let mut confirmed = locked(&running.confirmed);
+            if confirmed.elapsed() < CONFIRMED {
+                return;
+            }
+            *confirmed = Instant::now();
+        }
+        // Whoever starts it does so as well.
+        let Ok(_turn) = self.place.turn.try_lock() else { return };
+        if running.ended().is_some() {
+            return;
+        }
+        let why = match self.lead(&running.uid).await {
+            Ok(address) if address == running.address => return,
+            Ok(_) => "its Service has another address".to_owned(),
+            // That nobody answers is no news of it.
+            Err(Failure::Away(_) | Failure::Unreadable(..) | Failure::Large(..)) => return,
+            Err(Failure::Refused(refused)) if refused.passes() => return,
+            Err(failure) => failure.to_string(),
+        };
+        let _ = running.ended.set(why);
+    }
+
+    /// Waits for whoever has been replaced here, or is another gateway, and ends what it began: its pod is about to go.
     async fn until_others_are_done(&self) {
         let done = async {
-            while self.place.claims.load(Ordering::Relaxed) > 1 {
+            while self.place.claims.load(Ordering::Relaxed) > 1 || self.is_used_elsewhere() {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let _ = tokio::time::timeout(self.cluster.settings.drain, done).await;
+        let settings = &self.cluster.settings;
+        // There has to be time left for the pod that follows.
+        let _ = tokio::time::timeout(settings.drain.min(settings.start_timeout / 2), done).await;
+    }
+
+    /// Whether another gateway has noted that it uses it.
+    fn is_used_elsewhere(&self) -> bool {
+        let state = self.cluster.state(&self.name);
+        state.is_some_and(|state| uses::by_others(&state.uses, &self.cluster.id, uses::now()))
     }
 
     async fn wait_ready(&self, uid: &str, generation: u64) -> Result<(), Failure> {
@@ -316,14 +394,15 @@ impl Claim {
         Objects { name: &self.name, workload: &self.workload, settings: &self.cluster.settings }
     }
 
-    /// The uid of the Deployment, and which version of its description this is.
-    async fn apply(&self, wanted: &Wanted) -> Result<(String, u64), Failure> {
+    /// The Deployment as it is then.
+    async fn apply(&self, wanted: &Wanted) -> Result<State, Failure> {
         let object = self.objects().deployment(wanted);
         let applied: Value = self.cluster.api.apply(Kind::Deployment, &self.name, &object).await?;
         let (_, state) = State::read(&applied).ok_or_else(|| {
             Failure::Unreadable(format!("apply Deployment `{}`", self.name), "it has no uid".to_owned())
         })?;
-        Ok((state.uid, state.generation))
+        *locked(&self.place.made) = Some(state.uid.clone());
+        Ok(state)
     }
 
     /// Scales it down, unless somebody else uses it; whether it was. From when this is certain nobody is led to it, and whoever
@@ -339,9 +418,10 @@ impl Claim {
         closed: impl Future<Output = ()>,
     ) -> Result<bool, Failure> {
         let _turn = self.place.turn.lock().await;
-        let is_others = |state: State| uses::by_others(&state.uses, &self.cluster.id, uses::now());
-        let elsewhere = self.cluster.state(&self.name).is_some_and(is_others);
-        if elsewhere || self.place.claims.load(Ordering::Relaxed) > 1 || running.ended().is_some() {
+        if self.is_used_elsewhere()
+            || self.place.claims.load(Ordering::Relaxed) > 1
+            || running.ended().is_some()
+        {
             return Ok(false);
         }
         let _ = running.ended.set("it was stopped, since nobody used it".to_owned());
@@ -362,7 +442,11 @@ impl Claim {
 
     /// It is to be started anew: its next start makes another pod.
     pub fn restart(&self) {
-        *locked(&self.place.restarted) = Some(uses::now().to_string());
+        let known = self.cluster.state(&self.name);
+        let before = self.restarted(known.as_ref()).and_then(|at| at.parse().ok());
+        // Later than whatever was said before, by a clock that is ahead as well.
+        let at = before.map_or(0, |before: u64| before.saturating_add(1)).max(uses::now());
+        *locked(&self.place.restarted) = Some(at.to_string());
     }
 
     /// Tells other gateways of the same instance that it is used here, where that was not said lately.
@@ -374,9 +458,13 @@ impl Claim {
             }
             *noted = Some(Instant::now());
         }
-        let key = format!("{USED_BY}{}", self.cluster.id);
-        let noted =
-            self.cluster.api.annotate(Kind::Deployment, &self.name, &key, &uses::now().to_string()).await;
+        let (id, now) = (&self.cluster.id, uses::now());
+        let known = self.cluster.state(&self.name).unwrap_or_default();
+        let gone = uses::forgotten(&known.uses, id, now);
+        let mut changes: Map<_, _> =
+            gone.into_iter().map(|by| (format!("{USED_BY}{by}"), Value::Null)).collect();
+        changes.insert(format!("{USED_BY}{id}"), now.to_string().into());
+        let noted = self.cluster.api.annotate(Kind::Deployment, &self.name, &changes).await;
         if let Err(failure) = noted {
             tracing::debug!(deployment = self.name, %failure, "cannot note that a Deployment is used");
         }
@@ -395,9 +483,16 @@ impl Claim {
     /// # Errors
     /// [`Failure`].
     pub async fn delete(&self) -> Result<(), Failure> {
+        self.place.given_up.notify_waiters();
         let _turn = self.place.turn.lock().await;
-        let Some(state) = self.cluster.state(&self.name) else { return Ok(()) };
-        self.cluster.api.delete(Kind::Deployment, &self.name, &state.uid).await.map(drop)
+        // What was made a moment ago is in no list yet.
+        let made = locked(&self.place.made).take();
+        for uid in made.into_iter().chain(self.cluster.state(&self.name).map(|state| state.uid)) {
+            if self.cluster.api.delete(Kind::Deployment, &self.name, &uid, None).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -415,7 +510,9 @@ impl Running {
         if let Some(why) = self.ended.get() {
             return Some(why);
         }
-        let why = match self.cluster.table.borrow().deployments.get(&self.name) {
+        let table = self.cluster.table.borrow();
+        let why = match table.deployments.get(&self.name) {
+            _ if table.silence() > SILENT => "the API server has not been heard of for long",
             None => "its Deployment was deleted",
             Some(state) if state.uid != self.uid || state.deleting => "its Deployment was deleted",
             Some(state) if state.replicas == 0 => "its Deployment was scaled down",

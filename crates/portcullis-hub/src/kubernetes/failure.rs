@@ -18,12 +18,21 @@ pub enum Failure {
     /// It answered with something else than what was asked for.
     #[error("the API server's answer to {0} cannot be read: {1}")]
     Unreadable(String, String),
+    /// It answered with more than is read.
+    #[error("the API server's answer to {0} cannot be read: it is larger than {1} bytes")]
+    Large(String, usize),
     /// It refused.
     #[error("{0}")]
     Refused(Refused),
     /// A Deployment does not become ready.
     #[error("{0}")]
     NotReady(String),
+    /// Somebody else has made of it what was not described.
+    #[error("{0}")]
+    Foreign(String),
+    /// Nobody wants it any more.
+    #[error("its start was given up")]
+    GivenUp,
     /// The Deployments that there are have not been listed yet.
     #[error("the Deployments of the namespace are not known yet: {0}")]
     Unknown(String),

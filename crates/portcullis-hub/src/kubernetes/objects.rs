@@ -28,6 +28,17 @@ pub(super) const CONTAINER: &str = "server";
 const SURE_CPU: u64 = 50;
 const SURE_MEMORY: u64 = 64 << 20;
 
+/// All addresses; of these, private ones, where the cluster and what is beside it are; and those that are of a machine alone, where
+/// clouds tell a machine who it is.
+const V4: &str = "0.0.0.0/0";
+const V6: &str = "::/0";
+const PRIVATE_V4: &[&str] = &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+const PRIVATE_V6: &[&str] = &["fc00::/7"];
+const LINKED_V4: &[&str] = &["169.254.0.0/16", "168.63.129.16/32"];
+const LINKED_V6: &[&str] = &["fe80::/10", "fd00:ec2::254/128"];
+/// Where a node itself answers for names (NodeLocal DNSCache).
+const NODE_NAMES: &str = "169.254.20.10/32";
+
 /// What differs between two applications of one Deployment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
@@ -109,9 +120,15 @@ impl Objects<'_> {
         if let Some(user) = self.workload.user {
             security["runAsUser"] = user.into();
         }
+        // What is said here nobody else says, so there is more than has to be.
         let mut pod = json!({
             "automountServiceAccountToken": false,
+            "serviceAccountName": "default",
             "enableServiceLinks": false,
+            "hostNetwork": false,
+            "hostPID": false,
+            "hostIPC": false,
+            "shareProcessNamespace": false,
             "securityContext": security,
             "containers": [self.container()],
             "volumes": [{ "name": "tmp", "emptyDir": { "sizeLimit": self.workload.tmp.to_string() } }],
@@ -219,15 +236,29 @@ impl Objects<'_> {
     }
 
     fn egress(&self) -> Value {
+        let block = |cidr: &str, except: &[&str]| match except {
+            [] => json!({ "ipBlock": { "cidr": cidr } }),
+            _ => json!({ "ipBlock": { "cidr": cidr, "except": except } }),
+        };
+        let cidrs = || self.workload.cidrs.iter().map(|cidr| block(cidr, &[]));
+        // Pods of any namespace; addresses are those of what is no pod.
+        let pods = || json!({ "namespaceSelector": {} });
+        let names = |mut to: Vec<Value>| {
+            to.push(block(NODE_NAMES, &[]));
+            let both = ["UDP", "TCP"].map(|protocol| json!({ "port": 53, "protocol": protocol }));
+            json!({ "ports": both, "to": to })
+        };
         let ports = match &self.workload.network {
             Network::None => return json!([]),
-            Network::Any => return json!([{}]),
+            Network::Any => {
+                let to = json!([pods(), block(V4, LINKED_V4), block(V6, LINKED_V6)]);
+                return json!([{ "to": to }, names(Vec::new())]);
+            }
             Network::Ports(ports) => ports,
         };
         let mut rules = Vec::new();
         if ports.contains(&53) {
-            let both = ["UDP", "TCP"].map(|protocol| json!({ "port": 53, "protocol": protocol }));
-            rules.push(json!({ "ports": both }));
+            rules.push(names([pods()].into_iter().chain(cidrs()).collect()));
         }
         let others: Vec<_> = ports
             .iter()
@@ -235,12 +266,15 @@ impl Objects<'_> {
             .map(|port| json!({ "port": port, "protocol": "TCP" }))
             .collect();
         if !others.is_empty() {
-            let mut rule = json!({ "ports": others });
-            if !self.workload.cidrs.is_empty() {
-                let to = self.workload.cidrs.iter().map(|cidr| json!({ "ipBlock": { "cidr": cidr } }));
-                rule["to"] = to.collect();
-            }
-            rules.push(rule);
+            let to: Vec<_> = if self.workload.cidrs.is_empty() {
+                vec![
+                    block(V4, &[PRIVATE_V4, LINKED_V4].concat()),
+                    block(V6, &[PRIVATE_V6, LINKED_V6].concat()),
+                ]
+            } else {
+                cidrs().collect()
+            };
+            rules.push(json!({ "ports": others, "to": to }));
         }
         rules.into()
     }

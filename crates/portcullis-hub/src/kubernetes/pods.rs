@@ -1,4 +1,4 @@
-//! The pods of a Deployment: what they wrote lately, and why they do not become ready.
+//! The pods of a Deployment: what they wrote lately, why they do not become ready, and who passes for one.
 
 use serde_json::Value;
 
@@ -9,6 +9,8 @@ use crate::supervisor::cleaned;
 
 /// Pods of one Deployment that are looked at.
 const MOST: usize = 5;
+/// Pods that are looked at before calls are led to them.
+const MOST_CALLED: usize = 50;
 /// Lines of each, and bytes of them.
 const LINES: usize = 200;
 const BYTES: usize = 32 * 1024;
@@ -66,14 +68,15 @@ pub(super) async fn why_not_ready(api: &Api, name: &str) -> Option<String> {
     let pod = pods.first()?;
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let of_container = statuses.filter_map(|status| {
-        let told = |state: &Value| {
-            let text = |key: &str| state[key].as_str().filter(|text| !text.is_empty()).map(plain);
+        let told = |state: &Value, keys: &[&str]| {
+            let text = |key: &&str| state[key].as_str().filter(|text| !text.is_empty()).map(plain);
             let code = state["exitCode"].as_i64().map(|code| format!("exit code {code}"));
-            let parts: Vec<_> = [text("reason"), code, text("message")].into_iter().flatten().collect();
+            let parts: Vec<_> = keys.iter().filter_map(text).chain(code).collect();
             (!parts.is_empty()).then(|| parts.join(", "))
         };
-        let last = || told(&status["lastState"]["terminated"]);
-        told(&status["state"]["waiting"]).map(|waits| match last() {
+        // A container writes the message of its end itself, and callers are told this.
+        let last = || told(&status["lastState"]["terminated"], &["reason"]);
+        told(&status["state"]["waiting"], &["reason", "message"]).map(|waits| match last() {
             Some(ended) => format!("{waits} (it ended before: {ended})"),
             None => waits,
         })
@@ -82,6 +85,25 @@ pub(super) async fn why_not_ready(api: &Api, name: &str) -> Option<String> {
     let of_pod = conditions.filter(|it| it["type"] == "PodScheduled" && it["status"] == "False");
     let of_pod = of_pod.filter_map(|it| Some(plain(it["message"].as_str()?)));
     of_container.chain(of_pod).next()
+}
+
+/// A pod that calls would reach as those of a Deployment, for it has their label, and that is none of these.
+pub(super) async fn stranger(api: &Api, name: &str) -> Result<Option<String>, Failure> {
+    let found = api.list(Kind::Pod, &format!("{DEPLOYMENT}={name}"), MOST_CALLED, None).await?;
+    let is_set = |set: &str| {
+        let hash = set.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        hash.is_some_and(|hash| !hash.is_empty() && !hash.contains('-'))
+    };
+    let is_own = |pod: &Value| {
+        let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        owners.any(|it| {
+            it["controller"] == true && it["kind"] == "ReplicaSet" && it["name"].as_str().is_some_and(is_set)
+        })
+    };
+    let is_over = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let mut all = found["items"].as_array().into_iter().flatten();
+    let stranger = all.find(|pod| !is_own(pod) && !is_over(pod));
+    Ok(stranger.map(|pod| plain(pod["metadata"]["name"].as_str().unwrap_or_default())))
 }
 
 /// What goes into a path is a name of Kubernetes and nothing else.

@@ -16,9 +16,9 @@ use super::deployment::State;
 use super::failure::Failure;
 use super::objects::{INSTANCE, MANAGER};
 
-/// Deployments on one page of a list, and how many pages are read.
+/// Deployments on one page of a list, and in all.
 const PAGE: usize = 250;
-const MOST_PAGES: usize = 40;
+const MOST: usize = 10_000;
 /// Largest event, in bytes.
 const EVENT: usize = 4 << 20;
 /// How long a watch lasts, and how long it may be silent for longer than that.
@@ -34,8 +34,16 @@ pub(super) struct Table {
     pub(super) deployments: BTreeMap<String, State>,
     /// All of them have been listed once.
     pub(super) is_whole: bool,
-    /// Why nothing new is heard.
+    /// Why nothing new is heard, and since when.
     pub(super) trouble: Option<String>,
+    since: Option<Instant>,
+}
+
+impl Table {
+    /// How long nothing has been heard.
+    pub(super) fn silence(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
 }
 
 /// The labels of what an instance has.
@@ -78,7 +86,7 @@ impl Watch<'_> {
             let failed = heard.is_err();
             if let Err(failure) = heard {
                 // What cannot be read is not gone on from.
-                if matches!(failure, Failure::Unreadable(..) | Failure::Refused(_)) {
+                if matches!(failure, Failure::Unreadable(..) | Failure::Large(..) | Failure::Refused(_)) {
                     from = None;
                 }
                 self.trouble(&failure);
@@ -97,6 +105,7 @@ impl Watch<'_> {
     fn settle(&self) {
         self.table.send_if_modified(|table| {
             let was = table.trouble.take();
+            table.since = None;
             if was.is_some() {
                 tracing::info!("the API server of the cluster answers again");
             }
@@ -111,6 +120,7 @@ impl Watch<'_> {
             if is_news {
                 tracing::warn!(why, "the Deployments of the cluster cannot be watched");
                 table.trouble = Some(why);
+                table.since.get_or_insert_with(Instant::now);
             }
             is_news
         });
@@ -120,10 +130,19 @@ impl Watch<'_> {
     async fn list(&self) -> Result<String, Failure> {
         let selector = selector(self.instance);
         let (mut found, mut more) = (BTreeMap::new(), None::<String>);
-        for _ in 0..MOST_PAGES {
-            let page = self.api.list(Kind::Deployment, &selector, PAGE, more.as_deref()).await?;
+        let (mut limit, mut count) = (PAGE, 0);
+        while count < MOST {
+            let page = match self.api.list(Kind::Deployment, &selector, limit, more.as_deref()).await {
+                // One alone is never too large.
+                Err(Failure::Large(..)) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                page => page?,
+            };
             let items = page["items"].as_array().ok_or_else(|| odd("it has no `items`"))?;
-            found.extend(items.iter().filter(|it| self.is_ours(it)).filter_map(State::read));
+            count += items.len().max(1);
+            found.extend(items.iter().filter(|it| is_of(it, self.instance)).filter_map(State::read));
             let text = |key: &str| page["metadata"][key].as_str().filter(|text| !text.is_empty());
             more = text("continue").map(str::to_owned);
             if more.is_none() {
@@ -136,7 +155,7 @@ impl Watch<'_> {
                 return Ok(version);
             }
         }
-        Err(odd(&format!("it has more than {} Deployments", PAGE * MOST_PAGES)))
+        Err(odd(&format!("it has more than {MOST} Deployments")))
     }
 
     /// Watches until the watch is over.
@@ -180,7 +199,7 @@ impl Watch<'_> {
             seen.clone_into(version);
         }
         // A bookmark has nothing but that.
-        if !self.is_ours(object) {
+        if !is_of(object, self.instance) {
             return Ok(None);
         }
         let Some((name, state)) = State::read(object) else { return Ok(None) };
@@ -192,12 +211,12 @@ impl Watch<'_> {
         });
         Ok(None)
     }
+}
 
-    /// Whatever was asked for, what is not ours is nothing to us.
-    fn is_ours(&self, object: &Value) -> bool {
-        let labels = &object["metadata"]["labels"];
-        labels["app.kubernetes.io/managed-by"] == MANAGER && labels[INSTANCE] == self.instance
-    }
+/// Whatever was asked for, what is not of an instance is nothing to it.
+pub(super) fn is_of(object: &Value, instance: &str) -> bool {
+    let labels = &object["metadata"]["labels"];
+    labels["app.kubernetes.io/managed-by"] == MANAGER && labels[INSTANCE] == instance
 }
 
 fn odd(why: &str) -> Failure {

@@ -37,7 +37,7 @@ pub struct Workload {
     pub user: Option<u32>,
     /// Where it may connect to.
     pub network: Network,
-    /// Where the ports of that may be; anywhere when it is empty.
+    /// Where the ports of that may be; at public addresses when it is empty.
     pub cidrs: Vec<String>,
 }
 
@@ -90,21 +90,27 @@ impl Workload {
         let (network, limits) = (&self.network, (&self.cpu, self.memory, self.tmp));
         add(&format!("{} {limits:?} {:?} {network:?}", self.port, self.user));
         let digest = sum.finish();
+        // So much that nobody finds two descriptions with one name.
         let hash =
-            digest.as_ref().iter().take(5).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            digest.as_ref().iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         format!("mcp-{}-{hash}", self.server)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use portcullis_model::ServerId;
+
     use super::super::objects::tests::workload;
 
     #[test]
     fn a_name_is_of_one_description() {
         let one = workload();
         let name = one.name("a");
-        assert!(name.starts_with("mcp-x-") && name.len() <= 63, "{name}");
+        assert_eq!(name.strip_prefix("mcp-x-").map(str::len), Some(32), "{name}");
+        let long =
+            super::Workload { server: ServerId::parse(&"a".repeat(20)).expect("an id"), ..one.clone() };
+        assert!(long.name("a").len() <= 63, "a label holds no more");
         assert_eq!(one.clone().name("a"), name);
         let mut others = vec![one.name("b")];
         let mut with = |change: fn(&mut super::Workload)| {

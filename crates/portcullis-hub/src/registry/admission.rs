@@ -81,9 +81,9 @@ impl Admission {
             return false;
         }
         let kind = text(package, "registryType").unwrap_or_default();
-        // An image says itself where it comes from.
+        // An image says itself where it comes from, whatever else is said of it.
         let image = (kind == "oci").then(|| host_of_image(package)).flatten();
-        let other = image.as_deref().or_else(|| other_than_public(package));
+        let other = if kind == "oci" { image.as_deref() } else { other_than_public(package) };
         let from = other.or_else(|| public(kind));
         let is = |allowed: &String| {
             if allowed == kind { other.is_none() && from.is_some() } else { from == Some(bare(allowed)) }
@@ -119,10 +119,13 @@ fn is_steered(package: &Value) -> bool {
     !items("runtimeArguments").is_empty() || items("environmentVariables").iter().any(steers)
 }
 
-/// The registry of an image that is not of Docker Hub, as a URL.
-fn host_of_image(package: &Value) -> Option<String> {
+/// The registry of an image that is not of Docker Hub, as a URL. What is a host is so to runtimes of containers: they take one with
+/// an upper-case letter for one, too, since no repository has any.
+pub(super) fn host_of_image(package: &Value) -> Option<String> {
     let (host, _) = text(package, "identifier")?.split_once('/')?;
-    let is_host = host.contains(['.', ':']) || host == "localhost";
+    let is_host = host.contains(['.', ':'])
+        || host == "localhost"
+        || host.bytes().any(|byte| byte.is_ascii_uppercase());
     (is_host && host != "docker.io").then(|| format!("https://{host}"))
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::admission::other_than_public;
+use super::admission::{host_of_image, other_than_public};
 use super::{Document, Flaw};
 
 /// What the operator gives for the inputs of a document, by their names: a text, or a reference to a secret.
@@ -154,6 +154,14 @@ impl<'a> Launch<'a> {
             let message = "its image is named by a tag, which could be another program tomorrow; a document that is to be used here \
                            names it by its digest, `…@sha256:…`";
             self.flaw("identifier", message.to_owned());
+        }
+        let (said, from) = (other_than_public(package), host_of_image(package));
+        if text(package, "registryBaseUrl").is_some() && said != from.as_deref() {
+            let from = from.as_deref().unwrap_or("https://docker.io");
+            let message = format!(
+                "its image would come from {from}; a document that is to be used here names it with the registry that it comes from"
+            );
+            self.flaw("registryBaseUrl", message);
         }
         let transport = package.get("transport").unwrap_or(&Value::Null);
         let mut container = Map::new();

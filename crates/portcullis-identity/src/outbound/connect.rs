@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::account::{Account, digest};
 use super::challenge::{Challenge, pkce};
-use super::discovery::{self, Authority, authority, own_authority};
+use super::discovery::{Authority, authority, own_authority};
 use super::form::Fields;
 use super::needed::{Connect, Needed};
 use super::settings::Kind;
@@ -185,8 +185,7 @@ impl Source {
         };
         let reach = self.reach(&[oauth.issuer.as_deref()]);
         let (url, named) = (&self.settings.url, link.challenge.resource_metadata.as_deref());
-        let subject = (url.as_str(), oauth.resource.as_deref());
-        let resource = discovery::resource(&*self.fetch, &reach, subject, named, oauth.issuer.as_deref());
+        let resource = self.resource(&reach, oauth.resource.as_deref(), named, oauth.issuer.as_deref());
         let resource = resource.await?;
         let authority = match &resource.issuer {
             Some(issuer) => authority(&*self.fetch, &reach, issuer).await?,
@@ -234,7 +233,7 @@ impl Source {
             .add("state", &state)
             .add("code_challenge", &challenge)
             .add("code_challenge_method", "S256")
-            .add("resource", &resource.identifier)
+            .add_some("resource", Some(&resource.identifier))
             .add_some("scope", Some(&scopes.join(" ")));
         if let Some(prover) = &account.prover {
             query.add("dpop_jkt", prover.key.thumbprint());
@@ -290,7 +289,7 @@ impl Source {
             .add("code", code)
             .add("redirect_uri", text("redirect_uri")?)
             .add("code_verifier", text("verifier")?)
-            .add("resource", &account.resource);
+            .add_some("resource", Some(&account.resource));
         let endpoint = self.endpoint(oauth, &account);
         let client = self.client_of(oauth, &account).map_err(failed)?;
         let tokens = match self

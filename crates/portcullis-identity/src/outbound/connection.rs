@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::account::{Account, Kept, digest};
 use super::credential::{Credential, renewal};
-use super::discovery;
 use super::form::Fields;
 use super::needed::Needed;
 use super::settings::{Client, Kind, Oauth};
@@ -158,14 +157,16 @@ impl Source {
 
     /// Whether the server names another authorization server than the one that gave the token which it refused.
     async fn has_moved(&self, account: &Account) -> Result<bool, Needed> {
+        if self.settings.nowhere {
+            return Ok(false);
+        }
         let named = self.state().challenge.as_ref().and_then(|challenge| challenge.resource_metadata.clone());
         let reach = self.reach(&[]);
         let part_of = match self.kind() {
             Kind::Oauth(oauth) => oauth.resource.as_deref(),
             _ => None,
         };
-        let subject = (self.settings.url.as_str(), part_of);
-        let found = discovery::resource(&*self.fetch, &reach, subject, named.as_deref(), None);
+        let found = self.resource(&reach, part_of, named.as_deref(), None);
         Ok(found.await?.issuer.is_some_and(|issuer| issuer != account.issuer))
     }
 

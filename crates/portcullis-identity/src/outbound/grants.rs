@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::credential::{Credential, What};
-use super::discovery::{self, authority, own_authority};
+use super::discovery::{authority, own_authority};
 use super::form::Fields;
 use super::needed::Needed;
 use super::settings::{Assertion, Exchange, Flavor, Grant, IdJag, Place, Workload};
@@ -311,9 +311,7 @@ impl Source {
             Some(issuer) => (authority(&*self.fetch, &reach, issuer).await?, resource),
             None => {
                 let named = self.state().challenge.as_ref().and_then(|it| it.resource_metadata.clone());
-                let subject = (self.settings.url.as_str(), part_of);
-                let found = discovery::resource(&*self.fetch, &reach, subject, named.as_deref(), None);
-                let found = found.await?;
+                let found = self.resource(&reach, part_of, named.as_deref(), None).await?;
                 let authority = match &found.issuer {
                     Some(issuer) => authority(&*self.fetch, &reach, issuer).await?,
                     None => own_authority(&*self.fetch, &reach, &self.settings.url).await?,

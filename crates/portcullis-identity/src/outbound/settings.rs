@@ -14,6 +14,8 @@ pub struct ServerCredentials {
     pub server: String,
     /// Its URL, as configured.
     pub url: String,
+    /// That is no more than its name, for where it is changes: nothing is asked there, and all is configured.
+    pub nowhere: bool,
     /// How they are come by.
     pub kind: Kind,
     /// Tokens are bound to a key of the gateway where the authorization server can do that.

@@ -17,7 +17,7 @@ use super::account::Account;
 use super::challenge::Challenge;
 use super::connection::Seen;
 use super::credential::{Credential, What};
-use super::discovery::Reach;
+use super::discovery::{self, Reach, Resource};
 use super::needed::Needed;
 use super::office::Office;
 use super::settings::{Kind, ServerCredentials};
@@ -389,9 +389,26 @@ impl Source {
 
     /// What may be asked on the way to this server's tokens.
     pub(super) fn reach(&self, more: &[Option<&str>]) -> Reach {
-        let mut urls = vec![self.settings.url.as_str()];
-        urls.extend(more.iter().copied().flatten());
+        let own = Some(self.settings.url.as_str()).filter(|_| !self.settings.nowhere);
+        let urls: Vec<_> = own.into_iter().chain(more.iter().copied().flatten()).collect();
         Reach::of(&urls, self.settings.private_network)
+    }
+
+    /// What the server is: by its document, or by what is configured where none can be about it.
+    pub(super) async fn resource(
+        &self,
+        reach: &Reach,
+        part_of: Option<&str>,
+        named: Option<&str>,
+        issuer: Option<&str>,
+    ) -> Result<Resource, Needed> {
+        let url = self.settings.url.as_str();
+        if !self.settings.nowhere {
+            return discovery::resource(&*self.fetch, reach, (url, part_of), named, issuer).await;
+        }
+        let issuer = issuer.ok_or_else(|| self.denied("its `credentials` name no `issuer`"))?;
+        let identifier = part_of.unwrap_or(url).to_owned();
+        Ok(Resource { identifier, issuer: Some(issuer.to_owned()), scopes: None })
     }
 
     /// The key that tokens are bound to, kept for as long as this source lives.

@@ -20,7 +20,7 @@ use super::{advisories, args};
 use super::{by, meant, now};
 use crate::approved::{Ours, server_of};
 use crate::oversight::{ask, change};
-use crate::serve::own_program;
+use crate::serve::{End, own_program};
 use crate::stdout::{line, print};
 
 /// What can be scanned before anybody uses it, and scanned again.
@@ -118,8 +118,7 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
     let (overrides, name) = (Overrides::default(), id.clone());
     let settings = crate::config::settle(portcullis_config::defaults(&Ours, &overrides))?.settings;
     // Beside what runs for callers, and never it.
-    let kubernetes =
-        cluster.map(|it| Kubernetes { instance: format!("{}-scan", it.instance), is_for_a_look: true, ..it });
+    let kubernetes = cluster.map(Kubernetes::for_a_look);
     let settings = Settings {
         servers: [(id, server)].into(),
         kubernetes,
@@ -134,14 +133,26 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
         .map_err(|error| crate::Usage(error.to_string()))?;
     gateway.recall_decisions().await;
     tokio::spawn(gateway.clone().look_after_cluster());
-    let reached = tokio::time::timeout(AT_MOST, gateway.warm_up()).await;
-    let report = gateway.report().into_iter().next();
-    if report.as_ref().is_some_and(|report| report.state == ServerState::Up) {
-        // What is not seen now is held back later. Whether there is anything else for others, nobody knows: it may fail.
-        let _ = tokio::time::timeout(AT_MOST, gateway.list_for_others()).await;
+    let looking = async {
+        let reached = tokio::time::timeout(AT_MOST, gateway.warm_up()).await;
+        let report = gateway.report().into_iter().next();
+        if report.as_ref().is_some_and(|report| report.state == ServerState::Up) {
+            // What is not seen now is held back later. Whether there is anything else for others, nobody knows: it may fail.
+            let _ = tokio::time::timeout(AT_MOST, gateway.list_for_others()).await;
+        }
+        (reached.is_ok(), report)
+    };
+    // Whatever ends it, nothing that was started for it is left running.
+    let mut end = End::listen().context("cannot listen for signals")?;
+    let looked = tokio::select! {
+        looked = looking => Some(looked),
+        () = end.asked_for() => None,
+    };
+    let entries = Register::entries(&*records).await;
+    tokio::select! {
+        () = gateway.delete_deployments() => {}
+        () = end.asked_for() => {}
     }
-    let entries = Register::entries(&*records).await?;
-    gateway.delete_deployments().await;
     gateway.close().await;
     supervisor.shutdown().await;
     let not_reached = |why: String| {
@@ -150,10 +161,12 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
         let last_words = lines.into_iter().skip(skipped).map(|(_, line)| line).collect();
         Ok(Err(NotReached { why, last_words, walled }))
     };
+    let entries = entries?;
+    let Some((reached, report)) = looked else { return not_reached("it was interrupted".to_owned()) };
     let revision = match report {
         // Why it is down is known before it was ever reached.
         Some(ServerReport { state: ServerState::Down { why }, .. }) => return not_reached(why),
-        _ if reached.is_err() => {
+        _ if !reached => {
             return not_reached(format!("it did not answer within {} s", AT_MOST.as_secs()));
         }
         Some(ServerReport { revision: Some(revision), .. }) => revision,

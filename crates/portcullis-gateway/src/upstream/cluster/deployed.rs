@@ -166,6 +166,7 @@ impl Deployed {
             if unused < LATELY {
                 claim.note_use().await;
             }
+            claim.confirm(&running).await;
             if self.idle_stop.is_none_or(|idle| unused < idle) {
                 continue;
             }

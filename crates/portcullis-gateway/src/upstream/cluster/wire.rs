@@ -48,7 +48,7 @@ impl Inner {
         let path: PathAndQuery =
             format!("{}{}", self.base, request.path).parse().map_err(|_| "no such path".to_owned())?;
         let headers = |put: &mut dyn FnMut(&str, &[u8])| {
-            put("accept", b"application/json");
+            put("accept", request.accept.as_bytes());
             put("user-agent", concat!("portcullis/", env!("CARGO_PKG_VERSION")).as_bytes());
             if let Some(media) = request.media {
                 put("content-type", media.as_bytes());

@@ -1,5 +1,7 @@
 //! What is watched and what is swept, before an API server that says what a test writes, with time that passes as it is needed.
 
+mod starting;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::super::objects::tests::{settings, workload};
-use super::super::{Answer, Chunks, Coming, Request, Sending, Wire};
-use super::Cluster;
+use super::super::{Answer, Chunks, Coming, Request, Sending, Settings, Wire};
+use super::{Cluster, uses};
 
 /// What is answered.
 #[derive(Clone)]
@@ -20,6 +22,8 @@ enum Told {
     Stream(Vec<String>),
     /// Lines, and the end.
     Ended(Vec<String>),
+    /// Lines, and the end a second later.
+    Brief(Vec<String>),
     /// No answer.
     Away,
     /// A body without end and without a line.
@@ -35,6 +39,7 @@ struct Body {
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     End,
+    Soon,
     Silence,
     More,
 }
@@ -47,6 +52,10 @@ impl Chunks for Body {
             match (piece, then) {
                 (Some(piece), _) => Ok(Some(piece)),
                 (None, Then::End) => Ok(None),
+                (None, Then::Soon) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    Ok(None)
+                }
                 (None, Then::Silence) => std::future::pending().await,
                 (None, Then::More) => Ok(Some(vec![b'x'; 1 << 16])),
             }
@@ -72,6 +81,7 @@ impl Wire for Scripted {
             let (status, pieces, then) = match told {
                 Told::All(status, body) => (status, [body.to_string().into_bytes()].into(), Then::End),
                 Told::Stream(text) => (200, lines(text), Then::Silence),
+                Told::Brief(text) => (200, lines(text), Then::Soon),
                 Told::Ended(text) => (200, lines(text), Then::End),
                 Told::Endless => (200, VecDeque::new(), Then::More),
                 Told::Away => return Err("nobody is there".to_owned()),
@@ -84,9 +94,16 @@ impl Wire for Scripted {
 type Seen = Arc<Mutex<Vec<(Instant, Request)>>>;
 
 fn cluster(script: impl FnMut(&Request) -> Told + Send + 'static) -> (Arc<Cluster>, Seen) {
+    cluster_with(settings(), script)
+}
+
+fn cluster_with(
+    settings: Settings,
+    script: impl FnMut(&Request) -> Told + Send + 'static,
+) -> (Arc<Cluster>, Seen) {
     let seen = Seen::default();
     let wire = Scripted { script: Mutex::new(Box::new(script)), seen: seen.clone() };
-    (Cluster::new(Arc::new(wire), settings(), "me"), seen)
+    (Cluster::new(Arc::new(wire), settings, "me"), seen)
 }
 
 fn deployment(name: &str, version: u64, uses: &Value) -> Value {
@@ -117,6 +134,7 @@ fn asked(seen: &Seen) -> Vec<String> {
     let seen = seen.lock().expect("nobody panics");
     let name = |(_, request): &(Instant, Request)| match request.method {
         "DELETE" => format!("delete {}", request.path.rsplit('/').next().unwrap_or_default()),
+        "PATCH" => "patch".to_owned(),
         _ if is_watch(request) => from(request),
         _ => "list".to_owned(),
     };
@@ -211,7 +229,8 @@ async fn what_nobody_has_claimed_goes_after_a_while_and_what_was_given_up_at_onc
     let name = workload().name("portcullis");
     let found = [
         deployment("left-over", 1, &json!({})),
-        deployment("of-another", 2, &json!({"used-by.portcullis.io/other": "99999999999"})),
+        deployment("of-another", 2, &json!({"used-by.portcullis.io/other": uses::now().to_string()})),
+        deployment("of-nobody", 5, &json!({"used-by.portcullis.io/other": "99999999999"})),
         deployment(&name, 3, &json!({})),
     ];
     let mut theirs = deployment("theirs", 4, &json!({}));
@@ -238,5 +257,81 @@ async fn what_nobody_has_claimed_goes_after_a_while_and_what_was_given_up_at_onc
     pass(Duration::from_secs(1)).await;
     assert_eq!(deleted(), [format!("delete {name}")]);
     pass(Duration::from_secs(20)).await;
-    assert_eq!(deleted(), ["delete left-over".to_owned(), format!("delete {name}")]);
+    let all = ["delete left-over".to_owned(), format!("delete {name}"), "delete of-nobody".to_owned()];
+    assert_eq!(deleted(), all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_has_touched_meanwhile_is_looked_at_again() {
+    let mut touched = 0;
+    let (cluster, seen) = cluster(move |request| match request.method {
+        "DELETE" => {
+            touched += 1;
+            if touched == 1 {
+                Told::All(409, json!({"reason": "Conflict"}))
+            } else {
+                Told::All(200, json!({}))
+            }
+        }
+        _ if is_watch(request) => Told::Stream(Vec::new()),
+        _ => list(&[deployment("left-over", 7, &json!({}))]),
+    });
+    tokio::spawn(async move { cluster.look_after().await });
+    pass(Duration::from_secs(33)).await;
+    let seen = seen.lock().expect("nobody panics");
+    let bodies: Vec<Value> = seen
+        .iter()
+        .filter(|(_, request)| request.method == "DELETE")
+        .map(|(_, request)| serde_json::from_slice(&request.body).expect("JSON"))
+        .collect();
+    assert!(bodies.len() >= 2, "it was tried again soon: {bodies:?}");
+    let expected = json!({"uid": "uid-of-left-over", "resourceVersion": "7"});
+    assert!(bodies.iter().all(|body| body["preconditions"] == expected), "{bodies:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_too_large_is_asked_for_in_pieces() {
+    let all = ["a", "b", "c"].map(|name| deployment(name, 5, &json!({})));
+    let (cluster, _seen) = cluster(move |request| {
+        if is_watch(request) {
+            return Told::Stream(Vec::new());
+        }
+        if !request.path.contains("&limit=1&") && !request.path.ends_with("&limit=1") {
+            return Told::Endless;
+        }
+        let at = request.path.split_once("continue=").map_or(0, |(_, at)| at.parse().expect("a number"));
+        let more = if at + 1 < all.len() { (at + 1).to_string() } else { String::new() };
+        Told::All(200, json!({"metadata": {"resourceVersion": "10", "continue": more}, "items": [all[at]]}))
+    });
+    let own = cluster.clone();
+    tokio::spawn(async move { own.look_after().await });
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(cluster.table.borrow().deployments.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_scan_left_behind_goes_and_what_is_scanned_stays() {
+    let began = Instant::now();
+    let of_scan = |name: &str, used: u64| {
+        let mut it = deployment(name, 3, &json!({"used-by.portcullis.io/scan": used.to_string()}));
+        it["metadata"]["labels"]["portcullis.io/instance"] = json!("portcullis-scan");
+        it
+    };
+    let more = Settings { scans: Some("portcullis-scan".to_owned()), ..settings() };
+    let (cluster, seen) = cluster_with(more, move |request| match request.method {
+        "DELETE" => Told::All(200, json!({})),
+        _ if is_watch(request) => Told::Stream(Vec::new()),
+        _ if request.path.contains("portcullis-scan") => {
+            list(&[of_scan("cut-off", 1), of_scan("scanned", began.elapsed().as_secs())])
+        }
+        _ => list(&[]),
+    });
+    tokio::spawn(async move { cluster.look_after().await });
+    pass(Duration::from_mins(14)).await;
+    assert!(!asked(&seen).iter().any(|it| it.starts_with("delete")), "it may be under way");
+    pass(Duration::from_mins(30)).await;
+    let mut deleted = asked(&seen);
+    deleted.retain(|it| it.starts_with("delete"));
+    deleted.dedup();
+    assert_eq!(deleted, ["delete cut-off"]);
 }

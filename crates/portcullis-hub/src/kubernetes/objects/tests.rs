@@ -37,6 +37,8 @@ pub(in crate::kubernetes) fn settings() -> Settings {
         start_timeout: Duration::from_mins(2),
         drain: Duration::from_secs(25),
         grace: Duration::from_secs(30),
+        scans: None,
+        is_local: false,
     }
 }
 
@@ -60,9 +62,10 @@ fn a_pod_has_no_privileges() {
     });
     assert_eq!(pod["containers"][0]["securityContext"], expected);
     assert_eq!(pod["containers"][0]["resources"]["limits"], json!({"cpu": "1", "memory": "536870912"}));
-    for host in ["hostNetwork", "hostPID", "hostIPC", "serviceAccountName"] {
-        assert_eq!(pod.get(host), None, "{host}");
+    for shared in ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"] {
+        assert_eq!(pod[shared], false, "{shared}, which somebody else could set otherwise");
     }
+    assert_eq!(pod["serviceAccountName"], "default");
     let of_user = Workload { user: Some(65532), ..workload() };
     let pod = &deployment(&of_user, &settings())["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsUser"], 65532);
@@ -112,13 +115,27 @@ fn a_pod_connects_to_where_its_description_says_and_nowhere_else() {
         policy(&Workload { network, cidrs, ..workload() }, &settings())["egress"].clone()
     };
     assert_eq!(egress(Network::None, &[]), json!([]));
-    assert_eq!(egress(Network::Any, &[]), json!([{}]));
-    let names = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]});
-    let https = json!([{"port": 443, "protocol": "TCP"}]);
-    assert_eq!(egress(Network::Ports(vec![53, 443]), &[]), json!([names, {"ports": https}]));
-    let to = json!([{"ipBlock": {"cidr": "203.0.113.0/24"}}]);
-    let expected = json!([{"ports": https, "to": to}]);
-    assert_eq!(egress(Network::Ports(vec![443]), &["203.0.113.0/24"]), expected);
+    let block = |cidr: &str| json!({"ipBlock": {"cidr": cidr}});
+    let both = json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]);
+    let (pods, https) = (json!({"namespaceSelector": {}}), json!([{"port": 443, "protocol": "TCP"}]));
+    let public = json!([
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": [
+            "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "168.63.129.16/32",
+        ]}},
+        {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10", "fd00:ec2::254/128"]}},
+    ]);
+    let names = json!({"ports": both, "to": [pods, block("169.254.20.10/32")]});
+    let expected = json!([names, {"ports": https, "to": public}]);
+    assert_eq!(egress(Network::Ports(vec![53, 443]), &[]), expected, "what is inside has to be named");
+    let inside = [block("10.0.0.10/32"), block("203.0.113.0/24")];
+    let names = json!({"ports": both, "to": [pods, inside[0], inside[1], block("169.254.20.10/32")]});
+    let expected = json!([names, {"ports": https, "to": inside}]);
+    assert_eq!(egress(Network::Ports(vec![443, 53]), &["10.0.0.10/32", "203.0.113.0/24"]), expected);
+    let any = egress(Network::Any, &[]);
+    assert_eq!(any[0]["to"][0], pods);
+    let except = json!(["169.254.0.0/16", "168.63.129.16/32"]);
+    assert_eq!(any[0]["to"][1], json!({"ipBlock": {"cidr": "0.0.0.0/0", "except": except}}));
+    assert_eq!(any[1], json!({"ports": both, "to": [block("169.254.20.10/32")]}));
 }
 
 #[test]

@@ -176,6 +176,25 @@ fn an_image_says_itself_where_it_comes_from() {
         let admitted = admission(&["com.example"], &[allowed], &[]).admit(&document);
         assert_eq!(admitted.is_ok(), comes_in, "{name} {allowed}");
     }
+    // What else is said of it is not where it is pulled from.
+    for (name, from, allowed) in [
+        ("evil/mcp", "https://ghcr.io", "https://ghcr.io"),
+        ("Evil/mcp", "https://docker.io", "oci"),
+        ("Evil/mcp", "https://docker.io", "https://docker.io"),
+    ] {
+        let mut image = image(name);
+        image["registryBaseUrl"] = from.into();
+        let document = document("com.example/x", &json!([image]), &json!([]));
+        let admitted = admission(&["com.example"], &[allowed], &[]).admit(&document);
+        assert!(admitted.is_err(), "{name} {from} {allowed}");
+        let flaws = launch(&document, &Inputs::new()).expect_err("it contradicts itself");
+        assert!(flaws[0].to_string().contains("names it with the registry that it comes from"), "{flaws:?}");
+    }
+    for (name, from) in [("ghcr.io/acme/x", "https://ghcr.io"), ("acme/x", "https://docker.io/")] {
+        let mut image = image(name);
+        image["registryBaseUrl"] = from.into();
+        launch(&document("com.example/x", &json!([image]), &json!([])), &Inputs::new()).expect(name);
+    }
     let document = document("com.example/x", &json!([image("acme/x")]), &json!([]));
     let reached = launch(&document, &Inputs::new()).expect("it takes nothing");
     let slug = ServerId::parse("x").expect("a slug");

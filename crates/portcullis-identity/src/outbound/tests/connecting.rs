@@ -6,7 +6,9 @@ use portcullis_model::Records as _;
 use serde_json::json;
 
 use super::world::*;
-use crate::outbound::{Begun, Needed, NotConnected, Office, Refusal, Source, form};
+use crate::outbound::{
+    Begun, Kind, Needed, NotConnected, Oauth, Office, Refusal, ServerCredentials, Source, form,
+};
 
 /// What a user is given who calls without an account.
 pub(super) async fn link_of(source: &Arc<Source>, challenge: &str) -> String {
@@ -237,4 +239,29 @@ async fn a_server_that_refuses_everything_has_nobody_refresh_without_end() {
         assert!(source.challenged(None, refusal).await.is_err());
     }
     assert_eq!(world.asked(TOKEN).len(), 2, "the code, and one refresh");
+}
+
+#[tokio::test]
+async fn a_server_without_an_address_is_not_asked_and_its_accounts_are_its_own() {
+    let (world, store) = (World::new(), Arc::new(Store::default()));
+    let office = office(&store);
+    let of = |url: &str| {
+        let oauth = Oauth { issuer: Some(ISSUER.into()), resource: Some(SERVER.into()), ..Oauth::default() };
+        let settings =
+            ServerCredentials { url: url.into(), nowhere: true, ..credentials(Kind::Oauth(oauth)) };
+        source(&office, &world, settings, Some(ann()))
+    };
+    let (one, other) = ("http://one.image.invalid./acme/one", "http://other.image.invalid./acme/other");
+    let source = of(one);
+    // Nor is what it names itself.
+    let url = link_of(&source, r#"Bearer resource_metadata="https://evil.example.com/about""#).await;
+    let begun = begin(&office, &source, &url).await;
+    assert_eq!(sent(&begun, "resource").as_deref(), Some(SERVER));
+    let query = format!("code=c&state={}&iss={}", sent(&begun, "state").unwrap(), form::encode(ISSUER));
+    assert_eq!(come_back(&office, &source, &begun, &query).await, Some(Ok(())));
+    assert!(of(one).credential().await.unwrap().is_some());
+    assert!(of(other).credential().await.unwrap().is_none(), "it was not connected to this one");
+    let asked = world.all_asked();
+    let elsewhere = asked.iter().find(|it| !it.url.starts_with(ISSUER));
+    assert_eq!(elsewhere.map(|it| it.url.as_str()), None);
 }

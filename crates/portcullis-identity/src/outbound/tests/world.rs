@@ -240,7 +240,14 @@ pub(super) fn user(subject: &str) -> Principal {
 }
 
 pub(super) fn credentials(kind: Kind) -> ServerCredentials {
-    ServerCredentials { server: "crm".into(), url: SERVER.into(), kind, dpop: false, private_network: false }
+    ServerCredentials {
+        server: "crm".into(),
+        url: SERVER.into(),
+        nowhere: false,
+        kind,
+        dpop: false,
+        private_network: false,
+    }
 }
 
 pub(super) fn source(

@@ -64,6 +64,7 @@ pub(super) struct Exchange {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) media: String,
+    pub(super) accept: String,
     pub(super) body: Value,
     pub(super) status: u16,
     /// What a Role has to have for it.
@@ -300,6 +301,7 @@ impl State {
             method: seen.verb.clone(),
             path: seen.path.clone(),
             media: seen.header("content-type").unwrap_or_default().to_owned(),
+            accept: seen.header("accept").unwrap_or_default().to_owned(),
             body: seen.rpc.clone(),
             status,
             needs,

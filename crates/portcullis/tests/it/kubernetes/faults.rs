@@ -49,9 +49,23 @@ async fn what_somebody_changed_is_not_called_as_if_it_were_what_was_described() 
     let other =
         json!({"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "evil:latest"}]}}}});
     cluster.update("kubectl-edit", &other);
-    told(&gateway, "image is managed by \\\"kubectl-edit\\\"").await;
+    told(&gateway, r#"containers[{\"name\":\"server\"}].image"#).await;
+    told(&gateway, r#"is managed by \"kubectl-edit\""#).await;
     cluster.delete_all();
     works(&gateway).await;
+    // What is added to it is as little what was described, though it is in nobody's way.
+    let spy =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "spy", "image": "evil:latest"}]}}}});
+    cluster.update("kubectl-edit", &spy);
+    told(&gateway, r#"containers[{\"name\":\"spy\"}].image"#).await;
+    cluster.delete_all();
+    works(&gateway).await;
+    for field in ["hostNetwork", "hostPID"] {
+        cluster.update("kubectl-edit", &json!({"spec": {"template": {"spec": { field: true }}}}));
+        told(&gateway, &format!("spec.template.spec.{field} is managed by")).await;
+        cluster.delete_all();
+        works(&gateway).await;
+    }
 }
 
 #[tokio::test]
@@ -144,6 +158,7 @@ async fn a_pod_that_does_not_become_ready_says_why() {
     let gateway = Gateway::start(&config);
     cluster.pods_are(Pods::Crash);
     told(&gateway, "CrashLoopBackOff, back-off 10s (it ended before: Completed, exit code 0)").await;
+    assert!(!ask(&gateway).await.text().contains("hunter2"), "callers are told what a container wrote");
     told(&gateway, "one that speaks over stdio only cannot be run here").await;
     cluster.pods_are(Pods::Forbidden);
     told(&gateway, "violates PodSecurity").await;

@@ -102,6 +102,24 @@ impl Object {
         root
     }
 
+    /// Who manages what, as objects have it.
+    pub(super) fn managed(&self) -> Value {
+        let entry = |(manager, fields): (&String, &BTreeSet<Field>)| {
+            let mut all = json!({});
+            for field in fields {
+                let step = |step: &String| match step.strip_prefix('[') {
+                    Some(key) => format!("k:{}", key.trim_end_matches(']')),
+                    None => format!("f:{step}"),
+                };
+                let at = field.iter().map(step).fold(&mut all, |at, step| &mut at[step]);
+                *at = json!({});
+            }
+            let manager = manager.trim_end_matches(" (update)");
+            json!({"manager": manager, "fieldsType": "FieldsV1", "fieldsV1": all})
+        };
+        self.managers.iter().map(entry).collect()
+    }
+
     /// Applies what `manager` decides about it, without force.
     ///
     /// # Errors

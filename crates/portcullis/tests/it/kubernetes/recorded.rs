@@ -21,7 +21,9 @@ fn shown(record: &[Exchange], port: u16) -> String {
             reads.insert(format!("GET {path} -> {}", exchange.status));
             continue;
         }
-        let _ = writeln!(writes, "\n{} {path} {} -> {}", exchange.method, exchange.media, exchange.status);
+        let (method, media, accept) = (&exchange.method, &exchange.media, &exchange.accept);
+        let accept = if accept == "application/json" { String::new() } else { format!(" {accept}") };
+        let _ = writeln!(writes, "\n{method} {path} {media} -> {}{accept}", exchange.status);
         let _ = writeln!(writes, "{:#}", settle(&exchange.body, port));
     }
     let reads: Vec<_> = reads.into_iter().collect();
@@ -58,7 +60,7 @@ fn settle(value: &Value, port: u16) -> Value {
             // In the order of keys, which is nobody's promise.
             let sorted: BTreeMap<_, _> = members.iter().collect();
             let member = |(key, value): (&String, &Value)| match key.as_str() {
-                "portcullis.io/secret-version" => (key.clone(), json!("VERSION")),
+                "portcullis.io/secret-version" | "resourceVersion" => (key.clone(), json!("VERSION")),
                 key if key.starts_with("used-by.portcullis.io/") => {
                     ("used-by.portcullis.io/GATEWAY".to_owned(), json!("TIME"))
                 }

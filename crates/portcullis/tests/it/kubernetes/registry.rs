@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::api_server::ApiServer;
+use super::api_server::{ApiServer, Pods};
 use super::{DIGEST, port};
 use crate::harness::client::text_of;
 use crate::harness::fake::text;
@@ -69,6 +69,32 @@ async fn an_image_is_scanned_in_a_pod_of_its_own_and_runs_when_it_is_approved() 
     assert_eq!(instances(&cluster), ["portcullis"]);
     done(folder, &["server", "retire", "x@1.0.0"]);
     until("its end", async || cluster.count() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_that_is_cut_off_leaves_nothing_running() {
+    let upstream = Fake::modern().start().await;
+    let cluster = ApiServer::start(port(&upstream)).await;
+    let gateway = gateway(&cluster);
+    let folder = gateway.folder();
+    let container = json!({"port": port(&upstream)});
+    let client =
+        json!({"mcpServers": {"x": {"image": format!("ghcr.io/acme/x@{DIGEST}"), "container": container}}});
+    std::fs::write(folder.join("mcp.json"), client.to_string()).unwrap();
+    done(folder, &["server", "add", "mcp.json", "--version", "1.0.0", "--yes"]);
+    cluster.pods_are(Pods::Crash);
+    let mut scan = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .current_dir(folder)
+        .args(["server", "scan", "x", "--config", "portcullis.json"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("its pod", async || cluster.replicas() == Some(1)).await;
+    crate::harness::signal(scan.id(), rustix::process::Signal::INT);
+    until("its end", async || scan.try_wait().unwrap().is_some()).await;
+    let told = std::io::read_to_string(scan.stderr.take().unwrap()).unwrap();
+    assert!(told.contains("cannot be scanned: it was interrupted"), "{told}");
+    assert_eq!(cluster.count(), 0, "nothing of it is left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -41,6 +41,7 @@ impl Kept {
         object["metadata"]["uid"] = self.uid.as_str().into();
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         object["metadata"]["generation"] = self.generation.into();
+        object["metadata"]["managedFields"] = self.object.managed();
         if !self.status.is_null() {
             object["status"] = self.status.clone();
         }
@@ -168,9 +169,12 @@ impl Inner {
             Pods::Ready => json!({"running": {}}),
             Pods::Crash => json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}),
         };
-        let last = json!({"terminated": {"reason": "Completed", "exitCode": 0}});
+        // A container can write the message of its end, and here has.
+        let last = json!({"terminated": {"reason": "Completed", "exitCode": 0, "message": "SECRET=hunter2"}});
+        let set = json!([{"kind": "ReplicaSet", "name": format!("{deployment}-7d9"), "controller": true}]);
         Some(json!({
-            "metadata": {"name": format!("{deployment}-7d9-abcde"), "creationTimestamp": "2026-11-30T10:00:00Z"},
+            "metadata": {"name": format!("{deployment}-7d9-abcde"), "creationTimestamp": "2026-11-30T10:00:00Z",
+                         "ownerReferences": set},
             "status": {"phase": "Running", "startTime": "2026-11-30T10:00:01Z",
                        "containerStatuses": [{"name": "server", "state": state, "lastState": last}]},
         }))
@@ -210,7 +214,15 @@ impl Inner {
         let port = &seen.rpc["spec"]["ports"][0]["port"];
         assert!(seen.rpc["kind"] != "Service" || *port == self.port, "the port of the server");
         match self.make(key, manager, &seen.rpc) {
-            Ok(is_new) => (if is_new { 201 } else { 200 }, self.objects[key].to_json()),
+            Ok(is_new) => {
+                let mut told = self.objects[key].to_json();
+                if seen.header("accept").is_some_and(|it| it.contains("as=PartialObjectMetadata;")) {
+                    told = json!({"kind": "PartialObjectMetadata", "metadata": told["metadata"]});
+                }
+                // Whoever writes a Secret is not told what is in it.
+                assert!(seen.rpc["kind"] != "Secret" || told.get("data").is_none(), "{told}");
+                (if is_new { 201 } else { 200 }, told)
+            }
             Err(conflict) => (409, conflict),
         }
     }
@@ -224,6 +236,10 @@ impl Inner {
         };
         if options["preconditions"]["uid"] != kept.uid.as_str() {
             return (409, status(409, "Conflict", "the UID in the precondition does not match"));
+        }
+        let version = &options["preconditions"]["resourceVersion"];
+        if version.as_str().is_some_and(|it| it.parse() != Ok(kept.version)) {
+            return (409, status(409, "Conflict", "the ResourceVersion in the precondition does not match"));
         }
         self.delete(key);
         (200, json!({"kind": "Status", "status": "Success"}))
