@@ -1,6 +1,7 @@
 //! Credentials without a form of their own, by what stands before them: that they are found wherever people, programs and
 //! services write them, and that what is innocent there is not.
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use portcullis_guard::Entity;
 use proptest::prelude::*;
 
@@ -227,4 +228,53 @@ fn finds_vendors_whose_name_is_two_words() {
         );
     }
     nothing_in(&format!("newIdea: {value}"));
+}
+
+/// A token in its compact form, with a header of this member.
+fn compact(header: &str) -> String {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.{}",
+        part(header),
+        part("{\"sub\":\"u-1\"}"),
+        "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+    )
+}
+
+#[test]
+fn finds_a_token_by_whatever_its_header_says() {
+    for member in [
+        "\"alg\":\"none\"",
+        "\"enc\":\"A128GCM\"",
+        "\"cty\": \"JWT\"",
+        "\"x5t#S256\":\"0pXZ\"",
+        "\"b64\":false,\"crit\":[\"b64\"]",
+        "\"epk\":{\"kty\":\"EC\"}",
+        "\"v\":1,\"jku\":\"https://acme.io/keys\"",
+    ] {
+        let token = compact(&format!("{{{member}}}"));
+        assert_eq!(
+            found(&engine(), &format!("log: {token} end")),
+            [(Entity::Jwt, token.clone())],
+            "{member}"
+        );
+        let wrapped = BASE64_STANDARD.encode(&token);
+        assert_eq!(found(&engine(), &format!("log: {wrapped} end")), [(Entity::Jwt, wrapped)], "{member}");
+    }
+}
+
+#[test]
+fn three_parts_without_a_header_are_no_token() {
+    for header in [
+        "{\"page\":2}",
+        "{\"algorithm\":\"x\"}",
+        "{\"note\":\"alg\"}",
+        "[\"alg\",\"typ\"]",
+        "{\"a\":[\"alg\"]}",
+    ] {
+        nothing_in(&format!("next: {} end", compact(header)));
+    }
+    let detached =
+        compact("{\"alg\":\"ES256\"}").replacen(&BASE64_URL_SAFE_NO_PAD.encode("{\"sub\":\"u-1\"}"), "", 1);
+    nothing_in(&format!("signed by {detached} end"));
 }
