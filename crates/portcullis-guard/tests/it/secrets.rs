@@ -278,3 +278,49 @@ fn three_parts_without_a_header_are_no_token() {
         compact("{\"alg\":\"ES256\"}").replacen(&BASE64_URL_SAFE_NO_PAD.encode("{\"sub\":\"u-1\"}"), "", 1);
     nothing_in(&format!("signed by {detached} end"));
 }
+
+#[test]
+fn a_bracket_alone_makes_no_placeholder() {
+    let value = "q7<x2!w9Kd4#t8Vb3$c6Hj1y";
+    assert_eq!(found(&engine(), &format!("api_secret: \"{value}\"")), [(Entity::Secret, value.to_owned())]);
+    assert_eq!(found(&engine(), "password: 'p<ssw0rd9!'"), [(Entity::Password, "p<ssw0rd9!".to_owned())]);
+    for text in [
+        "api_secret: \"Bearer <the token 12>\"",
+        "api_secret: \"use<token12>here\"",
+        "password: '<password'",
+        "let password: Option<String> = None;",
+    ] {
+        nothing_in(text);
+    }
+}
+
+#[test]
+fn finds_numbers_that_are_a_vendors_key() {
+    for name in ["CLOUDINARY_KEY", "asanaClientId", "salesforce_access", "discord-client-id"] {
+        let text = format!("{name} = 709138264550917");
+        assert_eq!(found(&engine(), &text), [(Entity::Secret, "709138264550917".to_owned())], "{text}");
+    }
+}
+
+#[test]
+fn what_a_vendor_counts_or_names_is_no_key() {
+    for text in [
+        "shopify_product_id: 709138264550917",
+        "facebookPostId: 709138264550917",
+        "stripe order 709138264550917",
+        "discord_message_id = 709138264550917",
+        "twitter_created_at: 1700000000000000",
+        "cloudinary_key_count: 709138264550917",
+        "order_id = q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "client_id: q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "client_id: 550e8400-e29b-41d4-a716-446655440000",
+        "nasdaq: AAPL 2024-11-29",
+        "imgur: https://i.imgur.com/q7Zx2Lw.png",
+    ] {
+        let credentials: Vec<_> = found(&engine(), text)
+            .into_iter()
+            .filter(|(entity, _)| matches!(entity, Entity::Secret | Entity::Password))
+            .collect();
+        assert_eq!(credentials, [], "in {text:?}");
+    }
+}
