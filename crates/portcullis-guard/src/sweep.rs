@@ -415,8 +415,8 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     if let Some(end) = parts::look(subject, start, end) {
         return Some(end);
     }
+    // Whatever is wanted, since what it passes over is looked at for nobody.
     if length >= behind::WORD
-        && subject.wanted.meets(EntitySet::CREDENTIALS)
         && let Some(end) = behind::look(subject, start, end)
     {
         return Some(end);
