@@ -21,6 +21,9 @@ use crate::text::decode;
 use crate::text::filter::{Beginnings, Filter, Heads};
 use crate::{Entity, EntitySet};
 
+/// How many letters a credential begins with before a sign, where it stands inside a word.
+const HEAD: usize = 8;
+
 /// What a word of letters begins.
 #[derive(Clone, Copy)]
 enum Meaning {
@@ -318,7 +321,23 @@ impl Sweep {
             }
             return Some(number::look(subject, start)).filter(|next| *next > start);
         }
-        self.credential(subject, start).or_else(|| mixed(subject, start, end))
+        self.credential(subject, start)
+            .or_else(|| self.inside(subject, start, end))
+            .or_else(|| mixed(subject, start, end))
+    }
+
+    /// Credentials behind other characters of a word with digits, whose last letters and the sign behind it begin them:
+    /// `…7Xghp_…`.
+    fn inside(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+        let bytes = subject.bytes;
+        if !matches!(class::at(bytes, end), b'_' | b'-') {
+            return None;
+        }
+        let letters = bytes[start..end].iter().rev().take(HEAD).take_while(|byte| class::is_letter(**byte));
+        let from = (end - letters.count()).max(start + 1);
+        (from..end)
+            .filter(|at| self.heads.may_have(bytes, *at))
+            .find_map(|at| self.formats.look_inside(subject, at))
     }
 
     fn credential(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {

@@ -324,3 +324,34 @@ fn what_a_vendor_counts_or_names_is_no_key() {
         assert_eq!(credentials, [], "in {text:?}");
     }
 }
+
+#[test]
+fn finds_what_services_mark_behind_other_characters() {
+    for token in [
+        "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
+        "glpat-a1B2c3D4e5F6g7H8i9J0",
+        "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",
+    ] {
+        for before in ["abc123Z", "0", "id=7QX9", "a1/b2"] {
+            let text = format!("log {before}{token}, and so on");
+            assert_eq!(found(&engine(), &text), [(Entity::Secret, token.to_owned())], "in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_word_that_ends_as_a_credential_begins_is_none() {
+    for text in [
+        "monkey1monkey-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "v2Task-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "run7disk-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "2ghp_short",
+        "x1npm_install_with_all_of_the_peer_dependencies",
+        "4ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "4ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8_and_on",
+        "build12API-REFERENCE-OF-THE-LAST-VERSION",
+        "550e8400-e29b-41d4-a716-446655440000",
+    ] {
+        nothing_in(text);
+    }
+}
