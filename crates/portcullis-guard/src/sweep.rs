@@ -12,14 +12,17 @@ use crate::recognise::assigned::Announced;
 use crate::recognise::formats::Formats;
 use crate::recognise::injection::{ANCHORS, Anchor, Rules};
 use crate::recognise::{
-    Subject, assigned, behind, curl, date, email, iban, lettered, manifest, mrz, national, network, number,
-    parts, person, secret,
+    Subject, assigned, behind, curl, date, email, iban, jwt, lettered, manifest, mrz, national, network,
+    number, parts, person, secret,
 };
 use crate::text::block::{self, Block};
 use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 use crate::text::decode;
 use crate::text::filter::{Beginnings, Filter, Heads};
 use crate::{Entity, EntitySet};
+
+/// How many letters a credential begins with before a sign, where it stands inside a word.
+const HEAD: usize = 8;
 
 /// What a word of letters begins.
 #[derive(Clone, Copy)]
@@ -318,14 +321,30 @@ impl Sweep {
             }
             return Some(number::look(subject, start)).filter(|next| *next > start);
         }
-        self.credential(subject, start).or_else(|| mixed(subject, start, end))
+        self.credential(subject, start)
+            .or_else(|| self.inside(subject, start, end))
+            .or_else(|| mixed(subject, start, end))
+    }
+
+    /// Credentials behind other characters of a word with digits, whose last letters and the sign behind it begin them:
+    /// `…7Xghp_…`.
+    fn inside(&self, subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+        let bytes = subject.bytes;
+        if !matches!(class::at(bytes, end), b'_' | b'-') {
+            return None;
+        }
+        let letters = bytes[start..end].iter().rev().take(HEAD).take_while(|byte| class::is_letter(**byte));
+        let from = (end - letters.count()).max(start + 1);
+        (from..end)
+            .filter(|at| self.heads.may_have(bytes, *at))
+            .find_map(|at| self.formats.look_inside(subject, at))
     }
 
     fn credential(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {
         if !self.heads.may_have(subject.bytes, start) {
             return None;
         }
-        self.formats.look(subject, start).or_else(|| jwt(subject, start))
+        self.formats.look(subject, start).or_else(|| jwt::look(subject, start))
     }
 
     /// Credentials that begin with a number, and so with a word that nobody wants who wants no numbers.
@@ -415,8 +434,8 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     if let Some(end) = parts::look(subject, start, end) {
         return Some(end);
     }
+    // Whatever is wanted, since what it passes over is looked at for nobody.
     if length >= behind::WORD
-        && subject.wanted.meets(EntitySet::CREDENTIALS)
         && let Some(end) = behind::look(subject, start, end)
     {
         return Some(end);
@@ -460,37 +479,6 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
         return Some(end);
     }
     None
-}
-
-/// `header.payload.signature` of which the first two are JSON objects.
-fn jwt(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
-    let bytes = subject.bytes;
-    if !bytes[start..].starts_with(b"eyJ") {
-        return None;
-    }
-    let is_part = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
-    let mut at = start;
-    let mut parts = [0; 5];
-    let mut count = 0;
-    while count < 5 {
-        let length = bytes[at..].iter().take_while(is_part).count();
-        parts[count] = length;
-        count += 1;
-        at += length;
-        if class::at(bytes, at) != b'.' {
-            break;
-        }
-        at += 1;
-    }
-    let header = decode::run(bytes.get(start..start + parts[0])?)?;
-    let names_algorithm =
-        header.contains("\"alg\"") || header.contains("\"typ\"") || header.contains("\"kid\"");
-    if !(count == 3 || count == 5) || parts[1] < 4 && count == 3 || !names_algorithm {
-        return None;
-    }
-    // A full stop after it is not part of it; one without a signature has it.
-    subject.hit(Entity::Jwt, "", start, at, 0.97);
-    Some(at)
 }
 
 /// A key in PEM, whatever its label, to the end; an end that is missing is where the base64 ends.

@@ -73,7 +73,8 @@ pub(crate) fn announced(words: &Words, name: &str) -> Announced {
         }
     };
     let is_own = topics.has(Topics::VENDOR) || is_key_id(name) || is_webhook(name);
-    if !is_own && is_count(name) { Announced::Nothing } else { said }
+    let is_other = ends_in(name, &COUNTS) || !is_own && ends_in(name, &PARTS);
+    if is_other { Announced::Nothing } else { said }
 }
 
 /// What the end of a name says, whatever its words are.
@@ -141,15 +142,15 @@ fn is_webhook(name: &str) -> bool {
     ends_with(name, "webhookurl") || ends_with(name, "webhookuri")
 }
 
-/// Whether what is named is about a value and not one: `password_length`, `token-type`.
-fn is_count(name: &str) -> bool {
+/// What a name ends in that is about a value and is none: `password_length`, `token-type`.
+const COUNTS: [&str; 9] = ["length", "min", "max", "policy", "field", "type", "hint", "count", "limit"];
+/// The same, where no vendor calls so what is half of a credential: `token_id`, `secret-name`.
+const PARTS: [&str; 6] = ["id", "url", "uri", "name", "file", "path"];
+
+/// Whether the last word of a name is one of these.
+fn ends_in(name: &str, words: &[&str]) -> bool {
     let last = name.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    [
-        "length", "min", "max", "policy", "field", "type", "hint", "id", "url", "uri", "count", "name",
-        "file", "path", "limit",
-    ]
-    .iter()
-    .any(|word| last.eq_ignore_ascii_case(word))
+    words.iter().any(|word| last.eq_ignore_ascii_case(word))
 }
 
 /// Whether the letters and digits of a name end so, whatever stands between them.
@@ -446,6 +447,7 @@ fn judge(
         // One that is too long for a password, or has words in it, may be a token that is called so.
         Announced::Password if value.len() > 128 && is_secret(value.as_bytes(), quoted) => 0.7,
         Announced::Vendor if is_secret(value.as_bytes(), quoted) && !is_dotted(value) => 0.7,
+        Announced::Vendor if is_number(value.as_bytes()) => 0.6,
         Announced::Vague
             if is_secret(value.as_bytes(), quoted)
                 && is_long_random(value.as_bytes())

@@ -53,6 +53,8 @@ pub(crate) mod of {
 struct Format(&'static str, u16, usize, usize, &'static str);
 
 const ANY: usize = 4096;
+/// How much follows at least what begins inside a word.
+const INSIDE: usize = 20;
 
 #[rustfmt::skip]
 const FORMATS: &[Format] = &[
@@ -472,10 +474,38 @@ impl Formats {
 
     /// Looks for a credential that begins at `start`; says where it ends.
     pub(crate) fn look(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {
+        self.find(subject, start, |_| true)
+    }
+
+    /// The same where no word begins: behind a digit, or small letters behind a capital. What it begins with has to end in a
+    /// sign then, and to have much behind it that chance has made.
+    pub(crate) fn look_inside(&self, subject: &mut Subject<'_>, start: usize) -> Option<usize> {
+        let before = class::before(subject.bytes, start);
+        let first = subject.bytes[start];
+        let is_apart = before.is_ascii_digit() || before.is_ascii_uppercase() && first.is_ascii_lowercase();
+        let is_sure = |format: &Format| {
+            let Format(prefix, _, least, ..) = format;
+            let tail = &subject.bytes[start + prefix.len()..];
+            prefix.len() >= 4
+                && prefix.ends_with(['_', '-'])
+                && *least >= INSIDE
+                && is_random(&tail[..*least])
+        };
+        if is_apart { self.find(subject, start, is_sure) } else { None }
+    }
+
+    fn find(
+        &self,
+        subject: &mut Subject<'_>,
+        start: usize,
+        is_sure: impl Fn(&Format) -> bool,
+    ) -> Option<usize> {
         let rest = &subject.bytes[start..];
         let known = self.0.get(rest.get(..2)?)?;
-        let (format, length) =
-            known.iter().find_map(|format| fit(format, rest).map(|length| (format, length)))?;
+        let fits = |format: &&'static Format| {
+            fit(format, rest).filter(|_| is_sure(format)).map(|length| (*format, length))
+        };
+        let (format, length) = known.iter().find_map(fits)?;
         let end = start + length;
         let value = &subject.text[start..end];
         let tail = &subject.bytes[start + format.0.len()..end];

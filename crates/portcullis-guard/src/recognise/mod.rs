@@ -14,6 +14,7 @@ pub(crate) mod formats;
 pub(crate) mod hidden;
 pub(crate) mod iban;
 pub(crate) mod injection;
+pub(crate) mod jwt;
 pub(crate) mod lettered;
 pub(crate) mod manifest;
 pub(crate) mod mrz;

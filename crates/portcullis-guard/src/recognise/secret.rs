@@ -22,7 +22,7 @@ pub(crate) fn entropy(value: &[u8]) -> f32 {
 
 /// Whether a value only stands where a credential would: `<token>`, `${TOKEN}`, `xxxx`, `your-api-key`, `[SECRET]`.
 pub(crate) fn is_placeholder(value: &str) -> bool {
-    const WORDS: [&str; 20] = [
+    const WORDS: [&str; 19] = [
         "example",
         "placeholder",
         "changeme",
@@ -39,7 +39,6 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         "process.env",
         "os.environ",
         "getenv",
-        "<",
         "${",
         "{{",
         "secrets.",
@@ -49,6 +48,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
     let bytes = value.as_bytes();
     WORDS.iter().any(|word| lower.contains(word))
         || is_ours(value)
+        || is_slot(value)
         || matches!(bytes, [b'$', ..] if bytes.len() > 1 && bytes[1..].iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'))
         || value.starts_with("ENC[")
         || matches!(bytes, [b'%', .., b'%'])
@@ -56,6 +56,12 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || bytes.windows(2).all(|pair| pair[0] == pair[1])
         || bytes.iter().all(|byte| matches!(byte, b'*' | b'.' | b'-' | b'_' | b'x' | b'X' | b'#'))
         || is_sequence(bytes)
+}
+
+/// Something to be filled in stands in angle brackets: `<token>`, `Bearer <your token>`, one that was cut off. A password may have
+/// either bracket.
+fn is_slot(value: &str) -> bool {
+    value.split_once('<').is_some_and(|(before, rest)| before.is_empty() || rest.contains('>'))
 }
 
 /// What this engine writes in the place of a value, in whatever form: it must not be found again.

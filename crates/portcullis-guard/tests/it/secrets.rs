@@ -1,6 +1,7 @@
 //! Credentials without a form of their own, by what stands before them: that they are found wherever people, programs and
 //! services write them, and that what is innocent there is not.
 
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use portcullis_guard::Entity;
 use proptest::prelude::*;
 
@@ -227,4 +228,130 @@ fn finds_vendors_whose_name_is_two_words() {
         );
     }
     nothing_in(&format!("newIdea: {value}"));
+}
+
+/// A token in its compact form, with a header of this member.
+fn compact(header: &str) -> String {
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.{}",
+        part(header),
+        part("{\"sub\":\"u-1\"}"),
+        "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+    )
+}
+
+#[test]
+fn finds_a_token_by_whatever_its_header_says() {
+    for member in [
+        "\"alg\":\"none\"",
+        "\"enc\":\"A128GCM\"",
+        "\"cty\": \"JWT\"",
+        "\"x5t#S256\":\"0pXZ\"",
+        "\"b64\":false,\"crit\":[\"b64\"]",
+        "\"epk\":{\"kty\":\"EC\"}",
+        "\"v\":1,\"jku\":\"https://acme.io/keys\"",
+    ] {
+        let token = compact(&format!("{{{member}}}"));
+        assert_eq!(
+            found(&engine(), &format!("log: {token} end")),
+            [(Entity::Jwt, token.clone())],
+            "{member}"
+        );
+        let wrapped = BASE64_STANDARD.encode(&token);
+        assert_eq!(found(&engine(), &format!("log: {wrapped} end")), [(Entity::Jwt, wrapped)], "{member}");
+    }
+}
+
+#[test]
+fn three_parts_without_a_header_are_no_token() {
+    for header in [
+        "{\"page\":2}",
+        "{\"algorithm\":\"x\"}",
+        "{\"note\":\"alg\"}",
+        "[\"alg\",\"typ\"]",
+        "{\"a\":[\"alg\"]}",
+    ] {
+        nothing_in(&format!("next: {} end", compact(header)));
+    }
+    let detached =
+        compact("{\"alg\":\"ES256\"}").replacen(&BASE64_URL_SAFE_NO_PAD.encode("{\"sub\":\"u-1\"}"), "", 1);
+    nothing_in(&format!("signed by {detached} end"));
+}
+
+#[test]
+fn a_bracket_alone_makes_no_placeholder() {
+    let value = "q7<x2!w9Kd4#t8Vb3$c6Hj1y";
+    assert_eq!(found(&engine(), &format!("api_secret: \"{value}\"")), [(Entity::Secret, value.to_owned())]);
+    assert_eq!(found(&engine(), "password: 'p<ssw0rd9!'"), [(Entity::Password, "p<ssw0rd9!".to_owned())]);
+    for text in [
+        "api_secret: \"Bearer <the token 12>\"",
+        "api_secret: \"use<token12>here\"",
+        "password: '<password'",
+        "let password: Option<String> = None;",
+    ] {
+        nothing_in(text);
+    }
+}
+
+#[test]
+fn finds_numbers_that_are_a_vendors_key() {
+    for name in ["CLOUDINARY_KEY", "asanaClientId", "salesforce_access", "discord-client-id"] {
+        let text = format!("{name} = 709138264550917");
+        assert_eq!(found(&engine(), &text), [(Entity::Secret, "709138264550917".to_owned())], "{text}");
+    }
+}
+
+#[test]
+fn what_a_vendor_counts_or_names_is_no_key() {
+    for text in [
+        "shopify_product_id: 709138264550917",
+        "facebookPostId: 709138264550917",
+        "stripe order 709138264550917",
+        "discord_message_id = 709138264550917",
+        "twitter_created_at: 1700000000000000",
+        "cloudinary_key_count: 709138264550917",
+        "order_id = q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "client_id: q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
+        "client_id: 550e8400-e29b-41d4-a716-446655440000",
+        "nasdaq: AAPL 2024-11-29",
+        "imgur: https://i.imgur.com/q7Zx2Lw.png",
+    ] {
+        let credentials: Vec<_> = found(&engine(), text)
+            .into_iter()
+            .filter(|(entity, _)| matches!(entity, Entity::Secret | Entity::Password))
+            .collect();
+        assert_eq!(credentials, [], "in {text:?}");
+    }
+}
+
+#[test]
+fn finds_what_services_mark_behind_other_characters() {
+    for token in [
+        "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8",
+        "glpat-a1B2c3D4e5F6g7H8i9J0",
+        "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",
+    ] {
+        for before in ["abc123Z", "0", "id=7QX9", "a1/b2"] {
+            let text = format!("log {before}{token}, and so on");
+            assert_eq!(found(&engine(), &text), [(Entity::Secret, token.to_owned())], "in {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_word_that_ends_as_a_credential_begins_is_none() {
+    for text in [
+        "monkey1monkey-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "v2Task-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "run7disk-0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+        "2ghp_short",
+        "x1npm_install_with_all_of_the_peer_dependencies",
+        "4ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        "4ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8_and_on",
+        "build12API-REFERENCE-OF-THE-LAST-VERSION",
+        "550e8400-e29b-41d4-a716-446655440000",
+    ] {
+        nothing_in(text);
+    }
 }
