@@ -172,6 +172,8 @@ bench: dist release-bench ## Measure in full; writes docs/performance.md
 
 .PHONY: discovery
 discovery: dist ## How fast and how well tools are found (CORPUS=folder of LiveMCPBench); writes docs/discovery.md
+	@tests/system-packages python3 venv
+	@examples/quickstart/install
 	@tests/discovery/run.py --bin $(DIST) $(if $(CORPUS),--corpus $(CORPUS)) --out docs/discovery.md
 
 .PHONY: soak
