@@ -68,7 +68,7 @@ clippy: toolchain ## Lint everything; warnings are errors
 
 .PHONY: unit
 unit: toolchain nextest ## Run the Rust tests, among them those of the whole program
-	@tests/system-packages postgres openssl python3
+	@tests/system-packages postgres openssl python3 venv
 	@cargo nextest run --workspace --locked
 
 .PHONY: doc

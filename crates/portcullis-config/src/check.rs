@@ -56,11 +56,13 @@ pub(crate) fn check(
     facade::on_the_network(&mut check, file, listen);
     let limits = limits::limits(&mut check, &file.limits);
     let servers = server::servers(&mut check, &file.servers, &file.apps, &limits);
+    let store = store::store(&mut check, file.store.as_ref());
     let settings = Settings {
         listen,
         public_url: listener::public_url(&mut check, file.public_url.as_deref()),
         tls,
-        store: store::store(&mut check, file.store.as_ref()),
+        registry: registry::registry(&mut check, &file.registry, &store),
+        store,
         identity: identity::identity(&mut check, file, anonymous),
         vault_key: credentials::vault_key(&mut check, &file.vault),
         secrets: vault::vault(&mut check, file.secrets.vault.as_ref()),
@@ -71,7 +73,6 @@ pub(crate) fn check(
         policy: file.policy.as_ref().map(|raw| policy::policy(&mut check, raw)),
         audit: audit::audit(&mut check, file.audit.as_ref()),
         witness: audit::witness(&mut check, file),
-        registry: registry::registry(&mut check, &file.registry),
         discovery: discovery(&mut check, file),
         embeddings: file
             .discovery

@@ -48,6 +48,11 @@ pub fn effective(settings: &Settings) -> Value {
                 "namespaces": import.namespaces, "packages": import.packages, "remotes": import.remotes,
             })),
             "advisories": settings.registry.advisories.as_ref().map(|path| path.display().to_string()),
+            "packages": {
+                "npm": settings.registry.packages.npm,
+                "pypi": settings.registry.packages.pypi,
+                "folder": settings.registry.packages.folder.display().to_string(),
+            },
         },
         "definitions": { "mode": match settings.definitions {
             DefinitionsMode::TrustFirstUse => "trust-first-use",

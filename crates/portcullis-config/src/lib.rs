@@ -63,7 +63,7 @@ pub use policy::{FactKind, Policy, PolicyMode, PolicyText};
 pub use problem::{Problem, Problems, Severity};
 pub use reference::reference;
 pub use registered::{NextVersion, Offered, Offers, Registered};
-pub use registry::{RegistryImport, ServerRegistry};
+pub use registry::{LockedPackages, RegistryImport, RegistryPackages, ServerRegistry};
 pub use sandbox::{Sandbox, SandboxNetwork};
 pub use schema::schema;
 pub use secret::{Secret, SecretSource, VaultSecret};

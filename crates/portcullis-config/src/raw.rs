@@ -45,7 +45,7 @@ pub(crate) use oversight::{
     ApprovalBy, Approvals, Definitions, DefinitionsMode, Flow, FlowMode, FlowPer, Halt, Webhook,
 };
 pub(crate) use policy::{FactKind, Policy, PolicyMode};
-pub(crate) use registry::{Import, Registry};
+pub(crate) use registry::{Import, Packages, Registry};
 pub(crate) use sandbox::{Missing, Network, Sandbox};
 pub(crate) use server::{Apps, ClientServer, Era, HttpTransport, Server, Sharing, UpstreamTls};
 pub(crate) use text::{Duration, Listen, PerTime, Secret, Size};

@@ -48,6 +48,7 @@ pub fn reference() -> String {
         ("`toolsets.<name>.prompts`", "PromptPick"),
         ("`registry`", "Registry"),
         ("`registry.import`", "RegistryImport"),
+        ("`registry.packages`", "RegistryPackages"),
         ("`discovery`", "Discovery"),
         ("`discovery.clients`", "DiscoveryRule"),
         ("`discovery.embeddings`", "Embeddings"),

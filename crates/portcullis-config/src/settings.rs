@@ -16,8 +16,8 @@ use portcullis_model::{ServerId, ToolsetId};
 
 use crate::{
     ApiKeys, Approvals, Audit, CallLimit, Credentials, DefinitionsMode, Dpop, Embeddings, Facade, Flow,
-    Guard, Halt, Image, Issuer, Kubernetes, OauthClient, OpenApi, Policy, Registered, Revoked, Sandbox,
-    Secret, ServerRegistry, Toolset, Witness,
+    Guard, Halt, Image, Issuer, Kubernetes, LockedPackages, OauthClient, OpenApi, Policy, Registered,
+    Revoked, Sandbox, Secret, ServerRegistry, Toolset, Witness,
 };
 
 /// Everything that one gateway process needs to know.
@@ -326,6 +326,8 @@ pub struct Stdio {
     pub spare: bool,
     /// What it may reach of the machine; `None` is all that the gateway may itself.
     pub sandbox: Option<Box<Sandbox>>,
+    /// The packages that its program is in. Arguments are the program's then, and `command` is what would install it otherwise.
+    pub locked: Option<Box<LockedPackages>>,
 }
 
 /// What is spoken with a server behind a URL.

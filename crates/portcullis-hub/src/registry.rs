@@ -19,11 +19,13 @@ mod shelf;
 mod version;
 
 pub use admission::Admission;
-pub use advisory::{Advisory, Unread, affecting};
+pub(crate) use advisory::normal;
+pub use advisory::{Advisory, Unread, Watched};
 pub use document::{Document, Flaw};
-pub use entry::{Change, Entry, Finding, Move, Offer, Refused, Scan, Stage, running};
+pub use entry::{Change, Entry, Finding, LockedTo, Move, Offer, Refused, Scan, Stage, running};
 pub use launch::{Inputs, launch};
-pub use package::{Package, Untold, is_exact};
+pub(crate) use package::is_name;
+pub use package::{Package, Start, Untold, is_exact};
 pub use rollout::{InUse, NoShare, NotRolled, Share, Word, in_use, place};
 pub use shelf::{Listed, Page, Question, REGISTRY, Registry, Shelved, listed};
 pub use version::newest;

@@ -40,7 +40,7 @@ use std::{
 
 pub use backoff::{Backoff, Next};
 pub use child::{Child, ChildHandle, Ended, Exit};
-pub use command::{Command, SpawnError};
+pub use command::{Command, LockedPackages, SpawnError};
 pub use keeper::keeper_main;
 pub use logs::Log;
 pub use sandbox::{Host, Lack, Limits, Network, Sandbox, sandbox_main};
@@ -53,7 +53,9 @@ use keeper::Keeper;
 use logs::Logs;
 use marker::Instance;
 use portcullis_model::ServerId;
-use sandbox::{Errand, Places};
+use sandbox::{Errand, Places, of_program};
+
+use crate::packages::{Packages, Turns};
 
 /// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -81,6 +83,8 @@ struct State {
     /// What this machine has for sandboxes, once somebody wanted to know.
     host: tokio::sync::OnceCell<Host>,
     folders: Folders,
+    /// Who is installing which packages.
+    installing: Arc<Turns>,
     /// Held while shutting down, so that a second caller waits instead of closing the keeper too early.
     closing: tokio::sync::Mutex<()>,
 }
@@ -104,6 +108,7 @@ impl Supervisor {
             program: program.to_owned(),
             host: tokio::sync::OnceCell::new(),
             folders,
+            installing: Arc::default(),
             closing: tokio::sync::Mutex::new(()),
         };
         Supervisor { state: Arc::new(state) }
@@ -136,6 +141,11 @@ impl Supervisor {
             program: self.state.program.clone(),
             source: error,
         })?;
+        let installed = match &command.packages {
+            Some(packages) => Some(self.installed(command, packages).await?),
+            None => None,
+        };
+        let command = installed.as_ref().unwrap_or(command);
         let number = self.state.started.fetch_add(1, Ordering::Relaxed);
         let marker = self.state.instance.child(&command.server, number);
         let walls = match &command.sandbox {
@@ -167,6 +177,25 @@ impl Supervisor {
     pub async fn host(&self) -> Result<&Host, String> {
         let found = self.state.host.get_or_try_init(|| Host::probe(&self.state.program)).await?;
         Ok(found)
+    }
+
+    /// The command with its program in the folder of its packages, which it may read.
+    async fn installed(&self, command: &Command, packages: &LockedPackages) -> Result<Command, SpawnError> {
+        let LockedPackages { lock, folder, mirrors } = packages;
+        let place = Packages::taking_turns(folder.clone(), self.state.installing.clone());
+        let installed = place.install(&command.program, lock, mirrors).await.map_err(|failed| {
+            let server = command.server.clone();
+            for said in &failed.words {
+                tracing::warn!(server.id = %server, said, "while its packages were installed");
+            }
+            SpawnError::Packages { server, reason: failed.what }
+        })?;
+        let sandbox = command.sandbox.clone().map(|mut sandbox| {
+            sandbox.read.extend(installed.runtime.as_deref().map(of_program).unwrap_or_default());
+            sandbox.read.push(installed.folder);
+            sandbox
+        });
+        Ok(Command { program: installed.program.display().to_string(), sandbox, ..command.clone() })
     }
 
     async fn walls(&self, command: &Command, sandbox: &Sandbox, number: u64) -> Result<Walls, SpawnError> {

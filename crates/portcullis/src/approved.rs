@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_config::{
-    Environment, Format, Loaded, NextVersion, Offered, Offers, Overrides, ProcessEnvironment, Registered,
-    Server, Settings,
+    Environment, Format, Loaded, LockedPackages, NextVersion, Offered, Offers, Overrides, ProcessEnvironment,
+    Registered, RegistryPackages, Server, Settings, Transport,
 };
 use portcullis_gateway::Gateway;
-use portcullis_hub::registry::{Entry, InUse as Versions, Registry, in_use};
+use portcullis_hub::registry::{Entry, InUse as Versions, Registry, Start, in_use};
 use portcullis_model::{Records, ServerId, Unavailable};
 use serde_json::json;
 
@@ -37,10 +37,17 @@ impl InUse {
     /// The settings with the servers that were approved.
     pub(crate) fn with(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
+        let packages = &settings.registry.packages;
         for (id, server) in &self.servers {
             if let Place::Vacant(place) = settings.servers.entry(id.clone()) {
-                place.insert(server.clone());
-                settings.registered.extend(self.registered.get(id).map(|it| (id.clone(), it.clone())));
+                place.insert(from(server, packages));
+                settings.registered.extend(self.registered.get(id).map(|it| {
+                    let mut registered = it.clone();
+                    if let Some(next) = &mut registered.next {
+                        next.server = from(&next.server, packages);
+                    }
+                    (id.clone(), registered)
+                }));
             }
         }
         settings
@@ -52,6 +59,17 @@ impl InUse {
     }
 }
 
+/// A server with its packages coming from where the settings say.
+pub(crate) fn from(server: &Server, packages: &RegistryPackages) -> Server {
+    let mut server = server.clone();
+    if let Transport::Stdio(stdio) = &mut server.transport
+        && let Some(locked) = &mut stdio.locked
+    {
+        locked.packages = packages.clone();
+    }
+    server
+}
+
 /// Looks after what is in use.
 pub(crate) struct Approved {
     registry: Registry,
@@ -60,6 +78,8 @@ pub(crate) struct Approved {
     looked: Option<Instant>,
     /// What is in force.
     kept: InUse,
+    /// The locks of packages of what was last looked up, by their digests.
+    locks: BTreeMap<String, Arc<str>>,
     /// What was said already, so that it is said once: the store did not answer; what is wrong with which version; which
     /// servers count for nothing.
     away: bool,
@@ -74,6 +94,7 @@ impl Approved {
             epoch: None,
             looked: None,
             kept: InUse::default(),
+            locks: BTreeMap::new(),
             away: false,
             unfit: BTreeSet::new(),
             outdone: BTreeSet::new(),
@@ -122,6 +143,7 @@ impl Approved {
         }
         let all = self.registry.all().await?.into_iter().map(|shelved| shelved.entry);
         let entries: Vec<_> = all.filter(|entry| entry.approved().is_some()).collect();
+        self.look_up_locks(&entries).await?;
         (self.epoch, self.looked) = (Some(epoch), Some(Instant::now()));
         let (mut servers, mut registered) = (BTreeMap::new(), BTreeMap::new());
         let before = std::mem::take(&mut self.unfit);
@@ -140,9 +162,26 @@ impl Approved {
         Ok(Some(InUse { entries: Arc::new(entries), servers, registered }))
     }
 
+    /// Fetches the locks of these versions, of which none ever changes.
+    async fn look_up_locks(&mut self, entries: &[Entry]) -> Result<(), Unavailable> {
+        let mut before = std::mem::take(&mut self.locks);
+        for locked in entries.iter().filter(|it| it.stage().is_in_use()).filter_map(Entry::lock) {
+            let lock = match before.remove(&locked.digest) {
+                Some(lock) => lock,
+                None => match self.registry.lock(&locked.digest).await? {
+                    Some(lock) => lock.text().0.into(),
+                    // The version without it is not fit, and the others are.
+                    None => continue,
+                },
+            };
+            self.locks.insert(locked.digest.clone(), lock);
+        }
+        Ok(())
+    }
+
     /// The version as a server; what it is not fit for is said when it was not `before`.
     fn fit(&mut self, entry: &Entry, before: &BTreeSet<String>) -> Option<(ServerId, Server)> {
-        let problems = match fit(entry) {
+        let problems = match fit(entry, &self.locks) {
             Ok(server) => return Some(server),
             Err(problems) => problems,
         };
@@ -172,10 +211,32 @@ fn offers(entry: &Entry) -> Offers {
 }
 
 /// What a version comes to as a server that a gateway can be made with.
-fn fit(entry: &Entry) -> Result<(ServerId, Server), String> {
+fn fit(entry: &Entry, locks: &BTreeMap<String, Arc<str>>) -> Result<(ServerId, Server), String> {
     let settings = server_in(&entry.slug, &entry.launch, &Ours)?;
     Gateway::check(&settings).map_err(|error| error.to_string())?;
-    only_server(settings)
+    let (id, mut server) = only_server(settings)?;
+    if let Some(locked) = entry.lock() {
+        let lock = locks.get(&locked.digest).ok_or("the lock of its packages is not what it was")?;
+        lock_to(&mut server, entry, lock.clone(), locked.digest.clone())?;
+    }
+    Ok((id, server))
+}
+
+/// Has a server started from the packages of a lock, whose program takes what it was to take of `npx` or `uvx`.
+pub(crate) fn lock_to(
+    server: &mut Server,
+    entry: &Entry,
+    lock: Arc<str>,
+    digest: String,
+) -> Result<(), String> {
+    let document = entry.document().ok_or("what is kept of it is no server.json any more")?;
+    let start = Start::of(&entry.launch, &document).map_err(|error| error.to_string())?;
+    let (Some(start), Transport::Stdio(stdio)) = (start, &mut server.transport) else {
+        return Err("it is started from no packages".to_owned());
+    };
+    stdio.args.drain(..start.skip.min(stdio.args.len()));
+    stdio.locked = Some(Box::new(LockedPackages { lock, digest, packages: RegistryPackages::default() }));
+    Ok(())
 }
 
 /// A server under its name, checked as if it stood in the configuration.

@@ -7,6 +7,7 @@ mod advisories;
 pub(crate) mod args;
 mod configure;
 mod import;
+mod locking;
 mod openapi;
 mod rollout;
 mod running;
@@ -161,7 +162,7 @@ fn inspect(inspect: &args::Inspect) -> anyhow::Result<ExitCode> {
             line(format_args!("  {what:<10}  {}", values.join(", ")));
         }
     }
-    scan::show(entry.scan());
+    scan::show(&entry);
     line("  history");
     for change in entry.history() {
         let note = change.note.as_deref().map(|note| format!(": {note}")).unwrap_or_default();

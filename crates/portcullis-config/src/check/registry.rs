@@ -2,9 +2,12 @@
 
 use super::Check;
 use crate::node::Path;
-use crate::{RegistryImport, ServerRegistry, raw};
+use crate::{RegistryImport, RegistryPackages, ServerRegistry, Store, raw};
 
-pub(super) fn registry(check: &mut Check<'_>, raw: &raw::Registry) -> ServerRegistry {
+/// Where packages are installed, when nobody says it.
+const FOLDER: &str = "packages";
+
+pub(super) fn registry(check: &mut Check<'_>, raw: &raw::Registry, store: &Store) -> ServerRegistry {
     let top = Path::top("registry");
     let advisories = raw.advisories.as_deref().map(|text| {
         let folder = check.resolve(text);
@@ -15,7 +18,32 @@ pub(super) fn registry(check: &mut Check<'_>, raw: &raw::Registry) -> ServerRegi
         folder
     });
     let import = raw.import.as_ref().map(|raw| import(check, &top.key("import"), raw));
-    ServerRegistry { import, advisories }
+    let packages = packages(check, &top.key("packages"), &raw.packages, store);
+    ServerRegistry { import, advisories, packages }
+}
+
+fn packages(check: &mut Check<'_>, path: &Path, raw: &raw::Packages, store: &Store) -> RegistryPackages {
+    for (key, url) in [("npm", &raw.npm), ("pypi", &raw.pypi)] {
+        let Some(url) = url else { continue };
+        let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let authority = authority.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+        if authority.is_empty() || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            check.error(
+                &path.key(key),
+                "expected the URL of a registry of packages, as `https://npm.example.com`",
+            );
+        } else if authority.contains('@') {
+            let message =
+                "others can see it there; give credentials to npm in ~/.npmrc, and to uv in ~/.netrc";
+            check.error(&path.key(key), message);
+        }
+    }
+    let folder = match (&raw.folder, store) {
+        (Some(folder), _) => check.resolve(folder),
+        (None, Store::Sqlite { path }) => path.with_file_name(FOLDER),
+        (None, _) => check.resolve(FOLDER),
+    };
+    RegistryPackages { npm: raw.npm.clone(), pypi: raw.pypi.clone(), folder }
 }
 
 fn import(check: &mut Check<'_>, path: &Path, raw: &raw::Import) -> RegistryImport {

@@ -211,6 +211,7 @@ fn stdio(check: &mut Check<'_>, path: &Path, raw: &raw::Server, command: &str) -
             .sandbox
             .as_ref()
             .map(|raw| Box::new(super::sandbox::sandbox(check, &path.key("sandbox"), raw))),
+        locked: None,
     })
 }
 

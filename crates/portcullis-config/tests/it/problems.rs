@@ -288,3 +288,13 @@ fn warns_of_a_command_line_in_place_of_a_program() {
         "p.yaml:1:20: warning: servers.time.command: is the name of one program, blanks and all; if it is not: `command: uvx, args: [mcp-server-time, --utc]`",
     );
 }
+
+#[test]
+fn a_mirror_of_packages_is_a_url_without_credentials() {
+    refuses(
+        "registry: { packages: { npm: npm.example.com, pypi: 'https://me:secret@pypi.example.com/simple' } }\n",
+        "
+p.yaml:1:25: error: registry.packages.npm: expected the URL of a registry of packages, as `https://npm.example.com`
+p.yaml:1:47: error: registry.packages.pypi: others can see it there; give credentials to npm in ~/.npmrc, and to uv in ~/.netrc",
+    );
+}

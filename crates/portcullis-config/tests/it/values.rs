@@ -1,6 +1,7 @@
 //! What values come to: defaults, units, substitution, paths.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use portcullis_config::{EraPin, HttpTransport, Limits, Sharing, Transport};
@@ -173,6 +174,16 @@ fn paths_start_from_the_folder_of_the_file() {
     };
     assert_eq!(stdio("a"), ("/etc/portcullis/bin/run".to_owned(), "/etc/portcullis/../data".into()));
     assert_eq!(stdio("b"), ("/home/u/run".to_owned(), "/srv".into()));
+}
+
+#[test]
+fn packages_are_installed_beside_the_store_or_where_it_is_said() {
+    let folder = |text: &str| settings(text).registry.packages.folder;
+    assert_eq!(folder("store: { kind: sqlite, path: /tmp/p.db }"), Path::new("/tmp/packages"));
+    assert_eq!(folder("registry: { packages: { folder: /srv/packages } }"), Path::new("/srv/packages"));
+    let said = settings("registry: { packages: { npm: 'https://npm.example.com' } }").registry.packages;
+    assert_eq!((said.npm.as_deref(), said.pypi.as_deref()), (Some("https://npm.example.com"), None));
+    assert!(said.folder.ends_with("packages"), "{said:?}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Known vulnerabilities of a package: advisories in the format of OSV (<https://ossf.github.io/osv-schema/>), as its dumps
 //! have them. Text is handed in; which versions are affected follows from the advisory alone.
 //!
-//! What a package depends on is not known here: an advisory counts for the package that is started.
+//! A dump is read once, whatever the number of packages that are held against it.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use semver::Version;
 use serde::Deserialize;
@@ -71,33 +72,67 @@ struct Event {
 #[error("an advisory about this package cannot be read")]
 pub struct Unread;
 
-/// Those of `text` that are about this version of the package; `text` is one advisory, an array, or one to a line. What was
-/// withdrawn is passed over, and so is what is no advisory and does not name the package.
-///
-/// A package without a version has none that could be affected; a version that cannot be ordered is taken to be.
-pub fn affecting(text: &[u8], package: &Package) -> Vec<Result<Advisory, Unread>> {
-    // A dump is large, and nearly all of it is about others.
-    let has = |name: &str| memchr::memmem::find(text, name.as_bytes()).is_some();
-    if package.registry == "npm" && !has(&package.name) && !has(&package.name.replace('/', "\\/")) {
-        return Vec::new();
+/// Packages that advisories are looked up for, by the names that these have for them.
+pub struct Watched<'a>(HashMap<String, Vec<(usize, &'a Package)>>);
+
+impl<'a> Watched<'a> {
+    /// These. One without a version has none that could be affected.
+    pub fn new(packages: &'a [Package]) -> Self {
+        let mut watched: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, package) in packages.iter().enumerate().filter(|(_, package)| package.version.is_some()) {
+            watched.entry(name_of(package)).or_default().push((index, package));
+        }
+        Self(watched)
     }
-    let Some(version) = &package.version else { return Vec::new() };
-    let text = String::from_utf8_lossy(text);
-    let records: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(&text) {
-        Ok(records) => records.into_iter().map(RawValue::get).collect(),
-        Err(_) if serde_json::from_str::<&RawValue>(&text).is_ok() => vec![&text],
-        Err(_) => text.lines().collect(),
-    };
-    let told = |record: &str| match serde_json::from_str::<Record>(record) {
-        Ok(record) => record.against(package, version).map(Ok),
-        Err(_) => names(record, package).then_some(Err(Unread)),
-    };
-    records.into_iter().filter_map(told).collect()
+
+    /// What in `text` is about one of them in its version, each with the place of that among them; `text` is one advisory, an array,
+    /// or one to a line. What was withdrawn is passed over, and so is what is no advisory and names none of them.
+    ///
+    /// A version that cannot be ordered is taken to be affected.
+    pub fn affected(&self, text: &[u8]) -> Vec<(usize, Result<Advisory, Unread>)> {
+        let text = String::from_utf8_lossy(text);
+        let records: Vec<&str> = match serde_json::from_str::<Vec<&RawValue>>(&text) {
+            Ok(records) => records.into_iter().map(RawValue::get).collect(),
+            Err(_) if serde_json::from_str::<&RawValue>(&text).is_ok() => vec![&text],
+            Err(_) => text.lines().collect(),
+        };
+        let mut found = Vec::new();
+        for record in records {
+            match serde_json::from_str::<Record>(record) {
+                Ok(record) => {
+                    let names = record.affected.iter().filter_map(|it| it.package.as_ref());
+                    let about = self.called(names.map(|it| it.name.clone()));
+                    found.extend(
+                        about.filter_map(|(index, package)| Some((index, Ok(record.against(package)?)))),
+                    );
+                }
+                // One of the strings in what may be JSON is the name of one.
+                Err(_) => {
+                    let pieces = record.split('"').skip(1).map(|piece| piece.replace("\\/", "/"));
+                    found.extend(self.called(pieces).map(|(index, _)| (index, Err(Unread))));
+                }
+            }
+        }
+        found
+    }
+
+    /// Those that one of the names is the name of, each once.
+    fn called(&self, names: impl Iterator<Item = String>) -> impl Iterator<Item = (usize, &'a Package)> {
+        let mut called = Vec::new();
+        for name in names {
+            for key in [normal(&name), name] {
+                called.extend(self.0.get(&key).into_iter().flatten().copied());
+            }
+        }
+        called.sort_unstable_by_key(|it| it.0);
+        called.dedup_by_key(|it| it.0);
+        called.into_iter()
+    }
 }
 
-/// Whether one of the strings in what may be JSON is the package's name.
-fn names(text: &str, package: &Package) -> bool {
-    text.split('"').skip(1).any(|piece| is_name(&piece.replace("\\/", "/"), package))
+/// The name of a package as advisories are compared by.
+fn name_of(package: &Package) -> String {
+    if package.registry == "pypi" { normal(&package.name) } else { package.name.clone() }
 }
 
 fn is_name(name: &str, package: &Package) -> bool {
@@ -108,7 +143,8 @@ fn is_name(name: &str, package: &Package) -> bool {
 }
 
 impl Record {
-    fn against(self, package: &Package, version: &str) -> Option<Advisory> {
+    fn against(&self, package: &Package) -> Option<Advisory> {
+        let version = package.version.as_deref()?;
         let about = self.affected.iter().filter(|it| it.package.as_ref().is_some_and(|it| it.is(package)));
         let affected: Vec<_> = about.filter(|it| it.has(package, version)).collect();
         if self.withdrawn.is_some() || affected.is_empty() {
@@ -118,7 +154,7 @@ impl Record {
         let fixed = fixed.filter_map(|event| event.fixed.clone()).collect();
         let first_line = self.details.lines().next().unwrap_or_default();
         let summary = if self.summary.is_empty() { first_line } else { &self.summary };
-        Some(Advisory { summary: summary.to_owned(), id: self.id, fixed })
+        Some(Advisory { summary: summary.to_owned(), id: self.id.clone(), fixed })
     }
 }
 
@@ -131,7 +167,7 @@ impl Subject {
 }
 
 /// A name as PyPI compares them (PEP 503).
-fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::rollout::{Beside, Share, Word, in_use};
 use super::{Document, Package};
+use crate::packages::Lock;
 
 /// How far a version has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -171,6 +172,15 @@ pub struct Finding {
     pub what: String,
 }
 
+/// The files that a version is started from, by name, version and digest; the registry keeps them under this.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockedTo {
+    /// The digest of the lock, in hexadecimal.
+    pub digest: String,
+    /// How many packages are in it.
+    pub packages: usize,
+}
+
 /// One version of a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -201,6 +211,9 @@ pub struct Entry {
     /// What it is rolled out beside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) beside: Option<Beside>,
+    /// What its packages were when it was first scanned, where it is started from packages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lock: Option<LockedTo>,
     /// What its last scan found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scan: Option<Scan>,
@@ -225,6 +238,7 @@ impl Entry {
             stage: Stage::Submitted,
             given: None,
             beside: None,
+            lock: None,
             scan: None,
             offered: None,
             history: vec![Change { at, by: by.to_owned(), to: Stage::Submitted, note: None, share: None }],
@@ -263,6 +277,19 @@ impl Entry {
     /// How far it has come.
     pub fn stage(&self) -> Stage {
         self.stage
+    }
+
+    /// What its packages are locked to, where they are.
+    pub fn lock(&self) -> Option<&LockedTo> {
+        self.lock.as_ref()
+    }
+
+    /// Locks its packages, once and for all that it is: where they were locked before, or it is in use without, nothing changes.
+    pub fn lock_to(&mut self, lock: &Lock) {
+        if self.lock.is_none() && !self.stage.is_in_use() {
+            let (_, digest) = lock.text();
+            self.lock = Some(LockedTo { digest, packages: lock.files.len() });
+        }
     }
 
     /// What its last scan found.
@@ -336,7 +363,7 @@ impl Entry {
             return Err(self.no_way("configured"));
         }
         self.launch = launch;
-        self.scan = None;
+        (self.lock, self.scan) = (None, None);
         self.step(at, by, Stage::Submitted, Some("configured".to_owned()));
         Ok(())
     }

@@ -34,6 +34,10 @@ struct Starter {
     from: &'static [&'static str],
     /// What names packages that are there beside it, with commas between them.
     beside: &'static [&'static str],
+    /// What names the registry that they come from.
+    source: &'static [&'static str],
+    /// What names the version of the language that runs them.
+    interpreter: &'static [&'static str],
     /// Other options that a value follows.
     with_value: &'static [&'static str],
     /// Options without one.
@@ -44,7 +48,9 @@ const NPX: Starter = Starter {
     registry: "npm",
     from: &["--package", "-p"],
     beside: &[],
-    with_value: &["--registry", "--cache", "--prefix"],
+    source: &["--registry"],
+    interpreter: &[],
+    with_value: &["--cache", "--prefix"],
     alone: &[
         "-y",
         "--yes",
@@ -64,7 +70,9 @@ const UVX: Starter = Starter {
     registry: "pypi",
     from: &["--from"],
     beside: &["--with", "-w"],
-    with_value: &["--python", "-p", "--index-url", "--default-index", "--cache-dir"],
+    source: &["--index-url", "--default-index"],
+    interpreter: &["--python", "-p"],
+    with_value: &["--cache-dir"],
     alone: &[
         "-q",
         "--quiet",
@@ -81,6 +89,73 @@ const UVX: Starter = Starter {
     ],
 };
 
+/// How a command line of `npx` or `uvx` starts packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// First the package that has the program, and then those beside it.
+    pub packages: Vec<Package>,
+    /// The names of these, with the extras that are wanted of them.
+    pub names: Vec<String>,
+    /// The program, where it is named apart from its package.
+    pub program: Option<String>,
+    /// The registry that they come from, where it says one.
+    pub from: Option<String>,
+    /// The version of the language that runs them, where it says one.
+    pub interpreter: Option<String>,
+    /// How many arguments there are before the program's own.
+    pub skip: usize,
+}
+
+impl Start {
+    /// That of the entry `launch`, with the digests that `document` has; `None` where it is no such command line.
+    ///
+    /// # Errors
+    /// The command line has what could make another package of it.
+    pub fn of(launch: &Value, document: &Document) -> Result<Option<Self>, Untold> {
+        let Some(starter) = starter(launch) else { return Ok(None) };
+        let args = launch.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let Told { from, program, source, interpreter, skip } = starter.told(args)?;
+        let packages = from.iter().map(|named| Package::named(starter.registry, named, document));
+        let names = from.iter().map(|named| match named.find(['=', '@', ' ']) {
+            Some(end) if starter.registry == "pypi" => named[..end].to_owned(),
+            _ => split(starter.registry, named).map_or(*named, |(name, _)| name).to_owned(),
+        });
+        Ok(Some(Self {
+            packages: packages.collect::<Result<_, _>>()?,
+            names: names.collect(),
+            program: program.map(str::to_owned),
+            from: source.map(str::to_owned),
+            interpreter: interpreter.map(str::to_owned),
+            skip,
+        }))
+    }
+
+    /// Why its files cannot be locked, where they cannot: another place than is known here may say which they are. `env` are
+    /// the names of the variables that it is given.
+    pub fn unlockable<'a>(&self, env: impl IntoIterator<Item = &'a String>) -> Option<String> {
+        if self.packages.iter().any(|package| package.version.is_none()) {
+            return Some("not every package has one version".to_owned());
+        }
+        let steers = |name: &&String| {
+            let name = name.to_ascii_uppercase();
+            ["NPM_CONFIG_", "PIP_", "UV_"].iter().any(|start| name.starts_with(start))
+        };
+        env.into_iter().find(steers).map(|name| {
+            format!("{name} says where packages come from; that is for `registry.packages` of the configuration to say")
+        })
+    }
+}
+
+/// The program that starts packages, where an entry has one.
+fn starter(launch: &Value) -> Option<Starter> {
+    let command = launch.get("command").and_then(Value::as_str)?;
+    match command.rsplit('/').next() {
+        Some("npx") => Some(NPX),
+        Some("uvx") => Some(UVX),
+        _ => None,
+    }
+}
+
 impl Package {
     /// What the entry `launch` starts, first the package that has the program and then those beside it, each with the digest
     /// that `document` has of it; none when it is no package, or a program that was installed before.
@@ -93,15 +168,7 @@ impl Package {
             let (name, digest) = (name.to_owned(), Some(digest.to_owned()));
             return Ok(vec![Self { registry: "oci".to_owned(), name, version: None, digest }]);
         }
-        let command = launch.get("command").and_then(Value::as_str).unwrap_or_default();
-        let starter = match command.rsplit('/').next() {
-            Some("npx") => NPX,
-            Some("uvx") => UVX,
-            _ => return Ok(Vec::new()),
-        };
-        let args = launch.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let named = starter.named(args)?;
-        named.into_iter().map(|named| Self::named(starter.registry, named, document)).collect()
+        Ok(Start::of(launch, document)?.map(|start| start.packages).unwrap_or_default())
     }
 
     fn named(registry: &str, named: &str, document: &Document) -> Result<Self, Untold> {
@@ -124,15 +191,25 @@ impl Package {
     }
 }
 
+/// What the arguments say.
+struct Told<'a> {
+    from: Vec<&'a str>,
+    program: Option<&'a str>,
+    source: Option<&'a str>,
+    interpreter: Option<&'a str>,
+    skip: usize,
+}
+
 impl Starter {
-    /// The arguments that name packages.
-    fn named<'a>(&self, args: &'a [Value]) -> Result<Vec<&'a str>, Untold> {
+    fn told<'a>(&self, args: &'a [Value]) -> Result<Told<'a>, Untold> {
         let (mut from, mut beside) = (Vec::new(), Vec::new());
-        let mut args = args.iter().map(|arg| arg.as_str().ok_or_else(|| Untold(arg.to_string())));
-        let mut program = None;
-        while let Some(arg) = args.next().transpose()? {
+        let (mut source, mut interpreter, mut program) = (None, None, None);
+        let mut rest = args.iter();
+        let mut next =
+            || rest.next().map(|arg| arg.as_str().ok_or_else(|| Untold(arg.to_string()))).transpose();
+        while let Some(arg) = next()? {
             if arg == "--" {
-                program = args.next().transpose()?;
+                program = next()?;
                 break;
             }
             if !arg.starts_with('-') {
@@ -146,24 +223,30 @@ impl Starter {
                 Some((option, value)) => (option, Some(value)),
                 None => (arg, None),
             };
-            let takes = [self.from, self.beside, self.with_value].concat();
+            let takes = [self.from, self.beside, self.source, self.interpreter, self.with_value].concat();
             let untold = || Untold(arg.to_owned());
             if !takes.contains(&option) {
                 return Err(untold());
             }
-            let value = value.map_or_else(|| args.next().transpose(), |value| Ok(Some(value)))?;
-            let value = value.ok_or_else(untold)?;
+            let value = match value {
+                Some(value) => value,
+                None => next()?.ok_or_else(untold)?,
+            };
             if self.from.contains(&option) {
                 from.push(value);
             } else if self.beside.contains(&option) {
                 beside.extend(value.split(',').map(str::trim));
+            } else if self.source.contains(&option) {
+                source = Some(value);
+            } else if self.interpreter.contains(&option) {
+                interpreter = Some(value);
             }
         }
         if from.is_empty() {
-            from.push(program.ok_or_else(|| Untold(String::new()))?);
+            from.push(program.take().ok_or_else(|| Untold(String::new()))?);
         }
         from.append(&mut beside);
-        Ok(from)
+        Ok(Told { from, program, source, interpreter, skip: args.len() - rest.len() })
     }
 }
 
@@ -192,6 +275,12 @@ fn split<'a>(registry: &str, text: &'a str) -> Option<(&'a str, Option<&'a str>)
     let is_name =
         name.starts_with(|c: char| c.is_ascii_alphanumeric()) && !rest.starts_with(['/', '\\', ':', '+']);
     is_name.then(|| (name, rest.strip_prefix("==").or_else(|| rest.strip_prefix('@')).map(str::trim)))
+}
+
+/// Whether this is a name of a package of `npm` or `pypi`, and no path, address or version with it.
+pub(crate) fn is_name(registry: &str, name: &str) -> bool {
+    split(registry, name) == Some((name, None))
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'[')
 }
 
 /// Whether this is one version of a package of `npm` or `pypi`, and no range or tag.

@@ -6,11 +6,14 @@ use portcullis_model::{Expected, Put, Records, Unavailable};
 
 use super::entry::Entry;
 use super::version::compare;
+use crate::packages::Lock;
 
 /// The kind of the records.
 pub const REGISTRY: &str = "registry";
 /// The kind of the one record that changes with every change: whoever watches looks at that.
 const EPOCH: &str = "registry-epoch";
+/// The kind of the locks of packages, each by its digest: what is kept under one never changes.
+const LOCKS: &str = "registry-lock";
 const PAGE: usize = 500;
 
 /// The versions of a store.
@@ -129,6 +132,25 @@ impl Registry {
         let value = serde_json::to_vec(entry).map_err(|error| Unavailable(error.to_string()))?;
         let key = key(entry.name(), entry.version());
         Ok(self.records.put(REGISTRY, &key, value, None, expected).await? != Put::Conflict)
+    }
+
+    /// Keeps the lock of a version's packages, before the version has it.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    pub async fn keep_lock(&self, lock: &Lock) -> Result<(), Unavailable> {
+        let (text, digest) = lock.text();
+        self.records.put(LOCKS, &digest, text.into_bytes(), None, Expected::Any).await.map(drop)
+    }
+
+    /// The lock with this digest; `None` where it is not there as it was kept.
+    ///
+    /// # Errors
+    /// The store cannot be asked.
+    pub async fn lock(&self, digest: &str) -> Result<Option<Lock>, Unavailable> {
+        let record = self.records.get(LOCKS, digest).await?;
+        let text = record.and_then(|record| String::from_utf8(record.value).ok());
+        Ok(text.and_then(|text| Lock::parse(&text, digest).ok()))
     }
 
     /// Grows with every change of any version.

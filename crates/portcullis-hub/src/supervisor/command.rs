@@ -11,12 +11,14 @@ use std::{
     ffi::{OsStr, OsString},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use portcullis_model::ServerId;
 use rustix::fs::{Access, access};
 
 use super::sandbox::{Lack, Sandbox};
+use crate::packages::{Lock, Mirrors};
 
 /// Names that pass from our environment to every child. `LC_*` passes too.
 const BASE: &[&str] = &[
@@ -57,6 +59,19 @@ pub struct Command {
     pub cwd: Option<PathBuf>,
     /// What it may reach of the machine; `None` is all that we may ourselves.
     pub sandbox: Option<Box<Sandbox>>,
+    /// The packages that have its program, which is started in place of `program`; that one would install them.
+    pub packages: Option<LockedPackages>,
+}
+
+/// Packages that a program is in, and where they are to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedPackages {
+    /// All of them.
+    pub lock: Arc<Lock>,
+    /// Where they are installed.
+    pub folder: PathBuf,
+    /// Where they come from.
+    pub mirrors: Mirrors,
 }
 
 impl Command {
@@ -153,6 +168,14 @@ pub enum SpawnError {
         server: ServerId,
         /// All of it.
         lacking: Vec<Lack>,
+    },
+    /// The packages that have its program are not there, and cannot be had as they were locked.
+    #[error("server `{server}`: {reason}")]
+    Packages {
+        /// The server that wants it.
+        server: ServerId,
+        /// Why.
+        reason: String,
     },
     /// What its sandbox is to be made of cannot be had.
     #[error("server `{server}`: its sandbox cannot be made: {reason}")]

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use enter::sandbox_main;
 pub(super) use enter::{Errand, VERB};
+pub(super) use files::of_program;
 pub use host::Host;
 
 /// What a child may do. Whatever is not in here, it may not.

@@ -1,10 +1,12 @@
-//! What is known of the package that a version is started from: whether its version is pinned, and what advisories say of it.
+//! What is known of the packages that a version is started from: whether a version is pinned, and what advisories say of each.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
-use portcullis_hub::registry::{Advisory, Finding, Package, Unread, Untold, affecting};
+use portcullis_hub::packages::Lock;
+use portcullis_hub::registry::{Advisory, Finding, Package, Unread, Untold, Watched};
 use portcullis_oversight::visible;
 
 /// The largest file of a dump that is read, in bytes.
@@ -12,66 +14,96 @@ const LARGEST: u64 = 256 << 20;
 /// So much of what an advisory says of itself is shown, in characters.
 const SAID: usize = 200;
 
-/// What somebody should look at in what is `started`; `folder` has the advisories, with folders below it if need be.
+/// What somebody should look at in what is `started`, and in all that came with it, where that is locked; `folder` has the
+/// advisories, with folders below it if need be.
 ///
 /// # Errors
 /// The folder cannot be read: a scan without it would look like one that found nothing.
 pub(super) fn findings(
     started: &Result<Vec<Package>, Untold>,
+    lock: Option<&Lock>,
     folder: Option<&Path>,
 ) -> anyhow::Result<Vec<Finding>> {
-    match started {
-        Ok(packages) => {
-            let all = packages.iter().map(|package| of_package(package, folder));
-            Ok(all.collect::<anyhow::Result<Vec<_>>>()?.concat())
+    let started = match started {
+        Ok(packages) => packages,
+        Err(untold) => {
+            return Ok(vec![Finding { at: "package".to_owned(), what: visible(&untold.to_string()) }]);
         }
-        Err(untold) => Ok(vec![Finding { at: "package".to_owned(), what: visible(&untold.to_string()) }]),
-    }
-}
-
-fn of_package(package: &Package, folder: Option<&Path>) -> anyhow::Result<Vec<Finding>> {
-    let Package { registry, name, version, .. } = package;
-    let at = format!("package {registry} {}", visible(name));
-    if registry == "oci" {
-        // Its digest pins it, and advisories are about what is in images, not about these.
-        return Ok(Vec::new());
-    }
-    if version.is_none() {
-        let what = "its version is not pinned: what is started tomorrow may be another program".to_owned();
-        return Ok(vec![Finding { at, what }]);
-    }
+    };
+    // Its digest pins an image, and advisories are about what is in images, not about these.
+    let packages = started.iter().filter(|package| package.registry != "oci").cloned();
+    let mut packages: Vec<_> = packages.collect();
+    let unpinned = packages.iter().filter(|package| package.version.is_none()).map(|package| Finding {
+        at: place(package, None),
+        what: "its version is not pinned: what is started tomorrow may be another program".to_owned(),
+    });
+    let mut findings: Vec<_> = unpinned.collect();
+    let own = packages.len();
+    packages.extend(lock.iter().flat_map(|lock| beside(lock, started)));
     let mut known = Vec::new();
-    if let Some(folder) = folder {
-        search(folder, package, &mut known)
+    if let (Some(folder), false) = (folder, packages.is_empty()) {
+        search(folder, &Watched::new(&packages), &mut known)
             .with_context(|| format!("registry.advisories: {}", folder.display()))?;
     }
     let id = |it: &Result<Advisory, Unread>| it.as_ref().ok().map(|advisory| advisory.id.clone());
-    known.sort_by_key(id);
-    known.dedup_by_key(|it| id(it));
-    let finding = |advisory: Result<Advisory, Unread>| {
-        let advisory = match advisory {
-            Ok(advisory) => advisory,
-            Err(unread) => return Finding { at: at.clone(), what: unread.to_string() },
-        };
-        let summary: String = advisory.summary.chars().take(SAID).collect();
-        let mended = match advisory.fixed.last() {
-            Some(version) => format!("mended in {}", visible(version)),
-            None => "not mended anywhere".to_owned(),
-        };
-        Finding {
-            at: at.clone(),
-            what: format!("{}: {}; {mended}", visible(&advisory.id), visible(&summary)),
-        }
-    };
-    Ok(known.into_iter().map(finding).collect())
+    known.sort_by_key(|(index, it)| (*index, id(it)));
+    known.dedup_by_key(|(index, it)| (*index, id(it)));
+    findings.extend(known.into_iter().map(|(index, known)| {
+        let at = place(&packages[index], lock.filter(|_| index >= own));
+        Finding { at, what: said(known) }
+    }));
+    Ok(findings)
 }
 
-fn search(folder: &Path, package: &Package, known: &mut Vec<Result<Advisory, Unread>>) -> anyhow::Result<()> {
+/// What of a lock was not asked for and came with it, each version once.
+fn beside(lock: &Lock, started: &[Package]) -> Vec<Package> {
+    let is_own = |name: &str| started.iter().any(|package| package.name.eq_ignore_ascii_case(name));
+    let files: BTreeSet<_> = lock.files.iter().map(|file| (&file.name, &file.version)).collect();
+    let others = files.into_iter().filter(|(name, version)| {
+        !is_own(name) || started.iter().all(|package| package.version.as_ref() != Some(version))
+    });
+    let package = |(name, version): (&String, &String)| Package {
+        registry: lock.registry.clone(),
+        name: name.clone(),
+        version: Some(version.clone()),
+        digest: None,
+    };
+    others.map(package).collect()
+}
+
+/// Where a finding is: in a package, and in the one that it came with.
+fn place(package: &Package, with: Option<&Lock>) -> String {
+    let Package { registry, name, version, .. } = package;
+    let (name, version) = (visible(name), visible(version.as_deref().unwrap_or_default()));
+    match with {
+        None => format!("package {registry} {name}"),
+        Some(lock) => {
+            format!("package {registry} {name} {version}, which came with {}", visible(&lock.name()))
+        }
+    }
+}
+
+fn said(advisory: Result<Advisory, Unread>) -> String {
+    let advisory = match advisory {
+        Ok(advisory) => advisory,
+        Err(unread) => return unread.to_string(),
+    };
+    let summary: String = advisory.summary.chars().take(SAID).collect();
+    let mended = match advisory.fixed.last() {
+        Some(version) => format!("mended in {}", visible(version)),
+        None => "not mended anywhere".to_owned(),
+    };
+    format!("{}: {}; {mended}", visible(&advisory.id), visible(&summary))
+}
+
+type Known = Vec<(usize, Result<Advisory, Unread>)>;
+
+fn search(folder: &Path, packages: &Watched<'_>, known: &mut Known) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let found = fs::metadata(&path).with_context(|| path.display().to_string())?;
         if found.is_dir() {
-            search(&path, package, known)?;
+            search(&path, packages, known)?;
             continue;
         }
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -80,7 +112,7 @@ fn search(folder: &Path, package: &Package, known: &mut Vec<Result<Advisory, Unr
         }
         anyhow::ensure!(found.len() <= LARGEST, "{} has more than {} MiB", path.display(), LARGEST >> 20);
         let text = fs::read(&path).with_context(|| path.display().to_string())?;
-        known.extend(affecting(&text, package));
+        known.extend(packages.affected(&text));
     }
     Ok(())
 }
@@ -108,7 +140,7 @@ mod tests {
         let version = Some("1.0.0".to_owned());
         let files = Package { registry: "npm".to_owned(), name: "files".to_owned(), version, digest: None };
         let started = Ok(vec![files.clone()]);
-        let found = findings(&started, Some(folder.path())).expect("read");
+        let found = findings(&started, None, Some(folder.path())).expect("read");
         let said: Vec<_> =
             found.iter().map(|finding| finding.what.split(':').next().expect("an id")).collect();
         assert_eq!(said, ["an advisory about this package cannot be read", "GHSA-1", "GHSA-2"]);
@@ -116,11 +148,11 @@ mod tests {
             !found[1].what.contains('\u{200b}') && found[1].what.ends_with("not mended anywhere"),
             "{found:?}"
         );
-        assert!(findings(&started, Some(&folder.path().join("none"))).is_err());
+        assert!(findings(&started, None, Some(&folder.path().join("none"))).is_err());
         let unpinned = Package { version: None, ..files };
-        assert!(findings(&Ok(vec![unpinned]), None).expect("read")[0].what.contains("not pinned"));
-        assert_eq!(findings(&Ok(Vec::new()), Some(folder.path())).expect("read"), []);
-        let untold = findings(&Err(Untold("--what".to_owned())), None).expect("read");
+        assert!(findings(&Ok(vec![unpinned]), None, None).expect("read")[0].what.contains("not pinned"));
+        assert_eq!(findings(&Ok(Vec::new()), None, Some(folder.path())).expect("read"), []);
+        let untold = findings(&Err(Untold("--what".to_owned())), None, None).expect("read");
         assert!(untold[0].what.contains("cannot be told: `--what`"), "{untold:?}");
     }
 }

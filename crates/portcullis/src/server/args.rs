@@ -82,6 +82,9 @@ pub(crate) struct Scan {
     /// `NAME` or `NAME@VERSION`
     #[arg(value_name = "WHAT")]
     pub what: String,
+    /// Do not lock its packages: what its command line fetches may be another program at each start
+    #[arg(long)]
+    pub unlocked: bool,
     #[command(flatten)]
     pub kept: Kept,
     #[command(flatten)]

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use portcullis_config::{DefinitionsMode, Kubernetes, Overrides, Settings};
+use portcullis_config::{DefinitionsMode, Kubernetes, Overrides, RegistryPackages, Settings};
 use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport, ServerState};
 use portcullis_hub::Supervisor;
-use portcullis_hub::registry::{Entry, Finding, Offer, Package, Registry, Scan, Stage};
+use portcullis_hub::packages::{Failed, Lock};
+use portcullis_hub::registry::{Entry, Finding, LockedTo, Offer, Package, Registry, Scan, Stage};
 use portcullis_oversight::{DefinitionKind, Reason, Register, visible, visible_line};
 use portcullis_store::Memory;
 use portcullis_telemetry::{Metrics, Tracer};
 use serde_json::json;
 use tokio::runtime::Handle;
 
+use super::locking::{self, Locking};
 use super::{advisories, args};
 use super::{by, meant, now};
-use crate::approved::{Ours, server_of};
+use crate::approved::{Ours, from, lock_to, server_of};
 use crate::oversight::{ask, change};
 use crate::serve::{End, own_program};
 use crate::stdout::{line, print};
@@ -30,10 +32,22 @@ pub(super) const STAGES: [Stage; 3] = [Stage::Submitted, Stage::Scanned, Stage::
 const AT_MOST: Duration = Duration::from_mins(3);
 
 pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
-    let (entry, advisories, cluster) = ask(&scan.kept.config, async |records, settings| {
-        let entry = meant(&Registry::new(records), &scan.what, &STAGES).await?.entry;
+    let (entry, kept, configured, cluster) = ask(&scan.kept.config, async |records, settings| {
+        let registry = Registry::new(records);
+        let entry = meant(&registry, &scan.what, &STAGES).await?.entry;
         super::import::hold(&entry, settings)?;
-        Ok((entry, settings.registry.advisories.clone(), settings.kubernetes.clone()))
+        let kept = match entry.lock() {
+            Some(_) if scan.unlocked => {
+                let message = "its packages are locked already; `portcullis server configure` begins anew where it is not in use";
+                return Err(crate::Usage(message.to_owned()).into());
+            }
+            Some(locked) => {
+                let lock = registry.lock(&locked.digest).await.context("`store`")?;
+                Some(lock.context("the lock of its packages is not what it was; add another version")?)
+            }
+            None => None,
+        };
+        Ok((entry, kept, settings.registry.clone(), settings.kubernetes.clone()))
     })?;
     if entry.launch.is_null() {
         let named = format!("{}@{}", entry.slug, entry.version());
@@ -44,10 +58,16 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
     }
     let document = entry.document().context("what is kept of it is no server.json any more")?;
     let started = Package::of(&entry.launch, &document);
-    let known = advisories::findings(&started, advisories.as_deref())?;
-    let package = started.ok().and_then(|packages| packages.into_iter().next());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let found = runtime.block_on(look(&entry, cluster));
+    let locking = runtime.block_on(locking::lock(&entry, kept, &configured.packages, scan.unlocked));
+    let Locking { lock, findings: unlike } = match locking {
+        Ok(locking) => locking,
+        Err(failed) => return Ok(not_locked(&entry, &failed)),
+    };
+    let mut known = advisories::findings(&started, lock.as_deref(), configured.advisories.as_deref())?;
+    known.splice(0..0, unlike);
+    let package = started.ok().and_then(|packages| packages.into_iter().next());
+    let found = runtime.block_on(look(&entry, lock.as_deref(), &configured.packages, cluster));
     runtime.shutdown_timeout(Duration::from_millis(200));
     let found = match found? {
         Ok(mut found) => {
@@ -73,23 +93,48 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
         }
     };
     let (slug, version) = (entry.slug.clone(), entry.version().to_owned());
-    change(&scan.kept.config, async |records, _| {
+    let scanned = change(&scan.kept.config, async |records, _| {
         let registry = Registry::new(records);
         let shelved = registry.get(entry.name(), entry.version()).await.context("`store`")?;
         let mut shelved = shelved.context("it was taken away meanwhile")?;
+        anyhow::ensure!(
+            shelved.entry.launch == entry.launch && shelved.entry.lock() == entry.lock(),
+            "somebody else changed it meanwhile; scan it again"
+        );
+        if let Some(lock) = lock.as_deref().filter(|_| entry.lock().is_none()) {
+            registry.keep_lock(lock).await.context("`store`")?;
+            shelved.entry.lock_to(lock);
+        }
         shelved.entry.scanned(found.clone(), &by(&scan.decider.by))?;
         if !registry.change(&shelved).await.context("`store`")? {
             anyhow::bail!("somebody else changed it meanwhile; scan it again");
         }
-        Ok(())
+        Ok(shelved.entry)
     })?;
     if scan.kept.json {
-        print(format_args!("{:#}", json!(found)));
+        let mut told = json!(found);
+        told["lock"] = json!(scanned.lock());
+        print(format_args!("{told:#}"));
     } else {
-        show(Some(&found));
+        show(&scanned);
         line(format_args!("next: portcullis server review {slug}@{version}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says why a version cannot be scanned whose packages are not to be had.
+fn not_locked(entry: &Entry, failed: &Failed) -> ExitCode {
+    let (slug, version) = (&entry.slug, visible_line(entry.version()));
+    eprintln!("{slug} {version} cannot be scanned: {}", visible(&failed.what));
+    for line in &failed.words {
+        eprintln!("  {}", visible_line(line));
+    }
+    if entry.lock().is_none() {
+        eprintln!(
+            "`portcullis server scan {slug}@{version} --unlocked` leaves it to its command line what is fetched at each start"
+        );
+    }
+    ExitCode::FAILURE
 }
 
 /// A version of which nothing could be seen.
@@ -105,9 +150,18 @@ struct NotReached {
 const LAST_WORDS: usize = 10;
 
 /// What it offers, and what somebody should look at; or why it cannot be reached.
-async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Result<Scan, NotReached>> {
+async fn look(
+    entry: &Entry,
+    lock: Option<&Lock>,
+    packages: &RegistryPackages,
+    cluster: Option<Kubernetes>,
+) -> anyhow::Result<Result<Scan, NotReached>> {
     let (id, mut server) = server_of(&entry.slug, &entry.launch).map_err(crate::Usage)?;
     server.enabled = true;
+    if let Some((text, digest)) = lock.map(Lock::text) {
+        lock_to(&mut server, entry, text.into(), digest).map_err(crate::Usage)?;
+        server = from(&server, packages);
+    }
     let walls = match &server.transport {
         portcullis_config::Transport::Http(http) if http.image.is_some() => "a pod of its own",
         portcullis_config::Transport::Http(_) => "none: it runs elsewhere",
@@ -198,8 +252,8 @@ async fn look(entry: &Entry, cluster: Option<Kubernetes>) -> anyhow::Result<Resu
 }
 
 /// What a scan found, for people.
-pub(super) fn show(scan: Option<&Scan>) {
-    let Some(scan) = scan else {
+pub(super) fn show(entry: &Entry) {
+    let Some(scan) = entry.scan() else {
         line("  scan        not yet");
         return;
     };
@@ -221,6 +275,15 @@ pub(super) fn show(scan: Option<&Scan>) {
         };
         let digest = digest.as_deref().map(|digest| format!(", sha256:{digest}")).unwrap_or_default();
         line(format_args!("    package {registry} {name}{version}{digest}"));
+        match entry.lock() {
+            Some(LockedTo { digest, packages }) => {
+                line(format_args!(
+                    "    locked to {packages} packages, each by its digest; the lock is sha256:{digest}"
+                ));
+            }
+            None if registry != "oci" => line("    NOT LOCKED: what it is made of is fetched at each start"),
+            None => {}
+        }
     }
     for finding in &scan.findings {
         line(format_args!("    LOOK AT {}: {}", finding.at, finding.what));

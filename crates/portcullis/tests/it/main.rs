@@ -23,6 +23,7 @@ mod lifecycle;
 mod limits;
 mod openapi;
 mod oversight;
+mod packages;
 mod policy;
 mod polling;
 mod readers;

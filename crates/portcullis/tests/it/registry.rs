@@ -186,7 +186,7 @@ async fn clients_find_servers_through_the_gateway_and_not_where_they_come_from()
 }
 
 /// What this machine lacks for a sandbox, as the program finds it out.
-fn lacking() -> Option<String> {
+pub(crate) fn lacking() -> Option<String> {
     let found =
         std::process::Command::new(env!("CARGO_BIN_EXE_portcullis")).args(["__sandbox", "probe"]).output();
     let host: Value = serde_json::from_slice(&found.unwrap().stdout).unwrap();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, SecretSource, Transport};
-use portcullis_hub::{Child, Command, Limits, Network, Sandbox};
+use portcullis_hub::packages::{Lock, Mirrors};
+use portcullis_hub::{Child, Command, Limits, LockedPackages, Network, Sandbox};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
@@ -257,10 +258,31 @@ impl Server {
             secrets,
             cwd: stdio.cwd.clone(),
             sandbox: stdio.sandbox.as_deref().map(|configured| Box::new(sandbox(configured))),
+            packages: stdio.locked.as_deref().map(locked).transpose()?,
         };
-        let child = self.env.supervisor.spawn(&command).await;
+        let starting = self.env.supervisor.spawn(&command);
+        let child = if stdio.locked.is_some() {
+            // The first start waits for its packages, and whoever waits for the start does not wait for ever.
+            let limit = self.settings.call_timeout;
+            tokio::time::timeout(limit, starting).await.map_err(|_| {
+                let message = format!(
+                    "server `{}`: its packages are being installed, which goes on; try again",
+                    self.id
+                );
+                Refusal::new(ErrorKind::UpstreamTimeout, message)
+            })?
+        } else {
+            starting.await
+        };
         child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))
     }
+}
+
+fn locked(locked: &config::LockedPackages) -> Result<LockedPackages, Refusal> {
+    let lock = Lock::parse(&locked.lock, &locked.digest);
+    let lock = lock.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
+    let config::RegistryPackages { npm, pypi, folder } = locked.packages.clone();
+    Ok(LockedPackages { lock: Arc::new(lock), folder, mirrors: Mirrors { npm, pypi } })
 }
 
 fn sandbox(configured: &config::Sandbox) -> Sandbox {

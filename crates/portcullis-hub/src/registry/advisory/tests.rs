@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Unread, affecting};
+use super::{Advisory, Unread, Watched};
 use crate::registry::Package;
 use crate::registry::python::Python;
 
@@ -15,6 +15,11 @@ fn advisory(ecosystem: &str, name: &str, affected: &Value) -> Value {
     let mut affected = affected.clone();
     affected["package"] = json!({ "ecosystem": ecosystem, "name": name });
     json!({ "id": "GHSA-1", "summary": "Reads what it must not.", "affected": [affected] })
+}
+
+fn affecting(text: &[u8], package: &Package) -> Vec<Result<Advisory, Unread>> {
+    let found = Watched::new(std::slice::from_ref(package)).affected(text);
+    found.into_iter().map(|(_, advisory)| advisory).collect()
 }
 
 fn ids(advisory: &Value, package: &Package) -> usize {
@@ -136,4 +141,20 @@ fn an_advisory_that_cannot_be_read_takes_no_other_with_it_and_is_told_of() {
     }
     let python = advisory("PyPI", "Acme_Files", &json!({ "versions": 1 })).to_string();
     assert_eq!(affecting(python.as_bytes(), &package("pypi", "acme.files", "1")), [Err(Unread)]);
+}
+
+#[test]
+fn each_of_many_packages_has_its_own_advisories() {
+    let versions = json!({ "versions": ["1.0.0"] });
+    let (deep, clock) = (advisory("npm", "deep", &versions), advisory("PyPI", "Acme.Clock", &versions));
+    let all = [
+        package("npm", "deep", "1.0.0"),
+        package("npm", "deep", "2.0.0"),
+        package("pypi", "acme_clock", "1.0.0"),
+        package("npm", "acme-clock", "1.0.0"),
+    ];
+    let text = json!([deep, clock, deep]).to_string();
+    let mut found: Vec<_> = Watched::new(&all).affected(text.as_bytes()).into_iter().map(|it| it.0).collect();
+    found.sort_unstable();
+    assert_eq!(found, [0, 0, 2]);
 }

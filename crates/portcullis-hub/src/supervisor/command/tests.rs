@@ -13,6 +13,7 @@ fn command(program: &str) -> Command {
         secrets: Vec::new(),
         cwd: None,
         sandbox: None,
+        packages: None,
     }
 }
 

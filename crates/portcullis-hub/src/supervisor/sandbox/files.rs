@@ -126,7 +126,7 @@ const BESIDE: &[&str] = &["bin", "lib", "lib64"];
 /// Where the parts of an installed program are: its file, under its name and where links lead; and where that is in the
 /// `bin` of an installation, what is installed there. A virtual environment and `node_modules` are that and nothing else; a
 /// home has more.
-fn of_program(program: &Path) -> Vec<PathBuf> {
+pub(in crate::supervisor) fn of_program(program: &Path) -> Vec<PathBuf> {
     let real = fs::canonicalize(program).ok();
     let mut paths = Vec::new();
     for file in [Some(program), real.as_deref()].into_iter().flatten() {

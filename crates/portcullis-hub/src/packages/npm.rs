@@ -1,0 +1,278 @@
+//! npm: its lock file (version 3) read and written.
+//!
+//! What is read is what npm made, and yet it is made of what publishers wrote: names, places and programs are held to what they
+//! may be, and only what says where its bytes are from that everybody has is taken: a file of the registry with a SHA-512.
+
+use std::fs;
+
+use aws_lc_rs::digest::{SHA512, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::lock::{hex, is_program};
+use super::tool::Tool;
+use super::{Failed, Lock, Locked, Root};
+use crate::registry::{Package, Start, is_exact, is_name};
+
+/// The largest lock file that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
+/// Where npm says that a file is from whatever registry it is asked for.
+const PUBLIC: &str = "https://registry.npmjs.org/";
+/// What of an entry is kept: all that an installation goes by.
+const KEPT: &[&str] = &[
+    "bin",
+    "bundleDependencies",
+    "cpu",
+    "dependencies",
+    "dev",
+    "devOptional",
+    "engines",
+    "hasInstallScript",
+    "hasShrinkwrap",
+    "inBundle",
+    "libc",
+    "name",
+    "optional",
+    "optionalDependencies",
+    "os",
+    "peer",
+    "peerDependencies",
+    "peerDependenciesMeta",
+];
+
+/// What every call says: it runs nothing of a package, fetches from nowhere but registries, and heeds no file beside it.
+const ALWAYS: &[&str] = &[
+    "--ignore-scripts",
+    "--allow-directory=none",
+    "--allow-file=none",
+    "--allow-git=none",
+    "--allow-remote=none",
+    // For an npm that does not know these: there is no such program.
+    "--git=/nonexistent/git",
+    "--no-audit",
+    "--no-fund",
+    "--no-update-notifier",
+    "--no-progress",
+    "--no-workspaces",
+    "--no-global",
+    "--package-lock",
+    "--bin-links",
+    "--install-strategy=hoisted",
+    "--include=prod",
+    "--include=optional",
+    "--loglevel=error",
+    "--logs-max=0",
+    // Its own patience is a minute and more.
+    "--fetch-retries=2",
+    "--fetch-retry-mintimeout=500",
+    "--fetch-retry-maxtimeout=5000",
+];
+
+fn arguments(tool: &Tool<'_>, verb: &[&str]) -> Vec<String> {
+    let mut args: Vec<String> = verb.iter().chain(ALWAYS).map(|&arg| arg.to_owned()).collect();
+    args.push(format!("--prefix={}", tool.folder.display()));
+    args.push(format!("--cache={}", tool.cache().display()));
+    args.extend(tool.from.map(|from| format!("--registry={from}")));
+    args
+}
+
+pub(super) async fn resolve(tool: &Tool<'_>, start: &Start) -> Result<Lock, Failed> {
+    let roots = roots(start)?;
+    tool.write("package.json", &manifest(&roots).to_string())?;
+    let verb =
+        ["install", "--package-lock-only", "--lockfile-version=3", "--omit-lockfile-registry-resolved"];
+    let named = format!("{} {}", start.names[0], roots[0].version);
+    tool.run(&arguments(tool, &verb)).await.map_err(|stopped| stopped.resolving(&named, tool))?;
+    let lock = read(&tool.read("package-lock.json", LARGEST)?, start, roots, tool.from)?;
+    for (package, root) in start.packages.iter().zip(&lock.roots) {
+        if let Some(said) = &package.digest {
+            check_file(tool, package, root, said, &lock).await?;
+        }
+    }
+    Ok(lock)
+}
+
+fn roots(start: &Start) -> Result<Vec<Root>, Failed> {
+    let root = |package: &Package| match &package.version {
+        Some(version) if is_name("npm", &package.name) && is_exact("npm", version) => {
+            Ok(Root { name: package.name.clone(), version: version.clone() })
+        }
+        _ => Err(Failed::new(format!("{} is no package of npm in one version", package.name))),
+    };
+    start.packages.iter().map(root).collect()
+}
+
+fn manifest(roots: &[Root]) -> Value {
+    let roots: Map<_, _> = roots.iter().map(|it| (it.name.clone(), it.version.clone().into())).collect();
+    json!({ "private": true, "dependencies": roots })
+}
+
+/// Reads what npm made.
+pub(super) fn read(text: &[u8], start: &Start, roots: Vec<Root>, from: Option<&str>) -> Result<Lock, Failed> {
+    let broken = || Failed::new("npm has made no lock file of version 3; install npm 9 or later");
+    let mut file: Value = serde_json::from_slice(text).map_err(|_| broken())?;
+    let packages = file.get_mut("packages").map(Value::take);
+    let (Some(Value::Object(mut packages)), Some(3)) = (packages, file["lockfileVersion"].as_u64()) else {
+        return Err(broken());
+    };
+    packages.remove("");
+    let known: Vec<_> =
+        packages.iter().filter(|(_, it)| it["inBundle"] != true).map(|it| it.0.clone()).collect();
+    let locked = packages.into_iter().map(|(place, entry)| locked(place, entry, &known, from));
+    let files = locked.collect::<Result<Vec<_>, _>>()?;
+    let program = program(start, &roots, &files)?;
+    let (registry, from) = ("npm".to_owned(), start.from.clone());
+    Lock { registry, from, program, python: None, roots, files }.bounded()
+}
+
+/// One package; `known` are the places of those that are files of their own.
+fn locked(place: String, mut entry: Value, known: &[String], from: Option<&str>) -> Result<Locked, Failed> {
+    let no = |what: &str| Failed::new(format!("`{place:.200}` cannot be locked: {what}"));
+    let names: Vec<_> = place.split("node_modules/").collect();
+    let in_place = names[0].is_empty()
+        && names.len() > 1
+        && names[1..].iter().all(|name| is_name("npm", name.trim_end_matches('/')))
+        && names[1..names.len() - 1].iter().all(|name| name.ends_with('/'))
+        && !place.ends_with('/');
+    if !in_place {
+        return Err(no("it is no place of a package"));
+    }
+    let text = |key: &str| entry[key].as_str().map(str::to_owned);
+    let name = text("name").unwrap_or_else(|| names[names.len() - 1].to_owned());
+    if !is_name("npm", &name) {
+        return Err(no("its name is none of npm"));
+    }
+    if entry["link"] == true {
+        return Err(no("it is a folder of whoever published it, and no file of a registry"));
+    }
+    let is_of_registry =
+        |url: &String| url.starts_with(PUBLIC) || from.is_some_and(|from| url.starts_with(from));
+    if let Some(url) = text("resolved").filter(|url| !is_of_registry(url)) {
+        return Err(no(&format!("it is at {url:.200}, and no file of a registry")));
+    }
+    if !entry["bin"].is_null() && !entry["bin"].as_object().is_some_and(|bins| bins.iter().all(is_bin)) {
+        return Err(no("it has programs outside of itself"));
+    }
+    let version = text("version").filter(|version| is_exact("npm", version));
+    let version = version.ok_or_else(|| no("it has no version"))?;
+    let digests: Vec<_> = text("integrity")
+        .iter()
+        .flat_map(|it| it.split(' '))
+        .filter(|it| is_sha512(it))
+        .map(str::to_owned)
+        .collect();
+    let bundled = entry["inBundle"] == true
+        && known
+            .iter()
+            .any(|other| place.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/')));
+    if digests.is_empty() && !bundled {
+        return Err(no("its registry gives no SHA-512 of it"));
+    }
+    let digests = if bundled { Vec::new() } else { digests };
+    let mut more = entry.as_object_mut().map(std::mem::take).unwrap_or_default();
+    more.retain(|key, _| KEPT.contains(&key.as_str()));
+    Ok(Locked { name, version, digests, place: Some(place), more })
+}
+
+/// Whether a program has a name, and is a file of its package: npm makes what is named there a program.
+fn is_bin((name, file): (&String, &Value)) -> bool {
+    let inside = |part: &str| part != ".." && !part.contains(['\\', '\0']);
+    let file = file.as_str().unwrap_or("/");
+    is_program(name) && !file.starts_with('/') && file.split('/').all(inside)
+}
+
+fn is_sha512(integrity: &str) -> bool {
+    let digest = integrity.strip_prefix("sha512-").and_then(|digest| STANDARD.decode(digest).ok());
+    digest.is_some_and(|digest| digest.len() == 64)
+}
+
+/// The program that `npx` would start.
+fn program(start: &Start, roots: &[Root], files: &[Locked]) -> Result<String, Failed> {
+    let bins = |root: &Root| {
+        let place = format!("node_modules/{}", root.name);
+        let file = files.iter().find(|file| file.place.as_ref() == Some(&place));
+        file.and_then(|file| file.more.get("bin")?.as_object().cloned()).unwrap_or_default()
+    };
+    let found = if let Some(program) = &start.program {
+        roots.iter().any(|root| bins(root).contains_key(program)).then(|| program.clone())
+    } else {
+        let bins = bins(&roots[0]);
+        let own = roots[0].name.rsplit('/').next().unwrap_or_default();
+        let mut all = bins.iter();
+        match (all.next(), bins.contains_key(own)) {
+            (Some((first, file)), _) if all.all(|(_, other)| other == file) => Some(first.clone()),
+            (_, true) => Some(own.to_owned()),
+            _ => None,
+        }
+    };
+    found.filter(|program| is_program(program)).ok_or_else(|| {
+        let wanted =
+            start.program.as_ref().map_or("no program".to_owned(), |it| format!("no program `{it:.100}`"));
+        Failed::new(format!(
+            "{} has {wanted} that could be started; `npx -y --package NAME@VERSION PROGRAM` names another",
+            roots[0].name
+        ))
+    })
+}
+
+/// Holds a package's own file to the digest that its publisher says.
+async fn check_file(
+    tool: &Tool<'_>,
+    package: &Package,
+    root: &Root,
+    said: &str,
+    lock: &Lock,
+) -> Result<(), Failed> {
+    let named = format!("{}@{}", root.name, root.version);
+    let place = tool.folder.join("packed");
+    fs::create_dir(&place).map_err(|error| Failed::new(format!("{}: {error}", place.display())))?;
+    let mut args = arguments(tool, &["pack", &named]);
+    args.push(format!("--pack-destination={}", place.display()));
+    // The registry's own address of the file counts as one to npm here.
+    args.retain(|arg| arg != "--allow-remote=none");
+    tool.run(&args).await.map_err(|stopped| stopped.resolving(&named, tool))?;
+    let file = fs::read_dir(&place).ok().and_then(|mut all| fs::read(all.next()?.ok()?.path()).ok());
+    // Of the next one there is nothing yet.
+    let _ = fs::remove_dir_all(&place);
+    let file = file.ok_or_else(|| Failed::new(format!("npm has fetched no file of {named}")))?;
+    let locked = lock.files.iter().find(|it| it.place == Some(format!("node_modules/{}", root.name)));
+    let integrity = format!("sha512-{}", STANDARD.encode(digest(&SHA512, &file)));
+    let is_locked = locked.is_some_and(|it| it.digests.contains(&integrity));
+    if is_locked && hex(&file) == said {
+        return Ok(());
+    }
+    Err(super::lock::other_than_said(&package.name, &root.version, said))
+}
+
+/// Writes what an installation goes by.
+pub(super) fn write(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> {
+    let manifest = manifest(&lock.roots);
+    let mut packages = Map::new();
+    packages.insert(String::new(), json!({ "dependencies": manifest["dependencies"] }));
+    for file in &lock.files {
+        let mut entry = file.more.clone();
+        entry.insert("version".to_owned(), file.version.clone().into());
+        if !file.digests.is_empty() {
+            entry.insert("integrity".to_owned(), file.digests.join(" ").into());
+        }
+        packages.insert(file.place.clone().unwrap_or_default(), entry.into());
+    }
+    let text = json!({ "lockfileVersion": 3, "requires": true, "packages": packages }).to_string();
+    tool.write("package.json", &manifest.to_string())?;
+    tool.write("package-lock.json", &text)
+}
+
+pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> {
+    write(tool, lock)?;
+    let installed = tool.run(&arguments(tool, &["ci"])).await;
+    installed.map_err(|stopped| {
+        // npm says which digest it wanted, and not of what.
+        let swapped = lock.files.iter().find(|file| {
+            let wanted =
+                |digest: &String| stopped.words.iter().any(|line| line.contains(&format!("wanted {digest}")));
+            file.digests.iter().any(wanted)
+        });
+        stopped.installing(lock, swapped.map(|file| format!("{} {}", file.name, file.version)), tool)
+    })
+}

@@ -1,0 +1,319 @@
+//! Locks that are read, those that are refused, and folders that are made once.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Failed, Installed, Lock, Locked, Mirrors, Packages, Root, npm, pypi};
+use crate::registry::{Document, Start};
+
+fn start(command: &str, args: &[&str]) -> Start {
+    let document = Document::made("local/files", None, "Files.", "1.0.0").expect("well-formed");
+    let launch = json!({ "command": command, "args": args });
+    Start::of(&launch, &document).expect("understood").expect("packages")
+}
+
+fn roots() -> Vec<Root> {
+    vec![Root { name: "@acme/files".to_owned(), version: "1.4.0".to_owned() }]
+}
+
+/// A SHA-512 as npm writes it; `sign` tells it from others.
+fn integrity(sign: char) -> String {
+    format!("sha512-{}A==", sign.to_string().repeat(85))
+}
+
+/// What npm makes of a package, with one more entry.
+fn npm_with(place: &str, entry: &Value, args: &[&str]) -> Result<Lock, Failed> {
+    let mut packages = json!({
+        "": { "dependencies": { "@acme/files": "1.4.0" } },
+        "node_modules/@acme/files": {
+            "version": "1.4.0", "integrity": integrity('A'), "bin": { "files": "run.js" }, "license": "MIT",
+        },
+    });
+    packages[place] = entry.clone();
+    let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
+    npm::read(text.as_bytes(), &start("npx", args), roots(), Some("https://npm.example.com"))
+}
+
+const ARGS: &[&str] = &["-y", "@acme/files@1.4.0"];
+
+fn refused(place: &str, entry: &Value) -> String {
+    npm_with(place, entry, ARGS).expect_err(place).what
+}
+
+#[test]
+fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs() {
+    let deep = json!({
+        "version": "1.0.0", "integrity": format!("sha1-abc {}", integrity('B')), "hasInstallScript": true,
+        "resolved": "https://registry.npmjs.org/deep/-/deep-1.0.0.tgz", "funding": "https://example.com",
+    });
+    let place = "node_modules/@acme/files/node_modules/deep";
+    let lock = npm_with(place, &deep, ARGS).expect("a lock");
+    assert_eq!(
+        (lock.program.as_str(), lock.files.len(), lock.name().as_str()),
+        ("files", 2, "@acme/files 1.4.0")
+    );
+    let (text, digest) = lock.text();
+    for gone in ["http", "sha1", "license", "funding"] {
+        assert!(!text.contains(gone), "{gone}: {text}");
+    }
+    assert_eq!(Lock::parse(&text, &digest), Ok(lock.clone()));
+    Lock::parse(&text.replace("1.0.0", "1.0.1"), &digest).expect_err("another text");
+    let scripts: Vec<_> = lock.with_scripts().into_iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(scripts, ["deep"]);
+    // What comes in the file of another has that one's digest, and none of its own counts.
+    let bundled = json!({ "version": "1.0.0", "inBundle": true, "integrity": integrity('C') });
+    let lock = npm_with(place, &bundled, ARGS).expect("a lock");
+    assert_eq!(lock.files[1].digests, [""; 0]);
+    let alias = json!({ "version": "1.0.0", "name": "real", "integrity": integrity('B') });
+    assert_eq!(npm_with("node_modules/alias", &alias, ARGS).expect("a lock").files[1].name, "real");
+}
+
+#[test]
+fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
+    let good = json!({ "version": "1.0.0", "integrity": integrity('B') });
+    for resolved in [
+        "file:../../etc",
+        "git+ssh://git@example.com/deep.git#abc",
+        "https://example.com/deep.tgz",
+        "http://registry.npmjs.org/deep",
+        "../deep",
+    ] {
+        let mut entry = good.clone();
+        entry["resolved"] = resolved.into();
+        assert!(refused("node_modules/deep", &entry).contains("no file of a registry"), "{resolved}");
+    }
+    for place in [
+        "../deep",
+        "deep",
+        "node_modules/../../deep",
+        "node_modules/..",
+        "node_modules/.bin",
+        "node_modules/a/b",
+        "node_modules/deep/",
+        "node_modules//etc",
+        "node_modules/deep/lib/node_modules/x",
+        "/node_modules/deep",
+        "node_modules/a\\..\\b",
+    ] {
+        assert!(refused(place, &good).contains("it is no place of a package"), "{place}");
+    }
+    for (key, value, why) in [
+        ("link", json!(true), "it is a folder"),
+        ("name", json!("../deep"), "its name is none"),
+        ("name", json!("deep@npm:other"), "its name is none"),
+        ("bin", json!({ "deep": "../../../etc/cron.d/x" }), "it has programs outside"),
+        ("bin", json!({ "deep": "/etc/cron.d/x" }), "it has programs outside"),
+        ("bin", json!({ "../deep": "x.js" }), "it has programs outside"),
+        ("bin", json!("x.js"), "it has programs outside"),
+        ("version", json!("^1.0.0"), "it has no version"),
+        ("version", Value::Null, "it has no version"),
+        ("integrity", Value::Null, "no SHA-512"),
+        ("integrity", json!("sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="), "no SHA-512"),
+        ("integrity", json!("sha512-AAAA"), "no SHA-512"),
+    ] {
+        let mut entry = good.clone();
+        entry[key] = value.clone();
+        assert!(refused("node_modules/deep", &entry).contains(why), "{key} {value}");
+    }
+    // In nobody's file, it is in none.
+    let unbundled = json!({ "version": "1.0.0", "inBundle": true });
+    assert!(refused("node_modules/deep", &unbundled).contains("no SHA-512"));
+    for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
+        npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err(text);
+    }
+}
+
+#[test]
+fn a_lock_that_nobody_would_look_at_is_none() {
+    let entry = json!({ "version": "1.0.0", "integrity": integrity('B') });
+    let mut packages = json!({ "node_modules/@acme/files": { "version": "1.4.0", "integrity": integrity('A'), "bin": { "x": "x" } } });
+    for number in 0..5000 {
+        packages[format!("node_modules/p{number}")] = entry.clone();
+    }
+    let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
+    let failed = npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err("too many");
+    assert!(failed.what.contains("5001 packages, which is too much"), "{failed}");
+    let long = json!({ "version": "1.0.0", "integrity": integrity('B'), "dependencies": { "x": "1".repeat(1 << 20) } });
+    assert!(refused("node_modules/deep", &long).contains("too much"));
+}
+
+#[test]
+fn the_program_is_the_one_that_npx_would_start_and_no_path() {
+    let with = |bin: Value, args: &[&str]| {
+        let entry = json!({ "version": "1.4.0", "integrity": integrity('A'), "bin": bin });
+        npm_with("node_modules/@acme/files", &entry, args).map(|lock| lock.program)
+    };
+    let named = &["-y", "--package", "@acme/files@1.4.0", "other"];
+    assert_eq!(with(json!({ "one": "a.js" }), ARGS).as_deref(), Ok("one"));
+    assert_eq!(with(json!({ "files": "a.js", "other": "b.js" }), ARGS).as_deref(), Ok("files"));
+    assert_eq!(with(json!({ "files": "a.js", "other": "b.js" }), named).as_deref(), Ok("other"));
+    for (bin, args) in [
+        (json!({ "one": "a.js", "two": "b.js" }), ARGS),
+        (json!({}), ARGS),
+        (Value::Null, ARGS),
+        (json!({ "one": "a.js" }), named),
+    ] {
+        let failed = with(bin.clone(), args).expect_err(&bin.to_string());
+        assert!(failed.what.contains("that could be started"), "{bin}: {failed}");
+    }
+}
+
+#[test]
+fn what_uv_resolves_to_is_wheels_by_digest_and_nothing_else() {
+    let (one, two) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
+    let text = format!(
+        "# made by uv\nacme-time==1.0.0 \\\n    --hash={two} \\\n    --hash={one}\nsix==1.16.0 --hash={one}\n"
+    );
+    let files = pypi::read(&text).expect("read");
+    let names: Vec<_> = files.iter().map(|it| (it.name.as_str(), it.version.as_str())).collect();
+    assert_eq!(names, [("acme-time", "1.0.0"), ("six", "1.16.0")]);
+    assert_eq!(files[0].digests, [one.clone(), two]);
+    for wrong in [
+        "six==1.16.0".to_owned(),
+        format!("six>=1.16.0 --hash={one}"),
+        format!("six @ https://example.com/six.whl --hash={one}"),
+        format!("six==1.16.0 ; sys_platform == 'win32' --hash={one}"),
+        format!("-e ../six --hash={one}"),
+        format!("../six==1.16.0 --hash={one}"),
+        format!("six==1.16.0 --hash={one} --index-url=http://example.com"),
+        "six==1.16.0 --hash=md5:00000000000000000000000000000000".to_owned(),
+        "--extra-index-url http://example.com".to_owned(),
+    ] {
+        pypi::read(&wrong).expect_err(&wrong);
+    }
+}
+
+fn lock_of(files: &[(&str, &str, &[&str])]) -> Lock {
+    let file = |(name, version, digests): &(&str, &str, &[&str])| Locked {
+        name: (*name).to_owned(),
+        version: (*version).to_owned(),
+        digests: digests.iter().map(|&it| it.to_owned()).collect(),
+        place: None,
+        more: serde_json::Map::new(),
+    };
+    Lock {
+        registry: "pypi".to_owned(),
+        from: None,
+        program: "acme".to_owned(),
+        python: Some("3.11".to_owned()),
+        roots: vec![Root { name: "acme".to_owned(), version: "1.0.0".to_owned() }],
+        files: files.iter().map(file).collect(),
+    }
+}
+
+#[test]
+fn what_has_other_bytes_is_told_before_what_has_another_version() {
+    let was = lock_of(&[("a", "1", &["x", "y"]), ("b", "1", &["x"]), ("c", "1", &["x"]), ("d", "1", &["x"])]);
+    let now = lock_of(&[("a", "1", &["y", "z"]), ("b", "2", &["q"]), ("d", "1", &["q"]), ("e", "1", &["x"])]);
+    assert_eq!(was.differs_from(&was), [""; 0]);
+    let told = [
+        "d 1 HAS OTHER BYTES than it had under this version",
+        "b would be 2, and is 1",
+        "c 1 would not be there",
+        "e 1 would be there, too",
+    ];
+    assert_eq!(was.differs_from(&now), told);
+}
+
+#[test]
+fn what_says_elsewhere_where_packages_come_from_is_not_locked() {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let start = |args| start("npx", args);
+    assert_eq!(start(ARGS).unlockable(&names(&["TOKEN", "PATH"])), None);
+    for steering in ["NPM_CONFIG_REGISTRY", "npm_config_registry", "UV_INDEX", "PIP_INDEX_URL"] {
+        let why = start(ARGS).unlockable(&names(&["TOKEN", steering])).expect(steering);
+        assert!(why.starts_with(steering), "{why}");
+    }
+    for args in [&["files"][..], &["files@^1"], &["-p", "files@1.0.0", "-p", "others", "x"]] {
+        assert!(start(args).unlockable(&Vec::new()).is_some(), "{args:?}");
+    }
+    let all = self::start(
+        "uvx",
+        &[
+            "--python",
+            "3.12",
+            "--from",
+            "acme-files[all]==1.0.0",
+            "--with",
+            "six@1.16.0",
+            "--default-index=https://a/simple",
+            "serve",
+            "--port",
+            "1",
+        ],
+    );
+    assert_eq!(all.names, ["acme-files[all]", "six"]);
+    assert_eq!(
+        (all.program.as_deref(), all.interpreter.as_deref(), all.skip),
+        (Some("serve"), Some("3.12"), 8)
+    );
+    assert_eq!(all.from.as_deref(), Some("https://a/simple"));
+}
+
+/// A stand-in for uv: it makes an environment with a program, and counts how often it installs.
+fn fake_uv(folder: &Path, more: &str) -> String {
+    let script = format!(
+        "#!/bin/sh\ncase \"$1\" in\nvenv) mkdir -p .venv/bin; printf 'home = /usr/bin\\nversion_info = 3.11.7\\n' > .venv/pyvenv.cfg;;\n\
+         pip) echo once >> {}/count; sleep 0.2; echo > .venv/bin/acme; {more};;\nesac\n",
+        folder.display()
+    );
+    let file = folder.join("uv");
+    fs::write(&file, script).expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("allowed");
+    folder.join("uvx").display().to_string()
+}
+
+#[tokio::test]
+async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
+    let tools = tempfile::tempdir().expect("a folder");
+    let uvx = fake_uv(tools.path(), "true");
+    let place = tempfile::tempdir().expect("a folder");
+    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
+    let (packages, mirrors) = (Packages::new(place.path().join("packages")), Mirrors::default());
+    let (one, two) =
+        tokio::join!(packages.install(&uvx, &lock, &mirrors), packages.install(&uvx, &lock, &mirrors));
+    let (one, two): (Installed, Installed) = (one.expect("installed"), two.expect("installed"));
+    assert_eq!(one, two);
+    assert_eq!(one.runtime.as_deref(), Some(Path::new("/usr/bin/python3")));
+    let count = || fs::read_to_string(tools.path().join("count")).expect("counted").lines().count();
+    assert_eq!(count(), 1);
+    // Others, who do not know of these: one of them is first, and what it made is everybody's.
+    fs::remove_dir_all(&one.folder).expect("removed");
+    let other = Packages::new(place.path().join("packages"));
+    let (one, two) =
+        tokio::join!(packages.install(&uvx, &lock, &mirrors), other.install(&uvx, &lock, &mirrors));
+    assert_eq!(one.expect("installed"), two.expect("installed"));
+    let left: Vec<_> = fs::read_dir(place.path().join("packages")).expect("there").collect();
+    assert_eq!((count(), left.len()), (3, 1));
+}
+
+#[tokio::test]
+async fn what_leads_out_of_its_folder_is_no_program_and_is_not_left() {
+    let tools = tempfile::tempdir().expect("a folder");
+    let place = tempfile::tempdir().expect("a folder");
+    let packages = Packages::new(place.path().join("packages"));
+    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
+    for hostile in [
+        "ln -sf /bin/sh .venv/bin/acme",
+        "rm .venv/bin/acme; mkdir .venv/bin/acme",
+        "rm .venv/bin/acme",
+        "echo no; exit 1",
+    ] {
+        let uvx = fake_uv(tools.path(), hostile);
+        let failed = packages.install(&uvx, &lock, &Mirrors::default()).await.expect_err(hostile);
+        assert!(failed.what.contains("acme 1.0.0"), "{hostile}: {failed}");
+        assert_eq!(fs::read_dir(place.path().join("packages")).expect("there").count(), 0, "{hostile}");
+    }
+    // Whoever comes to what somebody changed does not start it either.
+    let installed = packages
+        .install(&fake_uv(tools.path(), "true"), &lock, &Mirrors::default())
+        .await
+        .expect("installed");
+    fs::remove_file(&installed.program).expect("removed");
+    symlink("/bin/sh", &installed.program).expect("a link");
+    packages.install("uvx", &lock, &Mirrors::default()).await.expect_err("it leads elsewhere");
+}
