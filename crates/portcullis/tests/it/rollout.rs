@@ -176,7 +176,7 @@ async fn what_was_called_just_before_a_version_is_let_go_is_answered() {
     let mut calling = std::pin::pin!(session.call(&gateway, "x__echo", json!({})));
     let letting_go = async {
         // Those that the scan started have exited.
-        let mut process = loop {
+        let process = loop {
             let mut process = old.started().await;
             if process.comes("tools/call").await.is_some() {
                 break process;
