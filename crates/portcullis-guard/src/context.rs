@@ -253,17 +253,17 @@ const VENDOR: &str = "adafruit adobe airtable algolia alibaba asana atlassian au
     webscraping websitepulse wechat whatthreewords whoxy worksnaps workstack worldcoinindex worldpay worldweather \
     wunderground youneedabudget yotpo yousign zenkit zenscrape zilliz zipbooks zipcodebase zonka zyte aliyun \
     alicloud dingtalk feishu weixin ovh upcloud exoscale ionos equinix launchnotes bluesnap chargify cybersource \
-    saltedge yodlee belvo dlocal kushki codefresh semaphoreci signnow calcom agora whereby \
+    saltedge yodlee belvo dlocal kushki codefresh semaphoreci signnow calcom \
     activecampaign aikido airwallex akamai alchemyapi allsports ambee appdynamics atera authorizenet \
     avalara aweber bamboohr baseten bitget bitgo bitpay braze brex brightcove bungie cannyio canva \
-    chainstack cloze coda cockroachlabs coingecko constantcontact contribsys coveo coze curseforge \
-    customerguru dailymotion dashscope datagov deezer deribit devcycle dialogflow discogs doordash drift \
+    chainstack cockroachlabs coingecko constantcontact contribsys coveo coze curseforge \
+    customerguru dailymotion dashscope datagov deezer deribit devcycle dialogflow discogs doordash \
     elasticcloud eloqua envoyapi eodhd expensify fireblocks fireworksai finage financialmodelingprep \
-    fullcontact gainsight gateio geoipifi geonames gorgias gusto hcaptcha helius helpshift hibob highnote \
+    fullcontact gainsight gateio geoipifi geonames gorgias hcaptcha helius helpshift hibob highnote \
     huobi igdb imgur insightly instacart instana jdcloud jwplayer kakao kayako kontent langchain lastfm \
     leanplum lichess localstack logdna logfire marketo mercadolibre messari mexc mezmo modrinth monkeylearn \
-    moonshot nasdaq naver nebius novita okx olark overloop palantir pardot payoneer paysafe pendo personio \
-    proctorio quicknode rapyd raygun recaptcha redhat replit rippling roblox sematext sezzle shopee \
+    naver nebius novita okx olark overloop palantir pardot payoneer paysafe pendo personio \
+    proctorio quicknode rapyd raygun recaptcha redhat replit roblox sematext sezzle shopee \
     siliconflow sindri skrill softlayer soundcloud stripo surveyanyplace themoviedb thirdweb togetherai \
     trakt tvdb twocaptcha unifyid uniwise upbit upwave vimeo vkontakte voicegain vyte walletconnect zhipu \
     zoominfo zuplo";

@@ -29,7 +29,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 const BEGUN: Duration = Duration::from_millis(250);
 /// What calls that are under way when a version is let go may still take: a session has it until the last moment, and what it
 /// called just then is not broken off.
-const UNDER_WAY: Duration = Duration::from_secs(2);
+const UNDER_WAY: Duration = Duration::from_secs(5);
 /// What the gateway does by itself is done by this name.
 const BY: &str = "gateway";
 

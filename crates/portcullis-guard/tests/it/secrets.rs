@@ -315,6 +315,9 @@ fn what_a_vendor_counts_or_names_is_no_key() {
         "client_id: q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
         "client_id: 550e8400-e29b-41d4-a716-446655440000",
         "nasdaq: AAPL 2024-11-29",
+        // What is a word before it is a vendor's name.
+        "drift_id: 550e8400-e29b-41d4-a716-446655440000",
+        "moonshot_name = q7Zx2Lw9Kd4Rt8Vb3Nc6Hj1y",
         "imgur: https://i.imgur.com/q7Zx2Lw.png",
     ] {
         let credentials: Vec<_> = found(&engine(), text)
