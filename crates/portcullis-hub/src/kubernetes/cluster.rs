@@ -28,7 +28,7 @@ mod sweep;
 
 /// How often it is looked whether others are done.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often what leads to a Deployment is applied again while it is used.
+/// How often what leads to a Deployment is applied again while it is used, and who is led to is looked at.
 const CONFIRMED: Duration = Duration::from_mins(1);
 /// So long after it was heard what becomes of the Deployments, nothing is believed of them any more: an API server may be away for
 /// some time, and what runs is called meanwhile.
@@ -289,13 +289,7 @@ impl Claim {
         }
         state.is_own(&self.name)?;
         self.wait_ready(&uid, state.generation).await?;
-        if let Some(pod) = pods::stranger(&cluster.api, &self.name).await? {
-            return Err(Failure::Foreign(format!(
-                "the Pod `{pod}` has the label `{DEPLOYMENT}: {}` and is none of that Deployment: calls would reach it as well; \
-                 whoever made it has to delete it",
-                self.name
-            )));
-        }
+        self.leads_to_its_own().await?;
         Ok(Running {
             cluster: cluster.clone(),
             name: self.name.clone(),
@@ -330,7 +324,20 @@ impl Claim {
         )))
     }
 
-    /// Makes sure, once a minute, that calls are led where they were led, and to what is as it was described.
+    /// That calls are led to its pods and to no others.
+    async fn leads_to_its_own(&self) -> Result<(), Failure> {
+        let stranger = pods::stranger(&self.cluster.api, &self.name).await?;
+        stranger.map_or(Ok(()), |pod| {
+            Err(Failure::Foreign(format!(
+                "the Pod `{pod}` has the label `{DEPLOYMENT}: {}` and is none of that Deployment: calls would reach it as well; \
+                 whoever made it has to delete it",
+                self.name
+            )))
+        })
+    }
+
+    /// Makes sure, once a minute, that calls are led where they were led, to what is as it was described, and to nobody who passes
+    /// for that.
     pub async fn confirm(&self, running: &Running) {
         {
             let mut confirmed = locked(&running.confirmed);
@@ -344,13 +351,17 @@ impl Claim {
         if running.ended().is_some() {
             return;
         }
-        let why = match self.lead(&running.uid).await {
-            Ok(address) if address == running.address => return,
-            Ok(_) => "its Service has another address".to_owned(),
+        let led = match self.lead(&running.uid).await {
+            Ok(address) if address == running.address => self.leads_to_its_own().await,
+            Ok(_) => Err(Failure::Foreign("its Service has another address".to_owned())),
+            Err(failure) => Err(failure),
+        };
+        let Err(failure) = led else { return };
+        let why = match failure {
             // That nobody answers is no news of it.
-            Err(Failure::Away(_) | Failure::Unreadable(..) | Failure::Large(..)) => return,
-            Err(Failure::Refused(refused)) if refused.passes() => return,
-            Err(failure) => failure.to_string(),
+            Failure::Away(_) | Failure::Unreadable(..) | Failure::Large(..) => return,
+            Failure::Refused(refused) if refused.passes() => return,
+            failure => failure.to_string(),
         };
         let _ = running.ended.set(why);
     }

@@ -195,13 +195,30 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
     };
     let own = format!("{}-7d9f8", claim.name());
     let bare = json!({"metadata": {"name": "spy"}, "status": {"phase": "Running"}});
-    for stranger in [bare, pod("spy", "another-7d9f8"), pod("spy", &format!("{own}-7d9f8"))] {
+    for stranger in [bare.clone(), pod("spy", "another-7d9f8"), pod("spy", &format!("{own}-7d9f8"))] {
         lock(&world).pods = vec![pod("own", &own), stranger];
         let failure = fails(&claim).await;
         assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
     }
     lock(&world).pods = vec![pod("own", &own)];
-    started(&claim).await;
+    let running = started(&claim).await;
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert_eq!(running.ended(), None, "it is alone");
+    // Nor to one that came when it ran, once that is known.
+    lock(&world).pods.push(bare);
+    lock(&world).refused = Some(("/pods?", 503));
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert_eq!(running.ended(), None, "that passes");
+    lock(&world).refused = None;
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert!(
+        running.ended().is_some_and(|why| why.contains("the Pod `spy` has the label")),
+        "{:?}",
+        running.ended()
+    );
 }
 
 #[tokio::test(start_paused = true)]
