@@ -78,8 +78,8 @@ struct Place {
     turn: tokio::sync::Mutex<()>,
     /// When it was to be started anew.
     restarted: Mutex<Option<String>>,
-    /// When its use was noted last.
-    noted: Mutex<Option<Instant>>,
+    /// In which Deployment its use was noted last, by its uid, and when.
+    noted: Mutex<Option<(String, Instant)>>,
     /// The Deployment that was applied here last.
     made: Mutex<Option<String>>,
     /// It is to be deleted, so whoever starts it need not.
@@ -208,7 +208,7 @@ impl Claim {
         };
         let failure = match started {
             Ok(Ok(running)) => {
-                self.note_use().await;
+                self.note_use_of(&running.uid).await;
                 return Ok(Arc::new(running));
             }
             Ok(Err(failure)) => failure,
@@ -241,9 +241,7 @@ impl Claim {
     async fn keep_noting(&self) {
         loop {
             tokio::time::sleep(NOTED / 4).await;
-            if self.cluster.state(&self.name).is_some() {
-                self.note_use().await;
-            }
+            self.note_use().await;
         }
     }
 
@@ -263,13 +261,11 @@ impl Claim {
                 let wanted = Wanted { restarted: restarted.clone(), ..Wanted::default() };
                 let made = self.apply(&wanted).await?;
                 tracing::info!(server.id = %self.workload.server, deployment = self.name, "made a Deployment");
-                // What was noted in an earlier one has gone with that.
-                *locked(&self.place.noted) = None;
                 made.uid
             }
         };
         // Before anything else, so that nobody takes it for one that nobody uses.
-        self.note_use().await;
+        self.note_use_of(&uid).await;
         let address = self.lead(&uid).await?;
         let secret = match self.objects().secret(&uid) {
             Some(secret) => {
@@ -462,13 +458,18 @@ impl Claim {
 
     /// Tells other gateways of the same instance that it is used here, where that was not said lately.
     pub async fn note_use(&self) {
-        {
-            let mut noted = locked(&self.place.noted);
-            if noted.is_some_and(|at| at.elapsed() < NOTED) {
-                return;
-            }
-            *noted = Some(Instant::now());
+        if let Some(state) = self.cluster.state(&self.name) {
+            self.note_use_of(&state.uid).await;
         }
+    }
+
+    /// Notes it in the Deployment with this uid. What was noted in another one has gone with that.
+    async fn note_use_of(&self, uid: &str) {
+        let is_it = |(of, at): &(String, Instant)| of == uid && at.elapsed() < NOTED;
+        if locked(&self.place.noted).as_ref().is_some_and(is_it) {
+            return;
+        }
+        let began = Instant::now();
         let (id, now) = (&self.cluster.id, uses::now());
         let known = self.cluster.state(&self.name).unwrap_or_default();
         let gone = uses::forgotten(&known.uses, id, now);
@@ -476,8 +477,12 @@ impl Claim {
             gone.into_iter().map(|by| (format!("{USED_BY}{by}"), Value::Null)).collect();
         changes.insert(format!("{USED_BY}{id}"), now.to_string().into());
         let noted = self.cluster.api.annotate(Kind::Deployment, &self.name, &changes).await;
-        if let Err(failure) = noted {
-            tracing::debug!(deployment = self.name, %failure, "cannot note that a Deployment is used");
+        match noted {
+            // Only now: what failed, or was cut off, is tried again by whoever uses it next.
+            Ok(_) => *locked(&self.place.noted) = Some((uid.to_owned(), began)),
+            Err(failure) => {
+                tracing::debug!(deployment = self.name, %failure, "cannot note that a Deployment is used");
+            }
         }
     }
 

@@ -153,6 +153,34 @@ async fn a_use_is_noted_while_it_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_use_is_noted_again_where_that_failed_or_the_deployment_is_another() {
+    let (world, _cluster, claim, _seen) = prepared(settings());
+    started(&claim).await;
+    // Whether it has been noted since that was asked last.
+    let noted = || {
+        let mut world = lock(&world);
+        let notes = &mut world.deployment.as_mut().expect("it is there")["metadata"]["annotations"];
+        let found = std::mem::replace(notes, json!({}));
+        found.as_object().is_some_and(|notes| !notes.is_empty())
+    };
+    assert!(noted());
+    pass(Duration::from_secs(61)).await;
+    lock(&world).refused = Some(("/deployments/", 403));
+    claim.note_use().await;
+    assert!(!noted());
+    lock(&world).refused = None;
+    claim.note_use().await;
+    assert!(noted(), "that failed");
+    claim.note_use().await;
+    assert!(!noted(), "it was a moment ago");
+    // Somebody deletes it, and another gateway makes it again.
+    lock(&world).deployment.as_mut().expect("it is there")["metadata"]["uid"] = json!("u2");
+    pass(Duration::from_secs(5)).await;
+    started(&claim).await;
+    assert!(noted(), "it was in the one before");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_end_where_its_service_moves_or_is_somebody_elses() {
     let (world, _cluster, claim, _seen) = prepared(settings());
     let confirmed = async |running: &Running| {
