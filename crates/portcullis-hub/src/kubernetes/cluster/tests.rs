@@ -1,6 +1,6 @@
 //! What is watched and what is swept, before an API server that says what a test writes, with time that passes as it is needed.
 
-mod starting;
+mod claim;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::super::super::objects::tests::{settings, workload};
 use super::super::super::{Failure, Request, Running, Settings};
-use super::super::{Claim, Cluster, is_of_a_service, uses};
+use super::super::claim::is_of_a_service;
+use super::super::{Claim, Cluster, uses};
 use super::{Seen, Told, asked, cluster_with, is_watch, list, pass};
 
 /// What is there.
