@@ -47,8 +47,38 @@ impl Table {
 }
 
 /// The labels of what an instance has.
-pub(super) fn selector(instance: &str) -> String {
+fn selector(instance: &str) -> String {
     format!("app.kubernetes.io/managed-by={MANAGER},{INSTANCE}={instance}")
+}
+
+/// All Deployments of an instance, page by page, and the version in which they were that.
+///
+/// # Errors
+/// [`Failure`]; also where there are more than anybody has.
+pub(super) async fn list(api: &Api, instance: &str) -> Result<(BTreeMap<String, State>, String), Failure> {
+    let selector = selector(instance);
+    let (mut found, mut more) = (BTreeMap::new(), None::<String>);
+    let (mut limit, mut count) = (PAGE, 0);
+    while count < MOST {
+        let page = match api.list(Kind::Deployment, &selector, limit, more.as_deref()).await {
+            // One alone is never too large.
+            Err(Failure::Large(..)) if limit > 1 => {
+                limit /= 2;
+                continue;
+            }
+            page => page?,
+        };
+        let items = page["items"].as_array().ok_or_else(|| odd("it has no `items`"))?;
+        count += items.len().max(1);
+        found.extend(items.iter().filter(|it| is_of(it, instance)).filter_map(State::read));
+        let text = |key: &str| page["metadata"][key].as_str().filter(|text| !text.is_empty());
+        more = text("continue").map(str::to_owned);
+        if more.is_none() {
+            let version = text("resourceVersion").ok_or_else(|| odd("it has no `resourceVersion`"))?;
+            return Ok((found, version.to_owned()));
+        }
+    }
+    Err(odd(&format!("it has more than {MOST} Deployments")))
 }
 
 /// Keeps a table as things are; runs until nobody has it any more.
@@ -128,34 +158,12 @@ impl Watch<'_> {
 
     /// Lists all; returns the version from which on they are to be watched.
     async fn list(&self) -> Result<String, Failure> {
-        let selector = selector(self.instance);
-        let (mut found, mut more) = (BTreeMap::new(), None::<String>);
-        let (mut limit, mut count) = (PAGE, 0);
-        while count < MOST {
-            let page = match self.api.list(Kind::Deployment, &selector, limit, more.as_deref()).await {
-                // One alone is never too large.
-                Err(Failure::Large(..)) if limit > 1 => {
-                    limit /= 2;
-                    continue;
-                }
-                page => page?,
-            };
-            let items = page["items"].as_array().ok_or_else(|| odd("it has no `items`"))?;
-            count += items.len().max(1);
-            found.extend(items.iter().filter(|it| is_of(it, self.instance)).filter_map(State::read));
-            let text = |key: &str| page["metadata"][key].as_str().filter(|text| !text.is_empty());
-            more = text("continue").map(str::to_owned);
-            if more.is_none() {
-                let version = text("resourceVersion").ok_or_else(|| odd("it has no `resourceVersion`"))?;
-                let version = version.to_owned();
-                self.table.send_modify(|table| {
-                    table.deployments = found;
-                    table.is_whole = true;
-                });
-                return Ok(version);
-            }
-        }
-        Err(odd(&format!("it has more than {MOST} Deployments")))
+        let (found, version) = list(self.api, self.instance).await?;
+        self.table.send_modify(|table| {
+            table.deployments = found;
+            table.is_whole = true;
+        });
+        Ok(version)
     }
 
     /// Watches until the watch is over.
@@ -214,7 +222,7 @@ impl Watch<'_> {
 }
 
 /// Whatever was asked for, what is not of an instance is nothing to it.
-pub(super) fn is_of(object: &Value, instance: &str) -> bool {
+fn is_of(object: &Value, instance: &str) -> bool {
     let labels = &object["metadata"]["labels"];
     labels["app.kubernetes.io/managed-by"] == MANAGER && labels[INSTANCE] == instance
 }

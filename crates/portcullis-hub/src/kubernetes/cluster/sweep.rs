@@ -3,7 +3,7 @@
 //! Whoever uses a Deployment notes that in it before anything else, and whoever deletes one names the version in which it saw no
 //! such note. So of two gateways neither deletes what the other has just begun to use.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::super::api::Kind;
 use super::super::deployment::State;
 use super::super::failure::Failure;
 use super::super::uses;
-use super::super::watch::{is_of, selector};
+use super::super::watch;
 use super::{Cluster, locked};
 
 /// How often what nobody claims is looked for in any case, and how soon again where something was in the way.
@@ -22,8 +22,6 @@ const SOON: Duration = Duration::from_secs(1);
 /// How often what scans left behind is looked for, and how long nobody has noted a use of that then.
 const LEFT_BEHIND: Duration = Duration::from_mins(5);
 const ABANDONED: Duration = Duration::from_mins(10);
-/// Deployments of scans that are looked at.
-const MOST_SCANS: usize = 50;
 
 /// What the notes in a Deployment were, and since when.
 type Seen = BTreeMap<String, (BTreeMap<String, u64>, Instant)>;
@@ -92,10 +90,9 @@ impl Cluster {
     }
 
     async fn remove_abandoned(&self, instance: &str, seen: &mut Seen) -> Result<(), Failure> {
-        let page = self.api.list(Kind::Deployment, &selector(instance), MOST_SCANS, None).await?;
-        let items = page["items"].as_array().into_iter().flatten();
-        let there: Vec<_> = items.filter(|it| is_of(it, instance)).filter_map(State::read).collect();
-        seen.retain(|uid, _| there.iter().any(|(_, state)| state.uid == *uid));
+        let (there, _) = watch::list(&self.api, instance).await?;
+        let uids: BTreeSet<_> = there.values().map(|state| &state.uid).collect();
+        seen.retain(|uid, _| uids.contains(uid));
         for (name, state) in &there {
             // What changes is told by what it was before, so no clock is believed.
             let entry = seen.entry(state.uid.clone()).or_insert_with(|| (state.uses.clone(), Instant::now()));

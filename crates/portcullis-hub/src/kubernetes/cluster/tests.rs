@@ -1,6 +1,6 @@
 //! What is watched and what is swept, before an API server that says what a test writes, with time that passes as it is needed.
 
-mod starting;
+mod claim;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -118,6 +118,16 @@ fn deployment(name: &str, version: u64, uses: &Value) -> Value {
 
 fn list(items: &[Value]) -> Told {
     Told::All(200, json!({"metadata": {"resourceVersion": "10"}, "items": items}))
+}
+
+/// One of these for each request, and what has no end where more are asked for at once.
+fn in_pieces(request: &Request, all: &[Value]) -> Told {
+    if !request.path.contains("&limit=1&") && !request.path.ends_with("&limit=1") {
+        return Told::Endless;
+    }
+    let at = request.path.split_once("continue=").map_or(0, |(_, at)| at.parse().expect("a number"));
+    let more = if at + 1 < all.len() { (at + 1).to_string() } else { String::new() };
+    Told::All(200, json!({"metadata": {"resourceVersion": "10", "continue": more}, "items": [all[at]]}))
 }
 
 fn is_watch(request: &Request) -> bool {
@@ -292,17 +302,12 @@ async fn what_somebody_has_touched_meanwhile_is_looked_at_again() {
 #[tokio::test(start_paused = true)]
 async fn a_page_that_is_too_large_is_asked_for_in_pieces() {
     let all = ["a", "b", "c"].map(|name| deployment(name, 5, &json!({})));
-    let (cluster, _seen) = cluster(move |request| {
-        if is_watch(request) {
-            return Told::Stream(Vec::new());
-        }
-        if !request.path.contains("&limit=1&") && !request.path.ends_with("&limit=1") {
-            return Told::Endless;
-        }
-        let at = request.path.split_once("continue=").map_or(0, |(_, at)| at.parse().expect("a number"));
-        let more = if at + 1 < all.len() { (at + 1).to_string() } else { String::new() };
-        Told::All(200, json!({"metadata": {"resourceVersion": "10", "continue": more}, "items": [all[at]]}))
-    });
+    let (cluster, _seen) =
+        cluster(
+            move |request| {
+                if is_watch(request) { Told::Stream(Vec::new()) } else { in_pieces(request, &all) }
+            },
+        );
     let own = cluster.clone();
     tokio::spawn(async move { own.look_after().await });
     pass(Duration::from_secs(5)).await;
@@ -321,8 +326,9 @@ async fn what_a_scan_left_behind_goes_and_what_is_scanned_stays() {
     let (cluster, seen) = cluster_with(more, move |request| match request.method {
         "DELETE" => Told::All(200, json!({})),
         _ if is_watch(request) => Told::Stream(Vec::new()),
+        // What comes first does not hide what comes after it.
         _ if request.path.contains("portcullis-scan") => {
-            list(&[of_scan("cut-off", 1), of_scan("scanned", began.elapsed().as_secs())])
+            in_pieces(request, &[of_scan("scanned", began.elapsed().as_secs()), of_scan("cut-off", 1)])
         }
         _ => list(&[]),
     });

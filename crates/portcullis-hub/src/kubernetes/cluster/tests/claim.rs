@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::super::super::objects::tests::{settings, workload};
 use super::super::super::{Failure, Request, Running, Settings};
-use super::super::{Claim, Cluster, is_of_a_service, uses};
+use super::super::claim::is_of_a_service;
+use super::super::{Claim, Cluster, uses};
 use super::{Seen, Told, asked, cluster_with, is_watch, list, pass};
 
 /// What is there.
@@ -153,6 +154,34 @@ async fn a_use_is_noted_while_it_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_use_is_noted_again_where_that_failed_or_the_deployment_is_another() {
+    let (world, _cluster, claim, _seen) = prepared(settings());
+    started(&claim).await;
+    // Whether it has been noted since that was asked last.
+    let noted = || {
+        let mut world = lock(&world);
+        let notes = &mut world.deployment.as_mut().expect("it is there")["metadata"]["annotations"];
+        let found = std::mem::replace(notes, json!({}));
+        found.as_object().is_some_and(|notes| !notes.is_empty())
+    };
+    assert!(noted());
+    pass(Duration::from_secs(61)).await;
+    lock(&world).refused = Some(("/deployments/", 403));
+    claim.note_use().await;
+    assert!(!noted());
+    lock(&world).refused = None;
+    claim.note_use().await;
+    assert!(noted(), "that failed");
+    claim.note_use().await;
+    assert!(!noted(), "it was a moment ago");
+    // Somebody deletes it, and another gateway makes it again.
+    lock(&world).deployment.as_mut().expect("it is there")["metadata"]["uid"] = json!("u2");
+    pass(Duration::from_secs(5)).await;
+    started(&claim).await;
+    assert!(noted(), "it was in the one before");
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_end_where_its_service_moves_or_is_somebody_elses() {
     let (world, _cluster, claim, _seen) = prepared(settings());
     let confirmed = async |running: &Running| {
@@ -195,13 +224,30 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
     };
     let own = format!("{}-7d9f8", claim.name());
     let bare = json!({"metadata": {"name": "spy"}, "status": {"phase": "Running"}});
-    for stranger in [bare, pod("spy", "another-7d9f8"), pod("spy", &format!("{own}-7d9f8"))] {
+    for stranger in [bare.clone(), pod("spy", "another-7d9f8"), pod("spy", &format!("{own}-7d9f8"))] {
         lock(&world).pods = vec![pod("own", &own), stranger];
         let failure = fails(&claim).await;
         assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
     }
     lock(&world).pods = vec![pod("own", &own)];
-    started(&claim).await;
+    let running = started(&claim).await;
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert_eq!(running.ended(), None, "it is alone");
+    // Nor to one that came when it ran, once that is known.
+    lock(&world).pods.push(bare);
+    lock(&world).refused = Some(("/pods?", 503));
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert_eq!(running.ended(), None, "that passes");
+    lock(&world).refused = None;
+    pass(Duration::from_secs(61)).await;
+    claim.confirm(&running).await;
+    assert!(
+        running.ended().is_some_and(|why| why.contains("the Pod `spy` has the label")),
+        "{:?}",
+        running.ended()
+    );
 }
 
 #[tokio::test(start_paused = true)]
