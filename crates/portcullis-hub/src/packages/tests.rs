@@ -231,6 +231,16 @@ fn what_says_elsewhere_where_packages_come_from_is_not_locked() {
     for args in [&["files"][..], &["files@^1"], &["-p", "files@1.0.0", "-p", "others", "x"]] {
         assert!(start(args).unlockable(&Vec::new()).is_some(), "{args:?}");
     }
+    for (from, why) in [
+        ("https://${TOKEN}.example.com", "is filled in when"),
+        ("https://me:secret@npm.example.com", "has a user or a password in it"),
+        ("", "is no URL"),
+        ("../simple", "is no URL"),
+    ] {
+        let from = format!("--registry={from}");
+        let told = self::start("npx", &["-y", &from, "files@1.0.0"]).unlockable(&Vec::new()).expect(&from);
+        assert!(told.contains(why) && !told.contains("example.com"), "{from}: {told}");
+    }
     let all = self::start(
         "uvx",
         &[
@@ -252,6 +262,34 @@ fn what_says_elsewhere_where_packages_come_from_is_not_locked() {
         (Some("serve"), Some("3.12"), 8)
     );
     assert_eq!(all.from.as_deref(), Some("https://a/simple"));
+    assert_eq!(all.unlockable(&Vec::new()), None);
+}
+
+#[test]
+fn a_python_is_named_by_its_version_and_no_program_is() {
+    let document = Document::made("local/files", None, "Files.", "1.0.0").expect("well-formed");
+    let told = |python: &str| {
+        let launch = json!({ "command": "uvx", "args": ["--python", python, "acme-files==1.0.0"] });
+        Start::of(&launch, &document).map(|start| start.expect("packages").interpreter)
+    };
+    for version in ["3", "3.12", "3.12.1"] {
+        assert_eq!(told(version).expect("a version").as_deref(), Some(version));
+    }
+    for other in [
+        "/tmp/evil",
+        "./evil",
+        "evil",
+        "python3",
+        "3.12.1.1",
+        "3.",
+        ".3",
+        "",
+        "3/../evil",
+        "pypy@3.10",
+        ">=3",
+    ] {
+        told(other).expect_err(other);
+    }
 }
 
 /// A stand-in for uv: it makes an environment with a program, and counts how often it installs.
