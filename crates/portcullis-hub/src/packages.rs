@@ -15,7 +15,9 @@ mod tool;
 
 pub(crate) use folder::Turns;
 pub use folder::{Installed, Packages};
-pub use lock::{Lock, Locked, Root, Unreadable};
+#[cfg(test)]
+pub(crate) use lock::sha256;
+pub use lock::{Lock, Locked, Root, Sealed, Unreadable};
 
 use tool::Tool;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use std::{env, fs, io};
 
 use super::tool::Tool;
-use super::{Failed, Lock, Mirrors, npm, pypi};
+use super::{Failed, Lock, Mirrors, Sealed, npm, pypi};
 
 /// What the folders in the making are called.
 const MAKING: &str = ".making-";
@@ -62,10 +62,10 @@ impl Packages {
     pub async fn install(
         &self,
         command: &str,
-        lock: &Arc<Lock>,
+        lock: &Arc<Sealed>,
         mirrors: &Mirrors,
     ) -> Result<Installed, Failed> {
-        let (_, digest) = lock.text();
+        let digest = lock.digest().to_owned();
         if let Some(installed) = self.installed(lock, &digest)? {
             return Ok(installed);
         }

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::lock::{hex, is_program};
+use super::lock::{is_program, sha256};
 use super::tool::Tool;
 use super::{Failed, Lock, Locked, Root};
 use crate::registry::{Package, Start, is_exact, is_name};
@@ -239,7 +239,7 @@ async fn check_file(
     let locked = lock.files.iter().find(|it| it.place == Some(format!("node_modules/{}", root.name)));
     let integrity = format!("sha512-{}", STANDARD.encode(digest(&SHA512, &file)));
     let is_locked = locked.is_some_and(|it| it.digests.contains(&integrity));
-    if is_locked && hex(&file) == said {
+    if is_locked && sha256(&file) == said {
         return Ok(());
     }
     Err(super::lock::other_than_said(&package.name, &root.version, said))

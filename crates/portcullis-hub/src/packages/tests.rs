@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Failed, Installed, Lock, Locked, Mirrors, Packages, Root, npm, pypi};
+use super::{Failed, Installed, Lock, Locked, Mirrors, Packages, Root, Sealed, npm, pypi};
 use crate::registry::{Document, Start};
 
 fn start(command: &str, args: &[&str]) -> Start {
@@ -56,12 +56,13 @@ fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs(
         (lock.program.as_str(), lock.files.len(), lock.name().as_str()),
         ("files", 2, "@acme/files 1.4.0")
     );
-    let (text, digest) = lock.text();
+    let sealed = lock.clone().sealed();
+    let text = sealed.text();
     for gone in ["http", "sha1", "license", "funding"] {
         assert!(!text.contains(gone), "{gone}: {text}");
     }
-    assert_eq!(Lock::parse(&text, &digest), Ok(lock.clone()));
-    Lock::parse(&text.replace("1.0.0", "1.0.1"), &digest).expect_err("another text");
+    assert_eq!(Sealed::parse(text, sealed.digest()).as_ref(), Ok(&sealed));
+    Sealed::parse(&text.replace("1.0.0", "1.0.1"), sealed.digest()).expect_err("another text");
     let scripts: Vec<_> = lock.with_scripts().into_iter().map(|file| file.name.as_str()).collect();
     assert_eq!(scripts, ["deep"]);
     // What comes in the file of another has that one's digest, and none of its own counts.
@@ -206,6 +207,17 @@ fn lock_of(files: &[(&str, &str, &[&str])]) -> Lock {
 }
 
 #[test]
+fn a_lock_is_the_text_that_it_was_written_as_whatever_would_be_written_today() {
+    let lock = lock_of(&[("acme", "1.0.0", &["sha256:00"])]);
+    let mut later = json!(lock);
+    later["since"] = json!("another version");
+    let text = format!("{later:#}");
+    let sealed = Sealed::parse(&text, &super::sha256(text.as_bytes())).expect("it has its digest");
+    assert_eq!((&*sealed, &**sealed.text()), (&lock, text.as_str()));
+    assert_ne!(sealed.digest(), lock.sealed().digest());
+}
+
+#[test]
 fn what_has_other_bytes_is_told_before_what_has_another_version() {
     let was = lock_of(&[("a", "1", &["x", "y"]), ("b", "1", &["x"]), ("c", "1", &["x"]), ("d", "1", &["x"])]);
     let now = lock_of(&[("a", "1", &["y", "z"]), ("b", "2", &["q"]), ("d", "1", &["q"]), ("e", "1", &["x"])]);
@@ -310,7 +322,7 @@ async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
     let tools = tempfile::tempdir().expect("a folder");
     let uvx = fake_uv(tools.path(), "true");
     let place = tempfile::tempdir().expect("a folder");
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
+    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]).sealed());
     let (packages, mirrors) = (Packages::new(place.path().join("packages")), Mirrors::default());
     let (one, two) =
         tokio::join!(packages.install(&uvx, &lock, &mirrors), packages.install(&uvx, &lock, &mirrors));
@@ -334,7 +346,7 @@ async fn what_leads_out_of_its_folder_is_no_program_and_is_not_left() {
     let tools = tempfile::tempdir().expect("a folder");
     let place = tempfile::tempdir().expect("a folder");
     let packages = Packages::new(place.path().join("packages"));
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
+    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]).sealed());
     for hostile in [
         "ln -sf /bin/sh .venv/bin/acme",
         "rm .venv/bin/acme; mkdir .venv/bin/acme",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, SecretSource, Transport};
-use portcullis_hub::packages::{Lock, Mirrors};
+use portcullis_hub::packages::{Mirrors, Sealed};
 use portcullis_hub::{Child, Command, Limits, LockedPackages, Network, Sandbox};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
@@ -279,7 +279,7 @@ impl Server {
 }
 
 fn locked(locked: &config::LockedPackages) -> Result<LockedPackages, Refusal> {
-    let lock = Lock::parse(&locked.lock, &locked.digest);
+    let lock = Sealed::parse(&locked.lock, &locked.digest);
     let lock = lock.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
     let config::RegistryPackages { npm, pypi, folder } = locked.packages.clone();
     Ok(LockedPackages { lock: Arc::new(lock), folder, mirrors: Mirrors { npm, pypi } })
