@@ -35,7 +35,7 @@ fn npm_with(place: &str, entry: &Value, args: &[&str]) -> Result<Lock, Failed> {
     });
     packages[place] = entry.clone();
     let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
-    npm::read(text.as_bytes(), &start("npx", args), roots(), Some("https://npm.example.com"))
+    npm::read(text.as_bytes(), &start("npx", args), roots())
 }
 
 const ARGS: &[&str] = &["-y", "@acme/files@1.4.0"];
@@ -48,7 +48,7 @@ fn refused(place: &str, entry: &Value) -> String {
 fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs() {
     let deep = json!({
         "version": "1.0.0", "integrity": format!("sha1-abc {}", integrity('B')), "hasInstallScript": true,
-        "resolved": "https://registry.npmjs.org/deep/-/deep-1.0.0.tgz", "funding": "https://example.com",
+        "funding": "https://example.com", "hasShrinkwrap": true,
     });
     let place = "node_modules/@acme/files/node_modules/deep";
     let lock = npm_with(place, &deep, ARGS).expect("a lock");
@@ -58,17 +58,17 @@ fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs(
     );
     let sealed = lock.clone().sealed();
     let text = sealed.text();
-    for gone in ["http", "sha1", "license", "funding"] {
+    for gone in ["http", "sha1", "license", "funding", "hasShrinkwrap"] {
         assert!(!text.contains(gone), "{gone}: {text}");
     }
     assert_eq!(Sealed::parse(text, sealed.digest()).as_ref(), Ok(&sealed));
     Sealed::parse(&text.replace("1.0.0", "1.0.1"), sealed.digest()).expect_err("another text");
     let scripts: Vec<_> = lock.with_scripts().into_iter().map(|file| file.name.as_str()).collect();
     assert_eq!(scripts, ["deep"]);
-    // What comes in the file of another has that one's digest, and none of its own counts.
+    // Where it is not in the file of the other, npm fetches it.
     let bundled = json!({ "version": "1.0.0", "inBundle": true, "integrity": integrity('C') });
     let lock = npm_with(place, &bundled, ARGS).expect("a lock");
-    assert_eq!(lock.files[1].digests, [""; 0]);
+    assert_eq!(lock.files[1].digests, [integrity('C')]);
     let alias = json!({ "version": "1.0.0", "name": "real", "integrity": integrity('B') });
     assert_eq!(npm_with("node_modules/alias", &alias, ARGS).expect("a lock").files[1].name, "real");
 }
@@ -81,6 +81,8 @@ fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
         "git+ssh://git@example.com/deep.git#abc",
         "https://example.com/deep.tgz",
         "http://registry.npmjs.org/deep",
+        "https://registry.npmjs.org/deep/-/deep-1.0.0.tgz",
+        "https://npm.example.com.evil/deep.tgz",
         "../deep",
     ] {
         let mut entry = good.clone();
@@ -115,17 +117,53 @@ fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
         ("integrity", Value::Null, "no SHA-512"),
         ("integrity", json!("sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="), "no SHA-512"),
         ("integrity", json!("sha512-AAAA"), "no SHA-512"),
+        ("integrity", json!(format!("{} {}", integrity('B'), integrity('C'))), "several SHA-512"),
     ] {
         let mut entry = good.clone();
         entry[key] = value.clone();
         assert!(refused("node_modules/deep", &entry).contains(why), "{key} {value}");
     }
-    // In nobody's file, it is in none.
-    let unbundled = json!({ "version": "1.0.0", "inBundle": true });
-    assert!(refused("node_modules/deep", &unbundled).contains("no SHA-512"));
-    for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
-        npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err(text);
+    for place in ["node_modules/deep", "node_modules/@acme/files/node_modules/deep"] {
+        let bundled = json!({ "version": "1.0.0", "inBundle": true });
+        assert!(refused(place, &bundled).contains("in the file of another package"), "{place}");
     }
+    let twice = json!({ "version": "1.0.0", "integrity": format!("{0}\n{0}", integrity('B')) });
+    assert_eq!(npm_with("node_modules/deep", &twice, ARGS).expect("a lock").files[1].digests.len(), 1);
+    for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
+        npm::read(text.as_bytes(), &start("npx", ARGS), roots()).expect_err(text);
+    }
+}
+
+#[test]
+fn what_npm_has_installed_is_what_was_locked_or_nothing_is_started() {
+    let deep = json!({ "version": "1.0.0", "integrity": integrity('B') });
+    let bundled = json!({ "version": "2.0.0", "integrity": integrity('C'), "inBundle": true });
+    let mut lock = npm_with("node_modules/deep", &deep, ARGS).expect("a lock");
+    lock.files.extend(npm_with("node_modules/wide", &bundled, ARGS).expect("a lock").files.pop());
+    let own = json!({ "version": "1.4.0", "integrity": integrity('A') });
+    let good = json!({
+        "node_modules/@acme/files": own, "node_modules/deep": deep, "node_modules/wide": { "version": "2.0.0", "inBundle": true },
+    });
+    let held =
+        |packages: &Value| npm::is_as_locked(json!({ "packages": packages }).to_string().as_bytes(), &lock);
+    held(&good).expect("it is the same");
+    held(&json!({ "node_modules/@acme/files": own })).expect("the others are for other machines");
+    for (place, key, value) in [
+        ("node_modules/deep", "version", json!("1.0.1")),
+        ("node_modules/deep", "integrity", json!(integrity('C'))),
+        ("node_modules/deep", "integrity", json!(format!("{} {}", integrity('B'), integrity('C')))),
+        ("node_modules/deep", "integrity", Value::Null),
+        ("node_modules/wide", "integrity", json!(integrity('B'))),
+    ] {
+        let mut other = good.clone();
+        other[place][key] = value.clone();
+        let told = held(&other).expect_err(key).what;
+        assert!(told.contains(place) && told.contains("@acme/files 1.4.0"), "{key} {value}: {told}");
+    }
+    let mut more = good;
+    more["node_modules/deep/node_modules/more"] = deep;
+    held(&more).expect_err("one more");
+    npm::is_as_locked(b"{}", &lock).expect_err("it says nothing");
 }
 
 #[test]
@@ -136,7 +174,7 @@ fn a_lock_that_nobody_would_look_at_is_none() {
         packages[format!("node_modules/p{number}")] = entry.clone();
     }
     let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
-    let failed = npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err("too many");
+    let failed = npm::read(text.as_bytes(), &start("npx", ARGS), roots()).expect_err("too many");
     assert!(failed.what.contains("5001 packages, which is too much"), "{failed}");
     let long = json!({ "version": "1.0.0", "integrity": integrity('B'), "dependencies": { "x": "1".repeat(1 << 20) } });
     assert!(refused("node_modules/deep", &long).contains("too much"));
