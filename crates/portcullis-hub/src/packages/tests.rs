@@ -1,13 +1,10 @@
-//! Locks that are read, those that are refused, and folders that are made once.
+//! Locks that are read, and those that are refused.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-use std::sync::Arc;
+mod installing;
 
 use serde_json::{Value, json};
 
-use super::{Failed, Installed, Lock, Locked, Mirrors, Packages, Root, Sealed, npm, pypi};
+use super::{Failed, Lock, Locked, Root, Sealed, npm, pypi};
 use crate::registry::{Document, Start};
 
 fn start(command: &str, args: &[&str]) -> Start {
@@ -340,68 +337,4 @@ fn a_python_is_named_by_its_version_and_no_program_is() {
     ] {
         told(other).expect_err(other);
     }
-}
-
-/// A stand-in for uv: it makes an environment with a program, and counts how often it installs.
-fn fake_uv(folder: &Path, more: &str) -> String {
-    let script = format!(
-        "#!/bin/sh\ncase \"$1\" in\nvenv) mkdir -p .venv/bin; printf 'home = /usr/bin\\nversion_info = 3.11.7\\n' > .venv/pyvenv.cfg;;\n\
-         pip) echo once >> {}/count; sleep 0.2; echo > .venv/bin/acme; {more};;\nesac\n",
-        folder.display()
-    );
-    let file = folder.join("uv");
-    fs::write(&file, script).expect("written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("allowed");
-    folder.join("uvx").display().to_string()
-}
-
-#[tokio::test]
-async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
-    let tools = tempfile::tempdir().expect("a folder");
-    let uvx = fake_uv(tools.path(), "true");
-    let place = tempfile::tempdir().expect("a folder");
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]).sealed());
-    let (packages, mirrors) = (Packages::new(place.path().join("packages")), Mirrors::default());
-    let (one, two) =
-        tokio::join!(packages.install(&uvx, &lock, &mirrors), packages.install(&uvx, &lock, &mirrors));
-    let (one, two): (Installed, Installed) = (one.expect("installed"), two.expect("installed"));
-    assert_eq!(one, two);
-    assert_eq!(one.runtime.as_deref(), Some(Path::new("/usr/bin/python3")));
-    let count = || fs::read_to_string(tools.path().join("count")).expect("counted").lines().count();
-    assert_eq!(count(), 1);
-    // Others, who do not know of these: one of them is first, and what it made is everybody's.
-    fs::remove_dir_all(&one.folder).expect("removed");
-    let other = Packages::new(place.path().join("packages"));
-    let (one, two) =
-        tokio::join!(packages.install(&uvx, &lock, &mirrors), other.install(&uvx, &lock, &mirrors));
-    assert_eq!(one.expect("installed"), two.expect("installed"));
-    let left: Vec<_> = fs::read_dir(place.path().join("packages")).expect("there").collect();
-    assert_eq!((count(), left.len()), (3, 1));
-}
-
-#[tokio::test]
-async fn what_leads_out_of_its_folder_is_no_program_and_is_not_left() {
-    let tools = tempfile::tempdir().expect("a folder");
-    let place = tempfile::tempdir().expect("a folder");
-    let packages = Packages::new(place.path().join("packages"));
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]).sealed());
-    for hostile in [
-        "ln -sf /bin/sh .venv/bin/acme",
-        "rm .venv/bin/acme; mkdir .venv/bin/acme",
-        "rm .venv/bin/acme",
-        "echo no; exit 1",
-    ] {
-        let uvx = fake_uv(tools.path(), hostile);
-        let failed = packages.install(&uvx, &lock, &Mirrors::default()).await.expect_err(hostile);
-        assert!(failed.what.contains("acme 1.0.0"), "{hostile}: {failed}");
-        assert_eq!(fs::read_dir(place.path().join("packages")).expect("there").count(), 0, "{hostile}");
-    }
-    // Whoever comes to what somebody changed does not start it either.
-    let installed = packages
-        .install(&fake_uv(tools.path(), "true"), &lock, &Mirrors::default())
-        .await
-        .expect("installed");
-    fs::remove_file(&installed.program).expect("removed");
-    symlink("/bin/sh", &installed.program).expect("a link");
-    packages.install("uvx", &lock, &Mirrors::default()).await.expect_err("it leads elsewhere");
 }
