@@ -6,6 +6,7 @@
 //! it, or the gateway. It knows no protocol: bytes on the pipes are the gateway's business.
 //! With the feature `kubernetes` it also has the lives of servers that run as Deployments of a cluster.
 
+mod hex;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod packages;

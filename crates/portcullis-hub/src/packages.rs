@@ -15,7 +15,9 @@ mod tool;
 
 pub(crate) use folder::Turns;
 pub use folder::{Installed, Packages};
-pub use lock::{Lock, Locked, Root, Unreadable};
+#[cfg(test)]
+pub(crate) use lock::sha256;
+pub use lock::{Lock, Locked, Root, Sealed, Unreadable};
 
 use tool::Tool;
 
@@ -59,14 +61,16 @@ impl Packages {
     /// # Errors
     /// It comes to nothing, or to what could be something else tomorrow.
     pub async fn resolve(&self, command: &str, start: &Start, mirrors: &Mirrors) -> Result<Lock, Failed> {
-        let making = self.making()?;
+        let making = self.making().await?;
         let registry = start.packages.first().map(|package| package.registry.as_str()).unwrap_or_default();
         let from = start.from.as_deref().or_else(|| mirrors.of(registry));
-        let tool = Tool::beside(command, registry, making.path(), from);
-        match registry {
+        let tool = Tool::beside(command, registry, making.path(), from, self.marker.as_deref());
+        let resolved = match registry {
             "npm" => npm::resolve(&tool, start).await,
             _ => pypi::resolve(&tool, start).await,
-        }
+        };
+        making.remove().await;
+        resolved
     }
 }
 

@@ -52,6 +52,7 @@ use folder::Folders;
 use keeper::Keeper;
 use logs::Logs;
 use marker::Instance;
+pub(crate) use marker::VARIABLE as MARKER;
 use portcullis_model::ServerId;
 use sandbox::{Errand, Places, of_program};
 
@@ -182,7 +183,9 @@ impl Supervisor {
     /// The command with its program in the folder of its packages, which it may read.
     async fn installed(&self, command: &Command, packages: &LockedPackages) -> Result<Command, SpawnError> {
         let LockedPackages { lock, folder, mirrors } = packages;
-        let place = Packages::taking_turns(folder.clone(), self.state.installing.clone());
+        let number = self.state.started.fetch_add(1, Ordering::Relaxed);
+        let marker = self.state.instance.child(&command.server, number).as_str().to_owned();
+        let place = Packages::taking_turns(folder.clone(), self.state.installing.clone(), Some(marker));
         let installed = place.install(&command.program, lock, mirrors).await.map_err(|failed| {
             let server = command.server.clone();
             for said in &failed.words {

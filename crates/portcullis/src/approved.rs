@@ -169,7 +169,7 @@ impl Approved {
             let lock = match before.remove(&locked.digest) {
                 Some(lock) => lock,
                 None => match self.registry.lock(&locked.digest).await? {
-                    Some(lock) => lock.text().0.into(),
+                    Some(lock) => lock.text().clone(),
                     // The version without it is not fit, and the others are.
                     None => continue,
                 },

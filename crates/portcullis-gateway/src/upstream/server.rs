@@ -97,6 +97,8 @@ pub(crate) struct Server {
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
+    /// Somebody waited in vain for its packages.
+    installing: AtomicBool,
     /// Another is to take its place, though nothing is configured differently.
     worn: AtomicBool,
 }
@@ -223,6 +225,7 @@ impl Server {
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
+            installing: AtomicBool::new(false),
             worn: AtomicBool::new(false),
         })
     }
@@ -443,9 +446,10 @@ impl Server {
         }
     }
 
-    /// A conversation could not be opened. A server whose user has something to do first is not down.
+    /// A conversation could not be opened. A server whose user has something to do first is not down, nor is one that we have.
     fn note_refused(&self, refusal: &Refusal) {
-        if !matches!(refusal.kind, ErrorKind::ConnectionRequired | ErrorKind::LoginRequired) {
+        use ErrorKind::{ConnectionRequired, LoginRequired, Overloaded};
+        if !matches!(refusal.kind, ConnectionRequired | LoginRequired | Overloaded) {
             self.note_down(&refusal.message);
         }
     }

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use portcullis_model::ServerId;
 
 use crate::Network;
+use crate::hex::hex;
 
 /// A server that a cluster is to run.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,9 +92,7 @@ impl Workload {
         add(&format!("{} {limits:?} {:?} {network:?}", self.port, self.user));
         let digest = sum.finish();
         // So much that nobody finds two descriptions with one name.
-        let hash =
-            digest.as_ref().iter().take(16).fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
-        format!("mcp-{}-{hash}", self.server)
+        format!("mcp-{}-{}", self.server, hex(&digest.as_ref()[..16]))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Every file that a server is started from, by name, version and digest. No address is in it but that of a registry, so the same
 //! files may come from a mirror.
 
-use std::fmt::Write as _;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Failed;
+use crate::hex::hex;
+use crate::registry::normal;
 
 /// Most files of one lock. The largest servers that are published come to some hundreds.
 const MOST: usize = 4000;
@@ -49,8 +52,7 @@ pub struct Locked {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Digests, each with its algorithm: the file has one of these. None for what comes in the file of another package.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Digests, each with its algorithm: the file has one of these.
     pub digests: Vec<String>,
     /// Where npm puts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,28 +62,71 @@ pub struct Locked {
     pub more: Map<String, Value>,
 }
 
+/// A lock as it is kept: the text that it was written as once, and the digest of that. Whoever reads it hands on this text, for a later
+/// program may write the same lock as another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    lock: Lock,
+    text: Arc<str>,
+    digest: String,
+}
+
 /// A text that is no lock, or not the one that it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lock of its packages is not what it was")]
 pub struct Unreadable;
 
-impl Lock {
+impl Sealed {
     /// Reads one that was kept under its digest.
     ///
     /// # Errors
     /// It has another.
     pub fn parse(text: &str, digest: &str) -> Result<Self, Unreadable> {
-        if hex(text.as_bytes()) != digest {
+        if sha256(text.as_bytes()) != digest {
             return Err(Unreadable);
         }
-        serde_json::from_str(text).map_err(|_| Unreadable)
+        let lock = serde_json::from_str(text).map_err(|_| Unreadable)?;
+        Ok(Self { lock, text: text.into(), digest: digest.to_owned() })
     }
 
-    /// How it is kept, and the digest of that.
-    pub fn text(&self) -> (String, String) {
-        let text = serde_json::to_string(self).expect("it has texts alone, and keys that are");
-        let digest = hex(text.as_bytes());
-        (text, digest)
+    /// The text.
+    pub fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// The SHA-256 of the text, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+impl Deref for Sealed {
+    type Target = Lock;
+
+    fn deref(&self) -> &Lock {
+        &self.lock
+    }
+}
+
+impl Lock {
+    /// The same as it is kept from now on.
+    pub fn sealed(self) -> Sealed {
+        let text = self.written();
+        Sealed { digest: sha256(text.as_bytes()), text: text.into(), lock: self }
+    }
+
+    fn written(&self) -> String {
+        serde_json::to_string(self).expect("it has texts alone, and keys that are")
+    }
+
+    /// What came with what was asked for.
+    pub fn came_along(&self) -> impl Iterator<Item = &Locked> {
+        let is_root = |file: &Locked| match self.registry.as_str() {
+            // Of PyPI there is one version of each.
+            "pypi" => self.roots.iter().any(|root| normal(&root.name) == normal(&file.name)),
+            _ => self.roots.iter().any(|root| (&root.name, &root.version) == (&file.name, &file.version)),
+        };
+        self.files.iter().filter(move |file| !is_root(file))
     }
 
     /// `acme-files 1.4.0`, as people are told of it.
@@ -124,7 +169,7 @@ impl Lock {
     /// # Errors
     /// It is larger than anything that somebody would look at, and than what can be kept.
     pub(super) fn bounded(mut self) -> Result<Self, Failed> {
-        if self.files.len() > MOST || self.text().0.len() > LONGEST {
+        if self.files.len() > MOST || self.written().len() > LONGEST {
             let (name, found) = (self.name(), self.files.len());
             return Err(Failed::new(format!(
                 "{name} comes to {found} packages, which is too much to be locked"
@@ -139,12 +184,9 @@ impl Lock {
     }
 }
 
-/// The SHA-256 of something.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+/// The SHA-256 of something, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// Whether a program has a name and no path: nothing that leads out of the folder of programs.

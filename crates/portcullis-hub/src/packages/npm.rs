@@ -1,25 +1,30 @@
 //! npm: its lock file (version 3) read and written.
 //!
 //! What is read is what npm made, and yet it is made of what publishers wrote: names, places and programs are held to what they
-//! may be, and only what says where its bytes are from that everybody has is taken: a file of the registry with a SHA-512.
+//! may be, and only what says where its bytes are from that everybody has is taken: a file of the registry with one SHA-512. What
+//! comes in the file of another package without a digest of its own is refused as well, for npm fetches it unchecked where it is not
+//! in there. After an installation, what npm says that it installed is held against the lock.
 
-use std::fs;
+use std::collections::HashMap;
+use std::path::Path;
+use std::{fs, io};
 
 use aws_lc_rs::digest::{SHA512, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::lock::{hex, is_program};
+use super::lock::{is_program, sha256};
 use super::tool::Tool;
 use super::{Failed, Lock, Locked, Root};
 use crate::registry::{Package, Start, is_exact, is_name};
 
 /// The largest lock file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
-/// Where npm says that a file is from whatever registry it is asked for.
-const PUBLIC: &str = "https://registry.npmjs.org/";
-/// What of an entry is kept: all that an installation goes by.
+/// The largest file of a package that is read, in bytes.
+const LARGEST_FILE: u64 = 256 << 20;
+/// What of an entry is kept: all that an installation goes by, but for `hasShrinkwrap`, which would have npm go by a lock file of the
+/// package instead.
 const KEPT: &[&str] = &[
     "bin",
     "bundleDependencies",
@@ -29,7 +34,6 @@ const KEPT: &[&str] = &[
     "devOptional",
     "engines",
     "hasInstallScript",
-    "hasShrinkwrap",
     "inBundle",
     "libc",
     "name",
@@ -84,7 +88,7 @@ pub(super) async fn resolve(tool: &Tool<'_>, start: &Start) -> Result<Lock, Fail
         ["install", "--package-lock-only", "--lockfile-version=3", "--omit-lockfile-registry-resolved"];
     let named = format!("{} {}", start.names[0], roots[0].version);
     tool.run(&arguments(tool, &verb)).await.map_err(|stopped| stopped.resolving(&named, tool))?;
-    let lock = read(&tool.read("package-lock.json", LARGEST)?, start, roots, tool.from)?;
+    let lock = read(&tool.read("package-lock.json", LARGEST)?, start, roots)?;
     for (package, root) in start.packages.iter().zip(&lock.roots) {
         if let Some(said) = &package.digest {
             check_file(tool, package, root, said, &lock).await?;
@@ -109,7 +113,7 @@ fn manifest(roots: &[Root]) -> Value {
 }
 
 /// Reads what npm made.
-pub(super) fn read(text: &[u8], start: &Start, roots: Vec<Root>, from: Option<&str>) -> Result<Lock, Failed> {
+pub(super) fn read(text: &[u8], start: &Start, roots: Vec<Root>) -> Result<Lock, Failed> {
     let broken = || Failed::new("npm has made no lock file of version 3; install npm 9 or later");
     let mut file: Value = serde_json::from_slice(text).map_err(|_| broken())?;
     let packages = file.get_mut("packages").map(Value::take);
@@ -117,17 +121,15 @@ pub(super) fn read(text: &[u8], start: &Start, roots: Vec<Root>, from: Option<&s
         return Err(broken());
     };
     packages.remove("");
-    let known: Vec<_> =
-        packages.iter().filter(|(_, it)| it["inBundle"] != true).map(|it| it.0.clone()).collect();
-    let locked = packages.into_iter().map(|(place, entry)| locked(place, entry, &known, from));
+    let locked = packages.into_iter().map(|(place, entry)| locked(place, entry));
     let files = locked.collect::<Result<Vec<_>, _>>()?;
     let program = program(start, &roots, &files)?;
     let (registry, from) = ("npm".to_owned(), start.from.clone());
     Lock { registry, from, program, python: None, roots, files }.bounded()
 }
 
-/// One package; `known` are the places of those that are files of their own.
-fn locked(place: String, mut entry: Value, known: &[String], from: Option<&str>) -> Result<Locked, Failed> {
+/// One package.
+fn locked(place: String, mut entry: Value) -> Result<Locked, Failed> {
     let no = |what: &str| Failed::new(format!("`{place:.200}` cannot be locked: {what}"));
     let names: Vec<_> = place.split("node_modules/").collect();
     let in_place = names[0].is_empty()
@@ -146,9 +148,9 @@ fn locked(place: String, mut entry: Value, known: &[String], from: Option<&str>)
     if entry["link"] == true {
         return Err(no("it is a folder of whoever published it, and no file of a registry"));
     }
-    let is_of_registry =
-        |url: &String| url.starts_with(PUBLIC) || from.is_some_and(|from| url.starts_with(from));
-    if let Some(url) = text("resolved").filter(|url| !is_of_registry(url)) {
+    // npm leaves out the addresses of what it takes from a registry by name and version, and of nothing else.
+    if !entry["resolved"].is_null() {
+        let url = entry["resolved"].to_string();
         return Err(no(&format!("it is at {url:.200}, and no file of a registry")));
     }
     if !entry["bin"].is_null() && !entry["bin"].as_object().is_some_and(|bins| bins.iter().all(is_bin)) {
@@ -156,20 +158,20 @@ fn locked(place: String, mut entry: Value, known: &[String], from: Option<&str>)
     }
     let version = text("version").filter(|version| is_exact("npm", version));
     let version = version.ok_or_else(|| no("it has no version"))?;
-    let digests: Vec<_> = text("integrity")
-        .iter()
-        .flat_map(|it| it.split(' '))
-        .filter(|it| is_sha512(it))
-        .map(str::to_owned)
-        .collect();
-    let bundled = entry["inBundle"] == true
-        && known
-            .iter()
-            .any(|other| place.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/')));
-    if digests.is_empty() && !bundled {
+    let integrity = text("integrity").unwrap_or_default();
+    let mut digests: Vec<_> =
+        integrity.split_whitespace().filter(|it| is_sha512(it)).map(str::to_owned).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    if digests.is_empty() && entry["inBundle"] == true {
+        return Err(no("it comes in the file of another package, and npm would fetch any where it does not"));
+    }
+    if digests.is_empty() {
         return Err(no("its registry gives no SHA-512 of it"));
     }
-    let digests = if bundled { Vec::new() } else { digests };
+    if digests.len() > 1 {
+        return Err(no("its registry gives several SHA-512 of it, and any of these files would do"));
+    }
     let mut more = entry.as_object_mut().map(std::mem::take).unwrap_or_default();
     more.retain(|key, _| KEPT.contains(&key.as_str()));
     Ok(Locked { name, version, digests, place: Some(place), more })
@@ -232,17 +234,31 @@ async fn check_file(
     // The registry's own address of the file counts as one to npm here.
     args.retain(|arg| arg != "--allow-remote=none");
     tool.run(&args).await.map_err(|stopped| stopped.resolving(&named, tool))?;
-    let file = fs::read_dir(&place).ok().and_then(|mut all| fs::read(all.next()?.ok()?.path()).ok());
-    // Of the next one there is nothing yet.
-    let _ = fs::remove_dir_all(&place);
-    let file = file.ok_or_else(|| Failed::new(format!("npm has fetched no file of {named}")))?;
+    let reading = tokio::task::spawn_blocking(move || {
+        let file = packed(&place);
+        // Of the next one there is nothing yet.
+        let _ = fs::remove_dir_all(&place);
+        file
+    });
+    let file = reading.await.map_err(io::Error::other).flatten();
+    let file =
+        file.map_err(|error| Failed::new(format!("npm has fetched no file of {named} to look at: {error}")))?;
     let locked = lock.files.iter().find(|it| it.place == Some(format!("node_modules/{}", root.name)));
     let integrity = format!("sha512-{}", STANDARD.encode(digest(&SHA512, &file)));
     let is_locked = locked.is_some_and(|it| it.digests.contains(&integrity));
-    if is_locked && hex(&file) == said {
+    if is_locked && sha256(&file) == said {
         return Ok(());
     }
     Err(super::lock::other_than_said(&package.name, &root.version, said))
+}
+
+/// The one file in a folder.
+fn packed(place: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::read_dir(place)?.next().ok_or(io::ErrorKind::NotFound)??;
+    if file.metadata()?.len() > LARGEST_FILE {
+        return Err(io::Error::other(format!("it has more than {} MiB", LARGEST_FILE >> 20)));
+    }
+    fs::read(file.path())
 }
 
 /// Writes what an installation goes by.
@@ -253,9 +269,7 @@ pub(super) fn write(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> {
     for file in &lock.files {
         let mut entry = file.more.clone();
         entry.insert("version".to_owned(), file.version.clone().into());
-        if !file.digests.is_empty() {
-            entry.insert("integrity".to_owned(), file.digests.join(" ").into());
-        }
+        entry.insert("integrity".to_owned(), file.digests.join(" ").into());
         packages.insert(file.place.clone().unwrap_or_default(), entry.into());
     }
     let text = json!({ "lockfileVersion": 3, "requires": true, "packages": packages }).to_string();
@@ -274,5 +288,29 @@ pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> 
             file.digests.iter().any(wanted)
         });
         stopped.installing(lock, swapped.map(|file| format!("{} {}", file.name, file.version)), tool)
-    })
+    })?;
+    is_as_locked(&tool.read("node_modules/.package-lock.json", LARGEST)?, lock)
+}
+
+/// Holds what npm says that it installed against the lock. What is for other machines is not there.
+pub(super) fn is_as_locked(installed: &[u8], lock: &Lock) -> Result<(), Failed> {
+    let other = |what: &str| {
+        Failed::new(format!("npm has installed {what:.200}, which is not what was locked of {}", lock.name()))
+    };
+    let text: Value = serde_json::from_slice(installed).map_err(|_| other("what it cannot tell"))?;
+    let installed = text["packages"].as_object().ok_or_else(|| other("what it cannot tell"))?;
+    let files: HashMap<_, _> = lock.files.iter().map(|file| (file.place.as_deref(), file)).collect();
+    for (place, entry) in installed {
+        let is_it = |file: &&Locked| {
+            // What came in the file of another was held to the digest of that.
+            let is_inside = file.more.get("inBundle") == Some(&Value::Bool(true));
+            let is_same = match entry["integrity"].as_str() {
+                Some(integrity) => integrity.split_whitespace().eq(&file.digests),
+                None => is_inside,
+            };
+            is_same && entry["version"] == *file.version
+        };
+        files.get(&Some(place.as_str())).copied().filter(is_it).ok_or_else(|| other(place))?;
+    }
+    Ok(())
 }

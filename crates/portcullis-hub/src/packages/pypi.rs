@@ -17,12 +17,14 @@ const LARGEST: u64 = 16 << 20;
 const ALWAYS: &[&str] =
     &["--quiet", "--no-config", "--no-python-downloads", "--no-progress", "--color=never"];
 const VENV: &str = ".venv";
+/// The Python of an environment, which leads to the one that it was made with.
+pub(super) const PYTHON: &str = ".venv/bin/python";
 
 fn arguments(tool: &Tool<'_>, verb: &[&str], fetches: bool) -> Vec<String> {
     let mut args: Vec<String> = verb.iter().chain(ALWAYS).map(|&arg| arg.to_owned()).collect();
     args.push(format!("--cache-dir={}", tool.cache().display()));
     if fetches {
-        let python = tool.folder.join(VENV).join("bin/python");
+        let python = tool.folder.join(PYTHON);
         args.extend(["--only-binary=:all:".to_owned(), format!("--python={}", python.display())]);
         args.extend(tool.from.map(|from| format!("--default-index={from}")));
     }

@@ -1,13 +1,10 @@
-//! Locks that are read, those that are refused, and folders that are made once.
+//! Locks that are read, and those that are refused.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::Path;
-use std::sync::Arc;
+mod installing;
 
 use serde_json::{Value, json};
 
-use super::{Failed, Installed, Lock, Locked, Mirrors, Packages, Root, npm, pypi};
+use super::{Failed, Lock, Locked, Root, Sealed, npm, pypi};
 use crate::registry::{Document, Start};
 
 fn start(command: &str, args: &[&str]) -> Start {
@@ -35,7 +32,7 @@ fn npm_with(place: &str, entry: &Value, args: &[&str]) -> Result<Lock, Failed> {
     });
     packages[place] = entry.clone();
     let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
-    npm::read(text.as_bytes(), &start("npx", args), roots(), Some("https://npm.example.com"))
+    npm::read(text.as_bytes(), &start("npx", args), roots())
 }
 
 const ARGS: &[&str] = &["-y", "@acme/files@1.4.0"];
@@ -48,7 +45,7 @@ fn refused(place: &str, entry: &Value) -> String {
 fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs() {
     let deep = json!({
         "version": "1.0.0", "integrity": format!("sha1-abc {}", integrity('B')), "hasInstallScript": true,
-        "resolved": "https://registry.npmjs.org/deep/-/deep-1.0.0.tgz", "funding": "https://example.com",
+        "funding": "https://example.com", "hasShrinkwrap": true,
     });
     let place = "node_modules/@acme/files/node_modules/deep";
     let lock = npm_with(place, &deep, ARGS).expect("a lock");
@@ -56,18 +53,19 @@ fn what_npm_resolves_to_is_kept_without_addresses_and_without_what_nobody_needs(
         (lock.program.as_str(), lock.files.len(), lock.name().as_str()),
         ("files", 2, "@acme/files 1.4.0")
     );
-    let (text, digest) = lock.text();
-    for gone in ["http", "sha1", "license", "funding"] {
+    let sealed = lock.clone().sealed();
+    let text = sealed.text();
+    for gone in ["http", "sha1", "license", "funding", "hasShrinkwrap"] {
         assert!(!text.contains(gone), "{gone}: {text}");
     }
-    assert_eq!(Lock::parse(&text, &digest), Ok(lock.clone()));
-    Lock::parse(&text.replace("1.0.0", "1.0.1"), &digest).expect_err("another text");
+    assert_eq!(Sealed::parse(text, sealed.digest()).as_ref(), Ok(&sealed));
+    Sealed::parse(&text.replace("1.0.0", "1.0.1"), sealed.digest()).expect_err("another text");
     let scripts: Vec<_> = lock.with_scripts().into_iter().map(|file| file.name.as_str()).collect();
     assert_eq!(scripts, ["deep"]);
-    // What comes in the file of another has that one's digest, and none of its own counts.
+    // Where it is not in the file of the other, npm fetches it.
     let bundled = json!({ "version": "1.0.0", "inBundle": true, "integrity": integrity('C') });
     let lock = npm_with(place, &bundled, ARGS).expect("a lock");
-    assert_eq!(lock.files[1].digests, [""; 0]);
+    assert_eq!(lock.files[1].digests, [integrity('C')]);
     let alias = json!({ "version": "1.0.0", "name": "real", "integrity": integrity('B') });
     assert_eq!(npm_with("node_modules/alias", &alias, ARGS).expect("a lock").files[1].name, "real");
 }
@@ -80,6 +78,8 @@ fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
         "git+ssh://git@example.com/deep.git#abc",
         "https://example.com/deep.tgz",
         "http://registry.npmjs.org/deep",
+        "https://registry.npmjs.org/deep/-/deep-1.0.0.tgz",
+        "https://npm.example.com.evil/deep.tgz",
         "../deep",
     ] {
         let mut entry = good.clone();
@@ -114,17 +114,53 @@ fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
         ("integrity", Value::Null, "no SHA-512"),
         ("integrity", json!("sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="), "no SHA-512"),
         ("integrity", json!("sha512-AAAA"), "no SHA-512"),
+        ("integrity", json!(format!("{} {}", integrity('B'), integrity('C'))), "several SHA-512"),
     ] {
         let mut entry = good.clone();
         entry[key] = value.clone();
         assert!(refused("node_modules/deep", &entry).contains(why), "{key} {value}");
     }
-    // In nobody's file, it is in none.
-    let unbundled = json!({ "version": "1.0.0", "inBundle": true });
-    assert!(refused("node_modules/deep", &unbundled).contains("no SHA-512"));
-    for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
-        npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err(text);
+    for place in ["node_modules/deep", "node_modules/@acme/files/node_modules/deep"] {
+        let bundled = json!({ "version": "1.0.0", "inBundle": true });
+        assert!(refused(place, &bundled).contains("in the file of another package"), "{place}");
     }
+    let twice = json!({ "version": "1.0.0", "integrity": format!("{0}\n{0}", integrity('B')) });
+    assert_eq!(npm_with("node_modules/deep", &twice, ARGS).expect("a lock").files[1].digests.len(), 1);
+    for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
+        npm::read(text.as_bytes(), &start("npx", ARGS), roots()).expect_err(text);
+    }
+}
+
+#[test]
+fn what_npm_has_installed_is_what_was_locked_or_nothing_is_started() {
+    let deep = json!({ "version": "1.0.0", "integrity": integrity('B') });
+    let bundled = json!({ "version": "2.0.0", "integrity": integrity('C'), "inBundle": true });
+    let mut lock = npm_with("node_modules/deep", &deep, ARGS).expect("a lock");
+    lock.files.extend(npm_with("node_modules/wide", &bundled, ARGS).expect("a lock").files.pop());
+    let own = json!({ "version": "1.4.0", "integrity": integrity('A') });
+    let good = json!({
+        "node_modules/@acme/files": own, "node_modules/deep": deep, "node_modules/wide": { "version": "2.0.0", "inBundle": true },
+    });
+    let held =
+        |packages: &Value| npm::is_as_locked(json!({ "packages": packages }).to_string().as_bytes(), &lock);
+    held(&good).expect("it is the same");
+    held(&json!({ "node_modules/@acme/files": own })).expect("the others are for other machines");
+    for (place, key, value) in [
+        ("node_modules/deep", "version", json!("1.0.1")),
+        ("node_modules/deep", "integrity", json!(integrity('C'))),
+        ("node_modules/deep", "integrity", json!(format!("{} {}", integrity('B'), integrity('C')))),
+        ("node_modules/deep", "integrity", Value::Null),
+        ("node_modules/wide", "integrity", json!(integrity('B'))),
+    ] {
+        let mut other = good.clone();
+        other[place][key] = value.clone();
+        let told = held(&other).expect_err(key).what;
+        assert!(told.contains(place) && told.contains("@acme/files 1.4.0"), "{key} {value}: {told}");
+    }
+    let mut more = good;
+    more["node_modules/deep/node_modules/more"] = deep;
+    held(&more).expect_err("one more");
+    npm::is_as_locked(b"{}", &lock).expect_err("it says nothing");
 }
 
 #[test]
@@ -135,7 +171,7 @@ fn a_lock_that_nobody_would_look_at_is_none() {
         packages[format!("node_modules/p{number}")] = entry.clone();
     }
     let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
-    let failed = npm::read(text.as_bytes(), &start("npx", ARGS), roots(), None).expect_err("too many");
+    let failed = npm::read(text.as_bytes(), &start("npx", ARGS), roots()).expect_err("too many");
     assert!(failed.what.contains("5001 packages, which is too much"), "{failed}");
     let long = json!({ "version": "1.0.0", "integrity": integrity('B'), "dependencies": { "x": "1".repeat(1 << 20) } });
     assert!(refused("node_modules/deep", &long).contains("too much"));
@@ -206,6 +242,17 @@ fn lock_of(files: &[(&str, &str, &[&str])]) -> Lock {
 }
 
 #[test]
+fn a_lock_is_the_text_that_it_was_written_as_whatever_would_be_written_today() {
+    let lock = lock_of(&[("acme", "1.0.0", &["sha256:00"])]);
+    let mut later = json!(lock);
+    later["since"] = json!("another version");
+    let text = format!("{later:#}");
+    let sealed = Sealed::parse(&text, &super::sha256(text.as_bytes())).expect("it has its digest");
+    assert_eq!((&*sealed, &**sealed.text()), (&lock, text.as_str()));
+    assert_ne!(sealed.digest(), lock.sealed().digest());
+}
+
+#[test]
 fn what_has_other_bytes_is_told_before_what_has_another_version() {
     let was = lock_of(&[("a", "1", &["x", "y"]), ("b", "1", &["x"]), ("c", "1", &["x"]), ("d", "1", &["x"])]);
     let now = lock_of(&[("a", "1", &["y", "z"]), ("b", "2", &["q"]), ("d", "1", &["q"]), ("e", "1", &["x"])]);
@@ -231,6 +278,16 @@ fn what_says_elsewhere_where_packages_come_from_is_not_locked() {
     for args in [&["files"][..], &["files@^1"], &["-p", "files@1.0.0", "-p", "others", "x"]] {
         assert!(start(args).unlockable(&Vec::new()).is_some(), "{args:?}");
     }
+    for (from, why) in [
+        ("https://${TOKEN}.example.com", "is filled in when"),
+        ("https://me:secret@npm.example.com", "has a user or a password in it"),
+        ("", "is no URL"),
+        ("../simple", "is no URL"),
+    ] {
+        let from = format!("--registry={from}");
+        let told = self::start("npx", &["-y", &from, "files@1.0.0"]).unlockable(&Vec::new()).expect(&from);
+        assert!(told.contains(why) && !told.contains("example.com"), "{from}: {told}");
+    }
     let all = self::start(
         "uvx",
         &[
@@ -252,68 +309,32 @@ fn what_says_elsewhere_where_packages_come_from_is_not_locked() {
         (Some("serve"), Some("3.12"), 8)
     );
     assert_eq!(all.from.as_deref(), Some("https://a/simple"));
+    assert_eq!(all.unlockable(&Vec::new()), None);
 }
 
-/// A stand-in for uv: it makes an environment with a program, and counts how often it installs.
-fn fake_uv(folder: &Path, more: &str) -> String {
-    let script = format!(
-        "#!/bin/sh\ncase \"$1\" in\nvenv) mkdir -p .venv/bin; printf 'home = /usr/bin\\nversion_info = 3.11.7\\n' > .venv/pyvenv.cfg;;\n\
-         pip) echo once >> {}/count; sleep 0.2; echo > .venv/bin/acme; {more};;\nesac\n",
-        folder.display()
-    );
-    let file = folder.join("uv");
-    fs::write(&file, script).expect("written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("allowed");
-    folder.join("uvx").display().to_string()
-}
-
-#[tokio::test]
-async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
-    let tools = tempfile::tempdir().expect("a folder");
-    let uvx = fake_uv(tools.path(), "true");
-    let place = tempfile::tempdir().expect("a folder");
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
-    let (packages, mirrors) = (Packages::new(place.path().join("packages")), Mirrors::default());
-    let (one, two) =
-        tokio::join!(packages.install(&uvx, &lock, &mirrors), packages.install(&uvx, &lock, &mirrors));
-    let (one, two): (Installed, Installed) = (one.expect("installed"), two.expect("installed"));
-    assert_eq!(one, two);
-    assert_eq!(one.runtime.as_deref(), Some(Path::new("/usr/bin/python3")));
-    let count = || fs::read_to_string(tools.path().join("count")).expect("counted").lines().count();
-    assert_eq!(count(), 1);
-    // Others, who do not know of these: one of them is first, and what it made is everybody's.
-    fs::remove_dir_all(&one.folder).expect("removed");
-    let other = Packages::new(place.path().join("packages"));
-    let (one, two) =
-        tokio::join!(packages.install(&uvx, &lock, &mirrors), other.install(&uvx, &lock, &mirrors));
-    assert_eq!(one.expect("installed"), two.expect("installed"));
-    let left: Vec<_> = fs::read_dir(place.path().join("packages")).expect("there").collect();
-    assert_eq!((count(), left.len()), (3, 1));
-}
-
-#[tokio::test]
-async fn what_leads_out_of_its_folder_is_no_program_and_is_not_left() {
-    let tools = tempfile::tempdir().expect("a folder");
-    let place = tempfile::tempdir().expect("a folder");
-    let packages = Packages::new(place.path().join("packages"));
-    let lock = Arc::new(lock_of(&[("acme", "1.0.0", &["sha256:00"])]));
-    for hostile in [
-        "ln -sf /bin/sh .venv/bin/acme",
-        "rm .venv/bin/acme; mkdir .venv/bin/acme",
-        "rm .venv/bin/acme",
-        "echo no; exit 1",
-    ] {
-        let uvx = fake_uv(tools.path(), hostile);
-        let failed = packages.install(&uvx, &lock, &Mirrors::default()).await.expect_err(hostile);
-        assert!(failed.what.contains("acme 1.0.0"), "{hostile}: {failed}");
-        assert_eq!(fs::read_dir(place.path().join("packages")).expect("there").count(), 0, "{hostile}");
+#[test]
+fn a_python_is_named_by_its_version_and_no_program_is() {
+    let document = Document::made("local/files", None, "Files.", "1.0.0").expect("well-formed");
+    let told = |python: &str| {
+        let launch = json!({ "command": "uvx", "args": ["--python", python, "acme-files==1.0.0"] });
+        Start::of(&launch, &document).map(|start| start.expect("packages").interpreter)
+    };
+    for version in ["3", "3.12", "3.12.1"] {
+        assert_eq!(told(version).expect("a version").as_deref(), Some(version));
     }
-    // Whoever comes to what somebody changed does not start it either.
-    let installed = packages
-        .install(&fake_uv(tools.path(), "true"), &lock, &Mirrors::default())
-        .await
-        .expect("installed");
-    fs::remove_file(&installed.program).expect("removed");
-    symlink("/bin/sh", &installed.program).expect("a link");
-    packages.install("uvx", &lock, &Mirrors::default()).await.expect_err("it leads elsewhere");
+    for other in [
+        "/tmp/evil",
+        "./evil",
+        "evil",
+        "python3",
+        "3.12.1.1",
+        "3.",
+        ".3",
+        "",
+        "3/../evil",
+        "pypy@3.10",
+        ">=3",
+    ] {
+        told(other).expect_err(other);
+    }
 }

@@ -108,8 +108,10 @@ impl<'a> Watched<'a> {
                 }
                 // One of the strings in what may be JSON is the name of one.
                 Err(_) => {
-                    let pieces = record.split('"').skip(1).map(|piece| piece.replace("\\/", "/"));
-                    found.extend(self.called(pieces).map(|(index, _)| (index, Err(Unread))));
+                    let names: Vec<_> = strings(record).collect();
+                    let about = self.called(names.iter().cloned());
+                    let about = about.filter(|(_, package)| names.iter().any(|name| is_name(name, package)));
+                    found.extend(about.map(|(index, _)| (index, Err(Unread))));
                 }
             }
         }
@@ -128,6 +130,16 @@ impl<'a> Watched<'a> {
         called.dedup_by_key(|it| it.0);
         called.into_iter()
     }
+}
+
+/// What stands between quotes in what may be JSON, and may be a name: no key, and no value of one that never has names.
+fn strings(record: &str) -> impl Iterator<Item = String> {
+    let pieces: Vec<_> = record.split('"').collect();
+    let is_key = |index: usize| pieces.get(index + 1).is_some_and(|next| next.trim_start().starts_with(':'));
+    let is_word =
+        |index: usize| index >= 2 && is_key(index - 2) && ["ecosystem", "type"].contains(&pieces[index - 2]);
+    let names: Vec<_> = (1..pieces.len()).filter(|&index| !is_key(index) && !is_word(index)).collect();
+    names.into_iter().map(move |index| pieces[index].replace("\\/", "/"))
 }
 
 /// The name of a package as advisories are compared by.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::rollout::{Beside, Share, Word, in_use};
 use super::{Document, Package};
-use crate::packages::Lock;
+use crate::packages::Sealed;
 
 /// How far a version has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -285,10 +285,9 @@ impl Entry {
     }
 
     /// Locks its packages, once and for all that it is: where they were locked before, or it is in use without, nothing changes.
-    pub fn lock_to(&mut self, lock: &Lock) {
+    pub fn lock_to(&mut self, lock: &Sealed) {
         if self.lock.is_none() && !self.stage.is_in_use() {
-            let (_, digest) = lock.text();
-            self.lock = Some(LockedTo { digest, packages: lock.files.len() });
+            self.lock = Some(LockedTo { digest: lock.digest().to_owned(), packages: lock.files.len() });
         }
     }
 

@@ -36,7 +36,7 @@ struct Starter {
     beside: &'static [&'static str],
     /// What names the registry that they come from.
     source: &'static [&'static str],
-    /// What names the version of the language that runs them.
+    /// What names the version of the language that runs them: nothing else may, for any program would be started that it names.
     interpreter: &'static [&'static str],
     /// Other options that a value follows.
     with_value: &'static [&'static str],
@@ -136,6 +136,20 @@ impl Start {
         if self.packages.iter().any(|package| package.version.is_none()) {
             return Some("not every package has one version".to_owned());
         }
+        if let Some(from) = &self.from {
+            let what = match from {
+                from if from.contains("${") => "is filled in when the gateway starts it",
+                from if from.contains('@') => "has a user or a password in it",
+                from if !["https://", "http://"].iter().any(|scheme| from.starts_with(scheme)) => "is no URL",
+                _ => "",
+            };
+            if !what.is_empty() {
+                return Some(format!(
+                    "the registry on its command line {what}; `registry.packages` of the configuration names another, with credentials \
+                     in ~/.npmrc or ~/.netrc"
+                ));
+            }
+        }
         let steers = |name: &&String| {
             let name = name.to_ascii_uppercase();
             ["NPM_CONFIG_", "PIP_", "UV_"].iter().any(|start| name.starts_with(start))
@@ -144,6 +158,13 @@ impl Start {
             format!("{name} says where packages come from; that is for `registry.packages` of the configuration to say")
         })
     }
+}
+
+/// `3`, `3.12` or `3.12.1`, and no path or name of a program.
+fn is_version_of_language(text: &str) -> bool {
+    let is_number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split('.').count() <= 3 && text.split('.').all(is_number)
 }
 
 /// The program that starts packages, where an entry has one.
@@ -239,7 +260,10 @@ impl Starter {
             } else if self.source.contains(&option) {
                 source = Some(value);
             } else if self.interpreter.contains(&option) {
-                interpreter = Some(value);
+                interpreter = Some(value).filter(|value| is_version_of_language(value));
+                if interpreter.is_none() {
+                    return Err(untold());
+                }
             }
         }
         if from.is_empty() {

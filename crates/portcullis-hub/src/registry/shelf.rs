@@ -6,7 +6,7 @@ use portcullis_model::{Expected, Put, Records, Unavailable};
 
 use super::entry::Entry;
 use super::version::compare;
-use crate::packages::Lock;
+use crate::packages::Sealed;
 
 /// The kind of the records.
 pub const REGISTRY: &str = "registry";
@@ -138,19 +138,19 @@ impl Registry {
     ///
     /// # Errors
     /// The store cannot be asked.
-    pub async fn keep_lock(&self, lock: &Lock) -> Result<(), Unavailable> {
-        let (text, digest) = lock.text();
-        self.records.put(LOCKS, &digest, text.into_bytes(), None, Expected::Any).await.map(drop)
+    pub async fn keep_lock(&self, lock: &Sealed) -> Result<(), Unavailable> {
+        let text = lock.text().as_bytes().to_vec();
+        self.records.put(LOCKS, lock.digest(), text, None, Expected::Any).await.map(drop)
     }
 
     /// The lock with this digest; `None` where it is not there as it was kept.
     ///
     /// # Errors
     /// The store cannot be asked.
-    pub async fn lock(&self, digest: &str) -> Result<Option<Lock>, Unavailable> {
+    pub async fn lock(&self, digest: &str) -> Result<Option<Sealed>, Unavailable> {
         let record = self.records.get(LOCKS, digest).await?;
         let text = record.and_then(|record| String::from_utf8(record.value).ok());
-        Ok(text.and_then(|text| Lock::parse(&text, digest).ok()))
+        Ok(text.and_then(|text| Sealed::parse(&text, digest).ok()))
     }
 
     /// Grows with every change of any version.

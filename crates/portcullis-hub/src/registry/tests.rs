@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_model::ServerId;
+use portcullis_model::{Expected, Records, ServerId};
 use portcullis_store::Memory;
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use super::{
     Document, Entry, Finding, Inputs, Move, Package, Question, Refused, Registry, Scan, Stage, Untold,
     launch, listed, newest, running,
 };
+use crate::packages::sha256;
 
 fn document(name: &str, version: &str) -> Document {
     Document::made(name, None, "Files of a team.", version).expect("well-formed")
@@ -566,4 +567,25 @@ fn an_image_is_run_by_its_digest_where_it_serves_http() {
     assert!(stdio.contains("speaks over stdio; one that a cluster is to run has to serve"), "{stdio}");
     let missing = launch(&document, &Inputs::new()).expect_err("nothing is given");
     assert_eq!(missing.len(), 3, "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_lock_is_handed_on_as_it_was_kept_by_whatever_program() {
+    let records: Arc<dyn Records> = Arc::new(Memory::default());
+    let registry = Registry::new(records.clone());
+    let lock = json!({
+        "registry": "npm", "program": "files", "roots": [{ "name": "files", "version": "1.0.0" }],
+        "files": [], "since": "a version that has more to say",
+    });
+    let text = format!("{lock:#}");
+    let digest = sha256(text.as_bytes());
+    let put = |key: &str| (key.to_owned(), text.clone().into_bytes());
+    for (key, value) in [put(&digest), put("0a")] {
+        records.put("registry-lock", &key, value, None, Expected::Any).await.expect("kept");
+    }
+    let found = registry.lock(&digest).await.expect("asked").expect("it is there");
+    assert_eq!((&**found.text(), found.digest(), found.program.as_str()), (&*text, &*digest, "files"));
+    assert_eq!(registry.lock("0a").await.expect("asked"), None, "it is another");
+    registry.keep_lock(&found).await.expect("kept");
+    assert_eq!(registry.lock(&digest).await.expect("asked"), Some(found));
 }

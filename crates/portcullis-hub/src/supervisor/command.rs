@@ -18,7 +18,7 @@ use portcullis_model::ServerId;
 use rustix::fs::{Access, access};
 
 use super::sandbox::{Lack, Sandbox};
-use crate::packages::{Lock, Mirrors};
+use crate::packages::{Mirrors, Sealed};
 
 /// Names that pass from our environment to every child. `LC_*` passes too.
 const BASE: &[&str] = &[
@@ -67,7 +67,7 @@ pub struct Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedPackages {
     /// All of them.
-    pub lock: Arc<Lock>,
+    pub lock: Arc<Sealed>,
     /// Where they are installed.
     pub folder: PathBuf,
     /// Where they come from.

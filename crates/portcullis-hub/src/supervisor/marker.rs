@@ -16,7 +16,7 @@ use std::{
 use portcullis_model::ServerId;
 
 /// The name of the variable.
-pub(super) const VARIABLE: &str = "PORTCULLIS_CHILD";
+pub(crate) const VARIABLE: &str = "PORTCULLIS_CHILD";
 
 /// One supervisor: `<pid>-<16 hex digits>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

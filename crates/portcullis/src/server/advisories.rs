@@ -39,7 +39,7 @@ pub(super) fn findings(
     });
     let mut findings: Vec<_> = unpinned.collect();
     let own = packages.len();
-    packages.extend(lock.iter().flat_map(|lock| beside(lock, started)));
+    packages.extend(lock.iter().flat_map(|lock| beside(lock)));
     let mut known = Vec::new();
     if let (Some(folder), false) = (folder, packages.is_empty()) {
         search(folder, &Watched::new(&packages), &mut known)
@@ -56,19 +56,15 @@ pub(super) fn findings(
 }
 
 /// What of a lock was not asked for and came with it, each version once.
-fn beside(lock: &Lock, started: &[Package]) -> Vec<Package> {
-    let is_own = |name: &str| started.iter().any(|package| package.name.eq_ignore_ascii_case(name));
-    let files: BTreeSet<_> = lock.files.iter().map(|file| (&file.name, &file.version)).collect();
-    let others = files.into_iter().filter(|(name, version)| {
-        !is_own(name) || started.iter().all(|package| package.version.as_ref() != Some(version))
-    });
+fn beside(lock: &Lock) -> Vec<Package> {
+    let others: BTreeSet<_> = lock.came_along().map(|file| (&file.name, &file.version)).collect();
     let package = |(name, version): (&String, &String)| Package {
         registry: lock.registry.clone(),
         name: name.clone(),
         version: Some(version.clone()),
         digest: None,
     };
-    others.map(package).collect()
+    others.into_iter().map(package).collect()
 }
 
 /// Where a finding is: in a package, and in the one that it came with.
@@ -119,7 +115,42 @@ fn search(folder: &Path, packages: &Watched<'_>, known: &mut Known) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
+    use portcullis_hub::packages::{Locked, Root};
+
     use super::*;
+
+    #[test]
+    fn a_package_has_not_come_with_itself_however_its_name_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let affected = |name: &str| serde_json::json!({ "package": { "ecosystem": "PyPI", "name": name }, "versions": ["1.4.0", "1.0.0"] });
+        let advisory = serde_json::json!({ "id": "GHSA-1", "affected": [affected("acme-files"), affected("acme-deep")] });
+        fs::write(folder.path().join("one.json"), advisory.to_string()).expect("written");
+        let own = Package {
+            registry: "pypi".to_owned(),
+            name: "acme_files".to_owned(),
+            version: Some("1.4.0".to_owned()),
+            digest: None,
+        };
+        let file = |name: &str, version: &str| Locked {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            digests: Vec::new(),
+            place: None,
+            more: serde_json::Map::new(),
+        };
+        let lock = Lock {
+            registry: "pypi".to_owned(),
+            from: None,
+            program: "acme-files".to_owned(),
+            python: None,
+            roots: vec![Root { name: own.name.clone(), version: "1.4.0".to_owned() }],
+            files: vec![file("acme-deep", "1.0.0"), file("acme-files", "1.4.0")],
+        };
+        let found = findings(&Ok(vec![own]), Some(&lock), Some(folder.path())).expect("read");
+        let places: Vec<_> = found.iter().map(|finding| finding.at.as_str()).collect();
+        let deep = "package pypi acme-deep 1.0.0, which came with acme_files 1.4.0";
+        assert_eq!(places, ["package pypi acme_files", deep]);
+    }
 
     #[test]
     fn a_dump_is_searched_with_all_its_folders_and_one_that_cannot_be_read_is_no_all_clear() {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use portcullis_config::RegistryPackages;
-use portcullis_hub::packages::{Failed, Lock, Mirrors, Packages};
+use portcullis_hub::packages::{Failed, Lock, Mirrors, Packages, Sealed};
 use portcullis_hub::registry::{Entry, Finding, Start};
 use portcullis_oversight::visible;
 use serde_json::Value;
@@ -16,7 +16,7 @@ const TOLD: usize = 20;
 #[derive(Default)]
 pub(super) struct Locking {
     /// What it is started from; `None` is whatever its command line fetches.
-    pub(super) lock: Option<Arc<Lock>>,
+    pub(super) lock: Option<Arc<Sealed>>,
     /// What somebody should look at.
     pub(super) findings: Vec<Finding>,
 }
@@ -36,7 +36,7 @@ fn finding(what: String) -> Finding {
 /// locked before stays so.
 pub(super) async fn lock(
     entry: &Entry,
-    kept: Option<Lock>,
+    kept: Option<Sealed>,
     places: &RegistryPackages,
     unlocked: bool,
 ) -> Result<Locking, Failed> {
@@ -48,7 +48,8 @@ pub(super) async fn lock(
     let RegistryPackages { npm, pypi, folder } = places.clone();
     let (mirrors, packages) = (Mirrors { npm, pypi }, Packages::new(folder));
     let (lock, mut findings) = if let Some(lock) = kept {
-        (lock.clone(), compare(&lock, packages.resolve(command, &start, &mirrors).await))
+        let findings = compare(&lock, packages.resolve(command, &start, &mirrors).await);
+        (lock, findings)
     } else if let Some(why) = start.unlockable(env.into_iter().flat_map(|env| env.keys())) {
         return Ok(Locking::without(&why));
     } else if entry.stage().is_in_use() {
@@ -58,7 +59,7 @@ pub(super) async fn lock(
     } else if unlocked {
         return Ok(Locking::without("whoever scanned it wanted that (`--unlocked`)"));
     } else {
-        (packages.resolve(command, &start, &mirrors).await?, Vec::new())
+        (packages.resolve(command, &start, &mirrors).await?.sealed(), Vec::new())
     };
     let lock = Arc::new(lock);
     packages.install(command, &lock, &mirrors).await?;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use portcullis_config::{DefinitionsMode, Kubernetes, Overrides, RegistryPackages, Settings};
 use portcullis_gateway::{Gateway, Kept as KeptBy, ServerReport, ServerState};
 use portcullis_hub::Supervisor;
-use portcullis_hub::packages::{Failed, Lock};
+use portcullis_hub::packages::{Failed, Sealed};
 use portcullis_hub::registry::{Entry, Finding, LockedTo, Offer, Package, Registry, Scan, Stage};
 use portcullis_oversight::{DefinitionKind, Reason, Register, visible, visible_line};
 use portcullis_store::Memory;
@@ -64,7 +64,11 @@ pub(super) fn run(scan: &args::Scan) -> anyhow::Result<ExitCode> {
         Ok(locking) => locking,
         Err(failed) => return Ok(not_locked(&entry, &failed)),
     };
-    let mut known = advisories::findings(&started, lock.as_deref(), configured.advisories.as_deref())?;
+    let mut known = advisories::findings(
+        &started,
+        lock.as_deref().map(|lock| &**lock),
+        configured.advisories.as_deref(),
+    )?;
     known.splice(0..0, unlike);
     let package = started.ok().and_then(|packages| packages.into_iter().next());
     let found = runtime.block_on(look(&entry, lock.as_deref(), &configured.packages, cluster));
@@ -152,14 +156,15 @@ const LAST_WORDS: usize = 10;
 /// What it offers, and what somebody should look at; or why it cannot be reached.
 async fn look(
     entry: &Entry,
-    lock: Option<&Lock>,
+    lock: Option<&Sealed>,
     packages: &RegistryPackages,
     cluster: Option<Kubernetes>,
 ) -> anyhow::Result<Result<Scan, NotReached>> {
     let (id, mut server) = server_of(&entry.slug, &entry.launch).map_err(crate::Usage)?;
     server.enabled = true;
-    if let Some((text, digest)) = lock.map(Lock::text) {
-        lock_to(&mut server, entry, text.into(), digest).map_err(crate::Usage)?;
+    if let Some(lock) = lock {
+        let (text, digest) = (lock.text().clone(), lock.digest().to_owned());
+        lock_to(&mut server, entry, text, digest).map_err(crate::Usage)?;
         server = from(&server, packages);
     }
     let walls = match &server.transport {

@@ -1,14 +1,19 @@
 //! Versions that take each other's place.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use portcullis_config::{Format, NextVersion, Overrides, Registered, Settings};
+use portcullis_config::{
+    Format, LockedPackages, NextVersion, Overrides, Registered, RegistryPackages, Settings, Transport,
+};
 use portcullis_hub::Supervisor;
+use portcullis_hub::packages::{Lock, Root};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_model::{Expected, Keeping, Put, Record, Records};
+use portcullis_model::{Expected, Fault, Keeping, Put, Record, Records};
 use portcullis_telemetry::{Metrics, Tracer};
+use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::*;
@@ -118,4 +123,67 @@ async fn whoever_has_a_version_has_it_while_it_takes_the_others_place() {
 fn a_store_that_is_away_is_asked_less_and_less() {
     let pauses = [0, 1, 2, 5, 6, 100, u32::MAX].map(|failures| pause(failures).as_secs());
     assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
+}
+
+/// A version whose packages take their time, in a gateway with somebody to look after children.
+fn slow(folder: &Path) -> Arc<Gateway> {
+    let program = |name: &str, text: &str| {
+        let file = folder.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).expect("written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("allowed");
+        file
+    };
+    program("uv", "while ! [ -e ../../done ]; do sleep 0.1; done; exit 1");
+    let lock = Lock {
+        registry: "pypi".to_owned(),
+        from: None,
+        program: "acme".to_owned(),
+        python: Some("3".to_owned()),
+        roots: vec![Root { name: "acme".to_owned(), version: "1.0.0".to_owned() }],
+        files: Vec::new(),
+    };
+    let lock = lock.sealed();
+    let uvx = folder.join("uvx");
+    let text = json!({"servers": {"x": {"command": uvx, "args": [], "call_timeout": "100ms"}}}).to_string();
+    let loaded =
+        portcullis_config::parse("test.json", &text, Format::Json, &BTreeMap::new(), &Overrides::default());
+    let mut next = loaded.expect("well-formed").settings.servers.into_values().next().expect("it is there");
+    let Transport::Stdio(stdio) = &mut next.transport else { panic!("it is a child") };
+    let packages = RegistryPackages { folder: folder.join("packages"), ..RegistryPackages::default() };
+    let (text, digest) = (lock.text().clone(), lock.digest().to_owned());
+    stdio.locked = Some(Box::new(LockedPackages { lock: text, digest, packages }));
+    let mut settings = settings("1", Some("2"));
+    let registered = settings.registered.values_mut().next().expect("it is there");
+    registered.next.as_mut().expect("it is rolled out").server = next;
+    let supervisor = Supervisor::new(&program("keeper", "exec cat > /dev/null"));
+    let kept = Kept { records: Arc::new(Nothing), evidence: None, witness: None };
+    Gateway::new(settings, 1, Handle::current(), supervisor, Metrics::new(), Tracer::disabled(), kept)
+        .expect("a gateway")
+}
+
+#[tokio::test]
+async fn a_version_is_not_taken_back_because_its_packages_take_their_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = slow(folder.path());
+    let servers = gateway.servers.load_full();
+    let catalogue = servers.find("x").expect("it is there");
+    let next = catalogue.next_version().expect("it is rolled out");
+    let conversation: Arc<str> = Arc::from("catalogue");
+    let open = || next.server.connection_with(Era::Modern, &conversation, ClientCaps::NONE);
+    for _ in 0..4 {
+        let refusal = open().await.err().expect("nothing is there to be started");
+        assert!(refusal.message.contains("its packages are being installed"), "{}", refusal.message);
+        assert_eq!(refusal.kind.fault(), Fault::Us, "no call of it counts as one that it let down");
+        assert!(refusal.retry_after.is_some());
+    }
+    assert_eq!((next.server.failures(), next.server.state()), (None, ServerState::Idle));
+    assert!(catalogue.next_verdict().is_none());
+    // What comes of it counts.
+    std::fs::write(folder.path().join("done"), "").expect("written");
+    while next.server.failures().is_none() {
+        let _ = open().await;
+    }
+    let (why, times) = next.server.failures().expect("it is down");
+    assert!(why.contains("acme 1.0.0") || why.contains("Python"), "{why}");
+    assert_eq!(times, 1);
 }

@@ -1,16 +1,17 @@
 //! Opening a conversation with one server: over HTTP in the era that it was found to speak, or with a child of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, SecretSource, Transport};
-use portcullis_hub::packages::{Lock, Mirrors};
+use portcullis_hub::packages::{Mirrors, Sealed};
 use portcullis_hub::{Child, Command, Limits, LockedPackages, Network, Sandbox};
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 
-use super::Server;
+use super::{SHORT_WAIT, Server};
 use crate::call::Refusal;
 use crate::upstream::channel::Told;
 use crate::upstream::connection::{Connection, Link, Peer};
@@ -22,6 +23,9 @@ use crate::upstream::opening::{
 use crate::upstream::pages::Pages;
 use crate::upstream::questions::Questions;
 use crate::upstream::stdio;
+
+/// When whoever comes before its packages are installed may come again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 impl Server {
     pub(super) async fn establish(
@@ -140,6 +144,13 @@ impl Server {
         let (env, server) = (self.env.clone(), self.id.clone());
         let pages = Pages::new(Arc::new(move |owner, id| env.page_done(&server, owner, id)));
         Told { questions: Questions::new(self.id.clone(), caps, self.asks.clone(), pages) }
+    }
+
+    /// Nothing has failed: the gateway has not come to start it.
+    fn not_installed(&self) -> Refusal {
+        let message =
+            format!("server `{}`: its packages are being installed, which goes on; try again", self.id);
+        Refusal { retry_after: Some(AGAIN), ..Refusal::new(ErrorKind::Overloaded, message) }
     }
 
     pub(super) fn silent(&self, limit: Duration) -> Refusal {
@@ -262,15 +273,13 @@ impl Server {
         };
         let starting = self.env.supervisor.spawn(&command);
         let child = if stdio.locked.is_some() {
-            // The first start waits for its packages, and whoever waits for the start does not wait for ever.
+            // The first start waits for its packages, and whoever waits for the start does not wait for ever: not for long,
+            // where somebody has waited in vain.
             let limit = self.settings.call_timeout;
-            tokio::time::timeout(limit, starting).await.map_err(|_| {
-                let message = format!(
-                    "server `{}`: its packages are being installed, which goes on; try again",
-                    self.id
-                );
-                Refusal::new(ErrorKind::UpstreamTimeout, message)
-            })?
+            let limit = if self.installing.load(Ordering::Relaxed) { limit.min(SHORT_WAIT) } else { limit };
+            let started = tokio::time::timeout(limit, starting).await;
+            self.installing.store(started.is_err(), Ordering::Relaxed);
+            started.map_err(|_| self.not_installed())?
         } else {
             starting.await
         };
@@ -279,7 +288,7 @@ impl Server {
 }
 
 fn locked(locked: &config::LockedPackages) -> Result<LockedPackages, Refusal> {
-    let lock = Lock::parse(&locked.lock, &locked.digest);
+    let lock = Sealed::parse(&locked.lock, &locked.digest);
     let lock = lock.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))?;
     let config::RegistryPackages { npm, pypi, folder } = locked.packages.clone();
     Ok(LockedPackages { lock: Arc::new(lock), folder, mirrors: Mirrors { npm, pypi } })

@@ -141,6 +141,21 @@ fn an_advisory_that_cannot_be_read_takes_no_other_with_it_and_is_told_of() {
     }
     let python = advisory("PyPI", "Acme_Files", &json!({ "versions": 1 })).to_string();
     assert_eq!(affecting(python.as_bytes(), &package("pypi", "acme.files", "1")), [Err(Unread)]);
+    // A package may be called as what every advisory has.
+    let pretty = serde_json::to_string_pretty(&broken).expect("text");
+    for (registry, name) in [
+        ("npm", "events"),
+        ("npm", "type"),
+        ("npm", "ranges"),
+        ("npm", "npm"),
+        ("pypi", "semver"),
+        ("pypi", "package"),
+        ("npm", "acme-files"),
+    ] {
+        for text in [&broken.to_string(), &pretty, &python] {
+            assert_eq!(affecting(text.as_bytes(), &package(registry, name, "1")), [], "{name}: {text}");
+        }
+    }
 }
 
 #[test]
