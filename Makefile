@@ -31,7 +31,7 @@ export PATH := $(PATH):/usr/sbin
 # The parts of `make test`, in steps: what fails fast comes first, and what is joined by `+` runs side by side. The two profiles
 # are built beside each other, since the last crates of each keep one core busy; what mostly waits has company; what
 # measures time has the machine to itself.
-PARTS := format tidy clippy+programs unit doc examples+registry-short+openapi quickstart+soak-short conformance clients+sweep-short \
+PARTS := format tidy tests+programs unit doc examples+registry-short+openapi quickstart+soak-short conformance clients+sweep-short \
   identity+matrix-short soak-clients-short soak-hub-short bench-quick steps discovery-short guard-short evidence
 
 ##@ Use
@@ -65,6 +65,11 @@ tidy: ## Check the rules of the house: dependency edges, files, documents
 clippy: toolchain ## Lint everything; warnings are errors
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	@cargo clippy -p portcullis --no-default-features --locked --quiet -- -D warnings
+
+# Beside the programs: what is compiled for the tests keeps the core busy that the last crates of those leave free.
+.PHONY: tests
+tests: clippy nextest ## Lint everything, and build the Rust tests
+	@cargo nextest run --workspace --locked --no-run
 
 .PHONY: unit
 unit: toolchain nextest ## Run the Rust tests, among them those of the whole program

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the parts of `make test`, one after the other, and those that are joined by `+` side by side.
 
-    tests/parts.py format tidy clippy+release unit
+    tests/parts.py format tidy tests+programs unit
 
 A part is a target of the Makefile. What runs alone writes as it goes; what runs beside another is shown when it has ended, so
 that no lines mix. Stops at the first step in which a part failed, with that part's exit code; whatever ran beside it is
