@@ -324,14 +324,14 @@ def with_meanings(program, servers, tools, url, cases):
     """What is found when meanings count, too; None where nobody knows them."""
     if url is None:
         return None
-    discovery = {"tools": "instead", "embeddings": {"url": url, "model": "all-MiniLM-L6-v2", "timeout": "30s"}}
+    discovery = {"tools": "instead", "embeddings": {"url": url, "model": "all-MiniLM-L6-v2", "timeout": "5s"}}
     with tempfile.TemporaryDirectory() as place:
         with Gateway(program, place, servers.config(), "discovery", discovery=discovery) as gateway:
             client = Client(gateway)
             # All tools are found for anything by then, since something is near to everything.
             all_known = lambda: len(client.search("xqzt", 50)) == 50 and learned(gateway) * 4 >= sum(map(len, tools.values()))
-            if not waits(all_known, 600):
-                raise RuntimeError("the model has not read all tools within ten minutes")
+            if not waits(all_known, 300):
+                raise RuntimeError("the model has not read all tools within five minutes")
             find = lambda query: [by_exposed(tools, one["name"]) for one in client.search(query)]
             return [score(those, find) for those in cases]
 
