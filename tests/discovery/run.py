@@ -4,7 +4,8 @@
     tests/discovery/run.py --bin target/release/portcullis [--corpus FOLDER] [--out docs/discovery.md]
 
 Speed: 300 servers with 5,000 made-up tools behind a real gateway; some of them are children that are started when somebody needs
-them, and only those run that are used. Quality, with `--corpus`: the tools and annotated tasks
+them, and only those run that are used. With `--out` some of these are published servers instead, with tools of their own, which
+`examples/quickstart/install` has to have installed. Quality, with `--corpus`: the tools and annotated tasks
 of LiveMCPBench (`tools.json`, `all_annotations.json` of icip-cas/LiveMCPBench; Apache-2.0, not part of this repository),
 each tool listed by its own server behind the gateway and found by the task's question, and by the annotated step that it
 is for; next to plain BM25 over the same texts, and with the meanings that a small model sees in them (`embeddings.py`), where
