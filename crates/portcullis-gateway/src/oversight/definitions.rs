@@ -66,6 +66,11 @@ impl Pins {
         Self { all, scope: self.scope.clone(), ..Self::default() }
     }
 
+    /// Whether others are the same.
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        (&self.all, &self.scope) == (&other.all, &other.scope)
+    }
+
     /// What one of the items is known by.
     pub(crate) fn at(&self, place: usize) -> Option<Pin> {
         self.all.as_ref()?.get(place).map(|(pin, _)| *pin)

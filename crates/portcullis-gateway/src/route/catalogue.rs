@@ -3,6 +3,10 @@
 //! Lists are fetched whole, on first need, once for all who wait, on the control runtime. A list is asked for again
 //! when its time is over (the server's `ttlMs`, else the configured age) or when the server announces a change. When
 //! that fails, the last good list is served and marked stale: one dead server must not fail the lists of the others.
+//! Among many servers, one that gives its lists no time would have all of them wait each time, or be started for it:
+//! there a list that is a moment old will do, or one of a server that is not running; and searches wait for none.
+
+mod load;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,30 +20,29 @@ use futures_util::future::{BoxFuture, Shared};
 use portcullis_config::Transport;
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
-use portcullis_mcp::json::{Change as Edit, Raw};
-use portcullis_mcp::message::code;
+use portcullis_mcp::json::Raw;
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 use portcullis_oversight::Definition;
 
+use self::load::Load;
 use super::connecting;
-use super::listing::{Freshness, Item, ListKind, Listing, Origin};
+use super::listing::{Item, ListKind, Listing, Origin};
 use super::personal::Personal;
 use super::versions::Versions;
-use crate::call::{Caller, Outcome, Refusal};
+use crate::call::{Caller, Refusal};
 use crate::gateway::ServerReport;
 use crate::inspect::{Definitions, Suspect, Unread};
 use crate::oversight::{self, Pins};
 use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
 
-/// Bounds on what a server may list.
-const MAX_PAGES: usize = 1_000;
-const MAX_ITEMS: usize = 100_000;
 /// The longest time that a server's `ttlMs` is believed.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
 /// After a failure the list is not asked for again for so long.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Among many a server is not asked more often than this, however short the time is that it gives its lists.
+const AMONG_MANY: Duration = Duration::from_secs(1);
 
 /// Which variant of a list: servers may show other things to other eras and capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +65,11 @@ pub(crate) enum Need {
     Known,
     /// One whose time is not over; but a good one that is older is taken when the server needs longer than this.
     Fresh(Duration),
+    /// The same for a list of many servers: one that was fetched a moment ago will do, and one of a server that is started when
+    /// it is needed, and is not running.
+    Merged(Duration),
+    /// Any, unless a change was announced since: [`Catalogue::renew`] has one asked for again whose time is over.
+    Kept(Duration),
     /// The same, but one that was fetched within `age` will do, unless a change was announced since.
     Recent { age: Duration, patience: Duration },
 }
@@ -71,7 +79,10 @@ impl Need {
     fn patience(self) -> Option<Duration> {
         match self {
             Self::Known => None,
-            Self::Fresh(patience) | Self::Recent { patience, .. } => Some(patience),
+            Self::Fresh(patience)
+            | Self::Merged(patience)
+            | Self::Kept(patience)
+            | Self::Recent { patience, .. } => Some(patience),
         }
     }
 }
@@ -118,12 +129,30 @@ impl Catalogue {
     pub(crate) fn peek(&self, kind: ListKind, variant: Variant, need: Need) -> Option<Arc<Listing>> {
         let cell = self.cell(kind, variant);
         let listing = cell.current.load_full()?;
-        match need {
-            Need::Known => Some(listing),
-            Need::Fresh(_) => cell.is_fresh(&listing).then_some(listing),
-            Need::Recent { age, .. } => {
-                (cell.is_recent(&listing, age) || cell.is_fresh(&listing)).then_some(listing)
-            }
+        let will_do = match need {
+            Need::Known => true,
+            Need::Fresh(_) => cell.is_fresh(&listing),
+            Need::Merged(_) => cell.is_fresh(&listing) || self.will_do_among_many(&cell, &listing),
+            Need::Kept(_) => cell.is_valid(),
+            Need::Recent { age, .. } => cell.is_recent(&listing, age) || cell.is_fresh(&listing),
+        };
+        will_do.then_some(listing)
+    }
+
+    /// Whether a list whose time is over need not be asked for again to be shown among others.
+    fn will_do_among_many(&self, cell: &Cell, listing: &Listing) -> bool {
+        let freshness = listing.freshness();
+        let age = freshness.fetched.elapsed();
+        // What the operator says counts as it is.
+        let lately = freshness.hinted && age < AMONG_MANY;
+        cell.is_valid() && (lately || (age < LONGEST_TTL && self.server.is_at_rest()))
+    }
+
+    /// Has a list whose time is over asked for again, with nobody waiting for it.
+    pub(crate) fn renew(self: &Arc<Self>, kind: ListKind, variant: Variant) {
+        if self.peek(kind, variant, Need::Merged(Duration::ZERO)).is_none() {
+            // Whoever needs the list is told why there is none.
+            drop(self.fetch(&self.cell(kind, variant), kind, variant));
         }
     }
 
@@ -303,8 +332,8 @@ impl Catalogue {
             let before = cell.changes.load(Ordering::Acquire);
             let limit = catalogue.server.settings().call_timeout;
             let fetched = tokio::time::timeout(limit, catalogue.load(kind, variant)).await;
-            let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind))).map(Arc::new);
-            cell.take(before, &fetched);
+            let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind)));
+            let fetched = cell.take(before, fetched);
             if is_first && fetched.is_ok() {
                 kind.lists().methods().for_each(|method| catalogue.tell(method, Known::First));
             }
@@ -386,7 +415,9 @@ impl Catalogue {
             listing.pins = Pins::of(&scope, pins);
             (listing, pinned)
         };
+        let turn = self.server.env().reading.acquire().await;
         let built = tokio::task::spawn_blocking(read).await;
+        drop(turn);
         let built = built.map_err(|_| Refusal::new(ErrorKind::Internal, "a list could not be read"))?;
         let (mut listing, definitions) = built;
         let env = self.server.env();
@@ -409,13 +440,17 @@ impl Cell {
         self.fetching.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// No change was announced since the list was fetched.
+    fn is_valid(&self) -> bool {
+        !self.invalid.load(Ordering::Acquire)
+    }
+
     fn is_fresh(&self, listing: &Listing) -> bool {
-        !self.invalid.load(Ordering::Acquire) && listing.freshness.expires > Instant::now()
+        self.is_valid() && listing.freshness().expires > Instant::now()
     }
 
     fn is_recent(&self, listing: &Listing, age: Duration) -> bool {
-        !self.invalid.load(Ordering::Acquire)
-            && (age == Duration::MAX || listing.freshness.fetched.elapsed() < age)
+        self.is_valid() && (age == Duration::MAX || listing.freshness().fetched.elapsed() < age)
     }
 
     fn invalidate(&self) {
@@ -435,22 +470,34 @@ impl Cell {
         failed.as_ref().map(|(_, refusal)| refusal.message.clone())
     }
 
-    /// Takes the outcome of a fetch that began when `before` changes had been announced.
-    fn take(&self, before: u64, fetched: &Result<Arc<Listing>, Refusal>) {
-        match fetched {
+    /// Takes the outcome of a fetch that began when `before` changes had been announced. A list that says what the one before
+    /// it says takes over nothing but its time: what was made of the old one, words and pages, is as good as new.
+    fn take(&self, before: u64, fetched: Result<Listing, Refusal>) -> Result<Arc<Listing>, Refusal> {
+        let taken = match fetched {
             Ok(listing) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                self.current.store(Some(listing.clone()));
+                let old = self.current.load_full().filter(|old| old.is_same(&listing));
+                let current = match old {
+                    Some(old) => {
+                        old.renew(listing.freshness());
+                        old
+                    }
+                    None => Arc::new(listing),
+                };
+                self.current.store(Some(current.clone()));
                 if self.changes.load(Ordering::Acquire) == before {
                     self.invalid.store(false, Ordering::Release);
                 }
+                Ok(current)
             }
             Err(refusal) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some((Instant::now(), refusal.clone()));
+                Err(refusal)
             }
-        }
+        };
         *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        taken
     }
 }
 
@@ -476,124 +523,4 @@ fn apart(kind: ListKind, items: Vec<(Raw, Suspect)>) -> (Vec<Raw>, HashSet<Strin
     let suspect = |(raw, Suspect(suspect)): &(Raw, Suspect)| raw.find_string(kind.key()).filter(|_| *suspect);
     let suspects = items.iter().filter_map(suspect).collect();
     (items.into_iter().map(|(raw, _)| raw).collect(), suspects)
-}
-
-/// The pages of one list as they come in.
-struct Load {
-    kind: ListKind,
-    era: Era,
-    list_ttl: Duration,
-    pages: usize,
-    cursor: Option<String>,
-    seen: HashSet<String>,
-    raws: Vec<Raw>,
-    extra: Option<Raw>,
-    ttl: Duration,
-    public: bool,
-    done: bool,
-    streamed: bool,
-    bytes: usize,
-}
-
-impl Load {
-    fn new(kind: ListKind, era: Era, list_ttl: Duration) -> Self {
-        Self {
-            kind,
-            era,
-            list_ttl,
-            pages: 0,
-            cursor: None,
-            seen: HashSet::new(),
-            raws: Vec::new(),
-            extra: None,
-            ttl: LONGEST_TTL,
-            public: true,
-            done: false,
-            streamed: false,
-            bytes: 0,
-        }
-    }
-
-    /// The params of the next page to ask for; `None` when the list is complete. An empty cursor is a cursor.
-    #[allow(clippy::option_option, reason = "no more pages, and a first page without params")]
-    fn next_params(&mut self) -> Result<Option<Option<Raw>>, Refusal> {
-        if self.done {
-            return Ok(None);
-        }
-        if self.pages == MAX_PAGES || self.raws.len() > MAX_ITEMS {
-            return Err(self.broken("lists without end"));
-        }
-        self.pages += 1;
-        let cursor = self.cursor.as_deref().map(Raw::from_text);
-        Ok(Some(
-            cursor.map(|cursor| Raw::from_static("{}").with(&[("cursor", Edit::Set(cursor.as_bytes()))])),
-        ))
-    }
-
-    fn take(
-        &mut self,
-        server: &portcullis_model::ServerId,
-        outcome: Outcome,
-        limit: usize,
-    ) -> Result<(), Refusal> {
-        let result = match outcome {
-            Outcome::Complete(payload) => payload.result,
-            Outcome::Failed { error, .. } if error.code() == code::METHOD_NOT_FOUND && self.pages == 1 => {
-                self.done = true;
-                return Ok(());
-            }
-            Outcome::Failed { error, .. } => {
-                let message =
-                    format!("server `{server}` refused {}: {:.200}", self.kind.method(), error.message());
-                return Err(Refusal::new(ErrorKind::UpstreamProtocol, message));
-            }
-            Outcome::Refused(refusal) => return Err(refusal),
-            Outcome::InputRequired(_) | Outcome::Task(_) => return Err(self.broken("wants input for a list")),
-        };
-        let items = result
-            .find(self.kind.member())
-            .ok_or_else(|| self.broken("answered a list without its items"))?;
-        // All pages together are bounded as one answer is: what is kept of a page keeps the whole page.
-        self.bytes += result.as_bytes().len();
-        if self.bytes > limit {
-            return Err(self.broken("lists more than fits into limits.response_bytes"));
-        }
-        self.raws.extend(items.elements());
-        self.ttl =
-            self.ttl.min(Duration::from_millis(result.find("ttlMs").and_then(|ttl| ttl.u64()).unwrap_or(0)));
-        self.public &= result.find_string("cacheScope").as_deref() == Some("public");
-        self.cursor = result.find_string("nextCursor");
-        self.done = self.cursor.is_none();
-        if let Some(cursor) = &self.cursor
-            && !self.seen.insert(cursor.clone())
-        {
-            return Err(self.broken("gave the same cursor twice"));
-        }
-        if self.extra.is_none() {
-            let removed = ["nextCursor", "ttlMs", "cacheScope", "resultType", self.kind.member()];
-            self.extra = Some(result.with(&removed.map(|key| (key, Edit::Remove))));
-        }
-        Ok(())
-    }
-
-    fn broken(&self, why: &str) -> Refusal {
-        Refusal::new(ErrorKind::UpstreamProtocol, format!("a server {why} ({})", self.kind.method()))
-    }
-
-    fn finish(self) -> (Unread<Vec<Raw>>, Unread<Raw>, Freshness) {
-        let now = Instant::now();
-        let asked = self.extra.is_some();
-        let freshness = match self.era {
-            Era::Modern if asked => Freshness {
-                fetched: now,
-                expires: now + self.ttl,
-                promised: now + self.ttl,
-                public: self.public,
-            },
-            // Nothing was promised. A list that is known to be empty is one of those.
-            _ => Freshness { fetched: now, expires: now + self.list_ttl, promised: now, public: false },
-        };
-        let extra = self.extra.unwrap_or_else(|| Raw::from_static("{}"));
-        (Unread::new(self.raws), Unread::new(extra), freshness)
-    }
 }

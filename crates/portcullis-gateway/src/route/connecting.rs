@@ -38,8 +38,7 @@ pub(super) fn is_exposed_tool(server: &Server, kind: ListKind, name: &str) -> bo
 /// The list of a server of which nothing is known yet.
 pub(super) fn listing(kind: ListKind, server: &Server) -> Listing {
     let raws = if kind == ListKind::Tools { vec![tool(server)] } else { Vec::new() };
-    let now = Instant::now();
-    let freshness = Freshness { fetched: now, expires: now + LISTED, promised: now, public: false };
+    let freshness = Freshness::unhinted(Instant::now(), LISTED);
     let (extra, metrics) = (Raw::from_static("{}"), &server.env().metrics);
     let mut listing = Listing::new(kind, server.id(), Origin::Http, raws, extra, freshness, metrics);
     listing.number = server.env().number();

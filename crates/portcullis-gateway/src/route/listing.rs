@@ -258,8 +258,17 @@ pub(crate) struct Freshness {
     pub(crate) expires: Instant,
     /// Until when clients may keep it; in the past when the server said nothing.
     pub(crate) promised: Instant,
+    /// The server said how long.
+    pub(crate) hinted: bool,
     /// `cacheScope: public`: the same for everybody.
     pub(crate) public: bool,
+}
+
+impl Freshness {
+    /// Of a list of which its server does not say how long it may be kept.
+    pub(crate) fn unhinted(now: Instant, kept: Duration) -> Self {
+        Self { fetched: now, expires: now + kept, promised: now, hinted: false, public: false }
+    }
 }
 
 /// The longest name, in bytes, that labels metrics as it is: as long as names should be (2026-07-28, tools).
@@ -274,7 +283,8 @@ pub(crate) struct Listing {
     pub(crate) items: Vec<Item>,
     /// What else stood in the result: members that are not the items, the cursor, or 2026-07-28's result fields.
     pub(crate) extra: Raw,
-    pub(crate) freshness: Freshness,
+    /// What toolsets take of it has the same.
+    freshness: Arc<Mutex<Freshness>>,
     /// The server answered with an event stream.
     pub(crate) streamed: bool,
     /// What its items are known by.
@@ -329,7 +339,7 @@ impl Listing {
             server: server.clone(),
             items: Vec::with_capacity(keyed.len()),
             extra,
-            freshness,
+            freshness: Arc::new(Mutex::new(freshness)),
             streamed: false,
             pins: Pins::default(),
             tasks: false,
@@ -437,7 +447,7 @@ impl Listing {
             views: views.flat_map(|item| apps::views_of(&item.raw)).collect(),
             items,
             extra: self.extra.clone(),
-            freshness: self.freshness,
+            freshness: self.freshness.clone(),
             streamed: self.streamed,
             pins: self.pins.of_some(&origins),
             tasks: self.tasks,
@@ -464,6 +474,24 @@ impl Listing {
     pub(crate) fn lists_as(&self, other: &Self) -> bool {
         let all = self.items.iter().zip(&other.items);
         self.items.len() == other.items.len() && all.into_iter().all(|(one, two)| one.raw == two.raw)
+    }
+
+    /// Whether it is the same in all that callers see and that is decided by.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.streamed, self.tasks) == (other.streamed, other.tasks)
+            && self.extra == other.extra
+            && self.pins.are(&other.pins)
+            && self.lists_as(other)
+    }
+
+    /// How long it may be kept.
+    pub(crate) fn freshness(&self) -> Freshness {
+        *self.freshness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It was given again, as it is.
+    pub(crate) fn renew(&self, freshness: Freshness) {
+        *self.freshness.lock().unwrap_or_else(PoisonError::into_inner) = freshness;
     }
 
     /// Where the item with the server's own name or URI stands.
@@ -536,6 +564,6 @@ impl Listing {
 
     /// How long clients may keep it, from `now`.
     pub(crate) fn promised(&self, now: Instant) -> Duration {
-        self.freshness.promised.saturating_duration_since(now)
+        self.freshness().promised.saturating_duration_since(now)
     }
 }

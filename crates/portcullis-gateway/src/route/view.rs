@@ -30,8 +30,9 @@ use crate::discovery;
 use crate::gateway::Gateway;
 use crate::seal::{CURSOR, Purpose, Unsealable};
 
-/// Snapshots that cursors may still point into.
+/// Snapshots that cursors may still point into: so many, but no more than two whose pages have more bytes than that together.
 const KEPT: usize = 64;
+const KEPT_BYTES: usize = 32 << 20;
 /// How long one server may hold up the list of all: with nothing of it known yet, and with an older list at hand.
 const PATIENCE_NEW: Duration = Duration::from_secs(8);
 const PATIENCE_OLD: Duration = Duration::from_secs(1);
@@ -92,9 +93,7 @@ impl Views {
         let view = self.make(endpoint, kind, parts, shown, false);
         kept.current.insert(place, view.clone());
         kept.recent.push_back(view.clone());
-        if kept.recent.len() > KEPT {
-            kept.recent.pop_front();
-        }
+        trim(&mut kept.recent);
         view
     }
 
@@ -119,9 +118,7 @@ impl Views {
         }
         let view = self.make(endpoint, kind, parts, shown, guarded);
         kept.filtered.push_back(view.clone());
-        if kept.filtered.len() > KEPT {
-            kept.filtered.pop_front();
-        }
+        trim(&mut kept.filtered);
         view
     }
 
@@ -152,7 +149,22 @@ impl Views {
     }
 }
 
+/// Lets the oldest go. Pages are made when somebody reads them, so there may be more of them at any time.
+fn trim(views: &mut VecDeque<Arc<View>>) {
+    let mut bytes: usize = views.iter().map(|view| view.bytes()).sum();
+    while views.len() > KEPT || (bytes > KEPT_BYTES && views.len() > 2) {
+        let oldest = views.pop_front();
+        bytes = bytes.saturating_sub(oldest.map_or(0, |view| view.bytes()));
+    }
+}
+
 impl View {
+    /// The length of its pages, as far as they were made.
+    fn bytes(&self) -> usize {
+        let made = [&self.modern, &self.legacy].into_iter().filter_map(OnceLock::get);
+        made.flatten().map(Bytes::len).sum()
+    }
+
     fn is_of(&self, parts: &[Arc<Listing>]) -> bool {
         self.parts.len() == parts.len() && self.parts.iter().zip(parts).all(|(a, b)| Arc::ptr_eq(a, b))
     }
@@ -194,7 +206,7 @@ impl View {
         let ttl = self.parts.iter().map(|part| part.promised(now)).min().unwrap_or_default();
         (
             ttl.as_millis(),
-            !self.guarded && !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness.public),
+            !self.guarded && !self.parts.is_empty() && self.parts.iter().all(|part| part.freshness().public),
         )
     }
 }
@@ -214,10 +226,10 @@ pub(crate) struct Tools {
 }
 
 impl Tools {
-    /// Asks every server that has not been asked lately.
+    /// As they are known. Servers that have not been asked lately are asked meanwhile, for those who search next.
     pub(crate) async fn of(gateway: &Gateway, call: &Call) -> Result<Self, Refusal> {
         let pass = gateway.gate.pass(&call.caller);
-        let (parts, _) = gather(gateway, call, ListKind::Tools, pass.as_ref()).await?;
+        let (parts, _) = gather(gateway, call, ListKind::Tools, pass.as_ref(), Need::Kept).await?;
         let shown = shown(gateway, &parts, call, pass.as_ref());
         Ok(Self { parts, shown })
     }
@@ -265,7 +277,8 @@ pub(crate) async fn list(gateway: &Gateway, call: &Call, kind: ListKind) -> Resu
     let (view, page, stale) = match cursor {
         Some(cursor) => resume(gateway, call, kind, &cursor, pass.as_ref())?,
         None => {
-            let (parts, stale) = gather(gateway, call, kind, pass.as_ref()).await?;
+            let need = if call.endpoint.is_merged() { Need::Merged } else { Need::Fresh };
+            let (parts, stale) = gather(gateway, call, kind, pass.as_ref(), need).await?;
             (view_of(gateway, call, kind, parts, pass.as_ref()), 0, stale)
         }
     };
@@ -304,6 +317,7 @@ async fn gather(
     call: &Call,
     kind: ListKind,
     pass: Option<&Pass>,
+    need: fn(Duration) -> Need,
 ) -> Result<(Vec<Arc<Listing>>, bool), Refusal> {
     let pass = pass.and_then(Pass::enforced);
     let (mut catalogues, toolset) = {
@@ -322,13 +336,15 @@ async fn gather(
     let variant = Variant::of(&call.caller);
     let merged = call.endpoint.is_merged();
     let peek = |catalogue: &Arc<Catalogue>| {
-        let listing = catalogue.peek(kind, variant, Need::Fresh(Duration::ZERO))?;
+        let listing = catalogue.peek(kind, variant, need(Duration::ZERO))?;
         Some(own(catalogue, listing))
     };
     if let Some(parts) = catalogues.iter().map(peek).collect() {
+        catalogues.iter().for_each(|catalogue| catalogue.renew(kind, variant));
         return Ok((parts, false));
     }
-    let found = join_all(catalogues.iter().map(|catalogue| find(catalogue, kind, variant, merged))).await;
+    let finds = catalogues.iter().map(|catalogue| find(catalogue, kind, variant, merged, need));
+    let found = join_all(finds).await;
     let (mut parts, mut stale) = (Vec::with_capacity(found.len()), false);
     for (catalogue, found) in catalogues.iter().zip(found) {
         match found {
@@ -351,6 +367,7 @@ async fn find(
     kind: ListKind,
     variant: Variant,
     aggregate: bool,
+    need: fn(Duration) -> Need,
 ) -> Result<Found, Refusal> {
     let known = catalogue.peek(kind, variant, Need::Known).is_some();
     let patience = match (aggregate, known) {
@@ -358,7 +375,7 @@ async fn find(
         (true, false) => PATIENCE_NEW,
         (true, true) => PATIENCE_OLD,
     };
-    catalogue.list(kind, variant, Need::Fresh(patience)).await
+    catalogue.list(kind, variant, need(patience)).await
 }
 
 fn write(gateway: &Gateway, call: &Call, view: &View, page: usize, stale: bool) -> Raw {

@@ -11,6 +11,7 @@ use portcullis_mcp::method::Method;
 use portcullis_model::{Principal, ServerId};
 use portcullis_telemetry::Metrics;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::call::Worker;
 use crate::inspect::{Definitions, Guard};
@@ -63,6 +64,8 @@ pub(crate) struct Surroundings {
     /// Whether clients search for tools.
     pub(crate) searched: AtomicBool,
     guard: ArcSwap<Guard>,
+    /// Lists are read by no more threads than there are to work: each thread keeps memory of its own.
+    pub(crate) reading: Semaphore,
     numbers: AtomicU64,
     /// Called with every change.
     on_change: OnceLock<OnChange>,
@@ -104,6 +107,7 @@ impl Surroundings {
             limits: ArcSwap::from_pointee(limits),
             searched: AtomicBool::new(false),
             guard: ArcSwap::new(guard),
+            reading: Semaphore::new(workers.max(1)),
             numbers: AtomicU64::new(1),
             on_change: OnceLock::new(),
             on_page_done: OnceLock::new(),

@@ -5,7 +5,9 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Server;
+use portcullis_config::{self as config, Transport};
+
+use super::{Server, ServerState};
 use crate::upstream::connection::Connection;
 use crate::upstream::slots::Slot;
 
@@ -18,6 +20,13 @@ impl Server {
         let kept = ttl.map_or(LONGEST, Duration::from_millis).min(LONGEST);
         let mut until = self.tasks_until.lock().unwrap_or_else(PoisonError::into_inner);
         *until = (*until).max(Some(Instant::now() + kept));
+    }
+
+    /// Whether it is started when it is needed, was reached, and is not running now.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let comes_and_goes = self.deployed.is_some()
+            || matches!(self.settings.transport, Transport::Stdio(config::Stdio { idle_stop: Some(_), .. }));
+        comes_and_goes && self.state() == ServerState::Up && self.conversations.open().is_empty()
     }
 
     pub(super) fn keeps_tasks(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use serde_json::json;
 use tokio::sync::Notify;
@@ -64,16 +65,22 @@ async fn lists_are_kept_as_long_as_their_server_allows() {
     for _ in 0..4 {
         Modern::new().result(&gateway, "tools/list", json!({})).await;
     }
-    let counts = [&public, &private, &stale].map(|upstream| upstream.count("tools/list"));
-    assert_eq!(counts, [1, 1, 4]);
+    let counts = [&public, &private].map(|upstream| upstream.count("tools/list"));
+    assert_eq!(counts, [1, 1]);
     assert_eq!(old.count("tools/list"), 1 + 4, "kept for five minutes, and asked every time");
+    let among_many = stale.count("tools/list");
+    for _ in 0..4 {
+        Modern::at("/mcp/s/stale").result(&gateway, "tools/list", json!({})).await;
+    }
+    assert_eq!(stale.count("tools/list"), among_many + 4, "asked every time by those who ask for it alone");
+    let known = stale.count("tools/list");
     for _ in 0..4 {
         for server in ["public", "private", "stale", "old", "forgetful"] {
             Modern::new().call(&gateway, &format!("{server}__echo"), json!({})).await;
         }
     }
     let counts = [&public, &private, &stale].map(|upstream| upstream.count("tools/list"));
-    assert_eq!((counts, old.count("tools/list")), ([1, 1, 4], 5), "calls list nothing");
+    assert_eq!((counts, old.count("tools/list")), ([1, 1, known], 5), "calls list nothing");
     let promise = async |path: &str| {
         let listed = Modern::at(path).result(&gateway, "tools/list", json!({})).await;
         (listed["ttlMs"].as_u64().unwrap(), listed["cacheScope"].as_str().unwrap().to_owned())
@@ -190,4 +197,56 @@ async fn a_tool_that_came_unannounced_is_found_when_it_is_called() {
     })
     .await;
     assert_eq!(lists.load(Ordering::SeqCst), 2);
+}
+
+/// Among many servers, one that gives its lists no time must not make everybody wait for it each time.
+#[tokio::test]
+async fn among_many_a_server_is_not_asked_for_its_lists_all_the_time() {
+    let mut fake = Fake::modern();
+    fake.hints = (0, "public");
+    let upstream = fake.start().await;
+    let gateway = Gateway::before(&upstream.config());
+    let client = Modern::new();
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let listed = client.result(&gateway, "tools/list", json!({})).await;
+        assert_eq!(
+            (&listed["ttlMs"], field(listed["tools"].as_array().unwrap(), "name")),
+            (&json!(0), vec!["x__echo".to_owned()])
+        );
+    }
+    let most = 1 + usize::try_from(begun.elapsed().as_secs()).unwrap();
+    let asked = upstream.count("tools/list");
+    assert!((1..=most).contains(&asked), "{asked} of {most}");
+    until("the list to be too old", || async {
+        client.result(&gateway, "tools/list", json!({})).await;
+        upstream.count("tools/list") > asked
+    })
+    .await;
+}
+
+/// What a child that is not running has to say, it has said before.
+#[tokio::test]
+async fn a_child_is_not_started_to_be_shown_among_others() {
+    let child = Child::new("").await;
+    let mut config = child.config();
+    config["idle_stop"] = json!("100ms");
+    config["list_ttl"] = json!("0s");
+    let gateway = Gateway::start(&json!({"servers": {"x": config}, "discovery": {"tools": "beside"}}));
+    let names = async |path: &str| {
+        field(
+            Modern::at(path).result(&gateway, "tools/list", json!({})).await["tools"].as_array().unwrap(),
+            "name",
+        )
+    };
+    assert_eq!(names("/mcp/s/x").await, ["echo"]);
+    child.started().await.exited().await;
+    for _ in 0..3 {
+        assert_eq!(names("/mcp").await.last().unwrap(), "x__echo");
+        let found = Modern::new().call(&gateway, "hub__search", json!({"query": "echo"})).await;
+        assert!(text_of(&found).contains("x__echo"), "{found}");
+    }
+    assert!(!child.has_started().await);
+    assert_eq!(names("/mcp/s/x").await, ["echo"]);
+    assert!(child.has_started().await, "who asks for it alone is told what it says now");
 }

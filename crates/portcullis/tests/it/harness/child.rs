@@ -2,6 +2,8 @@
 //!
 //! Every start of the script is one connection, so starts, messages and exits are events a test can wait for.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -100,6 +102,11 @@ impl Child {
         let first = process.event().await.expect("a report");
         assert_eq!(first["event"], "started");
         process
+    }
+
+    /// Whether a process has started that no [`Child::started`] has taken.
+    pub(crate) async fn has_started(&self) -> bool {
+        tokio::time::timeout(Duration::ZERO, self.listener.accept()).await.is_ok()
     }
 }
 

@@ -46,6 +46,40 @@ async fn lists_without_end_are_given_up_and_the_others_are_listed() {
     assert!(pages.load(Ordering::SeqCst) <= 1_000);
 }
 
+/// A server whose list is another one each time must not fill the gateway with old ones.
+#[tokio::test]
+async fn few_snapshots_of_large_lists_are_kept() {
+    let after = async |description: usize, lists: usize| {
+        let asked = AtomicUsize::new(0);
+        let changing = Fake::modern().on("tools/list", move |_, answer| {
+            let (number, words) = (asked.fetch_add(1, Ordering::SeqCst), "w".repeat(description));
+            let tools = ["a", "b"].map(|name| {
+                let mut tool = tool(name);
+                tool["description"] = json!(format!("{number} {words}"));
+                tool
+            });
+            let hints =
+                json!({"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "tools": tools});
+            answer.result(hints)
+        });
+        let upstream = changing.start().await;
+        let config = json!({
+            "servers": {"x": upstream.config()}, "limits": {"list_page": 1}, "definitions": {"mode": "off"},
+        });
+        let (gateway, client) = (Gateway::start(&config), Modern::at("/mcp/s/x"));
+        let first = client.result(&gateway, "tools/list", json!({})).await;
+        for _ in 0..lists {
+            client.result(&gateway, "tools/list", json!({})).await;
+        }
+        let cursor = json!({"cursor": first["nextCursor"]});
+        client.request(&gateway, "tools/list", cursor).await.json()
+    };
+    assert_eq!(after(10, 20).await["result"]["tools"][0]["name"], "b");
+    assert_eq!(after(2 << 20, 5).await["result"]["tools"][0]["name"], "b");
+    let message = after(2 << 20, 20).await["error"]["message"].to_string();
+    assert!(message.contains("expired"), "{message}");
+}
+
 #[tokio::test]
 async fn a_tool_that_is_listed_twice_is_listed_once() {
     let mut second = tool("echo");

@@ -91,20 +91,19 @@ async fn a_server_that_hangs_in_the_handshake_is_given_up_and_tried_again() {
 async fn a_slow_list_holds_up_nobody_twice_and_the_last_good_one_is_served() {
     let slow = Arc::new(AtomicBool::new(false));
     let flag = slow.clone();
-    let mut fake = Fake::modern().on("tools/list", move |_, answer| {
+    let fake = Fake::legacy().on("tools/list", move |_, answer| {
         let slow = flag.load(Ordering::SeqCst);
         async move {
             if slow {
                 return never(answer).await;
             }
-            let result = json!({"resultType": "complete", "tools": [tool("echo")], "ttlMs": 0, "cacheScope": "private"});
-            answer.result(result).await;
+            answer.result(json!({"tools": [tool("echo")]})).await;
         }
     });
-    fake.hints = (0, "private");
     let upstream = fake.start().await;
     let mut server = upstream.config();
     server["call_timeout"] = json!("2s");
+    server["list_ttl"] = json!("0s");
     let (gateway, _good) = beside_good(&server, json!({})).await;
     let client = Modern::new();
     let names = |result: &Value| {
