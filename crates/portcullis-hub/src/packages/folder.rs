@@ -105,14 +105,24 @@ impl Packages {
         turns.retain(|_, turn| !turn.is_over());
         match turns.get(&place) {
             Some(Turn::UnderWay(outcome)) => return Ok(outcome.clone()),
-            Some(Turn::Failed(_, failed)) => return Err(failed.clone()),
+            Some(Turn::Failed(when, failed)) => {
+                let again = Some(FAILED.saturating_sub(when.elapsed()));
+                return Err(Failed { again, ..failed.clone() });
+            }
             None => {}
         }
         let (told, outcome) = watch::channel(None);
         turns.insert(place.clone(), Turn::UnderWay(outcome.clone()));
         let (it, command, lock, mirrors) = (self.clone(), command.to_owned(), lock.clone(), mirrors.clone());
         tokio::spawn(async move {
-            let ended = it.install_now(&place, &command, &lock, &mirrors).await;
+            let mut ended = it.install_now(&place, &command, &lock, &mirrors).await;
+            if let Err(failed) = &mut ended {
+                failed.again = Some(FAILED);
+                // Here, and not where it is told: that is as often as somebody comes.
+                for said in &failed.words {
+                    tracing::warn!(packages = lock.name(), said, "while locked packages were installed");
+                }
+            }
             it.turns.end(place, ended.as_ref().err());
             told.send_replace(Some(ended));
         });

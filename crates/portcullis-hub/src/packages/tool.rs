@@ -227,7 +227,7 @@ impl Stopped {
     /// The failure that this is where `what` was wanted.
     fn of(self, what: impl FnOnce(&str) -> String) -> Failed {
         let what = if self.missing { self.why } else { what(&self.why) };
-        Failed { what, words: self.words }
+        Failed { words: self.words, ..Failed::new(what) }
     }
 
     pub(super) fn resolving(mut self, named: &str, tool: &Tool<'_>) -> Failed {

@@ -95,7 +95,10 @@ async fn what_cannot_be_installed_is_tried_once_for_all_who_come_within_a_minute
     );
     let failed = all.0.expect_err("it cannot be installed");
     assert_eq!((all.1, all.2), (Err(failed.clone()), Err(failed.clone())));
-    assert_eq!(ground.install(&packages, &uvx).await, Err(failed));
+    assert_eq!(failed.again, Some(Duration::from_mins(1)));
+    let told = ground.install(&packages, &uvx).await.expect_err("it is not tried anew");
+    assert_eq!((&told.what, &told.words), (&failed.what, &failed.words));
+    assert!(told.again < failed.again, "it is told how long that remains so: {told:?}");
     assert_eq!((ground.count(), ground.left()), (1, 0));
 }
 
