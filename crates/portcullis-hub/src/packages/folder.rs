@@ -171,7 +171,7 @@ impl Packages {
             npm::install(&tool, lock).await?;
             PathBuf::new()
         } else {
-            pypi::install(&tool, lock).await?.join("python3")
+            pypi::install(&tool, lock).await?
         };
         match program_in(making.path(), lock) {
             Some(_) => Ok(python),

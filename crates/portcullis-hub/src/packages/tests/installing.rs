@@ -85,6 +85,18 @@ async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
 }
 
 #[tokio::test]
+async fn a_python_is_kept_by_the_name_that_it_has() {
+    let ground = Ground::new();
+    let uvx = ground.uvx("true");
+    let uv = ground.tools.path().join("uv");
+    let script = fs::read_to_string(&uv).expect("read").replace("/python3 ", "/python3.11 ");
+    fs::write(uv, script).expect("written");
+    fs::rename(ground.tools.path().join("python3"), ground.tools.path().join("python3.11")).expect("moved");
+    let installed = ground.install(&ground.packages(), &uvx).await.expect("installed");
+    assert_eq!(installed.runtime, Some(ground.tools.path().join("python3.11")));
+}
+
+#[tokio::test]
 async fn what_cannot_be_installed_is_tried_once_for_all_who_come_within_a_minute() {
     let ground = Ground::new();
     let (uvx, packages) = (ground.uvx("echo no; exit 1"), ground.packages());
