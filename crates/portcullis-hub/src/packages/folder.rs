@@ -22,8 +22,9 @@ use super::{Failed, Lock, Mirrors, Sealed, npm, pypi};
 
 /// What the folders in the making are called.
 const MAKING: &str = ".making-";
-/// One that is older was left by a process that was killed.
+/// One that is older was left by a process that was killed, as was any that nobody has locked by then.
 const LEFT: Duration = Duration::from_hours(24);
+const BEGUN: Duration = Duration::from_mins(1);
 /// The mark of what is whole: the digest of its lock, and for PyPI the Python that it was made with.
 const RUNTIME: &str = "runtime";
 /// So long a failure is told to whoever comes, and nothing is tried anew.
@@ -202,14 +203,21 @@ impl Packages {
         let name = format!("{MAKING}{}-{since:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let path = self.folder.join(name);
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Making(path))
+        let held = fs::File::open(&path)?;
+        // Where there are no locks, it is left when it is old.
+        let _ = held.try_lock();
+        Ok(Making(path, held))
     }
 
     /// Removes what nobody is making any more.
     fn remove_left(&self) {
         let is_left = |entry: &fs::DirEntry| {
             let old = entry.metadata().ok().and_then(|it| it.modified().ok()?.elapsed().ok());
-            entry.file_name().to_string_lossy().starts_with(MAKING) && old.is_some_and(|old| old > LEFT)
+            let Some(old) = old.filter(|_| entry.file_name().to_string_lossy().starts_with(MAKING)) else {
+                return false;
+            };
+            let is_let_go = || fs::File::open(entry.path()).is_ok_and(|it| it.try_lock().is_ok());
+            old > LEFT || (old > BEGUN && is_let_go())
         };
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten().filter(is_left) {
             // Another process may be faster.
@@ -238,8 +246,8 @@ impl Turn {
     }
 }
 
-/// A folder that is not yet what it will be.
-pub(super) struct Making(PathBuf);
+/// A folder that is not yet what it will be. It is locked for as long as somebody makes it.
+pub(super) struct Making(PathBuf, #[allow(dead_code, reason = "it is held")] fs::File);
 
 impl Making {
     pub(super) fn path(&self) -> &Path {
@@ -274,18 +282,32 @@ impl Making {
         file.write_all(mark.as_bytes())?;
         file.sync_all()?;
         folder.sync_all()?;
+        // Once more, where another gateway is at the same place.
+        self.take(place, digest).or_else(|_| self.take(place, digest))
+    }
+
+    fn take(&self, place: &Path, digest: &str) -> io::Result<()> {
         match fs::rename(&self.0, place) {
             // Another gateway was faster, and what it has made is the same.
             Err(_) if mark_of(place, digest).is_some() => Ok(()),
             // Somebody has removed some of it, or it was there when the power failed.
-            Err(_) if place.is_dir() => {
-                let aside = self.0.with_extension("aside");
-                fs::rename(place, &aside)?;
-                let _ = fs::remove_dir_all(aside);
-                fs::rename(&self.0, place)
-            }
+            Err(_) if place.is_dir() => self.replace(place, digest),
             renamed => renamed,
         }
+    }
+
+    /// Takes the place of what is there and is not whole. Nothing is removed before its place is taken again, which takes no time.
+    pub(super) fn replace(&self, place: &Path, digest: &str) -> io::Result<()> {
+        let aside = self.0.with_extension("aside");
+        // Nobody takes it for left while it is aside.
+        let old = fs::File::open(place)?;
+        let _ = old.try_lock();
+        fs::rename(place, &aside)?;
+        // Another gateway may have put it there a moment ago, and have a server that runs in it.
+        let is_whole = mark_of(&aside, digest).is_some();
+        let put = fs::rename(if is_whole { &aside } else { &self.0 }, place);
+        let _ = fs::remove_dir_all(&aside);
+        put
     }
 }
 

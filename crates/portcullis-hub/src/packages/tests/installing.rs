@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -82,6 +82,51 @@ async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
     let (one, two) = tokio::join!(ground.install(&packages, &uvx), ground.install(&other, &uvx));
     assert_eq!(one.expect("installed"), two.expect("installed"));
     assert_eq!((ground.count(), ground.left()), (3, 1));
+}
+
+#[tokio::test]
+async fn what_another_gateway_has_put_in_the_same_place_stays_there() {
+    let ground = Ground::new();
+    let (uvx, packages) = (ground.uvx("true"), ground.packages());
+    let installed = ground.install(&packages, &uvx).await.expect("installed");
+    let (place, digest) = (&installed.folder, ground.lock.digest());
+    fs::write(place.join("first"), "").expect("written");
+    // It was not whole when it was looked at, and is when its place is taken.
+    let making = packages.making().await.expect("a folder");
+    making.replace(place, digest).expect("it is there");
+    assert!(place.join("first").exists(), "a server may run in it");
+    // While another has it aside, it is not there at all.
+    let aside = ground.folder().join("aside");
+    fs::rename(place, &aside).expect("moved");
+    making.replace(place, digest).expect_err("nothing is there");
+    fs::rename(aside, place).expect("moved");
+    fs::remove_file(place.join("runtime")).expect("removed");
+    making.replace(place, digest).expect("replaced");
+    assert!(!place.join("first").exists(), "it was not whole");
+    making.remove().await;
+    assert_eq!(ground.left(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_makes_any_more_is_removed_and_nothing_else() {
+    let ground = Ground::new();
+    let (uvx, packages) = (ground.uvx("true"), ground.packages());
+    let held = packages.making().await.expect("a folder");
+    let made = |name: &str, age: Duration| {
+        let path = ground.folder().join(name);
+        fs::create_dir_all(&path).expect("made");
+        let file = fs::File::open(&path).expect("there");
+        file.set_modified(SystemTime::now() - age).expect("set");
+        path
+    };
+    let minutes = Duration::from_mins;
+    made(held.path().file_name().expect("a name").to_str().expect("a text"), minutes(2));
+    let killed = made(".making-1-0-0", minutes(2));
+    let begun = made(".making-1-0-1", minutes(0));
+    let others = made("others", minutes(2));
+    ground.install(&packages, &uvx).await.expect("installed");
+    let there = [held.path(), &killed, &begun, &others].map(Path::exists);
+    assert_eq!(there, [true, false, true, true], "one is made, one was left, one may be about to be locked");
 }
 
 #[tokio::test]
