@@ -358,12 +358,18 @@ fn installed(folder: &Path, lock: &Sealed) -> Result<Option<Installed>, Failed> 
     Ok(Some(Installed { folder, program, runtime: Some(python) }))
 }
 
-/// The program, which is a file in the folder wherever links lead.
+/// The program, which is a file in the folder wherever links lead, and of npm one of the package that was asked for.
 fn program_in(folder: &Path, lock: &Lock) -> Option<PathBuf> {
-    let bin = if is_npm(lock) { "node_modules/.bin" } else { ".venv/bin" };
-    let program = folder.join(bin).join(&lock.program);
-    let (folder, file) = (fs::canonicalize(folder).ok()?, fs::canonicalize(&program).ok()?);
-    (file.starts_with(folder) && file.is_file()).then_some(program)
+    let (program, within) = if is_npm(lock) {
+        let (package, _) = npm::program_of(lock)?;
+        (folder.join(npm::BIN).join(&lock.program), folder.join(package))
+    } else {
+        (folder.join(".venv/bin").join(&lock.program), folder.to_owned())
+    };
+    // No link leads out of its package, nor is the package one.
+    let (top, file) = (fs::canonicalize(folder).ok()?, fs::canonicalize(&program).ok()?);
+    let within = top.join(within.strip_prefix(folder).ok()?);
+    (file.starts_with(within) && file.is_file()).then_some(program)
 }
 
 /// The `node` that a first line of `#!/usr/bin/env node` leads to, which may be another at each start.

@@ -8,6 +8,7 @@
 pub(super) mod tree;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::{fs, io};
 
@@ -47,6 +48,9 @@ const KEPT: &[&str] = &[
     "peerDependencies",
     "peerDependenciesMeta",
 ];
+
+/// Where the programs are.
+pub(super) const BIN: &str = "node_modules/.bin";
 
 /// What every call says: it runs nothing of a package, fetches from nowhere but registries, and heeds no file beside it.
 const ALWAYS: &[&str] = &[
@@ -312,7 +316,36 @@ pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> 
         });
         stopped.installing(lock, swapped.map(|file| format!("{} {}", file.name, file.version)), tool)
     })?;
-    is_as_locked(&tool.read("node_modules/.package-lock.json", LARGEST)?, lock, &wanted)
+    is_as_locked(&tool.read("node_modules/.package-lock.json", LARGEST)?, lock, &wanted)?;
+    link_program(tool.folder, lock).map_err(|error| {
+        Failed::new(format!("{} has no program `{}` in its folder: {error}", lock.name(), lock.program))
+    })
+}
+
+/// The package that was asked for and has the program, by its place, and the file in it.
+pub(super) fn program_of(lock: &Lock) -> Option<(&str, &str)> {
+    lock.roots.iter().find_map(|root| {
+        let file = Tree::of(&lock.roots, &lock.files).find("", &root.name)?;
+        Some((file.place.as_deref()?, file.more.get("bin")?.get(&lock.program)?.as_str()?))
+    })
+}
+
+/// Makes the program the one of the package that was asked for: npm may have made it that of another one which needs none of that name.
+pub(super) fn link_program(folder: &Path, lock: &Lock) -> io::Result<()> {
+    let (package, file) = program_of(lock).ok_or(io::ErrorKind::NotFound)?;
+    let file = Path::new(package).join(file);
+    let link = folder.join(BIN).join(&lock.program);
+    fs::create_dir_all(folder.join(BIN))?;
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(Path::new("../..").join(&file), &link)?;
+    let file = folder.join(file);
+    if !fs::canonicalize(&file)?.starts_with(fs::canonicalize(folder)?) {
+        return Err(io::Error::other("it leads elsewhere"));
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
 }
 
 /// Holds what npm says that it installed against what was wanted of the lock.

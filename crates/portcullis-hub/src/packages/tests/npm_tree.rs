@@ -1,10 +1,13 @@
 //! What of a lock of npm is for a machine: all of that is installed, and nothing else.
 
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
 use serde_json::{Value, json};
 
 use super::{ARGS, integrity, npm_of};
 use crate::packages::npm::tree::{Machine, Tree};
-use crate::packages::npm::{is_as_locked, written};
+use crate::packages::npm::{is_as_locked, link_program, written};
 use crate::packages::{Failed, Lock};
 
 const LINUX: Machine = Machine { os: "linux", cpu: "x64", libc: Some("glibc") };
@@ -99,6 +102,28 @@ fn a_machine_goes_without_what_publishers_say_is_for_others_and_nothing_else() {
     let own = json!({ "dependencies": { "mac": "1" } });
     let lock = self::lock(&own, &json!({ "mac": { "os": ["darwin"] } })).expect("a lock");
     assert_eq!(of(&lock, &LINUX), ["@acme/files", "mac"]);
+}
+
+#[test]
+fn the_program_is_that_of_the_package_that_was_asked_for() {
+    let own = json!({ "dependencies": { "aa": "1" } });
+    let lock = lock(&own, &json!({ "aa": { "bin": { "files": "x.js" } } })).expect("a lock");
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |path: &str| folder.path().join("node_modules").join(path);
+    for (path, text) in [("@acme/files/run.js", "own"), ("aa/x.js", "another's")] {
+        fs::create_dir_all(at(path).parent().expect("a folder")).expect("made");
+        fs::write(at(path), text).expect("written");
+    }
+    // As npm does it: `aa` comes first.
+    fs::create_dir(at(".bin")).expect("made");
+    symlink("../aa/x.js", at(".bin/files")).expect("a link");
+    link_program(folder.path(), &lock).expect("linked");
+    assert_eq!(fs::read_to_string(at(".bin/files")).expect("read"), "own");
+    let mode = fs::metadata(at("@acme/files/run.js")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, "it can be started");
+    fs::remove_file(at("@acme/files/run.js")).expect("removed");
+    symlink("/bin/sh", at("@acme/files/run.js")).expect("a link");
+    link_program(folder.path(), &lock).expect_err("it leads elsewhere");
 }
 
 #[test]
