@@ -53,13 +53,26 @@ impl World {
                 Told::All(200, json!({"spec": {"clusterIP": self.address}}))
             }
             "PATCH" => Told::All(200, json!({"metadata": {"resourceVersion": "1"}})),
-            _ if request.path.contains("/pods?") => Told::All(200, json!({"items": self.pods})),
+            _ if request.path.contains("/pods?") => self.pods(request),
             _ if is_watch(request) => {
                 let event = |it: Value| json!({"type": "MODIFIED", "object": it}).to_string();
                 Told::Brief(there().into_iter().map(event).collect())
             }
             _ => list(&there()),
         }
+    }
+
+    /// One page of them, of those that are in the state that is asked for.
+    fn pods(&self, request: &Request) -> Told {
+        let (_, query) = request.path.split_once('?').expect("a query");
+        let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        let without = value("fieldSelector").unwrap_or_default();
+        let is_meant = |pod: &&Value| !without.contains(pod["status"]["phase"].as_str().expect("a phase"));
+        let all: Vec<_> = self.pods.iter().filter(is_meant).cloned().collect();
+        let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+        let more = if all.len() > limit { "more" } else { "" };
+        let page: Vec<_> = all.into_iter().take(limit).collect();
+        Told::All(200, json!({"items": page, "metadata": {"continue": more}}))
     }
 
     fn patch(&mut self, request: &Request) -> Told {
@@ -229,6 +242,19 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
         let failure = fails(&claim).await;
         assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
     }
+    // Those that are over are no pods that calls reach, and hide nobody.
+    let over = |number: usize| {
+        let mut over = pod(&format!("a-{number:02}"), &own);
+        over["status"]["phase"] = json!(if number.is_multiple_of(2) { "Failed" } else { "Succeeded" });
+        over
+    };
+    lock(&world).pods = (0..60).map(over).chain([bare.clone()]).collect();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
+    lock(&world).pods =
+        (0..60).map(|number| pod(&format!("own-{number:02}"), &own)).chain([bare.clone()]).collect();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("the Pod `own-49` has the label"), "{failure}");
     lock(&world).pods = vec![pod("own", &own)];
     let running = started(&claim).await;
     pass(Duration::from_secs(61)).await;
