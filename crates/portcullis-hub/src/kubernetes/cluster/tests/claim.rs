@@ -22,6 +22,8 @@ struct World {
     refused: Option<(&'static str, u16)>,
     /// Nobody answers.
     is_away: bool,
+    /// What is never answered in full, by a part of the path.
+    slow: Option<&'static str>,
     /// Pods become ready.
     is_ready: bool,
     /// What is there is seen by whoever watches.
@@ -41,6 +43,9 @@ impl World {
         }
         if let Some((_, status)) = self.refused.filter(|(path, _)| request.path.contains(path)) {
             return Told::All(status, json!({"message": "no"}));
+        }
+        if self.slow.is_some_and(|path| request.path.contains(path)) {
+            return Told::Stream(Vec::new());
         }
         let there = || self.deployment.iter().filter(|_| self.is_seen).cloned().collect::<Vec<_>>();
         match request.method {
@@ -110,6 +115,7 @@ fn prepared(settings: Settings) -> (Shared, Arc<Cluster>, Claim, Seen) {
         pods: Vec::new(),
         refused: None,
         is_away: false,
+        slow: None,
         is_ready: true,
         is_seen: true,
     }));
@@ -274,6 +280,25 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
         "{:?}",
         running.ended()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_its_turn_for_longer_than_others_wait() {
+    let (world, _cluster, claim, _seen) = prepared(settings());
+    let running = started(&claim).await;
+    pass(Duration::from_secs(61)).await;
+    lock(&world).slow = Some("/services/");
+    let began = Instant::now();
+    claim.confirm(&running).await;
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(running.ended(), None, "what comes late is no news");
+    // Whoever waits for a turn waits for as long as for a start.
+    let _turn = claim.place.turn.lock().await;
+    let began = Instant::now();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("was not ready within"), "{failure}");
+    let patience = settings().start_timeout;
+    assert!(began.elapsed() >= patience && began.elapsed() < patience * 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
