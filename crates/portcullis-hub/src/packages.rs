@@ -19,6 +19,8 @@ pub use folder::{Installed, Packages};
 pub(crate) use lock::sha256;
 pub use lock::{Lock, Locked, Root, Sealed, Unreadable};
 
+use std::time::Duration;
+
 use tool::Tool;
 
 use crate::registry::Start;
@@ -31,11 +33,13 @@ pub struct Failed {
     pub what: String,
     /// Lines of npm or uv.
     pub words: Vec<String>,
+    /// How long nothing is tried anew, and this is told to whoever comes.
+    pub again: Option<Duration>,
 }
 
 impl Failed {
     fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), words: Vec::new() }
+        Self { what: what.into(), words: Vec::new(), again: None }
     }
 }
 

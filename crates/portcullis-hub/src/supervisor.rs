@@ -56,7 +56,7 @@ pub(crate) use marker::VARIABLE as MARKER;
 use portcullis_model::ServerId;
 use sandbox::{Errand, Places, of_program};
 
-use crate::packages::{Packages, Turns};
+use crate::packages::{Installed, Packages, Turns};
 
 /// How long [`Supervisor::shutdown`] waits at each step: for the end of stdin to be heeded, then for SIGTERM.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -133,15 +133,7 @@ impl Supervisor {
     /// # Errors
     /// [`SpawnError`] says what was looked for, where, and what to do about it.
     pub async fn spawn(&self, command: &Command) -> Result<Child, SpawnError> {
-        let refused = || SpawnError::ShuttingDown { server: command.server.clone() };
-        if self.state.children().is_none() {
-            return Err(refused());
-        }
-        self.state.keep_watch().await.map_err(|error| SpawnError::Keeper {
-            server: command.server.clone(),
-            program: self.state.program.clone(),
-            source: error,
-        })?;
+        self.keep_watch(&command.server).await?;
         let installed = match &command.packages {
             Some(packages) => Some(self.installed(command, packages).await?),
             None => None,
@@ -163,7 +155,31 @@ impl Supervisor {
             drop(slot);
         });
         // Not taken: the only handle is dropped here, which kills what was just started.
-        if taken { Ok(child) } else { Err(refused()) }
+        if taken { Ok(child) } else { Err(SpawnError::ShuttingDown { server: command.server.clone() }) }
+    }
+
+    /// Installs the packages of a server, unless they are there; `program` is what would start it otherwise. An installation goes on
+    /// when whoever asked for it has gone.
+    ///
+    /// # Errors
+    /// [`SpawnError::Packages`], or nothing is started any more.
+    pub async fn install(
+        &self,
+        server: &ServerId,
+        program: &str,
+        packages: &LockedPackages,
+    ) -> Result<Installed, SpawnError> {
+        self.keep_watch(server).await?;
+        let LockedPackages { lock, folder, mirrors } = packages;
+        let number = self.state.started.fetch_add(1, Ordering::Relaxed);
+        let marker = self.state.instance.child(server, number).as_str().to_owned();
+        let place = Packages::taking_turns(folder.clone(), self.state.installing.clone(), Some(marker));
+        let installed = place.install(program, lock, mirrors).await;
+        installed.map_err(|failed| SpawnError::Packages {
+            server: server.clone(),
+            reason: failed.what,
+            again: failed.again,
+        })
     }
 
     /// What the children of a server wrote to stderr lately, the newest child first: for whoever runs it, and nobody else.
@@ -182,23 +198,25 @@ impl Supervisor {
 
     /// The command with its program in the folder of its packages, which it may read.
     async fn installed(&self, command: &Command, packages: &LockedPackages) -> Result<Command, SpawnError> {
-        let LockedPackages { lock, folder, mirrors } = packages;
-        let number = self.state.started.fetch_add(1, Ordering::Relaxed);
-        let marker = self.state.instance.child(&command.server, number).as_str().to_owned();
-        let place = Packages::taking_turns(folder.clone(), self.state.installing.clone(), Some(marker));
-        let installed = place.install(&command.program, lock, mirrors).await.map_err(|failed| {
-            let server = command.server.clone();
-            for said in &failed.words {
-                tracing::warn!(server.id = %server, said, "while its packages were installed");
-            }
-            SpawnError::Packages { server, reason: failed.what }
-        })?;
+        let installed = self.install(&command.server, &command.program, packages).await?;
         let sandbox = command.sandbox.clone().map(|mut sandbox| {
             sandbox.read.extend(installed.runtime.as_deref().map(of_program).unwrap_or_default());
             sandbox.read.push(installed.folder);
             sandbox
         });
         Ok(Command { program: installed.program.display().to_string(), sandbox, ..command.clone() })
+    }
+
+    /// Whatever is started has somebody who ends it.
+    async fn keep_watch(&self, server: &ServerId) -> Result<(), SpawnError> {
+        if self.state.children().is_none() {
+            return Err(SpawnError::ShuttingDown { server: server.clone() });
+        }
+        self.state.keep_watch().await.map_err(|error| SpawnError::Keeper {
+            server: server.clone(),
+            program: self.state.program.clone(),
+            source: error,
+        })
     }
 
     async fn walls(&self, command: &Command, sandbox: &Sandbox, number: u64) -> Result<Walls, SpawnError> {

@@ -58,6 +58,10 @@ pub(super) fn kubernetes(check: &mut Check<'_>, file: &raw::File) -> Option<Kube
             "expected at most 58 lower-case letters, digits and `-`, with none of these at either end";
         check.error(&top.key("instance"), message);
     }
+    if instance.ends_with("-scan") {
+        let message = "a name that ends in `-scan` is that of the scans of another instance, which removes what they leave";
+        check.error(&top.key("instance"), message);
+    }
     for (index, _) in raw.image_pull_secrets.iter().enumerate().filter(|(_, name)| name.is_empty()) {
         check.error(&top.key("image_pull_secrets").index(index), "expected the name of a Secret");
     }

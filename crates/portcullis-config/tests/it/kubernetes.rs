@@ -186,6 +186,17 @@ fn a_kubeconfig_that_cannot_be_used_says_why() {
 }
 
 #[test]
+fn no_instance_has_the_name_of_the_scans_of_another() {
+    let named = |instance: &str| {
+        let (loaded, _folder) = with(&kubeconfig(&json!({})), &format!(", instance: {instance}"));
+        loaded.map(|_| ()).map_err(|problems| problems.to_string())
+    };
+    let refused = named("prod-scan").expect_err("scans of `prod` have it");
+    assert!(refused.contains("kubernetes.instance: a name that ends in `-scan`"), "{refused}");
+    assert_eq!((named("prod"), named("scan"), named("prod-scans")), (Ok(()), Ok(()), Ok(())));
+}
+
+#[test]
 fn a_pod_without_an_account_is_told_what_is_missing() {
     let account = Path::new("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt");
     let env: Env = [("KUBERNETES_SERVICE_HOST".to_owned(), "10.0.0.1".to_owned())].into();

@@ -299,8 +299,7 @@ impl Catalogue {
     }
 
     fn too_slow(&self, kind: ListKind) -> Refusal {
-        let message = format!("server `{}` is slow to answer {}", self.server.id(), kind.method());
-        Refusal::new(ErrorKind::UpstreamTimeout, message)
+        self.server.too_slow(&kind.method())
     }
 
     fn cell(&self, kind: ListKind, variant: Variant) -> Arc<Cell> {
@@ -345,6 +344,8 @@ impl Catalogue {
 
     /// The list as the server has it; of one that nothing can be asked of before an account is connected, a way to do so.
     async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
+        // Nobody in particular waits for this one, and whoever listens is told when the list is there.
+        self.server.install(self.server.settings().call_timeout / 2).await?;
         match Box::pin(self.load_from_server(kind, variant)).await {
             Err(refusal) if connecting::is_for_the_user(&refusal) => {
                 Ok(connecting::listing(kind, &self.server))

@@ -50,6 +50,9 @@ use crate::seal::random_unit;
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
+/// And so long for its packages: most are installed by then. It is never more than half of what a call may take.
+const INSTALLED: Duration = Duration::from_secs(5);
+
 /// Conversations with a server behind a URL, besides the one that everybody shares.
 const MOST_SESSIONS: usize = 10_000;
 
@@ -97,7 +100,7 @@ pub(crate) struct Server {
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
-    /// Somebody waited in vain for its packages.
+    /// Its packages are being installed, as far as whoever waited last knows.
     installing: AtomicBool,
     /// Another is to take its place, though nothing is configured differently.
     worn: AtomicBool,
@@ -411,6 +414,7 @@ impl Server {
         era: Era,
         caps: ClientCaps,
     ) -> Result<Arc<Connection>, Refusal> {
+        self.install(INSTALLED.min(self.settings.call_timeout / 2)).await?;
         let _opening = slot.opening.lock().await;
         if let Some(connection) = slot.usable() {
             return Ok(connection);
@@ -419,7 +423,7 @@ impl Server {
             slot.lost.store(true, Ordering::Relaxed);
             // Others of its processes may be younger; this one counts as having lived for as long as it did.
             self.health().backoff.started(lost.opened);
-            self.note_down(lost.broken().unwrap_or("the server exited"));
+            self.note_down(lost.broken().unwrap_or("the server exited"), None);
         }
         self.wait_or_refuse().await?;
         match self.establish(era, caps).await {
@@ -450,7 +454,7 @@ impl Server {
     fn note_refused(&self, refusal: &Refusal) {
         use ErrorKind::{ConnectionRequired, LoginRequired, Overloaded};
         if !matches!(refusal.kind, ConnectionRequired | LoginRequired | Overloaded) {
-            self.note_down(&refusal.message);
+            self.note_down(&refusal.message, refusal.retry_after);
         }
     }
 
@@ -559,8 +563,9 @@ impl Server {
         tracing::info!(server.id = %self.id, revision = %connection.peer.revision, "server is up");
     }
 
-    /// It failed. What fails before it is tried again failed with it: an outage that several conversations meet is one.
-    fn note_down(&self, why: &str) {
+    /// It failed, and is not tried before `again`. What fails before it is tried again failed with it: an outage that several
+    /// conversations meet is one.
+    fn note_down(&self, why: &str, again: Option<Duration>) {
         let (mut health, now) = (self.health(), Instant::now());
         if health.down.as_ref().is_some_and(|(_, retry)| now < *retry) {
             return;
@@ -569,6 +574,7 @@ impl Server {
             Next::Wait(wait) => wait,
             Next::Open { .. } => Duration::from_secs(30),
         };
+        let wait = wait.max(again.unwrap_or_default());
         tracing::warn!(server.id = %self.id, why, retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX), "server is down");
         health.down = Some((why.to_owned(), now + wait));
         health.up = false;

@@ -194,6 +194,14 @@ impl Api {
         self.json(Verb::List, &format!("{}s", kind.name()), get(path)).await
     }
 
+    /// Pods with these labels, as far as they are in this state, and no more than one page of them.
+    pub(super) async fn pods(&self, selector: &str, state: &str, limit: usize) -> Result<Value, Failure> {
+        let path = Kind::Pod.path(&self.namespace);
+        let (selector, state) = (encoded(selector), encoded(state));
+        let path = format!("{path}?labelSelector={selector}&fieldSelector={state}&limit={limit}");
+        self.json(Verb::List, "Pods", get(path)).await
+    }
+
     /// What becomes of the objects with these labels, from a version on: a line of JSON for each change.
     pub(super) async fn watch(
         &self,

@@ -2,15 +2,17 @@
 
 use serde_json::Value;
 
-use super::api::{Api, Kind};
+use super::api::Api;
 use super::failure::{Failure, plain};
 use super::objects::{CONTAINER, DEPLOYMENT};
 use crate::supervisor::cleaned;
 
-/// Pods of one Deployment that are looked at.
+/// Pods of one Deployment that are told of.
 const MOST: usize = 5;
-/// Pods that are looked at before calls are led to them.
-const MOST_CALLED: usize = 50;
+/// Pods that are looked at. Nobody has as many of one replica, but for those that are over, which nobody asks for.
+const MOST_LOOKED_AT: usize = 50;
+/// Those that are not over: a pod that was evicted stays for long, and is reached by nobody.
+const ALIVE: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Lines of each, and bytes of them.
 const LINES: usize = 200;
 const BYTES: usize = 32 * 1024;
@@ -29,11 +31,19 @@ pub struct PodLog {
     pub lines: Vec<(String, String)>,
 }
 
+/// The pods of a Deployment that are not over, and whether there are more of them than are looked at.
+async fn alive(api: &Api, name: &str) -> Result<(Vec<Value>, bool), Failure> {
+    let mut found = api.pods(&format!("{DEPLOYMENT}={name}"), ALIVE, MOST_LOOKED_AT).await?;
+    let is_more = found["metadata"]["continue"].as_str().is_some_and(|more| !more.is_empty());
+    let pods = found["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    Ok((pods, is_more))
+}
+
 async fn pods(api: &Api, name: &str) -> Result<Vec<Value>, Failure> {
-    let found = api.list(Kind::Pod, &format!("{DEPLOYMENT}={name}"), MOST, None).await?;
-    let mut pods: Vec<Value> = found["items"].as_array().into_iter().flatten().take(MOST).cloned().collect();
+    let (mut pods, _) = alive(api, name).await?;
     pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
     pods.reverse();
+    pods.truncate(MOST);
     Ok(pods)
 }
 
@@ -87,9 +97,10 @@ pub(super) async fn why_not_ready(api: &Api, name: &str) -> Option<String> {
     of_container.chain(of_pod).next()
 }
 
-/// A pod that calls would reach as those of a Deployment, for it has their label, and that is none of these.
+/// A pod that calls would reach as those of a Deployment, for it has their label, and that does not even say that it is one of these.
+/// Whoever says so is believed: who may make pods may write that, too.
 pub(super) async fn stranger(api: &Api, name: &str) -> Result<Option<String>, Failure> {
-    let found = api.list(Kind::Pod, &format!("{DEPLOYMENT}={name}"), MOST_CALLED, None).await?;
+    let (pods, is_more) = alive(api, name).await?;
     let is_set = |set: &str| {
         let hash = set.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
         hash.is_some_and(|hash| !hash.is_empty() && !hash.contains('-'))
@@ -100,9 +111,8 @@ pub(super) async fn stranger(api: &Api, name: &str) -> Result<Option<String>, Fa
             it["controller"] == true && it["kind"] == "ReplicaSet" && it["name"].as_str().is_some_and(is_set)
         })
     };
-    let is_over = |pod: &Value| matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    let mut all = found["items"].as_array().into_iter().flatten();
-    let stranger = all.find(|pod| !is_own(pod) && !is_over(pod));
+    // Of one replica there are not as many.
+    let stranger = pods.iter().find(|pod| !is_own(pod)).or_else(|| pods.last().filter(|_| is_more));
     Ok(stranger.map(|pod| plain(pod["metadata"]["name"].as_str().unwrap_or_default())))
 }
 

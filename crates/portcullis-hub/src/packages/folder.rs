@@ -22,8 +22,9 @@ use super::{Failed, Lock, Mirrors, Sealed, npm, pypi};
 
 /// What the folders in the making are called.
 const MAKING: &str = ".making-";
-/// One that is older was left by a process that was killed.
+/// One that is older was left by a process that was killed, as was any that nobody has locked by then.
 const LEFT: Duration = Duration::from_hours(24);
+const BEGUN: Duration = Duration::from_mins(1);
 /// The mark of what is whole: the digest of its lock, and for PyPI the Python that it was made with.
 const RUNTIME: &str = "runtime";
 /// So long a failure is told to whoever comes, and nothing is tried anew.
@@ -105,14 +106,24 @@ impl Packages {
         turns.retain(|_, turn| !turn.is_over());
         match turns.get(&place) {
             Some(Turn::UnderWay(outcome)) => return Ok(outcome.clone()),
-            Some(Turn::Failed(_, failed)) => return Err(failed.clone()),
+            Some(Turn::Failed(when, failed)) => {
+                let again = Some(FAILED.saturating_sub(when.elapsed()));
+                return Err(Failed { again, ..failed.clone() });
+            }
             None => {}
         }
         let (told, outcome) = watch::channel(None);
         turns.insert(place.clone(), Turn::UnderWay(outcome.clone()));
         let (it, command, lock, mirrors) = (self.clone(), command.to_owned(), lock.clone(), mirrors.clone());
         tokio::spawn(async move {
-            let ended = it.install_now(&place, &command, &lock, &mirrors).await;
+            let mut ended = it.install_now(&place, &command, &lock, &mirrors).await;
+            if let Err(failed) = &mut ended {
+                failed.again = Some(FAILED);
+                // Here, and not where it is told: that is as often as somebody comes.
+                for said in &failed.words {
+                    tracing::warn!(packages = lock.name(), said, "while locked packages were installed");
+                }
+            }
             it.turns.end(place, ended.as_ref().err());
             told.send_replace(Some(ended));
         });
@@ -161,7 +172,7 @@ impl Packages {
             npm::install(&tool, lock).await?;
             PathBuf::new()
         } else {
-            pypi::install(&tool, lock).await?.join("python3")
+            pypi::install(&tool, lock).await?
         };
         match program_in(making.path(), lock) {
             Some(_) => Ok(python),
@@ -192,14 +203,21 @@ impl Packages {
         let name = format!("{MAKING}{}-{since:x}-{}", process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let path = self.folder.join(name);
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Making(path))
+        let held = fs::File::open(&path)?;
+        // Where there are no locks, it is left when it is old.
+        let _ = held.try_lock();
+        Ok(Making(path, held))
     }
 
     /// Removes what nobody is making any more.
     fn remove_left(&self) {
         let is_left = |entry: &fs::DirEntry| {
             let old = entry.metadata().ok().and_then(|it| it.modified().ok()?.elapsed().ok());
-            entry.file_name().to_string_lossy().starts_with(MAKING) && old.is_some_and(|old| old > LEFT)
+            let Some(old) = old.filter(|_| entry.file_name().to_string_lossy().starts_with(MAKING)) else {
+                return false;
+            };
+            let is_let_go = || fs::File::open(entry.path()).is_ok_and(|it| it.try_lock().is_ok());
+            old > LEFT || (old > BEGUN && is_let_go())
         };
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten().filter(is_left) {
             // Another process may be faster.
@@ -228,8 +246,8 @@ impl Turn {
     }
 }
 
-/// A folder that is not yet what it will be.
-pub(super) struct Making(PathBuf);
+/// A folder that is not yet what it will be. It is locked for as long as somebody makes it.
+pub(super) struct Making(PathBuf, #[allow(dead_code, reason = "it is held")] fs::File);
 
 impl Making {
     pub(super) fn path(&self) -> &Path {
@@ -264,18 +282,32 @@ impl Making {
         file.write_all(mark.as_bytes())?;
         file.sync_all()?;
         folder.sync_all()?;
+        // Once more, where another gateway is at the same place.
+        self.take(place, digest).or_else(|_| self.take(place, digest))
+    }
+
+    fn take(&self, place: &Path, digest: &str) -> io::Result<()> {
         match fs::rename(&self.0, place) {
             // Another gateway was faster, and what it has made is the same.
             Err(_) if mark_of(place, digest).is_some() => Ok(()),
             // Somebody has removed some of it, or it was there when the power failed.
-            Err(_) if place.is_dir() => {
-                let aside = self.0.with_extension("aside");
-                fs::rename(place, &aside)?;
-                let _ = fs::remove_dir_all(aside);
-                fs::rename(&self.0, place)
-            }
+            Err(_) if place.is_dir() => self.replace(place, digest),
             renamed => renamed,
         }
+    }
+
+    /// Takes the place of what is there and is not whole. Nothing is removed before its place is taken again, which takes no time.
+    pub(super) fn replace(&self, place: &Path, digest: &str) -> io::Result<()> {
+        let aside = self.0.with_extension("aside");
+        // Nobody takes it for left while it is aside.
+        let old = fs::File::open(place)?;
+        let _ = old.try_lock();
+        fs::rename(place, &aside)?;
+        // Another gateway may have put it there a moment ago, and have a server that runs in it.
+        let is_whole = mark_of(&aside, digest).is_some();
+        let put = fs::rename(if is_whole { &aside } else { &self.0 }, place);
+        let _ = fs::remove_dir_all(&aside);
+        put
     }
 }
 
@@ -326,12 +358,18 @@ fn installed(folder: &Path, lock: &Sealed) -> Result<Option<Installed>, Failed> 
     Ok(Some(Installed { folder, program, runtime: Some(python) }))
 }
 
-/// The program, which is a file in the folder wherever links lead.
+/// The program, which is a file in the folder wherever links lead, and of npm one of the package that was asked for.
 fn program_in(folder: &Path, lock: &Lock) -> Option<PathBuf> {
-    let bin = if is_npm(lock) { "node_modules/.bin" } else { ".venv/bin" };
-    let program = folder.join(bin).join(&lock.program);
-    let (folder, file) = (fs::canonicalize(folder).ok()?, fs::canonicalize(&program).ok()?);
-    (file.starts_with(folder) && file.is_file()).then_some(program)
+    let (program, within) = if is_npm(lock) {
+        let (package, _) = npm::program_of(lock)?;
+        (folder.join(npm::BIN).join(&lock.program), folder.join(package))
+    } else {
+        (folder.join(".venv/bin").join(&lock.program), folder.to_owned())
+    };
+    // No link leads out of its package, nor is the package one.
+    let (top, file) = (fs::canonicalize(folder).ok()?, fs::canonicalize(&program).ok()?);
+    let within = top.join(within.strip_prefix(folder).ok()?);
+    (file.starts_with(within) && file.is_file()).then_some(program)
 }
 
 /// The `node` that a first line of `#!/usr/bin/env node` leads to, which may be another at each start.

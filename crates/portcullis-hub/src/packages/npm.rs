@@ -3,9 +3,12 @@
 //! What is read is what npm made, and yet it is made of what publishers wrote: names, places and programs are held to what they
 //! may be, and only what says where its bytes are from that everybody has is taken: a file of the registry with one SHA-512. What
 //! comes in the file of another package without a digest of its own is refused as well, for npm fetches it unchecked where it is not
-//! in there. After an installation, what npm says that it installed is held against the lock.
+//! in there. After an installation, what npm says that it installed is held against the lock: it is all that this machine was to get.
 
-use std::collections::HashMap;
+pub(super) mod tree;
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::{fs, io};
 
@@ -18,6 +21,7 @@ use super::lock::{is_program, sha256};
 use super::tool::Tool;
 use super::{Failed, Lock, Locked, Root};
 use crate::registry::{Package, Start, is_exact, is_name};
+use tree::{Machine, Tree};
 
 /// The largest lock file that is read, in bytes.
 const LARGEST: u64 = 16 << 20;
@@ -45,6 +49,9 @@ const KEPT: &[&str] = &[
     "peerDependenciesMeta",
 ];
 
+/// Where the programs are.
+pub(super) const BIN: &str = "node_modules/.bin";
+
 /// What every call says: it runs nothing of a package, fetches from nowhere but registries, and heeds no file beside it.
 const ALWAYS: &[&str] = &[
     "--ignore-scripts",
@@ -65,6 +72,10 @@ const ALWAYS: &[&str] = &[
     "--install-strategy=hoisted",
     "--include=prod",
     "--include=optional",
+    "--include=peer",
+    "--no-legacy-peer-deps",
+    // What is optional and for another Node.js is installed here, as it was locked.
+    "--no-engine-strict",
     "--loglevel=error",
     "--logs-max=0",
     // Its own patience is a minute and more.
@@ -125,7 +136,12 @@ pub(super) fn read(text: &[u8], start: &Start, roots: Vec<Root>) -> Result<Lock,
     let files = locked.collect::<Result<Vec<_>, _>>()?;
     let program = program(start, &roots, &files)?;
     let (registry, from) = ("npm".to_owned(), start.from.clone());
-    Lock { registry, from, program, python: None, roots, files }.bounded()
+    let lock = Lock { registry, from, program, python: None, roots, files }.bounded()?;
+    let Some((place, name)) = Tree::of(&lock.roots, &lock.files).lacks() else { return Ok(lock) };
+    let who = if place.is_empty() { lock.name() } else { format!("`{place:.200}`") };
+    Err(Failed::new(format!(
+        "{who} cannot be locked: it asks for {name:.200}, which npm has left out, so its registry does not have it now"
+    )))
 }
 
 /// One package.
@@ -261,24 +277,35 @@ fn packed(place: &Path) -> io::Result<Vec<u8>> {
     fs::read(file.path())
 }
 
-/// Writes what an installation goes by.
-pub(super) fn write(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> {
-    let manifest = manifest(&lock.roots);
+/// What an installation goes by: all that is in it is needed, nothing is optional any more.
+pub(super) fn written(lock: &Lock, wanted: &BTreeMap<&str, &Locked>) -> Value {
+    let tree = Tree::of(&lock.roots, &lock.files);
     let mut packages = Map::new();
-    packages.insert(String::new(), json!({ "dependencies": manifest["dependencies"] }));
-    for file in &lock.files {
+    packages.insert(String::new(), json!({ "dependencies": manifest(&lock.roots)["dependencies"] }));
+    for (&place, file) in wanted {
         let mut entry = file.more.clone();
+        entry.retain(|key, _| !matches!(key.as_str(), "dev" | "devOptional" | "optional"));
+        let optional = entry.remove("optionalDependencies");
+        let mut needs = entry.remove("dependencies").unwrap_or_default();
+        let needs = needs.as_object_mut().map(std::mem::take).unwrap_or_default().into_iter();
+        let optional = optional.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        let is_wanted = |name: &str| {
+            let found = tree.find(place, name).and_then(|file| file.place.as_deref());
+            found.is_some_and(|place| wanted.contains_key(place))
+        };
+        let needs: Map<_, _> = needs.chain(optional).filter(|(name, _)| is_wanted(name)).collect();
+        entry.insert("dependencies".to_owned(), needs.into());
         entry.insert("version".to_owned(), file.version.clone().into());
         entry.insert("integrity".to_owned(), file.digests.join(" ").into());
-        packages.insert(file.place.clone().unwrap_or_default(), entry.into());
+        packages.insert(place.to_owned(), entry.into());
     }
-    let text = json!({ "lockfileVersion": 3, "requires": true, "packages": packages }).to_string();
-    tool.write("package.json", &manifest.to_string())?;
-    tool.write("package-lock.json", &text)
+    json!({ "lockfileVersion": 3, "requires": true, "packages": packages })
 }
 
 pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> {
-    write(tool, lock)?;
+    let wanted = Tree::of(&lock.roots, &lock.files).wanted(&Machine::here());
+    tool.write("package.json", &manifest(&lock.roots).to_string())?;
+    tool.write("package-lock.json", &written(lock, &wanted).to_string())?;
     let installed = tool.run(&arguments(tool, &["ci"])).await;
     installed.map_err(|stopped| {
         // npm says which digest it wanted, and not of what.
@@ -289,19 +316,50 @@ pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<(), Failed> 
         });
         stopped.installing(lock, swapped.map(|file| format!("{} {}", file.name, file.version)), tool)
     })?;
-    is_as_locked(&tool.read("node_modules/.package-lock.json", LARGEST)?, lock)
+    is_as_locked(&tool.read("node_modules/.package-lock.json", LARGEST)?, lock, &wanted)?;
+    link_program(tool.folder, lock).map_err(|error| {
+        Failed::new(format!("{} has no program `{}` in its folder: {error}", lock.name(), lock.program))
+    })
 }
 
-/// Holds what npm says that it installed against the lock. What is for other machines is not there.
-pub(super) fn is_as_locked(installed: &[u8], lock: &Lock) -> Result<(), Failed> {
-    let other = |what: &str| {
-        Failed::new(format!("npm has installed {what:.200}, which is not what was locked of {}", lock.name()))
-    };
-    let text: Value = serde_json::from_slice(installed).map_err(|_| other("what it cannot tell"))?;
-    let installed = text["packages"].as_object().ok_or_else(|| other("what it cannot tell"))?;
-    let files: HashMap<_, _> = lock.files.iter().map(|file| (file.place.as_deref(), file)).collect();
+/// The package that was asked for and has the program, by its place, and the file in it.
+pub(super) fn program_of(lock: &Lock) -> Option<(&str, &str)> {
+    lock.roots.iter().find_map(|root| {
+        let file = Tree::of(&lock.roots, &lock.files).find("", &root.name)?;
+        Some((file.place.as_deref()?, file.more.get("bin")?.get(&lock.program)?.as_str()?))
+    })
+}
+
+/// Makes the program the one of the package that was asked for: npm may have made it that of another one which needs none of that name.
+pub(super) fn link_program(folder: &Path, lock: &Lock) -> io::Result<()> {
+    let (package, file) = program_of(lock).ok_or(io::ErrorKind::NotFound)?;
+    let file = Path::new(package).join(file);
+    let link = folder.join(BIN).join(&lock.program);
+    fs::create_dir_all(folder.join(BIN))?;
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(Path::new("../..").join(&file), &link)?;
+    let file = folder.join(file);
+    if !fs::canonicalize(&file)?.starts_with(fs::canonicalize(folder)?) {
+        return Err(io::Error::other("it leads elsewhere"));
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755))
+}
+
+/// Holds what npm says that it installed against what was wanted of the lock.
+pub(super) fn is_as_locked(
+    installed: &[u8],
+    lock: &Lock,
+    wanted: &BTreeMap<&str, &Locked>,
+) -> Result<(), Failed> {
+    let not = |what: String| Failed::new(format!("npm has {what}, so {} is not installed", lock.name()));
+    let text: Value = serde_json::from_slice(installed).unwrap_or_default();
+    let installed = text["packages"].as_object();
+    let installed = installed.ok_or_else(|| not("installed what it cannot tell".to_owned()))?;
     for (place, entry) in installed {
-        let is_it = |file: &&Locked| {
+        let is_it = |file: &&&Locked| {
             // What came in the file of another was held to the digest of that.
             let is_inside = file.more.get("inBundle") == Some(&Value::Bool(true));
             let is_same = match entry["integrity"].as_str() {
@@ -310,7 +368,11 @@ pub(super) fn is_as_locked(installed: &[u8], lock: &Lock) -> Result<(), Failed> 
             };
             is_same && entry["version"] == *file.version
         };
-        files.get(&Some(place.as_str())).copied().filter(is_it).ok_or_else(|| other(place))?;
+        let found = wanted.get(place.as_str()).filter(is_it);
+        found.ok_or_else(|| not(format!("installed {place:.200}, which is not what was locked")))?;
     }
-    Ok(())
+    match wanted.keys().find(|place| !installed.contains_key(**place)) {
+        Some(place) => Err(not(format!("left out {place:.200}, which was locked"))),
+        None => Ok(()),
+    }
 }

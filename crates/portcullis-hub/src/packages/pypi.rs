@@ -77,7 +77,8 @@ pub(super) async fn resolve(tool: &Tool<'_>, start: &Start) -> Result<Lock, Fail
     Ok(lock)
 }
 
-/// Makes a virtual environment; says for which version of Python, and where that is.
+/// Makes a virtual environment; says for which version of Python, and which program that is. Nothing of a package is there yet that
+/// could say so.
 async fn environment(tool: &Tool<'_>, python: Option<&str>) -> Result<(String, PathBuf), Failed> {
     let mut verb = vec!["venv", "--no-project", "--relocatable", VENV];
     let wanted = python.map(|python| format!("--python={python}"));
@@ -88,14 +89,14 @@ async fn environment(tool: &Tool<'_>, python: Option<&str>) -> Result<(String, P
         let found = said.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='));
         found.unwrap_or_default().trim()
     };
-    let (version, home) = (value("version_info"), PathBuf::from(value("home")));
-    let version = version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
-    if version.is_empty() || !home.is_absolute() {
-        return Err(Failed::new(
-            "uv has made no virtual environment that is understood; install a newer one",
-        ));
+    let version = value("version_info").splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let within = fs::canonicalize(tool.folder).ok();
+    let python = fs::canonicalize(tool.folder.join(PYTHON)).ok();
+    let python = python.filter(|python| within.is_some_and(|within| !python.starts_with(within)));
+    match python {
+        Some(python) if !version.is_empty() => Ok((version, python)),
+        _ => Err(Failed::new("uv has made no virtual environment that is understood; install a newer one")),
     }
-    Ok((version, home))
 }
 
 /// Reads what uv resolved to: `name==version`, and digests on the lines behind it.
@@ -138,9 +139,9 @@ fn is_sha256(text: &str) -> bool {
     digits.is_some_and(|it| it.len() == 64 && it.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Installs it; says where the Python is that runs it.
+/// Installs it; says which Python runs it.
 pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<PathBuf, Failed> {
-    let (_, home) = environment(tool, lock.python.as_deref()).await?;
+    let (_, python) = environment(tool, lock.python.as_deref()).await?;
     let mut text = String::new();
     for file in &lock.files {
         let digests = file.digests.iter().map(|digest| format!(" --hash={digest}"));
@@ -166,5 +167,5 @@ pub(super) async fn install(tool: &Tool<'_>, lock: &Lock) -> Result<PathBuf, Fai
         });
         stopped.installing(lock, swapped, tool)
     })?;
-    Ok(home)
+    Ok(python)
 }

@@ -1,6 +1,7 @@
 //! Locks that are read, and those that are refused.
 
 mod installing;
+mod npm_tree;
 
 use serde_json::{Value, json};
 
@@ -31,6 +32,10 @@ fn npm_with(place: &str, entry: &Value, args: &[&str]) -> Result<Lock, Failed> {
         },
     });
     packages[place] = entry.clone();
+    npm_of(&packages, args)
+}
+
+fn npm_of(packages: &Value, args: &[&str]) -> Result<Lock, Failed> {
     let text = json!({ "lockfileVersion": 3, "packages": packages }).to_string();
     npm::read(text.as_bytes(), &start("npx", args), roots())
 }
@@ -129,38 +134,6 @@ fn what_is_no_file_of_a_registry_with_a_digest_is_refused() {
     for text in ["", "[]", "{\"lockfileVersion\":1,\"packages\":{}}", "{\"lockfileVersion\":3}"] {
         npm::read(text.as_bytes(), &start("npx", ARGS), roots()).expect_err(text);
     }
-}
-
-#[test]
-fn what_npm_has_installed_is_what_was_locked_or_nothing_is_started() {
-    let deep = json!({ "version": "1.0.0", "integrity": integrity('B') });
-    let bundled = json!({ "version": "2.0.0", "integrity": integrity('C'), "inBundle": true });
-    let mut lock = npm_with("node_modules/deep", &deep, ARGS).expect("a lock");
-    lock.files.extend(npm_with("node_modules/wide", &bundled, ARGS).expect("a lock").files.pop());
-    let own = json!({ "version": "1.4.0", "integrity": integrity('A') });
-    let good = json!({
-        "node_modules/@acme/files": own, "node_modules/deep": deep, "node_modules/wide": { "version": "2.0.0", "inBundle": true },
-    });
-    let held =
-        |packages: &Value| npm::is_as_locked(json!({ "packages": packages }).to_string().as_bytes(), &lock);
-    held(&good).expect("it is the same");
-    held(&json!({ "node_modules/@acme/files": own })).expect("the others are for other machines");
-    for (place, key, value) in [
-        ("node_modules/deep", "version", json!("1.0.1")),
-        ("node_modules/deep", "integrity", json!(integrity('C'))),
-        ("node_modules/deep", "integrity", json!(format!("{} {}", integrity('B'), integrity('C')))),
-        ("node_modules/deep", "integrity", Value::Null),
-        ("node_modules/wide", "integrity", json!(integrity('B'))),
-    ] {
-        let mut other = good.clone();
-        other[place][key] = value.clone();
-        let told = held(&other).expect_err(key).what;
-        assert!(told.contains(place) && told.contains("@acme/files 1.4.0"), "{key} {value}: {told}");
-    }
-    let mut more = good;
-    more["node_modules/deep/node_modules/more"] = deep;
-    held(&more).expect_err("one more");
-    npm::is_as_locked(b"{}", &lock).expect_err("it says nothing");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! npm and uv, run in a folder of their own, with an end in time and in space, and no word of theirs lost.
+//! npm and uv, run in a folder of their own, with an end in time, in space and in memory, and no word of theirs lost.
 //!
 //! They have the gateway's environment and home, for that is where they have their credentials; what they must not do is said
 //! on their command line, which counts for more. Those that a gateway runs have the marker of its children, so they end with it
@@ -18,11 +18,14 @@ use crate::supervisor::MARKER;
 
 /// How long one call may take.
 const AT_MOST: Duration = Duration::from_mins(10);
-/// So much may be in its folder: files, and bytes in all of them and in one. The largest that are published have a tenth of it.
-const ROOM: Room = Room { files: 1_000_000, bytes: 16 << 30 };
+/// So much may be in its folder, files and bytes in all of them and in one, and in its memory, where it keeps whole what a registry
+/// says of a package. The largest that are published have a tenth of it.
+const ROOM: Room = Room { files: 1_000_000, bytes: 16 << 30, memory: 2 << 30 };
 const LARGEST: u64 = 4 << 30;
 /// How often that is looked at, at most.
 const LOOK: Duration = Duration::from_secs(1);
+/// And how often at its memory, which a registry on the same network fills with hundreds of megabytes a second.
+const GLANCE: Duration = Duration::from_millis(100);
 /// Where it keeps what it fetched.
 pub(super) const CACHE: &str = "cache";
 /// So much of what it says is read, in bytes, and the last lines of that are told.
@@ -44,11 +47,12 @@ pub(super) struct Tool<'a> {
     room: Room,
 }
 
-/// How much a folder may hold.
+/// How much it may take.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
     pub(super) files: u64,
     pub(super) bytes: u64,
+    pub(super) memory: u64,
 }
 
 /// A call that came to nothing.
@@ -121,7 +125,7 @@ impl<'a> Tool<'a> {
             }
         })?;
         bound(&child);
-        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let (id, out, err) = (child.id(), child.stdout.take(), child.stderr.take());
         let ended = async {
             let (out, err) = tokio::join!(said(out), said(err));
             (child.wait().await, out + &err)
@@ -135,6 +139,10 @@ impl<'a> Tool<'a> {
                 "{name} was ended: its packages have more than {} files or {} MiB",
                 self.room.files,
                 self.room.bytes >> 20
+            )),
+            () = self.is_large(id) => Err(format!(
+                "{name} was ended: it has taken more than {} MiB of memory, as where its registry has no end of an answer",
+                self.room.memory >> 20
             )),
         };
         let (status, said) = match ended {
@@ -157,7 +165,7 @@ impl<'a> Tool<'a> {
 
     /// Waits until there is more in its folder than may be.
     async fn is_full(&self) {
-        let Room { files, bytes } = self.room;
+        let Room { files, bytes, .. } = self.room;
         let mut pause = LOOK;
         loop {
             tokio::time::sleep(pause).await;
@@ -169,6 +177,13 @@ impl<'a> Tool<'a> {
             }
             // Most of the time nobody looks.
             pause = LOOK.max(began.elapsed() * 10);
+        }
+    }
+
+    /// Waits until it has taken more memory than it may.
+    async fn is_large(&self, id: Option<u32>) {
+        while id.is_none_or(|id| memory_of(id) <= self.room.memory) {
+            tokio::time::sleep(GLANCE).await;
         }
     }
 
@@ -209,7 +224,7 @@ fn bound(child: &Child) {
 
 /// What a folder holds, counted up to the first file beyond `most`; what cannot be read is not there any more.
 fn held(folder: PathBuf, most: u64) -> Room {
-    let (mut folders, mut held) = (vec![folder], Room { files: 0, bytes: 0 });
+    let (mut folders, mut held) = (vec![folder], Room { files: 0, bytes: 0, memory: 0 });
     while let Some(folder) = folders.pop().filter(|_| held.files <= most) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(found) = entry.metadata() else { continue };
@@ -223,11 +238,21 @@ fn held(folder: PathBuf, most: u64) -> Room {
     held
 }
 
+/// The memory of a process and of those that it has started, as some do that choose which npm it is. Where the system does not tell,
+/// there is none.
+fn memory_of(id: u32) -> u64 {
+    let told = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let own = told.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+    let own = own.and_then(|own| own.parse::<u64>().ok()).unwrap_or_default() << 10;
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    own + children.split_whitespace().filter_map(|id| id.parse().ok()).map(memory_of).sum::<u64>()
+}
+
 impl Stopped {
     /// The failure that this is where `what` was wanted.
     fn of(self, what: impl FnOnce(&str) -> String) -> Failed {
         let what = if self.missing { self.why } else { what(&self.why) };
-        Failed { what, words: self.words }
+        Failed { words: self.words, ..Failed::new(what) }
     }
 
     pub(super) fn resolving(mut self, named: &str, tool: &Tool<'_>) -> Failed {

@@ -14,6 +14,8 @@ use std::{
     sync::Arc,
 };
 
+use std::time::Duration;
+
 use portcullis_model::ServerId;
 use rustix::fs::{Access, access};
 
@@ -176,6 +178,8 @@ pub enum SpawnError {
         server: ServerId,
         /// Why.
         reason: String,
+        /// How long nothing is tried anew, where it was tried.
+        again: Option<Duration>,
     },
     /// What its sandbox is to be made of cannot be had.
     #[error("server `{server}`: its sandbox cannot be made: {reason}")]

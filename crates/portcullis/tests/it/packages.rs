@@ -114,6 +114,54 @@ async fn other_bytes_under_the_same_version_are_refused_where_they_are_not_insta
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_optional_and_cannot_be_had_as_it_was_locked_is_not_left_out() {
+    let mut ground = Ground::new();
+    let may = |text: &str| {
+        let mut may = deep_of_npm("1.0.0", text);
+        may["manifest"]["name"] = json!("acme-may");
+        may
+    };
+    // What is for other machines is locked, and not missed here.
+    let mut other = may("other");
+    other["manifest"]["name"] = json!("acme-other");
+    other["manifest"]["os"] = json!(["win32"]);
+    ground.shelf["npm"][0]["manifest"]["optionalDependencies"] = json!({"acme-may": "1", "acme-other": "1"});
+    ground.shelf["npm"].as_array_mut().unwrap().push(other);
+    ground.publish();
+    let gateway = ground.start(&ground.config(&json!({})));
+    add(&ground, &gateway, KINDS[0].1, &[]);
+    let away = ground.refused(gateway.folder(), &["scan", "files"]);
+    assert!(away.contains("cannot be locked: it asks for acme-may, which npm has left out"), "{away}");
+    ground.shelf["npm"].as_array_mut().unwrap().push(may("good"));
+    ground.publish();
+    let scanned = ground.done(gateway.folder(), &["scan", "files"]);
+    assert!(scanned.contains("locked to 4 packages"), "{scanned}");
+    ground.done(gateway.folder(), &["review", "files"]);
+    ground.done(gateway.folder(), &["approve", "files", "--note", "known"]);
+    assert!(answer(&gateway).await.starts_with("deep "));
+    let place = installed(&gateway.folder().join("packages")).remove(0);
+    let modules = installed(&gateway.folder().join("packages").join(place).join("node_modules"));
+    assert_eq!(modules, [".bin", ".package-lock.json", "@acme", "acme-deep", "acme-may"]);
+    // On other machines, it has to be fetched.
+    for (folder, has, told) in [
+        ("one", Some(may("evil")), "acme-may 1.0.0 is not the file that was locked"),
+        ("two", None, "the packages of @acme/files 1.4.0 cannot be installed"),
+    ] {
+        ground.shelf["npm"].as_array_mut().unwrap().pop();
+        ground.shelf["npm"].as_array_mut().unwrap().extend(has);
+        ground.publish();
+        let mut config = ground.config(&json!({"folder": folder}));
+        config["store"]["path"] = json!(gateway.folder().join("portcullis.db"));
+        let other = ground.start(&config);
+        until("the server that was approved", async || other.ready().await["servers"]["files"].is_object())
+            .await;
+        let list = Modern::new().result(&other, "tools/list", json!({})).await;
+        assert_eq!(list["tools"], json!([]));
+        other.logged(told).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_package_is_the_file_that_its_server_json_means_or_is_not_used() {
     for (kind, what) in KINDS {
         let ground = Ground::new();

@@ -11,14 +11,15 @@ use portcullis_hub::Supervisor;
 use portcullis_hub::packages::{Lock, Root};
 use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Revision;
-use portcullis_model::{Expected, Fault, Keeping, Put, Record, Records};
+use portcullis_model::{ErrorKind, Expected, Fault, Keeping, Principal, Put, Record, Records};
 use portcullis_telemetry::{Metrics, Tracer};
 use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::call::{Caller, fixture};
+use crate::call::{Caller, Endpoint, Outcome, fixture};
 use crate::gateway::Kept;
+use crate::pipeline;
 use crate::route::Servers;
 
 /// A store that keeps nothing.
@@ -125,15 +126,15 @@ fn a_store_that_is_away_is_asked_less_and_less() {
     assert_eq!(pauses, [1, 2, 4, 32, 60, 60, 60]);
 }
 
-/// A version whose packages take their time, in a gateway with somebody to look after children.
-fn slow(folder: &Path) -> Arc<Gateway> {
+/// A version whose packages take their time, in a gateway with somebody to look after children; a call may take `most`.
+fn slow(folder: &Path, most: &str) -> Arc<Gateway> {
     let program = |name: &str, text: &str| {
         let file = folder.join(name);
         std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).expect("written");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("allowed");
         file
     };
-    program("uv", "while ! [ -e ../../done ]; do sleep 0.1; done; exit 1");
+    program("uv", "echo once >> ../../count; while ! [ -e ../../done ]; do sleep 0.1; done; exit 1");
     let lock = Lock {
         registry: "pypi".to_owned(),
         from: None,
@@ -144,7 +145,7 @@ fn slow(folder: &Path) -> Arc<Gateway> {
     };
     let lock = lock.sealed();
     let uvx = folder.join("uvx");
-    let text = json!({"servers": {"x": {"command": uvx, "args": [], "call_timeout": "100ms"}}}).to_string();
+    let text = json!({"servers": {"x": {"command": uvx, "args": [], "call_timeout": most}}}).to_string();
     let loaded =
         portcullis_config::parse("test.json", &text, Format::Json, &BTreeMap::new(), &Overrides::default());
     let mut next = loaded.expect("well-formed").settings.servers.into_values().next().expect("it is there");
@@ -164,7 +165,7 @@ fn slow(folder: &Path) -> Arc<Gateway> {
 #[tokio::test]
 async fn a_version_is_not_taken_back_because_its_packages_take_their_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let gateway = slow(folder.path());
+    let gateway = slow(folder.path(), "100ms");
     let servers = gateway.servers.load_full();
     let catalogue = servers.find("x").expect("it is there");
     let next = catalogue.next_version().expect("it is rolled out");
@@ -186,4 +187,48 @@ async fn a_version_is_not_taken_back_because_its_packages_take_their_time() {
     let (why, times) = next.server.failures().expect("it is down");
     assert!(why.contains("acme 1.0.0") || why.contains("Python"), "{why}");
     assert_eq!(times, 1);
+    // Once, however often it is told: nobody has tried it again.
+    for _ in 0..5 {
+        let refusal = open().await.err().expect("nothing is there to be started");
+        assert!(refusal.message.contains(&why), "{}", refusal.message);
+        assert!(refusal.retry_after > Some(Duration::from_secs(30)), "{refusal:?}");
+    }
+    assert_eq!(next.server.failures(), Some((why, 1)));
+    assert!(catalogue.next_verdict().is_none());
+    let count = std::fs::read_to_string(folder.path().join("count")).expect("counted");
+    assert_eq!(count.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn whoever_calls_while_packages_are_installed_is_told_so_and_nothing_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let gateway = slow(folder.path(), "2s");
+    let somebody = |number: u64| {
+        let mut call = fixture::call(Revision::NEWEST, ClientCaps::NONE, r#"{"name":"t"}"#);
+        let servers = gateway.servers.load_full();
+        let catalogue = servers.find("x").expect("it is there");
+        let principal = Principal::Certificate { fingerprint: number.to_string().into() };
+        let caller = Caller { principal, ..Caller::clone(&call.caller) };
+        let mut callers = (0..1_000).map(|connection| Caller { connection, ..Caller::clone(&caller) });
+        let is_led = |caller: &Caller| &**catalogue.version_of(caller).server.version().expect("one") == "2";
+        let caller = callers.find(is_led).expect("nearly all have it");
+        (call.caller, call.endpoint) =
+            (caller.into(), Endpoint::Server(ServerId::parse("x").expect("a slug")));
+        Arc::new(call)
+    };
+    // More than one by one would get a turn while they wait, of three callers.
+    let calls = (0..45).map(|number| pipeline::run(&gateway, somebody(number % 3)));
+    for exchange in futures_util::future::join_all(calls).await {
+        let Some(Outcome::Refused(refusal)) = exchange.ready() else {
+            panic!("nothing is there to be called")
+        };
+        assert_eq!(refusal.kind, ErrorKind::Overloaded, "{}", refusal.message);
+        assert!(refusal.message.contains("its packages are being installed"), "{}", refusal.message);
+    }
+    let servers = gateway.servers.load_full();
+    let catalogue = servers.find("x").expect("it is there");
+    let next = catalogue.next_version().expect("it is rolled out");
+    assert_eq!(next.server.tally().lately_counted().failed, 0);
+    assert_eq!(next.server.failures(), None);
+    std::fs::write(folder.path().join("done"), "").expect("written");
 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use portcullis_config::{self as config, EraPin, HttpTransport, SandboxNetwork, SecretSource, Transport};
 use portcullis_hub::packages::{Mirrors, Sealed};
-use portcullis_hub::{Child, Command, Limits, LockedPackages, Network, Sandbox};
+use portcullis_hub::{Child, Command, Limits, LockedPackages, Network, Sandbox, SpawnError};
 use portcullis_mcp::caps::ClientCaps;
+use portcullis_mcp::method::Method;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 
-use super::{SHORT_WAIT, Server};
+use super::Server;
 use crate::call::Refusal;
 use crate::upstream::channel::Told;
 use crate::upstream::connection::{Connection, Link, Peer};
@@ -273,18 +274,50 @@ impl Server {
         };
         let starting = self.env.supervisor.spawn(&command);
         let child = if stdio.locked.is_some() {
-            // The first start waits for its packages, and whoever waits for the start does not wait for ever: not for long,
-            // where somebody has waited in vain.
-            let limit = self.settings.call_timeout;
-            let limit = if self.installing.load(Ordering::Relaxed) { limit.min(SHORT_WAIT) } else { limit };
-            let started = tokio::time::timeout(limit, starting).await;
-            self.installing.store(started.is_err(), Ordering::Relaxed);
+            // They are there, unless somebody removes them at this moment.
+            let started = tokio::time::timeout(self.settings.call_timeout, starting).await;
             started.map_err(|_| self.not_installed())?
         } else {
             starting.await
         };
-        child.map_err(|error| Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()))
+        child.map_err(|error| not_started(&error))
     }
+
+    /// Waits for its packages, where it is started from such: they are installed once for all who come, and each waits by
+    /// themselves, so this is done before anybody's turn to open a conversation. The installation goes on when `patience` ends.
+    pub(crate) async fn install(&self, patience: Duration) -> Result<(), Refusal> {
+        let Transport::Stdio(stdio) = &self.settings.transport else { return Ok(()) };
+        let Some(packages) = stdio.locked.as_deref() else { return Ok(()) };
+        if !self.conversations.open().is_empty() {
+            return Ok(());
+        }
+        let packages = locked(packages)?;
+        self.wait_or_refuse().await?;
+        self.installing.store(true, Ordering::Relaxed);
+        let installing = self.env.supervisor.install(&self.id, &stdio.command, &packages);
+        let installed = tokio::time::timeout(patience, installing).await;
+        self.installing.store(installed.is_err(), Ordering::Relaxed);
+        let installed = installed.map_err(|_| self.not_installed())?;
+        installed.map(drop).map_err(|error| {
+            let refusal = not_started(&error);
+            self.note_refused(&refusal);
+            refusal
+        })
+    }
+
+    /// What whoever waited in vain for an answer to `what` is told.
+    pub(crate) fn too_slow(&self, what: &Method) -> Refusal {
+        if self.installing.load(Ordering::Relaxed) {
+            return self.not_installed();
+        }
+        let message = format!("server `{}` is slow to answer {what}", self.id);
+        Refusal::new(ErrorKind::UpstreamTimeout, message)
+    }
+}
+
+fn not_started(error: &SpawnError) -> Refusal {
+    let retry_after = if let SpawnError::Packages { again, .. } = error { *again } else { None };
+    Refusal { retry_after, ..Refusal::new(ErrorKind::UpstreamUnavailable, error.to_string()) }
 }
 
 fn locked(locked: &config::LockedPackages) -> Result<LockedPackages, Refusal> {

@@ -44,7 +44,7 @@ pub(super) async fn probe(
         failed += 1;
         tracing::debug!(server.id = %server.id(), why, failed, "a probe failed");
         if failed == MOST_FAILED && slot.holds(&connection) {
-            server.note_down(&why);
+            server.note_down(&why, None);
             server.verdict.store(None);
             server.forget(&connection);
         }

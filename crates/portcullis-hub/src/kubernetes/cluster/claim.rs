@@ -43,9 +43,11 @@ impl Claim {
         let given_up = self.place.given_up.notified();
         tokio::pin!(given_up);
         given_up.as_mut().enable();
-        let _turn = self.place.turn.lock().await;
         let patience = self.cluster.settings.start_timeout;
         let end = Instant::now() + patience;
+        let Ok(_turn) = tokio::time::timeout_at(end, self.place.turn.lock()).await else {
+            return Err(self.late(patience));
+        };
         let started = tokio::select! {
             started = tokio::time::timeout_at(end, self.make_ready()) => started,
             () = given_up => Ok(Err(Failure::GivenUp)),
@@ -192,12 +194,15 @@ impl Claim {
         if running.ended().is_some() {
             return;
         }
-        let led = match self.lead(&running.uid).await {
-            Ok(address) if address == running.address => self.leads_to_its_own().await,
-            Ok(_) => Err(Failure::Foreign("its Service has another address".to_owned())),
-            Err(failure) => Err(failure),
+        let led = async {
+            match self.lead(&running.uid).await {
+                Ok(address) if address == running.address => self.leads_to_its_own().await,
+                Ok(_) => Err(Failure::Foreign("its Service has another address".to_owned())),
+                Err(failure) => Err(failure),
+            }
         };
-        let Err(failure) = led else { return };
+        // It is its turn meanwhile. What comes late is no news, and is asked for again in a minute.
+        let Ok(Err(failure)) = tokio::time::timeout(CONFIRMED / 6, led).await else { return };
         let why = match failure {
             // That nobody answers is no news of it.
             Failure::Away(_) | Failure::Unreadable(..) | Failure::Large(..) => return,

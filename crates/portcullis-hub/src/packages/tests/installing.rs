@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 
@@ -85,6 +85,63 @@ async fn whoever_comes_at_the_same_time_waits_for_one_installation() {
 }
 
 #[tokio::test]
+async fn what_another_gateway_has_put_in_the_same_place_stays_there() {
+    let ground = Ground::new();
+    let (uvx, packages) = (ground.uvx("true"), ground.packages());
+    let installed = ground.install(&packages, &uvx).await.expect("installed");
+    let (place, digest) = (&installed.folder, ground.lock.digest());
+    fs::write(place.join("first"), "").expect("written");
+    // It was not whole when it was looked at, and is when its place is taken.
+    let making = packages.making().await.expect("a folder");
+    making.replace(place, digest).expect("it is there");
+    assert!(place.join("first").exists(), "a server may run in it");
+    // While another has it aside, it is not there at all.
+    let aside = ground.folder().join("aside");
+    fs::rename(place, &aside).expect("moved");
+    making.replace(place, digest).expect_err("nothing is there");
+    fs::rename(aside, place).expect("moved");
+    fs::remove_file(place.join("runtime")).expect("removed");
+    making.replace(place, digest).expect("replaced");
+    assert!(!place.join("first").exists(), "it was not whole");
+    making.remove().await;
+    assert_eq!(ground.left(), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_makes_any_more_is_removed_and_nothing_else() {
+    let ground = Ground::new();
+    let (uvx, packages) = (ground.uvx("true"), ground.packages());
+    let held = packages.making().await.expect("a folder");
+    let made = |name: &str, age: Duration| {
+        let path = ground.folder().join(name);
+        fs::create_dir_all(&path).expect("made");
+        let file = fs::File::open(&path).expect("there");
+        file.set_modified(SystemTime::now() - age).expect("set");
+        path
+    };
+    let minutes = Duration::from_mins;
+    made(held.path().file_name().expect("a name").to_str().expect("a text"), minutes(2));
+    let killed = made(".making-1-0-0", minutes(2));
+    let begun = made(".making-1-0-1", minutes(0));
+    let others = made("others", minutes(2));
+    ground.install(&packages, &uvx).await.expect("installed");
+    let there = [held.path(), &killed, &begun, &others].map(Path::exists);
+    assert_eq!(there, [true, false, true, true], "one is made, one was left, one may be about to be locked");
+}
+
+#[tokio::test]
+async fn a_python_is_kept_by_the_name_that_it_has() {
+    let ground = Ground::new();
+    let uvx = ground.uvx("true");
+    let uv = ground.tools.path().join("uv");
+    let script = fs::read_to_string(&uv).expect("read").replace("/python3 ", "/python3.11 ");
+    fs::write(uv, script).expect("written");
+    fs::rename(ground.tools.path().join("python3"), ground.tools.path().join("python3.11")).expect("moved");
+    let installed = ground.install(&ground.packages(), &uvx).await.expect("installed");
+    assert_eq!(installed.runtime, Some(ground.tools.path().join("python3.11")));
+}
+
+#[tokio::test]
 async fn what_cannot_be_installed_is_tried_once_for_all_who_come_within_a_minute() {
     let ground = Ground::new();
     let (uvx, packages) = (ground.uvx("echo no; exit 1"), ground.packages());
@@ -95,7 +152,10 @@ async fn what_cannot_be_installed_is_tried_once_for_all_who_come_within_a_minute
     );
     let failed = all.0.expect_err("it cannot be installed");
     assert_eq!((all.1, all.2), (Err(failed.clone()), Err(failed.clone())));
-    assert_eq!(ground.install(&packages, &uvx).await, Err(failed));
+    assert_eq!(failed.again, Some(Duration::from_mins(1)));
+    let told = ground.install(&packages, &uvx).await.expect_err("it is not tried anew");
+    assert_eq!((&told.what, &told.words), (&failed.what, &failed.words));
+    assert!(told.again < failed.again, "it is told how long that remains so: {told:?}");
     assert_eq!((ground.count(), ground.left()), (1, 0));
 }
 
@@ -209,15 +269,23 @@ async fn what_npm_would_fetch_from_an_address_is_said_to_be_that() {
 #[tokio::test]
 async fn what_takes_more_room_than_there_is_is_ended() {
     let ground = Ground::new();
-    let uvx = ground.uvx("seq 100 | while read n; do echo > $n; done; exec sleep 60");
-    for room in [Room { files: 50, bytes: 1 << 30 }, Room { files: 1000, bytes: 50 }] {
+    // What holds memory is a process of its own, which goes with the one that started it.
+    let keeps = "import os, time; kept, it = b'x' * (64 << 20), os.getppid()\nwhile os.getppid() == it: time.sleep(0.1)";
+    let uvx =
+        ground.uvx(&format!("seq 100 | while read n; do echo > $n; done; python3 -c \"{keeps}\"; true"));
+    let most = Room { files: 1000, bytes: 1 << 30, memory: 1 << 30 };
+    for (room, told) in [
+        (Room { files: 50, ..most }, "its packages have more than"),
+        (Room { bytes: 50, ..most }, "its packages have more than"),
+        (Room { memory: 32 << 20, ..most }, "more than 32 MiB of memory"),
+    ] {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir_all(folder.path().join(".venv/bin")).expect("made");
         let tool = Tool::beside(&uvx, "pypi", folder.path(), None, None).in_room(room);
         let began = Instant::now();
         let stopped = tool.run(&["pip".to_owned()]).await.expect_err("it is ended");
         let failed = stopped.resolving("acme", &tool).what;
-        assert!(failed.contains("its packages have more than"), "{failed}");
+        assert!(failed.contains(told), "{failed}");
         assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

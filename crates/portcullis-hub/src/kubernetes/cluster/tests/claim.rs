@@ -22,6 +22,8 @@ struct World {
     refused: Option<(&'static str, u16)>,
     /// Nobody answers.
     is_away: bool,
+    /// What is never answered in full, by a part of the path.
+    slow: Option<&'static str>,
     /// Pods become ready.
     is_ready: bool,
     /// What is there is seen by whoever watches.
@@ -42,6 +44,9 @@ impl World {
         if let Some((_, status)) = self.refused.filter(|(path, _)| request.path.contains(path)) {
             return Told::All(status, json!({"message": "no"}));
         }
+        if self.slow.is_some_and(|path| request.path.contains(path)) {
+            return Told::Stream(Vec::new());
+        }
         let there = || self.deployment.iter().filter(|_| self.is_seen).cloned().collect::<Vec<_>>();
         match request.method {
             "DELETE" => {
@@ -53,13 +58,26 @@ impl World {
                 Told::All(200, json!({"spec": {"clusterIP": self.address}}))
             }
             "PATCH" => Told::All(200, json!({"metadata": {"resourceVersion": "1"}})),
-            _ if request.path.contains("/pods?") => Told::All(200, json!({"items": self.pods})),
+            _ if request.path.contains("/pods?") => self.pods(request),
             _ if is_watch(request) => {
                 let event = |it: Value| json!({"type": "MODIFIED", "object": it}).to_string();
                 Told::Brief(there().into_iter().map(event).collect())
             }
             _ => list(&there()),
         }
+    }
+
+    /// One page of them, of those that are in the state that is asked for.
+    fn pods(&self, request: &Request) -> Told {
+        let (_, query) = request.path.split_once('?').expect("a query");
+        let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        let without = value("fieldSelector").unwrap_or_default();
+        let is_meant = |pod: &&Value| !without.contains(pod["status"]["phase"].as_str().expect("a phase"));
+        let all: Vec<_> = self.pods.iter().filter(is_meant).cloned().collect();
+        let limit = value("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
+        let more = if all.len() > limit { "more" } else { "" };
+        let page: Vec<_> = all.into_iter().take(limit).collect();
+        Told::All(200, json!({"items": page, "metadata": {"continue": more}}))
     }
 
     fn patch(&mut self, request: &Request) -> Told {
@@ -97,6 +115,7 @@ fn prepared(settings: Settings) -> (Shared, Arc<Cluster>, Claim, Seen) {
         pods: Vec::new(),
         refused: None,
         is_away: false,
+        slow: None,
         is_ready: true,
         is_seen: true,
     }));
@@ -229,6 +248,19 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
         let failure = fails(&claim).await;
         assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
     }
+    // Those that are over are no pods that calls reach, and hide nobody.
+    let over = |number: usize| {
+        let mut over = pod(&format!("a-{number:02}"), &own);
+        over["status"]["phase"] = json!(if number.is_multiple_of(2) { "Failed" } else { "Succeeded" });
+        over
+    };
+    lock(&world).pods = (0..60).map(over).chain([bare.clone()]).collect();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("the Pod `spy` has the label"), "{failure}");
+    lock(&world).pods =
+        (0..60).map(|number| pod(&format!("own-{number:02}"), &own)).chain([bare.clone()]).collect();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("the Pod `own-49` has the label"), "{failure}");
     lock(&world).pods = vec![pod("own", &own)];
     let running = started(&claim).await;
     pass(Duration::from_secs(61)).await;
@@ -248,6 +280,25 @@ async fn calls_are_led_to_nobody_who_passes_for_a_pod_of_it() {
         "{:?}",
         running.ended()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_its_turn_for_longer_than_others_wait() {
+    let (world, _cluster, claim, _seen) = prepared(settings());
+    let running = started(&claim).await;
+    pass(Duration::from_secs(61)).await;
+    lock(&world).slow = Some("/services/");
+    let began = Instant::now();
+    claim.confirm(&running).await;
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!(running.ended(), None, "what comes late is no news");
+    // Whoever waits for a turn waits for as long as for a start.
+    let _turn = claim.place.turn.lock().await;
+    let began = Instant::now();
+    let failure = fails(&claim).await;
+    assert!(failure.to_string().contains("was not ready within"), "{failure}");
+    let patience = settings().start_timeout;
+    assert!(began.elapsed() >= patience && began.elapsed() < patience * 2, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
