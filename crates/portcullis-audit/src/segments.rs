@@ -31,7 +31,7 @@ use segment::Loaded;
 /// A file that has this many bytes gets no more.
 const FULL: u64 = 16 << 20;
 /// What is kept for the next batch, at the most.
-const SPARE: usize = 4 << 20;
+const SPARE: usize = 8 << 20;
 /// What is written goes by pages of this size, or of a part of it.
 const PAGE: u64 = 64 << 10;
 /// What reading gives at once.
