@@ -16,11 +16,13 @@ mod segment;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use rustix::fs::{Advice, fadvise};
 
 use crate::merkle::TILE;
 use crate::record;
@@ -29,7 +31,9 @@ use segment::Loaded;
 /// A file that has this many bytes gets no more.
 const FULL: u64 = 16 << 20;
 /// What is kept for the next batch, at the most.
-const SPARE: usize = 4 << 20;
+const SPARE: usize = 8 << 20;
+/// What is written goes by pages of this size, or of a part of it.
+const PAGE: u64 = 64 << 10;
 /// What reading gives at once.
 const READ: usize = 8 << 20;
 const TILES: &str = "tiles";
@@ -221,6 +225,18 @@ impl State {
     }
 }
 
+/// Tells the system that what is on the disk now is not read again soon: the next batch goes into the same memory. Otherwise each
+/// takes memory that was not used for long, which costs more than writing it where a machine is a virtual one and gives back what
+/// it does not use (1.9 ms for each megabyte, and 0.6 like this), and a log pushes out what others read.
+fn let_go(file: &File, from: u64, to: u64) {
+    // The last page stays: the next batch goes on in it.
+    let (from, to) = (from / PAGE * PAGE, to / PAGE * PAGE);
+    if let Some(length) = NonZeroU64::new(to - from) {
+        // Nothing depends on it.
+        let _ = fadvise(file, from, Some(length), Advice::DontNeed);
+    }
+}
+
 /// Puts aside what follows the last whole frame.
 fn keep_torn(folder: &Path, segment: &Path, end: u64, next: u64) -> Result<(), Unavailable> {
     let bytes = fs::read(segment).map_err(failed(segment))?;
@@ -263,7 +279,8 @@ impl Journal for Segments {
             state.abandon();
             return Err(failed(&self.folder)(error));
         }
-        *end += bytes.len() as u64;
+        let before = std::mem::replace(end, *end + bytes.len() as u64);
+        let_go(file, before, *end);
         state.next += entries.len() as u64;
         // Memory that is given back and taken again for each batch costs as much as writing it.
         if bytes.capacity() <= SPARE {

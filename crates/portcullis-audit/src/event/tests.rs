@@ -126,6 +126,20 @@ fn every_character_is_written_as_everybody_writes_it() {
 }
 
 #[test]
+fn what_is_escaped_is_found_wherever_it_stands() {
+    for length in 0..70 {
+        let plain = "x".repeat(length);
+        let places = (0..length).flat_map(|at| ["\u{1f}", "\"", "\\"].map(|escaped| (at, escaped)));
+        let texts = places.map(|(at, escaped)| [&plain[..at], escaped, &plain[at + 1..]].concat());
+        for text in texts.chain([plain.clone(), plain.replace('x', "\u{7f}\u{e9}")]) {
+            let mut written = Vec::new();
+            super::Canonical::write(text.as_str(), &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&text).unwrap());
+        }
+    }
+}
+
+#[test]
 fn ids_are_uuids_of_version_7_in_the_order_of_time() {
     let ids: Vec<EventId> = (0..1000).map(|_| EventId::new()).collect();
     for id in &ids {

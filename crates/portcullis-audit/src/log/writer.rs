@@ -29,9 +29,11 @@ use crate::retention;
 const EVENTS: usize = 4096;
 const BYTES: usize = 8 << 20;
 /// Lists and entries that are kept to be filled again: memory that is given back and taken again for each batch costs more than
-/// what is done in it.
-const SPARE_EVENTS: usize = 2048;
-const SPARE_BYTES: usize = 4 << 20;
+/// what is done in it. As much as there is when events gather and the disk takes its time; a list that grows has room for twice
+/// as much as it needs.
+const SPARE_EVENTS: usize = EVENTS;
+const SPARE_LIST: usize = 2 * EVENTS;
+const SPARE_BYTES: usize = 8 << 20;
 const SPARE_RECORD: usize = 4 << 10;
 /// How long events gather at the most in strict mode.
 const COMPANY: Duration = Duration::from_micros(500);
@@ -204,7 +206,7 @@ impl Writer {
         }
         bodies.clear();
         // One that had to be long once need not stay so.
-        if items.capacity() > SPARE_EVENTS {
+        if items.capacity() > SPARE_LIST {
             items = Vec::new();
         }
         if bodies.capacity() > SPARE_BYTES {

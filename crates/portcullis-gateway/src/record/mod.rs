@@ -117,7 +117,8 @@ impl Recorder {
 
     /// The call has ended.
     pub(crate) fn finish(mut self, outcome: &Outcome) {
-        self.write(label(outcome), reason(outcome).as_deref());
+        let label = label(outcome);
+        self.write(label, reason(outcome, label).as_deref());
     }
 
     fn write(&mut self, label: Label, reason: Option<&str>) {
@@ -180,9 +181,9 @@ fn label(outcome: &Outcome) -> Label {
 }
 
 /// `error.type` of the span.
-fn reason(outcome: &Outcome) -> Option<String> {
+fn reason(outcome: &Outcome, label: Label) -> Option<String> {
     match outcome {
-        Outcome::Complete(_) if label(outcome) == Label::ToolError => Some("tool_error".to_owned()),
+        Outcome::Complete(_) if label == Label::ToolError => Some("tool_error".to_owned()),
         Outcome::Complete(_) | Outcome::InputRequired(_) | Outcome::Task(_) => None,
         Outcome::Failed { error, .. } if error.code() == code::INTERNAL => Some("internal".to_owned()),
         Outcome::Failed { error, .. } => Some(error.code().to_string()),

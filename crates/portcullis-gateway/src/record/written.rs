@@ -39,10 +39,18 @@ pub(super) fn of<'a>(
     kind: Kind,
     id: EventId,
 ) -> Written<'a> {
+    let mut event = begun(inner, call, facts, kind, id);
+    let arguments = call.params.as_ref().and_then(|params| params.find("arguments"));
+    sent(&mut event, inner, call, facts, arguments.as_ref());
+    event
+}
+
+/// The same without what went in.
+fn begun<'a>(inner: &'a Inner, call: &'a Call, facts: &'a Facts, kind: Kind, id: EventId) -> Written<'a> {
     let evidence = &inner.evidence;
     let revision = call.caller.revision;
     let legacy = revision.era() == Era::Legacy;
-    let mut event = Event {
+    Event {
         kind,
         id,
         time: Time::between(inner.came, inner.began.elapsed()),
@@ -74,11 +82,17 @@ pub(super) fn of<'a>(
         phase: None,
         result: Ending::default(),
         system: audit::System::default(),
-    };
-    if let Some(input) = facts.input.clone().or_else(|| call.params.as_ref().map(input)) {
-        evidence.attach(&mut event, Side::Input, &input);
     }
-    event
+}
+
+/// Says what went in: what the client sent, where that is known to be something else than the arguments, which are found
+/// already, or the params.
+fn sent<'a>(event: &mut Written<'a>, inner: &'a Inner, call: &Call, facts: &Facts, arguments: Option<&Raw>) {
+    let params = || call.params.as_ref().map(|params| params.raw().as_bytes());
+    let input = facts.input.as_deref().or(arguments.map(Raw::as_bytes)).or_else(params);
+    if let Some(input) = input {
+        inner.evidence.attach(event, Side::Input, input);
+    }
 }
 
 /// A call that has ended, as its client is told.
@@ -92,7 +106,11 @@ pub(super) fn answered<'a>(
     let waits = facts.attempts > 0
         && matches!(outcome, Outcome::Refused(refusal) if refusal.kind == ErrorKind::ApprovalRequired);
     let kind = if waits { Kind::Exchange } else { kind(&call.method, outcome) };
-    let mut event = of(inner, call, facts, kind, inner.id());
+    let mut event = begun(inner, call, facts, kind, inner.id());
+    let params = call.params.as_ref();
+    let [arguments, responses] =
+        params.map(|params| params.pick(["arguments", "inputResponses"])).unwrap_or_default();
+    sent(&mut event, inner, call, facts, arguments.as_ref());
     // A call that goes on at its server (a task, a parked call) says later how it ended.
     event.phase = (facts.intent.is_some() && facts.attempts > 0).then_some(Phase::Outcome);
     if let Some(output) = output(outcome) {
@@ -114,7 +132,6 @@ pub(super) fn answered<'a>(
         let methods = asked.as_ref().map(|asked| counted(asked, method_of));
         event.detail.extend(methods.map(|methods| ("asked".to_owned(), methods)));
     }
-    let responses = call.params.as_ref().and_then(|params| params.find("inputResponses"));
     let actions = responses.as_ref().map(|responses| counted(responses, action_of));
     event.detail.extend(actions.map(|actions| ("answered".to_owned(), actions)));
     event
