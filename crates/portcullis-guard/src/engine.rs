@@ -91,6 +91,7 @@ impl Engine {
     }
 
     /// What is in a text, all layers, with what others have found; in order, without overlaps.
+    #[inline]
     pub(crate) fn text(
         &self,
         text: &str,
@@ -98,9 +99,20 @@ impl Engine {
         told: Option<&Told>,
         work: &mut Work,
     ) -> Vec<Hit> {
-        if told.is_none() && self.is_idle(text, field) {
+        if told.is_none() && self.is_idle(text.as_bytes(), field) {
             return Vec::new();
         }
+        self.found(text, field, told, work)
+    }
+
+    /// The same for what is not idle.
+    pub(crate) fn found(
+        &self,
+        text: &str,
+        field: Field<'_>,
+        told: Option<&Told>,
+        work: &mut Work,
+    ) -> Vec<Hit> {
         let mut hits = self.layers(text, field, 0, work);
         hits.retain(|hit| hit.score >= self.threshold);
         match told.map(|told| told.in_text(text)) {
@@ -115,11 +127,11 @@ impl Engine {
     }
 
     /// Whether nothing is to be found in a short text, by its key neither: most values are such.
-    pub(crate) fn is_idle(&self, text: &str, field: Field<'_>) -> bool {
+    pub(crate) fn is_idle(&self, text: &[u8], field: Field<'_>) -> bool {
         field.announced == Announced::Nothing
             && !(field.topics.any(Topics::NAME.or(Topics::ADDRESS)) && self.entities.meets(EntitySet::NAMES))
-            && self.sweep.is_idle(text.as_bytes())
-            && !self.known.is_in(text.as_bytes())
+            && self.sweep.is_idle(text)
+            && (self.known.is_empty() || !self.known.is_in(text))
     }
 
     fn is_allowed(&self, value: &str) -> bool {

@@ -5,6 +5,8 @@
 //! base64 may begin with, and five signs get a closer look. So plain prose costs a few instructions for each word, whatever
 //! may be found.
 
+use std::hint;
+
 use foldhash::{HashMap, HashMapExt};
 
 use crate::context::Topics;
@@ -144,10 +146,15 @@ impl Sweep {
         let mut last = [0; block::SIZE + 8];
         // No block begins inside a word, unless something was found that ends there: the rest is a word then.
         let mut base = 0;
-        'blocks: while base < bytes.len() {
+        'blocks: loop {
+            base = self.pass(bytes, base);
+            if base >= bytes.len() {
+                return;
+            }
             let window = Block::window(bytes, base, &mut last);
             let block = Block::of(window);
-            let all = self.candidates(window, &block);
+            let starts = block.starts() & u64::MAX >> (block::SIZE - block.whole());
+            let all = self.candidates(window, &block, starts);
             let mut open = all;
             while let Some(Candidate { bit, letters, is_sign }) =
                 self.next(window, &block, class::before(bytes, base), &mut open)
@@ -213,23 +220,17 @@ impl Sweep {
         None
     }
 
-    /// Where words begin that may matter, and marks.
+    /// Where words begin that may matter, of those that begin at `starts`, and marks.
     #[allow(clippy::inline_always, reason = "once for each block of all text")]
     #[inline(always)]
-    fn candidates(&self, window: &block::Window, block: &Block) -> u64 {
-        let starts = block.starts() & u64::MAX >> (block::SIZE - block.whole());
+    fn candidates(&self, window: &block::Window, block: &Block, starts: u64) -> u64 {
         let words = starts & block.letter;
         let mut found = block.mark | starts & block.digit | words & block.long();
         let mut open = words;
-        while open != 0 {
-            if self.beginnings.may_be(eight(window, open.trailing_zeros() as usize)) {
-                found |= open & open.wrapping_neg();
-            }
-            open &= open - 1;
+        while let Some(bit) = self.next_beginning(window, &mut open) {
+            found |= 1 << bit;
         }
-        // Where letters end and what follows may belong to them: a mark does when something stands behind it.
-        let goes_on = (block.word() | block.mark) >> 1 | 1 << (block::SIZE - 1);
-        let mut ends = block.letter << 1 & (block.mark & goes_on | block.digit);
+        let mut ends = block.ends();
         while ends != 0 {
             let end = ends.trailing_zeros() as usize;
             let outside = !block.letter & ((1 << end) - 1);
@@ -240,6 +241,24 @@ impl Sweep {
             ends &= ends - 1;
         }
         found
+    }
+
+    /// The next of the open words that begins as one that matters.
+    #[allow(clippy::inline_always, reason = "once for each word of all text")]
+    #[inline(always)]
+    fn next_beginning(&self, window: &block::Window, open: &mut u64) -> Option<usize> {
+        while *open != 0 {
+            let bit = open.trailing_zeros() as usize;
+            *open &= *open - 1;
+            if let [first, second] = window[bit..].as_chunks().0[..2]
+                && self.beginnings.may_be(first, second)
+            {
+                // A branch that is hardly ever taken costs less than keeping the bit of each word.
+                hint::cold_path();
+                return Some(bit);
+            }
+        }
+        None
     }
 
     /// Whether a word of few letters, of which these are the first, may be part of something by what is next to them.

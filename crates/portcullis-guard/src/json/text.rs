@@ -13,6 +13,11 @@ pub(super) struct Quoted<'d> {
 }
 
 impl<'d> Quoted<'d> {
+    /// What it says.
+    pub(super) fn text(&self) -> Cow<'d, str> {
+        if self.escaped { unescape(self.inner).0 } else { Cow::Borrowed(self.inner) }
+    }
+
     /// What it says, with the way back.
     pub(super) fn read(&self) -> (Cow<'d, str>, Offsets) {
         if self.escaped { unescape(self.inner) } else { (Cow::Borrowed(self.inner), Offsets::default()) }
@@ -32,6 +37,18 @@ pub(super) fn plain(rest: &[u8]) -> usize {
 
 fn plain_far(rest: &[u8]) -> usize {
     memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len())
+}
+
+/// The inside of a short string without escapes, by what follows its first quote; `None` also where the end of all is near.
+pub(super) fn short(rest: &[u8]) -> Option<&[u8]> {
+    let ends = |bytes: u8x16| bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
+    for (index, bytes) in rest.as_chunks().0.iter().take(4).enumerate() {
+        if let at @ 0..16 = ends(u8x16::new(*bytes)).to_bitmask().trailing_zeros() as usize {
+            let text = &rest[..index * 16 + at];
+            return (bytes[at] == b'"').then_some(text);
+        }
+    }
+    None
 }
 
 /// Where the next escape begins. Where there is one, the next is near.

@@ -12,7 +12,7 @@ use super::children::Children;
 use super::edit::{Copied, Copies, Edit};
 use super::keys::Meant;
 use super::replace;
-use super::text::{Quoted, deeper, plain, text_of, unescape};
+use super::text::{Quoted, deeper, text_of, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
 use crate::path::{Standing, Step, written};
@@ -22,6 +22,10 @@ use crate::text::class;
 use crate::text::offsets::Offsets;
 use crate::told::is_worth_asking;
 use crate::{Action, Applied, Entity, Limit, Plan, Pseudonyms, Report, Told};
+
+/// How short a text and a number at least have to be for anything to be found in them.
+const TEXT: usize = 4;
+const NUMBER: usize = 7;
 
 /// What all walks of one document share.
 pub(crate) struct Walk<'e> {
@@ -39,6 +43,8 @@ pub(crate) struct Walk<'e> {
     pub(crate) hardest: Action,
     /// Whether the plan takes anything out.
     may_drop: bool,
+    /// Whether the plan has rules for places.
+    is_ruled: bool,
 }
 
 /// One document: the outermost, or one in a string.
@@ -53,6 +59,10 @@ struct Document<'d, 'w, 'e> {
     prefix: String,
     /// Levels that are left.
     depth: usize,
+    /// Whether nothing matters of a text but what is found in it.
+    only_finds: bool,
+    /// Where the last value begins that was found to need a closer look.
+    busy: usize,
     quote: Cow<'static, str>,
     edits: Vec<Edit>,
 }
@@ -85,6 +95,7 @@ impl<'e> Walk<'e> {
             copied: Vec::new(),
             hardest: Action::Allow,
             may_drop: plan.is_some_and(Plan::may_drop),
+            is_ruled: plan.is_some_and(|plan| plan.only.is_some() || !plan.fields.is_empty()),
         }
     }
 
@@ -104,11 +115,14 @@ impl<'e> Walk<'e> {
         narrowed: bool,
         field: Field<'_>,
     ) -> Vec<Edit> {
+        let is_asked = self.told.is_some() || self.texts.is_some() || self.copies.is_some();
         let mut document = Document {
+            only_finds: !self.is_ruled && !is_asked,
+            busy: 0,
             walk: self,
             text,
             at: 0,
-            steps: Vec::new(),
+            steps: Vec::with_capacity(8),
             roots: Vec::new(),
             prefix,
             depth,
@@ -132,7 +146,7 @@ impl<'e> Walk<'e> {
     }
 }
 
-impl<'d> Document<'d, '_, '_> {
+impl Document<'_, '_, '_> {
     fn peek(&self) -> u8 {
         class::at(self.text.as_bytes(), self.at)
     }
@@ -155,7 +169,8 @@ impl<'d> Document<'d, '_, '_> {
 
     /// Walks the value at hand; says whether it is to be taken out.
     fn value(&mut self, place: Place<'_>) -> bool {
-        let Some(plan) = self.walk.plan else { return self.plain(place, None) };
+        let plan = self.walk.plan;
+        let Some(plan) = plan.filter(|_| self.walk.is_ruled) else { return self.plain(place, plan) };
         if plan.data.iter().any(|path| self.prefix.is_empty() && path.leads_to(&self.steps)) {
             self.roots.push(self.steps.len());
             let narrowed = plan.only.is_some();
@@ -244,40 +259,6 @@ impl<'d> Document<'d, '_, '_> {
         }
     }
 
-    /// Passes over a value.
-    fn skip(&mut self) {
-        let bytes = self.text.as_bytes();
-        let mut depth = 0usize;
-        loop {
-            match self.peek() {
-                b'"' => {
-                    self.take_string();
-                    if depth == 0 {
-                        return;
-                    }
-                }
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
-                }
-                b'}' | b']' => {
-                    depth = depth.saturating_sub(1);
-                    self.at += 1;
-                    if depth == 0 {
-                        return;
-                    }
-                }
-                _ if depth == 0 => {
-                    let rest = &bytes[self.at..];
-                    let ends = |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                    self.at += rest.iter().position(ends).unwrap_or(rest.len());
-                    return;
-                }
-                _ => self.at += 1,
-            }
-        }
-    }
-
     /// Enters an array or object; one that is nested too deeply is passed over.
     fn enter(&mut self) -> bool {
         if self.steps.len() >= self.depth {
@@ -290,25 +271,6 @@ impl<'d> Document<'d, '_, '_> {
         true
     }
 
-    /// Passes over a string; returns what stands between the quotes.
-    fn take_string(&mut self) -> Quoted<'d> {
-        let bytes = self.text.as_bytes();
-        let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        loop {
-            // It was checked: it ends, and there are no control characters to look for.
-            at += plain(&bytes[at..]);
-            if bytes.get(at) != Some(&b'\\') {
-                break;
-            }
-            escaped = true;
-            at += 2;
-        }
-        self.at = at + 1;
-        Quoted { inner: &self.text[start..at], escaped }
-    }
-
     fn array(&mut self, place: Place<'_>) -> bool {
         if !self.enter() {
             return false;
@@ -316,9 +278,12 @@ impl<'d> Document<'d, '_, '_> {
         let mut children = Children::new(self.walk.may_drop);
         while self.peek() != b']' {
             let start = self.at;
-            self.steps.push(Step::Index(children.count));
-            let dropped = self.value(place);
-            self.steps.pop();
+            let mut dropped = false;
+            if !self.pass(place.field) {
+                self.steps.push(Step::Index(children.count));
+                dropped = self.value(place);
+                self.steps.pop();
+            }
             children.push(start, self.at, dropped);
             self.space();
             if self.peek() == b',' {
@@ -340,12 +305,12 @@ impl<'d> Document<'d, '_, '_> {
         let mut label: Option<Cow<'_, str>> = None;
         while self.peek() != b'}' {
             let start = self.at;
-            let (key, offsets) = self.take_string().read();
+            let quoted = self.take_short();
+            let key = quoted.text();
             let engine = self.walk.engine;
             // What is kept has nothing in it to look at.
             let kept = engine.keys.kept(&key);
-            let mut dropped =
-                kept.is_none() && self.is_key_dropped(&key, &offsets, start + 1, children.count);
+            let mut dropped = kept.is_none() && self.is_key_dropped(&quoted, start + 1, children.count);
             self.space();
             self.at += 1;
             self.space();
@@ -364,10 +329,12 @@ impl<'d> Document<'d, '_, '_> {
             };
             let announced = announced.or(place.field.announced_for(&key));
             let field = Field { key: &key, topics, announced };
-            self.steps.push(Step::Name(key.clone()));
             let from = self.at;
-            dropped |= self.value(Place { field, ..place });
-            self.steps.pop();
+            if !self.pass(field) {
+                self.steps.push(Step::Name(key.clone()));
+                dropped |= self.value(Place { field, ..place });
+                self.steps.pop();
+            }
             if matches!(&*key, "name" | "key" | "Name" | "Key") {
                 label = text_of(&self.text[from..self.at]);
             }
@@ -384,7 +351,8 @@ impl<'d> Document<'d, '_, '_> {
     }
 
     /// Looks at a key as at a text; one that is changed stays apart from all others of its object.
-    fn is_key_dropped(&mut self, key: &str, offsets: &Offsets, start: usize, index: usize) -> bool {
+    fn is_key_dropped(&mut self, quoted: &Quoted<'_>, start: usize, index: usize) -> bool {
+        let (key, offsets) = quoted.read();
         let bytes = key.as_bytes();
         let looks = bytes.len() >= 6
             && bytes
@@ -393,9 +361,9 @@ impl<'d> Document<'d, '_, '_> {
         if !looks {
             return false;
         }
-        let hits = self.walk.engine.text(key, Field::NONE, None, &mut self.walk.work);
+        let hits = self.walk.engine.text(&key, Field::NONE, None, &mut self.walk.work);
         let from = self.edits.len();
-        let dropped = self.hits(hits, key, offsets, start, "", self.walk.plan);
+        let dropped = self.hits(hits, &key, &offsets, start, "", self.walk.plan);
         if let Some(edit) = self.edits[from..].last_mut() {
             edit.text.push('#');
             edit.text.push_str(&index.to_string());
@@ -407,7 +375,7 @@ impl<'d> Document<'d, '_, '_> {
         let start = self.at;
         self.skip();
         let text = &self.text[start..self.at];
-        if text.len() < 7 {
+        if text.len() < NUMBER {
             return false;
         }
         // Whole numbers that went through a column of fractions end in `.0`; what is a fraction identifies nobody.
@@ -417,6 +385,9 @@ impl<'d> Document<'d, '_, '_> {
             None => text,
         };
         let hits = self.walk.engine.text(number, place.field, None, &mut self.walk.work);
+        if hits.is_empty() {
+            return false;
+        }
         let quote = self.quote.clone();
         // What replaces a number is a string, and all of it.
         let whole = hits.into_iter().next().map(|hit| Hit { start: 0, end: text.len(), ..hit });
@@ -426,7 +397,7 @@ impl<'d> Document<'d, '_, '_> {
     fn string(&mut self, place: Place<'_>, plan: Option<&Plan>) -> bool {
         let start = self.at + 1;
         let quoted = self.take_string();
-        if quoted.inner.len() < 4 {
+        if quoted.inner.len() < TEXT {
             return false;
         }
         let (text, offsets) = quoted.read();
@@ -448,8 +419,13 @@ impl<'d> Document<'d, '_, '_> {
             }
             return false;
         }
-        let hits = self.walk.engine.text(&text, place.field, self.walk.told, &mut self.walk.work);
-        let mut dropped = self.hits(hits, &text, &offsets, start, "", plan);
+        let Walk { engine, told, work, .. } = &mut *self.walk;
+        let hits = if self.busy + 1 == start {
+            engine.found(&text, place.field, *told, work)
+        } else {
+            engine.text(&text, place.field, *told, work)
+        };
+        let mut dropped = !hits.is_empty() && self.hits(hits, &text, &offsets, start, "", plan);
         if self.walk.copies.is_some() {
             dropped |= self.copies(&text, &offsets, start, plan);
         }
@@ -458,6 +434,9 @@ impl<'d> Document<'d, '_, '_> {
 
     /// The document in a string, if there is one.
     fn nested(&mut self, text: &str, offsets: &Offsets, start: usize, place: Place<'_>) -> Option<bool> {
+        if !pass::may_begin_document(*text.as_bytes().first()?) {
+            return None;
+        }
         let trimmed = text.trim_start();
         if !trimmed.starts_with(['{', '[']) || !trimmed.trim_end().ends_with(['}', ']']) {
             return None;
@@ -585,3 +564,5 @@ impl<'d> Document<'d, '_, '_> {
         dropped
     }
 }
+
+mod pass;

@@ -30,8 +30,10 @@ const MARKED: [&str; 6] = ["live", "prod", "sk", "secret", "pat", "apikey"];
 const PREFIXED: usize = 20;
 
 /// Words between a name and its value that say nothing.
-const NOTHING: &str = "is was to as or string str text value default bytes byte literal vault b u r f td th gt quot \
-    code bash json set get android serializeAs";
+const NOTHING: [&str; 28] = [
+    "is", "was", "to", "as", "or", "string", "str", "text", "value", "default", "bytes", "byte", "literal",
+    "vault", "b", "u", "r", "f", "td", "th", "gt", "quot", "code", "bash", "json", "set", "get", "android",
+];
 
 /// Looks behind the word from `start` to `end`, which has letters and digits; says where the value ends that it found.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
@@ -123,7 +125,7 @@ fn name_behind(text: &str, from: usize) -> Option<&str> {
 }
 
 fn is_nothing(word: &str) -> bool {
-    NOTHING.split_ascii_whitespace().any(|nothing| word.eq_ignore_ascii_case(nothing))
+    NOTHING.iter().chain(&["serializeAs"]).any(|nothing| word.eq_ignore_ascii_case(nothing))
 }
 
 /// `API key`: the word at `start` with the one before it.

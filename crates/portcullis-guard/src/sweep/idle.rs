@@ -5,7 +5,7 @@
 use super::Sweep;
 use crate::recognise::{behind, parts};
 use crate::text::block::{self, Block};
-use crate::text::class::{self, CLASS, LINK};
+use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, SIGN, WORD};
 
 /// Words with letters and digits that are shorter are no credential, neither by their parts nor by a name behind them, and no
 /// base64.
@@ -23,8 +23,37 @@ impl Sweep {
         let mut window = [b' '; block::SIZE + 8];
         window[..text.len()].copy_from_slice(text);
         let Some(block) = Block::of_plain(&window, text.len()) else { return false };
-        let mut open = self.candidates(&window, &block);
+        let mut open = self.candidates(&window, &block, block.starts());
         self.next(&window, &block, b' ', &mut open).is_none()
+    }
+
+    /// Passes over the blocks from `base` on in which nothing needs a closer look; says where one is that may.
+    ///
+    /// Most blocks of prose are such. Few things are looked at here, so that they cost little; a block with a digit, or with
+    /// anything that is not nothing at once, is left to those who look at everything.
+    pub(super) fn pass(&self, text: &[u8], mut base: usize) -> usize {
+        while let Some(window) = text.get(base..).and_then(<[u8]>::first_chunk) {
+            let mut block = Block::roughly_of(window);
+            // Where all are letters, the first word is a long one.
+            let last = (!block.letter | 1).ilog2();
+            let mut words = block.starts() & u64::MAX >> (block::SIZE - 1 - last as usize);
+            let Some(mark) = idle_marks(window, block.mark) else { break };
+            if words & block.long() != 0 {
+                break;
+            }
+            block.mark = mark;
+            let ends = block.ends();
+            // What stands behind the last mark is not in the block.
+            let beyond = || CLASS[usize::from(window[block::SIZE])] & (WORD | SIGN | LINK | JOINT) != 0;
+            if ends != 0 && (ends != 1 << (block::SIZE - 1) || beyond()) {
+                break;
+            }
+            if self.next_beginning(window, &mut words).is_some() {
+                break;
+            }
+            base += last as usize + 1;
+        }
+        base
     }
 
     /// Whether the word that begins with the digit at `bit` is nothing, by itself and by what stands beside it.
@@ -98,6 +127,29 @@ impl Sweep {
             && !may_be_account(window[bit..].first_chunk())
             && !is_ordinal(&window[bit..end])
     }
+}
+
+/// Which of the marks of a rough block are marks, where all are nothing at once: neither digits nor signs, but for the commas
+/// that stand between no quotes.
+#[inline]
+fn idle_marks(window: &block::Window, mut marks: u64) -> Option<u64> {
+    let mut open = marks;
+    while open != 0 {
+        let bit = open.trailing_zeros() as usize;
+        open &= open - 1;
+        let [before, mark, next, after] = *window[bit.checked_sub(1)?..].first_chunk()?;
+        let class = CLASS[usize::from(mark)];
+        if mark == b',' {
+            if matches!(before, b'"' | b'\'') && before == if next == b' ' { after } else { next } {
+                return None;
+            }
+        } else if class & (SIGN | DIGIT) != 0 {
+            return None;
+        } else if class == 0 && mark > b'@' {
+            marks ^= 1 << bit;
+        }
+    }
+    Some(marks)
 }
 
 /// Whether a sign is nothing by what stands beside it. Most are the commas of sentences, and the colons of times and addresses.

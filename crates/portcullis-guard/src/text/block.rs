@@ -3,7 +3,7 @@
 //! What decides whether a text needs a closer look is found in these few words, without a look at every byte. They say what
 //! the table of [`super::class`] says.
 
-use wide::u8x16;
+use wide::{i8x16, u8x16};
 
 /// Bytes in a block.
 pub(crate) const SIZE: usize = 64;
@@ -14,7 +14,7 @@ pub(crate) struct Block {
     pub(crate) letter: u64,
     pub(crate) digit: u64,
     /// Where something may begin that no word announces, and what goes on in credentials, hashes and base64: signs, links and
-    /// joints, and a few others between them, which are cheaper to take than to leave out.
+    /// joints, and a few others beside them, which are cheaper to take than to leave out.
     pub(crate) mark: u64,
 }
 
@@ -52,9 +52,18 @@ impl Block {
         eight & eight >> 7
     }
 
+    /// Where letters end and what follows may belong to them: a mark does when something stands behind it.
+    pub(crate) fn ends(&self) -> u64 {
+        let goes_on = (self.word() | self.mark) >> 1 | 1 << (SIZE - 1);
+        self.letter << 1 & (self.mark & goes_on | self.digit)
+    }
+
     /// How many of its bytes are looked at with it: letters that go on beyond it are with the next.
     pub(crate) fn whole(&self) -> usize {
-        if self.letter == u64::MAX { SIZE } else { SIZE - self.letter.leading_ones() as usize }
+        match (!self.letter).checked_ilog2() {
+            Some(last) => last as usize + 1,
+            None => SIZE,
+        }
     }
 
     /// The block of a text of so many bytes, when all of them are printed ASCII and none of them begins an escape.
@@ -69,7 +78,7 @@ impl Block {
                 | bytes.simd_eq(all(b'%'))
                 | bytes.simd_eq(all(b'&'))
                 | bytes.simd_eq(all(b'\\'));
-            let [letter, digit, mark] = classes(bytes).map(|bits| u64::from(bits) << shift);
+            let [letter, digit, mark] = classes(quarter).map(|bits| u64::from(bits) << shift);
             block.letter |= letter;
             block.digit |= digit;
             block.mark |= mark;
@@ -81,38 +90,53 @@ impl Block {
     /// The block that a window begins with.
     #[inline]
     pub(crate) fn of(window: &Window) -> Self {
-        let mut block = Self::default();
-        for (index, quarter) in window[..SIZE].as_chunks().0.iter().enumerate() {
-            let shift = index * 16;
-            let [letter, digit, mark] = classes(u8x16::new(*quarter)).map(|bits| u64::from(bits) << shift);
-            block.letter |= letter;
-            block.digit |= digit;
-            block.mark |= mark;
-        }
-        block.mark &= !block.digit;
-        block
+        let [letter, digit, mark] = masks(window, classes);
+        Self { letter, digit, mark: mark & !digit }
     }
+
+    /// The same for less: its marks are all that is behind them and no letter, digits and brackets among them.
+    #[inline]
+    pub(crate) fn roughly_of(window: &Window) -> Self {
+        let [letter, high] = masks(window, |bytes| {
+            let [letter, ..] = classes(bytes);
+            let bytes = i8x16::new(bytes.map(u8::cast_signed));
+            [letter, bytes.simd_gt(i8x16::splat(b'*'.cast_signed())).to_bitmask()]
+        });
+        Self { letter, digit: 0, mark: high & !letter }
+    }
+}
+
+#[inline]
+fn masks<const COUNT: usize>(window: &Window, of: impl Fn(&[u8; 16]) -> [u32; COUNT]) -> [u64; COUNT] {
+    let mut all = [0; COUNT];
+    for (index, quarter) in window[..SIZE].as_chunks().0.iter().enumerate() {
+        for (all, bits) in all.iter_mut().zip(of(quarter)) {
+            *all |= u64::from(bits) << (index * 16);
+        }
+    }
+    all
 }
 
 /// Letters, digits and what else matters among sixteen bytes, the digits among them.
 #[inline]
-fn classes(bytes: u8x16) -> [u32; 3] {
-    let all = u8x16::splat;
-    let is_in = |bytes: u8x16, first: u8, last: u8| {
-        let from = bytes - all(first);
-        from.min(all(last - first)).simd_eq(from)
+fn classes(bytes: &[u8; 16]) -> [u32; 3] {
+    let bytes = i8x16::new(bytes.map(u8::cast_signed));
+    // Those from `first` on are the least of all, so that one comparison tells them.
+    let is_in = |bytes: i8x16, first: u8, last: u8| {
+        let from = bytes + i8x16::splat(i8::MIN.wrapping_sub(first.cast_signed()));
+        from.simd_lt(i8x16::splat(i8::MIN + (last - first + 1).cast_signed()))
     };
     // Letter case is one bit, and no other byte becomes a letter by it.
-    let letter = is_in(bytes | all(0x20), b'a', b'z');
-    let digit = is_in(bytes, b'0', b'9');
-    let mark = is_in(bytes, b'+', b'@') | bytes.simd_eq(all(b'_')) | bytes.simd_eq(all(b'~'));
-    [letter, digit, mark].map(u8x16::to_bitmask)
+    let lower = bytes | i8x16::splat(0x20);
+    // With it the underscore is behind the tilde, and the circumflex is one.
+    let mark = is_in(bytes, b'+', b'@') | is_in(lower, b'~', 0x7f);
+    [is_in(lower, b'a', b'z'), is_in(bytes, b'0', b'9'), mark].map(i8x16::to_bitmask)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::class::{CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
+    use crate::text::class::{self, CLASS, DIGIT, JOINT, LINK, LOWER, SIGN, UPPER};
 
     fn by_table(bytes: &Window) -> Block {
         let mut block = Block::default();
@@ -120,7 +144,8 @@ mod tests {
             let bit = |classes| u64::from(CLASS[usize::from(*byte)] & classes != 0) << index;
             block.letter |= bit(LOWER | UPPER);
             block.digit |= bit(DIGIT);
-            block.mark |= bit(LINK | JOINT | SIGN) | u64::from(matches!(byte, b';' | b'<' | b'?')) << index;
+            block.mark |= bit(LINK | JOINT | SIGN)
+                | u64::from(matches!(byte, b';' | b'<' | b'?' | b'^' | 0x7f)) << index;
         }
         block
     }
@@ -131,7 +156,11 @@ mod tests {
             for place in 0..SIZE {
                 let mut bytes = [b' '; SIZE + 8];
                 bytes[place] = byte;
-                assert_eq!(Block::of(&bytes), by_table(&bytes), "{byte:#x} at {place}");
+                let block = by_table(&bytes);
+                assert_eq!(Block::of(&bytes), block, "{byte:#x} at {place}");
+                let is_high = matches!(byte, b'+'..0x80) && !class::is_letter(byte);
+                let rough = Block { digit: 0, mark: u64::from(is_high) << place, ..block };
+                assert_eq!(Block::roughly_of(&bytes), rough, "{byte:#x} at {place}");
             }
         }
     }

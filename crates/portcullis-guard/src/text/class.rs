@@ -49,30 +49,45 @@ const fn classes() -> [u8; 256] {
 /// The first byte from `from` on that is no plain ASCII: a part of a wider character, or a control character other than white
 /// space. Nothing can be hidden in a text without any.
 pub(crate) fn next_odd(text: &[u8], from: usize) -> Option<usize> {
-    let is_odd = |byte: &u8| CLASS[usize::from(*byte)] & (WIDE | CONTROL) != 0;
     let rest = text.get(from..)?;
-    let mut at = from;
-    for chunk in rest.as_chunks::<64>().0 {
-        if !are_printed(chunk)
-            && let Some(odd) = chunk.iter().position(is_odd)
+    let (blocks, _) = rest.as_chunks::<64>();
+    for (index, block) in blocks.iter().enumerate() {
+        if !are_printed(block)
+            && let Some(odd) = odd(block)
         {
-            return Some(at + odd);
+            return Some(from + index * 64 + odd);
         }
-        at += chunk.len();
     }
-    text[at..].iter().position(is_odd).map(|odd| at + odd)
+    let at = blocks.len() * 64;
+    odd(&rest[at..]).map(|odd| from + at + odd)
 }
 
 /// Whether all bytes are between a space and a tilde.
+#[inline]
 fn are_printed(bytes: &[u8; 64]) -> bool {
-    let all = u8x16::splat;
-    let is_printed = |bytes: &[u8; 16]| {
-        let from = u8x16::new(*bytes) - all(b' ');
-        from.min(all(b'~' - b' ')).simd_eq(from)
-    };
+    let beyond = |bytes: &[u8; 16]| u8x16::new(*bytes) - u8x16::splat(b' ');
     let [first, second, third, fourth] = bytes.as_chunks().0 else { return false };
-    let printed = is_printed(first) & is_printed(second) & is_printed(third) & is_printed(fourth);
-    printed.to_bitmask() == 0xffff
+    let most = beyond(first).max(beyond(second)).max(beyond(third).max(beyond(fourth)));
+    most.saturating_add(u8x16::splat(0x80 - (b'~' - b' ' + 1))).to_bitmask() == 0
+}
+
+/// The first odd one of a few bytes. Of those that are not printed, most are ends of lines.
+#[inline(never)]
+fn odd(bytes: &[u8]) -> Option<usize> {
+    let all = u8x16::splat;
+    let (quarters, last) = bytes.as_chunks();
+    for (index, quarter) in quarters.iter().enumerate() {
+        let bytes = u8x16::new(*quarter);
+        let beyond = bytes - all(b' ');
+        let printed = beyond.min(all(b'~' - b' ')).simd_eq(beyond);
+        let white = bytes.simd_eq(all(b'\t')) | bytes.simd_eq(all(b'\n')) | bytes.simd_eq(all(b'\r'));
+        let odd = !(printed | white).to_bitmask() & 0xffff;
+        if odd != 0 {
+            return Some(index * 16 + odd.trailing_zeros() as usize);
+        }
+    }
+    let is_odd = |byte: &u8| CLASS[usize::from(*byte)] & (WIDE | CONTROL) != 0;
+    last.iter().position(is_odd).map(|odd| quarters.len() * 16 + odd)
 }
 
 pub(crate) fn is_word(byte: u8) -> bool {

@@ -3,6 +3,8 @@
 //! Nearly all words of a text are of no concern, and this says so without hashing or folding them. It may say yes to a word
 //! that does not matter, one in a hundred or so, and never no to one that does.
 
+use super::class;
+
 /// Words of a list, letter case aside, in a power of two times 64 bits: a hundred for each word make few mistakes, and few
 /// bits stay in the nearest cache.
 pub(crate) struct Filter<const SIZE: usize>(Box<[u64; SIZE]>);
@@ -74,37 +76,50 @@ impl Heads {
     }
 }
 
-/// What words begin with, letter case aside: one byte for the first three letters, or two and whatever follows.
-pub(crate) struct Beginnings(Box<[bool; BEGINNINGS]>);
+/// What words begin with, letter case aside, by their first and their second two bytes: each word is in one of eight groups, and
+/// what may be one of them has two pairs of one group. What follows a word of two or three letters is no letter.
+pub(crate) struct Beginnings {
+    first: Pairs,
+    second: Pairs,
+}
 
-const BEGINNINGS: usize = 4096;
+/// The groups of each pair of bytes, one bit each. Those of letters are near each other, in two kilobytes of all.
+type Pairs = Box<[u8; 1 << 16]>;
 
 impl Beginnings {
     pub(crate) fn new() -> Self {
-        Self(Box::new([false; BEGINNINGS]))
+        let none = || vec![0; 1 << 16].try_into().expect("as many as there are pairs");
+        Self { first: none(), second: none() }
     }
 
     /// Adds a word of two letters or more.
     pub(crate) fn add(&mut self, word: &str) {
-        let eight = eight(word.as_bytes(), 0);
-        let after = if word.len() == 2 { 0..32 } else { 0..1 };
-        for third in after {
-            self.0[beginning(eight | third << 16)] = true;
+        let mut letters = word.bytes();
+        let all = || 0..=u8::MAX;
+        let mut next = || match letters.next() {
+            Some(letter) => vec![letter.to_ascii_lowercase(), letter.to_ascii_uppercase()],
+            None => all().filter(|byte| !class::is_letter(*byte)).collect(),
+        };
+        let [one, two, three, four] = [next(), next(), next(), next()];
+        let group = 1 << ((one[0] ^ two[0].rotate_left(1)) % 8);
+        for (pairs, one, two) in [
+            (&mut self.first, one, two),
+            (&mut self.second, three, if word.len() == 2 { all().collect() } else { four }),
+        ] {
+            for one in one {
+                for two in &two {
+                    pairs[usize::from(u16::from_le_bytes([one, *two]))] |= group;
+                }
+            }
         }
     }
 
-    /// Whether a word with these first eight bytes may be one of them.
+    /// Whether a word with these first and second two bytes may be one of them.
     #[inline]
-    pub(crate) fn may_be(&self, eight: u64) -> bool {
-        self.0[beginning(eight)]
+    pub(crate) fn may_be(&self, first: [u8; 2], second: [u8; 2]) -> bool {
+        let groups = |pairs: &Pairs, pair| pairs[usize::from(u16::from_le_bytes(pair))];
+        groups(&self.first, first) & groups(&self.second, second) != 0
     }
-}
-
-#[inline]
-#[allow(clippy::cast_possible_truncation, reason = "of the first three bytes")]
-fn beginning(eight: u64) -> usize {
-    let letters = eight as u32 & 0x1f_1f1f;
-    (letters.wrapping_mul(0x9e37_79b1) >> (32 - BEGINNINGS.ilog2())) as usize
 }
 
 /// Eight bytes from `start`, zeros beyond the end.
@@ -176,14 +191,20 @@ mod tests {
         for word in ["not", "ai", "instructions"] {
             beginnings.add(word);
         }
-        let may_be = |text: &str| beginnings.may_be(eight(text.as_bytes(), 0));
-        for text in ["not", "NOTHING", "ai", "ai ", "AI:", "airy", "instead", "Ins"] {
+        let may_be = |text: &str| match text.as_bytes().as_chunks().0 {
+            [first, second, ..] => beginnings.may_be(*first, *second),
+            _ => unreachable!("four bytes"),
+        };
+        for text in ["not ", "NOT.", "ai x", "ai  ", "AI:a", "instead", "InStr"] {
             assert!(may_be(text), "{text}");
         }
+        for text in ["nothing", "air ", "AIRY", "inside", "note", "noT5"] {
+            assert_eq!(may_be(text), text == "noT5", "{text}");
+        }
         let others = (0..10_000).filter(|number| {
-            may_be(&format!("{}{}{}", letter(*number), letter(number / 26), letter(number / 676)))
+            may_be(&format!("{}{}{}a", letter(*number), letter(number / 26), letter(number / 676)))
         });
-        assert!(others.count() < 500);
+        assert!(others.count() < 10);
     }
 
     fn letter(number: u32) -> char {
