@@ -29,12 +29,6 @@ const IDLE: usize = 3;
 const MARKED: [&str; 6] = ["live", "prod", "sk", "secret", "pat", "apikey"];
 const PREFIXED: usize = 20;
 
-/// Words between a name and its value that say nothing.
-const NOTHING: [&str; 28] = [
-    "is", "was", "to", "as", "or", "string", "str", "text", "value", "default", "bytes", "byte", "literal",
-    "vault", "b", "u", "r", "f", "td", "th", "gt", "quot", "code", "bash", "json", "set", "get", "android",
-];
-
 /// Looks behind the word from `start` to `end`, which has letters and digits; says where the value ends that it found.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let bytes = subject.bytes;
@@ -124,8 +118,20 @@ fn name_behind(text: &str, from: usize) -> Option<&str> {
     None
 }
 
+/// Whether a word between a name and its value says nothing.
 fn is_nothing(word: &str) -> bool {
-    NOTHING.iter().chain(&["serializeAs"]).any(|nothing| word.eq_ignore_ascii_case(nothing))
+    let mut lower = [0; "serializeas".len()];
+    let Some(lower) = lower.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    let is_of_text =
+        matches!(&*lower, b"string" | b"str" | b"text" | b"value" | b"default" | b"literal" | b"vault");
+    let is_of_code = matches!(
+        &*lower,
+        b"bytes" | b"byte" | b"code" | b"bash" | b"json" | b"set" | b"get" | b"android" | b"serializeas"
+    );
+    let is_mark = matches!(&*lower, b"b" | b"u" | b"r" | b"f" | b"td" | b"th" | b"gt" | b"quot");
+    is_of_text || is_of_code || is_mark || matches!(&*lower, b"is" | b"was" | b"to" | b"as" | b"or")
 }
 
 /// `API key`: the word at `start` with the one before it.

@@ -60,18 +60,18 @@ pub(crate) const SHORTEST: usize = {
     shortest
 };
 
-/// A bit for each length of a first part.
-const LENGTHS: u128 = {
-    let (mut lengths, mut at) = (0, 0);
+/// One bit for each row, by how long the first part is.
+const BY_LENGTH: [u32; 128] = {
+    let (mut rows, mut at) = ([0; 128], 0);
     while at < ROWS.len() {
         let mut length = ROWS[at].0[0].2;
         while length <= ROWS[at].0[0].3 {
-            lengths |= 1 << length;
+            rows[length] |= 1 << at;
             length += 1;
         }
         at += 1;
     }
-    lengths
+    rows
 };
 
 fn any(_: &str) -> bool {
@@ -102,18 +102,22 @@ fn is_annotated(word: &str) -> bool {
 /// Looks at what stands after the word from `start` to `end`, which has letters and digits; says where the credential ends.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let (word, bytes) = (&subject.text[start..end], subject.bytes);
-    if word.len() > 127 || LENGTHS >> word.len() & 1 == 0 {
+    let mut rows = *BY_LENGTH.get(word.len())?;
+    if rows == 0 || matches!(class::before(bytes, start), b'_' | b'-' | b'.') {
         return None;
     }
-    let fits = |row: &&Row| {
-        let Row([first, ..], check, _) = row else { return None };
-        let long = (first.2..=first.3).contains(&word.len());
-        let joined = matches!(class::before(bytes, start), b'_' | b'-' | b'.');
+    let fits = |Row(parts, check, _): &Row| {
+        let (first, after) = parts.split_first()?;
         // What is beside it tells sooner than what is in it.
-        let stop = if long && !joined { rest(bytes, end, &row.0[1..])? } else { return None };
+        let stop = rest(bytes, end, after)?;
         (word.bytes().all(|byte| of::is(byte, first.1)) && check(word)).then_some(stop)
     };
-    let (row, stop) = ROWS.iter().find_map(|row| fits(&row).map(|stop| (row, stop)))?;
+    let (row, stop) = std::iter::from_fn(|| {
+        let row = ROWS.get(rows.trailing_zeros() as usize)?;
+        rows &= rows - 1;
+        Some(row)
+    })
+    .find_map(|row| fits(row).map(|stop| (row, stop)))?;
     let has = |kind: fn(&u8) -> bool| bytes[end..stop].iter().any(kind);
     let worded = stop > end && !has(u8::is_ascii_digit) && !has(u8::is_ascii_uppercase);
     if worded || !is_random(word.as_bytes()) {
