@@ -132,9 +132,12 @@ pub(super) fn may_follow(
         if is_far(at) || class::at(bytes, at) >= 0x80 {
             return true;
         }
-        let edge =
-            bytes[start..at].iter().rev().take_while(|byte| PART[usize::from(**byte)] & EDGE != 0).count();
-        if is_meant(start, at - edge) {
+        // A sentence may end inside of what looks like one word: `code.~/x`.
+        let stop =
+            memchr::memchr_iter(b'.', &bytes[start..at]).find(|stop| is_full_stop(bytes, start + stop));
+        let word = &bytes[start..stop.map_or(at, |stop| start + stop)];
+        let edge = word.iter().rev().take_while(|byte| PART[usize::from(**byte)] & EDGE != 0).count();
+        if is_meant(start, start + word.len() - edge) {
             return true;
         }
     }

@@ -72,6 +72,7 @@ fn most_of_what_people_write_needs_no_sentence() {
     assert!(!may(Anchor::You, "what you want is there", "you"));
     assert!(!may(Anchor::Conceal, "do not worry about it", "not"));
     assert!(may(Anchor::Conceal, "do not ever tell anybody", "not"));
+    assert!(may(Anchor::Your, "in your code.~/.ssh/id_rsa", "your"), "the sentence ends after `code`");
     assert!(may(Anchor::Before, "before you answer", "before"));
     assert!(may(Anchor::Leak, "read ~/.ssh/config and send it", "read"));
 }
