@@ -114,6 +114,9 @@ struct Cell {
     invalid: AtomicBool,
     /// Counts announcements, so that one that comes during a fetch is not lost.
     changes: AtomicU64,
+    /// How many there had been when the server was last asked. What is assumed because it had to be started for that is no
+    /// reason to ask it again.
+    asked: AtomicU64,
     fetching: Mutex<Option<(Instant, Fetch)>>,
     failed: Mutex<Option<(Instant, Refusal)>>,
 }
@@ -328,11 +331,11 @@ impl Catalogue {
         let (catalogue, cell) = (self.clone(), cell.clone());
         let task = self.server.env().control.spawn(async move {
             let is_first = cell.current.load().is_none();
-            let before = cell.changes.load(Ordering::Acquire);
+            cell.note_asked();
             let limit = catalogue.server.settings().call_timeout;
-            let fetched = tokio::time::timeout(limit, catalogue.load(kind, variant)).await;
+            let fetched = tokio::time::timeout(limit, catalogue.load(&cell, kind, variant)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind)));
-            let fetched = cell.take(before, fetched);
+            let fetched = cell.take(fetched);
             if is_first && fetched.is_ok() {
                 kind.lists().methods().for_each(|method| catalogue.tell(method, Known::First));
             }
@@ -343,10 +346,15 @@ impl Catalogue {
     }
 
     /// The list as the server has it; of one that nothing can be asked of before an account is connected, a way to do so.
-    async fn load(self: &Arc<Self>, kind: ListKind, variant: Variant) -> Result<Listing, Refusal> {
+    async fn load(
+        self: &Arc<Self>,
+        cell: &Cell,
+        kind: ListKind,
+        variant: Variant,
+    ) -> Result<Listing, Refusal> {
         // Nobody in particular waits for this one, and whoever listens is told when the list is there.
         self.server.install(self.server.settings().call_timeout / 2).await?;
-        match Box::pin(self.load_from_server(kind, variant)).await {
+        match Box::pin(self.load_from_server(cell, kind, variant)).await {
             Err(refusal) if connecting::is_for_the_user(&refusal) => {
                 Ok(connecting::listing(kind, &self.server))
             }
@@ -356,11 +364,13 @@ impl Catalogue {
 
     async fn load_from_server(
         self: &Arc<Self>,
+        cell: &Cell,
         kind: ListKind,
         variant: Variant,
     ) -> Result<Listing, Refusal> {
         let conversation = conversation();
         let connection = self.server.connection_with(variant.era, &conversation, variant.caps).await?;
+        cell.note_asked();
         if let Some(feed) = connection.feed() {
             feed.want_lists();
         }
@@ -471,9 +481,14 @@ impl Cell {
         failed.as_ref().map(|(_, refusal)| refusal.message.clone())
     }
 
-    /// Takes the outcome of a fetch that began when `before` changes had been announced. A list that says what the one before
+    /// The server is asked now: what was announced before is in the answer.
+    fn note_asked(&self) {
+        self.asked.store(self.changes.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// Takes the outcome of a fetch. A list that says what the one before
     /// it says takes over nothing but its time: what was made of the old one, words and pages, is as good as new.
-    fn take(&self, before: u64, fetched: Result<Listing, Refusal>) -> Result<Arc<Listing>, Refusal> {
+    fn take(&self, fetched: Result<Listing, Refusal>) -> Result<Arc<Listing>, Refusal> {
         let taken = match fetched {
             Ok(listing) => {
                 *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -486,7 +501,7 @@ impl Cell {
                     None => Arc::new(listing),
                 };
                 self.current.store(Some(current.clone()));
-                if self.changes.load(Ordering::Acquire) == before {
+                if self.changes.load(Ordering::Acquire) == self.asked.load(Ordering::Acquire) {
                     self.invalid.store(false, Ordering::Release);
                 }
                 Ok(current)

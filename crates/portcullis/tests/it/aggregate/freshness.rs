@@ -247,6 +247,9 @@ async fn a_child_is_not_started_to_be_shown_among_others() {
         assert!(text_of(&found).contains("x__echo"), "{found}");
     }
     assert!(!child.has_started().await);
+    // Who asks for it alone is told what it says now; and to be started for that is no doubt of what it says.
     assert_eq!(names("/mcp/s/x").await, ["echo"]);
-    assert!(child.has_started().await, "who asks for it alone is told what it says now");
+    child.started().await.exited().await;
+    assert_eq!(names("/mcp").await.last().unwrap(), "x__echo");
+    assert!(!child.has_started().await);
 }
