@@ -43,6 +43,8 @@ const LONGEST_TTL: Duration = Duration::from_hours(1);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Among many a server is not asked more often than this, however short the time is that it gives its lists.
 const AMONG_MANY: Duration = Duration::from_secs(1);
+/// And not more often than this for a change that it announces when nobody needs the list.
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// Which variant of a list: servers may show other things to other eras and capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +121,8 @@ struct Cell {
     asked: AtomicU64,
     fetching: Mutex<Option<(Instant, Fetch)>>,
     failed: Mutex<Option<(Instant, Refusal)>>,
+    /// When it was last asked for because a change was announced.
+    settled: Mutex<Option<Instant>>,
 }
 
 impl Catalogue {
@@ -212,17 +216,35 @@ impl Catalogue {
     }
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
-    pub(crate) fn invalidate(&self, method: &Method) {
+    pub(crate) fn invalidate(self: &Arc<Self>, method: &Method) {
         self.under().iter().for_each(|other| other.invalidate_own(method));
         self.invalidate_own(method);
     }
 
-    fn invalidate_own(&self, method: &Method) {
-        for ((kind, _), cell) in self.lock().iter() {
+    fn invalidate_own(self: &Arc<Self>, method: &Method) {
+        for ((kind, variant), cell) in self.lock().iter() {
             if kind.is_changed_by(method) {
                 cell.invalidate();
+                self.settle(*kind, *variant, cell);
             }
         }
+    }
+
+    /// Asks for a list that has changed a moment later, while its server is still running: many children change theirs once they
+    /// know their client, and would have to be started again for that when they are at rest.
+    fn settle(self: &Arc<Self>, kind: ListKind, variant: Variant, cell: &Cell) {
+        let is_kept = cell.current.load().is_some() || cell.is_fetching();
+        if !is_kept || !self.server.comes_and_goes() || !cell.may_settle() {
+            return;
+        }
+        let catalogue = self.clone();
+        self.server.env().control.spawn(async move {
+            tokio::time::sleep(AMONG_MANY).await;
+            if !catalogue.server.is_at_rest() {
+                let need = Need::Fresh(catalogue.server.settings().call_timeout);
+                drop(catalogue.list(kind, variant, need).await);
+            }
+        });
     }
 
     /// What may be shown of the lists has changed: those that are kept are not shown any more.
@@ -479,6 +501,16 @@ impl Cell {
     fn trouble(&self) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.as_ref().map(|(_, refusal)| refusal.message.clone())
+    }
+
+    /// Whether it may be asked for because of a change now; it is, then.
+    fn may_settle(&self) -> bool {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = settled.is_none_or(|at| at.elapsed() >= SETTLED);
+        if may {
+            *settled = Some(Instant::now());
+        }
+        may
     }
 
     /// The server is asked now: what was announced before is in the answer.

@@ -22,11 +22,15 @@ impl Server {
         *until = (*until).max(Some(Instant::now() + kept));
     }
 
-    /// Whether it is started when it is needed, was reached, and is not running now.
+    /// Whether it is started when it is needed, and stopped when it is not.
+    pub(crate) fn comes_and_goes(&self) -> bool {
+        self.deployed.is_some()
+            || matches!(self.settings.transport, Transport::Stdio(config::Stdio { idle_stop: Some(_), .. }))
+    }
+
+    /// Whether it comes and goes, was reached, and is not running now.
     pub(crate) fn is_at_rest(&self) -> bool {
-        let comes_and_goes = self.deployed.is_some()
-            || matches!(self.settings.transport, Transport::Stdio(config::Stdio { idle_stop: Some(_), .. }));
-        comes_and_goes && self.state() == ServerState::Up && self.conversations.open().is_empty()
+        self.comes_and_goes() && self.state() == ServerState::Up && self.conversations.open().is_empty()
     }
 
     pub(super) fn keeps_tasks(&self) -> bool {

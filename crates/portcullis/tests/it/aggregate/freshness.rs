@@ -253,3 +253,34 @@ async fn a_child_is_not_started_to_be_shown_among_others() {
     assert_eq!(names("/mcp").await.last().unwrap(), "x__echo");
     assert!(!child.has_started().await);
 }
+
+/// Many children have more tools once they know their client, and say so when their list has been asked for already.
+#[tokio::test]
+async fn what_a_child_announces_before_it_is_stopped_is_listed_when_it_is_not_running() {
+    let child = Child::new(
+        r#"
+def list(request):
+    answer(request, {"tools": list_of()})
+    if len(tools) == 1:
+        tools.append({"name": "late", "inputSchema": {"type": "object"}})
+        send({"method": "notifications/tools/list_changed"})
+def list_of():
+    return tools[:]
+handlers["tools/list"] = list
+"#,
+    )
+    .await;
+    let mut config = child.config();
+    config["idle_stop"] = json!("5s");
+    let gateway = Gateway::before(&config);
+    let names = async || {
+        let listed = Modern::new().result(&gateway, "tools/list", json!({})).await;
+        field(listed["tools"].as_array().unwrap(), "name")
+    };
+    assert_eq!(names().await, ["x__echo"]);
+    child.started().await.exited().await;
+    for _ in 0..2 {
+        assert_eq!(names().await, ["x__echo", "x__late"]);
+    }
+    assert!(!child.has_started().await, "nobody had to start it for that");
+}
