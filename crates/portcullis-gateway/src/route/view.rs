@@ -340,7 +340,9 @@ async fn gather(
         Some(own(catalogue, listing))
     };
     if let Some(parts) = catalogues.iter().map(peek).collect() {
-        catalogues.iter().for_each(|catalogue| catalogue.renew(kind, variant));
+        for catalogue in &catalogues {
+            catalogue.renew(kind, variant);
+        }
         return Ok((parts, false));
     }
     let finds = catalogues.iter().map(|catalogue| find(catalogue, kind, variant, merged, need));
