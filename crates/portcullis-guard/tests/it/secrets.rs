@@ -138,7 +138,7 @@ fn what_stands_for_a_value_is_none_wherever_it_is_written() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_chance_makes_is_found_by_its_name(
