@@ -138,7 +138,8 @@ fn what_stands_for_a_value_is_none_wherever_it_is_written() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    // A run in fifteen draws a value that is not found; why is not known yet. A second attempt draws others, and is told of as FLAKY.
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_chance_makes_is_found_by_its_name(
