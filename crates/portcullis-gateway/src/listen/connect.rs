@@ -343,7 +343,7 @@ fn unrecorded(refusal: &Refusal) -> Response<Body> {
 }
 
 /// What a user is shown of a server has become something else.
-fn changed(gateway: &Arc<Gateway>, catalogue: &Arc<Catalogue>) {
+fn changed(gateway: &Arc<Gateway>, catalogue: &Catalogue) {
     for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged] {
         catalogue.invalidate(&method);
         if let Some(list) = Lists::of(&method) {

@@ -35,7 +35,7 @@ use crate::call::{Caller, Refusal};
 use crate::gateway::ServerReport;
 use crate::inspect::{Definitions, Suspect, Unread};
 use crate::oversight::{self, Pins};
-use crate::upstream::{Change, Known, Outgoing, Server, ServerState};
+use crate::upstream::{Change, Connection, Known, Outgoing, Server, ServerState};
 
 /// The longest time that a server's `ttlMs` is believed.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
@@ -43,8 +43,6 @@ const LONGEST_TTL: Duration = Duration::from_hours(1);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Among many a server is not asked more often than this, however short the time is that it gives its lists.
 const AMONG_MANY: Duration = Duration::from_secs(1);
-/// And not more often than this for a change that it announces when nobody needs the list.
-const SETTLED: Duration = Duration::from_mins(1);
 
 /// Which variant of a list: servers may show other things to other eras and capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,15 +119,25 @@ struct Cell {
     asked: AtomicU64,
     fetching: Mutex<Option<(Instant, Fetch)>>,
     failed: Mutex<Option<(Instant, Refusal)>>,
-    /// When it was last asked for because a change was announced.
-    settled: Mutex<Option<Instant>>,
 }
 
 impl Catalogue {
     pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
         let personal = server.is_personal().then(Personal::default);
         let (awaited, versions) = (AtomicBool::new(false), Versions::default());
-        Arc::new(Self { server, awaited, personal, versions, cells: Mutex::default() })
+        let catalogue = Arc::new(Self { server, awaited, personal, versions, cells: Mutex::default() });
+        let weak = Arc::downgrade(&catalogue);
+        catalogue.server.before_rest(move |connection| {
+            let catalogue = weak.upgrade();
+            let ask = async move {
+                match catalogue {
+                    Some(catalogue) => catalogue.ask_again(&connection).await,
+                    None => false,
+                }
+            };
+            ask.boxed()
+        });
+        catalogue
     }
 
     /// The list, if it is there and new enough: the fast path, without waiting.
@@ -216,35 +224,38 @@ impl Catalogue {
     }
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
-    pub(crate) fn invalidate(self: &Arc<Self>, method: &Method) {
+    pub(crate) fn invalidate(&self, method: &Method) {
         self.under().iter().for_each(|other| other.invalidate_own(method));
         self.invalidate_own(method);
     }
 
-    fn invalidate_own(self: &Arc<Self>, method: &Method) {
-        for ((kind, variant), cell) in self.lock().iter() {
-            if kind.is_changed_by(method) {
-                cell.invalidate();
-                self.settle(*kind, *variant, cell);
-            }
-        }
+    fn invalidate_own(&self, method: &Method) {
+        self.lock()
+            .iter()
+            .filter(|((kind, _), _)| kind.is_changed_by(method))
+            .for_each(|(_, cell)| cell.invalidate());
     }
 
-    /// Asks for a list that has changed a moment later, while its server is still running: many children change theirs once they
-    /// know their client, and would have to be started again for that when they are at rest.
-    fn settle(self: &Arc<Self>, kind: ListKind, variant: Variant, cell: &Cell) {
-        let is_kept = cell.current.load().is_some() || cell.is_fetching();
-        if !is_kept || !self.server.comes_and_goes() || !cell.may_settle() {
-            return;
-        }
-        let catalogue = self.clone();
-        self.server.env().control.spawn(async move {
-            tokio::time::sleep(AMONG_MANY).await;
-            if !catalogue.server.is_at_rest() {
-                let need = Need::Fresh(catalogue.server.settings().call_timeout);
-                drop(catalogue.list(kind, variant, need).await);
+    /// What this connection would be asked for is asked for again where a change was announced since, or may have been missed: it is
+    /// about to be ended, and a list of many does not wait for it to be started again. Many children change their lists once they
+    /// know their client. Says whether there was anything to ask for.
+    async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
+        let cells: Vec<_> = self.lock().iter().map(|(of, cell)| (*of, cell.clone())).collect();
+        let mut asked = false;
+        for ((kind, variant), cell) in cells {
+            let is_kept = cell.current.load().is_some();
+            let Variant { era, caps } = variant;
+            if is_kept
+                && !cell.is_valid()
+                && self.server.asks_on(connection, &conversation(), era, caps)
+                && let Ok((_, fetch)) = self.fetch(&cell, kind, variant)
+            {
+                asked = true;
+                // Whoever needs the list is told why there is none.
+                drop(fetch.await);
             }
-        });
+        }
+        asked
     }
 
     /// What may be shown of the lists has changed: those that are kept are not shown any more.
@@ -501,16 +512,6 @@ impl Cell {
     fn trouble(&self) -> Option<String> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.as_ref().map(|(_, refusal)| refusal.message.clone())
-    }
-
-    /// Whether it may be asked for because of a change now; it is, then.
-    fn may_settle(&self) -> bool {
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = settled.is_none_or(|at| at.elapsed() >= SETTLED);
-        if may {
-            *settled = Some(Instant::now());
-        }
-        may
     }
 
     /// The server is asked now: what was announced before is in the answer.

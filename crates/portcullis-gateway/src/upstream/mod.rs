@@ -42,7 +42,7 @@ pub(crate) mod tls;
 mod views;
 
 pub(crate) use cluster::{Cluster, PodLog};
-pub(crate) use connection::Peer;
+pub(crate) use connection::{Connection, Peer};
 pub(crate) use event_stream::{EventStream, StreamEnd};
 pub(crate) use feed::{Subscription, Watcher};
 pub(crate) use http::{Answer, Head, HttpLink, read_body};

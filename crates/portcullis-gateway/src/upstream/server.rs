@@ -10,6 +10,7 @@ mod calling;
 mod deployed;
 mod establish;
 mod idle;
+mod places;
 mod probe;
 mod spare;
 mod version;
@@ -17,11 +18,11 @@ mod waiting;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use portcullis_config::{self as config, EraPin, Sharing, Transport};
+use portcullis_config::{self as config, Sharing, Transport};
 use portcullis_hub::{Backoff, Next};
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
@@ -29,7 +30,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_model::{ErrorKind, Principal, ServerId};
 use tokio::sync::Semaphore;
 
-use self::idle::stop_when_idle;
+use self::idle::{BeforeRest, stop_when_idle};
 use self::spare::Spare;
 use self::version::Version;
 use super::Surroundings;
@@ -40,8 +41,8 @@ use super::feed::{self, Feeds};
 use super::http::{HttpLink, SharedLink};
 use super::lanes::Asks;
 use super::openapi::Api;
-use super::opening::{Handshake, Verdict};
-use super::slots::{Full, Slot, Slots, Wanted};
+use super::opening::Verdict;
+use super::slots::{Slot, Slots};
 use super::tls::{TlsError, fingerprint};
 use super::views;
 use crate::call::Refusal;
@@ -100,6 +101,8 @@ pub(crate) struct Server {
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
+    /// Asks, while it still runs, for what is kept of it and may have changed.
+    before_rest: OnceLock<BeforeRest>,
     /// Its packages are being installed, as far as whoever waited last knows.
     installing: AtomicBool,
     /// Another is to take its place, though nothing is configured differently.
@@ -228,6 +231,7 @@ impl Server {
             calls,
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
+            before_rest: OnceLock::new(),
             installing: AtomicBool::new(false),
             worn: AtomicBool::new(false),
         })
@@ -313,65 +317,6 @@ impl Server {
         let (server, conversation) = (self.clone(), conversation.clone());
         let opened = self.env.control.spawn(async move { server.open(era, &conversation, caps, lane).await });
         opened.await.unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Overloaded, "the gateway is stopping")))
-    }
-
-    /// Which of a server's two conversations serves clients of `era`: one, where it speaks only one era; `None` as long as
-    /// nobody has found out what it speaks.
-    pub(super) fn place(&self, era: Era) -> Option<usize> {
-        if self.http.is_none() {
-            return Some(0);
-        }
-        let verdict = self.verdict.load();
-        let verdict = verdict.as_ref()?;
-        Some(match (&verdict.modern, verdict.legacy) {
-            (None, _) => 0,
-            (Some(_), Handshake::No) => 1,
-            (Some(_), _) => usize::from(era == Era::Modern),
-        })
-    }
-
-    /// What is declared of `caps` in the conversation for a client of `era`: a modern server is told with every call.
-    /// `None` as long as nobody has found out what a child speaks.
-    pub(super) fn declared(&self, era: Era, caps: ClientCaps) -> Option<ClientCaps> {
-        if caps == ClientCaps::NONE {
-            return Some(caps);
-        }
-        let modern = match (&self.http, self.settings.era) {
-            (Some(_), _) => self.place(era)? == 1,
-            (None, EraPin::Legacy) => false,
-            (None, EraPin::Modern) => true,
-            (None, EraPin::Auto) => self.about.load().as_ref()?.revision.era() == Era::Modern,
-        };
-        Some(if modern { ClientCaps::NONE } else { caps })
-    }
-
-    fn slot(
-        self: &Arc<Self>,
-        place: usize,
-        conversation: &Arc<str>,
-        caps: ClientCaps,
-        lane: u8,
-    ) -> Result<Arc<Slot>, Refusal> {
-        let owner = match self.settings.sharing {
-            Sharing::Shared => None,
-            Sharing::Session => Some(conversation.clone()),
-        };
-        // What nobody can be asked in, all calls share.
-        let lane = if caps == ClientCaps::NONE { 0 } else { lane };
-        let found = self.conversations.find(&Wanted { owner, place, caps, lane });
-        let found = found.map_err(|full| {
-            let message = match full {
-                Full::Owner => "is in use by clients with other capabilities, as many as may be; try again",
-                Full::All => {
-                    "has as many conversations as it may (max_instances, for a child), all in use; try again"
-                }
-            };
-            Refusal::new(ErrorKind::Overloaded, format!("server `{}` {message}", self.id))
-        })?;
-        if let Some(evicted) = found.evicted {
-            self.env.control.spawn(async move { evicted.close().await });
-        }
-        Ok(found.slot)
     }
 
     async fn open(

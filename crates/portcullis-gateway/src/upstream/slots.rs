@@ -81,8 +81,8 @@ impl Slots {
     /// # Errors
     /// [`Full`].
     pub(super) fn find(&self, wanted: &Wanted) -> Result<Found, Full> {
-        if wanted.owner.is_none() && wanted.caps == ClientCaps::NONE {
-            return Ok(Found { slot: self.shared[wanted.place].clone(), evicted: None });
+        if let Some(slot) = self.shared_by(wanted) {
+            return Ok(Found { slot: slot.clone(), evicted: None });
         }
         let mut others = self.lock();
         if let Some(slot) = others.get(wanted) {
@@ -91,6 +91,19 @@ impl Slots {
         let evicted = make_room(&mut others, wanted, self.most)?;
         let slot = others.entry(wanted.clone()).or_default().clone();
         Ok(Found { slot, evicted })
+    }
+
+    /// Whether a connection is the one of a conversation.
+    pub(super) fn holds(&self, wanted: &Wanted, connection: &Arc<Connection>) -> bool {
+        match self.shared_by(wanted) {
+            Some(slot) => slot.holds(connection),
+            None => self.lock().get(wanted).is_some_and(|slot| slot.holds(connection)),
+        }
+    }
+
+    /// The place of a conversation that everybody shares.
+    fn shared_by(&self, wanted: &Wanted) -> Option<&Arc<Slot>> {
+        (wanted.owner.is_none() && wanted.caps == ClientCaps::NONE).then(|| &self.shared[wanted.place])
     }
 
     /// Whether there is a conversation in which just this is declared, of whomever.

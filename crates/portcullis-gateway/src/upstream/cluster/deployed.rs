@@ -170,6 +170,11 @@ impl Deployed {
             if self.idle_stop.is_none_or(|idle| unused < idle) {
                 continue;
             }
+            for user in self.users() {
+                for connection in user.open_connections() {
+                    user.ask_before_rest(&connection).await;
+                }
+            }
             match self.stop(&claim, &running).await {
                 Ok(true) => tracing::info!(server.id = %self.server, "scaled down, since nobody used it"),
                 Ok(false) => {}

@@ -5,6 +5,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use portcullis_config::{self as config, Transport};
 
 use super::{Server, ServerState};
@@ -13,6 +14,13 @@ use crate::upstream::slots::Slot;
 
 /// A task without an end is kept for so long at the most.
 const LONGEST: Duration = Duration::from_hours(24);
+/// After the gateway's own last question others have so long to go on with a conversation.
+const MOMENT: Duration = Duration::from_millis(100);
+/// A server that changes whenever it is asked is stopped all the same.
+const MOST_ASKED: u32 = 3;
+
+/// Says whether there was anything to ask.
+pub(super) type BeforeRest = Box<dyn Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Server {
     /// It has made a task, which it keeps for so many milliseconds; `None` is without end.
@@ -33,6 +41,23 @@ impl Server {
         self.comes_and_goes() && self.state() == ServerState::Up && self.conversations.open().is_empty()
     }
 
+    /// Sets, once, what is done before a conversation is ended that nobody uses.
+    pub(crate) fn before_rest(
+        &self,
+        before_rest: impl Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) {
+        let _ = self.before_rest.set(Box::new(before_rest));
+    }
+
+    /// A conversation is about to be ended, since nobody uses it: asks for what would have to be asked for later, when it would
+    /// have to be started for that. Says whether there was anything.
+    pub(crate) async fn ask_before_rest(&self, connection: &Arc<Connection>) -> bool {
+        match self.before_rest.get() {
+            Some(ask) if self.comes_and_goes() => ask(connection.clone()).await,
+            _ => false,
+        }
+    }
+
     pub(super) fn keeps_tasks(&self) -> bool {
         let until = self.tasks_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| until > Instant::now())
@@ -46,11 +71,24 @@ pub(super) async fn stop_when_idle(
     connection: Arc<Connection>,
     idle: Duration,
 ) {
-    loop {
+    let unused = || {
         let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
-        let unused = if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() };
-        if unused >= idle || !connection.is_open() {
-            break;
+        if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() }
+    };
+    let mut asked = 0;
+    while connection.is_open() {
+        let unused = unused();
+        if asked > 0 && unused < MOMENT / 2 {
+            // Somebody else goes on with it.
+            asked = 0;
+        }
+        if unused >= idle || asked > 0 {
+            if asked == MOST_ASKED || !server.ask_before_rest(&connection).await {
+                break;
+            }
+            asked += 1;
+            tokio::time::sleep(MOMENT).await;
+            continue;
         }
         if !slot.holds(&connection) {
             // Whoever took it from there closes it.
