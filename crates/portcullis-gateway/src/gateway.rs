@@ -309,7 +309,7 @@ impl Gateway {
     /// A list has changed, or may have: what is kept of it is doubted first, so that whoever is told and asks again gets
     /// the new one.
     fn take_change(self: &Arc<Self>, change: Change) {
-        let Change { server, owner, method, known } = change;
+        let Change { server, owner, method, known, within } = change;
         let servers = self.servers.load();
         // What one user hears is of that user's lists alone.
         let whose = servers.find(server.as_str()).map(|catalogue| match &owner {
@@ -318,8 +318,10 @@ impl Gateway {
         });
         for catalogue in whose.iter().flatten() {
             match known {
-                Known::Assumed => catalogue.doubt(&method, self.subscribers.listen_to(&server)),
-                Known::Announced => catalogue.invalidate(&method),
+                Known::Assumed => {
+                    catalogue.doubt(&method, within.as_ref(), self.subscribers.listen_to(&server));
+                }
+                Known::Announced => catalogue.invalidate(&method, within.as_ref()),
                 Known::Seen | Known::First => {}
             }
         }

@@ -345,7 +345,7 @@ fn unrecorded(refusal: &Refusal) -> Response<Body> {
 /// What a user is shown of a server has become something else.
 fn changed(gateway: &Arc<Gateway>, catalogue: &Catalogue) {
     for method in [Method::ToolsListChanged, Method::PromptsListChanged, Method::ResourcesListChanged] {
-        catalogue.invalidate(&method);
+        catalogue.invalidate(&method, None);
         if let Some(list) = Lists::of(&method) {
             let server = catalogue.server.id().clone();
             let owner = catalogue.server.owner().cloned();

@@ -242,7 +242,7 @@ impl crate::upstream::Surroundings {
     /// All lists of a server have changed.
     pub(crate) fn tell_of_lists(&self, server: &ServerId, known: Known) {
         for method in LISTS_CHANGED {
-            self.announce(Change { server: server.clone(), owner: None, method, known });
+            self.announce(Change { server: server.clone(), owner: None, method, known, within: None });
         }
     }
 }

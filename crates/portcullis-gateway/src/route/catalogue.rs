@@ -6,17 +6,17 @@
 //! Among many servers, one that gives its lists no time would have all of them wait each time, or be started for it:
 //! there a list that is a moment old will do, or one of a server that is not running; and searches wait for none.
 
+mod cell;
 mod load;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use foldhash::HashMap;
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::join_all;
 use portcullis_config::Transport;
 use portcullis_mcp::apps::Policy;
 use portcullis_mcp::caps::ClientCaps;
@@ -26,6 +26,7 @@ use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 use portcullis_oversight::Definition;
 
+use self::cell::{Cell, Fetch};
 use self::load::Load;
 use super::connecting;
 use super::listing::{Item, ListKind, Listing, Origin};
@@ -35,12 +36,17 @@ use crate::call::{Caller, Refusal};
 use crate::gateway::ServerReport;
 use crate::inspect::{Definitions, Suspect, Unread};
 use crate::oversight::{self, Pins};
-use crate::upstream::{Change, Connection, Known, Outgoing, Server, ServerState};
+use crate::upstream::{Change, Connection, Known, Outgoing, Server, ServerState, Within};
 
 /// The longest time that a server's `ttlMs` is believed.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
-/// After a failure the list is not asked for again for so long.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Clients make up sets of capabilities: so many lists of one server are kept, those that were asked for last.
+const MOST_CELLS: usize = 64;
+/// Before its child is stopped a server is asked so often at most, with a pause for what it may announce then, and for no longer
+/// than this in all.
+const MOST_ASKED: usize = 3;
+const MOMENT: Duration = Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_secs(10);
 /// Among many a server is not asked more often than this, however short the time is that it gives its lists.
 const AMONG_MANY: Duration = Duration::from_secs(1);
 
@@ -105,22 +111,6 @@ pub(crate) struct Catalogue {
     cells: Mutex<HashMap<(ListKind, Variant), Arc<Cell>>>,
 }
 
-type Fetch = Shared<BoxFuture<'static, Result<Arc<Listing>, Refusal>>>;
-
-#[derive(Default)]
-struct Cell {
-    current: ArcSwapOption<Listing>,
-    /// A change was announced since the list was fetched.
-    invalid: AtomicBool,
-    /// Counts announcements, so that one that comes during a fetch is not lost.
-    changes: AtomicU64,
-    /// How many there had been when the server was last asked. What is assumed because it had to be started for that is no
-    /// reason to ask it again.
-    asked: AtomicU64,
-    fetching: Mutex<Option<(Instant, Fetch)>>,
-    failed: Mutex<Option<(Instant, Refusal)>>,
-}
-
 impl Catalogue {
     pub(crate) fn new(server: Arc<Server>) -> Arc<Self> {
         let personal = server.is_personal().then(Personal::default);
@@ -130,9 +120,8 @@ impl Catalogue {
         catalogue.server.before_rest(move |connection| {
             let catalogue = weak.upgrade();
             let ask = async move {
-                match catalogue {
-                    Some(catalogue) => catalogue.ask_again(&connection).await,
-                    None => false,
+                if let Some(catalogue) = catalogue {
+                    catalogue.ask_again(&connection).await;
                 }
             };
             ask.boxed()
@@ -143,7 +132,7 @@ impl Catalogue {
     /// The list, if it is there and new enough: the fast path, without waiting.
     pub(crate) fn peek(&self, kind: ListKind, variant: Variant, need: Need) -> Option<Arc<Listing>> {
         let cell = self.cell(kind, variant);
-        let listing = cell.current.load_full()?;
+        let listing = cell.current()?;
         let will_do = match need {
             Need::Known => true,
             Need::Fresh(_) => cell.is_fresh(&listing),
@@ -182,21 +171,48 @@ impl Catalogue {
             return Ok(Found { listing, stale: false });
         }
         let cell = self.cell(kind, variant);
-        let old = cell.current.load_full();
-        let fetched = match (self.fetch(&cell, kind, variant), need.patience()) {
-            (Err(refusal), _) => Err(refusal),
-            (Ok((_, fetch)), None) => fetch.await,
-            // Counted from the start of the fetch: a server that hangs holds up whoever asks first, not everybody.
-            (Ok((began, fetch)), Some(patience)) => tokio::time::timeout_at((began + patience).into(), fetch)
-                .await
-                .unwrap_or_else(|_| Err(self.too_slow(kind))),
-        };
-        match (fetched, old) {
+        match (self.fetched(&cell, kind, variant, need.patience()).await, cell.current()) {
             (Ok(listing), _) => Ok(Found { listing, stale: false }),
             (Err(_), Some(listing)) => Ok(Found { listing, stale: true }),
             // What the server last showed to others is better than nothing.
             (Err(refusal), None) => {
                 self.any(kind).map(|listing| Found { listing, stale: true }).ok_or(refusal)
+            }
+        }
+    }
+
+    /// The list with all that was announced by now in it, or what can be had of it in time. A fetch under way may have asked
+    /// before that: then the server is asked once more.
+    async fn fetched(
+        self: &Arc<Self>,
+        cell: &Arc<Cell>,
+        kind: ListKind,
+        variant: Variant,
+        patience: Option<Duration>,
+    ) -> Result<Arc<Listing>, Refusal> {
+        let changes = cell.changes();
+        let (began, fetch) = self.fetch(cell, kind, variant)?;
+        // Counted from the start of the fetch: a server that hangs holds up whoever asks first, not everybody.
+        let until = patience.map(|patience| began + patience);
+        let listing = self.in_time(fetch, kind, until).await?;
+        if cell.has_known(changes) {
+            return Ok(listing);
+        }
+        let (_, fetch) = self.fetch(cell, kind, variant)?;
+        self.in_time(fetch, kind, until).await
+    }
+
+    async fn in_time(
+        &self,
+        fetch: Fetch,
+        kind: ListKind,
+        until: Option<Instant>,
+    ) -> Result<Arc<Listing>, Refusal> {
+        match until {
+            None => fetch.await,
+            Some(until) => {
+                let fetched = tokio::time::timeout_at(until.into(), fetch).await;
+                fetched.unwrap_or_else(|_| Err(self.too_slow(kind)))
             }
         }
     }
@@ -208,7 +224,7 @@ impl Catalogue {
 
     /// The list as anybody was ever shown it.
     fn any(&self, kind: ListKind) -> Option<Arc<Listing>> {
-        self.lock().iter().filter(|((of, _), _)| *of == kind).find_map(|(_, cell)| cell.current.load_full())
+        self.lock().iter().filter(|((of, _), _)| *of == kind).find_map(|(_, cell)| cell.current())
     }
 
     /// The list as it is on the server now, whatever is kept.
@@ -219,43 +235,60 @@ impl Catalogue {
     ) -> Result<Arc<Listing>, Refusal> {
         let cell = self.cell(kind, variant);
         cell.invalidate();
-        let (_, fetch) = self.fetch(&cell, kind, variant)?;
-        fetch.await
+        self.fetched(&cell, kind, variant, None).await
     }
 
     /// A change was announced: the lists that it is about are asked for again when they are next needed.
-    pub(crate) fn invalidate(&self, method: &Method) {
-        self.under().iter().for_each(|other| other.invalidate_own(method));
-        self.invalidate_own(method);
+    pub(crate) fn invalidate(&self, method: &Method, within: Option<&Within>) {
+        self.under().iter().for_each(|other| other.invalidate_own(method, within));
+        self.invalidate_own(method, within);
     }
 
-    fn invalidate_own(&self, method: &Method) {
-        self.lock()
-            .iter()
-            .filter(|((kind, _), _)| kind.is_changed_by(method))
-            .for_each(|(_, cell)| cell.invalidate());
-    }
-
-    /// What this connection would be asked for is asked for again where a change was announced since, or may have been missed: it is
-    /// about to be ended, and a list of many does not wait for it to be started again. Many children change their lists once they
-    /// know their client. Says whether there was anything to ask for.
-    async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
-        let cells: Vec<_> = self.lock().iter().map(|(of, cell)| (*of, cell.clone())).collect();
-        let mut asked = false;
-        for ((kind, variant), cell) in cells {
-            let is_kept = cell.current.load().is_some();
-            let Variant { era, caps } = variant;
-            if is_kept
-                && !cell.is_valid()
-                && self.server.asks_on(connection, &conversation(), era, caps)
-                && let Ok((_, fetch)) = self.fetch(&cell, kind, variant)
-            {
-                asked = true;
-                // Whoever needs the list is told why there is none.
-                drop(fetch.await);
+    fn invalidate_own(&self, method: &Method, within: Option<&Within>) {
+        for ((kind, variant), cell) in self.lock().iter() {
+            if kind.is_changed_by(method) && self.is_within(within, *variant) {
+                cell.invalidate();
             }
         }
-        asked
+    }
+
+    /// Whether a change that was heard within one conversation, or in any, is of what this variant is shown.
+    fn is_within(&self, within: Option<&Within>, Variant { era, caps }: Variant) -> bool {
+        within.is_none_or(|within| self.server.is_within(within, &conversation(), era, caps))
+    }
+
+    /// This connection is about to be ended: what would be asked for on it is asked for again where a change was announced since,
+    /// or may have been missed, since a list of many does not wait for it to be started again. Many children change their lists once
+    /// they know their client; one that does so whenever it is asked has nothing new to say after a while.
+    async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) {
+        let asked = async {
+            for _ in 0..MOST_ASKED {
+                let doubted = self.doubted_on(connection);
+                if doubted.is_empty() {
+                    return;
+                }
+                let fetches = doubted.iter().map(|((kind, variant), cell)| self.fetch(cell, *kind, *variant));
+                // Whoever needs the list is told why there is none.
+                join_all(fetches.filter_map(Result::ok).map(|(_, fetch)| fetch)).await;
+                tokio::time::sleep(MOMENT).await;
+            }
+            for (_, cell) in self.doubted_on(connection) {
+                if cell.trouble().is_none() {
+                    cell.settle();
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORD, asked).await;
+    }
+
+    /// The lists that are kept, may be out of date, and would be asked for on this connection.
+    fn doubted_on(&self, connection: &Arc<Connection>) -> Vec<((ListKind, Variant), Arc<Cell>)> {
+        let cells = self.lock();
+        let doubted = cells.iter().filter(|((_, Variant { era, caps }), cell)| {
+            let in_doubt = !cell.is_valid() && cell.current().is_some();
+            in_doubt && self.server.asks_on(connection, &conversation(), *era, *caps)
+        });
+        doubted.map(|(of, cell)| (*of, cell.clone())).collect()
     }
 
     /// What may be shown of the lists has changed: those that are kept are not shown any more.
@@ -265,23 +298,21 @@ impl Catalogue {
     }
 
     fn forget_own(&self) {
-        for cell in self.lock().values() {
-            cell.invalidate();
-            cell.current.store(None);
-        }
+        self.lock().values().for_each(|cell| cell.forget());
     }
 
     /// A change may have been missed: the lists that it would be about are asked for again when they are next needed, or
     /// now, if `somebody` wants to be told in case they have changed.
-    pub(crate) fn doubt(self: &Arc<Self>, method: &Method, somebody: bool) {
-        self.under().iter().for_each(|other| other.doubt_own(method, somebody));
-        self.doubt_own(method, somebody);
+    pub(crate) fn doubt(self: &Arc<Self>, method: &Method, within: Option<&Within>, somebody: bool) {
+        self.under().iter().for_each(|other| other.doubt_own(method, within, somebody));
+        self.doubt_own(method, within, somebody);
     }
 
-    fn doubt_own(self: &Arc<Self>, method: &Method, somebody: bool) {
+    fn doubt_own(self: &Arc<Self>, method: &Method, within: Option<&Within>, somebody: bool) {
         for ((kind, variant), cell) in self.lock().iter() {
-            let old = cell.current.load_full();
-            if !kind.is_changed_by(method) || (old.is_none() && !cell.is_fetching()) {
+            let old = cell.current();
+            let is_asked_for = old.is_some() || cell.is_fetching();
+            if !kind.is_changed_by(method) || !is_asked_for || !self.is_within(within, *variant) {
                 continue;
             }
             cell.invalidate();
@@ -304,7 +335,7 @@ impl Catalogue {
 
     fn tell(&self, method: Method, known: Known) {
         let (server, owner) = (self.server.id().clone(), self.server.owner().cloned());
-        self.server.env().announce(Change { server, owner, method, known });
+        self.server.env().announce(Change { server, owner, method, known, within: None });
     }
 
     /// Somebody wants to be told of changes of the lists. A server that is not reached now has nothing to tell.
@@ -319,7 +350,7 @@ impl Catalogue {
         let cells = self.lock();
         let count = |kind: ListKind| {
             let lists = cells.iter().filter(|((of, _), _)| *of == kind);
-            lists.filter_map(|(_, cell)| Some(cell.current.load().as_ref()?.items.len())).max()
+            lists.filter_map(|(_, cell)| Some(cell.current()?.items.len())).max()
         };
         // A server that is there but does not list is as good as down to those who look for its tools.
         let state = match (self.server.state(), cells.values().find_map(|cell| cell.trouble())) {
@@ -339,7 +370,16 @@ impl Catalogue {
     }
 
     fn cell(&self, kind: ListKind, variant: Variant) -> Arc<Cell> {
-        self.lock().entry((kind, variant)).or_default().clone()
+        let mut cells = self.lock();
+        if let Some(cell) = cells.get(&(kind, variant)) {
+            cell.touch();
+            return cell.clone();
+        }
+        if cells.len() >= MOST_CELLS {
+            let longest = cells.iter().max_by_key(|(_, cell)| cell.unused()).map(|(of, _)| *of);
+            longest.map(|of| cells.remove(&of));
+        }
+        cells.entry((kind, variant)).or_default().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(ListKind, Variant), Arc<Cell>>> {
@@ -353,22 +393,18 @@ impl Catalogue {
         kind: ListKind,
         variant: Variant,
     ) -> Result<(Instant, Fetch), Refusal> {
-        if let Some(refusal) = cell.recent_failure() {
-            return Err(refusal);
-        }
-        let mut fetching = cell.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(fetching.get_or_insert_with(|| (Instant::now(), self.start_fetch(cell, kind, variant))).clone())
+        cell.fetch(|| self.start_fetch(cell, kind, variant))
     }
 
     fn start_fetch(self: &Arc<Self>, cell: &Arc<Cell>, kind: ListKind, variant: Variant) -> Fetch {
         let (catalogue, cell) = (self.clone(), cell.clone());
         let task = self.server.env().control.spawn(async move {
-            let is_first = cell.current.load().is_none();
+            let (is_first, forgotten) = (cell.current().is_none(), cell.forgotten());
             cell.note_asked();
             let limit = catalogue.server.settings().call_timeout;
             let fetched = tokio::time::timeout(limit, catalogue.load(&cell, kind, variant)).await;
             let fetched = fetched.unwrap_or_else(|_| Err(catalogue.too_slow(kind)));
-            let fetched = cell.take(fetched);
+            let fetched = cell.take(fetched, forgotten);
             if is_first && fetched.is_ok() {
                 kind.lists().methods().for_each(|method| catalogue.tell(method, Known::First));
             }
@@ -477,77 +513,6 @@ impl Catalogue {
 /// What the gateway asks for everybody belongs to a conversation of its own.
 pub(super) fn conversation() -> Arc<str> {
     Arc::from("catalogue")
-}
-
-impl Cell {
-    fn is_fetching(&self) -> bool {
-        self.fetching.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    /// No change was announced since the list was fetched.
-    fn is_valid(&self) -> bool {
-        !self.invalid.load(Ordering::Acquire)
-    }
-
-    fn is_fresh(&self, listing: &Listing) -> bool {
-        self.is_valid() && listing.freshness().expires > Instant::now()
-    }
-
-    fn is_recent(&self, listing: &Listing, age: Duration) -> bool {
-        self.is_valid() && (age == Duration::MAX || listing.freshness().fetched.elapsed() < age)
-    }
-
-    fn invalidate(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        self.invalid.store(true, Ordering::Release);
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn recent_failure(&self) -> Option<Refusal> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.as_ref().filter(|(at, _)| at.elapsed() < PAUSE).map(|(_, refusal)| refusal.clone())
-    }
-
-    /// Why the last fetch failed, if it did.
-    fn trouble(&self) -> Option<String> {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.as_ref().map(|(_, refusal)| refusal.message.clone())
-    }
-
-    /// The server is asked now: what was announced before is in the answer.
-    fn note_asked(&self) {
-        self.asked.store(self.changes.load(Ordering::Acquire), Ordering::Release);
-    }
-
-    /// Takes the outcome of a fetch. A list that says what the one before
-    /// it says takes over nothing but its time: what was made of the old one, words and pages, is as good as new.
-    fn take(&self, fetched: Result<Listing, Refusal>) -> Result<Arc<Listing>, Refusal> {
-        let taken = match fetched {
-            Ok(listing) => {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                let old = self.current.load_full().filter(|old| old.is_same(&listing));
-                let current = match old {
-                    Some(old) => {
-                        old.renew(listing.freshness());
-                        old
-                    }
-                    None => Arc::new(listing),
-                };
-                self.current.store(Some(current.clone()));
-                if self.changes.load(Ordering::Acquire) == self.asked.load(Ordering::Acquire) {
-                    self.invalid.store(false, Ordering::Release);
-                }
-                Ok(current)
-            }
-            Err(refusal) => {
-                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((Instant::now(), refusal.clone()));
-                Err(refusal)
-            }
-        };
-        *self.fetching.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        taken
-    }
 }
 
 /// The items as the operator lets views ask for things.

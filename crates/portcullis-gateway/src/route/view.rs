@@ -28,11 +28,18 @@ use crate::admit::Pass;
 use crate::call::{Call, Endpoint, Exchange, Outcome, Refusal};
 use crate::discovery;
 use crate::gateway::Gateway;
+use crate::moment::LastUse;
 use crate::seal::{CURSOR, Purpose, Unsealable};
 
-/// Snapshots that cursors may still point into: so many, but no more than two whose pages have more bytes than that together.
+/// Snapshots that cursors may still point into: so many, but no more than two whose pages have more bytes than that together. Those
+/// that somebody reads on in stay for longer, unless they have several times as many.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 32 << 20;
+const READ_ON: Duration = Duration::from_secs(30);
+const READ_ON_TIMES: usize = 4;
+/// Newest snapshots, one for each endpoint and kind of client: so many, and as many bytes, for clients make up what they can do.
+const CURRENT: usize = 1024;
+const CURRENT_BYTES: usize = 64 << 20;
 /// How long one server may hold up the list of all: with nothing of it known yet, and with an older list at hand.
 const PATIENCE_NEW: Duration = Duration::from_secs(8);
 const PATIENCE_OLD: Duration = Duration::from_secs(1);
@@ -49,6 +56,7 @@ pub(crate) struct View {
     guarded: bool,
     modern: OnceLock<Vec<Bytes>>,
     legacy: OnceLock<Vec<Bytes>>,
+    used: LastUse,
 }
 
 /// The snapshots in use.
@@ -66,6 +74,22 @@ struct Kept {
     filtered: VecDeque<Arc<View>>,
 }
 
+impl Kept {
+    /// Makes a snapshot the newest at its place. Those that were not asked for longest make room.
+    fn put(&mut self, place: (Endpoint, ListKind, Variant), view: &Arc<View>) {
+        let mut bytes: usize = self.current.values().map(|view| view.bytes()).sum();
+        while self.current.len() >= CURRENT || bytes > CURRENT_BYTES {
+            let longest = self.current.iter().max_by_key(|(_, view)| view.used.elapsed());
+            let Some(view) = longest.map(|(place, _)| place.clone()).and_then(|it| self.current.remove(&it))
+            else {
+                break;
+            };
+            bytes -= view.bytes();
+        }
+        self.current.insert(place, view.clone());
+    }
+}
+
 impl Views {
     /// The snapshot of exactly these lists.
     fn of(
@@ -80,18 +104,20 @@ impl Views {
         if let Some(view) = kept.current.get(&place)
             && view.is_of(&parts)
         {
+            view.used.touch();
             return view.clone();
         }
         // Where users have lists of their own, they alternate.
         let aggregate = endpoint.is_merged();
         let same = |view: &&Arc<View>| (view.kind, view.aggregate) == (kind, aggregate) && view.is_of(&parts);
         if let Some(view) = kept.recent.iter().find(same).cloned() {
-            kept.current.insert(place, view.clone());
+            view.used.touch();
+            kept.put(place, &view);
             return view;
         }
         let shown = vec![Shown::default(); parts.len()];
         let view = self.make(endpoint, kind, parts, shown, false);
-        kept.current.insert(place, view.clone());
+        kept.put(place, &view);
         kept.recent.push_back(view.clone());
         trim(&mut kept.recent);
         view
@@ -114,6 +140,7 @@ impl Views {
                 && view.shown == shown
         };
         if let Some(view) = kept.filtered.iter().find(same) {
+            view.used.touch();
             return view.clone();
         }
         let view = self.make(endpoint, kind, parts, shown, guarded);
@@ -139,22 +166,33 @@ impl Views {
             guarded,
             modern: OnceLock::new(),
             legacy: OnceLock::new(),
+            used: LastUse::now(),
         })
     }
 
     fn find(&self, id: u64) -> Option<Arc<View>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = kept.recent.iter().chain(kept.current.values()).chain(&kept.filtered);
-        all.find(|view| view.id == id).cloned()
+        let view = all.find(|view| view.id == id)?;
+        view.used.touch();
+        Some(view.clone())
     }
 }
 
-/// Lets the oldest go. Pages are made when somebody reads them, so there may be more of them at any time.
+/// Lets those go that nobody has read in for longest. Pages are made when somebody reads them, so there may be more of them at any
+/// time.
 fn trim(views: &mut VecDeque<Arc<View>>) {
     let mut bytes: usize = views.iter().map(|view| view.bytes()).sum();
     while views.len() > KEPT || (bytes > KEPT_BYTES && views.len() > 2) {
-        let oldest = views.pop_front();
-        bytes = bytes.saturating_sub(oldest.map_or(0, |view| view.bytes()));
+        // The last one is new.
+        let others = views.iter().take(views.len() - 1).enumerate();
+        let longest = others.max_by_key(|(_, view)| view.used.elapsed());
+        let Some((at, unread)) = longest.map(|(at, view)| (at, view.used.elapsed())) else { return };
+        let times = if unread < READ_ON { READ_ON_TIMES } else { 1 };
+        if views.len() <= KEPT * times && bytes <= KEPT_BYTES * times {
+            return;
+        }
+        bytes = bytes.saturating_sub(views.remove(at).map_or(0, |view| view.bytes()));
     }
 }
 
@@ -339,10 +377,10 @@ async fn gather(
         let listing = catalogue.peek(kind, variant, need(Duration::ZERO))?;
         Some(own(catalogue, listing))
     };
+    if matches!(need(Duration::ZERO), Need::Kept(_)) {
+        catalogues.iter().for_each(|catalogue| catalogue.renew(kind, variant));
+    }
     if let Some(parts) = catalogues.iter().map(peek).collect() {
-        for catalogue in &catalogues {
-            catalogue.renew(kind, variant);
-        }
         return Ok((parts, false));
     }
     let finds = catalogues.iter().map(|catalogue| find(catalogue, kind, variant, merged, need));

@@ -18,6 +18,8 @@ use crate::route;
 
 /// From the first change to the telling.
 const MOMENT: Duration = Duration::from_millis(250);
+/// The longest that a server waits with its next change which announces another one whenever it is looked at.
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// What has changed and was not told yet.
 #[derive(Debug, Default)]
@@ -27,6 +29,8 @@ pub(super) struct Announced {
     /// Whose changes are being told. What changes meanwhile waits: a server that announces on and on and does not list has one
     /// look at it under way, not one for each announcement.
     telling: BTreeSet<ServerId>,
+    /// How often in a row a server has announced another change while it was looked at.
+    restless: BTreeMap<ServerId, u32>,
     /// Whether somebody comes back for what has changed.
     due: bool,
 }
@@ -54,6 +58,18 @@ impl Announced {
         self.changed = later;
         self.telling.extend(now.keys().cloned());
         now
+    }
+
+    /// How long a server's next change waits, for one has come while it was looked at: each time in a row for longer.
+    fn pause(&mut self, server: &ServerId) -> Option<Duration> {
+        if !self.changed.contains_key(server) {
+            self.restless.remove(server);
+            return None;
+        }
+        let often = self.restless.entry(server.clone()).or_default();
+        let pause = MOMENT.saturating_mul(1 << *often).min(LONGEST);
+        *often = (*often + 1).min(16);
+        Some(pause)
     }
 
     /// Notes that a server's changes were told; says whether somebody has to come back for others.
@@ -93,6 +109,10 @@ impl Subscribers {
         let told = self.announced().take();
         join_all(told.iter().map(async |(server, owners)| {
             self.tell_of(gateway, server, owners).await;
+            let pause = self.announced().pause(server);
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
             if self.announced().told(server) {
                 tell_in_a_moment(gateway);
             }
@@ -188,5 +208,28 @@ mod tests {
         assert!(announced.told(&id("slow")), "its change is still to be told");
         assert!(announced.take().contains_key("slow"));
         assert!(!announced.told(&id("slow")));
+    }
+
+    #[test]
+    fn one_that_changes_whenever_it_is_looked_at_is_looked_at_less_and_less() {
+        let id = ServerId::parse("restless").unwrap();
+        let mut announced = Announced::default();
+        announced.note(id.clone(), None, Lists::TOOLS);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            announced.take();
+            announced.note(id.clone(), None, Lists::TOOLS);
+            pauses.push(announced.pause(&id).expect("it has changed"));
+            announced.told(&id);
+        }
+        assert_eq!(pauses[..3], [MOMENT, 2 * MOMENT, 4 * MOMENT]);
+        assert_eq!(pauses[11], LONGEST);
+        announced.take();
+        assert_eq!(announced.pause(&id), None, "it has come to rest");
+        announced.told(&id);
+        announced.note(id.clone(), None, Lists::TOOLS);
+        announced.take();
+        announced.note(id.clone(), None, Lists::TOOLS);
+        assert_eq!(announced.pause(&id), Some(MOMENT), "and begins anew");
     }
 }

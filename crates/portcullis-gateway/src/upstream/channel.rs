@@ -16,7 +16,6 @@ use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::json::{Limits as JsonLimits, Raw};
 use portcullis_mcp::message::{Id, Message, Notification, Response, write_notification};
 use portcullis_mcp::method::Method;
-use portcullis_mcp::revision::Era;
 use portcullis_mcp::subscription::subscription_id;
 use portcullis_model::{ErrorKind, ServerId};
 use tokio::runtime::Handle;
@@ -25,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::batch;
-use super::feed::{Ear, Feed};
+use super::feed::{Ear, Feed, Heard};
 use super::incoming::undeclared;
 use super::questions::{AFTERMATH, Questions, Respond};
 use super::sse::Posts;
@@ -97,7 +96,7 @@ struct Shared {
     /// Open `subscriptions/listen` requests: their messages name them.
     listeners: Mutex<HashMap<u64, Arc<Ear>>>,
     /// Who is told what belongs to no call, and the era that the server speaks.
-    feed: OnceLock<(Era, Arc<Feed>)>,
+    feed: OnceLock<(Heard, Arc<Feed>)>,
     broken: OnceLock<String>,
     /// Fires when the channel has broken.
     over: CancellationToken,
@@ -207,8 +206,13 @@ impl Channel {
     }
 
     /// From now on `feed` is told what belongs to no call.
-    pub(super) fn feed(&self, era: Era, feed: &Arc<Feed>) {
-        let _ = self.shared.feed.set((era, feed.clone()));
+    pub(super) fn feed(&self, heard: Heard, feed: &Arc<Feed>) {
+        let _ = self.shared.feed.set((heard, feed.clone()));
+    }
+
+    /// Whether it is with a child.
+    pub(super) fn is_child(&self) -> bool {
+        matches!(*self.carrier, Carrier::Child { .. })
     }
 
     /// Waits until the channel has broken.
@@ -498,8 +502,8 @@ impl Inbox {
             if let Some(ear) = ear {
                 ear.hear(Message::Notification(notification));
             }
-        } else if let Some((era, feed)) = self.shared.feed.get() {
-            feed.take(*era, &notification);
+        } else if let Some((heard, feed)) = self.shared.feed.get() {
+            feed.take(heard, &notification);
         }
     }
 

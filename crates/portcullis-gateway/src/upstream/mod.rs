@@ -51,5 +51,5 @@ pub(crate) use outgoing::{Asker, Outgoing};
 pub(crate) use reply::{HttpReply, Media};
 pub(crate) use server::Server;
 pub use server::ServerState;
-pub(crate) use surroundings::{Change, Known, Surroundings};
+pub(crate) use surroundings::{Change, Known, Surroundings, Within};
 pub use tls::{TlsError, client_tls};

@@ -62,7 +62,7 @@ impl Connection {
     /// What was permitted is not what the document describes by now, which others had read again. Nobody goes on with the old
     /// lists.
     fn changed(&self, name: &str) -> Refusal {
-        self.env.notice(&self.server, None, &Method::ToolsListChanged);
+        self.env.notice(&self.server, None, &Method::ToolsListChanged, None);
         let message = format!(
             "the operation `{name:.128}` of server `{}` is not what it was when it was listed: its OpenAPI document has \
              changed; list the tools again",

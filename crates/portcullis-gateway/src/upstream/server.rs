@@ -46,6 +46,7 @@ use super::slots::{Slot, Slots};
 use super::tls::{TlsError, fingerprint};
 use super::views;
 use crate::call::Refusal;
+use crate::moment::LastUse;
 use crate::seal::random_unit;
 
 /// A caller waits so long for a server that is about to be started again; beyond that he is told to come back.
@@ -98,6 +99,8 @@ pub(crate) struct Server {
     /// Until when it keeps tasks that it has made.
     tasks_until: Mutex<Option<Instant>>,
     calls: Arc<Semaphore>,
+    /// When a call last took a place.
+    called: LastUse,
     /// Calls that wait for a place.
     waiting: Arc<AtomicUsize>,
     retired: AtomicBool,
@@ -229,6 +232,7 @@ impl Server {
             health: Mutex::new(health),
             tasks_until: Mutex::default(),
             calls,
+            called: LastUse::now(),
             waiting: Arc::default(),
             retired: AtomicBool::new(false),
             before_rest: OnceLock::new(),

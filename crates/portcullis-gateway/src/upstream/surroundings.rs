@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard as Held};
 use portcullis_config::Limits;
 use portcullis_hub::Supervisor;
 use portcullis_identity::outbound::Office;
+use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::method::Method;
 use portcullis_model::{Principal, ServerId};
 use portcullis_telemetry::Metrics;
@@ -42,6 +43,17 @@ pub(crate) struct Change {
     pub(crate) method: Method,
     /// How that is known.
     pub(crate) known: Known,
+    /// The one conversation whose lists it is of; all of the server's where it is `None`.
+    pub(crate) within: Option<Within>,
+}
+
+/// A conversation with a child, which is with a process of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Within {
+    /// Which, where the child is not shared.
+    pub(crate) conversation: Arc<str>,
+    /// What is declared in it.
+    pub(crate) declared: ClientCaps,
 }
 
 /// What a server needs of the gateway around it.
@@ -150,13 +162,19 @@ impl Surroundings {
 
     /// Takes a notification of a server that belongs to nobody's call: a change of a list is announced to those whose list it
     /// is, others are nobody's business.
-    pub(crate) fn notice(&self, server: &ServerId, owner: Option<&Principal>, method: &Method) {
+    pub(crate) fn notice(
+        &self,
+        server: &ServerId,
+        owner: Option<&Principal>,
+        method: &Method,
+        within: Option<Within>,
+    ) {
         if matches!(
             method,
             Method::ToolsListChanged | Method::PromptsListChanged | Method::ResourcesListChanged
         ) {
             let (server, owner) = (server.clone(), owner.cloned());
-            self.announce(Change { server, owner, method: method.clone(), known: Known::Announced });
+            self.announce(Change { server, owner, method: method.clone(), known: Known::Announced, within });
         }
     }
 

@@ -3,6 +3,7 @@
 mod bytes;
 mod freshness;
 mod lists;
+mod resting;
 mod uris;
 mod variants;
 

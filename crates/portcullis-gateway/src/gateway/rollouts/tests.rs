@@ -112,7 +112,7 @@ async fn whoever_has_a_version_has_it_while_it_takes_the_others_place() {
     for servers in [&*before, &update.servers] {
         let catalogue = servers.find("x").expect("it is there");
         catalogue.end_session(&"somebody".into());
-        catalogue.invalidate(&Method::ToolsListChanged);
+        catalogue.invalidate(&Method::ToolsListChanged, None);
         catalogue.forget();
         assert_eq!(catalogue.all_servers().len(), 2);
     }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::Uri;
 use portcullis_config as config;
 use portcullis_hub::kubernetes::{Claim, Failure, PodLog, Running};
@@ -170,10 +171,8 @@ impl Deployed {
             if self.idle_stop.is_none_or(|idle| unused < idle) {
                 continue;
             }
-            for user in self.users() {
-                for connection in user.open_connections() {
-                    user.ask_before_rest(&connection).await;
-                }
+            if !self.ask_before_rest().await {
+                continue;
             }
             match self.stop(&claim, &running).await {
                 Ok(true) => tracing::info!(server.id = %self.server, "scaled down, since nobody used it"),
@@ -181,6 +180,17 @@ impl Deployed {
                 Err(failure) => tracing::warn!(server.id = %self.server, %failure, "cannot be scaled down"),
             }
         }
+    }
+
+    /// Has all who have conversations with it ask for what they would have to start it for; says whether still nobody uses it.
+    async fn ask_before_rest(&self) -> bool {
+        let users = self.users();
+        let asked = users.iter().map(async |user| {
+            let open = user.open_connections();
+            let asked = open.iter().map(|connection| user.ask_before_rest(connection));
+            join_all(asked).await.into_iter().all(|unused| unused)
+        });
+        join_all(asked).await.into_iter().all(|unused| unused)
     }
 
     /// Scales it down, with no call cut off: a call takes its place before it gets a conversation, so whoever has one that is

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use portcullis_config::Sharing;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
 use portcullis_model::ErrorKind;
 
-use super::Feed;
+use super::{Feed, Heard};
 use crate::call::Refusal;
 use crate::upstream::connection::{Connection, Link};
 use crate::upstream::server::Server;
@@ -45,7 +46,8 @@ impl Feeds {
         if connection.feed.set(feed.clone()).is_ok()
             && let Link::Channel(channel) = &connection.link
         {
-            channel.feed(connection.era(), &feed);
+            let settling = feed.within(connection, declared).map(|within| (within, Instant::now()));
+            channel.feed(Heard { era: connection.era(), settling }, &feed);
         }
         if declared == ClientCaps::NONE {
             feed.attach(connection);

@@ -208,7 +208,7 @@ async fn read(
     let _open = feed.count_open();
     // A stream that goes on where the last one broke off has missed nothing.
     if last_event_id.is_none() {
-        feed.doubt(Lists::declared(&connection.peer.capabilities));
+        feed.doubt(Lists::declared(&connection.peer.capabilities), None);
         if stream.send_replace(Stream::Open) == Stream::Open {
             feed.missed();
         }

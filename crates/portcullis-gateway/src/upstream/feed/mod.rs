@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Link};
 use super::server::Server;
-use super::surroundings::{Change, Known, Surroundings};
+use super::surroundings::{Change, Known, Surroundings, Within};
 use crate::call::Refusal;
 use crate::seal::random_unit;
 use interests::{Interests, Status};
@@ -58,6 +58,8 @@ const LONGEST_URI: usize = 4096;
 const STEADY: Duration = Duration::from_secs(5);
 /// A server that has no feed is asked again after so long, or when somebody subscribes.
 const USELESS: Duration = Duration::from_mins(5);
+/// A child that was started so short a time ago is still making itself ready.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Most updates that are held back while one stream takes over from another.
 const MOST_HELD: usize = 1024;
 
@@ -97,6 +99,22 @@ struct State {
 struct Overlap {
     lists: HashSet<Method>,
     uris: HashSet<String>,
+}
+
+/// Where a notification was heard.
+pub(super) struct Heard {
+    era: Era,
+    /// The conversation with a child, and when it began.
+    settling: Option<(Within, Instant)>,
+}
+
+impl Heard {
+    /// What a child says when it has just been started is of this process: many change their lists once they know their client.
+    /// Later it may be of something that all of its processes share.
+    fn within(&self) -> Option<Within> {
+        let settling = self.settling.as_ref().filter(|(_, began)| began.elapsed() < SETTLING);
+        settling.map(|(within, _)| within.clone())
+    }
 }
 
 /// Why a feed does not carry any more.
@@ -201,7 +219,10 @@ impl Feed {
         state.connection = Arc::downgrade(connection);
         drop(state);
         if reopened {
-            self.doubt(Lists::declared(&connection.peer.capabilities));
+            self.doubt(
+                Lists::declared(&connection.peer.capabilities),
+                self.within(connection, ClientCaps::NONE),
+            );
         }
         self.wake.notify_one();
     }
@@ -217,16 +238,22 @@ impl Feed {
         self.wake.notify_one();
     }
 
+    /// The conversation on this connection, where what it tells is of its lists alone: a child's other processes have theirs.
+    fn within(&self, connection: &Connection, declared: ClientCaps) -> Option<Within> {
+        let is_child = matches!(&connection.link, Link::Channel(channel) if channel.is_child());
+        is_child.then(|| Within { conversation: self.conversation.clone(), declared })
+    }
+
     /// Takes a notification that came on no stream of its own. Modern servers tell about resources on such a stream alone.
-    pub(super) fn take(&self, era: Era, notification: &Notification) {
+    pub(super) fn take(&self, heard: &Heard, notification: &Notification) {
         match &notification.method {
-            Method::ResourceUpdated if era == Era::Legacy => {
+            Method::ResourceUpdated if heard.era == Era::Legacy => {
                 let uri = notification.params.as_ref().and_then(|params| params.find_string("uri"));
                 if let Some(uri) = uri {
                     self.updated(uri);
                 }
             }
-            method => self.env.notice(&self.server, self.user.as_ref(), method),
+            method => self.env.notice(&self.server, self.user.as_ref(), method, heard.within()),
         }
     }
 
@@ -235,7 +262,7 @@ impl Feed {
             overlap.lists.insert(method.clone());
             return;
         }
-        self.env.notice(&self.server, self.user.as_ref(), method);
+        self.env.notice(&self.server, self.user.as_ref(), method, None);
     }
 
     fn updated(&self, uri: String) {
@@ -263,10 +290,11 @@ impl Feed {
     }
 
     /// Changes of lists may have been missed.
-    fn doubt(&self, lists: Lists) {
+    fn doubt(&self, lists: Lists, within: Option<Within>) {
         for method in lists.methods() {
             let (server, owner) = (self.server.clone(), self.user.clone());
-            self.env.announce(Change { server, owner, method, known: Known::Assumed });
+            let within = within.clone();
+            self.env.announce(Change { server, owner, method, known: Known::Assumed, within });
         }
     }
 
@@ -430,8 +458,8 @@ impl Connection {
     /// Takes a notification that belongs to no call.
     pub(super) fn notice(&self, notification: &Notification) {
         match self.feed() {
-            Some(feed) => feed.take(self.era(), notification),
-            None => self.env.notice(&self.server, self.owner.as_ref(), &notification.method),
+            Some(feed) => feed.take(&Heard { era: self.era(), settling: None }, notification),
+            None => self.env.notice(&self.server, self.owner.as_ref(), &notification.method, None),
         }
     }
 

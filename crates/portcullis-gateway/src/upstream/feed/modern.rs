@@ -74,7 +74,7 @@ async fn listen(feed: &Arc<Feed>, connection: &Arc<Connection>) -> End {
                         drop(old);
                         feed.end_overlap();
                     }
-                    None => feed.doubt(wanted.lists),
+                    None => feed.doubt(wanted.lists, None),
                 }
             }
             Err(unheard) => {

@@ -9,18 +9,14 @@ use futures_util::future::BoxFuture;
 use portcullis_config::{self as config, Transport};
 
 use super::{Server, ServerState};
+use crate::moment::Moment;
 use crate::upstream::connection::Connection;
 use crate::upstream::slots::Slot;
 
 /// A task without an end is kept for so long at the most.
 const LONGEST: Duration = Duration::from_hours(24);
-/// After the gateway's own last question others have so long to go on with a conversation.
-const MOMENT: Duration = Duration::from_millis(100);
-/// A server that changes whenever it is asked is stopped all the same.
-const MOST_ASKED: u32 = 3;
-
-/// Says whether there was anything to ask.
-pub(super) type BeforeRest = Box<dyn Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync>;
+/// Asks on a conversation that is about to be ended.
+pub(super) type BeforeRest = Box<dyn Fn(Arc<Connection>) -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Server {
     /// It has made a task, which it keeps for so many milliseconds; `None` is without end.
@@ -44,18 +40,19 @@ impl Server {
     /// Sets, once, what is done before a conversation is ended that nobody uses.
     pub(crate) fn before_rest(
         &self,
-        before_rest: impl Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+        before_rest: impl Fn(Arc<Connection>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) {
         let _ = self.before_rest.set(Box::new(before_rest));
     }
 
     /// A conversation is about to be ended, since nobody uses it: asks for what would have to be asked for later, when it would
-    /// have to be started for that. Says whether there was anything.
+    /// have to be started for that. Says whether still nobody uses the server.
     pub(crate) async fn ask_before_rest(&self, connection: &Arc<Connection>) -> bool {
-        match self.before_rest.get() {
-            Some(ask) if self.comes_and_goes() => ask(connection.clone()).await,
-            _ => false,
+        let began = Moment::now();
+        if let Some(ask) = self.before_rest.get().filter(|_| self.comes_and_goes()) {
+            ask(connection.clone()).await;
         }
+        !self.is_in_use() && self.called.elapsed() > began.elapsed()
     }
 
     pub(super) fn keeps_tasks(&self) -> bool {
@@ -71,24 +68,11 @@ pub(super) async fn stop_when_idle(
     connection: Arc<Connection>,
     idle: Duration,
 ) {
-    let unused = || {
-        let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
-        if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() }
-    };
-    let mut asked = 0;
     while connection.is_open() {
-        let unused = unused();
-        if asked > 0 && unused < MOMENT / 2 {
-            // Somebody else goes on with it.
-            asked = 0;
-        }
-        if unused >= idle || asked > 0 {
-            if asked == MOST_ASKED || !server.ask_before_rest(&connection).await {
-                break;
-            }
-            asked += 1;
-            tokio::time::sleep(MOMENT).await;
-            continue;
+        let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
+        let unused = if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() };
+        if unused >= idle && server.ask_before_rest(&connection).await {
+            break;
         }
         if !slot.holds(&connection) {
             // Whoever took it from there closes it.

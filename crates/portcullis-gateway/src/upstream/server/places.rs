@@ -9,6 +9,7 @@ use portcullis_model::ErrorKind;
 
 use super::Server;
 use crate::call::Refusal;
+use crate::upstream::Within;
 use crate::upstream::connection::Connection;
 use crate::upstream::opening::Handshake;
 use crate::upstream::slots::{Full, Slot, Wanted};
@@ -42,6 +43,20 @@ impl Server {
             (None, EraPin::Auto) => self.about.load().as_ref()?.revision.era() == Era::Modern,
         };
         Some(if modern { ClientCaps::NONE } else { caps })
+    }
+
+    /// Whether what was heard within one conversation is of what the gateway itself asks for clients of `era` with these
+    /// capabilities.
+    pub(crate) fn is_within(
+        &self,
+        within: &Within,
+        conversation: &Arc<str>,
+        era: Era,
+        caps: ClientCaps,
+    ) -> bool {
+        let same = self.settings.sharing == Sharing::Shared || within.conversation == *conversation;
+        let declared = self.declared(era, caps.without(ClientCaps::TASKS));
+        same && declared.is_none_or(|declared| declared == within.declared)
     }
 
     pub(super) fn slot(

@@ -31,6 +31,7 @@ impl Server {
     /// # Errors
     /// As many calls wait already as may run: a server that does not keep up must not take the places of others.
     pub(crate) async fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.called.touch();
         if let Ok(permit) = self.calls.clone().try_acquire_owned() {
             return Ok(permit);
         }
