@@ -205,7 +205,7 @@ class Run:
         theirs = {}
         for line in output([environment("requirements-peers.txt"), HERE / "peers.py", "speed", *files]).splitlines():
             one = json.loads(line)
-            kind, _, size = Path(one["document"]).stem.partition("-")
+            kind, _, size = Path(one["document"]).stem.rpartition("-")
             theirs.setdefault((kind, size), {})[one["peer"]] = one["mb_s"]
         return ours, theirs
 
