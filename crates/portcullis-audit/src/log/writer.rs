@@ -35,6 +35,10 @@ const SPARE_EVENTS: usize = EVENTS;
 const SPARE_LIST: usize = 2 * EVENTS;
 const SPARE_BYTES: usize = 8 << 20;
 const SPARE_RECORD: usize = 4 << 10;
+/// In normal mode the processor is given up after so many events, and so often in a batch at the most: nobody waits for this thread,
+/// and whoever answers calls on the same core would stand still while a whole batch is hashed.
+const TURN: usize = 64;
+const TURNS: usize = 16;
 /// How long events gather at the most in strict mode.
 const COMPANY: Duration = Duration::from_micros(500);
 /// How long it waits before it tries a batch again.
@@ -317,7 +321,11 @@ impl Writer {
         entries.resize_with(items.len(), Entry::default);
         let (mut prev, mut seq) = (self.prev, self.next);
         let mut frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
-        for (item, entry) in items.iter_mut().zip(&mut entries) {
+        let turn = (items.len() / TURNS).max(TURN);
+        for (at, (item, entry)) in items.iter_mut().zip(&mut entries).enumerate() {
+            if self.settings.mode == Mode::Normal && at % turn == turn - 1 {
+                std::thread::yield_now();
+            }
             let (body, rest) = bodies.split_at(item.length);
             let leaf = record::write(&self.log, seq, prev.as_ref(), body, &mut self.record);
             entry.record.clear();
