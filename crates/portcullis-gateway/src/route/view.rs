@@ -378,7 +378,9 @@ async fn gather(
         Some(own(catalogue, listing))
     };
     if matches!(need(Duration::ZERO), Need::Kept(_)) {
-        catalogues.iter().for_each(|catalogue| catalogue.renew(kind, variant));
+        for catalogue in &catalogues {
+            catalogue.renew(kind, variant);
+        }
     }
     if let Some(parts) = catalogues.iter().map(peek).collect() {
         return Ok((parts, false));

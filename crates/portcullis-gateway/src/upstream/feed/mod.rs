@@ -221,7 +221,7 @@ impl Feed {
         if reopened {
             self.doubt(
                 Lists::declared(&connection.peer.capabilities),
-                self.within(connection, ClientCaps::NONE),
+                self.within(connection, ClientCaps::NONE).as_ref(),
             );
         }
         self.wake.notify_one();
@@ -290,10 +290,10 @@ impl Feed {
     }
 
     /// Changes of lists may have been missed.
-    fn doubt(&self, lists: Lists, within: Option<Within>) {
+    fn doubt(&self, lists: Lists, within: Option<&Within>) {
         for method in lists.methods() {
             let (server, owner) = (self.server.clone(), self.user.clone());
-            let within = within.clone();
+            let within = within.cloned();
             self.env.announce(Change { server, owner, method, known: Known::Assumed, within });
         }
     }
