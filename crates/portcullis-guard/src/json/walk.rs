@@ -15,7 +15,7 @@ use super::replace;
 use super::text::{Quoted, deeper, text_of, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
-use crate::path::{Standing, Step, written};
+use crate::path::{Standing, Step, below, written};
 use crate::recognise::Hit;
 use crate::recognise::secret::is_ours;
 use crate::text::class;
@@ -158,7 +158,16 @@ impl Document<'_, '_, '_> {
         }
     }
 
+    /// Where the value at hand is; nowhere once as many places were noted as there may be findings.
     fn path(&self) -> String {
+        let report = &self.walk.report;
+        if report.applied.len().max(report.fields.len()) >= self.walk.engine.limits.findings {
+            return String::new();
+        }
+        self.here()
+    }
+
+    fn here(&self) -> String {
         let here = written(&self.steps);
         if self.prefix.is_empty() { here } else { format!("{}#{here}", self.prefix) }
     }
@@ -464,8 +473,14 @@ impl Document<'_, '_, '_> {
                     && !plan.data.is_empty()
             });
         let from = self.walk.report.applied.len();
-        let edits =
-            self.walk.inner(text, self.path(), depth, deeper(&self.quote).into(), narrowed, place.field);
+        let edits = self.walk.inner(
+            text,
+            below(self.here()),
+            depth,
+            deeper(&self.quote).into(),
+            narrowed,
+            place.field,
+        );
         let source = |at: usize| start + offsets.start(at);
         let source_end = |at: usize| start + offsets.end(at);
         for applied in &mut self.walk.report.applied[from..] {

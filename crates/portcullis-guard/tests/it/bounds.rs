@@ -1,0 +1,70 @@
+//! What a document may cost: time and memory that grow with it, and with nothing else in it.
+
+use portcullis_guard::{Action, Engine, FieldRule, Limits, Path, Settings};
+
+use crate::{Names, engine, plan};
+
+/// The path of every finding and field together, in bytes.
+fn paths(engine: &Engine, document: &str, rule: Option<FieldRule>) -> (usize, usize) {
+    let mut plan = plan(Action::Redact);
+    plan.fields.extend(rule);
+    let outcome = engine.transform_json(document.as_bytes(), &plan, &mut Names::default());
+    let report = outcome.report();
+    let findings = report.applied.iter().map(|applied| applied.finding.path.len());
+    let fields = report.fields.iter().map(|(path, _)| path.len());
+    (report.applied.len() + report.fields.len(), findings.chain(fields).sum())
+}
+
+#[test]
+fn a_long_key_is_not_kept_with_every_finding_below_it() {
+    let key = "k".repeat(100_000);
+    let tokens = vec!["\"AKIAZ3MSJV4WYDGKQ2UB\""; 1_000].join(",");
+    for document in [
+        format!("{{\"{key}\":[{tokens}]}}"),
+        serde_json::json!({ key.clone(): serde_json::json!({ key: [0, "AKIAZ3MSJV4WYDGKQ2UB"] }).to_string() })
+            .to_string()
+            .replace("AKIAZ3MSJV4WYDGKQ2UB\\\"", &vec!["AKIAZ3MSJV4WYDGKQ2UB\\\""; 1_000].join(",\\\"")),
+    ] {
+        let (count, length) = paths(&engine(), &document, None);
+        assert_eq!(count, 1_000);
+        assert!(length < 500 * count, "{length} bytes for {count} findings");
+    }
+}
+
+#[test]
+fn many_long_keys_are_not_kept_with_every_finding_below_them() {
+    let key = "k".repeat(1_000);
+    let tokens = vec!["\"AKIAZ3MSJV4WYDGKQ2UB\""; 1_000].join(",");
+    let document = format!("{}[{tokens}]{}", format!("{{\"{key}\":").repeat(60), "}".repeat(60));
+    let (count, length) = paths(&engine(), &document, None);
+    assert_eq!(count, 1_000);
+    assert!(length < 500 * count, "{length} bytes for {count} findings");
+}
+
+#[test]
+fn of_fields_that_go_the_paths_are_kept_as_far_as_those_of_findings() {
+    let limits = Limits { findings: 10, ..Limits::default() };
+    let engine = Engine::new(&Settings { limits, ..Settings::default() }).expect("good settings");
+    let rule =
+        FieldRule { path: Path::parse("$.gone[*]").expect("good"), entities: None, action: Action::Drop };
+    let document = format!("{{\"gone\":[{}1]}}", "1,".repeat(999));
+    let (count, length) = paths(&engine, &document, Some(rule));
+    assert_eq!((count, length), (1_000, "$.gone[0]".len() * 10));
+}
+
+#[test]
+fn a_path_that_is_short_is_written_in_full() {
+    let paths = |document: &str| {
+        let scan = engine().scan_json(document.as_bytes());
+        scan.findings.into_iter().map(|found| found.path).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        paths(r#"{"spec":{"template":{"spec":{"containers":[{"env":[{"value":"a@b.example"}]}]}}}}"#),
+        ["$.spec.template.spec.containers[0].env[0].value"]
+    );
+    let (key, other) = ("é".repeat(40), "o".repeat(60));
+    assert_eq!(
+        paths(&format!(r#"{{"{key}":{{"a.{other}{other}":["a@b.example"]}}}}"#)),
+        [format!("$.{}…['a.{other}oo…'][0]", "é".repeat(32))]
+    );
+}
