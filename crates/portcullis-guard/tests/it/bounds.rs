@@ -1,8 +1,42 @@
 //! What a document may cost: time and memory that grow with it, and with nothing else in it.
 
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
 use portcullis_guard::{Action, Engine, FieldRule, Limits, Path, Settings};
 
 use crate::{Names, engine, plan};
+
+/// The most of the time that four times the work may take: twice what it should, and half of what its square would.
+const RATIO: u32 = 8;
+
+/// Four times as much takes about four times as long. Counted as the fastest of several runs, so that a busy machine does not
+/// decide.
+#[track_caller]
+fn is_linear(what: &str, count: usize, made: impl Fn(usize) -> String, work: impl Fn(&str)) {
+    let fastest = |count: usize| {
+        let text = made(count);
+        let times = (0..3).map(|_| {
+            let started = Instant::now();
+            work(black_box(&text));
+            started.elapsed()
+        });
+        times.min().unwrap_or_default()
+    };
+    let (short, long) = (fastest(count), fastest(4 * count));
+    assert!(long < (short + Duration::from_micros(500)) * RATIO, "{what:?}: {short:?}, then {long:?}");
+}
+
+/// A text of so many pieces is scanned in linear time.
+#[track_caller]
+fn scans_linearly(piece: &str, count: usize, end: &str) {
+    let limits = Limits { findings: usize::MAX, ..Limits::default() };
+    let engine = Engine::new(&Settings { limits, ..Settings::default() }).expect("good settings");
+    let made = |count: usize| piece.repeat(count) + end;
+    is_linear(piece, count, made, |text| {
+        black_box(engine.scan_text(text));
+    });
+}
 
 /// The path of every finding and field together, in bytes.
 fn paths(engine: &Engine, document: &str, rule: Option<FieldRule>) -> (usize, usize) {
@@ -67,4 +101,12 @@ fn a_path_that_is_short_is_written_in_full() {
         paths(&format!(r#"{{"{key}":{{"a.{other}{other}":["a@b.example"]}}}}"#)),
         [format!("$.{}…['a.{other}oo…'][0]", "é".repeat(32))]
     );
+}
+
+#[test]
+fn many_beginnings_of_a_token_in_one_run_cost_no_more_than_each() {
+    scans_linearly("eyJ_", 4_000, "");
+    scans_linearly("eyJ_", 4_000, ".");
+    scans_linearly("eyJ-", 1_000, ".aaaa.bbbb");
+    scans_linearly("eyJh-", 1_000, ".aaaa.bbbb");
 }

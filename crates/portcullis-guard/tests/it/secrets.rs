@@ -265,6 +265,20 @@ fn finds_a_token_by_whatever_its_header_says() {
 }
 
 #[test]
+fn finds_a_token_behind_what_begins_like_one() {
+    let token = compact("{\"alg\":\"none\"}");
+    let payload = &token[token.find('.').expect("it has parts")..];
+    for count in [1, 3, 15, 16, 40] {
+        let text = format!("log: {}{token} end", "eyJ-".repeat(count));
+        let seen = found(&engine(), &text);
+        assert!(
+            matches!(&*seen, [(Entity::Jwt, found)] if found.ends_with(payload) && found.contains(&token)),
+            "{text:?} gives {seen:?}"
+        );
+    }
+}
+
+#[test]
 fn three_parts_without_a_header_are_no_token() {
     for header in [
         "{\"page\":2}",
