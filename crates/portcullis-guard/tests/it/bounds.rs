@@ -122,3 +122,9 @@ fn many_beginnings_of_a_token_in_one_run_cost_no_more_than_each() {
 fn names_of_credentials_without_a_value_cost_no_more_than_each() {
     scans_linearly("token=ab ", 1_000, "");
 }
+
+#[test]
+fn words_for_persons_without_a_name_cost_no_more_than_each() {
+    scans_linearly("name: ", 2_000, "");
+    scans_linearly("Mr-", 4_000, "");
+}
