@@ -284,7 +284,7 @@ impl Document<'_, '_, '_> {
         if !self.enter() {
             return false;
         }
-        let mut children = Children::new(self.walk.may_drop);
+        let mut children = Children::new(self.walk.may_drop, &self.edits);
         while self.peek() != b']' {
             let start = self.at;
             let mut dropped = false;
@@ -309,7 +309,7 @@ impl Document<'_, '_, '_> {
         if !self.enter() {
             return false;
         }
-        let mut children = Children::new(self.walk.may_drop);
+        let mut children = Children::new(self.walk.may_drop, &self.edits);
         // `{"name": "API_TOKEN", "value": …}`: what the value is stands beside it.
         let mut label: Option<Cow<'_, str>> = None;
         while self.peek() != b'}' {

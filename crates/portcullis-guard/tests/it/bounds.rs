@@ -128,3 +128,16 @@ fn words_for_persons_without_a_name_cost_no_more_than_each() {
     scans_linearly("name: ", 2_000, "");
     scans_linearly("Mr-", 4_000, "");
 }
+
+#[test]
+fn members_that_are_taken_out_cost_no_more_than_each() {
+    let engine = engine();
+    for (path, piece) in [("$[*]", "1"), ("$[*].a", "{\"a\":1,\"b\":1}")] {
+        let mut plan = plan(Action::Allow);
+        plan.fields.push(gone(path));
+        let made = |count: usize| format!("[{}]", vec![piece; count].join(","));
+        is_linear(path, 2_000, made, |text| {
+            black_box(engine.transform_json(text.as_bytes(), &plan, &mut Names::default()));
+        });
+    }
+}
