@@ -349,6 +349,27 @@ fn sees_through_disguises() {
 }
 
 #[test]
+fn finds_what_only_its_decoded_surroundings_announce() {
+    for text in [
+        "password%3Dhunter22",
+        "password%3D%20hunter22",
+        "a=1%26password%3Dhunter22%26b=2",
+        "password&#61;hunter22",
+        "password&#58; hunter22",
+        "{&quot;password&quot;:&quot;hunter22&quot;}",
+        r#"{"password":"hunter22"}"#,
+    ] {
+        finds(text, &[(Entity::Password, "hunter22")]);
+    }
+    finds("line\\n4111 1111 1111 1111\\n", &[(Entity::CreditCard, "4111 1111 1111 1111")]);
+    for text in
+        ["password%3D%24%7BPASSWORD%7D", "a%3Dhunter22", "token%3Dyes&quot;", "C:\\new\\table12345678"]
+    {
+        finds(text, &[]);
+    }
+}
+
+#[test]
 fn json_findings_have_paths_and_spans_of_the_document() {
     let document = r#"{"rows":[{"contact":"a\u0040b.example.org"},{"iban":"DE89370400440532013000"}],"text":"{\"dob\":\"1985-03-12\"}"}"#;
     let scan = engine().scan_json(document.as_bytes());
