@@ -323,7 +323,7 @@ impl Document<'_, '_, '_> {
             self.space();
             self.at += 1;
             self.space();
-            let label_of_it = label.take().filter(|_| matches!(&*key, "value" | "Value"));
+            let label_of_it = if matches!(&*key, "value" | "Value") { label.take() } else { None };
             let Meant { topics, announced } = match (&label_of_it, kept) {
                 (None, Some(meant)) => meant,
                 (None, None) => engine.keys.of(&engine.words, &key),

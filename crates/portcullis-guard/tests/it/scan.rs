@@ -389,6 +389,27 @@ fn json_findings_have_paths_and_spans_of_the_document() {
 }
 
 #[test]
+fn a_value_is_told_by_the_name_beside_it_wherever_it_stands() {
+    for (document, values) in [
+        (r#"{"Name":"/db/password","Type":"SecureString","Value":"hunter22"}"#, &["hunter22"][..]),
+        (
+            r#"{"key":"API_TOKEN","scope":[{"value":"all"}],"value":"q7Zx2Lw9Kd4Rt8Vb"}"#,
+            &["q7Zx2Lw9Kd4Rt8Vb"],
+        ),
+        (
+            r#"{"name":"API_TOKEN","value":"q7Zx2Lw9Kd4Rt8Vb","Value":"q8Zx2Lw9Kd4Rt8Vb"}"#,
+            &["q7Zx2Lw9Kd4Rt8Vb"],
+        ),
+        (r#"{"name":"password","type":"string","default":"hunter22"}"#, &[]),
+        (r#"{"name":"password","key":"colour","value":"hunter22"}"#, &[]),
+    ] {
+        let scan = engine().scan_json(document.as_bytes());
+        let seen: Vec<&str> = scan.findings.iter().map(|found| &document[found.start..found.end]).collect();
+        assert_eq!(seen, values, "in {document}");
+    }
+}
+
+#[test]
 fn numbers_with_a_fraction_are_nothing_unless_it_is_zero() {
     let document =
         r#"{"card":4111111111111111.0,"phone":30.901820821,"vector":[0.4111111111111111,-4.5e10]}"#;
