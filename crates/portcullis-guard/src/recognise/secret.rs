@@ -128,6 +128,13 @@ const FOLLOWING: [&str; 26] = [
 /// other in no word. Of random ones nine in ten are at ten characters and all but a few at sixteen, of names of code one in
 /// sixty; where less is enough, in quotes, one in fifty.
 pub(crate) fn is_jumbled(value: &[u8], quoted: bool) -> bool {
+    let jumps = jumps(value);
+    let (enough, of) = if quoted { (4, 1) } else { (10, 3) };
+    jumps >= 3 && jumps * enough >= value.len() * of
+}
+
+/// How often a value goes between letters and digits, and to a letter that follows in no word.
+pub(crate) fn jumps(value: &[u8]) -> usize {
     let is_jump = |pair: &&[u8]| match (pair[0].to_ascii_lowercase(), pair[1].to_ascii_lowercase()) {
         (letter @ b'a'..=b'z', next @ b'a'..=b'z') => {
             !FOLLOWING[usize::from(letter - b'a')].as_bytes().contains(&next)
@@ -138,9 +145,7 @@ pub(crate) fn is_jumbled(value: &[u8], quoted: bool) -> bool {
                 && letter.is_ascii_digit() != next.is_ascii_digit()
         }
     };
-    let jumps = value.windows(2).filter(is_jump).count();
-    let (enough, of) = if quoted { (4, 1) } else { (10, 3) };
-    jumps >= 3 && jumps * enough >= value.len() * of
+    value.windows(2).filter(is_jump).count()
 }
 
 /// A UUID, which is more often a name than a secret.
