@@ -404,3 +404,31 @@ fn a_word_that_ends_as_a_credential_begins_is_none() {
         nothing_in(text);
     }
 }
+
+#[test]
+fn finds_the_tokens_of_bots_however_they_begin() {
+    for token in [
+        "110201543:AAHdqTcv1H-vGWJxfSeofSAs0K5PALDsaw1",
+        "110201543:AAHdqTcvHx-vGWJxfSeofSAs0K5PALDsaw1",
+        "110201543:AAH-qTcv1HxvGWJxfSeofSAs0K5PALDsaw1",
+        "110201543:A-HdqTcv1HxvGWJxfSeofSAs0K5PALDsaw1",
+        "110201543:AA_dqTcvHxvGWJxfSeofSAsKxPALDsawxyz",
+        "110201543:AAHdqTcvHxvGWJxfSeofSAsKxPALDsawxyz",
+        "110201543:AAHdqTcv1HxvG2JxfSeofSAs0K5PALDsaw1",
+    ] {
+        for text in [
+            token.to_owned(),
+            format!("{} {token} end", "so ".repeat(16)),
+            format!("https://x.io/bot{token}/getMe"),
+        ] {
+            assert_eq!(found(&engine(), &text), [(Entity::Secret, token.to_owned())], "in {text:?}");
+        }
+    }
+    for text in [
+        "12345:AAH-x",
+        "at 12:AM-and more of what is no token is here",
+        "1:A-HdqTcv1HxvGWJxfSeofSAs0K5PALDsaw1",
+    ] {
+        nothing_in(text);
+    }
+}
