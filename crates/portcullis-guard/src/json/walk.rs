@@ -387,13 +387,8 @@ impl Document<'_, '_, '_> {
         if text.len() < NUMBER {
             return false;
         }
-        // Whole numbers that went through a column of fractions end in `.0`; what is a fraction identifies nobody.
-        let number = match text.split_once('.') {
-            Some((number, fraction)) if fraction.bytes().all(|digit| digit == b'0') => number,
-            Some(_) => return false,
-            None => text,
-        };
-        let hits = self.walk.engine.text(number, place.field, None, &mut self.walk.work);
+        let Some(number) = number::whole(text) else { return false };
+        let hits = self.walk.engine.text(&number, place.field, None, &mut self.walk.work);
         if hits.is_empty() {
             return false;
         }
@@ -580,4 +575,5 @@ impl Document<'_, '_, '_> {
     }
 }
 
+mod number;
 mod pass;

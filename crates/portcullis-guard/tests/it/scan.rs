@@ -422,6 +422,25 @@ fn numbers_with_a_fraction_are_nothing_unless_it_is_zero() {
 }
 
 #[test]
+fn a_number_is_the_one_that_its_exponent_makes() {
+    let document = r"[4111111111111111e0,4.111111111111111e15,4.111111111111111E+15,41111111.11111111e8,
+        411111111111111100e-2,42222222222222e2,4.2e15,4.111111111111111e14,4.111111111111111e16,1e999999999999,
+        4111111111111111e-1,4.111111111111111e99]";
+    let scan = engine().scan_json(document.as_bytes());
+    let seen: Vec<&str> = scan.findings.iter().map(|found| &document[found.start..found.end]).collect();
+    assert_eq!(
+        seen,
+        [
+            "4111111111111111e0",
+            "4.111111111111111e15",
+            "4.111111111111111E+15",
+            "41111111.11111111e8",
+            "411111111111111100e-2",
+        ]
+    );
+}
+
+#[test]
 fn known_values_are_found_whatever_they_look_like_and_kept_nowhere() {
     let mut known = KnownValues::default();
     assert!(known.add("plain words of ours"));
