@@ -340,6 +340,10 @@ fn sees_through_disguises() {
         assert!(found.iter().any(|(entity, _)| *entity == Entity::Email), "{text:?} gives {found:?}");
     };
     email("jane\u{200b}@exam\u{ad}ple.org");
+    email("jane\u{8}@exam\u{1b}ple.org");
+    email("jane@example.org\0x@");
+    let token = "ghp_a1B2c3D4\u{8}e5F6g7H8i9J0k1L2m3N4o5P6q7R8";
+    assert!(engine.scan_text(token).findings.iter().any(|found| found.entity == Entity::Secret));
     email("ｊａｎｅ＠ｅｘａｍｐｌｅ．ｏｒｇ");
     email("j\u{430}ne@example.org");
     email("jane%40example.org");
