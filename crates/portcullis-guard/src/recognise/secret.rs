@@ -2,6 +2,8 @@
 //!
 //! Shared by the recognisers of known forms (`formats`) and of values that a name announces (`assigned`).
 
+use crate::text::class;
+
 /// Bits of information for each character, after Shannon, of the bytes as they are distributed.
 #[allow(clippy::cast_precision_loss, reason = "a length of at most 256")]
 pub(crate) fn entropy(value: &[u8]) -> f32 {
@@ -22,18 +24,14 @@ pub(crate) fn entropy(value: &[u8]) -> f32 {
 
 /// Whether a value only stands where a credential would: `<token>`, `${TOKEN}`, `xxxx`, `your-api-key`, `[SECRET]`.
 pub(crate) fn is_placeholder(value: &str) -> bool {
-    const WORDS: [&str; 19] = [
+    const WORDS: [&str; 15] = [
         "example",
         "placeholder",
         "changeme",
         "change_me",
         "change-me",
-        "your",
-        "xxxx",
         "redacted",
         "dummy",
-        "insert",
-        "replace",
         "****",
         "....",
         "process.env",
@@ -47,6 +45,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let bytes = value.as_bytes();
     WORDS.iter().any(|word| lower.contains(word))
+        || is_to_be_filled_in(bytes, &lower)
         || is_ours(value)
         || is_slot(value)
         || matches!(bytes, [b'$', ..] if bytes.len() > 1 && bytes[1..].iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'))
@@ -56,6 +55,20 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || bytes.windows(2).all(|pair| pair[0] == pair[1])
         || bytes.iter().all(|byte| matches!(byte, b'*' | b'.' | b'-' | b'_' | b'x' | b'X' | b'#'))
         || is_sequence(bytes)
+}
+
+/// Whether a value says what to put in its place. The words that do so also stand inside of others, in what somebody made up, and
+/// by chance: `loveyour1dog`. With digits in it, a value has to have them where a word begins, or little else.
+fn is_to_be_filled_in(value: &[u8], lower: &str) -> bool {
+    let begins = |at: usize| {
+        let before = class::before(value, at);
+        !class::is_word(before) || before.is_ascii_lowercase() && value[at].is_ascii_uppercase()
+    };
+    let is_meant = |word: &str| {
+        lower.match_indices(word).any(|(at, _)| begins(at) || !value.iter().any(u8::is_ascii_digit))
+    };
+    ["your", "insert", "replace", "xxxx"].into_iter().any(is_meant)
+        || lower.contains("xxxx") && memchr::memchr_iter(b'x', lower.as_bytes()).count() * 4 >= lower.len()
 }
 
 /// Something to be filled in stands in angle brackets: `<token>`, `Bearer <your token>`, one that was cut off. A password may have

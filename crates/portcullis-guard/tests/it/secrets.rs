@@ -432,3 +432,24 @@ fn finds_the_tokens_of_bots_however_they_begin() {
         nothing_in(text);
     }
 }
+
+#[test]
+fn a_word_of_placeholders_inside_another_makes_none() {
+    for value in ["loveyour1dog", "m4yourself", "irreplaceable9", "a1xxxxb2c3d4e5f6g7h8"] {
+        let document = serde_json::json!({ "password": value }).to_string();
+        assert_eq!(found(&engine(), &document), [(Entity::Password, value.to_owned())], "in {document}");
+    }
+    for value in [
+        "enteryourpassword",
+        "your1password",
+        "enter-your-pass1",
+        "myYourPassword1",
+        "REPLACE_ME_1",
+        "please.insert.1",
+        "xxxx1234",
+        "1234xxxx5678",
+        "AKIAXXXXXXXXXXXXXXX1",
+    ] {
+        nothing_in(&serde_json::json!({ "password": value }).to_string());
+    }
+}
