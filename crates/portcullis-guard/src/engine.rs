@@ -203,7 +203,10 @@ impl Engine {
             && work.may_decode(decoded.len(), self.limits.decoded)
         {
             for hit in self.layers(&decoded, field, layer + 1, work) {
-                if offsets.touches(hit.start, hit.end) || hit.entity == Entity::HiddenText {
+                // `password%3Dhunter22`: what stands beside it may be what tells.
+                let before = decoded[..hit.start].trim_end_matches([' ', '"', '\'']).len();
+                let is_new = offsets.touches(before.saturating_sub(1), hit.end + 1);
+                if is_new || hit.entity == Entity::HiddenText {
                     found(moved(hit, &offsets));
                 }
             }

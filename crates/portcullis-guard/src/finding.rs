@@ -17,7 +17,8 @@ pub struct Finding {
     pub end: usize,
     /// How sure it is, from 0 to 1.
     pub score: f32,
-    /// In JSON, where it is: `$.records[0].email`; `#` leads into a document inside a string. Empty in text.
+    /// In JSON, where it is: `$.records[0].email`; `#` leads into a document inside a string, and `…` stands for what is too
+    /// long to be kept with every finding. Empty in text.
     pub path: String,
 }
 

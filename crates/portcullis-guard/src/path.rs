@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
+use crate::context::{ceil, floor};
+
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -164,19 +166,54 @@ impl fmt::Display for Path {
     }
 }
 
-/// Steps as a path, for people.
+/// How much of a name, of the first steps and of the last ones is written out: a path is kept with every finding, and a
+/// document may hold many below one long name.
+const NAME: usize = 64;
+const ENDS: usize = 64;
+
+/// Steps as a path, for people; what is long is left out in the middle.
 pub(crate) fn written(steps: &[Step<'_>]) -> String {
-    let mut out = String::with_capacity(1 + steps.len() * 12);
+    let mut out = String::with_capacity(1 + steps.len().min(8) * 12);
     out.push('$');
-    for step in steps {
-        // Writing to a string does not fail.
-        let _ = match step {
-            Step::Name(name) if is_odd(name) => write!(out, "['{name}']"),
-            Step::Name(name) => write!(out, ".{name}"),
-            Step::Index(index) => write!(out, "[{index}]"),
+    let mut first = 0;
+    while first < steps.len() && out.len() <= ENDS {
+        write(&mut out, &steps[first]);
+        first += 1;
+    }
+    let (mut last, mut length) = (steps.len(), 0);
+    while last > first && length <= ENDS {
+        last -= 1;
+        length += match &steps[last] {
+            Step::Name(name) => 1 + name.len().min(NAME),
+            Step::Index(_) => 3,
         };
     }
+    if first < last {
+        out.push('…');
+    }
+    steps[last..].iter().for_each(|step| write(&mut out, step));
     out
+}
+
+/// The path of a document that stands in a string, from what leads to the string.
+pub(crate) fn below(prefix: String) -> String {
+    if prefix.len() <= 4 * ENDS {
+        return prefix;
+    }
+    let (head, tail) = (floor(&prefix, ENDS), ceil(&prefix, prefix.len() - ENDS));
+    format!("{}…{}", &prefix[..head], &prefix[tail..])
+}
+
+fn write(out: &mut String, step: &Step<'_>) {
+    // Writing to a string does not fail.
+    let _ = match step {
+        Step::Name(name) => {
+            let end = floor(name, NAME);
+            let (name, more) = (&name[..end], if end < name.len() { "…" } else { "" });
+            if is_odd(name) { write!(out, "['{name}{more}']") } else { write!(out, ".{name}{more}") }
+        }
+        Step::Index(index) => write!(out, "[{index}]"),
+    };
 }
 
 /// Whether a name has what the parts of a path are told by.

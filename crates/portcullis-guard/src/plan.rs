@@ -119,7 +119,8 @@ impl Outcome {
 pub struct Report {
     /// Every finding with what was done about it. Its place is the one in the original document.
     pub applied: Vec<Applied>,
-    /// Paths of fields that field rules or [`Plan::only`] changed or dropped, each with what was done.
+    /// Paths of fields that field rules or [`Plan::only`] changed or dropped, each with what was done; beyond
+    /// [`crate::Limits::findings`] of them, what was done without the path.
     pub fields: Vec<(String, Action)>,
     /// Set when the document was not looked at in full; it is then blocked.
     pub exceeded: Option<Limit>,

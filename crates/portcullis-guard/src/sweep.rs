@@ -322,6 +322,12 @@ impl Sweep {
 
     fn candidate(&self, subject: &mut Subject<'_>, start: usize, end: usize, all: u8) -> Option<usize> {
         let bytes = subject.bytes;
+        if bytes[start] == b'A'
+            && class::before(bytes, start) == b':'
+            && let Some(end) = parts::telegram(subject, start)
+        {
+            return Some(end);
+        }
         if all & DIGIT == 0 {
             return self.credential(subject, start).or_else(|| self.meaning(subject, start, end));
         }
@@ -471,7 +477,7 @@ fn mixed(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
     let before = class::before(bytes, start);
     let clean = !matches!(before, b'_' | b'/' | b'=' | b'.') && !matches!(class::at(bytes, end), b'_' | b'/');
     if !(6..=16).contains(&length) || !clean {
-        return parts::telegram(subject, start, end).or_else(|| parts::maxmind(subject, start, end));
+        return parts::maxmind(subject, start, end);
     }
     if !subject.wanted.meets(EntitySet::NUMBERS) {
         return None;

@@ -13,11 +13,13 @@ struct Child {
 pub(super) struct Children {
     pub(super) count: usize,
     kept: Option<Vec<Child>>,
+    /// How many edits there are of what stands before them.
+    edits: usize,
 }
 
 impl Children {
-    pub(super) fn new(may_drop: bool) -> Self {
-        Self { count: 0, kept: may_drop.then(Vec::new) }
+    pub(super) fn new(may_drop: bool, edits: &[Edit]) -> Self {
+        Self { count: 0, kept: may_drop.then(Vec::new), edits: edits.len() }
     }
 
     pub(super) fn push(&mut self, start: usize, end: usize, dropped: bool) {
@@ -30,6 +32,7 @@ impl Children {
     /// Takes out those that are dropped, each with one of the commas beside it.
     pub(super) fn take_out(self, edits: &mut Vec<Edit>) {
         let children = self.kept.unwrap_or_default();
+        let mut gone = Vec::new();
         let mut kept = false;
         for (index, child) in children.iter().enumerate() {
             if !child.dropped {
@@ -41,8 +44,17 @@ impl Children {
                 Some(next) if !kept => next.start,
                 _ => child.end,
             };
-            edits.retain(|edit| edit.end <= start || edit.start >= end);
-            edits.push(Edit { start, end, text: String::new() });
+            gone.push(Edit { start, end, text: String::new() });
         }
+        if gone.is_empty() {
+            return;
+        }
+        let stays = |edit: &Edit| {
+            let next = gone.partition_point(|gone| gone.end <= edit.start);
+            gone.get(next).is_none_or(|gone| edit.end <= gone.start)
+        };
+        let inside = edits.split_off(self.edits);
+        edits.extend(inside.into_iter().filter(stays));
+        edits.append(&mut gone);
     }
 }

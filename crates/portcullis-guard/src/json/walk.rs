@@ -15,7 +15,7 @@ use super::replace;
 use super::text::{Quoted, deeper, text_of, unescape};
 use crate::context::Topics;
 use crate::engine::{Engine, Field, Work, finding};
-use crate::path::{Standing, Step, written};
+use crate::path::{Standing, Step, below, written};
 use crate::recognise::Hit;
 use crate::recognise::secret::is_ours;
 use crate::text::class;
@@ -158,7 +158,16 @@ impl Document<'_, '_, '_> {
         }
     }
 
+    /// Where the value at hand is; nowhere once as many places were noted as there may be findings.
     fn path(&self) -> String {
+        let report = &self.walk.report;
+        if report.applied.len().max(report.fields.len()) >= self.walk.engine.limits.findings {
+            return String::new();
+        }
+        self.here()
+    }
+
+    fn here(&self) -> String {
         let here = written(&self.steps);
         if self.prefix.is_empty() { here } else { format!("{}#{here}", self.prefix) }
     }
@@ -275,7 +284,7 @@ impl Document<'_, '_, '_> {
         if !self.enter() {
             return false;
         }
-        let mut children = Children::new(self.walk.may_drop);
+        let mut children = Children::new(self.walk.may_drop, &self.edits);
         while self.peek() != b']' {
             let start = self.at;
             let mut dropped = false;
@@ -300,7 +309,7 @@ impl Document<'_, '_, '_> {
         if !self.enter() {
             return false;
         }
-        let mut children = Children::new(self.walk.may_drop);
+        let mut children = Children::new(self.walk.may_drop, &self.edits);
         // `{"name": "API_TOKEN", "value": …}`: what the value is stands beside it.
         let mut label: Option<Cow<'_, str>> = None;
         while self.peek() != b'}' {
@@ -314,7 +323,7 @@ impl Document<'_, '_, '_> {
             self.space();
             self.at += 1;
             self.space();
-            let label_of_it = label.take().filter(|_| matches!(&*key, "value" | "Value"));
+            let label_of_it = if matches!(&*key, "value" | "Value") { label.take() } else { None };
             let Meant { topics, announced } = match (&label_of_it, kept) {
                 (None, Some(meant)) => meant,
                 (None, None) => engine.keys.of(&engine.words, &key),
@@ -378,13 +387,8 @@ impl Document<'_, '_, '_> {
         if text.len() < NUMBER {
             return false;
         }
-        // Whole numbers that went through a column of fractions end in `.0`; what is a fraction identifies nobody.
-        let number = match text.split_once('.') {
-            Some((number, fraction)) if fraction.bytes().all(|digit| digit == b'0') => number,
-            Some(_) => return false,
-            None => text,
-        };
-        let hits = self.walk.engine.text(number, place.field, None, &mut self.walk.work);
+        let Some(number) = number::whole(text) else { return false };
+        let hits = self.walk.engine.text(&number, place.field, None, &mut self.walk.work);
         if hits.is_empty() {
             return false;
         }
@@ -464,8 +468,14 @@ impl Document<'_, '_, '_> {
                     && !plan.data.is_empty()
             });
         let from = self.walk.report.applied.len();
-        let edits =
-            self.walk.inner(text, self.path(), depth, deeper(&self.quote).into(), narrowed, place.field);
+        let edits = self.walk.inner(
+            text,
+            below(self.here()),
+            depth,
+            deeper(&self.quote).into(),
+            narrowed,
+            place.field,
+        );
         let source = |at: usize| start + offsets.start(at);
         let source_end = |at: usize| start + offsets.end(at);
         for applied in &mut self.walk.report.applied[from..] {
@@ -565,4 +575,5 @@ impl Document<'_, '_, '_> {
     }
 }
 
+mod number;
 mod pass;

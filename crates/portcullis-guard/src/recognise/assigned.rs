@@ -536,7 +536,8 @@ fn is_secret(value: &[u8], quoted: bool) -> bool {
 
 /// `Basic` and what is a name, a colon and a password when it is decoded (RFC 7617).
 fn is_basic(text: &str, start: usize, end: usize) -> bool {
-    let is_named = text[..start].to_ascii_lowercase().ends_with("basic ");
+    let is_named =
+        text.as_bytes()[..start].last_chunk::<6>().is_some_and(|name| name.eq_ignore_ascii_case(b"basic "));
     is_named
         && crate::text::decode::run(&text.as_bytes()[start..end])
             .is_some_and(|pair| pair.split_once(':').is_some_and(|(name, _)| !name.is_empty()))

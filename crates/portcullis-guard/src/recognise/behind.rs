@@ -7,13 +7,15 @@
 use super::Subject;
 use super::assigned::Announced;
 use super::formats::of;
-use super::secret::{entropy, is_jumbled, is_placeholder, is_random, is_uuid};
+use super::secret::{entropy, is_jumbled, is_placeholder, is_random, is_uuid, jumps};
 use crate::Entity;
 use crate::text::class;
 
 /// How long a value is at least and at most.
 const LEAST: usize = 16;
 const MOST: usize = 512;
+/// How long a value is of which less has to be by chance in each place.
+const LONG: usize = 24;
 /// How much of it stands at most before the word that is looked behind.
 const HEAD: usize = 64;
 /// How long a word in it is that is looked behind.
@@ -80,12 +82,25 @@ fn is_drawn(value: &str) -> bool {
     let bytes = value.as_bytes();
     let is_path = bytes.iter().any(|byte| matches!(byte, b'/' | b'.'))
         && (value.len() < 40 || entropy(bytes) < 4.5 || value.matches(['/', '.']).count() * 12 > value.len());
-    let is_hex = value.len() >= 24 && bytes.iter().all(u8::is_ascii_hexdigit);
-    is_random(bytes)
-        && (is_hex || is_jumbled(bytes, false))
-        && entropy(bytes) >= 3.0
-        && !is_path
-        && !is_placeholder(value)
+    let is_chance = if value.len() < LONG {
+        is_random(bytes) && is_jumbled(bytes, false) && entropy(bytes) >= 3.0
+    } else if bytes.iter().all(u8::is_ascii_hexdigit) {
+        let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+        ((4..=bytes.len() - 4).contains(&digits) || is_random(bytes)) && entropy(bytes) >= 2.8
+    } else {
+        is_long_chance(bytes) && entropy(bytes) >= 3.0
+    };
+    is_chance && !is_path && !is_placeholder(value)
+}
+
+/// The same as random and jumbled of what is long enough that chance makes a few digits in a row, or a few in all.
+fn is_long_chance(value: &[u8]) -> bool {
+    let count = |kind: fn(&u8) -> bool| value.iter().filter(|byte| kind(byte)).count();
+    let (digits, letters) = (count(u8::is_ascii_digit), count(u8::is_ascii_alphabetic));
+    let rows = value.array_windows::<2>().filter(|pair| pair.iter().all(u8::is_ascii_digit)).count();
+    // From digit to digit there is no jump; what is mostly digits is a number all the same.
+    let (jumps, steps) = (jumps(value), value.len() - rows.min(value.len() / 3));
+    jumps * 10 >= steps * 3 && (is_random(value) || digits >= 2 && letters >= 2 && jumps * 2 >= steps)
 }
 
 /// The name behind `from`, over marks, ends of tags, and words that say nothing.

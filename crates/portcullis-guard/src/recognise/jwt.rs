@@ -13,36 +13,59 @@ use crate::text::{class, decode};
 const PARAMETERS: &str = "alg jku jwk kid x5u x5c x5t x5t#S256 typ cty crit enc zip epk apu apv iv tag p2s p2c iss sub aud b64 ppt \
     url nonce svt kty use key_ops x ver version";
 
+/// How many headers are looked for in one run of characters. What has so many beginnings is made to be looked at in vain, and
+/// counts as a token if its parts are those of one.
+const HEADERS: usize = 16;
+
+/// A run of characters that a header may be of: what follows it is the same for each word that may begin the header.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Run {
+    end: usize,
+    /// Where the token ends whose header ends with the run; there may be none.
+    token: Option<usize>,
+    looks: usize,
+}
+
+impl Run {
+    fn at(bytes: &[u8], start: usize) -> Self {
+        let is_part = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
+        let mut at = start;
+        let mut parts = [0; 5];
+        let mut count = 0;
+        while count < 5 {
+            let length = bytes[at..].iter().take_while(is_part).count();
+            parts[count] = length;
+            count += 1;
+            at += length;
+            if class::at(bytes, at) != b'.' {
+                break;
+            }
+            at += 1;
+        }
+        let is_token = count == 5 || count == 3 && parts[1] >= 4;
+        Self { end: start + parts[0], token: is_token.then_some(at), looks: 0 }
+    }
+}
+
 /// Looks at a word that may begin a header; says where the token ends.
 pub(crate) fn look(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
     let bytes = subject.bytes;
     if !bytes[start..].starts_with(b"eyJ") {
         return None;
     }
-    let is_part = |byte: &&u8| class::is_word(**byte) || matches!(byte, b'-' | b'_');
-    let mut at = start;
-    let mut parts = [0; 5];
-    let mut count = 0;
-    while count < 5 {
-        let length = bytes[at..].iter().take_while(is_part).count();
-        parts[count] = length;
-        count += 1;
-        at += length;
-        if class::at(bytes, at) != b'.' {
-            break;
-        }
-        at += 1;
+    if start >= subject.header.end {
+        subject.header = Run::at(bytes, start);
     }
-    if !(count == 3 || count == 5) || parts[1] < 4 && count == 3 {
-        return None;
-    }
-    let header = decode::run(bytes.get(start..start + parts[0])?)?;
-    if !is_header(&header) {
+    let end = subject.header.token?;
+    subject.header.looks += 1;
+    let is_one = |header: String| is_header(&header);
+    if subject.header.looks <= HEADERS && !decode::run(&bytes[start..subject.header.end]).is_some_and(is_one)
+    {
         return None;
     }
     // A full stop after it is not part of it; one without a signature has it.
-    subject.hit(Entity::Jwt, "", start, at, 0.97);
-    Some(at)
+    subject.hit(Entity::Jwt, "", start, end, 0.97);
+    Some(end)
 }
 
 /// Whether a member of an object is a parameter of a header.

@@ -74,6 +74,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) hits: Vec<Hit>,
     /// Where the last of [`Subject::APART`] ends, wanted or not: words before it belong to it.
     pub(crate) last_end: usize,
+    /// The last run of characters in which a header was looked for.
+    header: jwt::Run,
     table: OnceCell<Option<Table>>,
 }
 
@@ -101,6 +103,7 @@ impl<'a> Subject<'a> {
             field,
             hits: Vec::new(),
             last_end: 0,
+            header: jwt::Run::default(),
             table: OnceCell::new(),
         }
     }

@@ -193,16 +193,11 @@ fn zoho(bytes: &[u8], start: usize, dot: usize) -> Option<usize> {
     rest(bytes, dot, &PARTS)
 }
 
-/// Bot tokens: a number, a colon, 35 characters of which the first is an A. The word from `start` to `end` stands behind the
-/// colon.
-pub(crate) fn telegram(subject: &mut Subject<'_>, start: usize, end: usize) -> Option<usize> {
+/// Bot tokens: a number, a colon, 35 characters of which the first is an A. It stands at `start`, and the
+/// colon before it.
+pub(crate) fn telegram(subject: &mut Subject<'_>, start: usize) -> Option<usize> {
     let bytes = subject.bytes;
-    let head = bytes[..start].iter().rev().take(17);
-    let is_token = class::before(bytes, start) == b':' && bytes[start] == b'A';
-    if !is_token || end - start < 2 {
-        return None;
-    }
-    let digits = head.skip(1).take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = bytes[..start - 1].iter().rev().take(17).take_while(|byte| byte.is_ascii_digit()).count();
     let length = bytes[start..].iter().take(36).take_while(|byte| of::is(**byte, of::TOKEN)).count();
     if !(5..=16).contains(&digits) || length != 35 {
         return None;

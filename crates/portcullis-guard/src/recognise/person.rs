@@ -23,8 +23,8 @@ pub(crate) fn titled(subject: &mut Subject<'_>, start: usize, end: usize) -> Opt
         return None;
     }
     let at = end + bytes[end..].iter().take(2).take_while(|byte| matches!(byte, b'.' | b' ')).count();
-    let (stop, count) = names(subject.text, at);
-    if at == end || count == 0 {
+    let (stop, count) = if at == end { (at, 0) } else { names(subject.text, at) };
+    if count == 0 {
         return None;
     }
     subject.hit(Entity::Person, "titled", at, stop, 0.75);
@@ -38,7 +38,7 @@ pub(crate) fn announced(subject: &mut Subject<'_>, start: usize, end: usize) -> 
         .iter()
         .find_map(|word| rest.strip_prefix(word))
         .or_else(|| rest.strip_prefix(':'))?;
-    let mine = subject.text[..start].trim_end().to_ascii_lowercase();
+    let mine = subject.bytes[..start].trim_ascii_end();
     let own = [
         "my",
         "full",
@@ -54,7 +54,9 @@ pub(crate) fn announced(subject: &mut Subject<'_>, start: usize, end: usize) -> 
         "employee",
     ]
     .iter()
-    .any(|word| mine.ends_with(word));
+    .any(|word| {
+        mine.len().checked_sub(word.len()).is_some_and(|at| mine[at..].eq_ignore_ascii_case(word.as_bytes()))
+    });
     let at = subject.text.len() - after.len();
     let (stop, count) = names(subject.text, at);
     if count == 0 || !(own || count >= 2) {

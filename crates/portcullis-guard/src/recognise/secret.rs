@@ -2,6 +2,8 @@
 //!
 //! Shared by the recognisers of known forms (`formats`) and of values that a name announces (`assigned`).
 
+use crate::text::class;
+
 /// Bits of information for each character, after Shannon, of the bytes as they are distributed.
 #[allow(clippy::cast_precision_loss, reason = "a length of at most 256")]
 pub(crate) fn entropy(value: &[u8]) -> f32 {
@@ -22,18 +24,14 @@ pub(crate) fn entropy(value: &[u8]) -> f32 {
 
 /// Whether a value only stands where a credential would: `<token>`, `${TOKEN}`, `xxxx`, `your-api-key`, `[SECRET]`.
 pub(crate) fn is_placeholder(value: &str) -> bool {
-    const WORDS: [&str; 19] = [
+    const WORDS: [&str; 15] = [
         "example",
         "placeholder",
         "changeme",
         "change_me",
         "change-me",
-        "your",
-        "xxxx",
         "redacted",
         "dummy",
-        "insert",
-        "replace",
         "****",
         "....",
         "process.env",
@@ -47,6 +45,7 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let bytes = value.as_bytes();
     WORDS.iter().any(|word| lower.contains(word))
+        || is_to_be_filled_in(bytes, &lower)
         || is_ours(value)
         || is_slot(value)
         || matches!(bytes, [b'$', ..] if bytes.len() > 1 && bytes[1..].iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'))
@@ -56,6 +55,20 @@ pub(crate) fn is_placeholder(value: &str) -> bool {
         || bytes.windows(2).all(|pair| pair[0] == pair[1])
         || bytes.iter().all(|byte| matches!(byte, b'*' | b'.' | b'-' | b'_' | b'x' | b'X' | b'#'))
         || is_sequence(bytes)
+}
+
+/// Whether a value says what to put in its place. The words that do so also stand inside of others, in what somebody made up, and
+/// by chance: `loveyour1dog`. With digits in it, a value has to have them where a word begins, or little else.
+fn is_to_be_filled_in(value: &[u8], lower: &str) -> bool {
+    let begins = |at: usize| {
+        let before = class::before(value, at);
+        !class::is_word(before) || before.is_ascii_lowercase() && value[at].is_ascii_uppercase()
+    };
+    let is_meant = |word: &str| {
+        lower.match_indices(word).any(|(at, _)| begins(at) || !value.iter().any(u8::is_ascii_digit))
+    };
+    ["your", "insert", "replace", "xxxx"].into_iter().any(is_meant)
+        || lower.contains("xxxx") && memchr::memchr_iter(b'x', lower.as_bytes()).count() * 4 >= lower.len()
 }
 
 /// Something to be filled in stands in angle brackets: `<token>`, `Bearer <your token>`, one that was cut off. A password may have
@@ -128,6 +141,13 @@ const FOLLOWING: [&str; 26] = [
 /// other in no word. Of random ones nine in ten are at ten characters and all but a few at sixteen, of names of code one in
 /// sixty; where less is enough, in quotes, one in fifty.
 pub(crate) fn is_jumbled(value: &[u8], quoted: bool) -> bool {
+    let jumps = jumps(value);
+    let (enough, of) = if quoted { (4, 1) } else { (10, 3) };
+    jumps >= 3 && jumps * enough >= value.len() * of
+}
+
+/// How often a value goes between letters and digits, and to a letter that follows in no word.
+pub(crate) fn jumps(value: &[u8]) -> usize {
     let is_jump = |pair: &&[u8]| match (pair[0].to_ascii_lowercase(), pair[1].to_ascii_lowercase()) {
         (letter @ b'a'..=b'z', next @ b'a'..=b'z') => {
             !FOLLOWING[usize::from(letter - b'a')].as_bytes().contains(&next)
@@ -138,9 +158,7 @@ pub(crate) fn is_jumbled(value: &[u8], quoted: bool) -> bool {
                 && letter.is_ascii_digit() != next.is_ascii_digit()
         }
     };
-    let jumps = value.windows(2).filter(is_jump).count();
-    let (enough, of) = if quoted { (4, 1) } else { (10, 3) };
-    jumps >= 3 && jumps * enough >= value.len() * of
+    value.windows(2).filter(is_jump).count()
 }
 
 /// A UUID, which is more often a name than a secret.

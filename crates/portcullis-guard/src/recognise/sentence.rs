@@ -67,9 +67,10 @@ impl<'a> Sentence<'a> {
     }
 }
 
-/// Whether the full stop at `at` ends a sentence: one inside a name or number goes on.
+/// Whether the full stop at `at` ends a sentence: one inside a name, a number or a path goes on, and of several the last ends it.
 fn is_full_stop(bytes: &[u8], at: usize) -> bool {
-    !class::is_word(class::at(bytes, at + 1))
+    let next = class::at(bytes, at + 1);
+    !class::is_word(next) && !matches!(next, b'.' | b'/')
 }
 
 fn words(text: &str) -> impl Iterator<Item = Word<'_>> {

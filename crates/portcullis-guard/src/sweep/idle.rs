@@ -89,7 +89,7 @@ impl Sweep {
         if block.digit >> end & 1 != 0 {
             return self.is_idle_mixed(window, block, bit, before);
         }
-        // Base64 has letters of both cases.
+        // What a bot's token goes on with behind its number; base64 has letters of both cases.
         let letters = &window[bit..end];
         let is_mixed = match letters.len() {
             length @ ..=8 => {
@@ -99,7 +99,7 @@ impl Sweep {
             }
             _ => letters.iter().any(|letter| (letter ^ letters[0]) & 0x20 != 0),
         };
-        !is_mixed && before != b'~' && !self.heads.may_be(super::eight(window, bit))
+        !is_mixed && !matches!(before, b'~' | b':') && !self.heads.may_be(super::eight(window, bit))
     }
 
     /// The same for a word with letters and digits.

@@ -1,5 +1,6 @@
 //! The engine against its own surface.
 
+mod bounds;
 mod corpus;
 mod identifiers;
 mod properties;
