@@ -26,7 +26,7 @@ def write(run, halves, found, peers):
         parts.append(speed(run, failed))
     parts.append(left_out(run, halves))
     verdict = "All bounds are met." if not failed else "**Not met:**\n\n" + "\n".join(f"- {line}" for line in failed)
-    parts.insert(1, f"Bounds, on the held-out half: F1 of every structured entity ≥ {F1}; secrets: recall and precision ≥ {SECRETS}; fewer than {DESCRIPTIONS:.0%} of\nbenign descriptions flagged; {SPEED['clean']} MB/s of clean and {SPEED['dense']} MB/s of dense text, {FACTOR} × the speed of the faster peer. {verdict}\n")
+    parts.insert(1, f"Bounds, on the held-out half: F1 of every structured entity ≥ {F1}; secrets: recall and precision ≥ {SECRETS}; fewer than {DESCRIPTIONS:.0%} of\nbenign descriptions flagged; {SPEED['clean']} MB/s of clean and {SPEED['dense']} MB/s of dense text, {FACTOR} × the speed of the faster peer where letters beyond ASCII occur. {verdict}\n")
     return "\n".join(parts), failed
 
 

@@ -68,14 +68,17 @@ impl Dice {
 fn document(size: usize, dense: bool, ascii: bool) -> String {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let mut out = String::from("{\"records\":[");
-    while out.len() + 2 < size {
+    for record in 0.. {
+        if out.len() + 2 >= size {
+            break;
+        }
         if !out.ends_with('[') {
             out.push(',');
         }
         let (id, amount, words) = (dice.roll(90_000), dice.roll(10_000), 14 + dice.roll(10));
         let text = dice.prose(words);
         let _ = write!(out, "{{\"id\":{id},\"status\":\"open\",\"amount\":{amount}.5,\"summary\":\"{text}\"");
-        if !ascii && id % 4 == 0 {
+        if !ascii && record % 4 == 0 {
             let _ = write!(out, ",\"site\":\"{}\"", PLACES[dice.roll(PLACES.len() as u64) as usize]);
         }
         if dense {

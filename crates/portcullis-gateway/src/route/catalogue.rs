@@ -120,8 +120,9 @@ impl Catalogue {
         catalogue.server.before_rest(move |connection| {
             let catalogue = weak.upgrade();
             let ask = async move {
-                if let Some(catalogue) = catalogue {
-                    catalogue.ask_again(&connection).await;
+                match catalogue {
+                    Some(catalogue) => catalogue.ask_again(&connection).await,
+                    None => false,
                 }
             };
             ask.boxed()
@@ -259,8 +260,12 @@ impl Catalogue {
 
     /// This connection is about to be ended: what would be asked for on it is asked for again where a change was announced since,
     /// or may have been missed, since a list of many does not wait for it to be started again. Many children change their lists once
-    /// they know their client; one that does so whenever it is asked has nothing new to say after a while.
-    async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) {
+    /// they know their client; one that does so whenever it is asked has nothing new to say after a while. Says whether there was
+    /// anything to ask for.
+    async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
+        if self.doubted_on(connection).is_empty() {
+            return false;
+        }
         let asked = async {
             for _ in 0..MOST_ASKED {
                 let doubted = self.doubted_on(connection);
@@ -279,6 +284,7 @@ impl Catalogue {
             }
         };
         let _ = tokio::time::timeout(LAST_WORD, asked).await;
+        true
     }
 
     /// The lists that are kept, may be out of date, and would be asked for on this connection.

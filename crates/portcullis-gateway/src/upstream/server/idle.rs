@@ -15,8 +15,8 @@ use crate::upstream::slots::Slot;
 
 /// A task without an end is kept for so long at the most.
 const LONGEST: Duration = Duration::from_hours(24);
-/// Asks on a conversation that is about to be ended.
-pub(super) type BeforeRest = Box<dyn Fn(Arc<Connection>) -> BoxFuture<'static, ()> + Send + Sync>;
+/// Asks on a conversation that is about to be ended; says whether there was anything to ask.
+pub(super) type BeforeRest = Box<dyn Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync>;
 
 impl Server {
     /// It has made a task, which it keeps for so many milliseconds; `None` is without end.
@@ -40,19 +40,20 @@ impl Server {
     /// Sets, once, what is done before a conversation is ended that nobody uses.
     pub(crate) fn before_rest(
         &self,
-        before_rest: impl Fn(Arc<Connection>) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+        before_rest: impl Fn(Arc<Connection>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) {
         let _ = self.before_rest.set(Box::new(before_rest));
     }
 
     /// A conversation is about to be ended, since nobody uses it: asks for what would have to be asked for later, when it would
-    /// have to be started for that. Says whether still nobody uses the server.
+    /// have to be started for that. Says whether it can be ended: nobody has called the server meanwhile.
     pub(crate) async fn ask_before_rest(&self, connection: &Arc<Connection>) -> bool {
         let began = Moment::now();
-        if let Some(ask) = self.before_rest.get().filter(|_| self.comes_and_goes()) {
-            ask(connection.clone()).await;
-        }
-        !self.is_in_use() && self.called.elapsed() > began.elapsed()
+        let asked = match self.before_rest.get() {
+            Some(ask) if self.comes_and_goes() => ask(connection.clone()).await,
+            _ => false,
+        };
+        !asked || (!self.is_in_use() && self.called.elapsed() > began.elapsed())
     }
 
     pub(super) fn keeps_tasks(&self) -> bool {

@@ -166,3 +166,32 @@ async fn searches_have_lists_renewed_while_another_server_is_missing() {
     })
     .await;
 }
+
+/// That a server is busy for others is no reason to keep a process that nobody uses.
+#[tokio::test]
+async fn a_process_that_nobody_uses_is_stopped_while_another_one_works() {
+    let child = Child::new(
+        r#"
+def call(request):
+    if "wait" in request["params"]["arguments"]:
+        order()
+    text(request, "done")
+handlers["tools/call"] = call
+"#,
+    )
+    .await;
+    let mut config = child.config();
+    config["idle_stop"] = json!("300ms");
+    let gateway = Gateway::before(&config);
+    let (busy, other) = (Modern::new(), able(json!({"elicitation": {"form": {}}})));
+    let working = busy.call(&gateway, "x__echo", json!({"wait": true}));
+    let meanwhile = async {
+        let mut worker = child.started().await;
+        worker.message("tools/call").await;
+        other.call(&gateway, "x__echo", json!({})).await;
+        child.started().await.exited().await;
+        worker.tell(json!({})).await;
+    };
+    let (done, ()) = tokio::join!(working, meanwhile);
+    assert_eq!(text_of(&done), "done");
+}
