@@ -263,21 +263,22 @@ impl Catalogue {
     /// they know their client; one that does so whenever it is asked has nothing new to say after a while. Says whether there was
     /// anything to ask for.
     async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
-        if self.doubted_on(connection).is_empty() {
+        let mut doubted = self.doubted_on(connection);
+        if doubted.is_empty() {
             return false;
         }
         let asked = async {
             for _ in 0..MOST_ASKED {
-                let doubted = self.doubted_on(connection);
-                if doubted.is_empty() {
-                    return;
-                }
                 let fetches = doubted.iter().map(|((kind, variant), cell)| self.fetch(cell, *kind, *variant));
                 // Whoever needs the list is told why there is none.
                 join_all(fetches.filter_map(Result::ok).map(|(_, fetch)| fetch)).await;
                 tokio::time::sleep(MOMENT).await;
+                doubted = self.doubted_on(connection);
+                if doubted.is_empty() {
+                    return;
+                }
             }
-            for (_, cell) in self.doubted_on(connection) {
+            for (_, cell) in doubted {
                 if cell.trouble().is_none() {
                     cell.settle();
                 }

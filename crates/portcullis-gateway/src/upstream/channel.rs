@@ -95,7 +95,7 @@ struct Shared {
     abandoned: Mutex<HashMap<u64, Instant>>,
     /// Open `subscriptions/listen` requests: their messages name them.
     listeners: Mutex<HashMap<u64, Arc<Ear>>>,
-    /// Who is told what belongs to no call, and the era that the server speaks.
+    /// Who is told what belongs to no call, and where it was heard.
     feed: OnceLock<(Heard, Arc<Feed>)>,
     broken: OnceLock<String>,
     /// Fires when the channel has broken.

@@ -114,7 +114,9 @@ def list(request):
     if len(old) == 1:
         tools.append({"name": "late", "inputSchema": {"type": "object"}})
         send({"method": "notifications/tools/list_changed"})
-        report({"event": "announced"})
+        send({"id": "after", "method": "ping"})
+        sys.stdin.readline()
+        report({"event": "known"})
         order()
     answer(request, {"tools": old})
 handlers["tools/list"] = list
@@ -126,18 +128,13 @@ handlers["tools/list"] = list
     let before = names(&gateway, &early);
     let after = async {
         let mut process = child.started().await;
-        while process.event().await.unwrap()["event"] != "announced" {}
-        let listing = async { names(&gateway, &late).await };
+        while process.event().await.unwrap()["event"] != "known" {}
         let answering = async {
-            // The change has to be known, and who comes later to wait for the list that is under way.
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            // Nobody outside sees that somebody waits for the list that is under way. Without that they get the new one in any case.
+            tokio::time::sleep(Duration::from_millis(300)).await;
             process.tell(json!({})).await;
         };
-        let late = async {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            listing.await
-        };
-        tokio::join!(late, answering).0
+        tokio::join!(names(&gateway, &late), answering).0
     };
     let (before, after) = tokio::join!(before, after);
     assert_eq!(before, ["x__echo"], "it was asked for before");

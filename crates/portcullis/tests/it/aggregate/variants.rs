@@ -131,3 +131,38 @@ async fn a_server_in_trouble_is_not_taken_for_a_legacy_one() {
     })
     .await;
 }
+
+/// Clients make up what they can be asked. Each such set may be shown other tools, but not each is kept for ever.
+#[tokio::test]
+async fn of_the_sets_of_capabilities_that_clients_make_up_the_last_are_kept() {
+    let mut fake = Fake::modern();
+    fake.hints = (60_000, "public");
+    let upstream = fake.start().await;
+    let gateway = Gateway::before(&upstream.config());
+    let sampling = ["null", "{}", r#"{"tools":{}}"#, r#"{"context":{}}"#, r#"{"tools":{},"context":{}}"#];
+    let elicitation = ["null", r#"{"form":{}}"#, r#"{"url":{}}"#, r#"{"form":{},"url":{}}"#];
+    let mut sets = Vec::new();
+    for (sampling, elicitation) in
+        sampling.iter().flat_map(|it| elicitation.iter().map(move |other| (it, other)))
+    {
+        for roots in ["null", "{}"] {
+            for extensions in ["{}", r#"{"io.modelcontextprotocol/tasks":{}}"#] {
+                sets.push(format!(
+                    r#"{{"sampling":{sampling},"elicitation":{elicitation},"roots":{roots},"extensions":{extensions}}}"#
+                ));
+            }
+        }
+    }
+    let list = async |set: &str| {
+        let capabilities = serde_json::from_str(set).unwrap();
+        let client = Modern::new().with_meta(CAPABILITIES, capabilities);
+        client.result(&gateway, "tools/list", json!({})).await;
+        upstream.count("tools/list")
+    };
+    // As many as are kept (`MOST_CELLS`), and one more.
+    for (at, set) in sets[..65].iter().enumerate() {
+        assert_eq!(list(set).await, at + 1, "{set}");
+    }
+    assert_eq!(list(&sets[64]).await, 65, "it was asked for last");
+    assert_eq!(list(&sets[0]).await, 66, "it was asked for first");
+}
