@@ -15,6 +15,8 @@ use crate::{Entity, EntitySet, Finding, KnownValues, Limit, Limits, Scan, Settin
 
 /// How many layers of encoding are taken off.
 const LAYERS: usize = 3;
+/// How many spaces and quotes may stand between an escape and what it announces.
+const BESIDE: usize = 16;
 
 /// Finds and changes. Made once for a configuration and shared by all calls.
 pub struct Engine {
@@ -204,8 +206,9 @@ impl Engine {
         {
             for hit in self.layers(&decoded, field, layer + 1, work) {
                 // `password%3Dhunter22`: what stands beside it may be what tells.
-                let before = decoded[..hit.start].trim_end_matches([' ', '"', '\'']).len();
-                let is_new = offsets.touches(before.saturating_sub(1), hit.end + 1);
+                let between = decoded.as_bytes()[..hit.start].iter().rev().take(BESIDE);
+                let between = between.take_while(|byte| matches!(byte, b' ' | b'"' | b'\'')).count();
+                let is_new = offsets.touches((hit.start - between).saturating_sub(1), hit.end + 1);
                 if is_new || hit.entity == Entity::HiddenText {
                     found(moved(hit, &offsets));
                 }

@@ -41,7 +41,7 @@ use crate::upstream::{Change, Connection, Known, Outgoing, Server, ServerState, 
 /// The longest time that a server's `ttlMs` is believed.
 const LONGEST_TTL: Duration = Duration::from_hours(1);
 /// Clients make up sets of capabilities: so many lists of one server are kept, those that were asked for last.
-const MOST_CELLS: usize = 64;
+const MOST_CELLS: usize = 128;
 /// Before its child is stopped a server is asked so often at most, with a pause for what it may announce then, and for no longer
 /// than this in all.
 const MOST_ASKED: usize = 3;
@@ -263,7 +263,7 @@ impl Catalogue {
     /// they know their client; one that does so whenever it is asked has nothing new to say after a while. Says whether there was
     /// anything to ask for.
     async fn ask_again(self: &Arc<Self>, connection: &Arc<Connection>) -> bool {
-        let mut doubted = self.doubted_on(connection);
+        let (mut doubted, mut restless) = (self.doubted_on(connection), Vec::new());
         if doubted.is_empty() {
             return false;
         }
@@ -273,12 +273,18 @@ impl Catalogue {
                 // Whoever needs the list is told why there is none.
                 join_all(fetches.filter_map(Result::ok).map(|(_, fetch)| fetch)).await;
                 tokio::time::sleep(MOMENT).await;
-                doubted = self.doubted_on(connection);
+                let asked = std::mem::replace(&mut doubted, self.doubted_on(connection));
                 if doubted.is_empty() {
                     return;
                 }
+                // What is in doubt for the first time was not asked for.
+                restless = doubted
+                    .iter()
+                    .filter(|(of, _)| asked.iter().any(|(other, _)| other == of))
+                    .cloned()
+                    .collect();
             }
-            for (_, cell) in doubted {
+            for (_, cell) in restless {
                 if cell.trouble().is_none() {
                     cell.settle();
                 }

@@ -6,7 +6,7 @@
 //! die with it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ use crate::moment::LastUse;
 use crate::seal::{CURSOR, Purpose, Unsealable};
 
 /// Snapshots that cursors may still point into: so many, but no more than two whose pages have more bytes than that together. Those
-/// that somebody reads on in stay for longer, unless they have several times as many.
+/// that somebody reads on in stay for longer, unless they are several times as many.
 const KEPT: usize = 64;
 const KEPT_BYTES: usize = 32 << 20;
 const READ_ON: Duration = Duration::from_secs(30);
@@ -57,6 +57,8 @@ pub(crate) struct View {
     modern: OnceLock<Vec<Bytes>>,
     legacy: OnceLock<Vec<Bytes>>,
     used: LastUse,
+    /// Somebody has come back with a cursor into it.
+    is_read_on: AtomicBool,
 }
 
 /// The snapshots in use.
@@ -77,6 +79,7 @@ struct Kept {
 impl Kept {
     /// Makes a snapshot the newest at its place. Those that were not asked for longest make room.
     fn put(&mut self, place: (Endpoint, ListKind, Variant), view: &Arc<View>) {
+        self.current.remove(&place);
         let mut bytes: usize = self.current.values().map(|view| view.bytes()).sum();
         while self.current.len() >= CURRENT || bytes > CURRENT_BYTES {
             let longest = self.current.iter().max_by_key(|(_, view)| view.used.elapsed());
@@ -84,7 +87,8 @@ impl Kept {
             else {
                 break;
             };
-            bytes -= view.bytes();
+            // Others may be making pages of it meanwhile.
+            bytes = bytes.saturating_sub(view.bytes());
         }
         self.current.insert(place, view.clone());
     }
@@ -167,6 +171,7 @@ impl Views {
             modern: OnceLock::new(),
             legacy: OnceLock::new(),
             used: LastUse::now(),
+            is_read_on: AtomicBool::new(false),
         })
     }
 
@@ -175,6 +180,7 @@ impl Views {
         let mut all = kept.recent.iter().chain(kept.current.values()).chain(&kept.filtered);
         let view = all.find(|view| view.id == id)?;
         view.used.touch();
+        view.is_read_on.store(true, Ordering::Relaxed);
         Some(view.clone())
     }
 }
@@ -186,9 +192,12 @@ fn trim(views: &mut VecDeque<Arc<View>>) {
     while views.len() > KEPT || (bytes > KEPT_BYTES && views.len() > 2) {
         // The last one is new.
         let others = views.iter().take(views.len() - 1).enumerate();
-        let longest = others.max_by_key(|(_, view)| view.used.elapsed());
-        let Some((at, unread)) = longest.map(|(at, view)| (at, view.used.elapsed())) else { return };
-        let times = if unread < READ_ON { READ_ON_TIMES } else { 1 };
+        // Those first in which nobody reads on.
+        let Some((at, view)) = others.max_by_key(|(_, view)| (!view.is_read_on(), view.used.elapsed()))
+        else {
+            return;
+        };
+        let times = if view.is_read_on() { READ_ON_TIMES } else { 1 };
         if views.len() <= KEPT * times && bytes <= KEPT_BYTES * times {
             return;
         }
@@ -201,6 +210,11 @@ impl View {
     fn bytes(&self) -> usize {
         let made = [&self.modern, &self.legacy].into_iter().filter_map(OnceLock::get);
         made.flatten().map(Bytes::len).sum()
+    }
+
+    /// Whether somebody has come back with a cursor into it, lately.
+    fn is_read_on(&self) -> bool {
+        self.is_read_on.load(Ordering::Relaxed) && self.used.elapsed() < READ_ON
     }
 
     fn is_of(&self, parts: &[Arc<Listing>]) -> bool {

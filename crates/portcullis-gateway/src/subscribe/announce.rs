@@ -60,9 +60,11 @@ impl Announced {
         now
     }
 
-    /// How long a server's next change waits, for one has come while it was looked at: each time in a row for longer.
-    fn pause(&mut self, server: &ServerId) -> Option<Duration> {
-        if !self.changed.contains_key(server) {
+    /// How long a server's next change waits, for one of what was told has come while it was looked at: each time in a row for
+    /// longer.
+    fn pause(&mut self, server: &ServerId, told: &Owners) -> Option<Duration> {
+        let again = |owner: &Option<Principal>| told.iter().any(|(other, _)| other == owner);
+        if !self.changed.get(server).is_some_and(|owners| owners.iter().any(|(owner, _)| again(owner))) {
             self.restless.remove(server);
             return None;
         }
@@ -109,7 +111,7 @@ impl Subscribers {
         let told = self.announced().take();
         join_all(told.iter().map(async |(server, owners)| {
             self.tell_of(gateway, server, owners).await;
-            let pause = self.announced().pause(server);
+            let pause = self.announced().pause(server, owners);
             if let Some(pause) = pause {
                 tokio::time::sleep(pause).await;
             }
@@ -214,22 +216,27 @@ mod tests {
     fn one_that_changes_whenever_it_is_looked_at_is_looked_at_less_and_less() {
         let id = ServerId::parse("restless").unwrap();
         let mut announced = Announced::default();
+        let told = vec![(None, Lists::TOOLS)];
         announced.note(id.clone(), None, Lists::TOOLS);
         let mut pauses = Vec::new();
         for _ in 0..12 {
             announced.take();
             announced.note(id.clone(), None, Lists::TOOLS);
-            pauses.push(announced.pause(&id).expect("it has changed"));
+            pauses.push(announced.pause(&id, &told).expect("it has changed"));
             announced.told(&id);
         }
         assert_eq!(pauses[..3], [MOMENT, 2 * MOMENT, 4 * MOMENT]);
         assert_eq!(pauses[11], LONGEST);
         announced.take();
-        assert_eq!(announced.pause(&id), None, "it has come to rest");
+        assert_eq!(announced.pause(&id, &told), None, "it has come to rest");
         announced.told(&id);
         announced.note(id.clone(), None, Lists::TOOLS);
         announced.take();
         announced.note(id.clone(), None, Lists::TOOLS);
-        assert_eq!(announced.pause(&id), Some(MOMENT), "and begins anew");
+        assert_eq!(announced.pause(&id, &told), Some(MOMENT), "and begins anew");
+        announced.told(&id);
+        announced.take();
+        announced.note(id.clone(), Some(Principal::Anonymous), Lists::TOOLS);
+        assert_eq!(announced.pause(&id, &told), None, "that is another user's");
     }
 }

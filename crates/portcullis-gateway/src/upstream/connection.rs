@@ -187,18 +187,16 @@ impl Connection {
 
     /// How long nobody has used it; zero while a call is under way or a resource is watched.
     pub(super) fn idle(&self) -> Duration {
-        if self.feed().is_some_and(|feed| feed.needs(self)) {
-            return Duration::ZERO;
-        }
-        if let Link::Channel(channel) = &self.link
-            && !channel.is_idle()
-        {
-            return Duration::ZERO;
-        }
-        if self.questions.is_busy() {
-            return Duration::ZERO;
-        }
-        self.used.elapsed()
+        if self.is_unused() { self.used.elapsed() } else { Duration::ZERO }
+    }
+
+    /// Whether nothing is under way on it.
+    pub(super) fn is_unused(&self) -> bool {
+        let is_quiet = match &self.link {
+            Link::Channel(channel) => channel.is_idle(),
+            Link::Http { .. } | Link::OpenApi { .. } => true,
+        };
+        is_quiet && !self.questions.is_busy() && !self.feed().is_some_and(|feed| feed.needs(self))
     }
 
     pub(super) fn touch(&self) {

@@ -163,6 +163,10 @@ fn ends_with(name: &str, suffix: &str) -> bool {
 pub(crate) fn look(subject: &mut Subject<'_>, sign: usize) -> Option<usize> {
     let bytes = subject.bytes;
     let (from, to) = name_before(bytes, sign)?;
+    // `arn:aws:…` is the name of a resource.
+    if bytes[..from].ends_with(b"arn:") {
+        return None;
+    }
     let name = subject.text.get(from..to)?;
     // `<add key="Password" value="…" />`: the name is the value of the attribute before.
     let name = if name.eq_ignore_ascii_case("value") { attribute(subject.text, from)? } else { name };

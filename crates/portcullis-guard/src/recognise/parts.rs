@@ -5,7 +5,7 @@
 
 use super::Subject;
 use super::formats::of;
-use super::secret::is_random;
+use super::secret::{is_jumbled, is_random};
 use crate::Entity;
 use crate::text::{class, decode};
 
@@ -200,6 +200,11 @@ pub(crate) fn telegram(subject: &mut Subject<'_>, start: usize) -> Option<usize>
     let digits = bytes[..start - 1].iter().rev().take(17).take_while(|byte| byte.is_ascii_digit()).count();
     let length = bytes[start..].iter().take(36).take_while(|byte| of::is(**byte, of::TOKEN)).count();
     if !(5..=16).contains(&digits) || length != 35 {
+        return None;
+    }
+    // The number of an account stands before a name in `arn:aws:sqs:us-east-1:123456789012:AccountService-…`.
+    let token = &bytes[start..start + length];
+    if !token.iter().any(u8::is_ascii_digit) && !is_jumbled(token, false) {
         return None;
     }
     subject.hit(Entity::Secret, "telegram", start - 1 - digits, start + length, 0.95);

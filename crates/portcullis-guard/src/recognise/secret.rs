@@ -64,9 +64,8 @@ fn is_to_be_filled_in(value: &[u8], lower: &str) -> bool {
         let before = class::before(value, at);
         !class::is_word(before) || before.is_ascii_lowercase() && value[at].is_ascii_uppercase()
     };
-    let is_meant = |word: &str| {
-        lower.match_indices(word).any(|(at, _)| begins(at) || !value.iter().any(u8::is_ascii_digit))
-    };
+    let has_digits = value.iter().any(u8::is_ascii_digit);
+    let is_meant = |word: &str| lower.match_indices(word).any(|(at, _)| !has_digits || begins(at));
     ["your", "insert", "replace", "xxxx"].into_iter().any(is_meant)
         || lower.contains("xxxx") && memchr::memchr_iter(b'x', lower.as_bytes()).count() * 4 >= lower.len()
 }

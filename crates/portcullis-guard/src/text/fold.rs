@@ -30,8 +30,9 @@ fn form(character: char) -> Form {
     let ascii = |from: u32, to: u8| Form::Same(to + u8::try_from(code - from).unwrap_or(0));
     match code {
         _ if is_invisible(character) => Form::Invisible,
-        // White space, and what tells records apart, stays; so does what is beyond ASCII, which is rather another encoding's.
-        1..=8 | 0xe..=0x1b | 0x7f => Form::Invisible,
+        // White space, and what tells records and fields apart, stays; so does what is beyond ASCII, which is rather another
+        // encoding's.
+        4..=8 | 0xe..=0x1b | 0x7f => Form::Invisible,
         0xa0 | 0x2000..=0x200a | 0x202f | 0x205f | 0x3000 => Form::Same(b' '),
         0x2010..=0x2015 | 0x2212 | 0xfe58 | 0xfe63 => Form::Same(b'-'),
         0x2024 | 0x3002 | 0xff61 => Form::Same(b'.'),

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use portcullis_guard::{Action, Engine, FieldRule, Limits, Path, Settings};
 
 use crate::{Names, engine, plan};
@@ -118,9 +119,32 @@ fn many_beginnings_of_a_token_in_one_run_cost_no_more_than_each() {
     scans_linearly("eyJ-", 1_000, ".aaaa.bbbb");
     scans_linearly("eyJh-", 1_000, ".aaaa.bbbb");
 }
+
 #[test]
 fn names_of_credentials_without_a_value_cost_no_more_than_each() {
     scans_linearly("token=ab ", 1_000, "");
+}
+
+#[test]
+fn a_value_that_says_what_to_put_in_its_place_again_and_again_costs_no_more_than_its_length() {
+    let engine = engine();
+    let made = |count: usize| format!("password is a{}1", "your".repeat(count));
+    is_linear("your", 20_000, made, |text| {
+        black_box(engine.scan_text(text));
+    });
+}
+
+#[test]
+fn what_stands_before_many_findings_is_not_looked_at_for_each() {
+    let limits = Limits { findings: usize::MAX, ..Limits::default() };
+    let engine = Engine::new(&Settings { limits, ..Settings::default() }).expect("good settings");
+    let made = |count: usize| {
+        let mails = base64::engine::general_purpose::STANDARD.encode("a@bc.de ".repeat(count));
+        format!("%41{}{mails}", " ".repeat(16 * count))
+    };
+    is_linear("mails", 1_000, made, |text| {
+        black_box(engine.scan_text(text));
+    });
 }
 
 #[test]

@@ -340,6 +340,10 @@ fn sees_through_disguises() {
         assert!(found.iter().any(|(entity, _)| *entity == Entity::Email), "{text:?} gives {found:?}");
     };
     email("jane\u{200b}@exam\u{ad}ple.org");
+    // What tells fields apart goes on doing so.
+    email("jane@example.org\u{1}org");
+    let card = engine.scan_text("4111111111111111\u{1}987").findings;
+    assert!(card.iter().any(|found| found.entity == Entity::CreditCard), "{card:?}");
     email("jane\u{8}@exam\u{1b}ple.org");
     email("jane@example.org\0x@");
     let token = "ghp_a1B2c3D4\u{8}e5F6g7H8i9J0k1L2m3N4o5P6q7R8";

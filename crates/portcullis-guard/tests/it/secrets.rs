@@ -428,6 +428,8 @@ fn finds_the_tokens_of_bots_however_they_begin() {
         "12345:AAH-x",
         "at 12:AM-and more of what is no token is here",
         "1:A-HdqTcv1HxvGWJxfSeofSAs0K5PALDsaw1",
+        "queue 123456789012:AccountService-OrderEvents-DLQ-prod",
+        "arn:aws:sqs:us-east-1:123456789012:AccountService-OrderEvents-DLQ-prod",
     ] {
         nothing_in(text);
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use portcullis_config::Sharing;
 use portcullis_mcp::caps::ClientCaps;
 use portcullis_mcp::revision::Era;
+use portcullis_mcp::subscription::Lists;
 use portcullis_model::ErrorKind;
 
 use super::{Feed, Heard};
@@ -51,6 +52,9 @@ impl Feeds {
         }
         if declared == ClientCaps::NONE {
             feed.attach(connection);
+        } else if let Some(within) = feed.within(connection, declared) {
+            // Another process, which may not have what the last one had.
+            feed.doubt(Lists::declared(&connection.peer.capabilities), Some(&within));
         }
     }
 

@@ -69,11 +69,18 @@ pub(super) async fn stop_when_idle(
     connection: Arc<Connection>,
     idle: Duration,
 ) {
+    // A server that is in use elsewhere is asked once.
+    let mut asked = false;
     while connection.is_open() {
         let shared = connection.feed().is_some_and(|feed| feed.shares(&connection));
         let unused = if shared || server.keeps_tasks() { Duration::ZERO } else { connection.idle() };
-        if unused >= idle && server.ask_before_rest(&connection).await {
-            break;
+        if unused >= idle {
+            let unneeded = asked || server.ask_before_rest(&connection).await;
+            // A list that somebody waits for takes no place among the calls.
+            if unneeded && connection.is_unused() {
+                break;
+            }
+            asked = true;
         }
         if !slot.holds(&connection) {
             // Whoever took it from there closes it.

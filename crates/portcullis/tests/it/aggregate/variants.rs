@@ -146,7 +146,12 @@ async fn of_the_sets_of_capabilities_that_clients_make_up_the_last_are_kept() {
         sampling.iter().flat_map(|it| elicitation.iter().map(move |other| (it, other)))
     {
         for roots in ["null", "{}"] {
-            for extensions in ["{}", r#"{"io.modelcontextprotocol/tasks":{}}"#] {
+            for extensions in [
+                "{}",
+                r#"{"io.modelcontextprotocol/tasks":{}}"#,
+                r#"{"io.modelcontextprotocol/ui":{"mimeTypes":[]}}"#,
+                r#"{"io.modelcontextprotocol/tasks":{},"io.modelcontextprotocol/ui":{"mimeTypes":[]}}"#,
+            ] {
                 sets.push(format!(
                     r#"{{"sampling":{sampling},"elicitation":{elicitation},"roots":{roots},"extensions":{extensions}}}"#
                 ));
@@ -160,9 +165,9 @@ async fn of_the_sets_of_capabilities_that_clients_make_up_the_last_are_kept() {
         upstream.count("tools/list")
     };
     // As many as are kept (`MOST_CELLS`), and one more.
-    for (at, set) in sets[..65].iter().enumerate() {
+    for (at, set) in sets[..129].iter().enumerate() {
         assert_eq!(list(set).await, at + 1, "{set}");
     }
-    assert_eq!(list(&sets[64]).await, 65, "it was asked for last");
-    assert_eq!(list(&sets[0]).await, 66, "it was asked for first");
+    assert_eq!(list(&sets[128]).await, 129, "it was asked for last");
+    assert_eq!(list(&sets[0]).await, 130, "it was asked for first");
 }
