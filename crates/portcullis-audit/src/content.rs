@@ -5,10 +5,14 @@
 //! person, the class of retention and the month ([`crate::keys`]); the record holds the hash of what was sealed, and proofs
 //! verify as well when the key is destroyed.
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 
 use crate::labelled;
+
+/// With a key: what it begins with is computed once, and copied for each digest. That is why this is not from the library that
+/// does the rest of the cryptography, in which such a copy costs as much as two hundred bytes more.
+type Keyed = Hmac<sha2::Sha256>;
 
 /// A digest and a size, and where the thing itself is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +39,21 @@ pub struct Content {
 /// The keys that digests and pseudonyms are made with, all derived from one secret.
 #[derive(Clone)]
 pub struct Keyring {
-    digest: hmac::Key,
-    person: hmac::Key,
+    digest: Keyed,
+    person: Keyed,
     pub(crate) wrapping: [u8; 32],
+}
+
+fn keyed(secret: &[u8]) -> Keyed {
+    Keyed::new_from_slice(secret).expect("HMAC takes keys of any length")
+}
+
+fn sign(keyed: &Keyed, parts: &[&[u8]]) -> [u8; 32] {
+    let mut signing = keyed.clone();
+    for part in parts {
+        signing.update(part);
+    }
+    signing.finalize().into_bytes().into()
 }
 
 impl std::fmt::Debug for Keyring {
@@ -50,15 +66,11 @@ impl Keyring {
     /// Derives all keys from a secret of at least 16 bytes, best 32 random ones.
     #[must_use]
     pub fn derive(secret: &[u8]) -> Self {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let derived = |purpose: &str| {
-            let mut key = [0; 32];
-            key.copy_from_slice(hmac::sign(&root, purpose.as_bytes()).as_ref());
-            key
-        };
+        let root = keyed(secret);
+        let derived = |purpose: &str| sign(&root, &[purpose.as_bytes()]);
         Self {
-            digest: hmac::Key::new(hmac::HMAC_SHA256, &derived("portcullis audit: digests of contents, 1")),
-            person: hmac::Key::new(hmac::HMAC_SHA256, &derived("portcullis audit: pseudonyms of persons, 1")),
+            digest: keyed(&derived("portcullis audit: digests of contents, 1")),
+            person: keyed(&derived("portcullis audit: pseudonyms of persons, 1")),
             wrapping: derived("portcullis audit: wrapping of data keys, 1"),
         }
     }
@@ -66,12 +78,9 @@ impl Keyring {
     /// The pseudonym of a person: the same for the same issuer and subject.
     #[must_use]
     pub fn pseudonym(&self, issuer: &str, subject: &str) -> String {
-        let mut keyed = hmac::Context::with_key(&self.person);
         // The length keeps apart what would otherwise read the same.
-        keyed.update(&(issuer.len() as u64).to_be_bytes());
-        keyed.update(issuer.as_bytes());
-        keyed.update(subject.as_bytes());
-        labelled("p-", &keyed.sign().as_ref()[..16])
+        let length = (issuer.len() as u64).to_be_bytes();
+        labelled("p-", &sign(&self.person, &[&length, issuer.as_bytes(), subject.as_bytes()])[..16])
     }
 
     /// What somebody is called: a pseudonym is one already, `ISSUER#SUBJECT` becomes one; `None` for anything else.
@@ -93,13 +102,13 @@ impl Keyring {
     /// The digest of a content.
     #[must_use]
     pub fn digest(&self, content: &[u8]) -> Content {
-        let digest = labelled("hmac-sha256:", hmac::sign(&self.digest, content).as_ref());
+        let digest = labelled("hmac-sha256:", &sign(&self.digest, &[content]));
         Content { digest, size: content.len() as u64, ..Content::default() }
     }
 
     /// The digest of a small value that has to be found again, such as a token's id.
     #[must_use]
     pub fn fingerprint(&self, value: &str) -> String {
-        labelled("h-", &hmac::sign(&self.digest, value.as_bytes()).as_ref()[..16])
+        labelled("h-", &sign(&self.digest, &[value.as_bytes()])[..16])
     }
 }

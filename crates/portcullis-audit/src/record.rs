@@ -37,11 +37,12 @@ pub struct Record {
 #[error("not a record: {0}")]
 pub struct InvalidRecord(String);
 
-/// Puts a record together in `into`, after the byte that stands before a record where its leaf hash is made, and makes that.
-/// `log` is written as JSON already.
+/// Puts a record together at the end of `into`, whose last byte is 0 (which stands before a record where its leaf hash is made),
+/// and makes that hash. `log` is written as JSON already.
 pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8], into: &mut Vec<u8>) -> Hash {
-    into.clear();
-    into.extend_from_slice(b"\0{\"chain\":{\"log\":");
+    debug_assert_eq!(into.last(), Some(&0), "the byte before a leaf");
+    let from = into.len() - 1;
+    into.extend_from_slice(b"{\"chain\":{\"log\":");
     into.extend_from_slice(log.as_bytes());
     into.extend_from_slice(b",\"prev\":\"");
     if let Some(prev) = prev {
@@ -54,13 +55,13 @@ pub(crate) fn write(log: &str, seq: u64, prev: Option<&Hash>, body: &[u8], into:
     into.extend_from_slice(b"},");
     // The body's own brace is left out.
     into.extend_from_slice(&body[1..]);
-    merkle::hash(into)
+    merkle::hash(&into[from..])
 }
 
 /// The bytes of a record, for tests.
 #[cfg(test)]
 pub(crate) fn of(log: &str, seq: u64, prev: Option<&Hash>, event: &Event) -> Vec<u8> {
-    let mut record = Vec::new();
+    let mut record = vec![0];
     let leaf = write(log, seq, prev, &event.to_canonical(), &mut record);
     record.remove(0);
     assert_eq!(leaf, Record::leaf(&record));

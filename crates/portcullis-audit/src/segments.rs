@@ -21,7 +21,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use portcullis_model::{Batch, Entry, Extent, Journal, Search, Unavailable};
 use rustix::fs::{Advice, fadvise};
 
 use crate::merkle::TILE;
@@ -30,8 +30,6 @@ use segment::Loaded;
 
 /// A file that has this many bytes gets no more.
 const FULL: u64 = 16 << 20;
-/// What is kept for the next batch, at the most.
-const SPARE: usize = 8 << 20;
 /// What is written goes by pages of this size, or of a part of it.
 const PAGE: u64 = 64 << 10;
 /// What reading gives at once.
@@ -54,8 +52,6 @@ struct State {
     next: u64,
     tail: Tail,
     writable: bool,
-    /// Where a batch is put together.
-    batch: Vec<u8>,
 }
 
 /// Where the next frame goes.
@@ -106,8 +102,7 @@ impl Segments {
                 segments.insert(first, path);
             }
         }
-        let mut state =
-            State { segments, next: 0, tail: Tail::Nowhere, writable: lock.is_some(), batch: Vec::new() };
+        let mut state = State { segments, next: 0, tail: Tail::Nowhere, writable: lock.is_some() };
         state.find_end()?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -135,8 +130,8 @@ impl Segments {
         Ok(Some(read))
     }
 
-    fn write_tiles(&self, entries: &[Entry]) -> io::Result<()> {
-        let tiles = entries.iter().filter_map(|entry| Some((entry.seq / TILE, entry.tile?)));
+    fn write_tiles(&self, batch: &Batch) -> io::Result<()> {
+        let tiles = batch.entries().filter_map(|entry| Some((entry.seq / TILE, entry.hashes.tile?)));
         let mut file = None;
         for (place, tile) in tiles {
             let file = match &file {
@@ -258,37 +253,31 @@ impl Journal for Segments {
         Ok(Extent { first, next: state.next })
     }
 
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
-        let Some(first) = entries.first() else { return Ok(()) };
+    fn append(&self, batch: &mut Batch) -> Result<(), Unavailable> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let mut state = self.state();
         if !state.writable {
             return Err(Unavailable("the journal was opened for reading".to_owned()));
         }
-        if first.seq != state.next {
-            return Err(Unavailable(format!("event {} cannot follow {} events", first.seq, state.next)));
+        if batch.first() != state.next {
+            return Err(Unavailable(format!("event {} cannot follow {} events", batch.first(), state.next)));
         }
-        let mut bytes = std::mem::take(&mut state.batch);
-        bytes.clear();
-        bytes.reserve(entries.iter().map(frame::length).sum());
-        for entry in entries {
-            frame::write(entry, &mut bytes)?;
-        }
+        frame::fill(batch)?;
+        let bytes = batch.bytes();
         let (file, end) = state.tail(&self.folder)?;
-        let written = file.write_all_at(&bytes, *end).and_then(|()| file.sync_data());
+        let written = file.write_all_at(bytes, *end).and_then(|()| file.sync_data());
         if let Err(error) = written {
             state.abandon();
             return Err(failed(&self.folder)(error));
         }
         let before = std::mem::replace(end, *end + bytes.len() as u64);
         let_go(file, before, *end);
-        state.next += entries.len() as u64;
-        // Memory that is given back and taken again for each batch costs as much as writing it.
-        if bytes.capacity() <= SPARE {
-            state.batch = bytes;
-        }
+        state.next = batch.next();
         drop(state);
         // Derived: what is missing is computed again.
-        if let Err(error) = self.write_tiles(entries) {
+        if let Err(error) = self.write_tiles(batch) {
             tracing::warn!(
                 error = error.to_string(),
                 "hashes of the evidence log were not kept; the next start takes longer"

@@ -18,10 +18,161 @@ pub struct Entry {
     pub payload: Option<Vec<u8>>,
     /// What it is found by. Not asked for when an entry is read, but where it is kept beside the record.
     pub marks: Marks,
-    /// The hash of the record as a leaf of the log's tree, where somebody knows it already.
-    pub leaf: Option<[u8; 32]>,
-    /// The hash over 256 entries that this is the last of. Derived; it spares reading all of them at a start.
+}
+
+/// Entries that are to be added: their numbers follow one another, and so do their bytes.
+///
+/// Before the bytes of each there is room for what a journal puts there, so that one in files writes all of them as they lie here.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    first: u64,
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+/// Where an entry lies, and what else is known of it.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Where its record begins and ends, and its payload ends that follows.
+    record: (usize, usize),
+    end: usize,
+    hashes: Hashes,
+    marks: Option<Box<Marks>>,
+}
+
+/// The hashes of an entry that is to be added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// Its record's own, as a leaf of the log's tree.
+    pub leaf: [u8; 32],
+    /// The hash over 256 entries that it is the last of. Derived; it spares reading all of them at a start.
     pub tile: Option<[u8; 32]>,
+}
+
+/// An entry of a [`Batch`].
+#[derive(Clone, Copy, Debug)]
+pub struct Added<'a> {
+    /// Its number.
+    pub seq: u64,
+    /// What was recorded.
+    pub record: &'a [u8],
+    /// What the record holds the digest of; empty where there is nothing.
+    pub payload: &'a [u8],
+    /// Its hashes.
+    pub hashes: &'a Hashes,
+    marks: Option<&'a Marks>,
+}
+
+impl Added<'_> {
+    /// What it is found by; nothing where the journal has no marks.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.marks.map(Marks::bounded).unwrap_or_default()
+    }
+}
+
+impl Batch {
+    /// The bytes before each record that are the journal's.
+    pub const ROOM: usize = 16;
+
+    /// None yet; the next is to have this number. What there was is gone, its memory is used again.
+    pub fn begin(&mut self, first: u64) {
+        self.first = first;
+        self.bytes.clear();
+        self.places.clear();
+    }
+
+    /// Adds an entry. `write` is given the bytes of all, which end with the room before its record, puts the record there, and
+    /// says what its hashes are.
+    pub fn push(
+        &mut self,
+        payload: Option<&[u8]>,
+        marks: Option<Box<Marks>>,
+        write: impl FnOnce(&mut Vec<u8>) -> Hashes,
+    ) {
+        self.bytes.extend_from_slice(&[0; Self::ROOM]);
+        let start = self.bytes.len();
+        let hashes = write(&mut self.bytes);
+        let record = (start, self.bytes.len());
+        self.bytes.extend_from_slice(payload.unwrap_or_default());
+        self.places.push(Place { record, end: self.bytes.len(), hashes, marks });
+    }
+
+    /// A copy of these, whose numbers follow one another.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>, hashes: impl Fn(&Entry) -> Hashes) -> Self {
+        let mut batch = Self::default();
+        for entry in entries {
+            if batch.is_empty() {
+                batch.begin(entry.seq);
+            }
+            batch.push(entry.payload.as_deref(), Some(Box::new(entry.marks.clone())), |bytes| {
+                bytes.extend_from_slice(&entry.record);
+                hashes(entry)
+            });
+        }
+        batch
+    }
+
+    /// The number of the first.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number after the last.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.first + self.places.len() as u64
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// All bytes: before each record its room, after it its payload.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The entries, in their order.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = Added<'_>> + ExactSizeIterator {
+        self.places.iter().enumerate().map(|(at, place)| self.added(at, place))
+    }
+
+    fn added<'a>(&'a self, at: usize, place: &'a Place) -> Added<'a> {
+        Added {
+            seq: self.first + at as u64,
+            record: &self.bytes[place.record.0..place.record.1],
+            payload: &self.bytes[place.record.1..place.end],
+            hashes: &place.hashes,
+            marks: place.marks.as_deref(),
+        }
+    }
+
+    /// Fills the room before each record.
+    pub fn fill(&mut self, room: impl Fn(&Added<'_>) -> [u8; Self::ROOM]) {
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
+            let filled = room(&self.added(at, place));
+            let start = place.record.0;
+            self.bytes[start - Self::ROOM..start].copy_from_slice(&filled);
+        }
+    }
+
+    /// Gives memory back of which there is more than for so many bytes and entries.
+    pub fn shrink(&mut self, bytes: usize, entries: usize) {
+        self.bytes.shrink_to(bytes);
+        self.places.shrink_to(entries);
+    }
 }
 
 /// What an entry is found by; all of it is in the record, too.
@@ -136,11 +287,11 @@ pub trait Journal: Send + Sync {
     fn extent(&self) -> Result<Extent, Unavailable>;
 
     /// Adds entries: all or none of them, on the disk when it returns. The first has to be the next there is; if it is
-    /// not, somebody else writes to this log, and nothing is added.
+    /// not, somebody else writes to this log, and nothing is added. Of the batch only the room is changed.
     ///
     /// # Errors
     /// They were not added, or nobody knows whether they were: ask for the extent again.
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable>;
+    fn append(&self, batch: &mut Batch) -> Result<(), Unavailable>;
 
     /// Entries in their order from a number on, `most` of them at most (and fewer where they are large).
     ///

@@ -15,7 +15,7 @@ mod toolset_id;
 
 pub use error_kind::{ErrorKind, Fault};
 pub use forwarding::FORWARDING;
-pub use journal::{Entry, Extent, Journal, Marks, Search, bounded};
+pub use journal::{Added, Batch, Entry, Extent, Hashes, Journal, Marks, Search, bounded};
 pub use moment::date_time;
 pub use pattern::matches_pattern;
 pub use principal::{Claim, Key, Principal, User};

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use super::item::{Events, Item};
 use super::{Ask, Refused};
 
-/// Bytes that are not left to gather any longer.
-const ENOUGH: usize = 4 << 20;
+/// Bytes that are not left to gather any longer: they are numbered and hashed while they are still in the processor's cache, and in
+/// turns so short that nobody notices who answers calls on the same processor.
+const ENOUGH: usize = 128 << 10;
 
 /// What was put here since it was last taken.
 #[derive(Default)]
@@ -113,20 +114,25 @@ impl Queue {
         self.waiting().closed = true;
     }
 
-    /// Waits for something, lets events gather for so long, and takes what there is; nothing when the time is up.
-    /// `room` is empty, and was filled before.
-    pub(super) fn take(&self, until: Instant, linger: Duration, room: Events) -> Waiting {
+    /// Waits for something; whether there was anything before this time.
+    pub(super) fn wait(&self, until: Instant) -> bool {
         let mut waiting = self.waiting();
         while waiting.events.items.is_empty() && waiting.asks.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                break;
+                return false;
             }
             waiting = self.sleep(waiting, Asleep::Idle, left);
         }
-        let gathered = Instant::now() + linger;
-        while !waiting.events.items.is_empty() && waiting.asks.is_empty() && !waiting.is_enough() {
-            let left = gathered.saturating_duration_since(Instant::now());
+        true
+    }
+
+    /// Lets events gather until a time, or until there are enough or something is asked for, and takes what there is. `room` is
+    /// empty, and was filled before.
+    pub(super) fn take(&self, until: Instant, room: Events) -> Waiting {
+        let mut waiting = self.waiting();
+        while waiting.asks.is_empty() && !waiting.is_enough() {
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }

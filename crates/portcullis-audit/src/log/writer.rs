@@ -1,9 +1,9 @@
 //! The thread that writes.
 //!
-//! It takes what waits, numbers it, hashes it, and asks the journal to put all of it on the disk at once; what comes
-//! meanwhile waits for the next turn, so a slow disk makes larger batches, not a longer queue of small ones. A batch that the
-//! journal did not take is kept and tried again; those who wait for it are told at once. Should the thread itself fail, the log
-//! takes nothing more and says so: nobody is left waiting.
+//! It takes what waits, numbers it and hashes it, a little at a time, and when events have gathered for long enough it asks the
+//! journal to put all of them on the disk at once; what comes meanwhile waits for the next batch, so a slow disk makes larger
+//! batches, not a longer queue of small ones. A batch that the journal did not take is kept and tried again; those who wait for it
+//! are told at once. Should the thread itself fail, the log takes nothing more and says so: nobody is left waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_model::{Entry, Journal, Marks, Unavailable};
+use portcullis_model::{Batch, Hashes, Journal, Unavailable};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::item::{Events, Here, Item, Link};
@@ -28,17 +28,10 @@ use crate::retention;
 /// What one batch has at most.
 const EVENTS: usize = 4096;
 const BYTES: usize = 8 << 20;
-/// Lists and entries that are kept to be filled again: memory that is given back and taken again for each batch costs more than
-/// what is done in it. As much as there is when events gather and the disk takes its time; a list that grows has room for twice
-/// as much as it needs.
-const SPARE_EVENTS: usize = EVENTS;
+/// What is kept to be filled again: memory that is given back and taken again for each batch costs more than what is done in it.
+/// As much as there is when events gather and the disk takes its time; a list that grows has room for twice as much as it needs.
 const SPARE_LIST: usize = 2 * EVENTS;
 const SPARE_BYTES: usize = 8 << 20;
-const SPARE_RECORD: usize = 4 << 10;
-/// In normal mode the processor is given up after so many events, and so often in a batch at the most: nobody waits for this thread,
-/// and whoever answers calls on the same core would stand still while a whole batch is hashed.
-const TURN: usize = 64;
-const TURNS: usize = 16;
 /// How long events gather at the most in strict mode.
 const COMPANY: Duration = Duration::from_micros(500);
 /// How long it waits before it tries a batch again.
@@ -68,43 +61,46 @@ pub(super) struct Writer {
     health: watch::Sender<Health>,
     published: watch::Sender<Option<Arc<str>>>,
     signed: Instant,
-    /// When the first of what is being written came.
-    since: Option<Instant>,
     /// Since when the journal fails while the log is being closed: it has one patience for all that is left.
     closing_since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
+    hand: Hand,
     /// The number after the last of what was taken to be written.
     reach: u64,
     /// How many events were in the last batch, and how long the disk took for it.
     last: usize,
     took: Duration,
-    /// Entries that were written, to be filled again.
-    spare: Vec<Entry>,
-    /// Where a record is put together.
-    record: Vec<u8>,
 }
 
-/// Events, numbered.
-struct Batch {
-    entries: Vec<Entry>,
+/// What was numbered, and is not on the disk yet.
+#[derive(Default)]
+struct Hand {
+    batch: Batch,
     items: Vec<Item>,
     /// What the tree becomes with them, and the hash of the last.
     frontier: Frontier,
     prev: Option<Hash>,
+    /// When the first of them came.
+    since: Option<Instant>,
 }
 
-/// How many of these are one batch, and their bytes.
-fn batch(items: &[Item]) -> (usize, usize) {
-    let (mut length, mut payloads) = (0, 0);
-    for (count, item) in items.iter().enumerate() {
-        let payload = item.payload.as_ref().map_or(0, Vec::len);
-        if count == EVENTS || count > 0 && length + item.length + payloads + payload > BYTES {
-            return (count, length);
-        }
-        (length, payloads) = (length + item.length, payloads + payload);
+impl Hand {
+    /// Numbers an event. `log` is the origin as JSON.
+    fn add(&mut self, log: &str, mut item: Item, body: &[u8]) {
+        let Self { batch, items, frontier, prev, .. } = self;
+        let (seq, payload, marks) = (batch.next(), item.payload.take(), item.marks.take());
+        batch.push(payload.as_deref(), marks, |bytes| {
+            let leaf = record::write(log, seq, prev.as_ref(), body, bytes);
+            *prev = Some(leaf);
+            Hashes { leaf, tile: frontier.push(leaf) }
+        });
+        items.push(item);
     }
-    (items.len(), length)
+
+    fn is_full(&self) -> bool {
+        self.items.len() >= EVENTS || self.batch.bytes().len() >= BYTES
+    }
 }
 
 impl Writer {
@@ -117,7 +113,7 @@ impl Writer {
         published: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
         let next = shared.tree.lock().unwrap_or_else(PoisonError::into_inner).size();
-        Self {
+        let mut writer = Self {
             settings: shared.settings.clone(),
             log: serde_json::Value::from(signer.name()).to_string(),
             journal: shared.journal.clone(),
@@ -129,22 +125,22 @@ impl Writer {
             lost_told: 0,
             intents_kept: None,
             signed: Instant::now(),
-            since: None,
             closing_since: None,
             kept: VecDeque::new(),
             ended: false,
+            hand: Hand::default(),
             reach: next,
             last: 0,
             took: Duration::ZERO,
-            spare: Vec::new(),
-            record: Vec::new(),
             signer,
             prev,
             next,
             intents,
             health,
             published,
-        }
+        };
+        writer.begin();
+        writer
     }
 
     /// Writes until the log is closed, or until this fails in a way that nothing was prepared for.
@@ -153,7 +149,7 @@ impl Writer {
         if catch_unwind(AssertUnwindSafe(|| self.write_on(queue))).is_err() {
             queue.close();
             // Whoever waits for any of it, or for a place, waits no longer.
-            let left = queue.take(Instant::now(), Duration::ZERO, Events::default());
+            let left = queue.take(Instant::now(), Events::default());
             let in_hand = self.reach.saturating_sub(self.next);
             self.lost.fetch_add(in_hand + left.events.items.len() as u64, Ordering::Relaxed);
             self.places.close();
@@ -164,22 +160,36 @@ impl Writer {
     fn write_on(&mut self, queue: &Queue) {
         let (mut room, mut asked) = (Events::default(), Vec::new());
         while !self.ended {
-            let until = self.signed + self.settings.checkpoint_every;
-            let taken = queue.take(until, self.gathering(), room);
-            self.reach = self.next + taken.events.items.len() as u64;
-            room = self.write_all(taken.events, taken.since);
+            let asks = if queue.wait(self.signed + self.settings.checkpoint_every) {
+                self.gather(queue, &mut room)
+            } else {
+                Vec::new()
+            };
             self.tell_losses();
-            for ask in taken.asks {
+            for ask in asks {
                 self.heed(ask, &mut asked);
             }
             self.sign_when_due(&mut asked);
         }
         queue.close();
         // What came while it ended.
-        let Waiting { events, since, .. } = queue.take(Instant::now(), Duration::ZERO, room);
-        self.reach = self.next + events.items.len() as u64;
-        self.write_all(events, since);
+        let Waiting { events, since, .. } = queue.take(Instant::now(), room);
+        self.number(events, since);
+        self.write();
         self.close();
+    }
+
+    /// Numbers what comes for as long as events gather, and writes it; what else is asked for, which ends that.
+    fn gather(&mut self, queue: &Queue, room: &mut Events) -> Vec<Ask> {
+        let until = Instant::now() + self.gathering();
+        loop {
+            let Waiting { events, asks, since, .. } = queue.take(until, std::mem::take(room));
+            *room = self.number(events, since);
+            if !asks.is_empty() || Instant::now() >= until {
+                self.write();
+                return asks;
+            }
+        }
     }
 
     /// How long events gather before they are written.
@@ -193,29 +203,24 @@ impl Writer {
         }
     }
 
-    /// Writes all that waited, in batches that are not too large; gives the empty lists back.
-    fn write_all(&mut self, events: Events, since: Option<Instant>) -> Events {
-        self.since = since;
+    /// Numbers events, and writes whenever there are as many as a batch has; gives the empty lists back.
+    fn number(&mut self, events: Events, since: Option<Instant>) -> Events {
         let Events { mut items, mut bodies } = events;
-        let mut from = 0;
-        while !items.is_empty() {
-            let (count, length) = batch(&items);
-            let to = from + length;
-            if count == items.len() {
-                items = self.write(items, &bodies[from..]);
-            } else {
-                self.write(items.drain(..count).collect(), &bodies[from..to]);
+        self.reach = self.hand.batch.next() + items.len() as u64;
+        let mut rest = bodies.as_slice();
+        for item in items.drain(..) {
+            let (body, after) = rest.split_at(item.length);
+            rest = after;
+            self.hand.since = self.hand.since.or(since);
+            self.hand.add(&self.log, item, body);
+            if self.hand.is_full() {
+                self.write();
             }
-            from = to;
         }
         bodies.clear();
         // One that had to be long once need not stay so.
-        if items.capacity() > SPARE_LIST {
-            items = Vec::new();
-        }
-        if bodies.capacity() > SPARE_BYTES {
-            bodies = Vec::new();
-        }
+        items.shrink_to(SPARE_LIST);
+        bodies.shrink_to(SPARE_BYTES);
         Events { items, bodies }
     }
 
@@ -250,7 +255,8 @@ impl Writer {
     fn write_own(&mut self, event: Event) {
         let Settings { node, build, .. } = self.settings.clone();
         let here = Here { node: &node, build: &build, marked: self.journal.has_marks(), places: 0 };
-        here.write(event, |item, body| self.write(vec![item], body));
+        here.write(event, |item, body| self.hand.add(&self.log, item, body));
+        self.write();
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from. Then whoever asked can remove the
@@ -281,20 +287,19 @@ impl Writer {
         kept.map_err(|error| refused(&error))
     }
 
-    /// Writes until it is written, or the log is closed while the journal fails. Gives the list back, empty.
-    fn write(&mut self, items: Vec<Item>, bodies: &[u8]) -> Vec<Item> {
-        let mut batch = self.number(items, bodies);
+    /// Writes what is in hand, until it is written, or the log is closed while the journal fails.
+    fn write(&mut self) {
+        if self.hand.items.is_empty() {
+            return;
+        }
         loop {
             let began = Instant::now();
-            let failed = match self.put(&batch) {
-                Ok(()) => {
-                    (self.last, self.took) = (batch.items.len(), began.elapsed());
-                    break;
-                }
-                Err(error) => error,
+            let Err(failed) = self.put() else {
+                (self.last, self.took) = (self.hand.items.len(), began.elapsed());
+                return self.done();
             };
             self.trouble(&failed);
-            for item in &mut batch.items {
+            for item in &mut self.hand.items {
                 if let Some(done) = item.done.take() {
                     let _ = done.send(Err(Refused::Unavailable(failed.0.clone())));
                 }
@@ -302,62 +307,39 @@ impl Writer {
             let closing = self.closing.load(Ordering::Relaxed) || self.shared.strong_count() == 0;
             let since = closing.then(|| *self.closing_since.get_or_insert_with(Instant::now));
             if since.is_some_and(|since| since.elapsed() >= self.settings.patience) {
+                let events = self.hand.items.len();
                 tracing::error!(
-                    events = batch.items.len(),
+                    events,
                     error = failed.0,
                     "events were lost: the evidence log fails at the end"
                 );
-                self.lost.fetch_add(batch.items.len() as u64, Ordering::Relaxed);
+                self.lost.fetch_add(events as u64, Ordering::Relaxed);
                 self.ended = true;
-                return Vec::new();
+                return self.begin();
             }
             std::thread::sleep(REST);
         }
-        self.done(batch)
     }
 
-    fn number(&mut self, mut items: Vec<Item>, mut bodies: &[u8]) -> Batch {
-        let mut entries = std::mem::take(&mut self.spare);
-        entries.resize_with(items.len(), Entry::default);
-        let (mut prev, mut seq) = (self.prev, self.next);
-        let mut frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
-        let turn = (items.len() / TURNS).max(TURN);
-        for (at, (item, entry)) in items.iter_mut().zip(&mut entries).enumerate() {
-            if self.settings.mode == Mode::Normal && at % turn == turn - 1 {
-                std::thread::yield_now();
-            }
-            let (body, rest) = bodies.split_at(item.length);
-            let leaf = record::write(&self.log, seq, prev.as_ref(), body, &mut self.record);
-            entry.record.clear();
-            entry.record.extend_from_slice(&self.record[1..]);
-            (entry.seq, entry.payload, entry.leaf) = (seq, item.payload.take(), Some(leaf));
-            entry.marks = item.marks.take().map_or_else(Marks::default, |marks| *marks);
-            entry.tile = frontier.push(leaf);
-            (prev, seq, bodies) = (Some(leaf), seq + 1, rest);
-        }
-        Batch { entries, items, frontier, prev }
-    }
-
-    fn put(&self, batch: &Batch) -> Result<(), Unavailable> {
+    fn put(&mut self) -> Result<(), Unavailable> {
         if let Some(shared) = self.shared.upgrade() {
             shared.keys.keep(&*self.journal)?;
         }
-        let Err(failed) = self.journal.append(&batch.entries) else { return Ok(()) };
+        let Err(failed) = self.journal.append(&mut self.hand.batch) else { return Ok(()) };
         // All of them or none: what it ends with now says which.
-        let last = batch.entries.last().map(|entry| (entry.seq, &entry.record));
+        let last = self.hand.batch.entries().next_back().map(|entry| (entry.seq, entry.record));
         let found = self.journal.read(last.map_or(0, |(seq, _)| seq), 2)?;
-        let ours = found.len() == 1 && found.first().map(|entry| (entry.seq, &entry.record)) == last;
+        let ours = found.len() == 1 && found.first().map(|entry| (entry.seq, &*entry.record)) == last;
         if ours { Ok(()) } else { Err(failed) }
     }
 
-    fn done(&mut self, batch: Batch) -> Vec<Item> {
-        let Batch { mut entries, mut items, frontier, prev } = batch;
-        let tiles = entries.iter().filter_map(|entry| entry.tile);
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(frontier, tiles);
-        let delay = self.since.map(|since| since.elapsed()).unwrap_or_default();
-        let first = self.next;
-        self.next += items.len() as u64;
-        self.prev = prev;
+    /// What is in hand is on the disk.
+    fn done(&mut self) {
+        let Hand { batch, items, frontier, prev, since } = &mut self.hand;
+        let tiles = batch.entries().filter_map(|entry| entry.hashes.tile);
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(std::mem::take(frontier), tiles);
+        (self.next, self.prev) = (batch.next(), *prev);
+        let delay = since.map(|since| since.elapsed()).unwrap_or_default();
         self.health.send_modify(|health| {
             (health.durable, health.delay) = (self.next, delay);
             if health.trouble.take().is_some() {
@@ -365,7 +347,7 @@ impl Writer {
             }
         });
         let mut places = 0;
-        for (seq, item) in (first..).zip(items.drain(..)) {
+        for (seq, item) in (batch.first()..).zip(items.drain(..)) {
             places += item.places as usize;
             match item.link {
                 Some(Link::Opens(intent)) => drop(self.intents.insert(intent, seq)),
@@ -377,12 +359,18 @@ impl Writer {
             }
         }
         self.places.add_permits(places);
-        entries.truncate(SPARE_EVENTS);
-        for entry in entries.iter_mut().filter(|entry| entry.record.capacity() > SPARE_RECORD) {
-            entry.record = Vec::new();
-        }
-        self.spare = entries;
-        items
+        self.begin();
+    }
+
+    /// Nothing is in hand: what comes follows what is on the disk.
+    fn begin(&mut self) {
+        let hand = &mut self.hand;
+        hand.batch.begin(self.next);
+        hand.batch.shrink(SPARE_BYTES, SPARE_LIST);
+        hand.items.clear();
+        hand.items.shrink_to(SPARE_LIST);
+        hand.frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
+        (hand.prev, hand.since) = (self.prev, None);
     }
 
     fn trouble(&self, error: &Unavailable) {

@@ -1,34 +1,34 @@
 //! One entry in a file: the lengths of its record and its payload, a check over everything, then both.
 //!
-//! The check is the beginning of a SHA-256 hash over the number, the lengths, the record's own hash (which whoever writes has
-//! made already) and the payload. It finds what was torn or rotted, not what was altered: whoever alters a frame can make its
-//! check again, and the tree is there for that.
+//! The check is the beginning of the record's own hash (which whoever writes has made already), with the number and the lengths
+//! mixed in; where there is a payload, it is the beginning of a hash over all of these and the payload. It finds what was torn or
+//! rotted, not what was altered: whoever alters a frame can make its check again, and the tree is there for that.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use portcullis_model::{Entry, Unavailable};
+use portcullis_model::{Added, Batch, Unavailable};
 
 use crate::merkle::{self, Hash};
 
-/// Lengths and check.
-pub(super) const HEAD: usize = 16;
+/// Lengths and check: the room that a batch leaves before a record.
+pub(super) const HEAD: usize = Batch::ROOM;
 
-/// What a frame takes.
-pub(super) fn length(entry: &Entry) -> usize {
-    HEAD + entry.record.len() + entry.payload.as_ref().map_or(0, Vec::len)
-}
-
-/// Writes a frame.
-pub(super) fn write(entry: &Entry, into: &mut Vec<u8>) -> Result<(), Unavailable> {
-    let payload = entry.payload.as_deref().unwrap_or_default();
-    let too_large = |_| Unavailable(format!("event {} is larger than 4 GiB", entry.seq));
-    let mut lengths = [0; 8];
-    lengths[..4].copy_from_slice(&u32::try_from(entry.record.len()).map_err(too_large)?.to_le_bytes());
-    lengths[4..].copy_from_slice(&u32::try_from(payload.len()).map_err(too_large)?.to_le_bytes());
-    into.extend_from_slice(&lengths);
-    let leaf = entry.leaf.unwrap_or_else(|| merkle::leaf(&entry.record));
-    into.extend_from_slice(&check(entry.seq, lengths, &leaf, payload));
-    into.extend_from_slice(&entry.record);
-    into.extend_from_slice(payload);
+/// Makes frames of the entries of a batch.
+pub(super) fn fill(batch: &mut Batch) -> Result<(), Unavailable> {
+    let lengths = |entry: &Added<'_>| -> Option<[u8; 8]> {
+        let (record, payload) =
+            (u32::try_from(entry.record.len()).ok()?, u32::try_from(entry.payload.len()).ok()?);
+        Some((u64::from(payload) << 32 | u64::from(record)).to_le_bytes())
+    };
+    if let Some(large) = batch.entries().find(|entry| lengths(entry).is_none()) {
+        return Err(Unavailable(format!("event {} is larger than 4 GiB", large.seq)));
+    }
+    batch.fill(|entry| {
+        let mut head = [0; HEAD];
+        let lengths = lengths(entry).unwrap_or_default();
+        head[..8].copy_from_slice(&lengths);
+        head[8..].copy_from_slice(&check(entry.seq, lengths, &entry.hashes.leaf, entry.payload));
+        head
+    });
     Ok(())
 }
 
@@ -63,19 +63,13 @@ impl Frame {
 }
 
 fn check(seq: u64, lengths: [u8; 8], leaf: &Hash, payload: &[u8]) -> [u8; 8] {
-    let mut start = [0; 48];
-    start[..8].copy_from_slice(&seq.to_le_bytes());
-    start[8..16].copy_from_slice(&lengths);
-    start[16..].copy_from_slice(leaf);
     let mut check = [0; 8];
-    if payload.is_empty() {
-        // Most have none, and need no context for it.
-        check.copy_from_slice(&merkle::hash(&start)[..8]);
-    } else {
+    check.copy_from_slice(&leaf[..8]);
+    if !payload.is_empty() {
         let mut hash = Context::new(&SHA256);
-        hash.update(&start);
+        hash.update(leaf);
         hash.update(payload);
         check.copy_from_slice(&hash.finish().as_ref()[..8]);
     }
-    check
+    (u64::from_le_bytes(check) ^ seq ^ u64::from_le_bytes(lengths)).to_le_bytes()
 }

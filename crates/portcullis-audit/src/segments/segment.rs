@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use memchr::memmem;
-use portcullis_model::{Entry, Search, Unavailable};
+use portcullis_model::{Entry, Marks, Search, Unavailable};
 
 use super::failed;
 use super::frame::Frame;
@@ -65,7 +65,7 @@ impl Loaded {
             seq,
             record: self.bytes[frame.record.0..frame.record.1].to_vec(),
             payload: (!payload.is_empty()).then(|| payload.to_vec()),
-            ..Entry::default()
+            marks: Marks::default(),
         })
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use portcullis_model::{Entry, Extent, Journal as _, Search};
+use portcullis_model::{Batch, Entry, Extent, Hashes, Journal as _, Marks, Search};
 
 use super::Segments;
+use crate::merkle;
 
 fn entry(seq: u64) -> Entry {
     let record = format!("{{\"chain\":{{\"log\":\"l\",\"prev\":\"\",\"seq\":{seq}}},\"kind\":\"exchange\"}}");
@@ -12,8 +13,12 @@ fn entry(seq: u64) -> Entry {
         seq,
         record: record.into_bytes(),
         payload: (seq % 2 == 1).then(|| vec![7; 5]),
-        ..Entry::default()
+        marks: Marks::default(),
     }
+}
+
+fn added(entries: &[Entry]) -> Batch {
+    Batch::of(entries, |entry| Hashes { leaf: merkle::leaf(&entry.record), tile: None })
 }
 
 fn entries(from: u64, to: u64) -> Vec<Entry> {
@@ -25,9 +30,9 @@ fn what_was_appended_is_read_again_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Segments::open(folder.path()).unwrap();
     assert_eq!(journal.extent().unwrap(), Extent { first: 0, next: 0 });
-    journal.append(&entries(0, 3)).unwrap();
-    journal.append(&entries(3, 10)).unwrap();
-    assert!(journal.append(&entries(3, 4)).is_err(), "somebody else's number");
+    journal.append(&mut added(&entries(0, 3))).unwrap();
+    journal.append(&mut added(&entries(3, 10))).unwrap();
+    assert!(journal.append(&mut added(&entries(3, 4))).is_err(), "somebody else's number");
     assert_eq!(journal.read(0, 100).unwrap(), entries(0, 10));
     assert_eq!(journal.read(4, 2).unwrap(), entries(4, 6));
     assert_eq!(Segments::read_only(folder.path()).unwrap().read(9, 5).unwrap(), entries(9, 10));
@@ -46,11 +51,11 @@ fn one_process_writes_at_a_time() {
 fn a_file_that_ends_at_any_byte_is_whole_up_to_its_last_whole_entry() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("00000000000000000000.log");
-    Segments::open(folder.path()).unwrap().append(&entries(0, 3)).unwrap();
+    Segments::open(folder.path()).unwrap().append(&mut added(&entries(0, 3))).unwrap();
     let whole = fs::read(&path).unwrap();
     let mut ends = vec![0];
     ends.extend((0..3).scan(0, |end, seq| {
-        *end += super::frame::length(&entry(seq));
+        *end += added(&[entry(seq)]).bytes().len();
         Some(*end)
     }));
     for length in 0..=whole.len() {
@@ -58,7 +63,7 @@ fn a_file_that_ends_at_any_byte_is_whole_up_to_its_last_whole_entry() {
         let journal = Segments::open(folder.path()).unwrap();
         let there = ends.iter().filter(|end| **end <= length).count() as u64 - 1;
         assert_eq!(journal.extent().unwrap().next, there, "cut at {length}");
-        journal.append(&[entry(there)]).unwrap();
+        journal.append(&mut added(&[entry(there)])).unwrap();
         drop(journal);
         let again = Segments::open(folder.path()).unwrap();
         assert_eq!(again.read(0, 100).unwrap(), entries(0, there + 1), "cut at {length}");
@@ -73,7 +78,7 @@ fn a_file_that_ends_at_any_byte_is_whole_up_to_its_last_whole_entry() {
 fn what_is_damaged_before_the_end_is_not_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("00000000000000000000.log");
-    Segments::open(folder.path()).unwrap().append(&entries(0, 6)).unwrap();
+    Segments::open(folder.path()).unwrap().append(&mut added(&entries(0, 6))).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes[super::frame::HEAD + 20] ^= 1;
     fs::write(&path, &bytes).unwrap();
@@ -86,11 +91,11 @@ fn what_is_damaged_before_the_end_is_not_cut_off() {
 fn old_entries_are_removed_and_the_rest_stays() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Segments::open(folder.path()).unwrap();
-    journal.append(&entries(0, 600)).unwrap();
+    journal.append(&mut added(&entries(0, 600))).unwrap();
     journal.remove_before(256).unwrap();
     assert_eq!(journal.extent().unwrap(), Extent { first: 256, next: 600 });
     assert_eq!(journal.read(0, 10).unwrap(), []);
-    journal.append(&entries(600, 601)).unwrap();
+    journal.append(&mut added(&entries(600, 601))).unwrap();
     drop(journal);
     let journal = Segments::open(folder.path()).unwrap();
     assert_eq!(journal.read(256, 1000).unwrap(), entries(256, 601));
@@ -109,7 +114,7 @@ fn what_is_looked_for_is_found_from_either_end() {
         )
         .into_bytes();
     }
-    journal.append(&all).unwrap();
+    journal.append(&mut added(&all)).unwrap();
     let found = |search: &Search, most| {
         journal.find(search, most).unwrap().iter().map(|entry| entry.seq).collect::<Vec<_>>()
     };

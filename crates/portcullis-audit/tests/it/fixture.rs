@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_audit::verify::{Demands, Report, verify};
-use portcullis_audit::{Checkpoint, Event, Finding, Keyring, Kind, Log, Mode, Segments, Settings, Signer};
-use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use portcullis_audit::{
+    Checkpoint, Event, Finding, Keyring, Kind, Log, Mode, Record, Segments, Settings, Signer,
+};
+use portcullis_model::{Batch, Entry, Extent, Hashes, Journal, Search, Unavailable};
 use portcullis_store::{Access, PostgresJournal, SqliteJournal};
 
 use crate::server::Server;
@@ -92,9 +94,9 @@ impl Journal for Between {
         (self.before)("extent")?;
         self.inner.extent()
     }
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
+    fn append(&self, batch: &mut Batch) -> Result<(), Unavailable> {
         (self.before)("append")?;
-        self.inner.append(entries)
+        self.inner.append(batch)
     }
     fn read(&self, from: u64, most: usize) -> Result<Vec<Entry>, Unavailable> {
         (self.before)("read")?;
@@ -189,9 +191,9 @@ impl Copy {
         let mut entries = self.entries.clone();
         for (place, entry) in entries.iter_mut().enumerate() {
             entry.seq = place as u64;
-            entry.tile = None;
         }
-        journal.append(&entries).unwrap();
+        let hashes = |entry: &Entry| Hashes { leaf: Record::leaf(&entry.record), tile: None };
+        journal.append(&mut Batch::of(&entries, hashes)).unwrap();
         for (kind, name, value) in &self.beside {
             journal.put(kind, name, value).unwrap();
         }

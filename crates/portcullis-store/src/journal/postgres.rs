@@ -12,7 +12,7 @@ use std::future::Future;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use portcullis_model::{Batch, Entry, Extent, Journal, Search, Unavailable};
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -281,13 +281,13 @@ struct Rows {
 }
 
 impl Rows {
-    fn of(entries: &[Entry]) -> Result<Self, Unavailable> {
+    fn of(batch: &Batch) -> Result<Self, Unavailable> {
         let mut rows = Self::default();
-        for entry in entries {
-            let marks = entry.marks.bounded();
+        for entry in batch.entries() {
+            let marks = entry.marks();
             rows.seq.push(number(entry.seq)?);
-            rows.record.push(entry.record.clone());
-            rows.payload.push(entry.payload.clone());
+            rows.record.push(entry.record.to_vec());
+            rows.payload.push((!entry.payload.is_empty()).then(|| entry.payload.to_vec()));
             rows.ended.push(marks.time);
             rows.kind.push(marks.kind.into_bytes());
             rows.person.push(marks.person.map(String::into_bytes));
@@ -295,7 +295,7 @@ impl Rows {
             rows.tool.push(marks.tool.map(String::into_bytes));
             rows.verdict.push(marks.decision.map(String::into_bytes));
             rows.findings.push(join(&marks.findings));
-            rows.tile.push(entry.tile.map(|tile| tile.to_vec()));
+            rows.tile.push(entry.hashes.tile.map(|tile| tile.to_vec()));
         }
         Ok(rows)
     }
@@ -312,7 +312,7 @@ fn entry(row: &Row) -> Entry {
         findings: row.get(8),
     };
     let marks = columns.marks();
-    Entry { seq: seq(row.get(0)), record: row.get(1), payload: row.get(9), marks, ..Entry::default() }
+    Entry { seq: seq(row.get(0)), record: row.get(1), payload: row.get(9), marks }
 }
 
 impl Journal for PostgresJournal {
@@ -320,11 +320,11 @@ impl Journal for PostgresJournal {
         self.ask(|inner| async move { inner.extent(inner.short()).await })
     }
 
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
-        if entries.is_empty() {
+    fn append(&self, batch: &mut Batch) -> Result<(), Unavailable> {
+        if batch.is_empty() {
             return Ok(());
         }
-        let rows = Rows::of(entries)?;
+        let rows = Rows::of(batch)?;
         self.ask(|inner| async move { inner.append(rows).await })
     }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use portcullis_model::{Entry, Extent, Journal, Search, Unavailable};
+use portcullis_model::{Batch, Entry, Extent, Journal, Search, Unavailable};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension as _, Row, ToSql, TransactionBehavior, params, params_from_iter,
@@ -199,7 +199,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     };
     let marks = columns.marks();
     let record = bytes("record")?.unwrap_or_default().to_vec();
-    Ok(Entry { seq: seq(row.get("seq")?), record, payload: row.get("payload")?, marks, ..Entry::default() })
+    Ok(Entry { seq: seq(row.get("seq")?), record, payload: row.get("payload")?, marks })
 }
 
 fn next(connection: &Connection) -> rusqlite::Result<Extent> {
@@ -210,7 +210,7 @@ fn next(connection: &Connection) -> rusqlite::Result<Extent> {
     Ok(Extent { first, next: last.map_or(first, |last| seq(last) + 1).max(first) })
 }
 
-fn add(change: &Connection, entries: &[Entry]) -> rusqlite::Result<()> {
+fn add(change: &Connection, batch: &Batch) -> rusqlite::Result<()> {
     fn bytes(text: Option<&String>) -> Option<&[u8]> {
         text.map(String::as_bytes)
     }
@@ -219,12 +219,12 @@ fn add(change: &Connection, entries: &[Entry]) -> rusqlite::Result<()> {
            (seq, record, payload, ended, kind, person, server, tool, verdict, findings, tile)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
-    for entry in entries {
-        let marks = entry.marks.bounded();
+    for entry in batch.entries() {
+        let marks = entry.marks();
         add.execute(params![
             i64::try_from(entry.seq).unwrap_or(i64::MAX),
             entry.record,
-            entry.payload,
+            (!entry.payload.is_empty()).then_some(entry.payload),
             marks.time,
             marks.kind.as_bytes(),
             bytes(marks.person.as_ref()),
@@ -232,7 +232,7 @@ fn add(change: &Connection, entries: &[Entry]) -> rusqlite::Result<()> {
             bytes(marks.tool.as_ref()),
             bytes(marks.decision.as_ref()),
             join(&marks.findings),
-            entry.tile.as_ref().map(<[u8; 32]>::as_slice),
+            entry.hashes.tile.as_ref().map(<[u8; 32]>::as_slice),
         ])?;
     }
     Ok(())
@@ -243,16 +243,18 @@ impl Journal for SqliteJournal {
         next(&self.short()).map_err(self.failed())
     }
 
-    fn append(&self, entries: &[Entry]) -> Result<(), Unavailable> {
-        let Some(first) = entries.first() else { return Ok(()) };
+    fn append(&self, batch: &mut Batch) -> Result<(), Unavailable> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let mut connection = self.writer()?;
         let change = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let change = change.map_err(self.failed())?;
         let extent = next(&change).map_err(self.failed())?;
-        if first.seq != extent.next {
-            return Err(cannot_follow(first.seq, extent.next));
+        if batch.first() != extent.next {
+            return Err(cannot_follow(batch.first(), extent.next));
         }
-        add(&change, entries).map_err(self.failed())?;
+        add(&change, batch).map_err(self.failed())?;
         change.commit().map_err(self.failed())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_model::{Entry, Extent, Journal, Marks, Search};
+use portcullis_model::{Batch, Entry, Extent, Hashes, Journal, Marks, Search};
 use portcullis_store::{Access, OpenError, PostgresJournal, SqliteJournal};
 
 use crate::server::Server;
@@ -31,8 +31,8 @@ fn a_database_keeps_logs_apart() {
 
     let one = open("one", Access::Serve);
     let other = open("other", Access::Serve);
-    one.append(&entries(0, 3)).unwrap();
-    other.append(&entries(0, 2)).unwrap();
+    one.append(&mut added(&entries(0, 3))).unwrap();
+    other.append(&mut added(&entries(0, 2))).unwrap();
     one.put("state", "key", b"one's").unwrap();
     other.remove("state", "key").unwrap();
     assert_eq!((one.extent().unwrap().next, other.extent().unwrap().next), (3, 2));
@@ -53,13 +53,13 @@ fn a_database_keeps_logs_apart() {
     who_lists_waits_for_nobody_who_writes(&server, &one, &entries(3, 4));
 
     server.stop();
-    assert!(one.append(&entries(4, 5)).is_err());
+    assert!(one.append(&mut added(&entries(4, 5))).is_err());
     assert!(one.extent().is_err());
     server.start_again();
     // The first may still meet the old connection.
     while one.extent().is_err() {}
     assert_eq!(one.extent().unwrap().next, 4);
-    one.append(&entries(4, 5)).unwrap();
+    one.append(&mut added(&entries(4, 5))).unwrap();
     assert_eq!(one.read(0, 9).unwrap().len(), 5);
 }
 
@@ -75,7 +75,7 @@ fn who_lists_waits_for_nobody_who_writes(server: &Server, log: &PostgresJournal,
             server.psql("portcullis", keep).unwrap_err()
         });
         while !is_so("wait_event = 'PgSleep'") {}
-        let adding = scope.spawn(|| log.append(entries));
+        let adding = scope.spawn(|| log.append(&mut added(entries)));
         while !is_so("wait_event_type = 'Lock'") {}
         assert_eq!(log.list("state", "").unwrap().len(), 1);
         assert!(!adding.is_finished(), "it had to wait for what is added");
@@ -100,7 +100,6 @@ fn entry(seq: u64) -> Entry {
         record: format!("{{\"seq\":{seq}}}").into_bytes(),
         payload: (seq % 2 == 1).then(|| vec![7; 5]),
         marks: marks(seq),
-        ..Entry::default()
     }
 }
 
@@ -121,16 +120,20 @@ fn entries(from: u64, to: u64) -> Vec<Entry> {
     (from..to).map(entry).collect()
 }
 
+fn added(entries: &[Entry]) -> Batch {
+    Batch::of(entries, |_| Hashes::default())
+}
+
 fn what_was_appended_is_read_again(open: &dyn Fn(&str, Access) -> Log) {
     let journal = open("appended", Access::Serve);
     assert_eq!(journal.extent().unwrap(), Extent { first: 0, next: 0 });
     assert_eq!(journal.read(0, 9).unwrap(), []);
-    journal.append(&entries(0, 3)).unwrap();
+    journal.append(&mut added(&entries(0, 3))).unwrap();
     let reading = open("appended", Access::Read);
-    journal.append(&entries(3, 10)).unwrap();
-    journal.append(&[]).unwrap();
+    journal.append(&mut added(&entries(3, 10))).unwrap();
+    journal.append(&mut Batch::default()).unwrap();
     for (from, to) in [(3, 4), (11, 12), (0, 1)] {
-        let refused = journal.append(&entries(from, to)).unwrap_err();
+        let refused = journal.append(&mut added(&entries(from, to))).unwrap_err();
         assert!(refused.0.contains("cannot follow 10 events"), "{refused}");
     }
     for journal in [&journal, &reading] {
@@ -140,14 +143,14 @@ fn what_was_appended_is_read_again(open: &dyn Fn(&str, Access) -> Log) {
         assert_eq!(journal.read(10, 2).unwrap(), []);
         assert_eq!(journal.read(u64::MAX, 2).unwrap(), []);
     }
-    assert!(reading.append(&entries(10, 11)).is_err());
+    assert!(reading.append(&mut added(&entries(10, 11))).is_err());
     assert!(reading.put("state", "key", b"").is_err());
     assert!(reading.remove("state", "key").is_err());
     assert!(reading.remove_before(1).is_err());
     assert_eq!(journal.extent().unwrap(), Extent { first: 0, next: 10 });
     drop(journal);
     let again = open("appended", Access::Serve);
-    again.append(&entries(10, 11)).unwrap();
+    again.append(&mut added(&entries(10, 11))).unwrap();
     assert_eq!(reading.extent().unwrap().next, 11);
 }
 
@@ -156,7 +159,7 @@ fn what_is_large_is_given_in_parts(journal: &dyn Journal) {
     for entry in &mut large {
         entry.payload = Some(vec![9; 3 << 20]);
     }
-    journal.append(&large).unwrap();
+    journal.append(&mut added(&large)).unwrap();
     assert_eq!(journal.read(0, 5).unwrap(), large[..3]);
     assert_eq!(journal.read(3, 5).unwrap(), large[3..]);
     let found = journal.find(&Search::default(), 5).unwrap();
@@ -165,11 +168,10 @@ fn what_is_large_is_given_in_parts(journal: &dyn Journal) {
 
 fn old_entries_are_removed_and_all_of_them_can_be(open: &dyn Fn(&str, Access) -> Log) {
     let journal = open("removed", Access::Serve);
-    let mut all = entries(0, 600);
-    for (entry, tile) in [(255, 1), (511, 2)] {
-        all[entry].tile = Some([tile; 32]);
-    }
-    journal.append(&all).unwrap();
+    let tile =
+        |seq| [(255, [1; 32]), (511, [2; 32])].into_iter().find_map(|(at, tile)| (at == seq).then_some(tile));
+    let hashes = |entry: &Entry| Hashes { tile: tile(entry.seq), ..Hashes::default() };
+    journal.append(&mut Batch::of(&entries(0, 600), hashes)).unwrap();
     assert_eq!(journal.tiles().unwrap(), [[1; 32], [2; 32]]);
     journal.remove_before(256).unwrap();
     journal.remove_before(100).unwrap();
@@ -182,14 +184,14 @@ fn old_entries_are_removed_and_all_of_them_can_be(open: &dyn Fn(&str, Access) ->
     assert_eq!(journal.extent().unwrap(), Extent { first: 600, next: 600 });
     drop(journal);
     let journal = open("removed", Access::Serve);
-    journal.append(&entries(600, 601)).unwrap();
+    journal.append(&mut added(&entries(600, 601))).unwrap();
     assert_eq!(journal.extent().unwrap(), Extent { first: 600, next: 601 });
     // A hole ends what is known.
     assert_eq!(journal.tiles().unwrap(), [[0; 32]; 0]);
 }
 
 fn what_is_looked_for_is_found(journal: &dyn Journal) {
-    journal.append(&entries(0, 30)).unwrap();
+    journal.append(&mut added(&entries(0, 30))).unwrap();
     let text = |text: &str| Some(text.to_owned());
     let found = |search: &Search, most| {
         let found = journal.find(search, most).unwrap();
@@ -227,7 +229,7 @@ fn whatever_a_caller_chose_can_be_kept(journal: &dyn Journal) {
         entry.marks =
             Marks { person: text(), server: text(), tool: text(), decision: text(), findings, ..marks(1) };
     }
-    journal.append(&all).unwrap();
+    journal.append(&mut added(&all)).unwrap();
     for (entry, text) in all.iter().zip(hostile) {
         let read = journal.read(entry.seq, 1).unwrap();
         assert_eq!(read[0].marks, entry.marks.bounded());
@@ -297,7 +299,7 @@ fn a_copy_that_nobody_can_write_to_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("log.db"), folder.path().join("copy 100%?#.db"));
     let journal = SqliteJournal::open(&path, Access::Serve).unwrap();
-    journal.append(&entries(0, 3)).unwrap();
+    journal.append(&mut added(&entries(0, 3))).unwrap();
     drop(journal);
     std::fs::copy(&path, &copy).unwrap();
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o500)).unwrap();
