@@ -6,6 +6,7 @@
 //! refuses; in [`Mode::Normal`] it waits for a place at the most, and what finds none in time is counted, told in the
 //! health, and recorded as a `loss` as soon as there is room: never silently lost.
 
+mod hand;
 mod item;
 mod queue;
 mod recovery;
@@ -284,7 +285,8 @@ impl Log {
         let recovered = recovery::recover(&*journal, &signer)?;
         journal.put(STATE, crate::verify::KEY, signer.log_key().to_string().as_bytes())?;
         let origin = signer.name().to_owned();
-        let queue = Arc::new(Queue::default());
+        let frontier = recovered.tree.frontier().clone();
+        let queue = Arc::new(Queue::new(&origin, frontier, recovered.prev));
         let start =
             Health { durable: recovered.tree.size(), checkpoint: recovered.checkpoint, ..Health::default() };
         let (health, watched) = watch::channel(start);
@@ -303,7 +305,7 @@ impl Log {
             origin,
             keyring,
             journal,
-            queue: queue.clone(),
+            queue,
             checkpoints,
             tree,
         });
@@ -311,8 +313,7 @@ impl Log {
         let writer =
             writer::Writer::new(&shared, signer, recovered.prev, recovered.intents, health, published);
         let thread = std::thread::Builder::new().name("evidence".to_owned());
-        let thread =
-            thread.spawn(move || writer.run(&queue)).map_err(|error| Unavailable(error.to_string()))?;
+        let thread = thread.spawn(move || writer.run()).map_err(|error| Unavailable(error.to_string()))?;
         *log.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         for event in recovered.events {
             log.tell(event);

@@ -267,7 +267,7 @@ impl Journal for Segments {
         frame::fill(batch)?;
         let bytes = batch.bytes();
         let (file, end) = state.tail(&self.folder)?;
-        let written = file.write_all_at(bytes, *end).and_then(|()| file.sync_data());
+        let written = file.write_all_at(&bytes, *end).and_then(|()| file.sync_data());
         if let Err(error) = written {
             state.abandon();
             return Err(failed(&self.folder)(error));

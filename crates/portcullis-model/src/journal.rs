@@ -5,6 +5,8 @@
 //! thread that writes a log and for those who read it from outside. `portcullis-audit` keeps a journal in files,
 //! `portcullis-store` in SQLite and PostgreSQL.
 
+use std::borrow::Cow;
+
 use crate::Unavailable;
 
 /// One entry.
@@ -20,23 +22,24 @@ pub struct Entry {
     pub marks: Marks,
 }
 
-/// Entries that are to be added: their numbers follow one another, and so do their bytes.
+/// Entries that are to be added: their numbers follow one another, and so do their records' bytes.
 ///
-/// Before the bytes of each there is room for what a journal puts there, so that one in files writes all of them as they lie here.
+/// Before each record there is room for what a journal puts there, so that one in files writes all of them as they lie here.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     first: u64,
     bytes: Vec<u8>,
     places: Vec<Place>,
+    /// How many bytes of payloads there are.
+    payloads: usize,
 }
 
-/// Where an entry lies, and what else is known of it.
+/// Where the record of an entry begins and ends, and what else is known of it.
 #[derive(Clone, Debug)]
 struct Place {
-    /// Where its record begins and ends, and its payload ends that follows.
     record: (usize, usize),
-    end: usize,
     hashes: Hashes,
+    payload: Option<Vec<u8>>,
     marks: Option<Box<Marks>>,
 }
 
@@ -56,8 +59,8 @@ pub struct Added<'a> {
     pub seq: u64,
     /// What was recorded.
     pub record: &'a [u8],
-    /// What the record holds the digest of; empty where there is nothing.
-    pub payload: &'a [u8],
+    /// What the record holds the digest of.
+    pub payload: Option<&'a [u8]>,
     /// Its hashes.
     pub hashes: &'a Hashes,
     marks: Option<&'a Marks>,
@@ -80,13 +83,14 @@ impl Batch {
         self.first = first;
         self.bytes.clear();
         self.places.clear();
+        self.payloads = 0;
     }
 
     /// Adds an entry. `write` is given the bytes of all, which end with the room before its record, puts the record there, and
     /// says what its hashes are.
     pub fn push(
         &mut self,
-        payload: Option<&[u8]>,
+        payload: Option<Vec<u8>>,
         marks: Option<Box<Marks>>,
         write: impl FnOnce(&mut Vec<u8>) -> Hashes,
     ) {
@@ -94,8 +98,8 @@ impl Batch {
         let start = self.bytes.len();
         let hashes = write(&mut self.bytes);
         let record = (start, self.bytes.len());
-        self.bytes.extend_from_slice(payload.unwrap_or_default());
-        self.places.push(Place { record, end: self.bytes.len(), hashes, marks });
+        self.payloads += payload.as_ref().map_or(0, Vec::len);
+        self.places.push(Place { record, hashes, payload, marks });
     }
 
     /// A copy of these, whose numbers follow one another.
@@ -105,7 +109,7 @@ impl Batch {
             if batch.is_empty() {
                 batch.begin(entry.seq);
             }
-            batch.push(entry.payload.as_deref(), Some(Box::new(entry.marks.clone())), |bytes| {
+            batch.push(entry.payload.clone(), Some(Box::new(entry.marks.clone())), |bytes| {
                 bytes.extend_from_slice(&entry.record);
                 hashes(entry)
             });
@@ -137,10 +141,25 @@ impl Batch {
         self.places.is_empty()
     }
 
-    /// All bytes: before each record its room, after it its payload.
+    /// How many bytes there are, those of the payloads and the rooms with them.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.payloads
+    }
+
+    /// All bytes: before each record its room, after it its payload. As they lie where there is none.
+    #[must_use]
+    pub fn bytes(&self) -> Cow<'_, [u8]> {
+        if self.payloads == 0 {
+            return Cow::Borrowed(&self.bytes);
+        }
+        let (mut all, mut from) = (Vec::with_capacity(self.size()), 0);
+        for Place { record: (_, end), payload, .. } in &self.places {
+            all.extend_from_slice(&self.bytes[from..*end]);
+            all.extend_from_slice(payload.as_deref().unwrap_or_default());
+            from = *end;
+        }
+        Cow::Owned(all)
     }
 
     /// The entries, in their order.
@@ -152,7 +171,7 @@ impl Batch {
         Added {
             seq: self.first + at as u64,
             record: &self.bytes[place.record.0..place.record.1],
-            payload: &self.bytes[place.record.1..place.end],
+            payload: place.payload.as_deref(),
             hashes: &place.hashes,
             marks: place.marks.as_deref(),
         }

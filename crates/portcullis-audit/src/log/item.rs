@@ -1,8 +1,8 @@
 //! An event on its way to the thread that writes: its bytes, and what else is known of it.
 //!
 //! The bytes are written by whoever records it, into a place that is used again and again, and copied once, to the bytes of the
-//! others that wait. So an event that is recorded takes no memory of its own, and none that one thread takes and another gives
-//! back.
+//! others that wait ([`super::hand`]). So an event that is recorded takes no memory of its own, and none that one thread takes and
+//! another gives back.
 
 use std::borrow::BorrowMut;
 use std::cell::RefCell;
@@ -21,8 +21,6 @@ const SPARE: usize = 64 << 10;
 
 /// What is known of an event that waits.
 pub(super) struct Item {
-    /// Its bytes, among those of all.
-    pub(super) length: usize,
     pub(super) payload: Option<Vec<u8>>,
     /// `None` where the journal keeps none.
     pub(super) marks: Option<Box<Marks>>,
@@ -38,14 +36,6 @@ pub(super) enum Link {
     Opens(String),
     /// An outcome, by its intent's.
     Closes(String),
-}
-
-/// Events in a row.
-#[derive(Default)]
-pub(super) struct Events {
-    pub(super) items: Vec<Item>,
-    /// One after the other.
-    pub(super) bodies: Vec<u8>,
 }
 
 /// Where an event is written that says nothing of it itself.
@@ -101,7 +91,6 @@ impl<'a> Here<'a> {
         };
         let bytes = length + payload.as_ref().map_or(0, Vec::len);
         Item {
-            length,
             payload,
             marks: self.marked.then(|| Box::new(record::marks(event))),
             link,

@@ -7,24 +7,27 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::item::{Events, Item};
+use super::hand::Hand;
+use super::item::Item;
 use super::{Ask, Refused};
-
-/// Bytes that are not left to gather any longer: they are numbered and hashed while they are still in the processor's cache, and in
-/// turns so short that nobody notices who answers calls on the same processor.
-const ENOUGH: usize = 128 << 10;
+use crate::merkle::{Frontier, Hash};
 
 /// What was put here since it was last taken.
 #[derive(Default)]
-pub(super) struct Waiting {
-    pub(super) events: Events,
-    pub(super) asks: Vec<Ask>,
-    /// When the first of the events came.
-    pub(super) since: Option<Instant>,
-    /// Bytes of payloads.
-    payloads: usize,
+struct Waiting {
+    /// Those to which no event is added any more, in their order.
+    full: Vec<Hand>,
+    hand: Hand,
+    asks: Vec<Ask>,
     asleep: Asleep,
     closed: bool,
+}
+
+/// What is taken at once. What is asked for is asked for after these events.
+#[derive(Default)]
+pub(super) struct Taken {
+    pub(super) hands: Vec<Hand>,
+    pub(super) asks: Vec<Ask>,
 }
 
 /// What the thread that writes sleeps for.
@@ -40,20 +43,66 @@ enum Asleep {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.full.is_empty() && self.hand.items.is_empty() && self.asks.is_empty()
+    }
+
+    /// Whether nothing is left to gather any longer.
     fn is_enough(&self) -> bool {
-        self.events.bodies.len() + self.payloads >= ENOUGH
+        !self.full.is_empty() || !self.asks.is_empty()
+    }
+
+    fn add(&mut self, log: &str, item: Item, body: &[u8]) {
+        if self.hand.is_full() {
+            let full = self.next(Hand::default());
+            self.full.push(full);
+        }
+        self.hand.add(log, item, body);
+    }
+
+    /// What there is; what comes goes into `hand` from now on.
+    fn next(&mut self, mut hand: Hand) -> Hand {
+        hand.follow(self.hand.batch.next(), self.hand.frontier.clone(), self.hand.prev);
+        std::mem::replace(&mut self.hand, hand)
+    }
+
+    fn take(&mut self, spare: Hand) -> Vec<Hand> {
+        let mut hands = std::mem::take(&mut self.full);
+        if !self.hand.items.is_empty() {
+            hands.push(self.next(spare));
+        }
+        hands
     }
 }
 
 /// The queue.
-#[derive(Default)]
 pub(super) struct Queue {
+    /// The log's origin as JSON.
+    log: String,
     waiting: Mutex<Waiting>,
     /// For the thread that writes.
     wanted: Condvar,
 }
 
 impl Queue {
+    /// A queue of a log that ends like this.
+    pub(super) fn new(origin: &str, frontier: Frontier, prev: Option<Hash>) -> Self {
+        let queue = Self {
+            log: serde_json::Value::from(origin).to_string(),
+            waiting: Mutex::default(),
+            wanted: Condvar::new(),
+        };
+        queue.follow(frontier, prev);
+        queue
+    }
+
+    /// Numbers what comes from where the log ends. What was numbered otherwise and is not on the disk is gone.
+    pub(super) fn follow(&self, frontier: Frontier, prev: Option<Hash>) {
+        let mut waiting = self.waiting();
+        waiting.full.clear();
+        waiting.hand.follow(frontier.size(), frontier, prev);
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,10 +116,7 @@ impl Queue {
         if waiting.closed {
             return Err(Refused::Closed);
         }
-        waiting.since.get_or_insert_with(Instant::now);
-        waiting.payloads += item.payload.as_ref().map_or(0, Vec::len);
-        waiting.events.bodies.extend_from_slice(body);
-        waiting.events.items.push(item);
+        waiting.add(&self.log, item, body);
         let wake = match waiting.asleep {
             Asleep::No => false,
             Asleep::Idle => true,
@@ -78,6 +124,11 @@ impl Queue {
         };
         self.wake(waiting, wake);
         Ok(())
+    }
+
+    /// Puts an event of the thread that writes here, which takes it itself.
+    pub(super) fn put_own(&self, item: Item, body: &[u8]) {
+        self.waiting().add(&self.log, item, body);
     }
 
     /// Asks for something, once all is written that was put here before.
@@ -114,10 +165,15 @@ impl Queue {
         self.waiting().closed = true;
     }
 
+    /// The number that the next event gets.
+    pub(super) fn next(&self) -> u64 {
+        self.waiting().hand.batch.next()
+    }
+
     /// Waits for something; whether there was anything before this time.
     pub(super) fn wait(&self, until: Instant) -> bool {
         let mut waiting = self.waiting();
-        while waiting.events.items.is_empty() && waiting.asks.is_empty() {
+        while waiting.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -127,18 +183,22 @@ impl Queue {
         true
     }
 
-    /// Lets events gather until a time, or until there are enough or something is asked for, and takes what there is. `room` is
-    /// empty, and was filled before.
-    pub(super) fn take(&self, until: Instant, room: Events) -> Waiting {
+    /// Lets events gather until a time, or until there are enough or something is asked for, and takes what there is. What comes
+    /// afterwards goes into `spare`.
+    pub(super) fn take(&self, until: Instant, spare: Hand) -> Taken {
         let mut waiting = self.waiting();
-        while waiting.asks.is_empty() && !waiting.is_enough() {
+        while !waiting.is_enough() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
             waiting = self.sleep(waiting, Asleep::Gathering, left);
         }
-        let taken = Waiting { closed: waiting.closed, events: room, ..Waiting::default() };
-        std::mem::replace(&mut *waiting, taken)
+        Taken { hands: waiting.take(spare), asks: std::mem::take(&mut waiting.asks) }
+    }
+
+    /// Takes the events that there are.
+    pub(super) fn take_events(&self) -> Vec<Hand> {
+        self.waiting().take(Hand::default())
     }
 }

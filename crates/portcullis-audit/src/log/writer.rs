@@ -1,9 +1,9 @@
 //! The thread that writes.
 //!
-//! It takes what waits, numbers it and hashes it, a little at a time, and when events have gathered for long enough it asks the
-//! journal to put all of them on the disk at once; what comes meanwhile waits for the next batch, so a slow disk makes larger
-//! batches, not a longer queue of small ones. A batch that the journal did not take is kept and tried again; those who wait for it
-//! are told at once. Should the thread itself fail, the log takes nothing more and says so: nobody is left waiting.
+//! It takes what waits, and asks the journal to put all of it on the disk at once; what comes meanwhile waits for the next turn, so
+//! a slow disk makes larger batches, not a longer queue of small ones. A batch that the journal did not take is kept and tried
+//! again; those who wait for it are told at once. Should the thread itself fail, the log takes nothing more and says so: nobody is
+//! left waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,27 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_model::{Batch, Hashes, Journal, Unavailable};
+use portcullis_model::{Journal, Unavailable};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use super::item::{Events, Here, Item, Link};
-use super::queue::{Queue, Waiting};
+use super::hand::Hand;
+use super::item::{Here, Link};
+use super::queue::{Queue, Taken};
 use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
 use super::{Ask, Health, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
 use crate::event::{Event, Kind};
-use crate::merkle::{Frontier, Hash, TILE, Tree};
+use crate::merkle::{Hash, TILE, Tree};
 use crate::note::{Signer, merged};
-use crate::record;
 use crate::retention;
 
-/// What one batch has at most.
-const EVENTS: usize = 4096;
-const BYTES: usize = 8 << 20;
-/// What is kept to be filled again: memory that is given back and taken again for each batch costs more than what is done in it.
-/// As much as there is when events gather and the disk takes its time; a list that grows has room for twice as much as it needs.
-const SPARE_LIST: usize = 2 * EVENTS;
-const SPARE_BYTES: usize = 8 << 20;
 /// How long events gather at the most in strict mode.
 const COMPANY: Duration = Duration::from_micros(500);
 /// How long it waits before it tries a batch again.
@@ -43,8 +36,7 @@ const HOUR: u64 = 3600;
 /// What the thread has.
 pub(super) struct Writer {
     settings: Settings,
-    /// The origin as JSON.
-    log: String,
+    queue: Arc<Queue>,
     signer: Signer,
     journal: Arc<dyn Journal>,
     shared: std::sync::Weak<Shared>,
@@ -65,42 +57,9 @@ pub(super) struct Writer {
     closing_since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
-    hand: Hand,
-    /// The number after the last of what was taken to be written.
-    reach: u64,
     /// How many events were in the last batch, and how long the disk took for it.
     last: usize,
     took: Duration,
-}
-
-/// What was numbered, and is not on the disk yet.
-#[derive(Default)]
-struct Hand {
-    batch: Batch,
-    items: Vec<Item>,
-    /// What the tree becomes with them, and the hash of the last.
-    frontier: Frontier,
-    prev: Option<Hash>,
-    /// When the first of them came.
-    since: Option<Instant>,
-}
-
-impl Hand {
-    /// Numbers an event. `log` is the origin as JSON.
-    fn add(&mut self, log: &str, mut item: Item, body: &[u8]) {
-        let Self { batch, items, frontier, prev, .. } = self;
-        let (seq, payload, marks) = (batch.next(), item.payload.take(), item.marks.take());
-        batch.push(payload.as_deref(), marks, |bytes| {
-            let leaf = record::write(log, seq, prev.as_ref(), body, bytes);
-            *prev = Some(leaf);
-            Hashes { leaf, tile: frontier.push(leaf) }
-        });
-        items.push(item);
-    }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= EVENTS || self.batch.bytes().len() >= BYTES
-    }
 }
 
 impl Writer {
@@ -113,9 +72,9 @@ impl Writer {
         published: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
         let next = shared.tree.lock().unwrap_or_else(PoisonError::into_inner).size();
-        let mut writer = Self {
+        Self {
             settings: shared.settings.clone(),
-            log: serde_json::Value::from(signer.name()).to_string(),
+            queue: shared.queue.clone(),
             journal: shared.journal.clone(),
             shared: Arc::downgrade(shared),
             places: shared.places.clone(),
@@ -128,8 +87,6 @@ impl Writer {
             closing_since: None,
             kept: VecDeque::new(),
             ended: false,
-            hand: Hand::default(),
-            reach: next,
             last: 0,
             took: Duration::ZERO,
             signer,
@@ -138,58 +95,46 @@ impl Writer {
             intents,
             health,
             published,
-        };
-        writer.begin();
-        writer
+        }
     }
 
     /// Writes until the log is closed, or until this fails in a way that nothing was prepared for.
-    pub(super) fn run(mut self, queue: &Queue) {
+    pub(super) fn run(mut self) {
+        let queue = self.queue.clone();
         // What is half changed by then is not looked at again, but for what it says is on the disk.
-        if catch_unwind(AssertUnwindSafe(|| self.write_on(queue))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.write_on(&queue))).is_err() {
             queue.close();
             // Whoever waits for any of it, or for a place, waits no longer.
-            let left = queue.take(Instant::now(), Events::default());
-            let in_hand = self.reach.saturating_sub(self.next);
-            self.lost.fetch_add(in_hand + left.events.items.len() as u64, Ordering::Relaxed);
+            drop(queue.take(Instant::now(), Hand::default()));
+            self.lost.fetch_add(queue.next().saturating_sub(self.next), Ordering::Relaxed);
             self.places.close();
             self.trouble(&Unavailable("the thread that writes it has failed; start again".to_owned()));
         }
     }
 
     fn write_on(&mut self, queue: &Queue) {
-        let (mut room, mut asked) = (Events::default(), Vec::new());
+        let (mut spare, mut asked) = (Hand::default(), Vec::new());
         while !self.ended {
-            let asks = if queue.wait(self.signed + self.settings.checkpoint_every) {
-                self.gather(queue, &mut room)
-            } else {
-                Vec::new()
-            };
+            let mut taken = Taken::default();
+            if queue.wait(self.signed + self.settings.checkpoint_every) {
+                taken = queue.take(Instant::now() + self.gathering(), spare);
+                spare = self.write_all(taken.hands);
+            }
             self.tell_losses();
-            for ask in asks {
+            for ask in taken.asks {
                 self.heed(ask, &mut asked);
             }
             self.sign_when_due(&mut asked);
         }
         queue.close();
         // What came while it ended.
-        let Waiting { events, since, .. } = queue.take(Instant::now(), room);
-        self.number(events, since);
-        self.write();
-        self.close();
-    }
-
-    /// Numbers what comes for as long as events gather, and writes it; what else is asked for, which ends that.
-    fn gather(&mut self, queue: &Queue, room: &mut Events) -> Vec<Ask> {
-        let until = Instant::now() + self.gathering();
-        loop {
-            let Waiting { events, asks, since, .. } = queue.take(until, std::mem::take(room));
-            *room = self.number(events, since);
-            if !asks.is_empty() || Instant::now() >= until {
-                self.write();
-                return asks;
-            }
+        self.write_all(queue.take_events());
+        if queue.next() != self.next {
+            // Some were lost. What is said of that follows what is there.
+            let frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
+            queue.follow(frontier, self.prev);
         }
+        self.close();
     }
 
     /// How long events gather before they are written.
@@ -203,25 +148,9 @@ impl Writer {
         }
     }
 
-    /// Numbers events, and writes whenever there are as many as a batch has; gives the empty lists back.
-    fn number(&mut self, events: Events, since: Option<Instant>) -> Events {
-        let Events { mut items, mut bodies } = events;
-        self.reach = self.hand.batch.next() + items.len() as u64;
-        let mut rest = bodies.as_slice();
-        for item in items.drain(..) {
-            let (body, after) = rest.split_at(item.length);
-            rest = after;
-            self.hand.since = self.hand.since.or(since);
-            self.hand.add(&self.log, item, body);
-            if self.hand.is_full() {
-                self.write();
-            }
-        }
-        bodies.clear();
-        // One that had to be long once need not stay so.
-        items.shrink_to(SPARE_LIST);
-        bodies.shrink_to(SPARE_BYTES);
-        Events { items, bodies }
+    /// Gives back one that can be used again.
+    fn write_all(&mut self, hands: Vec<Hand>) -> Hand {
+        hands.into_iter().map(|hand| self.write(hand)).next_back().unwrap_or_default()
     }
 
     fn heed(&mut self, ask: Ask, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) {
@@ -255,8 +184,8 @@ impl Writer {
     fn write_own(&mut self, event: Event) {
         let Settings { node, build, .. } = self.settings.clone();
         let here = Here { node: &node, build: &build, marked: self.journal.has_marks(), places: 0 };
-        here.write(event, |item, body| self.hand.add(&self.log, item, body));
-        self.write();
+        here.write(event, |item, body| self.queue.put_own(item, body));
+        self.write_all(self.queue.take_events());
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from. Then whoever asked can remove the
@@ -287,19 +216,16 @@ impl Writer {
         kept.map_err(|error| refused(&error))
     }
 
-    /// Writes what is in hand, until it is written, or the log is closed while the journal fails.
-    fn write(&mut self) {
-        if self.hand.items.is_empty() {
-            return;
-        }
+    /// Writes until it is written, or the log is closed while the journal fails. Gives back what can be used again.
+    fn write(&mut self, mut hand: Hand) -> Hand {
         loop {
             let began = Instant::now();
-            let Err(failed) = self.put() else {
-                (self.last, self.took) = (self.hand.items.len(), began.elapsed());
-                return self.done();
+            let Err(failed) = self.put(&mut hand) else {
+                (self.last, self.took) = (hand.items.len(), began.elapsed());
+                return self.done(hand);
             };
             self.trouble(&failed);
-            for item in &mut self.hand.items {
+            for item in &mut hand.items {
                 if let Some(done) = item.done.take() {
                     let _ = done.send(Err(Refused::Unavailable(failed.0.clone())));
                 }
@@ -307,7 +233,7 @@ impl Writer {
             let closing = self.closing.load(Ordering::Relaxed) || self.shared.strong_count() == 0;
             let since = closing.then(|| *self.closing_since.get_or_insert_with(Instant::now));
             if since.is_some_and(|since| since.elapsed() >= self.settings.patience) {
-                let events = self.hand.items.len();
+                let events = hand.items.len();
                 tracing::error!(
                     events,
                     error = failed.0,
@@ -315,31 +241,31 @@ impl Writer {
                 );
                 self.lost.fetch_add(events as u64, Ordering::Relaxed);
                 self.ended = true;
-                return self.begin();
+                return hand;
             }
             std::thread::sleep(REST);
         }
     }
 
-    fn put(&mut self) -> Result<(), Unavailable> {
+    fn put(&self, hand: &mut Hand) -> Result<(), Unavailable> {
         if let Some(shared) = self.shared.upgrade() {
             shared.keys.keep(&*self.journal)?;
         }
-        let Err(failed) = self.journal.append(&mut self.hand.batch) else { return Ok(()) };
+        let Err(failed) = self.journal.append(&mut hand.batch) else { return Ok(()) };
         // All of them or none: what it ends with now says which.
-        let last = self.hand.batch.entries().next_back().map(|entry| (entry.seq, entry.record));
+        let last = hand.batch.entries().next_back().map(|entry| (entry.seq, entry.record));
         let found = self.journal.read(last.map_or(0, |(seq, _)| seq), 2)?;
         let ours = found.len() == 1 && found.first().map(|entry| (entry.seq, &*entry.record)) == last;
         if ours { Ok(()) } else { Err(failed) }
     }
 
-    /// What is in hand is on the disk.
-    fn done(&mut self) {
-        let Hand { batch, items, frontier, prev, since } = &mut self.hand;
-        let tiles = batch.entries().filter_map(|entry| entry.hashes.tile);
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(std::mem::take(frontier), tiles);
-        (self.next, self.prev) = (batch.next(), *prev);
-        let delay = since.map(|since| since.elapsed()).unwrap_or_default();
+    /// What was written is told.
+    fn done(&mut self, mut hand: Hand) -> Hand {
+        let tiles = hand.batch.entries().filter_map(|entry| entry.hashes.tile);
+        let frontier = std::mem::take(&mut hand.frontier);
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).grow(frontier, tiles);
+        (self.next, self.prev) = (hand.batch.next(), hand.prev);
+        let delay = hand.since.map(|since| since.elapsed()).unwrap_or_default();
         self.health.send_modify(|health| {
             (health.durable, health.delay) = (self.next, delay);
             if health.trouble.take().is_some() {
@@ -347,7 +273,7 @@ impl Writer {
             }
         });
         let mut places = 0;
-        for (seq, item) in (batch.first()..).zip(items.drain(..)) {
+        for (seq, item) in (hand.batch.first()..).zip(hand.items.drain(..)) {
             places += item.places as usize;
             match item.link {
                 Some(Link::Opens(intent)) => drop(self.intents.insert(intent, seq)),
@@ -359,18 +285,7 @@ impl Writer {
             }
         }
         self.places.add_permits(places);
-        self.begin();
-    }
-
-    /// Nothing is in hand: what comes follows what is on the disk.
-    fn begin(&mut self) {
-        let hand = &mut self.hand;
-        hand.batch.begin(self.next);
-        hand.batch.shrink(SPARE_BYTES, SPARE_LIST);
-        hand.items.clear();
-        hand.items.shrink_to(SPARE_LIST);
-        hand.frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
-        (hand.prev, hand.since) = (self.prev, None);
+        hand
     }
 
     fn trouble(&self, error: &Unavailable) {

@@ -15,8 +15,10 @@ pub(super) const HEAD: usize = Batch::ROOM;
 /// Makes frames of the entries of a batch.
 pub(super) fn fill(batch: &mut Batch) -> Result<(), Unavailable> {
     let lengths = |entry: &Added<'_>| -> Option<[u8; 8]> {
-        let (record, payload) =
-            (u32::try_from(entry.record.len()).ok()?, u32::try_from(entry.payload.len()).ok()?);
+        let (record, payload) = (
+            u32::try_from(entry.record.len()).ok()?,
+            u32::try_from(entry.payload.map_or(0, <[u8]>::len)).ok()?,
+        );
         Some((u64::from(payload) << 32 | u64::from(record)).to_le_bytes())
     };
     if let Some(large) = batch.entries().find(|entry| lengths(entry).is_none()) {
@@ -26,7 +28,12 @@ pub(super) fn fill(batch: &mut Batch) -> Result<(), Unavailable> {
         let mut head = [0; HEAD];
         let lengths = lengths(entry).unwrap_or_default();
         head[..8].copy_from_slice(&lengths);
-        head[8..].copy_from_slice(&check(entry.seq, lengths, &entry.hashes.leaf, entry.payload));
+        head[8..].copy_from_slice(&check(
+            entry.seq,
+            lengths,
+            &entry.hashes.leaf,
+            entry.payload.unwrap_or_default(),
+        ));
         head
     });
     Ok(())

@@ -287,7 +287,7 @@ impl Rows {
             let marks = entry.marks();
             rows.seq.push(number(entry.seq)?);
             rows.record.push(entry.record.to_vec());
-            rows.payload.push((!entry.payload.is_empty()).then(|| entry.payload.to_vec()));
+            rows.payload.push(entry.payload.map(<[u8]>::to_vec));
             rows.ended.push(marks.time);
             rows.kind.push(marks.kind.into_bytes());
             rows.person.push(marks.person.map(String::into_bytes));

@@ -224,7 +224,7 @@ fn add(change: &Connection, batch: &Batch) -> rusqlite::Result<()> {
         add.execute(params![
             i64::try_from(entry.seq).unwrap_or(i64::MAX),
             entry.record,
-            (!entry.payload.is_empty()).then_some(entry.payload),
+            entry.payload,
             marks.time,
             marks.kind.as_bytes(),
             bytes(marks.person.as_ref()),
