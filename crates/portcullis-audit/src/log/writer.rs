@@ -150,7 +150,7 @@ impl Writer {
 
     /// Gives back one that can be used again.
     fn write_all(&mut self, hands: Vec<Hand>) -> Hand {
-        hands.into_iter().map(|hand| self.write(hand)).next_back().unwrap_or_default()
+        hands.into_iter().fold(Hand::default(), |_, hand| self.write(hand))
     }
 
     fn heed(&mut self, ask: Ask, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) {

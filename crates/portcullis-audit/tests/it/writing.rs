@@ -171,6 +171,25 @@ async fn what_finds_no_place_in_normal_mode_is_counted_and_told_of() {
     assert!(report.is_good() && report.lost == lost + 10, "{report:?}");
 }
 
+/// More than one batch has, while the journal does not take the first: none of it is left out, and its order stays.
+#[tokio::test]
+async fn what_waits_is_written_in_as_many_batches_as_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(true));
+    let journal = failing(folder.path(), &fails);
+    let log = Log::open(journal, signer(folder.path()), keyring(), settings(Mode::Normal)).unwrap();
+    log.tell(event(0));
+    log.watch().wait_for(|health| health.trouble.is_some()).await.unwrap();
+    (1..10_000).for_each(|number| log.tell(event(number)));
+    fails.store(false, Ordering::SeqCst);
+    log.watch().wait_for(|health| health.durable == 10_000).await.unwrap();
+    log.close();
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && report.lost == 0, "{report:?}");
+    let tools = records(&*log.journal()).into_iter().map(|record| record.event.tool.name.unwrap());
+    assert!(tools.eq((0..10_000).map(|number| event(number).tool.name.unwrap())));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_left_at_the_end_has_one_patience() {
     let folder = tempfile::tempdir().unwrap();
