@@ -8,7 +8,8 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 
-use crate::labelled;
+use crate::event::Canonical;
+use crate::{labelled, read_hex, write_hex};
 
 /// With a key: what it begins with is computed once, and copied for each digest. That is why this is not from the library that
 /// does the rest of the cryptography, in which such a copy costs as much as two hundred bytes more.
@@ -18,8 +19,8 @@ type Keyed = Hmac<sha2::Sha256>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Content {
-    /// `hmac-sha256:` and 64 hexadecimal digits.
-    pub digest: String,
+    /// Its digest with the log's key.
+    pub digest: Digest,
     /// The data key that the payload is sealed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -34,6 +35,51 @@ pub struct Content {
     /// What was sealed, until it is written beside the record.
     #[serde(skip)]
     pub(crate) bytes: Option<Vec<u8>>,
+}
+
+/// An HMAC-SHA-256, written as [`Digest::LABEL`] and 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest([u8; 32]);
+
+/// A text that is no digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no digest: {0:?}")]
+pub struct InvalidDigest(String);
+
+impl Digest {
+    /// What a digest begins with.
+    pub const LABEL: &str = "hmac-sha256:";
+}
+
+impl Canonical for Digest {
+    fn write(&self, into: &mut Vec<u8>) {
+        let mut digits = [0; 64];
+        write_hex(&self.0, &mut digits);
+        into.push(b'"');
+        into.extend_from_slice(Self::LABEL.as_bytes());
+        into.extend_from_slice(&digits);
+        into.push(b'"');
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        labelled(Digest::LABEL, &digest.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidDigest;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix(Self::LABEL).filter(|digits| digits.len() == 64);
+        let mut digest = Self::default();
+        match digits.and_then(|digits| read_hex(digits.as_bytes(), &mut digest.0)) {
+            Some(()) => Ok(digest),
+            None => Err(InvalidDigest(text)),
+        }
+    }
 }
 
 /// The keys that digests and pseudonyms are made with, all derived from one secret.
@@ -102,7 +148,7 @@ impl Keyring {
     /// The digest of a content.
     #[must_use]
     pub fn digest(&self, content: &[u8]) -> Content {
-        let digest = labelled("hmac-sha256:", &sign(&self.digest, &[content]));
+        let digest = Digest(sign(&self.digest, &[content]));
         Content { digest, size: content.len() as u64, ..Content::default() }
     }
 

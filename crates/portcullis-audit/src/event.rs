@@ -10,8 +10,8 @@
 //! what changed, and it is for words of this program.
 
 mod canonical;
+mod id;
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,7 @@ use crate::content::Content;
 pub(crate) use canonical::Canonical;
 pub use canonical::Word;
 use canonical::{Members, name};
+pub use id::EventId;
 
 /// The version of the dictionary.
 pub const VERSION: u32 = 1;
@@ -238,48 +239,6 @@ impl Phase {
     }
 }
 
-/// A UUID of version 7 (RFC 9562, section 5.7).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct EventId(pub String);
-
-impl EventId {
-    /// A new one.
-    #[must_use]
-    pub fn new() -> Self {
-        let mut bytes = [0; 16];
-        random(&mut bytes[6..]);
-        let millis = u64::try_from(since_epoch(SystemTime::now()).as_millis()).unwrap_or(0);
-        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
-        bytes[6] = 0x70 | bytes[6] & 0x0f;
-        bytes[8] = 0x80 | bytes[8] & 0x3f;
-        let mut digits = [0; 32];
-        crate::write_hex(&bytes, &mut digits);
-        let mut text = vec![b'-'; 36];
-        for (from, to, at) in [(0, 8, 0), (8, 12, 9), (12, 16, 14), (16, 20, 19), (20, 32, 24)] {
-            text[at..at + to - from].copy_from_slice(&digits[from..to]);
-        }
-        Self(String::from_utf8(text).expect("digits and dashes are ASCII"))
-    }
-}
-
-/// Fills a few bytes from a supply of random ones: asking the system's generator costs more than the rest of an id.
-fn random(bytes: &mut [u8]) {
-    const SUPPLY: usize = 1024;
-    thread_local! {
-        static LEFT: RefCell<([u8; SUPPLY], usize)> = const { RefCell::new(([0; SUPPLY], 0)) };
-    }
-    LEFT.with_borrow_mut(|(supply, left)| {
-        if *left < bytes.len() {
-            // Without randomness from the system nothing else here works either; the time alone still orders.
-            let _ = aws_lc_rs::rand::fill(supply);
-            *left = SUPPLY;
-        }
-        *left -= bytes.len();
-        bytes.copy_from_slice(&supply[*left..*left + bytes.len()]);
-    });
-}
-
 /// When, in microseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -303,12 +262,6 @@ impl Time {
         let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let start_us = micros(since_epoch(start));
         Self { start_us, end_us: start_us.saturating_add(micros(took)) }
-    }
-}
-
-impl Canonical for EventId {
-    fn write(&self, into: &mut Vec<u8>) {
-        self.0.write(into);
     }
 }
 

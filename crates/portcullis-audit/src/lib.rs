@@ -34,7 +34,7 @@ pub mod witness;
 pub mod worm;
 
 pub use checkpoint::Checkpoint;
-pub use content::{Content, Keyring};
+pub use content::{Content, Digest, Keyring};
 pub use event::{
     Data, Decision, Event, EventId, Finding, Guard, Human, Kind, Node, Outcome, Phase, Request, Server,
     System, Time, Tool, Trace, VERSION, Who, Word,
@@ -66,4 +66,18 @@ fn write_hex(bytes: &[u8], digits: &mut [u8]) {
     for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
         *pair = [digit(byte >> 4), digit(byte & 15)];
     }
+}
+
+/// Reads two digits for each of the bytes, in lower case; `None` where they are none.
+fn read_hex(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    for (pair, byte) in digits.as_chunks().0.iter().zip(bytes) {
+        let [high, low] = pair;
+        *byte = value(*high)? << 4 | value(*low)?;
+    }
+    Some(())
 }

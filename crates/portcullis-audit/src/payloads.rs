@@ -24,7 +24,7 @@ fn place(event: &EventId, side: Side) -> String {
         Side::Input => "input",
         Side::Output => "output",
     };
-    format!("{}/{side}", event.0)
+    format!("{event}/{side}")
 }
 
 /// Which of an event's two payloads.

@@ -163,7 +163,7 @@ pub async fn erase(log: &Log, person: &str, basis: &str, mut by: Event) -> Resul
     by.kind = Kind::Erasure;
     by.detail.extend([("person".to_owned(), person.to_owned()), ("basis".to_owned(), basis.to_owned())]);
     let intent = Event { id: EventId::new(), phase: Some(Phase::Intent), ..by.clone() };
-    (by.parent, by.phase) = (Some(intent.id.clone()), Some(Phase::Outcome));
+    (by.parent, by.phase) = (Some(intent.id), Some(Phase::Outcome));
     log.append(intent).durable().await?;
     // What is under way with a key that is not on the disk yet is waited for.
     log.checkpoint().await?;

@@ -32,6 +32,8 @@ pub struct Batch {
     places: Vec<Place>,
     /// How many bytes of payloads there are.
     payloads: usize,
+    /// Whether nobody waits until they are on the disk. If so, a journal lets others go first.
+    pub unhurried: bool,
 }
 
 /// Where the record of an entry begins and ends, and what else is known of it.

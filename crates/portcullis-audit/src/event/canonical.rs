@@ -69,6 +69,7 @@ impl Canonical for str {
     }
 
     fn write(&self, into: &mut Vec<u8>) {
+        into.reserve(self.len() + 2);
         into.push(b'"');
         if is_plain(self.as_bytes()) {
             into.extend_from_slice(self.as_bytes());

@@ -143,11 +143,12 @@ fn what_is_escaped_is_found_wherever_it_stands() {
 fn ids_are_uuids_of_version_7_in_the_order_of_time() {
     let ids: Vec<EventId> = (0..1000).map(|_| EventId::new()).collect();
     for id in &ids {
-        let text = &id.0;
+        let text = id.to_string();
+        assert_eq!(text.parse(), Ok(*id));
         assert_eq!((text.len(), &text[14..15]), (36, "7"), "{text}");
         assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
     }
-    let times: Vec<&str> = ids.iter().map(|id| &id.0[..13]).collect();
+    let times: Vec<String> = ids.iter().map(|id| id.to_string()[..13].to_owned()).collect();
     assert!(times.is_sorted());
     assert_eq!(ids.iter().collect::<std::collections::HashSet<_>>().len(), 1000);
 }

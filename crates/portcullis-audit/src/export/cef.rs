@@ -18,7 +18,7 @@ pub(super) fn write(record: &Record) -> String {
     line.push('|');
     let millis = |micros: i64| Some(micros.div_euclid(1000).to_string());
     let fields = [
-        ("externalId", Some(event.id.0.clone())),
+        ("externalId", Some(event.id.to_string())),
         ("start", millis(event.time.start_us)),
         ("end", millis(event.time.end_us)),
         ("dvchost", Some(event.node.name.clone())),

@@ -41,7 +41,7 @@ pub(super) fn write(record: &Record) -> String {
         event.guard.findings.iter().map(|it| format!("{}:{}:{}", it.rule, it.action, it.count)).collect();
     let values: [String; COLUMNS.len()] = [
         record.chain.seq.to_string(),
-        event.id.0.clone(),
+        event.id.to_string(),
         rfc3339(event.time.end_us),
         event.time.end_us.saturating_sub(event.time.start_us).to_string(),
         event.kind.as_str().to_owned(),

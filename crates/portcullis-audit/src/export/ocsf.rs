@@ -31,7 +31,7 @@ pub(super) fn write(record: &Record) -> Value {
         },
         "api": {
             "operation": event.request.method.as_deref().unwrap_or(event.kind.as_str()),
-            "request": { "uid": event.id.0 },
+            "request": { "uid": event.id },
             "service": { "name": event.server.id.as_deref().unwrap_or("portcullis") },
             "version": event.request.protocol,
         },
@@ -44,7 +44,7 @@ pub(super) fn write(record: &Record) -> Value {
             "log_name": record.chain.log,
             "product": { "name": "Portcullis", "vendor_name": "Portcullis", "version": event.node.build },
             "sequence": record.chain.seq,
-            "uid": event.id.0,
+            "uid": event.id,
             "version": "1.6.0",
         },
         "resources": event.tool.name.as_ref().map(|name| vec![json!({ "name": name, "type": "tool" })]).unwrap_or_default(),

@@ -11,7 +11,7 @@ use portcullis_model::Marks;
 use tokio::sync::oneshot;
 
 use super::Refused;
-use crate::event::{Canonical, Event, Phase, Word};
+use crate::event::{Canonical, Event, EventId, Phase, Word};
 use crate::{payloads, record};
 
 /// What one place in the queue stands for, in bytes.
@@ -33,9 +33,9 @@ pub(super) struct Item {
 /// What an event is of two that belong together.
 pub(super) enum Link {
     /// An intent, by its own id.
-    Opens(String),
+    Opens(EventId),
     /// An outcome, by its intent's.
-    Closes(String),
+    Closes(EventId),
 }
 
 /// Where an event is written that says nothing of it itself.
@@ -85,8 +85,8 @@ impl<'a> Here<'a> {
 
     fn item<S: Word>(self, event: &Event<S>, payload: Option<Vec<u8>>, length: usize) -> Item {
         let link = match event.phase {
-            Some(Phase::Intent) => Some(Link::Opens(event.id.0.clone())),
-            Some(Phase::Outcome) => event.parent.as_ref().map(|intent| Link::Closes(intent.0.clone())),
+            Some(Phase::Intent) => Some(Link::Opens(event.id)),
+            Some(Phase::Outcome) => event.parent.map(Link::Closes),
             None => None,
         };
         let bytes = length + payload.as_ref().map_or(0, Vec::len);

@@ -31,7 +31,7 @@ pub(super) struct Recovered {
     pub(super) prev: Option<Hash>,
     pub(super) checkpoint: u64,
     pub(super) note: Option<String>,
-    pub(super) intents: BTreeMap<String, u64>,
+    pub(super) intents: BTreeMap<EventId, u64>,
     /// What has to be recorded first.
     pub(super) events: Vec<Event>,
 }
@@ -135,13 +135,13 @@ fn checked_tree(journal: &dyn Journal, checkpoint: &Checkpoint) -> Result<Tree, 
     Err(OpenError::Altered(format!("its events are not those of its checkpoint over {}", checkpoint.size)))
 }
 
-fn intents(journal: &dyn Journal) -> Result<BTreeMap<String, u64>, Unavailable> {
+fn intents(journal: &dyn Journal) -> Result<BTreeMap<EventId, u64>, Unavailable> {
     let kept = journal.get(STATE, INTENTS)?.unwrap_or_default();
     Ok(serde_json::from_slice(&kept).unwrap_or_default())
 }
 
 fn follow(
-    intents: &mut BTreeMap<String, u64>,
+    intents: &mut BTreeMap<EventId, u64>,
     bytes: &[u8],
     seq: u64,
     origin: &str,
@@ -151,9 +151,9 @@ fn follow(
         return Err(OpenError::Foreign(format!("it is the log {}", record.chain.log)));
     }
     if record.event.phase == Some(Phase::Intent) {
-        intents.insert(record.event.id.0, seq);
+        intents.insert(record.event.id, seq);
     } else if let Some(intent) = record.event.parent.filter(|_| record.event.phase == Some(Phase::Outcome)) {
-        intents.remove(&intent.0);
+        intents.remove(&intent);
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ fn events(
     journal: &dyn Journal,
     next: u64,
     checkpoint: &Checkpoint,
-    intents: &BTreeMap<String, u64>,
+    intents: &BTreeMap<EventId, u64>,
 ) -> Result<Vec<Event>, Unavailable> {
     let closed =
         journal.get(STATE, CLOSED)?.and_then(|text| String::from_utf8(text).ok()?.parse::<u64>().ok());
@@ -191,7 +191,7 @@ fn events(
     let mut events = vec![recovery];
     for id in intents.keys() {
         let mut unknown = Event::new(Kind::Exchange);
-        unknown.parent = Some(EventId(id.clone()));
+        unknown.parent = Some(*id);
         unknown.phase = Some(Phase::Outcome);
         unknown.result.status = Some("unknown".to_owned());
         events.push(unknown);

@@ -20,7 +20,7 @@ use super::queue::{Queue, Taken};
 use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
 use super::{Ask, Health, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
-use crate::event::{Event, Kind};
+use crate::event::{Event, EventId, Kind};
 use crate::merkle::{Hash, TILE, Tree};
 use crate::note::{Signer, merged};
 use crate::retention;
@@ -44,7 +44,7 @@ pub(super) struct Writer {
     tree: Arc<Mutex<Tree>>,
     prev: Option<Hash>,
     next: u64,
-    intents: BTreeMap<String, u64>,
+    intents: BTreeMap<EventId, u64>,
     /// What of them was kept at the last checkpoint.
     intents_kept: Option<Vec<u8>>,
     lost: Arc<AtomicU64>,
@@ -67,7 +67,7 @@ impl Writer {
         shared: &Arc<Shared>,
         signer: Signer,
         prev: Option<Hash>,
-        intents: BTreeMap<String, u64>,
+        intents: BTreeMap<EventId, u64>,
         health: watch::Sender<Health>,
         published: watch::Sender<Option<Arc<str>>>,
     ) -> Self {
@@ -251,6 +251,7 @@ impl Writer {
         if let Some(shared) = self.shared.upgrade() {
             shared.keys.keep(&*self.journal)?;
         }
+        hand.batch.unhurried = self.settings.mode == Mode::Normal;
         let Err(failed) = self.journal.append(&mut hand.batch) else { return Ok(()) };
         // All of them or none: what it ends with now says which.
         let last = hand.batch.entries().next_back().map(|entry| (entry.seq, entry.record));

@@ -121,7 +121,7 @@ impl<'a> Walk<'a> {
                 }
                 self.payload(&seen, entry.payload.as_deref());
                 self.marks(seen.chain.seq, entry);
-                self.count(seen);
+                self.count(&seen);
             }
             Err(error) => {
                 let text = format!("event {} is none: {error}", self.next);
@@ -214,7 +214,7 @@ impl<'a> Walk<'a> {
         self.report.add(Kind::Index, Some((seq, seq + 1)), text);
     }
 
-    fn count(&mut self, seen: Seen) {
+    fn count(&mut self, seen: &Seen) {
         match (seen.phase, seen.parent) {
             (Some(Phase::Intent), _) => {
                 self.intents.insert(seen.id);

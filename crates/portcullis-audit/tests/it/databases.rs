@@ -183,7 +183,7 @@ async fn a_database_that_goes_away_refuses_and_loses_nothing(server: &mut Server
                     break;
                 }
                 let event = event(number);
-                let id = event.id.clone();
+                let id = event.id;
                 match log.record(event).await {
                     Ok(()) => taken.lock().unwrap().push(id),
                     Err(Refused::Unavailable(_) | Refused::Late) => refused += 1,
@@ -219,7 +219,7 @@ async fn a_database_that_goes_away_refuses_and_loses_nothing(server: &mut Server
     let records = Copy::of(&*journal).entries;
     let ids = records.iter().map(|entry| portcullis_audit::Record::parse(&entry.record).unwrap().event.id);
     let mut ids: Vec<_> = ids.collect();
-    ids.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    ids.sort_unstable();
     let all = ids.len();
     ids.dedup();
     assert_eq!(ids.len(), all, "nothing is there twice");

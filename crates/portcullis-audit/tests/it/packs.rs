@@ -39,7 +39,7 @@ fn approved_call(log: &Log) {
     intent.phase = Some(Phase::Intent);
     let mut outcome = decided(of_system(Kind::Exchange, "p-bob"), "p-ann p-zoe", "approved", 4000);
     outcome.phase = Some(Phase::Outcome);
-    outcome.parent = Some(intent.id.clone());
+    outcome.parent = Some(intent.id);
     outcome.guard.findings =
         vec![Finding { rule: "EMAIL".to_owned(), action: "mask".to_owned(), count: 2, side: None }];
     let votes = [("p-ann", 1000), ("p-zoe", 4000)];

@@ -83,7 +83,7 @@ async fn digests_alone_are_kept_unless_payloads_are_wanted() {
     let entry = log.journal().read(0, 1).unwrap().remove(0);
     let input = Record::parse(&entry.record).unwrap().event.input.unwrap();
     assert_eq!(entry.payload, None);
-    assert_eq!((input.digest.clone(), input.size), (keyring().digest(b"{\"name\":\"person 0\"}").digest, 19));
+    assert_eq!((input.digest, input.size), (keyring().digest(b"{\"name\":\"person 0\"}").digest, 19));
     assert_ne!(
         input.digest,
         Keyring::derive(b"another secret, of another gateway").digest(b"{\"name\":\"person 0\"}").digest

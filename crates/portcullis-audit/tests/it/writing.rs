@@ -62,7 +62,7 @@ async fn after_a_crash_it_goes_on_and_says_so() {
     let mut done = event(1);
     done.phase = Some(Phase::Intent);
     let mut outcome = event(2);
-    (outcome.phase, outcome.parent) = (Some(Phase::Outcome), Some(done.id.clone()));
+    (outcome.phase, outcome.parent) = (Some(Phase::Outcome), Some(done.id));
     for event in [intent.clone(), done, outcome] {
         log.append(event).durable().await.unwrap();
     }

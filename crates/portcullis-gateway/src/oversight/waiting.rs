@@ -40,10 +40,10 @@ impl Waiting {
         // Of one that was asked about anew, nothing is known.
         let known = all.get_mut(&approval.id).filter(|known| known.approval.nonce == approval.nonce);
         let (votes, ruled, asked_in) = known.as_ref().map_or((0, false, None), |known| {
-            (known.approval.votes.len(), known.approval.ruling.is_some(), known.asked_in.clone())
+            (known.approval.votes.len(), known.approval.ruling.is_some(), known.asked_in)
         });
         for vote in approval.votes.iter().skip(votes).chain(approval.ruling.iter().filter(|_| !ruled)) {
-            evidence.voted(approval, vote, asked_in.clone());
+            evidence.voted(approval, vote, asked_in);
         }
         if over {
             all.remove(&approval.id);

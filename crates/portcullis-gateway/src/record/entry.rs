@@ -233,7 +233,7 @@ impl Entry {
             return None;
         }
         let id = EventId::new();
-        let mut event = written::of(inner, call, facts, Kind::Exchange, id.clone());
+        let mut event = written::of(inner, call, facts, Kind::Exchange, id);
         event.phase = Some(Phase::Intent);
         let intent = inner.evidence.record(event);
         // Noted also should it be refused, or the client leave: the call's own event says how it ended all the same.
@@ -293,7 +293,7 @@ impl Inner {
 
     /// The name of the event that is written when the request has been answered.
     pub(super) fn id(&self) -> EventId {
-        self.id.get_or_init(EventId::new).clone()
+        *self.id.get_or_init(|| EventId::at(self.came))
     }
 
     /// What was noted until now.

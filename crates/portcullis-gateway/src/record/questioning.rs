@@ -33,7 +33,7 @@ impl Questioning {
     pub(crate) fn new(question: Question, call: &Arc<Call>) -> Self {
         let note = call.record.inner().map(|inner| {
             let (facts, id, method) = (inner.facts(), EventId::new(), question.method.as_str().to_owned());
-            let mut event = written::of(inner, call, &facts, Kind::Question, id.clone());
+            let mut event = written::of(inner, call, &facts, Kind::Question, id);
             event.input = None;
             if let Some(params) = &question.params {
                 inner.evidence.attach(&mut event, Side::Input, params.as_bytes());

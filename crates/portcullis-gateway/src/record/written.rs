@@ -58,7 +58,7 @@ fn begun<'a>(inner: &'a Inner, call: &'a Call, facts: &'a Facts, kind: Kind, id:
         decision: decision(facts),
         human: human(facts),
         guard: Guard { findings: facts.findings.clone() },
-        parent: facts.intent.clone().or_else(|| facts.parent.clone()),
+        parent: facts.intent.or(facts.parent),
         request: Request {
             endpoint: Some(endpoint(&call.endpoint)),
             era: Some(if legacy { "legacy" } else { "modern" }.into()),
