@@ -57,8 +57,8 @@ class Files:
         for seq, (record, payload) in enumerate(found):
             lengths = struct.pack("<II", len(record), len(payload))
             leaf = hashlib.sha256(b"\0" + record).digest()
-            found = hashlib.sha256(leaf + payload).digest() if payload else leaf
-            check = bytes(a ^ b ^ c for a, b, c in zip(found, struct.pack("<Q", seq), lengths))
+            start = hashlib.sha256(leaf + payload).digest() if payload else leaf
+            check = bytes(a ^ b ^ c for a, b, c in zip(start, struct.pack("<Q", seq), lengths))
             data += lengths + check + record + payload
         (folder / f"{0:020}.log").write_bytes(data)
 

@@ -1,7 +1,7 @@
 //! The bytes of one event in the log: its place in the chain, then the event.
 //!
-//! `chain` comes first in the canonical order of members, so the thread that numbers events writes it in front of what was
-//! written by whoever recorded the event, and nothing is written twice. `prev` is the leaf hash of the event before: the tree
+//! `chain` comes first in the canonical order of members, so where an event is numbered it is put in front of what was written
+//! before, and nothing is written as JSON twice. `prev` is the leaf hash of the event before: the tree
 //! proves as much, but a chain can be followed with nothing but `sha256sum`.
 
 use serde::{Deserialize, Serialize};

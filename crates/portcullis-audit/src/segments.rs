@@ -1,7 +1,7 @@
 //! A journal in files, for a gateway with a disk of its own: the default.
 //!
-//! Entries are frames in files of some 16 MiB that are only appended to, each named by its first number. A batch is one write and
-//! one `fdatasync`. What follows the last whole frame was never acknowledged; it is cut off before the next is written,
+//! Entries are frames in files of some 16 MiB that are only appended to, each named by its first number. A batch is a write, or
+//! some where nobody waits, and one `fdatasync`. What follows the last whole frame was never acknowledged; it is cut off before the next is written,
 //! and kept in `torn` for whoever wants to look. After a write that failed nothing is known about the file's end: it is cut
 //! back to what was acknowledged, and another file is begun. Beside them lie a file of the hashes over 256 entries, and a
 //! folder for each kind of thing with a file for each.

@@ -32,7 +32,7 @@ pub struct Batch {
     places: Vec<Place>,
     /// How many bytes of payloads there are.
     payloads: usize,
-    /// Whether nobody waits until they are on the disk. If so, a journal lets others go first.
+    /// Whether no answer waits until they are on the disk. If so, a journal lets others go first.
     pub unhurried: bool,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! An event is numbered, chained to the one before and hashed by whoever puts it in the queue, while its bytes are in that
 //! processor's cache. So the thread that writes has little to do for each, and never stands for milliseconds in the way of those
-//! who answer calls; there is one order of events, and who is in it holds the queue for about a microsecond.
+//! who answer calls. There is one order of events, and who takes a place in it holds the queue for as long as hashing a record
+//! takes: for the usual one, of a kilobyte, about a microsecond, which bounds a log to about a million events a second.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::item::Item;
 use crate::merkle::{Frontier, Hash};
 use crate::record;
 
-/// What one batch has at most.
+/// A batch that has as much as this gets no more.
 const EVENTS: usize = 4096;
 const BYTES: usize = 8 << 20;
 
@@ -32,10 +33,10 @@ pub(super) struct Hand {
 impl Hand {
     /// Begins again, after these.
     pub(super) fn follow(&mut self, size: u64, frontier: Frontier, prev: Option<Hash>) {
-        // One that had to be long once need not stay so; a list that grows has room for twice as much as it needs.
-        self.batch.shrink(BYTES, 2 * EVENTS);
         self.batch.begin(size);
         self.items.clear();
+        // One that had to be long once need not stay so; a list that grows has room for twice as much as it needs.
+        self.batch.shrink(BYTES, 2 * EVENTS);
         self.items.shrink_to(2 * EVENTS);
         (self.frontier, self.prev, self.since) = (frontier, prev, None);
     }

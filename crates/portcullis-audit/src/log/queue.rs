@@ -66,10 +66,10 @@ impl Waiting {
         std::mem::replace(&mut self.hand, hand)
     }
 
-    fn take(&mut self, spare: Hand) -> Vec<Hand> {
+    fn take(&mut self, spare: &mut Hand) -> Vec<Hand> {
         let mut hands = std::mem::take(&mut self.full);
         if !self.hand.items.is_empty() {
-            hands.push(self.next(spare));
+            hands.push(self.next(std::mem::take(spare)));
         }
         hands
     }
@@ -160,9 +160,11 @@ impl Queue {
         waiting
     }
 
-    /// Nothing is taken from now on.
+    /// Nothing is put here from now on, and whoever has asked for something is told so.
     pub(super) fn close(&self) {
-        self.waiting().closed = true;
+        let mut waiting = self.waiting();
+        waiting.closed = true;
+        waiting.asks.clear();
     }
 
     /// The number that the next event gets.
@@ -185,7 +187,7 @@ impl Queue {
 
     /// Lets events gather until a time, or until there are enough or something is asked for, and takes what there is. What comes
     /// afterwards goes into `spare`.
-    pub(super) fn take(&self, until: Instant, spare: Hand) -> Taken {
+    pub(super) fn take(&self, until: Instant, spare: &mut Hand) -> Taken {
         let mut waiting = self.waiting();
         while !waiting.is_enough() {
             let left = until.saturating_duration_since(Instant::now());
@@ -199,6 +201,6 @@ impl Queue {
 
     /// Takes the events that there are.
     pub(super) fn take_events(&self) -> Vec<Hand> {
-        self.waiting().take(Hand::default())
+        self.waiting().take(&mut Hand::default())
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::hand::Hand;
 use super::item::{Here, Link};
-use super::queue::{Queue, Taken};
+use super::queue::Queue;
 use super::recovery::{CHECKPOINT, CLOSED, INTENTS, STATE, leaves, name};
 use super::{Ask, Health, Mode, Refused, Settings, Shared};
 use crate::checkpoint::Checkpoint;
@@ -57,6 +57,8 @@ pub(super) struct Writer {
     closing_since: Option<Instant>,
     kept: VecDeque<(u64, u64)>,
     ended: bool,
+    /// Events were lost because the journal failed while the log was being closed.
+    gave_up: bool,
     /// How many events were in the last batch, and how long the disk took for it.
     last: usize,
     took: Duration,
@@ -87,6 +89,7 @@ impl Writer {
             closing_since: None,
             kept: VecDeque::new(),
             ended: false,
+            gave_up: false,
             last: 0,
             took: Duration::ZERO,
             signer,
@@ -105,7 +108,7 @@ impl Writer {
         if catch_unwind(AssertUnwindSafe(|| self.write_on(&queue))).is_err() {
             queue.close();
             // Whoever waits for any of it, or for a place, waits no longer.
-            drop(queue.take(Instant::now(), Hand::default()));
+            drop(queue.take_events());
             self.lost.fetch_add(queue.next().saturating_sub(self.next), Ordering::Relaxed);
             self.places.close();
             self.trouble(&Unavailable("the thread that writes it has failed; start again".to_owned()));
@@ -115,24 +118,29 @@ impl Writer {
     fn write_on(&mut self, queue: &Queue) {
         let (mut spare, mut asked) = (Hand::default(), Vec::new());
         while !self.ended {
-            let mut taken = Taken::default();
+            let mut asks = Vec::new();
             if queue.wait(self.signed + self.settings.checkpoint_every) {
-                taken = queue.take(Instant::now() + self.gathering(), spare);
-                spare = self.write_all(taken.hands);
+                let taken = queue.take(Instant::now() + self.gathering(), &mut spare);
+                asks = taken.asks;
+                spare = self.write_all(taken.hands, spare);
+            }
+            if self.gave_up {
+                break;
             }
             self.tell_losses();
-            for ask in taken.asks {
+            for ask in asks {
                 self.heed(ask, &mut asked);
             }
             self.sign_when_due(&mut asked);
         }
         queue.close();
         // What came while it ended.
-        self.write_all(queue.take_events());
-        if queue.next() != self.next {
-            // Some were lost. What is said of that follows what is there.
+        self.write_all(queue.take_events(), spare);
+        if self.gave_up {
+            // What is said of the rest follows what is there.
             let frontier = self.tree.lock().unwrap_or_else(PoisonError::into_inner).frontier().clone();
             queue.follow(frontier, self.prev);
+            self.gave_up = false;
         }
         self.close();
     }
@@ -149,8 +157,19 @@ impl Writer {
     }
 
     /// Gives back one that can be used again.
-    fn write_all(&mut self, hands: Vec<Hand>) -> Hand {
-        hands.into_iter().fold(Hand::default(), |_, hand| self.write(hand))
+    fn write_all(&mut self, hands: Vec<Hand>, spare: Hand) -> Hand {
+        hands.into_iter().fold(spare, |_, hand| {
+            if self.gave_up {
+                // It is numbered after what was lost.
+                self.lose(&hand);
+                return hand;
+            }
+            self.write(hand)
+        })
+    }
+
+    fn lose(&self, hand: &Hand) {
+        self.lost.fetch_add(hand.items.len() as u64, Ordering::Relaxed);
     }
 
     fn heed(&mut self, ask: Ask, asked: &mut Vec<oneshot::Sender<Result<Checkpoint, Refused>>>) {
@@ -176,16 +195,19 @@ impl Writer {
         }
         let mut event = Event::new(Kind::Loss);
         event.detail.insert("events".to_owned(), (lost - self.lost_told).to_string());
-        self.write_own(event);
-        self.lost_told = lost;
+        if self.write_own(event) {
+            self.lost_told = lost;
+        }
     }
 
-    /// An event of the log itself.
-    fn write_own(&mut self, event: Event) {
+    /// Writes an event of the log itself; whether it is on the disk.
+    fn write_own(&mut self, event: Event) -> bool {
+        let before = self.next;
         let Settings { node, build, .. } = self.settings.clone();
         let here = Here { node: &node, build: &build, marked: self.journal.has_marks(), places: 0 };
         here.write(event, |item, body| self.queue.put_own(item, body));
-        self.write_all(self.queue.take_events());
+        self.write_all(self.queue.take_events(), Hand::default());
+        self.next > before
     }
 
     /// First it is recorded and signed, then the roots are kept that the rest grows from. Then whoever asked can remove the
@@ -206,7 +228,9 @@ impl Writer {
         by.kind = Kind::Truncation;
         by.detail.insert("before".to_owned(), before.to_string());
         by.detail.insert("root".to_owned(), crate::hex(&base.root()));
-        self.write_own(by);
+        if !self.write_own(by) {
+            return Err(Refused::Closed);
+        }
         self.sign()?;
         let note = Checkpoint { origin: self.signer.name().to_owned(), size: before, root: base.root() };
         let kept = self
@@ -239,8 +263,8 @@ impl Writer {
                     error = failed.0,
                     "events were lost: the evidence log fails at the end"
                 );
-                self.lost.fetch_add(events as u64, Ordering::Relaxed);
-                self.ended = true;
+                self.lose(&hand);
+                (self.ended, self.gave_up) = (true, true);
                 return hand;
             }
             std::thread::sleep(REST);
@@ -286,6 +310,8 @@ impl Writer {
             }
         }
         self.places.add_permits(places);
+        // Here, and not while others wait for the queue.
+        hand.batch.begin(self.next);
         hand
     }
 

@@ -1,8 +1,8 @@
 //! Writing: receipts, restarts, crashes, and a journal that fails.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use portcullis_audit::{Event, Kind, Log, Mode, OpenError, Phase, Record, Refused, Settings, Signer};
@@ -207,6 +207,51 @@ async fn all_that_is_left_at_the_end_has_one_patience() {
     tokio::task::block_in_place(|| log.close());
     assert!(began.elapsed() < patience * 2, "{:?}", began.elapsed());
     assert!(log.health().lost >= 10, "{:?}", log.health());
+}
+
+/// More than one batch is lost at the end, and then the journal works again: what is said of them follows what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_at_the_end_is_told_if_it_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = Arc::new(OnceLock::<Log>::new());
+    let log = known.clone();
+    let journal = Between::them(segments(folder.path()), move |asked| {
+        let works = log.get().is_some_and(|log| log.health().lost > 0);
+        if asked == "append" && !works { Err(Unavailable("full".to_owned())) } else { Ok(()) }
+    });
+    let settings = Settings { patience: Duration::from_millis(300), ..settings(Mode::Normal) };
+    let log = Log::open(journal, signer(folder.path()), keyring(), settings).unwrap();
+    assert!(known.set(log.clone()).is_ok());
+    log.tell(event(0));
+    log.watch().wait_for(|health| health.trouble.is_some()).await.unwrap();
+    (1..5000).for_each(|number| log.tell(event(number)));
+    tokio::task::block_in_place(|| log.close());
+    assert_eq!(log.health().lost, 5000);
+    let report = verified(&*log.journal(), &trusting(folder.path()));
+    assert!(report.is_good() && (report.next, report.lost) == (1, 5000), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_while_it_is_closed_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let known = Arc::new(OnceLock::<Log>::new());
+    let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let (log, runtime) = (known.clone(), tokio::runtime::Handle::current());
+    let journal = Between::them(segments(folder.path()), move |wanted| {
+        if let Some(log) = log.get().filter(|_| wanted == "append") {
+            let log = log.clone();
+            asks.send(runtime.spawn(async move { log.checkpoint().await })).unwrap();
+            // It has asked by then.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    });
+    let log = Log::open(journal, signer(folder.path()), keyring(), settings(Mode::Normal)).unwrap();
+    assert!(known.set(log.clone()).is_ok());
+    log.tell(event(0));
+    tokio::task::block_in_place(|| log.close());
+    let answer = tokio::time::timeout(Duration::from_secs(10), asked.recv().await.unwrap()).await;
+    assert_eq!(answer.expect("nobody is left waiting").unwrap(), Err(Refused::Closed));
 }
 
 #[tokio::test]
