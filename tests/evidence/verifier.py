@@ -210,8 +210,8 @@ def entries(folder):
             record, payload = struct.unpack_from("<II", data, at)
             body = data[at + 16 : at + 16 + record + payload]
             of_record = hashlib.sha256(b"\0" + body[:record]).digest()
-            checked = struct.pack("<Q", seq) + data[at : at + 8] + of_record + body[record:]
-            check = hashlib.sha256(checked).digest()[:8]
+            start = hashlib.sha256(of_record + body[record:]).digest() if payload else of_record
+            check = bytes(a ^ b ^ c for a, b, c in zip(start, struct.pack("<Q", seq), data[at : at + 8]))
             if len(body) < record + payload or check != data[at + 8 : at + 16]:
                 return
             yield body[:record], body[record:]
