@@ -5,8 +5,10 @@
 //! person, the class of retention and the month ([`crate::keys`]); the record holds the hash of what was sealed, and proofs
 //! verify as well when the key is destroyed.
 
+use std::str::FromStr;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::event::Canonical;
 use crate::{labelled, read_hex, write_hex};
@@ -38,8 +40,8 @@ pub struct Content {
 }
 
 /// An HMAC-SHA-256, written as [`Digest::LABEL`] and 64 hexadecimal digits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
 pub struct Digest([u8; 32]);
 
 /// A text that is no digest.
@@ -69,15 +71,21 @@ impl From<Digest> for String {
     }
 }
 
-impl TryFrom<String> for Digest {
-    type Error = InvalidDigest;
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::deserialize_text(deserializer)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, Self::Error> {
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = text.strip_prefix(Self::LABEL).filter(|digits| digits.len() == 64);
         let mut digest = Self::default();
         match digits.and_then(|digits| read_hex(digits.as_bytes(), &mut digest.0)) {
             Some(()) => Ok(digest),
-            None => Err(InvalidDigest(text)),
+            None => Err(InvalidDigest(text.to_owned())),
         }
     }
 }

@@ -68,6 +68,27 @@ fn write_hex(bytes: &[u8], digits: &mut [u8]) {
     }
 }
 
+/// What is written as a text, read from it where it lies: a verifier reads millions.
+fn deserialize_text<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+    D: serde::Deserializer<'de>,
+{
+    struct Text<T>(std::marker::PhantomData<T>);
+    impl<T: std::str::FromStr<Err: std::fmt::Display>> serde::de::Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+    deserializer.deserialize_str(Text(std::marker::PhantomData))
+}
+
 /// Reads two digits for each of the bytes, in lower case; `None` where they are none.
 fn read_hex(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     let value = |digit: u8| match digit {

@@ -5,14 +5,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Canonical, since_epoch};
 use crate::{read_hex, write_hex};
 
 /// A UUID of version 7 (RFC 9562, section 5.7); the nil UUID where an event has none yet. It is written in lower case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct EventId([u8; 16]);
 
 /// Bytes that no event is called by.
@@ -91,11 +91,9 @@ impl FromStr for EventId {
     }
 }
 
-impl TryFrom<String> for EventId {
-    type Error = InvalidId;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::deserialize_text(deserializer)
     }
 }
 
