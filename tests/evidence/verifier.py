@@ -200,8 +200,8 @@ class Checkpoint:
 
 
 def entries(folder):
-    """The frames of the files: lengths of record and payload, eight bytes of check (over the number, the lengths, the leaf
-    hash of the record, and the payload), record, payload."""
+    """The frames of the files: lengths of record and payload, eight bytes of check (of the leaf hash of the record, the
+    payload, the number and the lengths), record, payload."""
     for path in sorted(folder.glob("*.log")):
         data, at, seq = path.read_bytes(), 0, int(path.stem)
         while at < len(data):

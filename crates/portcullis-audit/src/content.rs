@@ -14,7 +14,7 @@ use crate::event::Canonical;
 use crate::{labelled, read_hex, write_hex};
 
 /// With a key: what it begins with is computed once, and copied for each digest. That is why this is not from the library that
-/// does the rest of the cryptography, in which such a copy costs as much as two hundred bytes more.
+/// does the rest of the cryptography, which allocates for each such copy.
 type Keyed = Hmac<sha2::Sha256>;
 
 /// A digest and a size, and where the thing itself is.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use portcullis_audit::{Event, Kind, Log, Mode, OpenError, Phase, Record, Refused, Settings, Signer};
@@ -236,13 +237,14 @@ async fn whoever_asks_while_it_is_closed_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let known = Arc::new(OnceLock::<Log>::new());
     let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
-    let (log, runtime) = (known.clone(), tokio::runtime::Handle::current());
+    let log = known.clone();
     let journal = Between::them(segments(folder.path()), move |wanted| {
         if let Some(log) = log.get().filter(|_| wanted == "append") {
             let log = log.clone();
-            asks.send(runtime.spawn(async move { log.checkpoint().await })).unwrap();
-            // It has asked by then.
-            std::thread::sleep(Duration::from_millis(100));
+            let mut ask = Box::pin(async move { log.checkpoint().await });
+            // It has asked when it was polled once.
+            assert!(ask.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            asks.send(ask).unwrap();
         }
         Ok(())
     });
@@ -251,7 +253,7 @@ async fn whoever_asks_while_it_is_closed_is_told_so() {
     log.tell(event(0));
     tokio::task::block_in_place(|| log.close());
     let answer = tokio::time::timeout(Duration::from_secs(10), asked.recv().await.unwrap()).await;
-    assert_eq!(answer.expect("nobody is left waiting").unwrap(), Err(Refused::Closed));
+    assert_eq!(answer.expect("nobody is left waiting"), Err(Refused::Closed));
 }
 
 #[tokio::test]
